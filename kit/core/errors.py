@@ -1,0 +1,96 @@
+"""The errors every part of the toolkit raises, cut by what a caller can do about them.
+
+    KitError                    anything this package raises on purpose
+      InputError                the call was wrong; nothing was sent          -> fix the arguments   (also ValueError)
+      SetupError                no address, credential, lab or extra          -> set it up as told
+      TransportError            no answer, or only half of one                -> try again, or look at the service
+        Unreachable             nothing was sent                              -> safe to repeat      (also ConnectionError)
+        Lost                    the connection broke after something was sent                        (also ConnectionError)
+        Silent                  no answer in time                                                    (also TimeoutError)
+      AnswerError               an answer, but not one this service gives     -> wrong address, proxy, or a limit to raise
+
+The wings add the names of their service's reference below `KitError`; those mean "the service said no".
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class KitError(Exception):
+    """An expected failure, told in words: what failed, on which resource, what was answered, what to do.
+
+    Attributes that a caller may branch on are plain fields: `service`, `op`, `resource`, `status`, `hint`.
+    """
+
+    service: str | None = None
+    op: str | None = None
+    resource: str | None = None
+    status: int | None = None
+    hint: str | None = None
+
+    def __init__(self, message: str = "", *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.hint = hint
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\n  {self.hint}" if self.hint else message
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of the stack: the caller's own line, then the message."""
+        return short_traceback(self)
+
+
+def short_traceback(error: BaseException) -> list[str]:
+    """The frames outside this package and outside any library, then the message; for display in a cell."""
+    lines = []
+    for frame, lineno in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if name.startswith(_PACKAGE) or "site-packages" in name or f"{os.sep}lib{os.sep}python" in name:
+            continue
+        source = traceback.FrameSummary(name, lineno, frame.f_code.co_name).line or ""
+        where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
+        lines.append(f"{where}, line {lineno}: {source.strip()}")
+    return [*lines[-3:], f"{type(error).__name__}: {error}"]
+
+
+class InputError(KitError, ValueError):
+    """The call itself is wrong; nothing was sent."""
+
+
+class SetupError(KitError):
+    """Something that must be given or installed first is missing; the message names every way to give it."""
+
+
+class TransportError(KitError):
+    """There is no complete answer.
+
+    `maybe_received` says whether the service may have acted on the request: False means that it cannot have.
+    """
+
+    maybe_received: bool = True
+
+
+class Unreachable(TransportError, ConnectionError):
+    """No connection could be made; nothing was sent, so repeating is safe."""
+
+    maybe_received = False
+
+
+class Lost(TransportError, ConnectionError):
+    """The connection broke before the answer was complete."""
+
+
+class Silent(TransportError, TimeoutError):
+    """The service did not answer in time."""
+
+
+class AnswerError(KitError):
+    """What came back is not an answer this service gives: too large, not readable, not its protocol."""

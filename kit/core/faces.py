@@ -1,0 +1,146 @@
+"""Two colours from one implementation.
+
+An operation (see `steps.py`) that takes a client first becomes a method or a function of both colours: on a
+client that derives from `SyncFace` a call runs at once, on one from `AsyncFace` it gives an awaitable. Editors
+see the right type for each, with the operation's own signature and docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+
+from .steps import Operation, Walk
+
+if TYPE_CHECKING:
+    from .http import AsyncDriver, Driver
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SyncFace:
+    """A client whose calls block. Use it in a `with` block, or `close()` it."""
+
+    _driver: Driver
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncFace:
+    """A client whose calls are awaited. Use it in an `async with` block, or `await close()` it."""
+
+    _driver: AsyncDriver
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._driver.close()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class verb(Generic[P, T]):  # noqa: N801 - reads as the decorator it is
+    """An operation as a method of both faces."""
+
+    def __init__(self, operation: Callable[Concatenate[Any, P], Operation[T]]) -> None:
+        self.operation = operation
+        self._call = _shown(operation, "Operation", lambda client, step: client._driver.run(step))
+        self.__doc__ = operation.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: Any = None) -> Self: ...
+    @overload
+    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: Any, owner: Any = None) -> Any:
+        return self if client is None else MethodType(self._call, client)
+
+
+class walk(Generic[P, T]):  # noqa: N801
+    """An operation that emits items, as a method: an iterator on one face, an async iterator on the other."""
+
+    def __init__(self, operation: Callable[Concatenate[Any, P], Walk[T]]) -> None:
+        self.operation = operation
+        self._call = _shown(operation, "Walk", lambda client, steps: client._driver.walk(steps))
+        self.__doc__ = operation.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: Any = None) -> Self: ...
+    @overload
+    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, client: Any, owner: Any = None) -> Any:
+        return self if client is None else MethodType(self._call, client)
+
+
+class Helper(Protocol[P, T_co]):
+    """A function that takes a client of either face first."""
+
+    @overload
+    def __call__(self, client: SyncFace, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
+    @overload
+    def __call__(self, client: AsyncFace, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]: ...
+
+    operation: Callable[..., Operation[Any]]
+
+
+class WalkHelper(Protocol[P, T_co]):
+    """A function that takes a client of either face first and gives an iterator of that face."""
+
+    @overload
+    def __call__(self, client: SyncFace, *args: P.args, **kwargs: P.kwargs) -> Iterator[T_co]: ...
+    @overload
+    def __call__(self, client: AsyncFace, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T_co]: ...
+
+    operation: Callable[..., Walk[Any]]
+
+
+def helper(operation: Callable[Concatenate[Any, P], Operation[T]]) -> Helper[P, T]:
+    """An operation as a function whose colour is that of the client it is given."""
+    call = _shown(operation, "Operation", lambda client, steps: client._driver.run(steps))
+    return cast("Helper[P, T]", call)
+
+
+def walk_helper(operation: Callable[Concatenate[Any, P], Walk[T]]) -> WalkHelper[P, T]:
+    """An operation that emits items as a function whose colour is that of the client it is given."""
+    call = _shown(operation, "Walk", lambda client, steps: client._driver.walk(steps))
+    return cast("WalkHelper[P, T]", call)
+
+
+def _shown(operation: Callable[..., Any], wrapper: str, drive: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A function that drives the operation, and that shows a reader its result instead of its steps."""
+
+    @wraps(operation)
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return drive(client, operation(client, *args, **kwargs))
+
+    result = str(operation.__annotations__.get("return", "Any"))
+    if result.startswith(f"{wrapper}[") and result.endswith("]"):
+        result = result[len(wrapper) + 1 : -1]
+    call.__annotations__ = {**operation.__annotations__, "return": f"Iterator[{result}]" if wrapper == "Walk" else result}
+    # Signature lookups follow this to the generator, which is nothing a caller should see.
+    del call.__wrapped__  # type: ignore[attr-defined]
+    import inspect
+
+    call.__signature__ = inspect.signature(operation).replace(return_annotation=call.__annotations__["return"])  # type: ignore[attr-defined]
+    call.operation = operation  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,247 @@
+"""Columns to pandas, in one place, so that every service gives the same kinds of columns.
+
+    text                  `str`
+    times                 `datetime64[ms, UTC]`
+    integers, booleans    as they are, unsigned kept unsigned; with gaps the nullable twin (`Int64`, `UInt64`, `boolean`)
+    bytes, lists, objects Arrow's own types
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import InputError
+from .json_columns import ObjectColumns, TooManyKeys
+
+BodyMode = Literal["auto", "bytes", "text", "json"]
+_TEXT = pd.StringDtype(na_value=np.nan)
+_WITH_GAPS = {
+    "int8": pd.Int8Dtype(),
+    "int16": pd.Int16Dtype(),
+    "int32": pd.Int32Dtype(),
+    "int64": pd.Int64Dtype(),
+    "uint8": pd.UInt8Dtype(),
+    "uint16": pd.UInt16Dtype(),
+    "uint32": pd.UInt32Dtype(),
+    "uint64": pd.UInt64Dtype(),
+    "bool": pd.BooleanDtype(),
+}
+TIME = pa.timestamp("ms", "UTC")
+
+
+def to_frame(
+    table: pa.Table, attrs: Mapping[str, Any] | None = None, *, nullable: Collection[str] = ()
+) -> pd.DataFrame:
+    """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing."""
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        columns[name] = _series(column, gaps=name in nullable or column.null_count > 0)
+    frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
+    frame.attrs.update(attrs or {})
+    return frame
+
+
+def _series(column: pa.ChunkedArray, *, gaps: bool) -> pd.Series[Any]:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pd.Series(_TEXT.__from_arrow__(column), copy=False)
+    if pa.types.is_timestamp(kind):
+        if kind.unit != "ms":
+            column = column.cast(pa.timestamp("ms", kind.tz), safe=False)
+        return column.to_pandas()
+    if pa.types.is_date(kind):
+        return column.cast(pa.timestamp("ms")).to_pandas()
+    if gaps and str(kind) in _WITH_GAPS:
+        return column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)])
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return column.to_pandas()
+    if pa.types.is_null(kind):
+        return pd.Series([None] * len(column), dtype=object)
+    return pd.Series(pd.arrays.ArrowExtensionArray(column), copy=False)
+
+
+def empty(schema: pa.Schema, attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """A frame of no rows with the columns and dtypes of a full one."""
+    return to_frame(schema.empty_table(), attrs)
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None, **attrs: Any) -> pd.DataFrame:
+    """A frame of a few Python rows: listings, statuses, settings.
+
+    Keys in the schema have its type and come first; others follow with the type that their values show.
+    """
+    first = {field.name: field.type for field in schema or ()}
+    collected = ObjectColumns(max_keys=10_000)
+    others = [{name: value for name, value in row.items() if name not in first} for row in rows]
+    collected.add_rows(others)
+    columns: dict[str, Any] = {}
+    for name, kind in first.items():
+        values = [row.get(name) for row in rows]
+        if pa.types.is_timestamp(kind):
+            columns[name] = times(pa.array([None if value is None else str(value) for value in values], pa.string()))
+        elif pa.types.is_string(kind):
+            columns[name] = pa.array([value if value is None else str(value) for value in values], kind)
+        else:
+            columns[name] = pa.array(values, kind)
+    rest = collected.table()
+    columns.update(zip(rest.column_names, rest.columns, strict=True))
+    return to_frame(pa.table(columns), attrs)
+
+
+def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """RFC 3339 texts as times; a text that is no time is missing."""
+    try:
+        return text.cast(pa.timestamp("us", "UTC")).cast(TIME, safe=False)
+    except pa.ArrowInvalid:
+        parsed = pd.to_datetime(text.to_pandas(), utc=True, errors="coerce", format="ISO8601")
+        return pa.array(parsed.dt.floor("ms"), pa.timestamp("ns", "UTC")).cast(TIME)
+
+
+def free_name(key: str, taken: Collection[str], prefix: str = "body.") -> str:
+    """The column name of a JSON key: the key itself, or with the prefix where a column of that name exists.
+
+    >>> free_name("price", {"seq_num"}), free_name("seq_num", {"seq_num"})
+    ('price', 'body.seq_num')
+    """
+    while key in taken:
+        key = prefix + key
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Record bodies as columns, and what was decided about them."""
+
+    columns: dict[str, pa.ChunkedArray]
+    mode: str
+    undecoded: int
+    note: str = ""
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """For `df.attrs`: which form was used, and how many rows did not have it."""
+        return {"body": self.mode, "undecoded": self.undecoded, **({"note": self.note} if self.note else {})}
+
+
+def expand_bodies(
+    bodies: pa.ChunkedArray | pa.Array,
+    mode: BodyMode = "auto",
+    *,
+    taken: Collection[str] = (),
+    fast: bool = True,
+) -> Bodies:
+    """Raw bodies in the form that was asked for; `auto` looks at a sample and says what it chose.
+
+    `json` gives a column per key. A row that is no JSON object keeps its raw bytes in `body` and is counted;
+    `text` shows bytes that are not UTF-8 as escapes and counts those rows. Nothing is dropped.
+    """
+    if mode not in get_args(BodyMode):
+        raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
+    if isinstance(bodies, pa.Array):
+        bodies = pa.chunked_array([bodies])
+    chosen = choose_mode(bodies) if mode == "auto" else mode
+    if chosen == "json":
+        try:
+            return _json(bodies, taken, fast)
+        except TooManyKeys as limit:
+            if mode == "json" or not _is_text(bodies):
+                return Bodies({"body": bodies}, "bytes", 0, f"not expanded: {limit}")
+            return Bodies({"body": bodies.cast(pa.string())}, "text", 0, f"not expanded: {limit}")
+    if chosen == "text":
+        if _is_text(bodies):
+            return Bodies({"body": bodies.cast(pa.string())}, "text", 0)
+        texts, bad = [], 0
+        for body in bodies.to_pylist():
+            texts.append(None if body is None else body.decode("utf-8", "backslashreplace"))
+            bad += body is not None and not _decodes(body)
+        return Bodies({"body": pa.chunked_array([pa.array(texts, pa.string())])}, "text", bad)
+    return Bodies({"body": bodies}, "bytes", 0)
+
+
+def choose_mode(bodies: pa.ChunkedArray, sample: int = 100) -> Literal["json", "text", "bytes"]:
+    """What the first bodies look like; none at all look like bytes."""
+    seen = [body for body in bodies.slice(0, sample).to_pylist() if body]
+    if not seen:
+        return "bytes"
+    if all(body[:1] == b"{" and _parsed(body) is not None for body in seen):
+        return "json"
+    return "text" if all(_decodes(body) for body in seen) else "bytes"
+
+
+def _json(bodies: pa.ChunkedArray, taken: Collection[str], fast: bool) -> Bodies:
+    collected = ObjectColumns(fast=fast)
+    rewritten: list[int] = []
+    for chunk in bodies.chunks:
+        if not len(chunk):
+            continue
+        lines, unfit = _lines(chunk)
+        rewritten += [collected.rows + n for n in unfit]
+        collected.add_lines(lines, len(chunk))
+    bad = sorted({*rewritten, *collected.bad})
+    table = collected.table()
+    columns: dict[str, pa.ChunkedArray] = {}
+    used = {*taken, "body"}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        free = free_name(name, used)
+        used.add(free)
+        columns[free] = column
+    if bad or not columns:
+        keep = np.zeros(len(bodies), dtype=bool)
+        keep[bad] = True
+        columns["body"] = pc.if_else(pa.array(keep), bodies, pa.scalar(None, bodies.type))
+    return Bodies(columns, "json", len(bad))
+
+
+def _lines(chunk: pa.Array) -> tuple[pa.Buffer, list[int]]:
+    """The bodies one to a line, and the numbers of those that are no objects (an empty object stands in for them).
+
+    A body counts as fit for a line of its own only if it starts and ends like an object and has no line end inside:
+    then no two of them can be read as one.
+    """
+    fit = pc.and_(pc.starts_with(chunk, b"{"), pc.ends_with(chunk, b"}"))
+    fit = pc.fill_null(pc.and_(fit, pc.invert(pc.match_substring(chunk, b"\n"))), False)
+    unfit: list[int] = []
+    if pc.sum(fit).as_py() != len(chunk):
+        values = chunk.to_pylist()
+        for n in np.flatnonzero(~fit.to_numpy(zero_copy_only=False)).tolist():
+            value = _parsed(values[n]) if values[n] else None
+            values[n] = b"{}" if value is None else json.dumps(value).encode()
+            if value is None:
+                unfit.append(n)
+        chunk = pa.array(values, pa.large_binary())
+    wide = pa.large_binary()
+    joined = pc.binary_join_element_wise(chunk.cast(wide), pa.scalar(b"", wide), pa.scalar(b"\n", wide))
+    offsets = np.frombuffer(joined.buffers()[1], dtype=np.int64)[joined.offset : joined.offset + len(joined) + 1]
+    return joined.buffers()[2].slice(int(offsets[0]), int(offsets[-1] - offsets[0])), unfit
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _decodes(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(bodies: pa.ChunkedArray) -> bool:
+    try:
+        bodies.cast(pa.string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

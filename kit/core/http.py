@@ -1,0 +1,420 @@
+"""The two drivers that do an operation's steps, on `httpx.Client` and on `httpx.AsyncClient`.
+
+What a step means is written once, in `_Work`, down to the four things that touch a socket or a clock: send, read a
+piece, close, sleep. Each driver only does those four, one blocking, one awaiting.
+
+Bodies are read raw and unpacked here with a bound, so that neither a long nor a densely packed answer can fill
+the memory. An interrupt in the middle of an exchange drops that connection; the driver stays usable. Tracebacks
+that leave here hold none of the transport's frames: their locals contain the request's headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import zlib
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import httpx
+
+from . import calls
+from .errors import AnswerError, InputError, KitError, Lost, Silent, Unreachable
+from .secrets import Secret
+from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
+
+T = TypeVar("T")
+
+_url = lru_cache(maxsize=512)(httpx.URL)
+_IDLE_CONNECTIONS = 20
+_CONNECTIONS = 100
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """Where a service is and how to speak to it."""
+
+    service: str
+    base_url: str
+    credential: Secret | None = None
+    header: str = "authorization"
+    scheme: str = "Bearer "
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+    verify: Any = True
+    """Certificates are checked, unless a caller gives False or an SSL context of their own."""
+
+    def __post_init__(self) -> None:
+        try:
+            url = httpx.URL(self.base_url)
+        except (httpx.InvalidURL, TypeError) as error:
+            raise InputError(f"{self.service}: {self.base_url!r} is not an address: {error}") from None
+        if url.scheme not in ("http", "https") or not url.host:
+            raise InputError(
+                f"{self.service}: {self.base_url!r} is not an address", hint="give one like https://host or http://127.0.0.1:8080"
+            )
+        if url.userinfo:
+            # Not quoted back: it holds a password.
+            raise InputError(f"{self.service}: the address holds a user or password", hint="give the credential by its own argument")
+
+    def client_options(self) -> dict[str, Any]:
+        headers = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
+        if self.credential is not None:
+            headers[self.header] = self.scheme + self.credential.reveal()
+        return {
+            "headers": headers,
+            "verify": self.verify,
+            "limits": httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_IDLE_CONNECTIONS),
+            # A redirect would carry the credential to wherever an answer points.
+            "follow_redirects": False,
+        }
+
+
+class _Driver:
+    """What both drivers share: building requests, judging failures, writing the log."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._base = settings.base_url.rstrip("/")
+        self._headers = httpx.Headers(settings.client_options()["headers"])
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self._base}>"
+
+    def build(self, request: Request) -> httpx.Request:
+        headers: Any = self._headers
+        if request.headers or request.body is not None:
+            headers = self._headers.copy()
+            if request.body is not None:
+                headers["content-type"] = "application/json"
+            headers.update(request.headers)
+        timeouts = request.timeouts or self.settings.timeouts
+        return httpx.Request(
+            request.method,
+            _url(self._base + request.target),
+            headers=headers,
+            content=request.body,
+            extensions={
+                "timeout": {
+                    "connect": timeouts.connect,
+                    "pool": timeouts.connect,
+                    "read": timeouts.read,
+                    "write": timeouts.read,
+                }
+            },
+        )
+
+    def fail(self, request: Request, error: Exception) -> KitError:
+        """The failure in the toolkit's own words; the transport's exception is not chained, see above."""
+        where = f"{self.settings.service}: {request.method} {self._base}{request.path}"
+        fields = {"service": self.settings.service, "op": request.op, "resource": request.path}
+        timeouts = request.timeouts or self.settings.timeouts
+        if isinstance(error, KitError):
+            for name, value in fields.items():
+                setattr(error, name, value)
+            return error
+        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            return Unreachable(f"{where}: no connection within {timeouts.connect} s", **fields)
+        if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+            reason = str(error) or type(error).__name__
+            hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
+            if "CERTIFICATE" in reason.upper():
+                hint = "its certificate is not trusted here; a company's own can be given as verify=ssl.create_default_context(cafile=...)"
+            return Unreachable(f"{where}: could not connect: {reason}", hint=hint, **fields)
+        if isinstance(error, httpx.TimeoutException):
+            return Silent(f"{where}: no answer within {timeouts.read} s", **fields)
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+            return InputError(f"{where}: {error}", **fields)
+        reason = str(error) or "the connection was closed"
+        return Lost(f"{where}: the connection broke: {reason}", **fields)
+
+    def log(self, request: Request, started: float, clock: float, status: int, received: int, error: str = "") -> None:
+        calls.record(
+            self.settings.service,
+            request.op or request.path,
+            started,
+            time.perf_counter() - clock,
+            bytes_in=received,
+            bytes_out=len(request.body or b""),
+            status=status,
+            retries=request.retries,
+            error=error,
+        )
+
+
+class _Unpacker:
+    """Undoes a body's packing, never past `limit` bytes in all."""
+
+    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        packing = headers.get("content-encoding", "identity").strip().lower()
+        if packing not in ("identity", "gzip", ""):
+            raise AnswerError(f"the answer is packed as {packing!r}, which was not asked for")
+        self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise self._too_large()
+
+    def feed(self, piece: bytes) -> bytes:
+        if self._gzip is not None:
+            try:
+                piece = self._gzip.decompress(piece, self.limit - self.total + 1)
+            except zlib.error as error:
+                raise AnswerError(f"the answer's gzip packing is broken: {error}") from None
+        self.total += len(piece)
+        if self.total > self.limit:
+            raise self._too_large()
+        return piece
+
+    def finish(self) -> None:
+        if self._gzip is not None and self.total and not self._gzip.eof:
+            raise Lost("the answer's gzip packing ends too early")
+
+    def _too_large(self) -> AnswerError:
+        return AnswerError(f"the answer is larger than the limit of {self.limit:,} bytes", hint="ask for less, page by page")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Read:
+    """Wanted: the next piece of an answer's raw body."""
+
+    pieces: Any
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Close:
+    """Wanted: the answer's connection given back, or dropped where its body is unread."""
+
+    answer: httpx.Response
+
+
+_Want = httpx.Request | _Read | _Close | Pause | Emit[Any]
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+
+
+class _Work:
+    """One operation under way: turns its steps into wants, and what came of those into results for it."""
+
+    def __init__(self, driver: _Driver, operation: Operation[Any] | Walk[Any], pieces_of: Any) -> None:
+        self.driver = driver
+        self.operation = operation
+        self.pieces_of = pieces_of
+        self.opened: list[Stream] = []
+
+    def wants(self) -> Generator[_Want, Any, Any]:
+        operation = self.operation
+        try:
+            step = next(operation)
+            while True:
+                try:
+                    result = yield from self._do(step)
+                except KitError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(result)
+        except StopIteration as done:
+            return done.value
+        finally:
+            operation.close()
+
+    def _do(self, step: Step | Emit[Any]) -> Generator[_Want, Any, Any]:
+        if isinstance(step, Request):
+            return (yield from self._exchange(step))
+        if isinstance(step, Next):
+            return (yield from self._next(step.stream))
+        if isinstance(step, Open):
+            stream = yield from self._exchange(step.request, stays_open=True)
+            self.opened.append(stream)
+            return stream
+        if isinstance(step, Pause | Emit):
+            return (yield step)
+        self.opened.remove(step.stream)
+        return (yield _Close(step.stream.handle[1]))
+
+    def _exchange(self, request: Request, *, stays_open: bool = False) -> Generator[_Want, Any, Any]:
+        started, clock = calls.now(), time.perf_counter()
+        error = "interrupted"
+        answer: httpx.Response | None = None
+        body: bytes | bytearray = b""
+        failure: KitError | None = None
+        try:
+            answer = yield self.driver.build(request)
+            unpacker = _Unpacker(answer.headers, request.limit)
+            pieces = self.pieces_of(answer)
+            if stays_open:
+                error = ""
+                return Stream(answer.status_code, answer.headers, (request, answer, pieces, unpacker))
+            while piece := (yield _Read(pieces)):
+                unpacked = unpacker.feed(piece)
+                if not body:
+                    body = unpacked
+                else:
+                    if isinstance(body, bytes):
+                        body = bytearray(body)
+                    body += unpacked
+            unpacker.finish()
+            error = ""
+        except (*_FAILURES, KitError) as cause:
+            failure = self.driver.fail(request, cause)
+            error = type(failure).__name__
+        finally:
+            status = answer.status_code if answer is not None else 0
+            self.driver.log(request, started, clock, status, len(body), error)
+        if failure is not None:
+            if answer is not None:
+                yield _Close(answer)
+            raise failure
+        assert answer is not None
+        return Response(answer.status_code, answer.headers, body)
+
+    def _next(self, stream: Stream) -> Generator[_Want, Any, bytes]:
+        request, _, pieces, unpacker = stream.handle
+        try:
+            while piece := (yield _Read(pieces)):
+                unpacked: bytes = unpacker.feed(piece)
+                if unpacked:
+                    return unpacked
+            unpacker.finish()
+            return b""
+        except (*_FAILURES, KitError) as cause:
+            failure = self.driver.fail(request, cause)
+        raise failure
+
+
+class Driver(_Driver):
+    """Does the steps of an operation one after the other, in the caller's thread."""
+
+    _client: httpx.Client | None = None
+
+    def run(self, operation: Operation[T]) -> T:
+        """The operation's result."""
+        try:
+            next(self._drive(operation))
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        raise AssertionError("an operation that emits items is walked, not run")
+
+    def walk(self, operation: Walk[T]) -> Iterator[T]:
+        """The items that the operation emits; closing the iterator closes its connection."""
+        return self._drive(operation)
+
+    def _drive(self, operation: Operation[Any] | Walk[Any]) -> Generator[Any, None, Any]:
+        work = _Work(self, operation, httpx.Response.iter_raw)
+        wants = work.wants()
+        answer: httpx.Response | None = None
+        try:
+            want = next(wants)
+            while True:
+                if isinstance(want, Emit):
+                    yield want.item
+                    want = next(wants)
+                    continue
+                try:
+                    result: Any = None
+                    if isinstance(want, httpx.Request):
+                        result = answer = self._connected().send(want, stream=True)
+                    elif isinstance(want, _Read):
+                        result = next(want.pieces, b"")
+                    elif isinstance(want, Pause):
+                        time.sleep(want.seconds)
+                    else:
+                        want.answer.close()
+                except _FAILURES as failure:
+                    want = wants.throw(failure)
+                else:
+                    want = wants.send(result)
+        except StopIteration as done:
+            return done.value
+        except KeyboardInterrupt as interrupt:
+            if answer is not None:
+                answer.close()
+            raise interrupt.with_traceback(None)  # noqa: B904
+        finally:
+            wants.close()
+            for stream in work.opened:
+                stream.handle[1].close()
+
+    def close(self) -> None:
+        """Closes the connections; a later call opens new ones."""
+        client, self._client = self._client, None
+        if client is not None and self._pid == os.getpid():
+            client.close()
+
+    def _connected(self) -> httpx.Client:
+        if self._client is None or self._pid != os.getpid():
+            # After a fork the parent's sockets must be left alone.
+            self._client, self._pid = httpx.Client(**self.settings.client_options()), os.getpid()
+        return self._client
+
+
+class AsyncDriver(_Driver):
+    """Does the steps of an operation on the running event loop."""
+
+    _client: httpx.AsyncClient | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, operation: Operation[T]) -> T:
+        """The operation's result."""
+        result: list[T] = []
+        async for _ in self._drive(operation, result):
+            raise AssertionError("an operation that emits items is walked, not run")
+        return result[0]
+
+    def walk(self, operation: Walk[T]) -> AsyncIterator[T]:
+        """The items that the operation emits; closing the iterator closes its connection."""
+        return self._drive(operation, [])
+
+    async def _drive(self, operation: Operation[Any] | Walk[Any], returned: list[Any]) -> AsyncIterator[Any]:
+        work = _Work(self, operation, httpx.Response.aiter_raw)
+        wants = work.wants()
+        answer: httpx.Response | None = None
+        try:
+            want = next(wants)
+            while True:
+                if isinstance(want, Emit):
+                    yield want.item
+                    want = next(wants)
+                    continue
+                try:
+                    result: Any = None
+                    if isinstance(want, httpx.Request):
+                        result = answer = await self._connected().send(want, stream=True)
+                    elif isinstance(want, _Read):
+                        result = await anext(want.pieces, b"")
+                    elif isinstance(want, Pause):
+                        await asyncio.sleep(want.seconds)
+                    else:
+                        await want.answer.aclose()
+                except _FAILURES as failure:
+                    want = wants.throw(failure)
+                else:
+                    want = wants.send(result)
+        except StopIteration as done:
+            returned.append(done.value)
+        except (KeyboardInterrupt, asyncio.CancelledError) as interrupt:
+            if answer is not None:
+                await answer.aclose()
+            raise interrupt.with_traceback(None)  # noqa: B904
+        finally:
+            wants.close()
+            for stream in work.opened:
+                await stream.handle[1].aclose()
+
+    async def close(self) -> None:
+        """Closes the connections; a later call opens new ones."""
+        client, self._client = self._client, None
+        if client is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
+            await client.aclose()
+
+    def _connected(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop or self._pid != os.getpid():
+            # Connections belong to the loop that opened them; `asyncio.run` in two cells makes two loops.
+            self._client = httpx.AsyncClient(**self.settings.client_options())
+            self._loop, self._pid = loop, os.getpid()
+        return self._client

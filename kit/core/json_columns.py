@@ -1,0 +1,269 @@
+"""JSON objects to Arrow columns, without a Python object per row where the data allows it.
+
+Types are found on a sample and then given to Arrow's reader, which refuses what does not fit. What it refuses
+is cut in halves until only the rows that do not fit are read one by one; those widen the types, stated here:
+
+    null      takes any other type
+    int64     with uint64 is uint64; with float64 is float64 (where no digit is lost)
+    lists     of different items, and objects of different keys, widen inside
+    the rest  becomes text: strings as they are, every other value as its JSON text
+
+Text that looks like a time stays text. Giving Arrow the types first is also what bounds hostile input: an unknown
+key, a deeper level or another kind of value ends the fast read at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from .errors import KitError
+
+SAMPLE = 200
+SMALL = 256
+"""So few rows are read one by one instead of being cut further."""
+DEEPEST = 4
+"""Values nested deeper than this stay JSON text."""
+MAX_KEYS = 512
+_SPARSE_BYTES = 256 * 1024 * 1024
+_INT64 = range(-(2**63), 2**63)
+_UINT64 = range(2**64)
+
+
+class TooManyKeys(KitError):
+    """The objects have so many different keys that columns would be useless, or far larger than the text."""
+
+
+def type_of(value: Any, depth: int = 0) -> pa.DataType:
+    """The column type that holds one JSON value.
+
+    >>> str(type_of([1, 2.5])), str(type_of(2**64)), str(type_of({"a": None}))
+    ('list<item: double>', 'string', 'struct<a: null>')
+    """
+    if value is None:
+        return pa.null()
+    if isinstance(value, bool):
+        return pa.bool_()
+    if isinstance(value, int):
+        return pa.int64() if value in _INT64 else pa.uint64() if value in _UINT64 else pa.string()
+    if isinstance(value, float):
+        return pa.float64()
+    if isinstance(value, list) and depth < DEEPEST:
+        return pa.list_(widest(type_of(item, depth + 1) for item in value))
+    if isinstance(value, dict) and value and depth < DEEPEST and len(value) <= MAX_KEYS:
+        return pa.struct([(key, type_of(item, depth + 1)) for key, item in value.items()])
+    return pa.string()
+
+
+def widest(types: Iterable[pa.DataType]) -> pa.DataType:
+    """The narrowest type that holds all the given ones."""
+    result = pa.null()
+    for one in types:
+        result = widen(result, one)
+    return result
+
+
+def widen(a: pa.DataType, b: pa.DataType) -> pa.DataType:
+    """The narrowest type that holds both, by the rules above."""
+    if a.equals(b) or pa.types.is_null(b):
+        return a
+    if pa.types.is_null(a):
+        return b
+    numbers = {str(a), str(b)}
+    if numbers <= {"int64", "uint64", "double"}:
+        return pa.float64() if "double" in numbers else pa.uint64()
+    if pa.types.is_list(a) and pa.types.is_list(b):
+        return pa.list_(widen(a.value_type, b.value_type))
+    if pa.types.is_struct(a) and pa.types.is_struct(b):
+        fields = {field.name: field.type for field in a}
+        for field in b:
+            fields[field.name] = widen(fields.get(field.name, pa.null()), field.type)
+        if len(fields) <= MAX_KEYS:
+            return pa.struct(list(fields.items()))
+    return pa.string()
+
+
+def text_of(value: Any) -> str | None:
+    """A value in a text column: strings as they are, the rest as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Python values as a column of a type that holds them."""
+    if pa.types.is_string(kind):
+        return pa.array([_clean(text_of(value)) for value in values], kind)
+    try:
+        return pa.array(_fitted(values, kind), kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
+        return pa.array([_clean(text_of(value)) for value in values], pa.string())
+
+
+def _clean(text: str | None) -> str | None:
+    """Lone surrogates are legal in JSON but not in UTF-8; they are shown as their escapes."""
+    if text is not None and not text.isascii():
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
+    """Values inside lists and objects brought to the type decided for them."""
+    if pa.types.is_string(kind):
+        return [_clean(text_of(value)) for value in values]
+    if pa.types.is_list(kind):
+        return [None if value is None else _fitted(value, kind.value_type) for value in values]
+    if pa.types.is_struct(kind):
+        names = [(field.name, field.type) for field in kind]
+        return [
+            None if value is None else {name: _fitted([value.get(name)], inner)[0] for name, inner in names}
+            for value in values
+        ]
+    if pa.types.is_floating(kind):
+        return [None if value is None else float(value) for value in values]
+    return values
+
+
+def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column brought to a wider type; where a digit would be lost it becomes text instead."""
+    if chunk.type.equals(kind):
+        return chunk
+    if pa.types.is_null(chunk.type):
+        return pa.nulls(len(chunk), kind)
+    if pa.types.is_string(kind) and (pa.types.is_integer(chunk.type) or pa.types.is_boolean(chunk.type)):
+        return chunk.cast(kind)
+    if pa.types.is_nested(kind) or pa.types.is_string(kind):
+        return array_of(chunk.to_pylist(), kind)
+    try:
+        return chunk.cast(kind)
+    except pa.ArrowInvalid:
+        return array_of(chunk.to_pylist(), pa.string())
+
+
+class ObjectColumns:
+    """Collects rows that are JSON objects, batch by batch, as columns.
+
+    `bad` holds the numbers of the rows that were no JSON objects; they are rows of nulls in the table.
+    """
+
+    def __init__(self, *, max_keys: int = MAX_KEYS, fast: bool = True) -> None:
+        self.types: dict[str, pa.DataType] = {}
+        """What the finished columns will be."""
+        self._reading: dict[str, pa.DataType] = {}
+        """What the next rows are expected to be; not text just because one row did not fit."""
+        self.bad: list[int] = []
+        self.rows = 0
+        self._fast = fast
+        self._max_keys = max_keys
+        self._bytes = 0
+        self._chunks: list[tuple[int, Mapping[str, pa.Array]]] = []
+
+    def add_lines(self, lines: bytes | memoryview | pa.Buffer, count: int) -> None:
+        """Adds `count` rows: one JSON object to a line, no line end inside an object."""
+        buffer = pa.py_buffer(lines)
+        self._bytes += buffer.size
+        if not self.types:
+            head = bytes(memoryview(buffer)[: 64 * 1024]).split(b"\n")[:SAMPLE]
+            parsed = (_object(line) for line in head)
+            self._learn([row for row in parsed if row is not None])
+            self._reading = dict(self.types)
+        self._add(buffer, count)
+
+    def add_rows(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
+        """Adds rows that are Python objects already; None is a row that could not be read."""
+        self._learn([row for row in rows if row is not None])
+        self.bad += [self.rows + n for n, row in enumerate(rows) if row is None]
+        columns = {}
+        for name in {name: None for row in rows if row is not None for name in row}:
+            values = [None if row is None else row.get(name) for row in rows]
+            kinds = [type_of(value) for value in values if value is not None]
+            columns[name] = array_of(values, widest(kinds))
+            expected = widen(self._reading.get(name, pa.null()), columns[name].type)
+            self._reading[name] = kinds[-1] if kinds and pa.types.is_string(expected) else expected
+        self._keep(len(rows), columns)
+
+    def table(self) -> pa.Table:
+        """All the rows, in columns named in the order in which the keys were first seen."""
+        names = list(self.types)
+        columns = []
+        for name in names:
+            kind = self.types[name]
+            chunks = [
+                recast(chunk[name], kind) if name in chunk else pa.nulls(count, kind) for count, chunk in self._chunks
+            ]
+            if any(not chunk.type.equals(kind) for chunk in chunks):
+                kind = pa.string()
+                chunks = [recast(chunk, kind) for chunk in chunks]
+            columns.append(pa.chunked_array(chunks, kind))
+        return pa.table(columns, names=names)
+
+    def _learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            for name, value in row.items():
+                self.types[name] = widen(self.types.get(name, pa.null()), type_of(value))
+        if len(self.types) > self._max_keys:
+            raise TooManyKeys(f"more than {self._max_keys} different keys")
+
+    def _add(self, buffer: pa.Buffer, count: int) -> None:
+        table = self._read(buffer, count) if self._fast else None
+        if table is not None:
+            self._keep(count, {name: table.column(name).combine_chunks() for name in table.column_names})
+            return
+        view = memoryview(buffer)
+        cut = _middle(view) if count > SMALL else -1
+        if cut < 0:
+            lines = bytes(view).split(b"\n")
+            lines = lines[:-1] if lines and not lines[-1] else lines
+            self.add_rows([_object(line) for line in lines])
+            return
+        first = bytes(view[:cut]).count(b"\n")
+        self._add(buffer.slice(0, cut), first)
+        self._add(buffer.slice(cut), count - first)
+
+    def _read(self, buffer: pa.Buffer, count: int) -> pa.Table | None:
+        """Arrow's own reading of the lines, or None where they do not fit the types known so far."""
+        if not self._reading or not count:
+            return None
+        if count * len(self._reading) * 8 > 50 * self._bytes + _SPARSE_BYTES:
+            raise TooManyKeys(f"{len(self._reading)} keys over {count} rows hold next to nothing")
+        try:
+            table = pa.json.read_json(
+                pa.BufferReader(buffer),
+                read_options=pa.json.ReadOptions(block_size=max(1 << 20, buffer.size // 2 + 1)),
+                parse_options=pa.json.ParseOptions(
+                    explicit_schema=pa.schema(list(self._reading.items())), unexpected_field_behavior="error"
+                ),
+            )
+            # The reader copies strings without looking at their encoding.
+            table.validate(full=True)
+        except pa.ArrowInvalid:
+            return None
+        return table if table.num_rows == count else None
+
+    def _keep(self, count: int, columns: Mapping[str, pa.Array]) -> None:
+        for name, column in columns.items():
+            self.types[name] = widen(self.types.get(name, pa.null()), column.type)
+        self._chunks.append((count, columns))
+        self.rows += count
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _middle(view: memoryview) -> int:
+    """Just after the line end next to the middle, or -1 where there is none to cut at."""
+    half = len(view) // 2
+    text = bytes(view[half:])
+    after = text.find(b"\n")
+    if 0 <= after < len(text) - 1:
+        return half + after + 1
+    return bytes(view[:half]).rfind(b"\n") + 1 or -1

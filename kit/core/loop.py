@@ -1,0 +1,99 @@
+"""One background event loop per process, for work that outlives a cell: sessions, subscriptions, receivers.
+
+It starts on first use, in a thread of its own, so it runs on while a cell blocks the kernel's loop. A forked
+child has none until it asks. At exit it is stopped, and never waited for longer than a moment.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from anyio.from_thread import BlockingPortal
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_portal: BlockingPortal | None = None
+_thread: threading.Thread | None = None
+_EXIT_WAIT = 2.0
+
+
+def portal() -> BlockingPortal:
+    """The way onto the background loop: `portal().call(async_function, *args)` from any other thread."""
+    global _portal, _thread
+    with _lock:
+        if _portal is None:
+            started: Future[BlockingPortal] = Future()
+            # A daemon: a subscription left open must not keep the interpreter from ending.
+            _thread = threading.Thread(target=_run, args=(started,), name="kit-loop", daemon=True)
+            _thread.start()
+            _portal = started.result()
+        return _portal
+
+
+def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Runs a coroutine function on the background loop and gives its result; an interrupt here cancels it there."""
+    future = portal().start_task_soon(function, *args)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def start(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+    """Starts a coroutine function on the background loop; cancelling the future cancels the task."""
+    return portal().start_task_soon(function, *args)
+
+
+def running() -> bool:
+    """Whether the loop has been started in this process."""
+    return _portal is not None
+
+
+def _run(started: Future[BlockingPortal]) -> None:
+    import anyio
+
+    async def serve() -> None:
+        async with BlockingPortal() as here:
+            started.set_result(here)
+            await here.sleep_until_stopped()
+
+    try:
+        anyio.run(serve)
+    except BaseException as error:
+        if not started.done():
+            started.set_exception(error)
+        # Later than that the process is ending, and nobody is left to tell.
+
+
+def stop() -> None:
+    """Ends the loop and what runs on it; the next use starts a new one."""
+    global _portal, _thread
+    with _lock:
+        here, thread = _portal, _thread
+        _portal = _thread = None
+    if here is None or thread is None or not thread.is_alive():
+        return
+    try:
+        here.start_task_soon(here.stop, True)
+    except RuntimeError:
+        return  # it stopped by itself
+    thread.join(_EXIT_WAIT)
+
+
+def _after_fork() -> None:
+    """The parent's thread does not exist in the child, and its lock may have been held."""
+    global _portal, _thread, _lock
+    _portal = _thread = None
+    _lock = threading.Lock()
+
+
+atexit.register(stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

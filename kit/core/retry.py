@@ -1,0 +1,102 @@
+"""When to repeat a request, as data and one pure function.
+
+A policy never knows a service: a wing states its own. A request that may have been received is repeated only
+where the request is safe to repeat, or where the policy says that the status proves nothing was done.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+# A server may ask for any pause; a notebook cell should not sleep for an hour because of it.
+LONGEST_PAUSE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often, how long and after what a request is repeated."""
+
+    attempts: int = 4
+    base: float = 0.5
+    cap: float = 8.0
+    statuses: frozenset[int] = frozenset({429, 500, 502, 503, 504})
+    refused: frozenset[int] = frozenset({429})
+    """Statuses that prove the service did nothing; after these even unsafe requests are repeated."""
+    deadline: float | None = None
+    """Seconds for all tries and pauses together."""
+
+
+ONCE = Policy(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one try ended: a status, or no answer (`status` 0) and whether it may have been received."""
+
+    status: int = 0
+    maybe_received: bool = True
+    asked_pause: float | None = None
+    """What the service asked for, in seconds."""
+
+
+def pause_before_retry(
+    policy: Policy,
+    outcome: Outcome,
+    *,
+    attempt: int,
+    elapsed: float = 0.0,
+    safe: bool = True,
+    jitter: Callable[[], float] = random.random,
+) -> float | None:
+    """Seconds to wait before trying again, or None to give up. `attempt` counts the tries made, from 1.
+
+    >>> pause_before_retry(Policy(base=1), Outcome(503), attempt=2, jitter=lambda: 1.0)
+    2.0
+    >>> pause_before_retry(Policy(), Outcome(404), attempt=1) is None
+    True
+    """
+    if attempt >= policy.attempts:
+        return None
+    if outcome.status:
+        if outcome.status not in policy.statuses:
+            return None
+        if not safe and outcome.status not in policy.refused:
+            return None
+    elif outcome.maybe_received and not safe:
+        return None
+    # Full jitter: clients that failed together must not come back together.
+    pause = min(policy.cap, policy.base * 2 ** (attempt - 1)) * jitter()
+    if outcome.asked_pause is not None:
+        if outcome.asked_pause > LONGEST_PAUSE:
+            return None
+        pause = max(pause, outcome.asked_pause)
+    if policy.deadline is not None and elapsed + pause > policy.deadline:
+        return None
+    return pause
+
+
+def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds that a `Retry-After` header asks for: it may hold a number or an HTTP date.
+
+    >>> retry_after({"retry-after": "7"})
+    7.0
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 15.0)
+    45.0
+    >>> retry_after({"retry-after": "soon"}) is None
+    True
+    """
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None

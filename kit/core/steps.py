@@ -1,0 +1,204 @@
+"""Operations: what to ask a service and how to judge its answers, written once, without any I/O.
+
+An operation is a generator. It yields steps, receives what came of them, and returns its result:
+
+    Request  -> Response          one exchange, body read whole and bounded
+    Pause    -> None              wait
+    Open     -> Stream            an exchange whose body is read piece by piece
+    Next     -> bytes             the next piece of an open stream; b"" at its end
+    Shut     -> None              done with a stream
+    Emit     -> None              hand one item to the caller (only in operations that are walked)
+
+A step that cannot be done raises a `TransportError` or `AnswerError` at the yield. The drivers that do the steps,
+one blocking and one async, are in `http.py`; they close every stream an operation leaves open.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from . import retry
+from .errors import TransportError
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 512 * 1024 * 1024
+"""How large an answer may be, unless a request says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait: for a connection, and for each next piece of an answer (None: for ever)."""
+
+    connect: float | None = 5.0
+    read: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """One exchange. `path` is below the service's base address, already quoted."""
+
+    method: str
+    path: str
+    op: str = ""
+    params: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = None
+    body: bytes | None = None
+    timeouts: Timeouts | None = None
+    limit: int = DEFAULT_LIMIT
+    safe: bool = False
+    """Whether repeating it does no harm."""
+    retries: int = 0
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        if not self.params:
+            return self.path
+        given = {name: _text(value) for name, value in self.params.items() if value is not None}
+        return f"{self.path}?{urlencode(given)}" if given else self.path
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.path}>"
+
+
+def _text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Response:
+    """A whole answer. Header names are looked up without regard to case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | bytearray
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError where it is none."""
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return f"<{self.status}, {len(self.body)} bytes>"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    request: Request
+
+
+@dataclass(slots=True, repr=False)
+class Stream:
+    """An open answer; its driver keeps the connection in `handle`."""
+
+    status: int
+    headers: Mapping[str, str]
+    handle: Any
+    read: int = field(default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Emit(Generic[T]):
+    item: T
+
+
+Step = Request | Pause | Open | Next | Shut
+Operation = Generator[Step, Any, T]
+Walk = Generator[Step | Emit[T], Any, None]
+
+
+def call(request: Request, policy: retry.Policy = retry.ONCE) -> Operation[Response]:
+    """One exchange, repeated as the policy says; the last answer, whatever its status."""
+    started = time.monotonic()
+    attempt = 1
+    while True:
+        response: Response | None = None
+        failure: TransportError | None = None
+        try:
+            response = yield request
+        except TransportError as error:
+            failure = error
+            outcome = retry.Outcome(maybe_received=error.maybe_received)
+        else:
+            if response.ok or policy.attempts == 1:
+                return response
+            outcome = retry.Outcome(response.status, asked_pause=asked_pause(response))
+        pause = retry.pause_before_retry(
+            policy, outcome, attempt=attempt, elapsed=time.monotonic() - started, safe=request.safe
+        )
+        if pause is None:
+            if response is not None:
+                return response
+            assert failure is not None
+            raise failure
+        yield Pause(pause)
+        attempt += 1
+        request = replace(request, retries=attempt - 1)
+
+
+def asked_pause(response: Response) -> float | None:
+    """What the service asks a caller to wait: the header first, else `retry_after` in a JSON body."""
+    asked = retry.retry_after(response.headers)
+    if asked is not None or response.status not in (429, 503):
+        return asked
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    for holder in (body, *_nested(body)):
+        value = holder.get("retry_after") if isinstance(holder, dict) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            return float(value)
+    return None
+
+
+def _nested(body: Any) -> list[Any]:
+    """Where services put the details of a refusal: below `error`, `error.details`, `data`."""
+    if not isinstance(body, dict):
+        return []
+    error = body.get("error")
+    details = error.get("details") if isinstance(error, dict) else None
+    inner = body.get("data")
+    return [error, details, *([inner, *_nested(inner)] if isinstance(inner, dict) else [])]
+
+
+def read_rest(stream: Stream, limit: int = 1_000_000) -> Operation[Response]:
+    """Reads what is left of an open stream, as the whole answer that it turned out to be, up to a limit."""
+    body = bytearray()
+    while len(body) < limit:
+        piece = yield Next(stream)
+        if not piece:
+            break
+        body += piece
+    yield Shut(stream)
+    return Response(stream.status, stream.headers, body[:limit])
