@@ -1,0 +1,48 @@
+"""The one place where HTML is made. Everything that comes from elsewhere is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+LONGEST = 200
+"""Characters of a value that are shown; the whole is in the cell's title, up to ten times as much."""
+
+# Names of Jupyter's own theme colours, so that light and dark both read well.
+_CELL = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
+
+
+def visible(value: Any) -> str:
+    """A value as text that cannot act: no control characters, no direction overrides, no lone surrogates.
+
+    >>> visible("a\\x1b[31mb\\u202ec")
+    'a\\\\x1b[31mb\\\\u202ec'
+    """
+    text = value if isinstance(value, str) else str(value)
+    return "".join(
+        char
+        if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF or char == "\n"
+        else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
+
+
+def text(value: Any) -> str:
+    """A line of text."""
+    return f"<div>{escape(visible(value))}</div>"
+
+
+def cell(value: Any) -> str:
+    """A value in a table: cut where it is long, with more of it on hover."""
+    shown = visible(value)
+    if len(shown) <= LONGEST:
+        return escape(shown)
+    return f'<span title="{escape(shown[: LONGEST * 10])}">{escape(shown[:LONGEST])}…</span>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A small table."""
+    titles = "".join(f'<th style="{_CELL}">{cell(name)}</th>' for name in head)
+    lines = "".join("<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows)
+    return f'<table style="font-size:var(--jp-code-font-size,13px)"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'

@@ -1,0 +1,69 @@
+"""How a lab is found by others of the same user: a small file that only the user can read."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import SetupError
+
+
+def folder() -> Path:
+    """Where the files are: the user's runtime folder, or one of the user's own among the temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    place = Path(runtime) / "kit" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"kit-{_user()}"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix":
+        found = place.lstat()
+        # Among temporary files anyone may have made the folder first, to be given our tokens.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise SetupError(f"{place} is not a private folder of this user", hint="remove it, or set XDG_RUNTIME_DIR")
+    return place
+
+
+def _user() -> str:
+    return str(os.getuid()) if os.name == "posix" else getpass.getuser()
+
+
+def write(described: dict[str, Any]) -> Path:
+    """Announces a lab; the file is whole from the first moment it can be seen."""
+    path = folder() / f"lab-{described['pid']}.json"
+    draft = path.with_suffix(".draft")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(described, file)
+    draft.replace(path)
+    return path
+
+
+def read() -> list[dict[str, Any]]:
+    """The labs announced, newest first; files of processes that are gone are cleared away."""
+    found = []
+    for path in sorted(folder().glob("lab-*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+        try:
+            described = json.loads(path.read_text())
+            alive = _alive(described["pid"])
+        except (OSError, ValueError, KeyError):
+            continue
+        if alive:
+            found.append(described)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # the control server is asked next
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,314 @@
+"""The handle on the embedded servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from ..core.errors import InputError, KitError, SetupError
+from ..core.http import Driver, Settings
+from ..core.secrets import Secret
+from ..core.steps import Request, Timeouts, call
+from . import descriptors
+from .services import NAMES, chosen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..amdahl.explorer import Amdahl
+
+_READY_WITHIN = 30.0
+
+
+class Lab:
+    """The embedded servers: starts them, or joins those this user already has running.
+
+    >>> with Lab("amdahl", join=False) as lab:
+    ...     lab.status()["state"].tolist()
+    ['up']
+
+    Services are named (`Lab("amdahl")`) or all there are. `demo=False` leaves out the demo data, `path=` keeps the
+    data in that folder, `join=False` always starts servers of one's own. Servers that were started here end with
+    this process, with `close()`, or with the `with` block; joined ones are left running.
+    """
+
+    def __init__(
+        self,
+        *services: str,
+        demo: bool = True,
+        path: str | os.PathLike[str] | None = None,
+        join: bool = True,
+        ports: dict[str, int] | None = None,
+    ) -> None:
+        names = chosen(services)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._explorers: dict[str, Any] = {}
+        described = _running(names, demo, path) if join and not ports else None
+        self.joined = described is not None
+        if described is None:
+            self._child, described = _start(names, demo, path, join, ports)
+            self._finalizer = weakref.finalize(self, _end, self._child)
+        self._described = described
+        self._names = names if self.joined else tuple(described["services"])
+        self._control = _driver(described)
+
+    if TYPE_CHECKING:
+
+        @property
+        def amdahl(self) -> Amdahl: ...
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in NAMES:
+            raise AttributeError(f"a lab has no {name!r}; its services are {', '.join(NAMES)}")
+        if name not in self._names:
+            raise SetupError(f"this lab runs without {name}", hint=f"start one with it: kit.Lab({name!r})")
+        if name not in self._explorers:
+            from ..front import connect
+
+            self._explorers[name] = connect(name, environment=self.env())
+        return self._explorers[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names})
+
+    def env(self) -> dict[str, str]:
+        """The environment variables that point any client, in any language, at these servers. They hold the token."""
+        return dict(self._described["env"])
+
+    def url(self, service: str) -> str:
+        """Where a service listens."""
+        return str(self._described["services"][service]["url"])
+
+    def status(self) -> pd.DataFrame:
+        """One row per service: service, url, state (up or down) and how long a small answer took, in milliseconds."""
+        import pyarrow as pa
+
+        from ..core.frames import from_rows
+
+        rows = []
+        for name in self._names:
+            service = self._described["services"][name]
+            latency = _latency(service["url"], service["health"])
+            state = "down" if latency is None else "up"
+            rows.append({"service": name, "url": service["url"], "state": state, "latency_ms": latency})
+        return from_rows(
+            rows,
+            pa.schema(
+                [("service", pa.string()), ("url", pa.string()), ("state", pa.string()), ("latency_ms", pa.float64())]
+            ),
+        )
+
+    def faults(
+        self,
+        service: str | None = None,
+        kind: str | int | None = None,
+        *,
+        path: str = "*",
+        count: int = 1,
+        clear: bool = False,
+        **details: Any,
+    ) -> pd.DataFrame:
+        """Makes a service misbehave; gives the rules in force. Without arguments it only tells them.
+
+        `kind` is `"delay"`, `"drop"`, `"reset"`, `"truncate"`, `"stall"`, `"garbage"`, or a status such as 503.
+        It befalls the next `count` requests whose path is like `path`. Further details: `method=`, `skip=` (requests to
+        let pass first), `seconds=` (delay, stall), `after=` (bytes of the body that still arrive: reset, truncate,
+        stall), `retry_after=` (statuses). `clear=True` ends the rules of the service, or all.
+
+        >>> lab = Lab(join=False)
+        >>> lab.faults("amdahl", 503, path="*/me", count=2)[["kind", "count"]].values.tolist()
+        [['503', 2]]
+        >>> len(lab.faults(clear=True))
+        0
+        >>> lab.close()
+        """
+        from ..core.frames import from_rows
+
+        if service not in (None, "*", *self._names):
+            raise InputError(f"this lab has no service {service!r}", hint=f"it has {', '.join(self._names)}")
+        if clear:
+            rules = self._ask("DELETE", f"/faults?service={service or '*'}")
+        elif kind is not None:
+            rule = {"service": service or "*", "kind": kind, "path": path, "count": count, **details}
+            rules = self._ask("POST", "/faults", rule)
+        else:
+            rules = self._ask("GET", "/faults")
+        return from_rows(rules, _RULE_SCHEMA())
+
+    def close(self) -> None:
+        """Ends the servers that were started here; joined ones are left running. May be called twice."""
+        for explorer in self._explorers.values():
+            explorer.close()
+        self._explorers.clear()
+        self._control.close()
+        if self._child is not None:
+            self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        how = "joined" if self.joined else "closed" if self._child and self._child.poll() is not None else "running"
+        return f"<Lab, {how}: {', '.join(f'{name} at {self.url(name)}' for name in self._names)}>"
+
+    def _repr_html_(self) -> str:
+        from ..core.html import table, text
+
+        rows = [(f"lab.{name}", self.url(name)) for name in self._names]
+        how = "joined a lab that was running" if self.joined else "started for this session"
+        return text(f"Lab: {how}. Try lab.status(), lab.env(), or one of:") + table(("explorer", "server"), rows)
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        request = Request(method, path, op="lab", body=None if body is None else json.dumps(body).encode())
+        try:
+            response = self._control.run(call(request))
+        except KitError as error:
+            raise SetupError("the lab is not running any more", hint="start one again: kit.Lab()") from error
+        if not response.ok:
+            raise InputError(response.json().get("error", "the lab refused"))
+        return response.json()
+
+
+def _RULE_SCHEMA() -> Any:  # noqa: N802
+    import pyarrow as pa
+
+    names = ("service", "kind", "path", "method")
+    return pa.schema([*((name, pa.string()) for name in names), ("count", pa.int64()), ("skip", pa.int64())])
+
+
+def _driver(described: dict[str, Any]) -> Driver:
+    return Driver(Settings("lab", described["control"], Secret(described["token"]), timeouts=Timeouts(2, 10)))
+
+
+def _running(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    """A lab of this user that has what is wanted and answers."""
+    from ..version import __version__
+
+    wanted = None if path is None else str(Path(path).resolve())
+    for described in descriptors.read():
+        fits = (
+            described["version"] == __version__
+            and described["demo"] == demo
+            and (wanted is None or described["path"] == wanted)
+            and set(names) <= set(described["services"])
+        )
+        if fits and _answers(described):
+            return described
+    return None
+
+
+def _answers(described: dict[str, Any]) -> bool:
+    driver = _driver(described)
+    try:
+        return driver.run(call(Request("GET", "/status", op="lab"))).ok
+    except KitError:
+        return False
+    finally:
+        driver.close()
+
+
+def _start(
+    names: tuple[str, ...], demo: bool, path: Any, joinable: bool, ports: dict[str, int] | None
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """A child process with the servers up, and what it says of itself."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise SetupError(f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"') from None
+    words = tempfile.TemporaryFile()
+    child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
+        [sys.executable, "-m", "kit.lab.process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        # A Ctrl-C meant for the notebook's kernel must not end the servers.
+        start_new_session=True,
+    )
+    orders = {
+        "services": names,
+        "demo": demo,
+        "path": None if path is None else os.fspath(path),
+        "joinable": joinable,
+        "ports": ports,
+        "parent": os.getpid(),
+    }
+    assert child.stdin is not None
+    try:
+        child.stdin.write(json.dumps(orders).encode() + b"\n")
+        child.stdin.flush()
+        line = _first_line(child)
+    except BaseException:
+        _end(child)
+        raise
+    said = json.loads(line) if line else {}
+    if "error" in said or not said:
+        _end(child)
+        raise SetupError(f"the lab did not start: {said.get('error') or _last_words(words)}")
+    return child, said
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> bytes:
+    assert child.stdout is not None
+    deadline = time.monotonic() + _READY_WITHIN
+    if os.name == "posix":
+        while not select.select([child.stdout], [], [], 0.2)[0]:
+            if time.monotonic() > deadline:
+                raise SetupError(f"the lab was not ready within {_READY_WITHIN:.0f} s")
+    return child.stdout.readline()
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    words = errors.read().decode(errors="replace").strip().splitlines()
+    return words[-1] if words else "it ended without a word"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the child in good order: its standard input ends, and it is waited for."""
+    if child.stdin is not None and not child.stdin.closed:
+        try:
+            child.stdin.close()
+        except OSError:
+            pass
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _latency(url: str, health: str) -> float | None:
+    """Milliseconds of one small exchange, on a connection that is open already where the protocol keeps one."""
+    if health:
+        driver = Driver(Settings("lab", url, timeouts=Timeouts(2, 5)))
+        try:
+            driver.run(call(Request("GET", health, op="status")))
+            started = time.perf_counter()
+            driver.run(call(Request("GET", health, op="status")))
+            return (time.perf_counter() - started) * 1000
+        except KitError:
+            return None
+        finally:
+            driver.close()
+    host, port = url.rsplit("//", 1)[-1].rsplit(":", 1)
+    try:
+        started = time.perf_counter()
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return (time.perf_counter() - started) * 1000
+    except OSError:
+        return None

@@ -1,0 +1,187 @@
+"""The lab's own process: all servers on one event loop, and a control server that the `Lab` handle talks to.
+
+It reads its orders as one line of JSON from standard input, answers with one line when everything listens, and
+ends when standard input ends or its parent is gone: also a parent that was killed leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..core.errors import InputError, KitError
+from ..version import __version__
+from . import descriptors
+from .faults import FaultPlan, Rule
+from .services import House, Server, create
+from .web import WebServer
+
+
+class Process:
+    """The servers of one lab."""
+
+    def __init__(self, orders: dict[str, Any]) -> None:
+        self.orders = orders
+        self.token = secrets.token_hex(24)
+        self.faults = FaultPlan()
+        self.ended = asyncio.Event()
+        path = orders.get("path")
+        self.temporary = path is None
+        self.folder = Path(path or tempfile.mkdtemp(prefix="kit-lab-"))
+        self.servers: list[Server] = []
+        self.control = WebServer(self._control_app())
+        self._descriptor: Path | None = None
+
+    async def start(self) -> dict[str, Any]:
+        """Starts everything; what a client needs to know about it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            house = House(self.folder, self.token, self.faults, self.orders["demo"], self.orders.get("ports"))
+        except OSError as error:
+            raise InputError(f"the folder {self.folder} cannot be used: {error.strerror}", hint="give another path=") from None
+        self.servers = [create(name, house) for name in self.orders["services"]]
+        await asyncio.gather(*(server.start() for server in self.servers))
+        await self.control.start()
+        described = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "control": self.control.url,
+            "token": self.token,
+            "demo": self.orders["demo"],
+            "path": None if self.temporary else str(self.folder.resolve()),
+            "services": {server.name: {"url": server.url, "health": server.health} for server in self.servers},
+            "env": {name: value for server in self.servers for name, value in server.env().items()},
+        }
+        if self.orders.get("joinable"):
+            self._descriptor = descriptors.write(described)
+        return described
+
+    async def stop(self) -> None:
+        if self._descriptor is not None:
+            self._descriptor.unlink(missing_ok=True)
+        await self.control.stop()
+        await asyncio.gather(*(server.stop() for server in self.servers), return_exceptions=True)
+        if self.temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _control_app(self) -> Any:
+        async def status(request: Request) -> Response:
+            return JSONResponse({"pid": os.getpid(), "services": [server.name for server in self.servers]})
+
+        async def faults(request: Request) -> Response:
+            if request.method == "DELETE":
+                self.faults.clear(request.query_params.get("service", "*"))
+            elif request.method == "POST":
+                try:
+                    self.faults.add(Rule(**await request.json()))
+                except (InputError, TypeError) as error:
+                    return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse(self.faults.rows())
+
+        async def close(request: Request) -> Response:
+            asyncio.get_running_loop().call_later(0.05, self.ended.set)
+            return JSONResponse({})
+
+        app = Starlette(
+            routes=[
+                Route("/status", status),
+                Route("/faults", faults, methods=["GET", "POST", "DELETE"]),
+                Route("/close", close, methods=["POST"]),
+            ]
+        )
+
+        async def guarded(scope: Any, receive: Any, send: Any) -> None:
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not secrets.compare_digest(given, f"Bearer {self.token}".encode()):
+                await Response(status_code=401)(scope, receive, send)
+                return
+            await app(scope, receive, send)
+
+        return guarded
+
+
+async def serve(orders: dict[str, Any], ready: Any) -> None:
+    """Runs a lab until it is told to end; `ready` is called with its description."""
+    process = Process(orders)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, process.ended.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(process.ended.set))
+    try:
+        ready(await process.start())
+        await process.ended.wait()
+    finally:
+        await process.stop()
+
+
+def _watch_parent(parent: int) -> None:
+    """Ends the process when its parent is gone.
+
+    Standard input tells at once, unless a fork of the parent holds the other end open; the parent's id tells always.
+    """
+
+    def end() -> None:
+        # From a thread, past whatever the loop is busy with; the databases are made for this.
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(3)
+        os._exit(0)
+
+    def read() -> None:
+        while os.read(0, 1024):
+            pass
+        end()
+
+    def poll() -> None:
+        while os.getppid() == parent:
+            threading.Event().wait(0.5)
+        end()
+
+    threading.Thread(target=read, daemon=True).start()
+    if hasattr(os, "getppid") and os.name == "posix":
+        threading.Thread(target=poll, daemon=True).start()
+
+
+def _first_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 1)
+        if not piece:
+            sys.exit("the lab's process got no orders")
+        line += piece
+    return line
+
+
+def main() -> None:
+    """What `Lab` starts as a child process."""
+    orders = json.loads(_first_line())
+    _watch_parent(orders["parent"])
+    # An interrupt in the notebook reaches the whole terminal group; the lab ends with its parent, not before.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def say(line: dict[str, Any]) -> None:
+        print(json.dumps(line), flush=True)
+
+    try:
+        asyncio.run(serve(orders, say))
+    except (KitError, OSError) as error:
+        say({"error": str(error)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""One SQLite database for each service: what was acknowledged is there after `kill -9`.
+
+All writing goes through one thread that puts whatever is waiting into one commit, so many small writes cost little
+more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+_BATCH = 1000
+
+
+class Store:
+    """A database in WAL mode, with a reader for the event loop and a writer thread."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self._writer = _connect(path)
+        self._writer.executescript(schema)
+        self._reader = _connect(path)
+        self._reader.execute("pragma query_only=1")
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name=f"store-{path.stem}", daemon=True)
+        self._thread.start()
+
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the job in a transaction; returns when it is committed. A job that raises leaves no trace."""
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put((job, done))
+        return await done
+
+    def read(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """Rows as committed; for statements that are quick."""
+        return self._reader.execute(sql, parameters).fetchall()
+
+    async def close(self) -> None:
+        """Finishes what was handed in, then closes."""
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+        self._writer.close()
+        self._reader.close()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            batch = [job]
+            ending = False
+            while len(batch) < _BATCH:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    ending = True
+                    break
+                batch.append(job)
+            results = self._commit(batch)
+            self._loop.call_soon_threadsafe(_deliver, results)
+            if ending:
+                return
+
+    def _commit(self, batch: list[_Job]) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
+        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            self._writer.execute("begin immediate")
+            for job, done in batch:
+                self._writer.execute("savepoint job")
+                try:
+                    results.append((done, job(self._writer), None))
+                except Exception as error:
+                    self._writer.execute("rollback to job")
+                    results.append((done, None, error))
+                self._writer.execute("release job")
+            self._writer.execute("commit")
+        except sqlite3.Error as error:
+            # The disk is full, say: nothing of this batch was kept, and everyone in it must know.
+            if self._writer.in_transaction:
+                self._writer.execute("rollback")
+            return [(done, None, error) for _, done in batch]
+        return results
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.row_factory = sqlite3.Row
+    connection.execute("pragma journal_mode=wal")
+    # In WAL mode this loses nothing when the process dies; only a power cut can undo the newest commits.
+    connection.execute("pragma synchronous=normal")
+    return connection
+
+
+def _deliver(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for done, result, error in results:
+        if done.cancelled():
+            continue
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)

@@ -1,0 +1,190 @@
+"""HTTP for the embedded servers: uvicorn's protocol on the lab's loop, one write per answer, loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from .faults import App, Message, Receive, Send
+
+HOST = "127.0.0.1"
+MAX_BODY = 64 * 1024 * 1024
+_FLUSH_AT = 256 * 1024
+
+logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+logging.getLogger("uvicorn.access").disabled = True
+
+
+class OneWrite:
+    """A transport that gathers what is written in one turn of the loop and sends it at once.
+
+    Head and body as two packets would cost a client 40 ms of delayed acknowledgement on a kept connection.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > _FLUSH_AT:
+            # Past this size the transport's own flow control must see it.
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was gathered."""
+        if self._parts:
+            parts, self._parts, self._size = self._parts, [], 0
+            if not self._transport.is_closing():
+                self._transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Protocol(HttpToolsProtocol):
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["kit.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+
+
+class WebServer:
+    """An ASGI app listening on loopback."""
+
+    def __init__(self, app: App, port: int = 0) -> None:
+        self._config = uvicorn.Config(
+            Guarded(app),
+            http=_Protocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=120,
+        )
+        self._state = ServerState()
+        self._wanted = port
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None, "not listening"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def start(self) -> None:
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Protocol(self._config, self._state, {}, loop), sock=listening_socket(self._wanted)
+        )
+
+    async def stop(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        # Streams that would go on for ever are ended with their tasks.
+        for task in list(self._state.tasks):
+            task.cancel()
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+
+def listening_socket(port: int = 0) -> socket.socket:
+    """A bound socket on loopback, on the port or on any free one."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((HOST, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Guarded:
+    """Refuses what a web page elsewhere could send here: a foreign `Host` or `Origin`; and bodies beyond the limit."""
+
+    def __init__(self, app: App, max_body: int = MAX_BODY) -> None:
+        self._app = app
+        self._max_body = max_body
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not is_loopback(f"//{host}") or (origin and not is_loopback(origin)):
+            return await self._refuse(scope, send, 403, b'{"error": "this server answers its own machine only"}')
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max_body:
+            return await self._refuse(scope, send, 413, b'{"error": "the request is too large"}')
+        await self._app(scope, _bounded(receive, self._max_body), send)
+
+    async def _refuse(self, scope: Any, send: Send, status: int, body: bytes) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """For bodies that do not say their length."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            return {"type": "http.disconnect"}
+        return message
+
+    return counted
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address or an origin names this machine itself.
+
+    >>> is_loopback("http://127.0.0.1:8888"), is_loopback("//localhost"), is_loopback("http://example.com")
+    (True, True, False)
+    """
+    try:
+        host = urlsplit(address).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
