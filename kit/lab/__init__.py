@@ -3,6 +3,20 @@
 `Lab` starts them in a process of their own, or joins those already running; `kit lab` does so with JupyterLab.
 """
 
-from .lab import Lab
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .lab import Lab
 
 __all__ = ["Lab"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, as in `kit` itself: `kit --help` passes here and needs no HTTP client.
+    if name != "Lab":
+        raise AttributeError(f"kit.lab has no {name!r}")
+    from .lab import Lab
+
+    return Lab

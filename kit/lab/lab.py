@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError, SetupError
-from ..core.http import Driver, Settings
-from ..core.secrets import Secret
-from ..core.steps import Request, Timeouts, call
-from . import descriptors
+from ..core.steps import Request, call
+from . import running
 from .services import NAMES, chosen
 
 if TYPE_CHECKING:
@@ -52,14 +48,14 @@ class Lab:
         names = chosen(services)
         self._child: subprocess.Popen[bytes] | None = None
         self._explorers: dict[str, Any] = {}
-        described = _running(names, demo, path) if join and not ports else None
+        described = running.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
         if described is None:
             self._child, described = _start(names, demo, path, join, ports)
             self._finalizer = weakref.finalize(self, _end, self._child)
         self._described = described
         self._names = names if self.joined else tuple(described["services"])
-        self._control = _driver(described)
+        self._control = running.control(described)
 
     if TYPE_CHECKING:
 
@@ -97,7 +93,7 @@ class Lab:
         rows = []
         for name in self._names:
             service = self._described["services"][name]
-            latency = _latency(service["url"], service["health"])
+            latency = running.latency(service["url"], service["health"])
             state = "down" if latency is None else "up"
             rows.append({"service": name, "url": service["url"], "state": state, "latency_ms": latency})
         return from_rows(
@@ -188,37 +184,6 @@ def _RULE_SCHEMA() -> Any:  # noqa: N802
     return pa.schema([*((name, pa.string()) for name in names), ("count", pa.int64()), ("skip", pa.int64())])
 
 
-def _driver(described: dict[str, Any]) -> Driver:
-    return Driver(Settings("lab", described["control"], Secret(described["token"]), timeouts=Timeouts(2, 10)))
-
-
-def _running(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
-    """A lab of this user that has what is wanted and answers."""
-    from ..version import __version__
-
-    wanted = None if path is None else str(Path(path).resolve())
-    for described in descriptors.read():
-        fits = (
-            described["version"] == __version__
-            and described["demo"] == demo
-            and (wanted is None or described["path"] == wanted)
-            and set(names) <= set(described["services"])
-        )
-        if fits and _answers(described):
-            return described
-    return None
-
-
-def _answers(described: dict[str, Any]) -> bool:
-    driver = _driver(described)
-    try:
-        return driver.run(call(Request("GET", "/status", op="lab"))).ok
-    except KitError:
-        return False
-    finally:
-        driver.close()
-
-
 def _start(
     names: tuple[str, ...], demo: bool, path: Any, joinable: bool, ports: dict[str, int] | None
 ) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
@@ -290,25 +255,3 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
     if child.stdout is not None:
         child.stdout.close()
-
-
-def _latency(url: str, health: str) -> float | None:
-    """Milliseconds of one small exchange, on a connection that is open already where the protocol keeps one."""
-    if health:
-        driver = Driver(Settings("lab", url, timeouts=Timeouts(2, 5)))
-        try:
-            driver.run(call(Request("GET", health, op="status")))
-            started = time.perf_counter()
-            driver.run(call(Request("GET", health, op="status")))
-            return (time.perf_counter() - started) * 1000
-        except KitError:
-            return None
-        finally:
-            driver.close()
-    host, port = url.rsplit("//", 1)[-1].rsplit(":", 1)
-    try:
-        started = time.perf_counter()
-        socket.create_connection((host, int(port)), timeout=2).close()
-        return (time.perf_counter() - started) * 1000
-    except OSError:
-        return None

@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from starlette.routing import Route
 
 from ..core.errors import InputError, KitError
 from ..version import __version__
-from . import descriptors
+from . import descriptors, parent
 from .faults import FaultPlan, Rule
 from .services import House, Server, create
 from .web import WebServer
@@ -130,33 +129,6 @@ async def serve(orders: dict[str, Any], ready: Any) -> None:
         await process.stop()
 
 
-def _watch_parent(parent: int) -> None:
-    """Ends the process when its parent is gone.
-
-    Standard input tells at once, unless a fork of the parent holds the other end open; the parent's id tells always.
-    """
-
-    def end() -> None:
-        # From a thread, past whatever the loop is busy with; the databases are made for this.
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(3)
-        os._exit(0)
-
-    def read() -> None:
-        while os.read(0, 1024):
-            pass
-        end()
-
-    def poll() -> None:
-        while os.getppid() == parent:
-            threading.Event().wait(0.5)
-        end()
-
-    threading.Thread(target=read, daemon=True).start()
-    if hasattr(os, "getppid") and os.name == "posix":
-        threading.Thread(target=poll, daemon=True).start()
-
-
 def _first_line() -> bytes:
     line = b""
     while not line.endswith(b"\n"):
@@ -170,7 +142,7 @@ def _first_line() -> bytes:
 def main() -> None:
     """What `Lab` starts as a child process."""
     orders = json.loads(_first_line())
-    _watch_parent(orders["parent"])
+    parent.watch(orders["parent"])
     # An interrupt in the notebook reaches the whole terminal group; the lab ends with its parent, not before.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -1,0 +1,69 @@
+"""The labs of this user that are running: which there are, which fits, how quickly they answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import KitError
+from ..core.http import Driver, Settings
+from ..core.secrets import Secret
+from ..core.steps import Request, Timeouts, call
+from ..version import __version__
+from . import descriptors
+
+
+def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    """A lab of this user that has what is wanted and answers."""
+    wanted = None if path is None else str(Path(path).resolve())
+    for described in descriptors.read():
+        fits = (
+            described["version"] == __version__
+            and described["demo"] == demo
+            and (wanted is None or described["path"] == wanted)
+            and set(names) <= set(described["services"])
+        )
+        if fits and answers(described):
+            return described
+    return None
+
+
+def answers(described: dict[str, Any]) -> bool:
+    """Whether the lab is there and knows its own token."""
+    driver = control(described)
+    try:
+        return driver.run(call(Request("GET", "/status", op="lab"))).ok
+    except KitError:
+        return False
+    finally:
+        driver.close()
+
+
+def control(described: dict[str, Any]) -> Driver:
+    """A connection to the lab's control server."""
+    return Driver(Settings("lab", described["control"], Secret(described["token"]), timeouts=Timeouts(2, 10)))
+
+
+def latency(url: str, health: str) -> float | None:
+    """Milliseconds of one small exchange, on a connection that is open already where the protocol keeps one."""
+    if health:
+        driver = Driver(Settings("lab", url, timeouts=Timeouts(2, 5)))
+        try:
+            driver.run(call(Request("GET", health, op="status")))
+            started = time.perf_counter()
+            driver.run(call(Request("GET", health, op="status")))
+            return (time.perf_counter() - started) * 1000
+        except KitError:
+            return None
+        finally:
+            driver.close()
+    host, port = url.rsplit("//", 1)[-1].rsplit(":", 1)
+    try:
+        started = time.perf_counter()
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return (time.perf_counter() - started) * 1000
+    except OSError:
+        return None
