@@ -1,0 +1,300 @@
+"""The `kit` command.
+
+kit lab       the embedded servers, and JupyterLab on the notebooks
+kit serve     the servers alone
+kit status    what is running
+kit env       the variables that point other programs at it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import InputError, KitError, SetupError
+from ..version import __version__
+
+if TYPE_CHECKING:
+    from .copies import Copies
+    from .jupyter import Jupyter
+    from .lab import Lab
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit status: 0, 1 for a failure told in words, 2 for wrong arguments."""
+    given = _parser().parse_args(arguments)
+    try:
+        status: int = given.run(given)
+    except InputError as error:
+        return _told(error, 2)
+    except KitError as error:
+        return _told(error, 1)
+    except KeyboardInterrupt:
+        return 0
+    return status
+
+
+def _told(error: KitError, status: int) -> int:
+    print(f"kit: {error}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kit", description="Embedded services to explore from Jupyter, with no account and no network."
+    )
+    parser.add_argument("--version", action="version", version=f"kit {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    services = argparse.ArgumentParser(add_help=False)
+    services.add_argument("--services", nargs="+", metavar="NAME", default=[], help="only these; all by default")
+    services.add_argument("--path", metavar="FOLDER", help="keep the servers' data there; by default it is temporary")
+
+    lab = commands.add_parser(
+        "lab",
+        parents=[services],
+        help="start (or join) the servers and open the notebooks in JupyterLab",
+        description="Starts the servers, or joins those you have running, and opens the notebooks in JupyterLab.",
+    )
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    lab.add_argument("--port", type=_port, help="JupyterLab's port; 0 for any free one")
+    lab.add_argument("--notebooks", metavar="FOLDER", help="where your copies of the notebooks are kept")
+    lab.set_defaults(run=_lab)
+
+    serve = commands.add_parser(
+        "serve",
+        parents=[services],
+        help="run the servers alone and print the variables that point clients at them",
+        description="Runs the servers until Ctrl-C and prints, as export lines, the variables that point clients at them.",
+    )
+    serve.add_argument(
+        "--port",
+        type=_service_port,
+        action="append",
+        metavar="SERVICE=PORT",
+        default=[],
+        dest="ports",
+        help="the port of a service; may be repeated",
+    )
+    serve.add_argument("--no-demo", action="store_false", dest="demo", help="start empty, without the demo data")
+    serve.set_defaults(run=_serve)
+
+    status = commands.add_parser("status", help="one line for each service of yours that is running; fails for none")
+    status.set_defaults(run=_status)
+    env = commands.add_parser("env", help='print the variables of the servers that run: eval "$(kit env)"')
+    env.set_defaults(run=_env)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to 65535")
+    return int(text)
+
+
+def _service_port(text: str) -> tuple[str, int]:
+    service, equals, port = text.partition("=")
+    if not equals or not service:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SERVICE=PORT")
+    return service, _port(port)
+
+
+def _names(given: argparse.Namespace) -> tuple[str, ...]:
+    from .services import chosen
+
+    return chosen(tuple(name for word in given.services for name in word.split(",") if name))
+
+
+def _folder(path: str | None) -> str | None:
+    """The folder, made and tried, so that what cannot work is told before anything starts."""
+    if path is None:
+        return None
+    folder = Path(path).expanduser().absolute()
+    trial = folder / f".kit-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise SetupError(
+            f"no data can be kept in {folder}: {error.strerror}", hint="choose a folder with --path"
+        ) from None
+    return str(folder)
+
+
+def _lab(given: argparse.Namespace) -> int:
+    from . import copies, jupyter
+
+    _end_on_signals()
+    jupyter.check_installed()
+    if given.port:
+        jupyter.check_port(given.port)
+    names, path = _names(given), _folder(given.path)
+    folder = Path(given.notebooks).expanduser().absolute() if given.notebooks else copies.default_folder()
+    working = copies.refresh(folder)
+    if sys.stdout.isatty():
+        print("Starting the servers and JupyterLab ...", end="\r", flush=True)
+
+    from .lab import Lab
+
+    lab: Lab | None = None
+    server: Jupyter | None = None
+    try:
+        lab = Lab(*names, path=path)
+        server = jupyter.Jupyter(
+            folder,
+            {**os.environ, **lab.env()},
+            notebook=working.notebooks[0] if working.notebooks else None,
+            port=given.port,
+            browser=not given.no_browser,
+        )
+        _print(_screen(names, lab, server, working, path, browser=not given.no_browser and _has_browser()))
+        ended = server.wait()
+        if ended:
+            raise SetupError(f"JupyterLab ended with status {ended}: {server.last_words()}")
+    finally:
+        # From here to the end takes a moment; a second Ctrl-C must not leave half of it running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if server is not None:
+            server.close()
+        if lab is not None:
+            lab.close()
+    return 0
+
+
+def _screen(
+    names: Sequence[str], lab: Lab, server: Jupyter, working: Copies, path: str | None, *, browser: bool
+) -> list[str]:
+    rows = [
+        ("JupyterLab", server.url if browser else server.url_with_token, "opened in your browser" if browser else "")
+    ]
+    rows += [(name, lab.url(name), f"lab.{name}") for name in names]
+    rows += [("notebooks", str(working.folder), "your copies: what you change stays")]
+    if lab.joined:
+        rows += [("servers", "joined, as they were running already", "they stay when this ends")]
+    else:
+        rows += [("data", path or "temporary", "" if path else "gone when this ends; --path keeps it")]
+    wide = max(len(name) for name, _, _ in rows)
+    deep = max([len(value) for _, value, note in rows if note])
+    lines = [f"kit {__version__}" + " " * 40, ""]
+    lines += [f"  {name:{wide}}  {value:{deep}}  {note}".rstrip() for name, value, note in rows]
+    if working.kept:
+        lines += ["", f"  {', '.join(working.kept)}: yours is kept; rename it and start again to get the new one"]
+    lines += [
+        "",
+        "  In a notebook     import kit; lab = kit.Lab()",
+        f'  In a shell        eval "$({_self()} env)"    points any other client at these servers',
+        "  To stop           Ctrl-C",
+        "",
+    ]
+    return lines
+
+
+def _self() -> str:
+    """How this command can be called from another shell."""
+    found = shutil.which("kit")
+    if found and Path(found).resolve().parent == Path(sys.executable).resolve().parent:
+        return "kit"
+    script = Path(sys.executable).with_name("kit")
+    return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m kit"
+
+
+def _has_browser() -> bool:
+    import webbrowser
+
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def _serve(given: argparse.Namespace) -> int:
+    import asyncio
+    import errno
+
+    names, path, ports = _names(given), _folder(given.path), dict(given.ports)
+    for service in ports:
+        if service not in names:
+            raise InputError(f"--port names {service!r}, which is not started", hint=f"there are: {', '.join(names)}")
+    try:
+        from .process import serve
+    except ImportError as error:
+        if (error.name or "").startswith("kit"):
+            raise
+        raise SetupError(
+            f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"'
+        ) from None
+
+    def ready(described: Mapping[str, Any]) -> None:
+        _print(_exports(described))
+        where = ", ".join(f"{name} at {service['url']}" for name, service in described["services"].items())
+        print(f"# {where}; stop with Ctrl-C", file=sys.stderr, flush=True)
+
+    orders = {"services": names, "demo": given.demo, "path": path, "joinable": True, "ports": ports}
+    try:
+        asyncio.run(serve(orders, ready))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        asked = ", ".join(f"{service}={port}" for service, port in ports.items())
+        raise SetupError(
+            f"a port asked for ({asked}) cannot be used: {error.strerror}",
+            hint="choose another, or leave --port out for any that is free",
+        ) from None
+    return 0
+
+
+def _status(given: argparse.Namespace) -> int:
+    from . import descriptors, running
+
+    rows = []
+    for described in descriptors.read():
+        if not running.answers(described):
+            continue
+        for name, service in described["services"].items():
+            took = running.latency(service["url"], service["health"])
+            state, ms = ("down", "") if took is None else ("up", f"{took:.1f} ms")
+            data = described["path"] or "temporary"
+            rows.append((name, state, ms, service["url"], f"process {described['pid']}", f"data {data}"))
+    if not rows:
+        print("none of your labs is running; start one with: kit lab, or kit serve", file=sys.stderr)
+        return 1
+    wide = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    _print("  ".join(f"{cell:{width}}" for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows)
+    return 0
+
+
+def _env(given: argparse.Namespace) -> int:
+    from . import descriptors, running
+
+    for described in descriptors.read():
+        if running.answers(described):
+            _print(_exports(described))
+            return 0
+    raise SetupError("none of your labs is running", hint="start one with: kit lab, or kit serve")
+
+
+def _exports(described: Mapping[str, Any]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in described["env"].items()]
+
+
+def _print(lines: Any) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _end_on_signals() -> None:
+    """Ctrl-C, a polite kill and a closed terminal all end the command in the same good order."""
+    # Set outright: a shell starts background jobs with the interrupt ignored, and its `kill -INT` is meant, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)

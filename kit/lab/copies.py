@@ -1,0 +1,101 @@
+"""The user's working copies of the notebooks: what they changed stays theirs, the rest follows the package.
+
+Opening the notebooks where they are installed would let a run change the package, or a checkout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.errors import SetupError
+
+_LEDGER = ".copied.json"
+"""In the folder of copies: for each file the digest of what was last put there."""
+
+
+@dataclass(slots=True)
+class Copies:
+    """A folder of notebooks that is the user's to change."""
+
+    folder: Path
+    notebooks: list[str] = field(default_factory=list)
+    """Those that come with the package, in reading order."""
+    kept: list[str] = field(default_factory=list)
+    """Files that the user changed and that are newer in the package."""
+
+
+def shipped() -> Path | None:
+    """Where the package's notebooks are: inside an installed wheel, or beside `kit/` in a checkout."""
+    here = Path(__file__).resolve().parent
+    for place in (here / "notebooks", here.parents[1] / "notebooks"):
+        if place.is_dir():
+            return place
+    return None
+
+
+def default_folder() -> Path:
+    """The place for a user's data on this system, in a folder of our own."""
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    return base / "kit" / "notebooks"
+
+
+def refresh(folder: Path, source: Path | None = None) -> Copies:
+    """Brings the folder up to date: adds what is missing, replaces what the user left as it was."""
+    source = source or shipped()
+    copies = Copies(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = _read(folder / _LEDGER)
+        for path in sorted(source.rglob("*")) if source else ():
+            name = path.relative_to(source or folder)
+            if path.is_file() and not any(part.startswith((".", "__")) for part in name.parts):
+                _copy(path, copies, name.as_posix(), ledger)
+        _write(folder / _LEDGER, json.dumps(ledger, indent=1).encode())
+    except OSError as error:
+        raise SetupError(
+            f"the notebooks cannot be copied to {folder}: {error.strerror}", hint="choose a folder with --notebooks"
+        ) from None
+    return copies
+
+
+def _copy(path: Path, copies: Copies, name: str, ledger: dict[str, str]) -> None:
+    new = path.read_bytes()
+    target = copies.folder / name
+    there = target.read_bytes() if target.exists() else None
+    if there is None or _digest(there) in (ledger.get(name), _digest(new)):
+        if there != new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, new)
+        ledger[name] = _digest(new)
+    elif _digest(new) != ledger.get(name):
+        copies.kept.append(name)
+    if path.suffix == ".ipynb":
+        copies.notebooks.append(name)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else {}
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(content)
+    draft.replace(path)
