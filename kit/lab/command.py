@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         parents=[services],
         help="run the servers alone and print the variables that point clients at them",
-        description="Runs the servers until Ctrl-C and prints, as export lines, the variables that point clients at them.",
+        description="Runs the servers until Ctrl-C and prints the variables that point clients at them.",
     )
     serve.add_argument(
         "--port",
@@ -139,8 +139,7 @@ def _lab(given: argparse.Namespace) -> int:
     names, path = _names(given), _folder(given.path)
     folder = Path(given.notebooks).expanduser().absolute() if given.notebooks else copies.default_folder()
     working = copies.refresh(folder)
-    if sys.stdout.isatty():
-        print("Starting the servers and JupyterLab ...", end="\r", flush=True)
+    print("Starting the servers and JupyterLab ...", flush=True)
 
     from .lab import Lab
 
@@ -173,9 +172,8 @@ def _lab(given: argparse.Namespace) -> int:
 def _screen(
     names: Sequence[str], lab: Lab, server: Jupyter, working: Copies, path: str | None, *, browser: bool
 ) -> list[str]:
-    rows = [
-        ("JupyterLab", server.url if browser else server.url_with_token, "opened in your browser" if browser else "")
-    ]
+    page, how = (server.url, "opened in your browser") if browser else (server.url_with_token, "")
+    rows = [("JupyterLab", page, how)]
     rows += [(name, lab.url(name), f"lab.{name}") for name in names]
     rows += [("notebooks", str(working.folder), "your copies: what you change stays")]
     if lab.joined:
@@ -184,7 +182,7 @@ def _screen(
         rows += [("data", path or "temporary", "" if path else "gone when this ends; --path keeps it")]
     wide = max(len(name) for name, _, _ in rows)
     deep = max([len(value) for _, value, note in rows if note])
-    lines = [f"kit {__version__}" + " " * 40, ""]
+    lines = [""]
     lines += [f"  {name:{wide}}  {value:{deep}}  {note}".rstrip() for name, value, note in rows]
     if working.kept:
         lines += ["", f"  {', '.join(working.kept)}: yours is kept; rename it and start again to get the new one"]
@@ -239,6 +237,8 @@ def _serve(given: argparse.Namespace) -> int:
         where = ", ".join(f"{name} at {service['url']}" for name, service in described["services"].items())
         print(f"# {where}; stop with Ctrl-C", file=sys.stderr, flush=True)
 
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     orders = {"services": names, "demo": given.demo, "path": path, "joinable": True, "ports": ports}
     try:
         asyncio.run(serve(orders, ready))

@@ -45,7 +45,7 @@ class Jupyter:
         handle, name = tempfile.mkstemp(prefix="jupyterlab-", suffix=".log", dir=descriptors.folder())
         self.log = Path(name)
         try:
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
                 [sys.executable, "-m", "kit.lab.jupyter", *_arguments(folder, notebook, port, browser)],
                 cwd=folder,
                 env=dict(environment),
