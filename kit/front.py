@@ -19,7 +19,9 @@ EXPLORERS = {
 
 
 @overload
-def connect(service: Literal["amdahl"], *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Amdahl: ...
+def connect(
+    service: Literal["amdahl"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> Amdahl: ...
 @overload
 def connect(service: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Any: ...
 def connect(service: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Any:

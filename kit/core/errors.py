@@ -1,13 +1,13 @@
 """The errors every part of the toolkit raises, cut by what a caller can do about them.
 
     KitError                    anything this package raises on purpose
-      InputError                the call was wrong; nothing was sent          -> fix the arguments   (also ValueError)
-      SetupError                no address, credential, lab or extra          -> set it up as told
-      TransportError            no answer, or only half of one                -> try again, or look at the service
-        Unreachable             nothing was sent                              -> safe to repeat      (also ConnectionError)
-        Lost                    the connection broke after something was sent                        (also ConnectionError)
-        Silent                  no answer in time                                                    (also TimeoutError)
-      AnswerError               an answer, but not one this service gives     -> wrong address, proxy, or a limit to raise
+      InputError                the call was wrong; nothing was sent     -> fix the arguments   (also ValueError)
+      SetupError                no address, credential, lab or extra     -> set it up as told
+      TransportError            no answer, or only half of one           -> try again, look at the service
+        Unreachable             nothing was sent                         -> safe to repeat      (also ConnectionError)
+        Lost                    the connection broke midway                                     (also ConnectionError)
+        Silent                  no answer in time                                               (also TimeoutError)
+      AnswerError               an answer this service does not give     -> wrong address, proxy, or a limit
 
 The wings add the names of their service's reference below `KitError`; those mean "the service said no".
 """

@@ -56,7 +56,7 @@ class AsyncFace:
         await self.close()
 
 
-class verb(Generic[P, T]):  # noqa: N801 - reads as the decorator it is
+class verb(Generic[P, T]):
     """An operation as a method of both faces."""
 
     def __init__(self, operation: Callable[Concatenate[Any, P], Operation[T]]) -> None:
@@ -74,7 +74,7 @@ class verb(Generic[P, T]):  # noqa: N801 - reads as the decorator it is
         return self if client is None else MethodType(self._call, client)
 
 
-class walk(Generic[P, T]):  # noqa: N801
+class walk(Generic[P, T]):
     """An operation that emits items, as a method: an iterator on one face, an async iterator on the other."""
 
     def __init__(self, operation: Callable[Concatenate[Any, P], Walk[T]]) -> None:
@@ -136,9 +136,12 @@ def _shown(operation: Callable[..., Any], wrapper: str, drive: Callable[[Any, An
     result = str(operation.__annotations__.get("return", "Any"))
     if result.startswith(f"{wrapper}[") and result.endswith("]"):
         result = result[len(wrapper) + 1 : -1]
-    call.__annotations__ = {**operation.__annotations__, "return": f"Iterator[{result}]" if wrapper == "Walk" else result}
+    call.__annotations__ = {
+        **operation.__annotations__,
+        "return": f"Iterator[{result}]" if wrapper == "Walk" else result,
+    }
     # Signature lookups follow this to the generator, which is nothing a caller should see.
-    del call.__wrapped__  # type: ignore[attr-defined]
+    del call.__wrapped__
     import inspect
 
     call.__signature__ = inspect.signature(operation).replace(return_annotation=call.__annotations__["return"])  # type: ignore[attr-defined]

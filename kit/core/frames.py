@@ -1,9 +1,9 @@
 """Columns to pandas, in one place, so that every service gives the same kinds of columns.
 
-    text                  `str`
-    times                 `datetime64[ms, UTC]`
-    integers, booleans    as they are, unsigned kept unsigned; with gaps the nullable twin (`Int64`, `UInt64`, `boolean`)
-    bytes, lists, objects Arrow's own types
+text                  `str`
+times                 `datetime64[ms, UTC]`
+integers, booleans    as they are, unsigned kept unsigned; with gaps the nullable twin (`Int64`, `UInt64`, `boolean`)
+bytes, lists, objects Arrow's own types
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .errors import InputError
 from .json_columns import ObjectColumns, TooManyKeys
 
 BodyMode = Literal["auto", "bytes", "text", "json"]
-_TEXT = pd.StringDtype(na_value=np.nan)
+_TEXT: Any = pd.StringDtype(na_value=np.nan)
 _WITH_GAPS = {
     "int8": pd.Int8Dtype(),
     "int16": pd.Int16Dtype(),
@@ -51,21 +51,22 @@ def to_frame(
 
 def _series(column: pa.ChunkedArray, *, gaps: bool) -> pd.Series[Any]:
     kind = column.type
+    series: pd.Series[Any]
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return pd.Series(_TEXT.__from_arrow__(column), copy=False)
-    if pa.types.is_timestamp(kind):
-        if kind.unit != "ms":
-            column = column.cast(pa.timestamp("ms", kind.tz), safe=False)
-        return column.to_pandas()
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("ms")).to_pandas()
-    if gaps and str(kind) in _WITH_GAPS:
-        return column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)])
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return column.to_pandas()
-    if pa.types.is_null(kind):
-        return pd.Series([None] * len(column), dtype=object)
-    return pd.Series(pd.arrays.ArrowExtensionArray(column), copy=False)
+        series = pd.Series(_TEXT.__from_arrow__(column), copy=False)
+    elif pa.types.is_timestamp(kind):
+        series = column.cast(pa.timestamp("ms", kind.tz), safe=False).to_pandas()
+    elif pa.types.is_date(kind):
+        series = column.cast(pa.timestamp("ms")).to_pandas()
+    elif gaps and str(kind) in _WITH_GAPS:
+        series = column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)])
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        series = column.to_pandas()
+    elif pa.types.is_null(kind):
+        series = pd.Series([None] * len(column), dtype=object)
+    else:
+        series = pd.Series(pd.arrays.ArrowExtensionArray(column), copy=False)
+    return series
 
 
 def empty(schema: pa.Schema, attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:

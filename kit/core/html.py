@@ -22,7 +22,7 @@ def visible(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
     return "".join(
         char
-        if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF or char == "\n"
+        if (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF) or char == "\n"
         else char.encode("unicode_escape", "backslashreplace").decode()
         for char in text
     )
@@ -44,5 +44,8 @@ def cell(value: Any) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A small table."""
     titles = "".join(f'<th style="{_CELL}">{cell(name)}</th>' for name in head)
-    lines = "".join("<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows)
-    return f'<table style="font-size:var(--jp-code-font-size,13px)"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'
+    lines = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows
+    )
+    style = "font-size:var(--jp-code-font-size,13px)"
+    return f'<table style="{style}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'

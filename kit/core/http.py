@@ -43,7 +43,7 @@ class Settings:
     header: str = "authorization"
     scheme: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     verify: Any = True
     """Certificates are checked, unless a caller gives False or an SSL context of their own."""
 
@@ -54,11 +54,14 @@ class Settings:
             raise InputError(f"{self.service}: {self.base_url!r} is not an address: {error}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise InputError(
-                f"{self.service}: {self.base_url!r} is not an address", hint="give one like https://host or http://127.0.0.1:8080"
+                f"{self.service}: {self.base_url!r} is not an address",
+                hint="give one like https://host or http://127.0.0.1:8080",
             )
         if url.userinfo:
             # Not quoted back: it holds a password.
-            raise InputError(f"{self.service}: the address holds a user or password", hint="give the credential by its own argument")
+            raise InputError(
+                f"{self.service}: the address holds a user or password", hint="give the credential by its own argument"
+            )
 
     def client_options(self) -> dict[str, Any]:
         headers = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
@@ -123,7 +126,7 @@ class _Driver:
             reason = str(error) or type(error).__name__
             hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
             if "CERTIFICATE" in reason.upper():
-                hint = "its certificate is not trusted here; a company's own can be given as verify=ssl.create_default_context(cafile=...)"
+                hint = "its certificate is not trusted here; a company's own is given as verify=ssl.SSLContext"
             return Unreachable(f"{where}: could not connect: {reason}", hint=hint, **fields)
         if isinstance(error, httpx.TimeoutException):
             return Silent(f"{where}: no answer within {timeouts.read} s", **fields)
@@ -176,7 +179,9 @@ class _Unpacker:
             raise Lost("the answer's gzip packing ends too early")
 
     def _too_large(self) -> AnswerError:
-        return AnswerError(f"the answer is larger than the limit of {self.limit:,} bytes", hint="ask for less, page by page")
+        return AnswerError(
+            f"the answer is larger than the limit of {self.limit:,} bytes", hint="ask for less, page by page"
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

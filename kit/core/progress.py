@@ -38,5 +38,12 @@ def bar(total: float | None = None, *, what: str = "", unit: str = "row", **opti
     from tqdm.auto import tqdm as best
 
     return best(
-        total=total, desc=what or None, unit=unit, unit_scale=True, delay=0.5, leave=False, dynamic_ncols=True, **options
+        total=total,
+        desc=what or None,
+        unit=unit,
+        unit_scale=True,
+        delay=0.5,
+        leave=False,
+        dynamic_ncols=True,
+        **options,
     )

@@ -69,7 +69,7 @@ def pause_before_retry(
     elif outcome.maybe_received and not safe:
         return None
     # Full jitter: clients that failed together must not come back together.
-    pause = min(policy.cap, policy.base * 2 ** (attempt - 1)) * jitter()
+    pause = min(policy.cap, policy.base * 2.0 ** (attempt - 1)) * jitter()
     if outcome.asked_pause is not None:
         if outcome.asked_pause > LONGEST_PAUSE:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .errors import InputError
@@ -18,6 +19,7 @@ class Secret:
     """
 
     __slots__ = ("_reveal",)
+    _reveal: Callable[[], str]
 
     def __init__(self, value: str | Secret) -> None:
         text = value.reveal() if isinstance(value, Secret) else value
@@ -34,7 +36,7 @@ class Secret:
 
     def reveal(self) -> str:
         """The credential itself."""
-        return self._reveal()  # type: ignore[no-any-return]
+        return self._reveal()
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("a secret does not change; make a new one")
@@ -65,4 +67,6 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a secret is not pickled; pass `secret.reveal()` on purpose, or read it from the environment there")
+        raise TypeError(
+            "a secret is not pickled; pass `secret.reveal()` on purpose, or read it from the environment there"
+        )

@@ -172,9 +172,13 @@ def asked_pause(response: Response) -> float | None:
     if asked is not None or response.status not in (429, 503):
         return asked
     try:
-        body = response.json()
+        return pause_in(response.json())
     except ValueError:
         return None
+
+
+def pause_in(body: Any) -> float | None:
+    """The `retry_after` of a JSON body, in seconds, wherever services put it."""
     for holder in (body, *_nested(body)):
         value = holder.get("retry_after") if isinstance(holder, dict) else None
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:

@@ -1,12 +1,12 @@
 """Misbehaviour on request: rules that say what goes wrong, where, and how often.
 
-    delay      answers after `seconds`
-    drop       closes the connection without an answer
-    reset      resets the connection after `after` bytes of the answer's body
-    truncate   closes it there, in good order, as if that were all
-    stall      sends `after` bytes of the body, then nothing for `seconds`, then drops
-    garbage    answers with a page of HTML and status 200
-    429, 503   answers with that status (any from 400 to 599), with `Retry-After` where `retry_after` is given
+delay      answers after `seconds`
+drop       closes the connection without an answer
+reset      resets the connection after `after` bytes of the answer's body
+truncate   closes it there, in good order, as if that were all
+stall      sends `after` bytes of the body, then nothing for `seconds`, then drops
+garbage    answers with a page of HTML and status 200
+429, 503   answers with that status (any from 400 to 599), with `Retry-After` where `retry_after` is given
 """
 
 from __future__ import annotations
@@ -48,18 +48,16 @@ class Rule:
         self.kind = str(self.kind)
         status = self.kind.isdigit() and 400 <= int(self.kind) <= 599
         if self.kind not in KINDS and not status:
-            raise InputError(f"no fault is called {self.kind!r}", hint=f"there are {', '.join(KINDS)} and statuses like 503")
+            raise InputError(
+                f"no fault is called {self.kind!r}", hint=f"there are {', '.join(KINDS)} and statuses like 503"
+            )
         for name in ("count", "skip", "seconds", "after"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise InputError(f"{name}={value!r}: not a number from 0 up")
 
     def matches(self, service: str, method: str, path: str) -> bool:
-        return (
-            self.service in ("*", service)
-            and self.method in ("*", method)
-            and fnmatch.fnmatchcase(path, self.path)
-        )
+        return self.service in ("*", service) and self.method in ("*", method) and fnmatch.fnmatchcase(path, self.path)
 
 
 class FaultPlan:
@@ -130,7 +128,9 @@ class Faulty:
         if rule.kind == "drop":
             return transport.close()
         if rule.kind == "garbage":
-            return await _answer(send, 200, b"<html><body><h1>It works!</h1></body></html>", {"content-type": "text/html"})
+            return await _answer(
+                send, 200, b"<html><body><h1>It works!</h1></body></html>", {"content-type": "text/html"}
+            )
         if rule.kind.isdigit():
             headers = {"content-type": "application/json"}
             if rule.retry_after is not None:
@@ -149,7 +149,7 @@ class _Cut:
 
     async def __call__(self, message: Message) -> None:
         if self._done:
-            return
+            return None
         if message["type"] != "http.response.body":
             return await self._send(message)
         body = message.get("body", b"")

@@ -1,0 +1,44 @@
+"""What the Amdahl Platform answers when it says no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.errors import KitError
+
+_HINTS = {
+    401: "check api_key= or the variable API_KEY",
+    403: "the key lacks the scope for this; ask for one that has it",
+    404: "look it up in a listing, such as .pages()",
+    429: "wait a little; with_retry(fn) does so by itself",
+}
+
+
+class AmdahlError(KitError):
+    """The service refused: `status` and `code` to branch on, `body` with all that it sent.
+
+    >>> try:
+    ...     raise AmdahlError(404, "not_found", "no such page")
+    ... except AmdahlError as error:
+    ...     print(error.code, error)
+    not_found [404 not_found] no such page
+    """
+
+    status: int
+    retry_after: float | None = None
+    """Seconds that the service asks a caller to wait."""
+
+    def __init__(self, status: int, code: str, message: str, body: Any = None) -> None:
+        super().__init__(f"[{status} {code}] {message}", service="amdahl")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.body = body
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.code, self.message, self.body)
+
+    def _render_traceback_(self) -> list[str]:
+        lines = super()._render_traceback_()
+        hint = _HINTS.get(self.status)
+        return [*lines, f"  {hint}"] if hint else lines

@@ -1,0 +1,271 @@
+"""Amdahl in a notebook: queries, pages, agents and webhooks as DataFrames."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from ..core import calls
+from ..core.errors import InputError, KitError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from . import agents, data, paging, webhooks, wire
+from .client import PATIENT, AmdahlClient, exchange, settings_of
+from .receiver import Deliveries
+from .sessions import Answer, Session, Sessions, watch
+from .types import WebhookEvent
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+ALL_EVENTS: tuple[WebhookEvent, ...] = (
+    "artifact.created",
+    "artifact.updated",
+    "artifact.status_changed",
+    "session.completed",
+    "session.failed",
+    "audit_log.entry_created",
+)
+
+
+def connect(
+    environment: Mapping[str, str],
+    *,
+    url: str | None = None,
+    base_url: str | None = None,
+    api_key: str | Secret | None = None,
+    timeout: float | None = 30.0,
+    api_version: str | None = None,
+    verify: Any = True,
+) -> Amdahl:
+    """What `kit.connect("amdahl", ...)` gives."""
+    settings = settings_of(url or base_url, api_key, timeout, api_version, verify, environment)
+    assert settings.credential is not None
+    return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
+
+
+class Amdahl:
+    """The Amdahl Platform to explore: every verb gives a DataFrame or a handle.
+
+    >>> import kit
+    >>> with kit.Lab("amdahl", join=False) as lab:
+    ...     lab.amdahl.query("select count(*) as n from interactions")["n"].tolist()
+    [50000]
+
+    `client` is the plain client, for what has no verb here.
+    """
+
+    def __init__(self, client: AmdahlClient) -> None:
+        self.client = client
+        self.sessions = Sessions(client)
+        """The sessions started here: call it for a frame, index it for a handle."""
+
+    def query(self, sql: str, limit: int | None = None) -> pd.DataFrame:
+        """The result of a SELECT over `interactions`, typed by the server's schema.
+
+        The service gives 1000 rows unless `limit` asks for more. A result that was cut says so: by a warning, and in
+        `df.attrs["truncated"]`.
+        """
+        from ..core.frames import to_frame
+
+        result = self._run(data.query_columns(self.client, sql, limit))
+        attrs = {"truncated": result.truncated, "row_count": result.row_count}
+        if result.notes:
+            attrs["notes"] = result.notes
+            warnings.warn("; ".join(result.notes), stacklevel=2)
+        if result.truncated:
+            warnings.warn(
+                f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=", stacklevel=2
+            )
+        return to_frame(result.table, attrs)
+
+    def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
+        """What there is to query: one row per column, with its type and sample values.
+
+        `scope` is "schema", "clusters", "knowledge" or "all"; the whole answer is in `df.attrs["answer"]`.
+        """
+        from ..core.frames import from_rows
+
+        body = {"scope": scope, "include_samples": include_samples}
+        response = self._run(
+            exchange(self.client, "POST", "/data/explore", body, op="explore", policy=PATIENT, safe=True)
+        )
+        answer = wire.judge(response)
+        return from_rows(_first_rows(answer, scope), answer=answer)
+
+    def pages(self, **filters: Any) -> pd.DataFrame:
+        """One row per page, newest first. Filters are the service's: `status=`, `q=`, `created_at_gte=`, ..."""
+        return self._listing("/pages", filters, ("id", "name", "status", "created_at", "updated_at"))
+
+    def webhooks(self) -> pd.DataFrame:
+        """One row per webhook; their secrets are not among the columns, the service tells them once."""
+        return self._listing("/webhooks", {}, ("id", "url", "description", "created_at"))
+
+    def me(self) -> dict[str, Any]:
+        """Whose key this is and what it may do."""
+        context: dict[str, Any] = self.client.get("/me/context")
+        return context
+
+    def start(self, profile: str, task: str, **input: Any) -> Session:
+        """A session that has just been started and runs on at the service."""
+        state = agents.start_agent(self.client, profile_id=profile, task=task, input_params=input)
+        return self.sessions.add(Session(self.client, state["session_id"], state))
+
+    def run(self, profile: str, task: str, *, answer: Answer = None, timeout: float = 600.0, **input: Any) -> Session:
+        """An agent's session, followed to its end with a progress bar.
+
+        Where the session pauses for input, `answer` is given: a dict, a text, or a function of what it asks for.
+        Without one the question is put to you, below the cell; where nobody can be asked the paused session is
+        returned, to be resumed by hand.
+        """
+        return watch(self.start(profile, task, **input), answer, timeout)
+
+    def events(self, session_id: str) -> pd.DataFrame:
+        """The log of a session, one row per event; waits for the end of one that still runs."""
+        return self.sessions[session_id].events()
+
+    def deliveries(
+        self,
+        port: int = 0,
+        *,
+        events: list[WebhookEvent] | None = None,
+        secret: str | Secret | None = None,
+        register: bool = True,
+    ) -> Deliveries:
+        """A receiver for webhook deliveries on this machine: verifies each over its raw bytes and lists it.
+
+        It registers a webhook for `events` (all, unless told) that sends to it, and takes it back on `close()`.
+        `register=False` with the `secret` of a webhook that exists only listens, behind a tunnel of your own, say.
+        """
+        if not register:
+            if secret is None:
+                raise InputError("register=False needs the secret= of the webhook that will send here")
+            return Deliveries(secret, port)
+        import secrets as random
+
+        receiver = Deliveries(secret or random.token_hex(32), port)
+        try:
+            hook = webhooks.register_webhook(
+                self.client,
+                url=receiver.url,
+                events=list(events or ALL_EVENTS),
+                description="kit: deliveries to this notebook",
+                secret=receiver._secret.reveal(),
+            )
+        except BaseException:
+            receiver.close()
+            raise
+        # A service that makes its own secrets may ignore the one it was given.
+        receiver._secret = Secret(hook.get("secret") or receiver._secret)
+        hook_id = hook["id"]
+
+        def take_back() -> None:
+            try:
+                webhooks.delete_webhook(self.client, hook_id)
+            except KitError as error:
+                warnings.warn(f"webhook {hook_id} could not be taken back: {error}", stacklevel=3)
+
+        receiver._on_close = take_back
+        return receiver
+
+    def metrics(self) -> pd.DataFrame:
+        """What is known about the rate limit and about the sessions started here, as tidy rows.
+
+        Columns: time, metric, value, unit, and the labels session_id, profile, status.
+        """
+        import pyarrow as pa
+
+        from ..core.frames import TIME, to_frame
+
+        rows: list[tuple[float, str, float, str, str | None, str | None, str | None]] = []
+        now = time.time()
+        if self.client.rate_limit is None:
+            self.me()
+        limit = self.client.rate_limit
+        if limit is not None:
+            if limit.remaining is not None:
+                rows.append((limit.seen_at, "rate_limit_remaining", limit.remaining, "requests", None, None, None))
+            if limit.reset is not None:
+                # Some services send the moment, some the seconds until then.
+                left = limit.reset - limit.seen_at if limit.reset > 1e9 else limit.reset
+                rows.append((limit.seen_at, "rate_limit_reset", max(0.0, left), "s", None, None, None))
+        self.sessions()
+        for session in self.sessions:
+            usage = session.state.get("usage")
+            labels = (session.id, session.state.get("profile_id"), session.state.get("status"))
+            for name, value in usage.items() if isinstance(usage, dict) else ():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    rows.append((now, f"session_{name}", value, "tokens" if "tokens" in name else "1", *labels))
+        columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * 7
+        kinds = [TIME, pa.string(), pa.float64(), pa.string(), pa.string(), pa.string(), pa.string()]
+        names = ["time", "metric", "value", "unit", "session_id", "profile", "status"]
+        columns[0] = [round(moment * 1000) for moment in columns[0]]
+        return to_frame(pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=names))
+
+    def calls(self) -> pd.DataFrame:
+        """The requests that this process made to Amdahl."""
+        frame = calls.calls()
+        return frame[frame["service"] == "amdahl"].reset_index(drop=True)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Amdahl at {self.client.base_url}: .query(sql), .explore(), .pages(), .webhooks(), .run(profile, task)>"
+        )
+
+    def _repr_html_(self) -> str:
+        return text(f"Amdahl at {self.client.base_url}") + table(("try", "to get"), _TRY)
+
+    def _listing(self, path: str, filters: Mapping[str, Any], first: tuple[str, ...]) -> pd.DataFrame:
+        from ..core.frames import from_rows
+
+        rows = self.client._driver.walk(paging.items(self.client, path, params=dict(filters), policy=PATIENT))
+        return from_rows([*rows], _schema(first))
+
+    def _run(self, operation: Any) -> Any:
+        return self.client._driver.run(operation)
+
+
+_TRY = (
+    (".query(sql)", "the rows of a SELECT over interactions"),
+    (".explore()", "its columns, with samples"),
+    (".pages(), .webhooks()", "what is set up"),
+    (".run(profile, task)", "an agent's session, followed to its end"),
+    (".sessions()", "the sessions started here"),
+    (".deliveries()", "webhook deliveries, as they arrive"),
+    (".metrics()", "rate limit and usage"),
+)
+
+
+def _schema(names: tuple[str, ...]) -> pa.Schema:
+    import pyarrow as pa
+
+    time_type = pa.timestamp("ms", "UTC")
+    return pa.schema([(name, time_type if name.endswith("_at") else pa.string()) for name in names])
+
+
+def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:
+    """The list of objects in an answer that best fits the scope; an object without one is a row per key."""
+    if isinstance(answer, list):
+        return [row for row in answer if isinstance(row, dict)]
+    if not isinstance(answer, dict):
+        return []
+    for key in (scope, "schema", "columns", *answer):
+        value = answer.get(key)
+        if isinstance(value, dict):
+            value = value.get("columns") or value.get("items")
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            return value
+    return [{"key": key, "value": value} for key, value in answer.items()]

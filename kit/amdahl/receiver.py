@@ -1,0 +1,225 @@
+"""A small receiver for webhook deliveries: loopback only, each delivery verified over its raw bytes, then listed.
+
+It runs on the background loop, so deliveries arrive while cells run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Self
+
+import h11
+
+from ..core import loop
+from ..core.errors import InputError, SetupError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from .webhooks import SIGNATURE_HEADERS, verify_webhook_signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HOST = "127.0.0.1"
+MAX_BODY = 4 * 1024 * 1024
+KEPT = 10_000
+_IDLE = 60.0
+_CONNECTIONS = 100
+
+
+class Deliveries:
+    """Webhook deliveries as they arrive: `df` lists them, `wait(n)` waits for some, `close()` ends the receiver.
+
+    Made by `lab.amdahl.deliveries()`. A delivery whose signature is not right gets 401 and is listed as refused.
+    The newest 10 000 are kept; `total` counts all.
+    """
+
+    def __init__(self, secret: str | Secret, port: int = 0, *, on_close: Callable[[], Any] | None = None) -> None:
+        self._secret = Secret(secret)
+        self._rows: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._arrived = threading.Condition()
+        self._on_close = on_close
+        self._connections: set[asyncio.Task[None]] = set()
+        self.total = 0
+        self.refused = 0
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError as error:
+            sock.close()
+            raise SetupError(
+                f"port {port} cannot be used: {error.strerror}", hint="port=0 takes any free one"
+            ) from None
+        self.port: int = sock.getsockname()[1]
+        self._ended: asyncio.Event | None = None
+        started: Future[None] = Future()
+        self._task = loop.start(self._serve, sock, started)
+        started.result(10)
+
+    @property
+    def url(self) -> str:
+        """Where deliveries are to be sent."""
+        return f"http://{HOST}:{self.port}/"
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The deliveries, oldest first: when, which event, whether the signature was right, and the body's fields."""
+        import pyarrow as pa
+
+        from ..core.frames import TIME, from_rows
+
+        with self._arrived:
+            rows = list(self._rows)
+        schema = pa.schema(
+            [("received_at", pa.string()), ("event", pa.string()), ("verified", pa.bool_()), ("body", pa.string())]
+        )
+        frame = from_rows([{name: row[name] for name in schema.names} for row in rows], schema, total=self.total)
+        frame["received_at"] = pa.array([row["received_ms"] for row in rows], TIME).to_pandas()
+        return frame
+
+    def wait(self, n: int = 1, timeout: float | None = 30.0) -> pd.DataFrame:
+        """The deliveries, once there are at least `n` that were verified; `TimeoutError` when they do not come."""
+        if n < 1:
+            raise InputError(f"n={n}: wait for at least one")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._arrived:
+            while self.total - self.refused < n:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"{self.total - self.refused} of {n} deliveries came within {timeout} s")
+                # In short steps, so that an interrupt in the notebook is noticed on every system.
+                self._arrived.wait(0.2 if left is None else min(left, 0.2))
+        return self.df
+
+    def close(self) -> None:
+        """Stops listening, and takes the webhook back where it was registered for this. May be called twice."""
+        on_close, self._on_close = self._on_close, None
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            with contextlib.suppress(RuntimeError):
+                loop.portal().call(ended.set)
+                self._task.result(5)
+        if on_close is not None:
+            on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f"at {self.url}" if self._ended is not None else "closed"
+        return f"<Deliveries {state}: {self.total} came, {self.refused} refused>"
+
+    def _repr_html_(self) -> str:
+        with self._arrived:
+            rows = list(self._rows)[-10:]
+        shown = [(row["event"], "yes" if row["verified"] else "no", row["body"]) for row in rows]
+        return text(repr(self)[1:-1]) + table(("event", "verified", "body"), shown)
+
+    async def _serve(self, sock: socket.socket, started: Future[None]) -> None:
+        self._ended = ended = asyncio.Event()
+        server = await asyncio.start_server(self._connection, sock=sock)
+        started.set_result(None)
+        try:
+            await ended.wait()
+        finally:
+            server.close()
+            for task in list(self._connections):
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._connections) >= _CONNECTIONS:
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            # A peer that dribbles or goes silent is let go of.
+            await asyncio.wait_for(self._exchanges(reader, writer), _IDLE)
+        except (TimeoutError, OSError, h11.ProtocolError, asyncio.CancelledError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _exchanges(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
+        while http.our_state is not h11.MUST_CLOSE:
+            request: h11.Request | None = None
+            body = bytearray()
+            while True:
+                event = http.next_event()
+                if event is h11.NEED_DATA:
+                    http.receive_data(await reader.read(64 * 1024))
+                elif isinstance(event, h11.Request):
+                    request = event
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                    if len(body) > MAX_BODY:
+                        writer.write(_answer(http, 413, {"error": "too_large"}))
+                        return
+                elif isinstance(event, h11.EndOfMessage):
+                    break
+                else:
+                    return
+            assert request is not None
+            status, said = self._take(request, bytes(body))
+            writer.write(_answer(http, status, said))
+            await writer.drain()
+            if http.our_state is h11.DONE and http.their_state is h11.DONE:
+                http.start_next_cycle()
+            else:
+                return
+
+    def _take(self, request: h11.Request, body: bytes) -> tuple[int, dict[str, Any]]:
+        if request.method != b"POST":
+            return 405, {"error": "method_not_allowed"}
+        headers = {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in request.headers}
+        secret = self._secret.reveal()
+        verified = any(verify_webhook_signature(body, headers.get(name), secret) for name in SIGNATURE_HEADERS)
+        row = {
+            "received_ms": int(time.time() * 1000),
+            "received_at": None,
+            "event": headers.get("x-webhook-event") or _event_in(body),
+            "verified": verified,
+            "body": body.decode("utf-8", "backslashreplace"),
+        }
+        with self._arrived:
+            self._rows.append(row)
+            self.total += 1
+            self.refused += not verified
+            self._arrived.notify_all()
+        return (202, {"received": True}) if verified else (401, {"error": "invalid_signature"})
+
+
+def _event_in(body: bytes) -> str | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    event = value.get("event") if isinstance(value, dict) else None
+    return event if isinstance(event, str) else None
+
+
+def _answer(http: h11.Connection, status: int, said: dict[str, Any]) -> bytes:
+    """Head and body in one piece."""
+    body = json.dumps(said).encode()
+    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    parts = [
+        http.send(h11.Response(status_code=status, headers=headers)),
+        http.send(h11.Data(data=body)),
+        http.send(h11.EndOfMessage()),
+    ]
+    return b"".join(part for part in parts if part)

@@ -1,0 +1,208 @@
+"""Agent sessions in a notebook: a handle for one, the list of those started here, and a run with its progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..core import progress
+from ..core.errors import InputError, KitError
+from ..core.html import table, text
+from . import agents
+from .client import PATIENT, AmdahlClient
+from .types import TERMINAL, AgentSession, SessionEvent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Answer = Mapping[str, Any] | str | Callable[[Any], Mapping[str, Any] | str | None] | None
+"""What a paused session is given: an input, a text, or a function from what it asks for to one of these."""
+
+_POLL_FIRST, _POLL_LAST = 0.15, 2.0
+
+
+class Session:
+    """One agent session: `status()`, `events()`, `resume(...)`, `wait()`; the last known state is in `state`.
+
+    Made by `a.run(...)`, `a.start(...)` or `a.sessions[id]`; making it costs no traffic.
+    """
+
+    def __init__(self, client: AmdahlClient, session_id: str, state: AgentSession | None = None) -> None:
+        if not session_id or not isinstance(session_id, str):
+            raise InputError(f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)")
+        self._client = client
+        self.id = session_id
+        self.state: dict[str, Any] = dict(state or {})
+
+    @property
+    def result(self) -> Any:
+        """What the session made, as last known; None until it is complete."""
+        return self.state.get("result")
+
+    def status(self) -> dict[str, Any]:
+        """Where the session stands now, as the service tells it."""
+        self.state = dict(self._client._driver.run(agents._status(self._client, self.id, PATIENT)))
+        return self.state
+
+    def resume(self, answer: Mapping[str, Any] | str) -> Session:
+        """Gives a paused session its input; a text stands for `{"message": text}`."""
+        value = {"message": answer} if isinstance(answer, str) else dict(answer)
+        self.state.update(agents.resume_agent(self._client, self.id, value))
+        return self
+
+    def wait(self, timeout: float = 600.0) -> Session:
+        """The session once it has ended or asks for input."""
+        self.state = dict(agents.wait_for_agent(self._client, self.id, interval_s=0.5, timeout_s=timeout))
+        return self
+
+    def events(self) -> pd.DataFrame:
+        """The log of a session, one row per event; waits for the end of one that still runs.
+
+        A session that is paused would keep this waiting, so its log ends at the pause.
+        """
+        import pyarrow as pa
+
+        from ..core.frames import from_rows
+
+        rows = []
+        for event in self._until_pause():
+            payload = dict(event.payload)
+            data = payload.pop("data", None)
+            row = {"id": event.id or None, "time": payload.pop("timestamp", None), "type": payload.pop("type")}
+            row |= data if isinstance(data, dict) else {"data": data} if data is not None else {}
+            rows.append({**{key: value for key, value in payload.items() if key != "session_id"}, **row})
+        schema = pa.schema([("id", pa.string()), ("time", pa.timestamp("ms", "UTC")), ("type", pa.string())])
+        return from_rows(rows, schema, session_id=self.id)
+
+    def _until_pause(self) -> Iterator[SessionEvent]:
+        walk = agents.follow(self._client, self.id, lambda event: event)
+        events = self._client._driver.walk(walk)
+        paused_after = None
+        if self.status()["status"] == "awaiting_input":
+            paused_after = "awaiting"
+        for event in events:
+            yield event
+            if paused_after and paused_after in event.payload["type"]:
+                if self.status()["status"] == "awaiting_input":
+                    events.close()  # type: ignore[attr-defined]
+                    return
+                paused_after = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id}: {self.state.get('status', 'not asked yet')}>"
+
+    def _repr_html_(self) -> str:
+        known = [(key, value) for key, value in self.state.items() if key != "session_id"]
+        more = {"awaiting_input": "It waits: .resume({...}). ", "running": ".wait() waits for it. "}
+        hint = more.get(self.state.get("status", ""), "") + ".events() gives its log."
+        return text(f"Session {self.id}. {hint}") + table(("field", "value"), known)
+
+
+class Sessions:
+    """The sessions started here: call it for a frame of where they stand, index it for a handle on one."""
+
+    def __init__(self, client: AmdahlClient) -> None:
+        self._client = client
+        self._known: dict[str, Session] = {}
+
+    def __call__(self) -> pd.DataFrame:
+        """One row per session started here, with its state asked anew where it had not ended."""
+        import pyarrow as pa
+
+        from ..core.frames import from_rows
+
+        rows = []
+        for session in self._known.values():
+            if session.state.get("status") not in TERMINAL:
+                session.status()
+            rows.append(session.state)
+        schema = pa.schema([("session_id", pa.string()), ("status", pa.string())])
+        return from_rows(rows, schema)
+
+    def __getitem__(self, session_id: str) -> Session:
+        return self._known.get(session_id) or Session(self._client, session_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._known.values()))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, session: Session) -> Session:
+        """Remembers a session that was started here."""
+        self._known[session.id] = session
+        return session
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._known)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} sessions started here; call it for a DataFrame, index it by session id>"
+
+    def _repr_html_(self) -> str:
+        rows = [(session.id, session.state.get("status"), session.state.get("task")) for session in self]
+        return text(repr(self)[1:-1]) + table(("session_id", "last known status", "task"), rows)
+
+
+def watch(session: Session, answer: Answer, timeout: float) -> Session:
+    """Shows a session's progress until it has ended, and answers it where it pauses.
+
+    Without an answer to give, and nobody there to ask, a paused session is returned as it is.
+    """
+    deadline = time.monotonic() + timeout
+    pause = _POLL_FIRST
+    bar = progress.bar(1.0, what=session.id[:13], unit="", bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}")
+    try:
+        while True:
+            state = session.status()
+            done = state.get("progress")
+            if isinstance(done, int | float):
+                bar.n = max(bar.n, min(1.0, float(done)))
+            bar.set_postfix_str(str(state.get("step") or state["status"])[:60])
+            if state["status"] in TERMINAL:
+                return session
+            if state["status"] == "awaiting_input":
+                given = _answer_to(state, answer)
+                if given is None:
+                    return session
+                session.resume(given)
+                pause = _POLL_FIRST
+                continue
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"session {session.id} was still running after {timeout:g} s; it goes on at the service"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _POLL_LAST)
+    finally:
+        bar.close()
+
+
+def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | str | None:
+    """The input for a pause: from the caller, else from whoever sits at the notebook, else None."""
+    asked = state.get("input_request")
+    if callable(answer):
+        return answer(asked)
+    if answer is not None:
+        return answer
+    if not _somebody_there():
+        return None
+    question = asked.get("prompt") or asked.get("message") or asked.get("type") if isinstance(asked, dict) else asked
+    try:
+        given = input(f"{question or 'The session waits for input'} (empty: leave it paused) ")
+    except (EOFError, KitError):
+        return None
+    return given or None
+
+
+def _somebody_there() -> bool:
+    """Whether a question can be put: in a kernel whose front end takes input, or in a terminal."""
+    if "ipykernel" in sys.modules:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        kernel = getattr(shell, "kernel", None)
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stdin is not None and sys.stdin.isatty()
