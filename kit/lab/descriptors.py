@@ -16,7 +16,9 @@ from ..core.errors import SetupError
 def folder() -> Path:
     """Where the files are: the user's runtime folder, or one of the user's own among the temporary files."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    place = Path(runtime) / "kit" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"kit-{_user()}"
+    place = (
+        Path(runtime) / "kit" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"kit-{_user()}"
+    )
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix":
         found = place.lstat()

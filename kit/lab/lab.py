@@ -177,7 +177,7 @@ class Lab:
         return response.json()
 
 
-def _RULE_SCHEMA() -> Any:  # noqa: N802
+def _RULE_SCHEMA() -> Any:
     import pyarrow as pa
 
     names = ("service", "kind", "path", "method")
@@ -192,9 +192,11 @@ def _start(
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise SetupError(f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"') from None
-    words = tempfile.TemporaryFile()
-    child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
+        raise SetupError(
+            f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"'
+        ) from None
+    words = tempfile.TemporaryFile()  # noqa: SIM115 - the child writes to it as long as it lives
+    child = subprocess.Popen(
         [sys.executable, "-m", "kit.lab.process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

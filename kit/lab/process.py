@@ -51,7 +51,9 @@ class Process:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             house = House(self.folder, self.token, self.faults, self.orders["demo"], self.orders.get("ports"))
         except OSError as error:
-            raise InputError(f"the folder {self.folder} cannot be used: {error.strerror}", hint="give another path=") from None
+            raise InputError(
+                f"the folder {self.folder} cannot be used: {error.strerror}", hint="give another path="
+            ) from None
         self.servers = [create(name, house) for name in self.orders["services"]]
         await asyncio.gather(*(server.start() for server in self.servers))
         await self.control.start()
