@@ -15,10 +15,12 @@ key, a deeper level or another kind of value ends the fast read at once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from .errors import KitError
@@ -124,8 +126,35 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
             for value in values
         ]
     if pa.types.is_floating(kind):
-        return [None if value is None else float(value) for value in values]
+        return [None if value is None else _exact(value) for value in values]
     return values
+
+
+def _exact(value: float) -> float:
+    if isinstance(value, int) and float(value) != value:
+        raise OverflowError("a digit would be lost")
+    return float(value)
+
+
+_LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16,}[,}\]\s]")
+
+
+def _may_lose_digits(table: pa.Table, lines: pa.Buffer) -> bool:
+    """Whether Arrow may have rounded an integer that stands among floats."""
+    floats = [column for column in table.columns if _holds_floats(column.type)]
+    if not floats or all(
+        pa.types.is_floating(column.type) and not (pc.max(pc.abs(column)).as_py() or 0) >= 2**53 for column in floats
+    ):
+        return False
+    return _LONG_INTEGER.search(memoryview(lines)) is not None
+
+
+def _holds_floats(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _holds_floats(kind.value_type)
+    if pa.types.is_struct(kind):
+        return any(_holds_floats(field.type) for field in kind)
+    return bool(pa.types.is_floating(kind))
 
 
 def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -242,7 +271,7 @@ class ObjectColumns:
             table.validate(full=True)
         except pa.ArrowInvalid:
             return None
-        return table if table.num_rows == count else None
+        return table if table.num_rows == count and not _may_lose_digits(table, buffer) else None
 
     def _keep(self, count: int, columns: Mapping[str, pa.Array]) -> None:
         for name, column in columns.items():

@@ -1,0 +1,402 @@
+"""The service's JSON: every envelope, every error shape, both paging styles, signatures, results as columns."""
+
+import hashlib
+import hmac
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.amdahl import AmdahlError, verify_webhook_signature, with_retry
+from kit.amdahl import paging, wire
+from kit.amdahl.client import settings_of
+from kit.core.errors import AnswerError, InputError, SetupError
+from kit.core.frames import to_frame
+from kit.core.steps import Emit, Request, Response, asked_pause
+
+
+def answer(payload, status=200, **headers):
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Response(status, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ({"data": {"a": 1}}, {"a": 1}),
+        ({"data": [1, 2]}, [1, 2]),
+        ({"data": None}, None),
+        ({"data": {"a": 1}, "next": 2}, {"data": {"a": 1}, "next": 2}),
+        ({"data": {"success": False}}, {"success": False}),
+        ({"success": False, "error": None}, {"success": False, "error": None}),
+        ([1], [1]),
+        ("text", "text"),
+        (b"", None),
+    ],
+)
+def test_success(payload, expected):
+    assert wire.judge(answer(payload)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "payload", "code", "message"),
+    [
+        (404, {"error": {"code": "not_found", "message": "gone", "details": {}}}, "not_found", "gone"),
+        (404, {"data": {"error": {"code": "not_found", "message": "gone"}}}, "not_found", "gone"),
+        (400, {"error": "invalid_argument", "message": "no task"}, "invalid_argument", "no task"),
+        (400, {"error": "The task is empty", "code": "invalid_argument"}, "invalid_argument", "The task is empty"),
+        (409, {"code": "conflict", "message": "busy"}, "conflict", "busy"),
+        (500, b"<html>oops</html>", "unknown", "<html>oops</html>"),
+        (502, b"x" * 1000, "unknown", "x" * 200),
+        (503, b"", "unknown", "HTTP 503"),
+        (500, [1, 2], "unknown", "HTTP 500"),
+        (500, {"error": {"code": 5, "message": None}}, "unknown", "HTTP 500"),
+        (500, {"error": None}, "unknown", "HTTP 500"),
+        (200, {"data": {"success": False, "error": {"code": "internal", "message": "no"}}}, "internal", "no"),
+        (200, {"success": False, "error": {"code": "internal", "message": "no"}}, "internal", "no"),
+        (200, b"<html>It works!</html>", "unknown", "the answer is not JSON: '<html>It works!</html>'"),
+        (200, b"[" * 100_000, "unknown", None),
+    ],
+)
+def test_refusals(status, payload, code, message):
+    with pytest.raises(AmdahlError) as caught:
+        wire.judge(answer(payload, status))
+    error = caught.value
+    assert (error.status, error.code) == (status, code)
+    assert message is None or error.message == message
+    assert str(error).startswith(f"[{status} {code}] ")
+
+
+def test_the_whole_body_is_kept_whatever_it_is():
+    for body in ([1], "text", {"error": {"code": "c", "message": "m"}, "extra": 1}):
+        with pytest.raises(AmdahlError) as caught:
+            wire.judge(answer(body, 500))
+        assert caught.value.body == body
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"retry-after": "3"}, {"retry_after": 9}, 3.0),
+        ({}, {"retry_after": 9}, 9.0),
+        ({}, {"error": {"code": "rate_limited", "details": {"retry_after": 2.5}}}, 2.5),
+        ({}, {"data": {"error": {"details": {"retry_after": 4}}}}, 4.0),
+        ({}, {"retry_after": True}, None),
+        ({}, {"retry_after": "soon"}, None),
+        ({}, b"no json", None),
+    ],
+)
+def test_what_a_429_asks_for(headers, body, expected):
+    assert asked_pause(answer(body, 429, **headers)) == expected
+
+
+def test_rate_limit_headers():
+    assert wire.rate_limit({}, 0) is None
+    limit = wire.rate_limit({"x-ratelimit-remaining": "7", "x-ratelimit-reset": "12.5"}, 99.0)
+    assert (limit.remaining, limit.reset, limit.seen_at) == (7, 12.5, 99.0)
+    assert wire.rate_limit({"x-ratelimit-remaining": "many"}, 0).remaining is None
+
+
+# --- signatures ---------------------------------------------------------------------------------------------------
+
+BODY = b'{"event": "session.completed"}'
+GOOD = hmac.new(b"secret", BODY, hashlib.sha256).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "expected"),
+    [
+        (BODY, GOOD, True),
+        (BODY, "sha256=" + GOOD, True),
+        (BODY, GOOD.upper(), True),
+        (BODY + b" ", GOOD, False),
+        (BODY[:-1] + b"]", GOOD, False),
+        (BODY, None, False),
+        (BODY, "", False),
+        (BODY, "sha256=", False),
+        (BODY, GOOD[:-1], False),
+        (BODY, GOOD + "0", False),
+        (BODY, "sha256=sha256=" + GOOD, False),
+        (BODY, "sha512=" + GOOD, False),
+        (BODY, "g" * 64, False),
+        (BODY, "é" * 64, False),
+        (BODY, " " + GOOD, False),
+        (BODY, GOOD[:-1] + ("0" if GOOD[-1] != "0" else "1"), False),
+    ],
+)
+def test_signatures(body, header, expected):
+    assert verify_webhook_signature(body, header, "secret") is expected
+
+
+# --- paging, driven by hand: an operation does no I/O of its own -------------------------------------------------
+
+
+class Listing:
+    """Stands where a client stands; the pages are handed in below."""
+
+    rate_limit = None
+
+
+def walk(pages, **options):
+    asked, items = [], []
+    steps = paging.items(Listing(), "/things", **options)
+    result = None
+    try:
+        while True:
+            step = steps.send(result)
+            result = None
+            if isinstance(step, Emit):
+                items.append(step.item)
+                continue
+            assert isinstance(step, Request)
+            asked.append({k: v for k, v in step.params.items() if k != "limit"})
+            result = answer(pages[len(asked) - 1])
+    except StopIteration:
+        return items, asked
+
+
+def test_paging_by_cursor():
+    pages = [
+        {"items": [{"n": 1}], "next_cursor": "a"},
+        {"items": [], "next_cursor": "b"},
+        {"items": [{"n": 2}], "next_cursor": None},
+    ]
+    assert walk(pages) == ([{"n": 1}, {"n": 2}], [{}, {"cursor": "a"}, {"cursor": "b"}])
+
+
+def test_paging_by_offset_steps_by_what_came():
+    pages = [
+        {"items": [{"n": 1}, {"n": 2}], "limit": 2, "offset": 0, "total": 3, "has_more": True},
+        {"items": [{"n": 3}], "limit": 2, "offset": 2, "total": 3, "has_more": False},
+    ]
+    assert walk(pages) == ([{"n": 1}, {"n": 2}, {"n": 3}], [{}, {"offset": 2}])
+
+
+def test_a_list_in_one_piece_and_one_in_an_envelope():
+    assert walk([{"things": [{"n": 1}]}], items_key="things")[0] == [{"n": 1}]
+    assert walk([{"data": {"items": [{"n": 1}]}}])[0] == [{"n": 1}]
+    assert walk([[{"n": 1}]])[0] == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ([{"items": [{}], "next_cursor": "a"}, {"items": [{}], "next_cursor": "a"}], "same cursor twice"),
+        ([{"items": [{}], "has_more": True}, {"items": [], "has_more": True}], "empty page"),
+        (["text"], "no list"),
+    ],
+)
+def test_a_walk_always_ends(pages, words):
+    with pytest.raises(AnswerError, match=words):
+        walk(pages)
+
+
+def test_a_wrong_items_key_is_told_with_the_right_one():
+    with pytest.raises(InputError, match="it has pages"):
+        walk([{"pages": []}])
+
+
+# --- with_retry ----------------------------------------------------------------------------------------------------
+
+
+def test_with_retry_repeats_429_and_5xx_only():
+    def failing(*statuses):
+        left = list(statuses)
+
+        def fn():
+            if left:
+                raise AmdahlError(left.pop(0), "c", "m")
+            return "done"
+
+        return fn
+
+    assert with_retry(failing(429, 500, 599), base_s=0) == "done"
+    with pytest.raises(AmdahlError, match="404"):
+        with_retry(failing(404), base_s=0)
+    with pytest.raises(AmdahlError, match="503"):
+        with_retry(failing(503, 503), max_attempts=2, base_s=0)
+
+
+def test_with_retry_honours_what_was_asked():
+    import time
+
+    error = AmdahlError(429, "rate_limited", "slow down", {"retry_after": 0.15})
+    tries = []
+
+    def fn():
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            raise error
+        return 1
+
+    with_retry(fn, base_s=0)
+    assert tries[1] - tries[0] >= 0.15
+
+
+def test_with_retry_on_an_async_function():
+    import asyncio
+
+    tries = []
+
+    async def fn():
+        tries.append(1)
+        if len(tries) < 3:
+            raise AmdahlError(500, "internal", "m")
+        return "done"
+
+    assert asyncio.run(with_retry(fn, base_s=0)) == "done"
+    assert len(tries) == 3
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://host", "http://host/api/platform/v1"),
+        ("http://host/", "http://host/api/platform/v1"),
+        ("https://host:8443/api/platform/v1/", "https://host:8443/api/platform/v1"),
+        ("https://host/other", "https://host/other"),
+    ],
+)
+def test_addresses(url, expected):
+    assert settings_of(url, "key", 30).base_url == expected
+
+
+@pytest.mark.parametrize("url", ["host", "ftp://host", "http://", "https://user:pass@host", "http://[::1", "http://host:x"])
+def test_bad_addresses_are_told_before_any_traffic(url):
+    with pytest.raises(InputError) as caught:
+        settings_of(url, "key", 30)
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(SetupError, match=r"api_key= or variable API_KEY"):
+        settings_of("http://host", None, 30, environment={})
+    assert settings_of(None, None, 30, environment={"AMDAHL_URL": "http://h", "API_KEY": "k"}).credential.reveal() == "k"
+
+
+# --- results as columns --------------------------------------------------------------------------------------------
+
+cells = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.text(max_size=10)
+tricky = st.sampled_from(['},{"a":', '}, {"a": 1', "]}", '],"rowCount":1}', "]", '"rows":[', "\\", '"', "\n", "\u2028", "{}"])
+result_rows = st.lists(
+    st.fixed_dictionaries({"a": cells | tricky, "b": cells | tricky | st.lists(st.fixed_dictionaries({"a": cells}), max_size=3)}),
+    max_size=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    result_rows,
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.booleans(),
+    st.sampled_from([{}, {"columns": [{"name": "a", "type": ""}, {"name": "b", "type": ""}]}, {"notes": ["]", [1], {"rows": [1]}]}]),
+    st.booleans(),
+)
+def test_rows_are_found_and_read_like_a_full_reading(rows, separators, wrapped, extra, extra_first):
+    payload = {"rows": rows, "rowCount": len(rows), "truncated": bool(rows)}
+    payload = {**extra, **payload} if extra_first else {**payload, **extra}
+    whole = {"data": payload} if wrapped else payload
+    body = json.dumps(whole, separators=separators).encode()
+    result = wire.result_of(Response(200, {}, body))
+    assert (result.row_count, result.truncated) == (len(rows), bool(rows))
+    plain = _plain(rows)
+    assert result.table.select(plain.column_names).to_pylist() == plain.to_pylist()
+
+
+def _plain(rows):
+    from kit.core.json_columns import ObjectColumns
+
+    collected = ObjectColumns(fast=False)
+    collected.add_rows(rows)
+    return collected.table()
+
+
+def test_many_blocks(monkeypatch):
+    monkeypatch.setattr(wire, "_BLOCK", 1000)
+    rows = [{"id": n, "text": 'a},{"id":' if n % 7 == 0 else f"row {n}"} for n in range(2000)]
+    for separators in ((",", ":"), (", ", ": ")):
+        body = json.dumps({"rows": rows, "rowCount": 2000, "truncated": False}, separators=separators).encode()
+        assert wire.result_of(Response(200, {}, body)).table.to_pylist() == rows
+
+
+def test_declared_types_decide_and_nothing_is_guessed():
+    payload = {
+        "rows": [
+            {"n": "9007199254740993", "x": "1.5", "t": "2026-01-02T03:04:05.678Z", "d": "2026-01-02", "s": "007", "b": "AQI=", "u": "5"}
+        ],
+        "rowCount": 1,
+        "truncated": False,
+        "schema": {
+            "fields": [
+                {"name": "n", "type": "INT64"},
+                {"name": "x", "type": "NUMERIC"},
+                {"name": "t", "type": "TIMESTAMP"},
+                {"name": "d", "type": "DATE"},
+                {"name": "s", "type": "STRING"},
+                {"name": "b", "type": "BYTES"},
+            ]
+        },
+    }
+    frame = to_frame(wire.result_of(answer(payload)).table)
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        "n": "int64",
+        "x": "float64",
+        "t": "datetime64[ms, UTC]",
+        "d": "datetime64[ms]",
+        "s": "str",
+        "b": "binary[pyarrow]",
+        "u": "str",
+    }
+    assert frame["n"].iloc[0] == 9007199254740993
+    assert frame["s"].iloc[0] == "007"
+    assert frame["b"].iloc[0] == b"\x01\x02"
+
+
+def test_a_value_that_is_not_of_its_declared_type_is_kept_and_told():
+    payload = {"rows": [{"n": "x"}], "rowCount": 1, "columns": [{"name": "n", "type": "INT64"}]}
+    result = wire.result_of(answer(payload))
+    assert result.table.to_pylist() == [{"n": "x"}]
+    assert "'n' is not all INT64" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    "columns", [["a", "b"], [{"name": "a", "type": "INT64"}, {"name": "b", "type": "STRING"}]], ids=["names", "types"]
+)
+def test_an_empty_result_has_its_columns(columns):
+    frame = to_frame(wire.result_of(answer({"rows": [], "rowCount": 0, "truncated": False, "columns": columns})).table)
+    assert list(frame.columns) == ["a", "b"]
+    assert len(frame) == 0
+    assert len(to_frame(wire.result_of(answer({"rows": [], "rowCount": 0})).table)) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "syntax error at or near FROM"},
+        {"rows": None, "error": "quota"},
+        {"data": {"success": False, "error": {"code": "internal", "message": "m"}}},
+        {"rows": {"a": 1}},
+        {"rows": [1, 2]},
+        b'{"rows":[{"a":1},{"a"',
+        b"<html>",
+        [],
+    ],
+)
+def test_what_is_no_result_is_an_error(body):
+    with pytest.raises(AmdahlError):
+        wire.result_of(answer(body))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60))
+def test_hostile_bytes_give_declared_errors_only(tail):
+    for body in (tail, b'{"rows":[' + tail, b'{"rows":[{"a":1},{"a":' + tail + b"]}"):
+        try:
+            wire.result_of(Response(200, {}, body))
+        except AmdahlError:
+            pass

@@ -1,0 +1,184 @@
+"""Columns to pandas: the promised dtypes, empty or full, and bodies in every form."""
+
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.core.errors import InputError
+from kit.core.frames import TIME, choose_mode, empty, expand_bodies, from_rows, to_frame
+
+SCHEMA = pa.schema(
+    [
+        ("seq_num", pa.uint64()),
+        ("time", TIME),
+        ("text", pa.string()),
+        ("n", pa.int64()),
+        ("x", pa.float64()),
+        ("ok", pa.bool_()),
+        ("raw", pa.binary()),
+        ("many", pa.list_(pa.int64())),
+    ]
+)
+DTYPES = {
+    "seq_num": "uint64",
+    "time": "datetime64[ms, UTC]",
+    "text": "str",
+    "n": "int64",
+    "x": "float64",
+    "ok": "bool",
+    "raw": "binary[pyarrow]",
+    "many": "list<item: int64>[pyarrow]",
+}
+
+
+def dtypes(frame: pd.DataFrame) -> dict[str, str]:
+    return {name: str(dtype) for name, dtype in frame.dtypes.items()}
+
+
+def test_dtypes_are_as_promised_and_the_same_when_empty():
+    full = pa.Table.from_pylist(
+        [{"seq_num": 2**64 - 1, "time": 0, "text": "a", "n": 1, "x": 0.5, "ok": True, "raw": b"\xff", "many": [1]}], SCHEMA
+    )
+    assert dtypes(to_frame(full)) == DTYPES
+    assert dtypes(empty(SCHEMA)) == DTYPES
+    assert to_frame(full)["seq_num"].iloc[0] == 2**64 - 1
+
+
+def test_gaps_keep_integers_integers():
+    table = pa.table({"n": pa.array([2**53 + 1, None]), "u": pa.array([None, 2**64 - 1], pa.uint64()), "b": [True, None]})
+    frame = to_frame(table)
+    assert dtypes(frame) == {"n": "Int64", "u": "UInt64", "b": "boolean"}
+    assert frame["n"].iloc[0] == 2**53 + 1
+    assert frame["u"].iloc[1] == 2**64 - 1
+
+
+def test_a_table_without_columns_keeps_its_rows():
+    table = pa.table({"a": [1, 2, 3]}).select([])
+    assert len(to_frame(table)) == 3
+
+
+def test_finer_times_are_brought_to_milliseconds():
+    table = pa.table({"t": pa.array([1_000_001], pa.timestamp("us", "UTC")), "d": pa.array([1], pa.date32())})
+    assert dtypes(to_frame(table)) == {"t": "datetime64[ms, UTC]", "d": "datetime64[ms]"}
+
+
+def test_rows_with_a_schema_first():
+    frame = from_rows(
+        [{"z": 1, "at": "2026-01-02T03:04:05.678Z", "id": 7}, {"id": "b", "at": None}],
+        pa.schema([("id", pa.string()), ("at", TIME)]),
+        note="x",
+    )
+    assert list(frame.columns) == ["id", "at", "z"]
+    assert frame["id"].tolist() == ["7", "b"]
+    assert frame["at"].iloc[0].isoformat() == "2026-01-02T03:04:05.678000+00:00"
+    assert frame.attrs == {"note": "x"}
+    assert list(from_rows([], pa.schema([("id", pa.string())])).columns) == ["id"]
+
+
+def test_a_time_that_is_none_is_missing_and_the_others_stay():
+    frame = from_rows([{"at": "2026-01-02T03:04:05Z"}, {"at": "yesterday"}], pa.schema([("at", TIME)]))
+    assert frame["at"].isna().tolist() == [False, True]
+    assert str(frame["at"].dtype) == "datetime64[ms, UTC]"
+
+
+@pytest.mark.parametrize(
+    ("bodies", "mode"),
+    [
+        ([b'{"a": 1}', b'{"b": 2}'], "json"),
+        ([b"hello", b'{"a": 1}'], "text"),
+        ([b"\xff\xfe"], "bytes"),
+        ([], "bytes"),
+        ([None, b""], "bytes"),
+        ([b"", b'{"a":1}'], "json"),
+        ([b"[1]"], "text"),
+    ],
+)
+def test_auto_says_what_it_picked(bodies, mode):
+    array = pa.chunked_array([pa.array(bodies, pa.binary())])
+    assert choose_mode(array) == mode
+    assert expand_bodies(array).attrs["body"] == mode
+
+
+def test_rows_that_are_no_objects_keep_their_bytes():
+    bodies = pa.array([b'{"a":1}', b"not json", b'{"a":\n2}', b"", None, b'{"a":"\xff"}', b' {"a":3} ', b"[1]"])
+    out = expand_bodies(bodies, "json")
+    frame = to_frame(pa.table(out.columns), out.attrs)
+    assert frame.attrs["undecoded"] == 5
+    assert frame["a"].tolist()[0] == 1
+    assert frame["a"].tolist()[2] == 2
+    assert frame["a"].tolist()[6] == 3
+    assert frame["body"].tolist()[1] == b"not json"
+    assert frame["body"].tolist()[5] == b'{"a":"\xff"}'
+    assert frame["body"].isna().tolist() == [True, False, True, False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [b'{"a":1', b',"b":2}', b'{"c":1}{"d":2}'],
+        [b'{"a":{}', b'{"b":2}}', b'{"c":1}\n{"d":2}'],
+        [b'{"a":[{}', b'{"b":2}]}'],
+        [b'{"a":"}', b'{"}'],
+    ],
+)
+def test_bodies_are_never_read_as_one(bodies):
+    for fast in (True, False):
+        out = expand_bodies(pa.array(bodies, pa.binary()), "json", fast=fast)
+        good = 0
+        for body in bodies:
+            try:
+                good += isinstance(json.loads(body), dict)
+            except ValueError:
+                pass
+        assert out.undecoded == len(bodies) - good
+
+
+def test_keys_like_position_columns_are_renamed_visibly():
+    out = expand_bodies(pa.array([b'{"seq_num":5,"body":6,"x":7}']), "json", taken={"seq_num", "time"})
+    assert {name: column.to_pylist() for name, column in out.columns.items()} == {
+        "body.seq_num": [5],
+        "body.body": [6],
+        "x": [7],
+    }
+
+
+def test_text_shows_foreign_bytes_as_escapes():
+    out = expand_bodies(pa.array([b"ok", b"\xff!", None]), "text")
+    assert out.columns["body"].to_pylist() == ["ok", "\\xff!", None]
+    assert out.undecoded == 1
+
+
+def test_too_many_keys_stay_text():
+    bodies = pa.array([json.dumps({f"k{n}": 1}).encode() for n in range(5000)])
+    out = expand_bodies(bodies)
+    assert list(out.columns) == ["body"]
+    assert "not expanded" in out.attrs["note"]
+    assert len(out.columns["body"]) == 5000
+
+
+def test_an_unknown_mode_is_told():
+    with pytest.raises(InputError, match="choose one of"):
+        expand_bodies(pa.array([b""]), "xml")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.none()
+        | st.binary(max_size=20)
+        | st.dictionaries(st.sampled_from(["a", "seq", "body"]), st.none() | st.integers() | st.text(max_size=5)).map(
+            lambda value: json.dumps(value).encode()
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_fast_and_plain_agree_on_any_bodies(bodies, split):
+    array = pa.chunked_array([pa.array(bodies[: len(bodies) // 2], pa.binary()), pa.array(bodies[len(bodies) // 2 :], pa.binary())]) if split else pa.array(bodies, pa.binary())
+    fast, plain = (expand_bodies(array, "json", taken={"seq"}, fast=fast) for fast in (True, False))
+    assert fast.undecoded == plain.undecoded
+    assert pa.table(fast.columns).equals(pa.table(plain.columns))

@@ -1,0 +1,155 @@
+"""JSON to columns: the fast path and the plain one give the same, whatever comes."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.core.json_columns import ObjectColumns, TooManyKeys, type_of, widen
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
+    max_leaves=5,
+)
+rows = st.lists(st.dictionaries(st.sampled_from(["a", "b", "c", "é", ""]), values, max_size=4), max_size=40)
+
+
+def lines_of(objects: list[dict]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" for row in objects)
+
+
+def table_of(objects: list[dict], *, fast: bool, repeat: int = 1) -> pa.Table:
+    collected = ObjectColumns(fast=fast)
+    for _ in range(repeat):
+        collected.add_lines(lines_of(objects), len(objects))
+    assert collected.rows == len(objects) * repeat
+    assert not collected.bad
+    return collected.table()
+
+
+def plain(value: object, column: pa.DataType) -> object:
+    """A value as a column of that type must show it."""
+    if value is None or pa.types.is_null(column):
+        return None
+    if pa.types.is_string(column):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if pa.types.is_list(column):
+        return [plain(item, column.value_type) for item in value]
+    if pa.types.is_struct(column):
+        return {field.name: plain(value.get(field.name), field.type) for field in column}
+    return float(value) if pa.types.is_floating(column) else value
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows)
+def test_both_paths_give_equal_tables(objects):
+    assert table_of(objects, fast=True).equals(table_of(objects, fast=False))
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows)
+def test_nothing_is_lost(objects):
+    table = table_of(objects, fast=True)
+    names = {name for row in objects for name in row}
+    assert set(table.column_names) == names
+    for name in names:
+        column = table.column(name)
+        if pa.types.is_nested(column.type):
+            continue  # inner values widen with their neighbours; held to the plain path above
+        shown = [plain(row.get(name), column.type) for row in objects]
+        assert [float(v) if isinstance(v, float) else v for v in column.to_pylist()] == shown
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=30), max_size=30))
+def test_garbage_is_told_and_never_raises(lines):
+    lines = [line.replace(b"\n", b"") for line in lines]
+    collected = ObjectColumns()
+    collected.add_lines(b"".join(line + b"\n" for line in lines), len(lines))
+    assert collected.rows == len(lines)
+    for number, line in enumerate(lines):
+        try:
+            good = isinstance(json.loads(line), dict)
+        except ValueError:
+            good = False
+        assert (number in collected.bad) != good
+
+
+def test_one_row_that_does_not_fit_leaves_the_others_fast(monkeypatch):
+    objects = [{"id": n, "name": f"n{n}"} for n in range(20_000)]
+    objects[10_000] = {"id": "odd", "new": 1}
+    slow_rows = []
+    original = ObjectColumns.add_rows
+    monkeypatch.setattr(
+        ObjectColumns, "add_rows", lambda self, rows: (slow_rows.append(len(rows)), original(self, rows))[1]
+    )
+    table = table_of(objects, fast=True)
+    assert 0 < sum(slow_rows) <= 600
+    assert table.column("id").to_pylist()[9_999:10_002] == ["9999", "odd", "10001"]
+    assert table.column("new").null_count == 19_999
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (pa.int64(), pa.float64(), "double"),
+        (pa.int64(), pa.uint64(), "uint64"),
+        (pa.int64(), pa.bool_(), "string"),
+        (pa.null(), pa.bool_(), "bool"),
+        (pa.list_(pa.int64()), pa.list_(pa.float64()), "list<item: double>"),
+        (pa.struct([("a", pa.int64())]), pa.struct([("b", pa.string())]), "struct<a: int64, b: string>"),
+        (pa.struct([("a", pa.int64())]), pa.list_(pa.int64()), "string"),
+    ],
+)
+def test_widening_is_as_stated_and_does_not_depend_on_order(a, b, expected):
+    assert str(widen(a, b)) == expected
+    assert str(widen(b, a)).count(",") == expected.count(",")
+
+
+def test_what_looks_like_a_time_stays_text():
+    table = table_of([{"t": "2026-01-01"}, {"t": "2026-01-01 10:00:00"}], fast=True)
+    assert table.column("t").type == pa.string()
+
+
+def test_large_integers_keep_every_digit():
+    big = [2**63 - 1, 2**64 - 1, 2**53 + 1]
+    table = table_of([{"n": n} for n in big], fast=True)
+    assert table.column("n").type == pa.uint64()
+    assert table.column("n").to_pylist() == big
+    assert table_of([{"n": 2**53 + 1}, {"n": 0.5}], fast=True).column("n").to_pylist() == ["9007199254740993", "0.5"]
+
+
+@pytest.mark.parametrize("depth", [10, 300, 200_000])
+def test_depth_is_bounded(depth):
+    line = b'{"a":' + b"[" * depth + b"]" * depth + b"}\n"
+    collected = ObjectColumns()
+    collected.add_lines(line, 1)
+    assert collected.rows == 1
+    if collected.bad:
+        assert depth == 200_000
+    else:
+        assert str(collected.types["a"]).count("list") <= 5
+
+
+def test_thousands_of_keys_are_refused_early():
+    collected = ObjectColumns()
+    objects = [{f"k{n}": 1} for n in range(5000)]
+    with pytest.raises(TooManyKeys):
+        collected.add_lines(lines_of(objects), len(objects))
+
+
+def test_sparse_columns_do_not_blow_up():
+    wide = [{f"k{n}": 1 for n in range(500)}]
+    collected = ObjectColumns()
+    collected.add_lines(lines_of(wide), 1)
+    with pytest.raises(TooManyKeys, match="next to nothing"):
+        collected.add_lines(b"{}\n" * 2_000_000, 2_000_000)
+
+
+def test_types_of_single_values():
+    assert type_of(True) == pa.bool_()
+    assert type_of({}) == pa.string()
+    assert type_of([[[[[1]]]]]) == pa.list_(pa.list_(pa.list_(pa.list_(pa.string()))))
