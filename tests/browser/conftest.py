@@ -1,0 +1,302 @@
+"""A real JupyterLab with the lab running, and a real Chromium to look at it.
+
+    def test_something(notebook):
+        page = notebook("import kit", "kit.Lab().status()").run()
+        assert "up" in page.output(-1).inner_text()
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+# Nothing of it reaches beyond this machine.
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+# Every cell is in the page, wherever the view is scrolled to; nothing asks, autosaves or checks on its own.
+SETTINGS = {
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "kernelShutdown": True},
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    "@jupyterlab/apputils-extension:notification": {
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+        "fetchNews": "false",
+    },
+    "@jupyterlab/extensionmanager-extension:plugin": {"enabled": False, "disclaimed": False},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(180))
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no chromium on the path"))
+
+
+@dataclass
+class KitLab:
+    """The `kit lab` command as a user runs it, in a home of its own."""
+
+    home: Path
+    arguments: tuple[str, ...] = ("--no-browser", "--port", "0")
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.environment = home_of_its_own(self.home)
+        self.notebooks = self.home / "data" / "kit" / "notebooks"
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "kit", "lab", *self.arguments],
+            cwd=self.home,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # As on a terminal of its own: what interrupts it does not interrupt the tests.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + 120
+        while not any("To stop" in line for line in self.said):
+            if self.child.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError("kit lab did not start:\n" + "".join(self.said))
+            time.sleep(0.05)
+
+    @property
+    def page(self) -> str:
+        """The address that the command tells, with the token."""
+        found = re.search(r"JupyterLab +(http\S+)", "".join(self.said))
+        assert found, self.said
+        return found[1]
+
+    @property
+    def url(self) -> str:
+        """Where JupyterLab is, without path and token."""
+        parts = urlsplit(self.page)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def token(self) -> str:
+        return self.page.rpartition("token=")[2]
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status."""
+        if self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGINT)
+        status = self.child.wait(60)
+        self._reader.join(10)
+        return status
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        self._reader.join(10)
+
+    def processes(self) -> list[str]:
+        """The command lines of all that still lives in its home: itself, JupyterLab, the lab, kernels."""
+        mark = f"XDG_RUNTIME_DIR={self.environment['XDG_RUNTIME_DIR']}".encode()
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (place / "environ").read_bytes().split(b"\0"):
+                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return [line for line in found if line]  # one that has ended and is not yet collected has none
+
+    def _listen(self) -> None:
+        assert self.child.stdout is not None
+        with self.child.stdout as lines:
+            for line in lines:
+                self.said.append(line)
+
+
+def home_of_its_own(home: Path) -> dict[str, str]:
+    """An environment in which nothing of this user is found, joined or changed."""
+    places = {
+        "HOME": home,
+        "XDG_RUNTIME_DIR": home / "run",
+        "XDG_DATA_HOME": home / "data",
+        "XDG_CONFIG_HOME": home / "config",
+        "JUPYTER_CONFIG_DIR": home / "jupyter",
+        "JUPYTER_DATA_DIR": home / "jupyter-data",
+        "JUPYTER_RUNTIME_DIR": home / "jupyter-run",
+        "JUPYTERLAB_SETTINGS_DIR": home / "lab-settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "lab-workspaces",
+        "IPYTHONDIR": home / "ipython",
+        "MPLCONFIGDIR": home / "matplotlib",
+    }
+    for place in places.values():
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    overrides = places["JUPYTER_CONFIG_DIR"] / "labconfig"
+    overrides.mkdir(exist_ok=True)
+    (overrides / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
+    config = {"LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}}
+    (places["JUPYTER_CONFIG_DIR"] / "jupyter_server_config.json").write_text(json.dumps(config))
+    return {**os.environ, **{name: str(place) for name, place in places.items()}}
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitLab]:
+    """`kit lab`, running; it has `url`, `token`, and `notebooks`, the folder that JupyterLab shows."""
+    command = KitLab(tmp_path_factory.mktemp("kit-lab"))
+    yield command
+    command.interrupt()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser, from Playwright's side."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """An empty page of a browser that remembers nothing."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def screenshot(page: Any, tmp_path: Path) -> Callable[[str], Path]:
+    """Keeps what the page shows, among the test's temporary files."""
+
+    def keep(name: str) -> Path:
+        path = tmp_path / f"{name}.png"
+        page.screenshot(path=path)
+        return path
+
+    return keep
+
+
+class Notebook:
+    """A notebook open in JupyterLab, in a browser."""
+
+    def __init__(self, jupyter: KitLab, page: Any, *cells: str) -> None:
+        self.page = page
+        self.path = jupyter.notebooks / f"test-{uuid.uuid4().hex[:8]}.ipynb"
+        self.path.write_text(json.dumps(_document(cells)))
+        # A workspace of its own: what another test left open is not opened again.
+        page.goto(f"{jupyter.url}/lab/workspaces/{self.path.stem}/tree/{self.path.name}?token={jupyter.token}")
+        self.panel = page.locator(f'.jp-NotebookPanel:has-text("{cells[0].splitlines()[0]}")').first
+        self.wait_for("idle")
+
+    def run(self, timeout: float = 60) -> Notebook:
+        """Runs all cells through the menu and waits until they are done, or one has failed."""
+        return self.start().wait(timeout)
+
+    def start(self) -> Notebook:
+        """Sets all cells running; the first of them has begun."""
+        before = self._prompts()[0]
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self._until(lambda: self._prompts()[0] != before, 30)
+        return self
+
+    def wait(self, timeout: float = 60) -> Notebook:
+        """Until no cell waits or runs and the kernel is idle."""
+        self._until(lambda: not any("*" in prompt for prompt in self._prompts()), timeout)
+        return self.wait_for("idle", timeout)
+
+    def wait_for(self, status: str, timeout: float = 60) -> Notebook:
+        """Until the kernel is "idle", or "busy"."""
+        self.panel.locator(f'.jp-Notebook-ExecutionIndicator[data-status="{status}"]').wait_for(timeout=timeout * 1000)
+        return self
+
+    def cell(self, index: int) -> Any:
+        """A code cell, counted from 0; -1 is the last."""
+        return self.panel.locator(".jp-CodeCell").nth(index)
+
+    def output(self, index: int) -> Any:
+        """What a code cell shows below itself."""
+        return self.cell(index).locator(".jp-OutputArea").first
+
+    def outputs(self) -> list[str]:
+        """The text below each code cell."""
+        return [cell.locator(".jp-OutputArea").first.inner_text() for cell in self.panel.locator(".jp-CodeCell").all()]
+
+    def save(self) -> dict[str, Any]:
+        """Saves it, as a user would, and gives the file's content."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        self._until(lambda: self.path.stat().st_mtime_ns != before, 30)
+        document: dict[str, Any] = json.loads(self.path.read_text())
+        return document
+
+    def close(self) -> None:
+        """Shuts its kernel down and takes the file away."""
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        self.page.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
+        self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="unknown"]').wait_for(timeout=20_000)
+        self.path.unlink(missing_ok=True)
+
+    def _prompts(self) -> list[str]:
+        found: list[str] = self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        return found
+
+    def _until(self, done: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not done():
+            if time.monotonic() > deadline:
+                self.page.screenshot(path=self.path.with_suffix(".png"))
+                raise AssertionError(
+                    f"not within {timeout} s, see {self.path.with_suffix('.png')}; the cells show {self.outputs()}"
+                )
+            self.page.wait_for_timeout(50)  # Playwright's own pause: events of the page go on being handled
+
+
+def _document(cells: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "cells": [
+            {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            for n, source in enumerate(cells)
+        ],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+@pytest.fixture
+def notebook(jupyter: KitLab, page: Any) -> Iterator[Callable[..., Notebook]]:
+    """Opens a notebook with the given code cells; see `Notebook`."""
+    opened: list[Notebook] = []
+
+    def open_(*cells: str) -> Notebook:
+        opened.append(Notebook(jupyter, page, *cells))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.close()

@@ -1,0 +1,122 @@
+"""`kit lab`, from the first page to Ctrl-C, as somebody at the screen sees it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from kit.lab import copies
+
+from .conftest import KitLab
+
+
+def test_jupyterlab_opens_on_copies_of_the_notebooks(jupyter, page, screenshot):
+    page.goto(jupyter.page)
+    browser = page.get_by_role("region", name=re.compile("File Browser", re.I)).first
+    browser.wait_for()
+    source = copies.shipped()
+    shipped = sorted(path.name for path in source.glob("*.ipynb"))
+    for name in shipped:
+        page.locator(".jp-DirListing-item", has_text=name).wait_for()
+        assert (jupyter.notebooks / name).read_bytes() == (source / name).read_bytes()
+    if shipped:
+        page.locator(".jp-NotebookPanel").wait_for()  # the first is open already
+    screenshot("first-page")
+    assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0  # nobody is asked anything
+
+
+def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
+    opened = notebook("import kit; lab = kit.Lab()", "lab.joined", "lab.status()", "import os; os.environ['AMDAHL_URL']")
+    opened.run()
+    screenshot("joined")
+    assert opened.output(0).inner_text() == ""
+    assert opened.output(1).inner_text().endswith("True")
+    rows = opened.output(2).locator("table tbody tr")
+    assert rows.count() == 1
+    assert re.search(r"amdahl\s+http://127\.0\.0\.1:\d+\s+up\s+\d", rows.first.inner_text())
+    url = re.search(r"http://127\.0\.0\.1:\d+", opened.output(3).inner_text())[0]
+    assert url in rows.first.inner_text()
+    assert url in "".join(jupyter.said)
+
+
+def test_a_cell_typed_by_hand(notebook, page):
+    opened = notebook("import kit")
+    opened.cell(0).locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("; print(6 * 7, kit.Lab().status().state.tolist())")
+    page.keyboard.press("Shift+Enter")
+    opened.wait()
+    assert opened.output(0).inner_text().strip() == "42 ['up']"
+
+
+def test_an_expected_failure_is_short_in_a_cell(notebook, screenshot):
+    opened = notebook("import kit", "kit.Lab('nothing')").run()
+    screenshot("failure")
+    shown = opened.output(1).inner_text().strip().splitlines()
+    assert shown[-2:] == ["InputError: no service is called 'nothing'", "  there is: amdahl"] or len(shown) <= 4, shown
+
+
+def test_what_is_saved_holds_no_token(jupyter, notebook):
+    opened = notebook("import kit; lab = kit.Lab()", "lab", "lab.status()").run()
+    saved = str(opened.save())
+    assert "up" in saved
+    assert jupyter.token not in saved
+
+
+def test_interrupt_ends_everything(chromium, tmp_path):
+    command = KitLab(tmp_path / "home")
+    page = chromium.new_page()
+    # A kernel in the middle of a cell must not hold it up for long, nor live on.
+    from .conftest import Notebook
+
+    opened = Notebook(command, page, "import time", "time.sleep(600)")
+    opened.start().wait_for("busy")
+    page.close()
+    running = command.processes()
+    assert sum("ipykernel" in line for line in running) >= 1
+    assert sum("kit.lab.process" in line for line in running) == 1
+    ports = [urlsplit(url).port for url in re.findall(r"http://[\w.]+:\d+", "".join(command.said))]
+    assert len(ports) >= 2
+
+    started = time.monotonic()
+    assert command.interrupt() == 0
+    assert time.monotonic() - started < 20
+    _wait_until_gone(command)
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=1)
+    assert "Traceback" not in "".join(command.said)
+    assert list((command.home / "run" / "kit").iterdir()) == []  # neither a description nor a log stays
+
+
+def test_a_killed_command_leaves_nothing_running(tmp_path):
+    command = KitLab(tmp_path / "home")
+    command.child.send_signal(signal.SIGKILL)
+    command.child.wait(10)
+    _wait_until_gone(command)
+
+
+def test_a_changed_notebook_is_kept(tmp_path):
+    """Between two runs of the command: the user's work stays, and the rest is there again."""
+    home = tmp_path / "home"
+    folder = home / "data" / "kit" / "notebooks"
+    folder.mkdir(parents=True)
+    (folder / "mine.ipynb").write_text("{}")
+    command = KitLab(home)
+    assert command.interrupt() == 0
+    assert (folder / "mine.ipynb").read_text() == "{}"
+    source = copies.shipped()
+    assert {path.name for path in source.glob("*.ipynb")} <= {path.name for path in Path(folder).iterdir()}
+
+
+def _wait_until_gone(command: KitLab) -> None:
+    deadline = time.monotonic() + 30
+    while left := command.processes():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)

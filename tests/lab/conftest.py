@@ -1,0 +1,32 @@
+"""A lab of the tests' own, shared by all that do not break it."""
+
+import os
+
+import pytest
+
+import kit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_runtime_folder(tmp_path_factory):
+    """Labs started by tests neither join nor are joined by a lab that the user has running."""
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+    yield
+    if before is None:
+        del os.environ["XDG_RUNTIME_DIR"]
+    else:
+        os.environ["XDG_RUNTIME_DIR"] = before
+
+
+@pytest.fixture(scope="session")
+def lab(_own_runtime_folder):
+    with kit.Lab(join=False) as lab:
+        yield lab
+
+
+@pytest.fixture
+def quiet_lab(lab):
+    """The shared lab, with every fault taken back afterwards."""
+    yield lab
+    lab.faults(clear=True)

@@ -1,0 +1,322 @@
+"""The transport: what a broken, hostile or slow server gets, in both colours."""
+
+import asyncio
+import gc
+import gzip
+import os
+import resource
+import signal
+import threading
+import time
+import zlib
+
+import pytest
+
+from kit.core import calls
+from kit.core.errors import AnswerError, InputError, Lost, Silent, TransportError, Unreachable
+from kit.core.http import AsyncDriver, Driver, Settings
+from kit.core.retry import Policy
+from kit.core.secrets import Secret
+from kit.core.steps import Emit, Next, Open, Request, Timeouts, call, read_rest
+
+from .rawserver import RawServer, endless, plain
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(script):
+        servers.append(RawServer(script))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def run(request):
+    """Runs an operation against an address in one colour or the other, on a connection of its own."""
+
+    def sync(url, operation, **options):
+        driver = Driver(Settings("test", url, **options))
+        try:
+            return driver.run(operation)
+        finally:
+            driver.close()
+
+    def through_asyncio(url, operation, **options):
+        async def main():
+            driver = AsyncDriver(Settings("test", url, **options))
+            try:
+                return await driver.run(operation)
+            finally:
+                await driver.close()
+
+        return asyncio.run(main())
+
+    return sync if request.param == "sync" else through_asyncio
+
+
+def get(path="/x", **options):
+    return call(Request("GET", path, op="get", safe=True, **options))
+
+
+def test_an_answer(serve, run):
+    server = serve(lambda head: [plain(b"hello", x_a="1")])
+    response = run(server.url, get(), credential=Secret("key_1"))
+    assert (response.status, bytes(response.body), response.headers["X-A"]) == (200, b"hello", "1")
+    assert b"authorization: Bearer key_1" in server.requests[0]
+    assert b"accept-encoding: gzip" in server.requests[0]
+
+
+def test_connections_are_kept(serve):
+    server = serve(lambda head: [plain(b"{}")])
+    driver = Driver(Settings("test", server.url))
+    for _ in range(20):
+        driver.run(get())
+    driver.close()
+    assert server.connections == 1
+
+
+def test_nothing_there(run):
+    with pytest.raises(Unreachable) as caught:
+        run("http://127.0.0.1:9", get())
+    assert caught.value.maybe_received is False
+    assert "kit.Lab()" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error"),
+    [
+        ([None], Lost),
+        ([b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", None], Lost),
+        ([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", None], Lost),
+        ([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"], Lost),
+        ([b"220 smtp ready\r\n", None], Lost),
+        ([plain(b"xx", content_encoding="zstd")], AnswerError),
+        ([plain(b"not gzip", content_encoding="gzip")], AnswerError),
+        ([plain(gzip.compress(b"x" * 1000)[:-8], content_encoding="gzip")], Lost),
+        ([b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 200_000], Lost),
+    ],
+    ids=range(9),
+)
+def test_broken_answers(serve, run, pieces, error):
+    server = serve(lambda head: pieces)
+    with pytest.raises(error) as caught:
+        run(server.url, get())
+    assert server.url in str(caught.value)
+    assert caught.value.service == "test"
+    assert caught.value.__cause__ is None
+    assert not type(caught.value.__context__).__module__.startswith("http")
+
+
+def test_a_silent_server(serve, run):
+    server = serve(lambda head: time.sleep(2) or [None])
+    started = time.monotonic()
+    with pytest.raises(Silent, match=r"no answer within 0\.2 s"):
+        run(server.url, get(), timeouts=Timeouts(1, 0.2))
+    assert time.monotonic() - started < 1.5
+
+
+def test_redirects_are_not_followed(serve, run):
+    server = serve(lambda head: [plain(b"", "302 Found", location="http://127.0.0.1:9/steal")])
+    assert run(server.url, get()).status == 302
+    assert len(server.requests) == 1
+
+
+def memory_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("kind", ["declared", "endless", "packed"])
+def test_a_huge_answer_is_refused_within_bounded_memory(serve, run, kind):
+    def script(head):
+        if kind == "declared":
+            yield b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n"
+            for _ in range(1024):
+                yield b" " * 2**20
+        elif kind == "endless":
+            yield from endless(b" " * 2**20)
+        else:
+            packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+            packed = b"".join(packer.compress(bytes(2**20)) for _ in range(1024)) + packer.flush()
+            yield plain(packed, content_encoding="gzip")
+
+    server = serve(script)
+    before = memory_mb()
+    with pytest.raises(AnswerError, match="larger than the limit of 10,000,000 bytes"):
+        run(server.url, get(limit=10_000_000))
+    assert memory_mb() - before < 150
+
+
+def test_gzip_is_undone(serve, run):
+    body = os.urandom(100_000) + b"x" * 1_000_000
+    server = serve(lambda head: [plain(gzip.compress(body), content_encoding="gzip")])
+    assert bytes(run(server.url, get()).body) == body
+
+
+def test_retries_follow_the_policy_and_the_log_shows_each(serve, run):
+    answers = [plain(b"", "503 No"), plain(b"", "429 Slow", retry_after="0.05"), plain(b"ok")]
+    server = serve(lambda head: [answers[len(server.requests) - 1]])
+    calls.forget()
+    response = run(server.url, call(Request("GET", "/x", op="get", safe=True), Policy(base=0.01)))
+    assert bytes(response.body) == b"ok"
+    log = calls.calls()
+    assert log["status"].tolist() == [503, 429, 200]
+    assert log["retries"].tolist() == [0, 1, 2]
+    assert log["bytes_in"].tolist() == [0, 0, 2]
+
+
+def test_an_unsafe_request_is_not_repeated_once_it_may_have_arrived(serve, run):
+    server = serve(lambda head: [None])
+    with pytest.raises(Lost):
+        run(server.url, call(Request("POST", "/x", body=b"{}"), Policy(base=0.01)))
+    assert len(server.requests) == 1
+    with pytest.raises(Lost):
+        run(server.url, call(Request("GET", "/x", safe=True), Policy(attempts=3, base=0.01)))
+    assert len(server.requests) == 4
+
+
+def test_streams_come_piece_by_piece(serve, run):
+    def script(head):
+        yield b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        for n in range(3):
+            yield b"1\r\n%d\r\n" % n
+            time.sleep(0.05)
+        yield b"0\r\n\r\n"
+
+    def operation():
+        stream = yield Open(Request("GET", "/x"))
+        pieces = []
+        while piece := (yield Next(stream)):
+            pieces.append(piece)
+        return pieces
+
+    assert run(serve(script).url, operation()) == [b"0", b"1", b"2"]
+
+
+def test_the_rest_of_a_refused_stream_is_bounded(serve, run):
+    def operation():
+        stream = yield Open(Request("GET", "/x"))
+        return (yield from read_rest(stream, limit=5000))
+
+    response = run(serve(lambda head: endless(b"y" * 1000)).url, operation())
+    assert len(response.body) == 5000
+
+
+def _walk(path="/x"):
+    stream = yield Open(Request("GET", path))
+    while piece := (yield Next(stream)):
+        yield Emit(piece)
+
+
+def test_closing_an_iterator_closes_its_connection(serve):
+    closed = threading.Event()
+
+    def script(head):
+        try:
+            for piece in endless(b"x" * 1000):
+                yield piece
+                time.sleep(0.002)
+        except GeneratorExit:
+            closed.set()
+            raise
+
+    server = serve(script)
+    driver = Driver(Settings("test", server.url))
+    for _ in driver.walk(_walk()):
+        break
+    assert closed.wait(5)
+    closed.clear()
+
+    async def main():
+        driver = AsyncDriver(Settings("test", server.url))
+        walk = driver.walk(_walk())
+        async for _ in walk:
+            break
+        await walk.aclose()
+        assert await asyncio.to_thread(closed.wait, 5)
+        await driver.close()
+
+    asyncio.run(main())
+    driver.close()
+
+
+def _slow_then_quick(head):
+    if b"/slow" in head.split(b"\r\n")[0]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"
+        time.sleep(5)
+    else:
+        yield plain(b"quick")
+
+
+def test_an_interrupt_leaves_the_client_usable(serve):
+    server = serve(_slow_then_quick)
+    driver = Driver(Settings("test", server.url, credential=Secret("amdhl_0123456789")))
+    for _ in range(3):
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            driver.run(get("/slow"))
+        assert time.monotonic() - started < 2
+        # The transport's frames hold the request's headers; they must not be in what a notebook prints.
+        assert not [entry for entry in caught.traceback if "httpcore" in str(entry.path)]
+        assert bytes(driver.run(get("/quick")).body) == b"quick"
+    driver.close()
+
+
+def test_a_cancelled_task_leaves_the_client_usable(serve):
+    server = serve(_slow_then_quick)
+
+    async def main():
+        driver = AsyncDriver(Settings("test", server.url))
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await driver.run(get("/slow"))
+            assert bytes((await driver.run(get("/quick"))).body) == b"quick"
+        await driver.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of loops that ended
+def test_one_async_client_over_several_loops(serve):
+    server = serve(lambda head: [plain(b"ok")])
+    driver = AsyncDriver(Settings("test", server.url))
+    for _ in range(3):
+        assert asyncio.run(driver.run(get())).status == 200
+    del driver
+    gc.collect()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_opens_connections_of_its_own(serve):
+    server = serve(lambda head: [plain(b"ok")])
+    driver = Driver(Settings("test", server.url))
+    driver.run(get())
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if driver.run(get()).status == 200 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert driver.run(get()).status == 200
+    assert server.connections == 2
+    driver.close()
+
+
+def test_parameters_are_quoted(serve, run):
+    server = serve(lambda head: [plain(b"")])
+    run(server.url, call(Request("GET", "/a%2Fb", params={"q": "a b&c", "on": True, "none": None})))
+    assert server.requests[0].startswith(b"GET /a%2Fb?q=a+b%26c&on=true HTTP/1.1")
+
+
+def test_line_ends_in_headers_are_refused_before_traffic(serve, run):
+    server = serve(lambda head: [plain(b"")])
+    with pytest.raises((InputError, TransportError)):
+        run(server.url, call(Request("GET", "/x", headers={"x-a": "1\r\nx-b: 2"})))
+    assert not server.requests
