@@ -117,6 +117,7 @@ class _Driver:
         fields = {"service": self.settings.service, "op": request.op, "resource": request.path}
         timeouts = request.timeouts or self.settings.timeouts
         if isinstance(error, KitError):
+            error.args = (f"{where}: {error.args[0]}",)
             for name, value in fields.items():
                 setattr(error, name, value)
             return error
@@ -216,12 +217,13 @@ class _Work:
         try:
             step = next(operation)
             while True:
+                failure: KitError | None = None
+                result: Any = None
                 try:
                     result = yield from self._do(step)
                 except KitError as error:
-                    step = operation.throw(error)
-                else:
-                    step = operation.send(result)
+                    failure = error
+                step = operation.send(result) if failure is None else operation.throw(failure)
         except StopIteration as done:
             return done.value
         finally:
@@ -319,8 +321,9 @@ class Driver(_Driver):
                     yield want.item
                     want = next(wants)
                     continue
+                failure: Exception | None = None
+                result: Any = None
                 try:
-                    result: Any = None
                     if isinstance(want, httpx.Request):
                         result = answer = self._connected().send(want, stream=True)
                     elif isinstance(want, _Read):
@@ -329,10 +332,10 @@ class Driver(_Driver):
                         time.sleep(want.seconds)
                     else:
                         want.answer.close()
-                except _FAILURES as failure:
-                    want = wants.throw(failure)
-                else:
-                    want = wants.send(result)
+                except _FAILURES as error:
+                    failure = error
+                # Out of the handler, or the transport's exception would be chained to ours.
+                want = wants.send(result) if failure is None else wants.throw(failure)
         except StopIteration as done:
             return done.value
         except KeyboardInterrupt as interrupt:
@@ -385,8 +388,9 @@ class AsyncDriver(_Driver):
                     yield want.item
                     want = next(wants)
                     continue
+                failure: Exception | None = None
+                result: Any = None
                 try:
-                    result: Any = None
                     if isinstance(want, httpx.Request):
                         result = answer = await self._connected().send(want, stream=True)
                     elif isinstance(want, _Read):
@@ -395,10 +399,10 @@ class AsyncDriver(_Driver):
                         await asyncio.sleep(want.seconds)
                     else:
                         await want.answer.aclose()
-                except _FAILURES as failure:
-                    want = wants.throw(failure)
-                else:
-                    want = wants.send(result)
+                except _FAILURES as error:
+                    failure = error
+                # Out of the handler, or the transport's exception would be chained to ours.
+                want = wants.send(result) if failure is None else wants.throw(failure)
         except StopIteration as done:
             returned.append(done.value)
         except (KeyboardInterrupt, asyncio.CancelledError) as interrupt:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -103,6 +104,11 @@ class KitLab:
     @property
     def token(self) -> str:
         return self.page.rpartition("token=")[2]
+
+    def api(self, path: str) -> Any:
+        """What the Jupyter server's own API answers."""
+        with urllib.request.urlopen(f"{self.url}/api/{path}?token={self.token}", timeout=10) as answer:
+            return json.load(answer)
 
     def interrupt(self) -> int:
         """Ctrl-C; the exit status."""
@@ -210,6 +216,9 @@ class Notebook:
         # A workspace of its own: what another test left open is not opened again.
         page.goto(f"{jupyter.url}/lab/workspaces/{self.path.stem}/tree/{self.path.name}?token={jupyter.token}")
         self.panel = page.locator(f'.jp-NotebookPanel:has-text("{cells[0].splitlines()[0]}")').first
+        # The page says "idle" before there is a kernel, and drops what is run before it is connected to one.
+        self._until(lambda: self._kernel_connected(jupyter), 60)
+        page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
         self.wait_for("idle")
 
     def run(self, timeout: float = 60) -> Notebook:
@@ -260,6 +269,10 @@ class Notebook:
         self.page.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
         self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="unknown"]').wait_for(timeout=20_000)
         self.path.unlink(missing_ok=True)
+
+    def _kernel_connected(self, jupyter: KitLab) -> bool:
+        kernels = [each["kernel"] for each in jupyter.api("sessions") if each["path"] == self.path.name]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
     def _prompts(self) -> list[str]:
         found: list[str] = self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
