@@ -1,0 +1,69 @@
+"""Sessions over HTTP: run, status, resume, stream, list."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..store import Store
+from . import plans
+from .answers import answer
+from .fields import body_of
+from .lists import listing
+from .sessions import RUNNING, STATUSES, Sessions, shown
+from .streams import EventStream, unless_gone
+
+_SYNC_SECONDS = 60.0
+
+
+class Agents:
+    """The endpoints below /agents."""
+
+    def __init__(self, store: Store, sessions: Sessions, ping: float) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._ping = ping
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/agents", self.list, methods=["GET"]),
+            Route("/agents/run", self.run, methods=["POST"]),
+            Route("/agents/{id}/status", self.status, methods=["GET"]),
+            Route("/agents/{id}/resume", self.resume, methods=["POST"]),
+            Route("/agents/{id}/stream", self.stream, methods=["GET"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        return listing(self._store, request, "sessions", shown, statuses=STATUSES)
+
+    async def run(self, request: Request) -> Response:
+        fields = await body_of(request)
+        profile = fields.choice("profile_id", plans.PROFILES)
+        task = fields.text("task", limit=20_000)
+        params = fields.nested("input_params")
+        at_once = fields.flag("async", False)
+        plans.check(params)
+        session_id = await self._sessions.run(profile, task, params)
+        if at_once:
+            found = self._sessions.shown(session_id)
+        else:
+            found = await unless_gone(request, self._sessions.settled(session_id, _SYNC_SECONDS))
+        return answer(found, 202 if found["status"] == RUNNING else 200)
+
+    async def status(self, request: Request) -> Response:
+        return answer(self._sessions.shown(request.path_params["id"]))
+
+    async def resume(self, request: Request) -> Response:
+        fields = await body_of(request)
+        self._sessions.shown(request.path_params["id"])
+        await self._sessions.resume(request.path_params["id"], fields.nested("input", required=True))
+        return answer(self._sessions.shown(request.path_params["id"]))
+
+    async def stream(self, request: Request) -> Response:
+        session_id = request.path_params["id"]
+        self._sessions.shown(session_id)
+        seen = request.headers.get("last-event-id", "").strip()
+        # An id that is not ours gets all events: too many can be skipped by a client, missing ones cannot be had.
+        after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else 0
+        return EventStream(self._sessions, session_id, after, self._ping)

@@ -1,0 +1,73 @@
+"""The rate limit, and what may be tuned."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...core.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a test or a demo may want otherwise; each has a variable `KIT_AMDAHL_<NAME>`."""
+
+    rate_limit: float = 6000
+    """Requests a minute. The hosted service allows 100, which a notebook that is run again and again would exceed."""
+    query_seconds: float = 10
+    ping_seconds: float = 15
+    """Between keep-alive comments on a stream."""
+    retry_seconds: float = 0.2
+    """Before the first repeat of a webhook delivery; doubles each time."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str] = os.environ) -> Tuning:
+        given = {}
+        for name in cls.__slots__:
+            variable = f"KIT_AMDAHL_{name.upper()}"
+            if environment.get(variable):
+                try:
+                    given[name] = float(environment[variable])
+                except ValueError:
+                    given[name] = math.nan
+                if not 0 < given[name] < math.inf:
+                    raise SetupError(f"{variable} must be a number above 0")
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    allowed: bool
+    remaining: int
+    reset: int
+    """When the count starts again, in epoch seconds."""
+    wait: int
+    """Seconds until then."""
+
+
+class RateLimit:
+    """So many requests in each minute, counted from the first one.
+
+    >>> limit = RateLimit(2, clock=lambda: 100.0)
+    >>> [limit.take().allowed for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = per_minute
+        self._clock = clock
+        self._ends = -math.inf
+        self._taken = 0
+
+    def take(self) -> Verdict:
+        """Counts one request."""
+        now = self._clock()
+        if now >= self._ends:
+            self._ends, self._taken = now + 60, 0
+        allowed = self._taken < self._limit
+        self._taken += allowed
+        wait = max(1, math.ceil(self._ends - now))
+        return Verdict(allowed, self._limit - self._taken, math.ceil(time.time()) + wait, wait)

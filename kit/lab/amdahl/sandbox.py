@@ -1,0 +1,243 @@
+"""SQL from clients, in processes of its own.
+
+An engine can be told not to touch files, but not bounded in all it allocates: `repeat('x', 100000000)` for a thousand
+rows would take the machine's memory and cannot be interrupted. So queries run in worker processes (see `worker.py`) that
+are ended when they overstep; the server loses nothing by it, and its event loop never waits for a query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import SetupError
+from . import interactions
+from .answers import Refusal
+
+WORKERS = 4
+MEMORY = 2 << 30
+LARGEST_RESULT = 1 << 30
+DEFAULT_ROWS, MAX_ROWS = 1000, 1_000_000
+_GRACE = 1.5
+"""Seconds that a worker has to stop by itself when the time is over."""
+_HEAD_SIZE = 9
+_OUT_OF_MEMORY = 77
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA")
+_PASSED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows as pieces of JSON, each row with a comma after it."""
+
+    pieces: list[bytes]
+    rows: int
+    truncated: bool
+    columns: list[dict[str, str]]
+
+    def body(self) -> list[bytes]:
+        """The answer to a query, in pieces; `rows` comes first, so that a client can read on as they arrive."""
+        tail = {"rowCount": self.rows, "truncated": self.truncated, "columns": self.columns}
+        pieces = [b'{"rows":[', *self.pieces]
+        if self.pieces:
+            pieces[-1] = pieces[-1].removesuffix(b",")
+        return [*pieces, b"]," + json.dumps(tail, separators=(",", ":"), ensure_ascii=False).encode()[1:]]
+
+    def values(self) -> list[dict[str, Any]]:
+        """The rows as objects; for small results."""
+        values: list[dict[str, Any]] = json.loads(b"".join(self.body()))["rows"]
+        return values
+
+
+class Sandbox:
+    """Runs SELECT statements over the table, a few at a time; others wait their turn."""
+
+    def __init__(self, folder: Path, demo: bool, seconds: float) -> None:
+        self._file = folder / interactions.name_of_file(demo)
+        self._demo = demo
+        self._seconds = seconds
+        self._turns = asyncio.Semaphore(WORKERS)
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="sql")
+        self._idle: list[_Process] = []
+        self._all: set[_Process] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the first worker, which makes the table; queries may come at once, and wait for it."""
+        for old in self._file.parent.glob("interactions-*"):
+            if old != self._file:
+                old.unlink(missing_ok=True)
+        self._idle.append(self._start(make=True))
+
+    async def query(self, sql: str, limit: int = DEFAULT_ROWS) -> Result:
+        """The rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
+        return await self._order({"sql": sql, "limit": limit, "seconds": self._seconds})
+
+    async def check(self, sql: str) -> str | None:
+        """What is wrong with a query, or None; the query is not run."""
+        try:
+            await self._order({"sql": sql, "limit": 1, "seconds": self._seconds, "check": True})
+        except Refusal as refusal:
+            return refusal.message
+        return None
+
+    async def close(self) -> None:
+        """Ends the workers."""
+        self._closed = True
+        for process in list(self._all):
+            process.end()
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+
+    async def _order(self, order: dict[str, Any]) -> Result:
+        if "\0" in order["sql"]:
+            raise Refusal(400, "sql: a query cannot hold a NUL character", details={"field": "sql"})
+        async with self._turns:
+            process = self._take()
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, process.run, order)
+            except Refusal:
+                raise
+            except BaseException:
+                # The client went away, say: nobody needs what would still come.
+                process.end()
+                raise
+            finally:
+                if process.alive:
+                    self._idle.append(process)
+                else:
+                    self._all.discard(process)
+
+    def _take(self) -> _Process:
+        while self._idle:
+            process = self._idle.pop()
+            if process.alive:
+                return process
+            self._all.discard(process)
+        return self._start(make=not self._file.exists())
+
+    def _start(self, make: bool) -> _Process:
+        if self._closed:
+            raise Refusal(503, "the server is stopping")
+        process = _Process(self._file, self._demo, make)
+        self._all.add(process)
+        return process
+
+
+class _Process:
+    """One worker, seen from the server. `run` blocks; it is called in a thread."""
+
+    def __init__(self, file: Path, demo: bool, make: bool) -> None:
+        settings = {"file": str(file), "demo": demo, "make": make, "memory": MEMORY}
+        self._child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
+            [sys.executable, "-m", "kit.lab.amdahl.worker", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+        )
+        self._late = False
+        self._busy = False
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def end(self) -> None:
+        """Ends the process at once; may be called twice, and while it runs a query."""
+        self._child.kill()
+        self._child.wait()
+        # A thread that still reads closes the pipes itself, when it sees their end.
+        if not self._busy:
+            self._close_pipes()
+
+    def run(self, order: dict[str, Any]) -> Result:
+        """One query from order to result."""
+        assert self._child.stdin is not None
+        self._busy, self._late = True, False
+        stop = threading.Timer(order["seconds"] + _GRACE, self._overdue)
+        stop.daemon = True
+        stop.start()
+        try:
+            self._child.stdin.write(json.dumps(order).encode() + b"\n")
+            self._child.stdin.flush()
+            return self._result(order)
+        except (OSError, EOFError, ValueError):
+            raise self._failure(order) from None
+        finally:
+            stop.cancel()
+            self._busy = False
+            if not self.alive:
+                self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._child.stdin, self._child.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass
+
+    def _result(self, order: dict[str, Any]) -> Result:
+        pieces, size = list[bytes](), 0
+        while True:
+            head = self._exactly(_HEAD_SIZE)
+            letter, length = head[:1], int.from_bytes(head[1:], "big")
+            size += length
+            if size > LARGEST_RESULT:
+                self._child.kill()
+                self._child.wait()
+                raise Refusal(
+                    400, f"the result is larger than {LARGEST_RESULT >> 20} MB; ask for fewer rows or columns"
+                )
+            payload = self._exactly(length)
+            if letter == b"R":
+                pieces.append(payload)
+            elif letter == b"A":
+                pieces, size = [], 0
+            elif letter == b"E":
+                raise Refusal(400, json.loads(payload)["message"])
+            else:
+                done = json.loads(payload)
+                return Result(pieces, done["rowCount"], done["truncated"], done["columns"])
+
+    def _exactly(self, count: int) -> bytes:
+        assert self._child.stdout is not None
+        data = self._child.stdout.read(count)
+        if len(data) < count:
+            raise EOFError
+        return data
+
+    def _overdue(self) -> None:
+        self._late = True
+        self._child.kill()
+
+    def _failure(self, order: dict[str, Any]) -> Exception:
+        """Why a worker ended in the middle of a query."""
+        status = self._child.wait()
+        if self._late:
+            return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
+        if status == _OUT_OF_MEMORY:
+            return Refusal(400, "the query needs more memory than it is allowed")
+        return Refusal(503, "the SQL engine ended in the middle of the query; try again")
+
+
+def _environment() -> dict[str, str]:
+    """What a worker needs to start; credentials that may be among the variables stay here."""
+    return {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith(_PASSED_PREFIXES)}
+
+
+def require_engine() -> None:
+    """Tells what to install where DuckDB is missing."""
+    import importlib.util
+
+    if importlib.util.find_spec("duckdb") is None:
+        raise SetupError(
+            "the lab's Amdahl server needs duckdb", hint='install it with: pip install "kit-notebook[lab]"'
+        )

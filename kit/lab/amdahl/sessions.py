@@ -1,0 +1,345 @@
+"""Agent sessions: each runs as a task of its own and writes down every step, so that a restart goes on where it was.
+
+A step is one transaction: the session's new state, its events, its artifact and the webhook deliveries that follow from
+it are there together or not at all. No event is lost or comes twice, whenever the process is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ..store import Store
+from .answers import Refusal, compact
+from .deliveries import Deliveries
+from .fields import now, stamp
+from .plans import Plan, Step, plan, request_for
+from .sandbox import Sandbox
+
+RUNNING, AWAITING = "running", "awaiting_input"
+ENDED = ("complete", "failed", "canceled")
+STATUSES = (RUNNING, AWAITING, *ENDED)
+TERMINAL = ("session.completed", "session.failed", "session.canceled")
+_EVENT_OF = dict(zip(ENDED, TERMINAL, strict=True))
+
+
+class Sessions:
+    """All sessions of the server."""
+
+    def __init__(self, store: Store, sandbox: Sandbox, deliveries: Deliveries) -> None:
+        self._store = store
+        self._sandbox = sandbox
+        self._deliveries = deliveries
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._bells: dict[str, asyncio.Event] = {}
+
+    def start(self) -> None:
+        """Goes on with the sessions that were running when the server ended."""
+        for row in self._store.read("select id from sessions where status = ?", (RUNNING,)):
+            self._go(row["id"])
+
+    async def stop(self) -> None:
+        """Halts the tasks; the sessions go on at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def run(self, profile: str, task: str, params: dict[str, Any]) -> str:
+        """Starts a session; its id."""
+        session_id = f"plat_{uuid.uuid4()}"
+        steps = plan(profile, task, params).last
+
+        def begin(db: sqlite3.Connection) -> None:
+            insert(db, session_id, profile, task, params, steps, now())
+            record = _Record(db, session_id)
+            record.say("session.started", {"profile_id": profile, "task": task, "steps": steps})
+
+        await self._store.write(begin)
+        self._go(session_id)
+        return session_id
+
+    async def resume(self, session_id: str, given: dict[str, Any]) -> None:
+        """Gives a waiting session its input."""
+
+        def take(db: sqlite3.Connection) -> None:
+            row = db.execute("select * from sessions where id = ?", (session_id,)).fetchone()
+            if row is None:
+                raise _unknown(session_id)
+            if row["status"] != AWAITING:
+                raise Refusal(409, f"session {session_id} is not waiting for input; it is {row['status']}")
+            record = _Record(db, session_id)
+            record.say("session.resumed", {"input": given})
+            record.change(status=RUNNING, input_request=None)
+            action = given.get("action")
+            if action in ("finish", "cancel"):
+                script = _plan_of(row)
+                step = Step("Done", 0, ends="complete") if action == "finish" else Step("Canceled", 0, ends="canceled")
+                self._apply(db, row, script, step, None)
+
+        await self._store.write(take)
+        self._ring(session_id)
+        self._deliveries.wake()
+        self._go(session_id)
+
+    def shown(self, session_id: str) -> dict[str, Any]:
+        """The status object."""
+        rows = self._store.read("select * from sessions where id = ?", (session_id,))
+        if not rows:
+            raise _unknown(session_id)
+        return shown(rows[0])
+
+    def ended(self, session_id: str) -> bool:
+        return self.shown(session_id)["status"] in ENDED
+
+    def events(self, session_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """The events after one, each with its id, its type and its frame for the stream."""
+        rows = self._store.read(
+            "select id, type, body from events where session_id = ? and id > ? order by id limit ?",
+            (session_id, after, limit),
+        )
+        return [
+            (row["id"], row["type"], f"id: {row['id']}\nevent: {row['type']}\ndata: {row['body']}\n\n".encode())
+            for row in rows
+        ]
+
+    def bell(self, session_id: str) -> asyncio.Event:
+        """Rung once, at the session's next step."""
+        return self._bells.setdefault(session_id, asyncio.Event())
+
+    async def settled(self, session_id: str, seconds: float) -> dict[str, Any]:
+        """The status object when the session has ended or waits, or when the time is over."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    bell = self.bell(session_id)
+                    if self.shown(session_id)["status"] != RUNNING:
+                        break
+                    await bell.wait()
+        except TimeoutError:
+            pass
+        return self.shown(session_id)
+
+    def _ring(self, session_id: str) -> None:
+        bell = self._bells.pop(session_id, None)
+        if bell is not None:
+            bell.set()
+
+    def _go(self, session_id: str) -> None:
+        before = self._tasks.get(session_id)
+        if before is not None and not before.done():
+            return  # it has not looked yet, and will see for itself that there is more to do
+        task = asyncio.ensure_future(self._drive(session_id))
+        self._tasks[session_id] = task
+
+        def done(ended: asyncio.Task[None]) -> None:
+            if self._tasks.get(session_id) is ended:
+                del self._tasks[session_id]
+
+        task.add_done_callback(done)
+
+    async def _drive(self, session_id: str) -> None:
+        """Takes one step after the other until the session ends or waits."""
+        while True:
+            row = self._store.read("select * from sessions where id = ?", (session_id,))[0]
+            if row["status"] != RUNNING:
+                return
+            script = _plan_of(row)
+            step = script.steps[row["position"]]
+            await asyncio.sleep(step.seconds)
+            rows = await self._looked_up(step)
+            await self._store.write(self._taking(row, script, step, rows))
+            self._ring(session_id)
+            self._deliveries.wake()
+
+    async def _looked_up(self, step: Step) -> list[dict[str, Any]] | None:
+        if step.sql is None:
+            return None
+        try:
+            return (await self._sandbox.query(step.sql, 20)).values()
+        except Refusal:
+            return []  # no engine just now; the session need not fail for it
+
+    def _taking(
+        self, row: sqlite3.Row, script: Plan, step: Step, rows: list[dict[str, Any]] | None
+    ) -> Callable[[sqlite3.Connection], None]:
+        def take(db: sqlite3.Connection) -> None:
+            current = db.execute("select * from sessions where id = ?", (row["id"],)).fetchone()
+            if current["status"] == RUNNING and current["position"] == row["position"]:
+                self._apply(db, current, script, step, rows)
+
+        return take
+
+    def _apply(
+        self, db: sqlite3.Connection, row: sqlite3.Row, script: Plan, step: Step, rows: list[dict[str, Any]] | None
+    ) -> None:
+        """One step, written down."""
+        record = _Record(db, row["id"])
+        read, written = step.tokens
+        record.change(
+            position=row["position"] + 1,
+            step=step.name,
+            turns=row["turns"] + bool(step.text),
+            input_tokens=row["input_tokens"] + read,
+            output_tokens=row["output_tokens"] + written,
+        )
+        if step.ends:
+            self._finish(db, record, row, script, step.ends)
+        elif step.ask:
+            request = request_for(step.ask, row["task"])
+            record.change(status=AWAITING, input_request=json.dumps(request))
+            record.say("session.awaiting_input", {"input_request": request})
+        else:
+            progress = round((row["position"] + 1) / script.last, 4)
+            record.say("step.started", {"step": step.name, "index": row["position"], "progress": progress})
+            if step.sql is not None:
+                record.say("tool.call", {"tool": "data.query", "sql": step.sql})
+                record.say("tool.result", {"tool": "data.query", "rows": rows})
+            if step.artifact:
+                self._artifact(db, record, script, step.artifact)
+            record.say("message", {"role": "assistant", "text": step.text})
+            record.say("step.completed", {"step": step.name, "index": row["position"], "progress": progress})
+
+    def _finish(self, db: sqlite3.Connection, record: _Record, row: sqlite3.Row, script: Plan, status: str) -> None:
+        kept = db.execute("select * from artifacts where session_id = ?", (row["id"],)).fetchall()
+        said: dict[str, Any]
+        if status == "failed":
+            error = {"code": "agent_failed", "message": script.failure or "the agent failed"}
+            record.change(status=status, error=json.dumps(error))
+            said = {"error": error}
+        else:
+            result = None if status == "canceled" else _result(row, script, kept)
+            record.change(status=status, position=script.last + 1, result=json.dumps(result) if result else None)
+            said = {"result": result} if result else {}
+        record.say(_EVENT_OF[status], {"status": status, **said})
+        if status != "canceled":
+            self._deliveries.put(
+                db,
+                _EVENT_OF[status],
+                {
+                    "session_id": row["id"],
+                    "profile_id": row["profile_id"],
+                    "task": row["task"],
+                    "status": status,
+                    **said,
+                },
+            )
+
+    def _artifact(self, db: sqlite3.Connection, record: _Record, script: Plan, change: str) -> None:
+        session_id = record.session_id
+        row = db.execute("select * from artifacts where session_id = ?", (session_id,)).fetchone()
+        if change == "create":
+            artifact_id = f"art_{uuid.uuid5(uuid.NAMESPACE_OID, session_id).hex[:24]}"
+            db.execute(
+                "insert into artifacts values (?, ?, 'document', ?, 'draft', 1, ?)",
+                (artifact_id, session_id, script.title, f"# {script.title}\n\nA first draft."),
+            )
+            artifact = artifact_shown(db.execute("select * from artifacts where id = ?", (artifact_id,)).fetchone())
+            self._tell(db, record, "artifact.created", {"artifact": artifact})
+        elif row is not None and change == "revise":
+            version = row["current_version"] + 1
+            db.execute(
+                "update artifacts set current_version = ?, content = ? where id = ?",
+                (version, f"# {script.title}\n\nThe revised text.", row["id"]),
+            )
+            summary = "Shortened the opening, checked the figures"
+            self._tell(
+                db,
+                record,
+                "artifact.updated",
+                {"artifact_id": row["id"], "version": version, "change_summary": summary},
+            )
+        elif row is not None:
+            db.execute("update artifacts set status = 'final' where id = ?", (row["id"],))
+            moved = {"artifact_id": row["id"], "previous_status": row["status"], "new_status": "final"}
+            self._tell(db, record, "artifact.status_changed", moved)
+
+    def _tell(self, db: sqlite3.Connection, record: _Record, event: str, data: dict[str, Any]) -> None:
+        """An event for the stream and for webhooks alike."""
+        record.say(event, data)
+        self._deliveries.put(db, event, data)
+
+
+class _Record:
+    """Writes to one session within a transaction."""
+
+    def __init__(self, db: sqlite3.Connection, session_id: str) -> None:
+        self._db = db
+        self.session_id = session_id
+
+    def say(self, kind: str, data: dict[str, Any]) -> None:
+        """Adds an event to the session's log."""
+        query = "update sessions set events = events + 1 where id = ? returning events"
+        number = self._db.execute(query, (self.session_id,)).fetchone()[0]
+        body = {"type": kind, "session_id": self.session_id, "timestamp": stamp(now()), "data": data}
+        self._db.execute(
+            "insert into events values (?, ?, ?, ?)", (self.session_id, number, kind, compact(body).decode())
+        )
+
+    def change(self, **values: Any) -> None:
+        """Sets columns of the session."""
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(
+            f"update sessions set {assignments}, updated_at = max(updated_at, ?) where id = ?",  # noqa: S608
+            (*values.values(), now(), self.session_id),
+        )
+
+
+def insert(
+    db: sqlite3.Connection, session_id: str, profile: str, task: str, params: dict[str, Any], steps: int, at: int
+) -> None:
+    """A new session, running, with no event yet."""
+    db.execute(
+        "insert into sessions (id, profile_id, task, input_params, status, steps, words, created_at, updated_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (session_id, profile, task, json.dumps(params), RUNNING, steps, f"{profile} {task}".casefold(), at, at),
+    )
+
+
+def _plan_of(row: sqlite3.Row) -> Plan:
+    return plan(row["profile_id"], row["task"], json.loads(row["input_params"]))
+
+
+def _result(row: sqlite3.Row, script: Plan, artifacts: list[sqlite3.Row]) -> dict[str, Any]:
+    summary = {
+        "researcher": "Chat complaints peak in the week of 13 April 2026; most open cases belong to a few accounts.",
+        "content_writer": "The text is written and final.",
+        "copilot": "Answered from the interactions on record.",
+    }[row["profile_id"]]
+    result: dict[str, Any] = {"title": script.title, "summary": summary}
+    if artifacts:
+        result["artifacts"] = [{**artifact_shown(one), "content": one["content"]} for one in artifacts]
+    return result
+
+
+def artifact_shown(row: sqlite3.Row) -> dict[str, Any]:
+    """An artifact as events and results tell it."""
+    return {name: row[name] for name in ("id", "artifact_type", "title", "status", "current_version")}
+
+
+def shown(row: sqlite3.Row) -> dict[str, Any]:
+    """A session's status object."""
+    status = row["status"]
+    found: dict[str, Any] = {
+        "session_id": row["id"],
+        "profile_id": row["profile_id"],
+        "task": row["task"],
+        "status": status,
+        "progress": 1.0 if status == "complete" else round(min(1.0, row["position"] / (row["steps"] or 1)), 4),
+        "step": row["step"],
+        "created_at": stamp(row["created_at"]),
+        "updated_at": stamp(row["updated_at"]),
+        "usage": {name: row[name] for name in ("turns", "input_tokens", "output_tokens")},
+    }
+    for name in ("result", "error", "input_request"):
+        if row[name] is not None:
+            found[name] = json.loads(row[name])
+    return found
+
+
+def _unknown(session_id: str) -> Refusal:
+    return Refusal(404, f"no session has the id {session_id[:80]!r}")
