@@ -64,7 +64,7 @@ class Amdahl:
         """The sessions started here: call it for a frame, index it for a handle."""
 
     def query(self, sql: str, limit: int | None = None) -> pd.DataFrame:
-        """The result of a SELECT over `interactions`, typed by the server's schema.
+        """The result of a SELECT over `interactions`, typed by the server's schema: an empty result has the same types.
 
         The service gives 1000 rows unless `limit` asks for more. A result that was cut says so: by a warning, and in
         `df.attrs["truncated"]`.
@@ -80,7 +80,7 @@ class Amdahl:
             warnings.warn(
                 f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=", stacklevel=2
             )
-        return to_frame(result.table, attrs)
+        return to_frame(result.table, attrs, nullable=result.typed)
 
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
         """What there is to query: one row per column, with its type and sample values.

@@ -138,6 +138,8 @@ class Result:
     row_count: int
     truncated: bool
     notes: list[str] = field(default_factory=list)
+    typed: tuple[str, ...] = ()
+    """Columns whose type the server stated: any of them may have gaps, in this result or in the next."""
 
 
 def result_of(response: Response) -> Result:
@@ -168,7 +170,8 @@ def result_of(response: Response) -> Result:
     row_count = payload.get("rowCount")
     if not isinstance(row_count, int) or isinstance(row_count, bool):
         row_count = rows
-    return Result(typed(table, rows, declared, notes), row_count, truncated, notes)
+    stated = tuple(name for name, kind in declared.items() if kind)
+    return Result(typed(table, rows, declared, notes), row_count, truncated, notes, stated)
 
 
 def _listed(response: Response, payload: Any) -> list[dict[str, Any]]:

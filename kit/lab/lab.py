@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
-import sys
-import tempfile
-import time
 import weakref
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError, SetupError
 from ..core.steps import Request, call
-from . import running
+from . import child, running
 from .services import NAMES, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..amdahl.explorer import Amdahl
-
-_READY_WITHIN = 30.0
 
 
 class Lab:
@@ -51,8 +45,16 @@ class Lab:
         described = running.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
         if described is None:
-            self._child, described = _start(names, demo, path, join, ports)
-            self._finalizer = weakref.finalize(self, _end, self._child)
+            self._child, described = child.start(
+                {
+                    "services": names,
+                    "demo": demo,
+                    "path": None if path is None else os.fspath(path),
+                    "joinable": join,
+                    "ports": ports,
+                }
+            )
+            self._finalizer = weakref.finalize(self, child.end, self._child)
         self._described = described
         self._names = names if self.joined else tuple(described["services"])
         self._control = running.control(described)
@@ -182,78 +184,3 @@ def _RULE_SCHEMA() -> Any:
 
     names = ("service", "kind", "path", "method")
     return pa.schema([*((name, pa.string()) for name in names), ("count", pa.int64()), ("skip", pa.int64())])
-
-
-def _start(
-    names: tuple[str, ...], demo: bool, path: Any, joinable: bool, ports: dict[str, int] | None
-) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-    """A child process with the servers up, and what it says of itself."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise SetupError(
-            f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"'
-        ) from None
-    words = tempfile.TemporaryFile()  # noqa: SIM115 - the child writes to it as long as it lives
-    child = subprocess.Popen(
-        [sys.executable, "-m", "kit.lab.process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=words,
-        # A Ctrl-C meant for the notebook's kernel must not end the servers.
-        start_new_session=True,
-    )
-    orders = {
-        "services": names,
-        "demo": demo,
-        "path": None if path is None else os.fspath(path),
-        "joinable": joinable,
-        "ports": ports,
-        "parent": os.getpid(),
-    }
-    assert child.stdin is not None
-    try:
-        child.stdin.write(json.dumps(orders).encode() + b"\n")
-        child.stdin.flush()
-        line = _first_line(child)
-    except BaseException:
-        _end(child)
-        raise
-    said = json.loads(line) if line else {}
-    if "error" in said or not said:
-        _end(child)
-        raise SetupError(f"the lab did not start: {said.get('error') or _last_words(words)}")
-    return child, said
-
-
-def _first_line(child: subprocess.Popen[bytes]) -> bytes:
-    assert child.stdout is not None
-    deadline = time.monotonic() + _READY_WITHIN
-    if os.name == "posix":
-        while not select.select([child.stdout], [], [], 0.2)[0]:
-            if time.monotonic() > deadline:
-                raise SetupError(f"the lab was not ready within {_READY_WITHIN:.0f} s")
-    return child.stdout.readline()
-
-
-def _last_words(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    words = errors.read().decode(errors="replace").strip().splitlines()
-    return words[-1] if words else "it ended without a word"
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ends the child in good order: its standard input ends, and it is waited for."""
-    if child.stdin is not None and not child.stdin.closed:
-        try:
-            child.stdin.close()
-        except OSError:
-            pass
-    try:
-        child.wait(5)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-    if child.stdout is not None:
-        child.stdout.close()

@@ -119,7 +119,8 @@ async def serve(orders: dict[str, Any], ready: Any) -> None:
     """Runs a lab until it is told to end; `ready` is called with its description."""
     process = Process(orders)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # An interrupt in the notebook may reach this process too; one that has a parent ends with it, not before.
+    for number in (signal.SIGTERM,) if "parent" in orders else (signal.SIGTERM, signal.SIGINT):
         try:
             loop.add_signal_handler(number, process.ended.set)
         except NotImplementedError:  # Windows
@@ -145,7 +146,6 @@ def main() -> None:
     """What `Lab` starts as a child process."""
     orders = json.loads(_first_line())
     parent.watch(orders["parent"])
-    # An interrupt in the notebook reaches the whole terminal group; the lab ends with its parent, not before.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def say(line: dict[str, Any]) -> None:

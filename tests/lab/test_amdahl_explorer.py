@@ -22,13 +22,16 @@ def a(quiet_lab):
 
 
 def test_query_has_types_from_the_server(a):
-    frame = a.query("select id, occurred_at, channel, sentiment, amount, duration_s, resolved from interactions limit 50")
+    frame = a.query(
+        "select id, occurred_at, channel, sentiment, amount, duration_s, resolved from interactions limit 50"
+    )
     kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert kinds["occurred_at"] == "datetime64[ms, UTC]"
     assert kinds["channel"] == "str"
     assert kinds["sentiment"] == "float64"
     assert kinds["amount"] == "float64"
-    assert kinds["resolved"] == "bool"
+    assert kinds["resolved"] == "boolean"
+    assert kinds["duration_s"] == "Int64"
     assert frame.attrs["truncated"] is False
 
 
@@ -50,7 +53,7 @@ def test_a_cut_result_says_so(a):
 
 def test_values_survive(a):
     frame = a.query(
-        "select 9007199254740993::bigint as n, 12.50::decimal(10,2) as d, null as nothing, 'a\"},{\"n\":' as t, "
+        'select 9007199254740993::bigint as n, 12.50::decimal(10,2) as d, null as nothing, \'a"},{"n":\' as t, '
         "[1,2] as many, {'x': 1} as deep, date '2026-01-02' as day"
     )
     row = frame.iloc[0]
@@ -177,7 +180,12 @@ def test_a_forged_delivery_is_refused_and_listed(a):
 def test_the_receiver_bears_hostile_peers(a):
     with a.deliveries(register=False, secret="s") as deliveries:
         host, port = "127.0.0.1", deliveries.port
-        for said in (b"\x00\xff" * 1000, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 5_000_000, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000):
+        for said in (
+            b"\x00\xff" * 1000,
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 5_000_000,
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000,
+        ):
             with socket.create_connection((host, port), timeout=5) as peer:
                 try:
                     peer.sendall(said)

@@ -1,0 +1,81 @@
+"""The lab's process as its parent sees it: started with orders, ready with one line, ended in good order."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, Any
+
+from ..core.errors import SetupError
+
+_READY_WITHIN = 30.0
+
+
+def start(orders: dict[str, Any]) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """A child process with the servers up, and what it says of itself."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise SetupError(
+            f"the lab needs {error.name}", hint='install it with: pip install "kit-notebook[lab]"'
+        ) from None
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "kit.lab.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            # A Ctrl-C meant for the notebook's kernel must not end the servers.
+            start_new_session=True,
+        )
+        assert child.stdin is not None
+        try:
+            child.stdin.write(json.dumps({**orders, "parent": os.getpid()}).encode() + b"\n")
+            child.stdin.flush()
+            line = _first_line(child)
+        except BaseException:
+            end(child)
+            raise
+        said = json.loads(line) if line else {}
+        if "error" in said or not said:
+            end(child)
+            raise SetupError(f"the lab did not start: {said.get('error') or _last_words(errors)}")
+        return child, said
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the child in good order: its standard input ends, and it is waited for."""
+    if child.stdin is not None and not child.stdin.closed:
+        try:
+            child.stdin.close()
+        except OSError:
+            pass
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _first_line(child: subprocess.Popen[bytes]) -> bytes:
+    assert child.stdout is not None
+    deadline = time.monotonic() + _READY_WITHIN
+    if os.name == "posix":
+        while not select.select([child.stdout], [], [], 0.2)[0]:
+            if time.monotonic() > deadline:
+                raise SetupError(f"the lab was not ready within {_READY_WITHIN:.0f} s")
+    return child.stdout.readline()
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    words = errors.read().decode(errors="replace").strip().splitlines()
+    return words[-1] if words else "it ended without a word"
