@@ -8,7 +8,8 @@ data.py          /data/query and /data/explore, over
   columns.py         DuckDB's types as JSON and as the names the service uses
   interactions.py    the demo table
 pages.py         pages, over specs.py, which judges a page's spec
-agents.py        sessions over HTTP, stream.py their events; sessions.py runs them, plans.py says what they do
+agents.py        sessions over HTTP, stream.py their events; sessions.py runs them, plans.py
+                         says what they do, records.py writes it down
 webhooks.py      registrations; deliveries.py the outbox that sends
 lists.py         the envelope of lists; fields.py reads bodies; answers.py writes answers
 """

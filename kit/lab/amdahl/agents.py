@@ -11,7 +11,8 @@ from . import plans
 from .answers import answer
 from .fields import body_of
 from .lists import listing
-from .sessions import RUNNING, STATUSES, Sessions, shown
+from .records import RUNNING, STATUSES, shown
+from .sessions import Sessions
 from .streams import EventStream, unless_gone
 
 _SYNC_SECONDS = 60.0

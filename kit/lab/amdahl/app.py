@@ -6,14 +6,16 @@ import hmac
 import re
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from ..faults import App
 from .answers import Refusal, answer
 from .deliveries import BUSINESS
 from .limits import RateLimit
@@ -33,7 +35,7 @@ SCOPES = (
 _VERSION = b"x-amdahl-api-version"
 
 
-def build(routes: Sequence[Route], key: str, limit: RateLimit) -> ASGIApp:
+def build(routes: Sequence[Route], key: str, limit: RateLimit) -> App:
     """The whole API as an ASGI app."""
 
     async def me(request: Request) -> Response:
@@ -105,7 +107,7 @@ class Gate:
         self._expected = key.encode()
         self._limit = limit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
         if scope["type"] != "http" or not (path == BASE or path.startswith(f"{BASE}/")):
             return await self._app(scope, receive, send)
@@ -116,7 +118,7 @@ class Gate:
             (b"x-ratelimit-reset", str(verdict.reset).encode()),
         ]
 
-        async def with_headers(message: Message) -> None:
+        async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)

@@ -174,7 +174,8 @@ def _json(kind: Any, x: str, depth: int = 0) -> str:
         (_, key), (_, value) = kind.children
         if str(key) == "VARCHAR" and _plain(value):
             return f"to_json({x})"
-        pair = f"json_object('key', {_json(key, f'{each}.key', depth + 1)}, 'value', {_json(value, f'{each}.value', depth + 1)})"
+        sent = [_json(inner, f"{each}.{part}", depth + 1) for part, inner in (("key", key), ("value", value))]
+        pair = f"json_object('key', {sent[0]}, 'value', {sent[1]})"
         return f"case when {x} is not null then [{pair} for {each} in map_entries({x})] end"
     return f"{x}::varchar"
 

@@ -73,7 +73,8 @@ class Data:
         try:
             return await asyncio.shield(self._known[sql])
         except BaseException:
-            if self._known[sql].done():
+            # An answer that failed is not kept; one that others still wait for is.
+            if sql in self._known and self._known[sql].done():
                 del self._known[sql]
             raise
 
@@ -87,8 +88,9 @@ def _declared(kind: str) -> str:
 
 def _sample(name: str, kind: str) -> str:
     """The commonest values where they recur, else those of the first rows."""
-    if kind.endswith("[]"):
-        return f"select {name} as v from {interactions.TABLE} where len({name}) > 0 order by id limit 5"  # noqa: S608
+    some = f"len({name}) > 0" if kind.endswith("[]") else f"{name} is not null"
     if name in ("channel", "kind", "account", "currency", "resolved"):
-        return f"select {name} as v from {interactions.TABLE} where {name} is not null group by 1 order by count(*) desc, 1 limit 8"  # noqa: S608
-    return f"select {name} as v from {interactions.TABLE} where {name} is not null order by id limit 5"  # noqa: S608
+        order = "group by 1 order by count(*) desc, 1 limit 8"
+    else:
+        order = "order by id limit 5"
+    return f"select {name} as v from {interactions.TABLE} where {some} {order}"  # noqa: S608

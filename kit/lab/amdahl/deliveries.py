@@ -1,8 +1,8 @@
 """Webhook deliveries: an outbox in the database, and the tasks that send from it.
 
-A delivery is written in the transaction of what it tells about, and leaves the outbox when a receiver has said 2xx or all
-tries are used up. After a restart the waiting ones are sent: a receiver may see one twice, never not at all. Each webhook
-gets its deliveries in order; a slow one holds up nobody else.
+A delivery is written in the transaction of what it tells about, and leaves the outbox when a receiver has said 2xx or
+all tries are used up. After a restart the waiting ones are sent: a receiver may see one twice, never not at all. Each
+webhook gets its deliveries in order; a slow one holds up nobody else.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Deliveries:
         if self._store.read("select count(*) from deliveries")[0][0] > _KEPT:
             await self._store.write(
                 lambda db: db.execute(
-                    "delete from deliveries where status <> 'pending'"
-                    f" and seq < (select max(seq) - {_KEPT} from deliveries)"  # noqa: S608
+                    "delete from deliveries where status <> 'pending' and seq < (select max(seq) - ? from deliveries)",
+                    (_KEPT,),
                 )
             )
         self.wake()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from . import pages, sessions
+from . import pages, records
 from .answers import compact
-from .fields import moment, stamp
+from .fields import now, stamp
 from .plans import plan
 
 _PAGES: tuple[dict[str, Any], ...] = (
@@ -78,7 +78,7 @@ _PAGES: tuple[dict[str, Any], ...] = (
         },
     },
 )
-_SESSIONS = (
+_SESSIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("researcher", "Why did complaints rise in April?", {}),
     ("content_writer", "Write a short note on the export outage for customers", {}),
     ("copilot", "Summarise the open cases of our largest account", {"fail": "the account was not named"}),
@@ -89,7 +89,7 @@ def fill(db: sqlite3.Connection) -> None:
     """Adds the demo pages and sessions, once: what a user archives later stays archived."""
     if db.execute("select 1 from pages where id like 'page_demo%' limit 1").fetchone():
         return
-    start = moment("", "2026-06-29T08:00:00Z")
+    start = now() - 2 * 86_400_000
     for n, page in enumerate(_PAGES):
         pages.insert(db, f"page_demo{n + 1}", page, start + n * 3_600_000)
     for n, (profile, task, params) in enumerate(_SESSIONS):
@@ -101,7 +101,7 @@ def _finished(
 ) -> None:
     """A session that ended, with a log of its steps."""
     script = plan(profile, task, params)
-    sessions.insert(db, session_id, profile, task, params, script.last, at)
+    records.insert(db, session_id, profile, task, params, script.last, at)
     worked = script.steps[:-1]
     said: list[tuple[str, dict[str, Any]]] = [
         ("session.started", {"profile_id": profile, "task": task, "steps": script.last})

@@ -57,7 +57,10 @@ class Plan:
         return len(self.steps) - 1
 
 
-_BY_CHANNEL = "select channel, count(*) as interactions, round(avg(sentiment), 3) as sentiment from interactions group by 1 order by 2 desc, 1"
+_BY_CHANNEL = (
+    "select channel, count(*) as interactions, round(avg(sentiment), 3) as sentiment from interactions"
+    " group by 1 order by 2 desc, 1"
+)
 _BY_WEEK = (
     "select cast(date_trunc('week', occurred_at) as date) as week, count(*) as complaints from interactions"
     " where kind = 'complaint' group by 1 order by 2 desc, 1 limit 3"

@@ -1,8 +1,8 @@
 """SQL from clients, in processes of its own.
 
 An engine can be told not to touch files, but not bounded in all it allocates: `repeat('x', 100000000)` for a thousand
-rows would take the machine's memory and cannot be interrupted. So queries run in worker processes (see `worker.py`) that
-are ended when they overstep; the server loses nothing by it, and its event loop never waits for a query.
+rows would take the machine's memory and cannot be interrupted. So queries run in worker processes (see `worker.py`)
+that are ended when they overstep; the server loses nothing by it, and its event loop never waits for a query.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import interactions
 from .answers import Refusal
 
 WORKERS = 4
-MEMORY = 2 << 30
+MEMORY = 1 << 30
 LARGEST_RESULT = 1 << 30
 DEFAULT_ROWS, MAX_ROWS = 1000, 1_000_000
 _GRACE = 1.5

@@ -14,17 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..store import Store
-from .answers import Refusal, compact
+from .answers import Refusal
 from .deliveries import Deliveries
-from .fields import now, stamp
+from .fields import now
 from .plans import Plan, Step, plan, request_for
+from .records import AWAITING, ENDED, EVENT_OF, RUNNING, Record, artifact_shown, insert, result_of, shown
 from .sandbox import Sandbox
-
-RUNNING, AWAITING = "running", "awaiting_input"
-ENDED = ("complete", "failed", "canceled")
-STATUSES = (RUNNING, AWAITING, *ENDED)
-TERMINAL = ("session.completed", "session.failed", "session.canceled")
-_EVENT_OF = dict(zip(ENDED, TERMINAL, strict=True))
 
 
 class Sessions:
@@ -56,7 +51,7 @@ class Sessions:
 
         def begin(db: sqlite3.Connection) -> None:
             insert(db, session_id, profile, task, params, steps, now())
-            record = _Record(db, session_id)
+            record = Record(db, session_id)
             record.say("session.started", {"profile_id": profile, "task": task, "steps": steps})
 
         await self._store.write(begin)
@@ -72,7 +67,7 @@ class Sessions:
                 raise _unknown(session_id)
             if row["status"] != AWAITING:
                 raise Refusal(409, f"session {session_id} is not waiting for input; it is {row['status']}")
-            record = _Record(db, session_id)
+            record = Record(db, session_id)
             record.say("session.resumed", {"input": given})
             record.change(status=RUNNING, input_request=None)
             action = given.get("action")
@@ -178,7 +173,7 @@ class Sessions:
         self, db: sqlite3.Connection, row: sqlite3.Row, script: Plan, step: Step, rows: list[dict[str, Any]] | None
     ) -> None:
         """One step, written down."""
-        record = _Record(db, row["id"])
+        record = Record(db, row["id"])
         read, written = step.tokens
         record.change(
             position=row["position"] + 1,
@@ -204,7 +199,7 @@ class Sessions:
             record.say("message", {"role": "assistant", "text": step.text})
             record.say("step.completed", {"step": step.name, "index": row["position"], "progress": progress})
 
-    def _finish(self, db: sqlite3.Connection, record: _Record, row: sqlite3.Row, script: Plan, status: str) -> None:
+    def _finish(self, db: sqlite3.Connection, record: Record, row: sqlite3.Row, script: Plan, status: str) -> None:
         kept = db.execute("select * from artifacts where session_id = ?", (row["id"],)).fetchall()
         said: dict[str, Any]
         if status == "failed":
@@ -212,14 +207,14 @@ class Sessions:
             record.change(status=status, error=json.dumps(error))
             said = {"error": error}
         else:
-            result = None if status == "canceled" else _result(row, script, kept)
+            result = None if status == "canceled" else result_of(row, script, kept)
             record.change(status=status, position=script.last + 1, result=json.dumps(result) if result else None)
             said = {"result": result} if result else {}
-        record.say(_EVENT_OF[status], {"status": status, **said})
+        record.say(EVENT_OF[status], {"status": status, **said})
         if status != "canceled":
             self._deliveries.put(
                 db,
-                _EVENT_OF[status],
+                EVENT_OF[status],
                 {
                     "session_id": row["id"],
                     "profile_id": row["profile_id"],
@@ -229,7 +224,7 @@ class Sessions:
                 },
             )
 
-    def _artifact(self, db: sqlite3.Connection, record: _Record, script: Plan, change: str) -> None:
+    def _artifact(self, db: sqlite3.Connection, record: Record, script: Plan, change: str) -> None:
         session_id = record.session_id
         row = db.execute("select * from artifacts where session_id = ?", (session_id,)).fetchone()
         if change == "create":
@@ -258,87 +253,14 @@ class Sessions:
             moved = {"artifact_id": row["id"], "previous_status": row["status"], "new_status": "final"}
             self._tell(db, record, "artifact.status_changed", moved)
 
-    def _tell(self, db: sqlite3.Connection, record: _Record, event: str, data: dict[str, Any]) -> None:
+    def _tell(self, db: sqlite3.Connection, record: Record, event: str, data: dict[str, Any]) -> None:
         """An event for the stream and for webhooks alike."""
         record.say(event, data)
         self._deliveries.put(db, event, data)
 
 
-class _Record:
-    """Writes to one session within a transaction."""
-
-    def __init__(self, db: sqlite3.Connection, session_id: str) -> None:
-        self._db = db
-        self.session_id = session_id
-
-    def say(self, kind: str, data: dict[str, Any]) -> None:
-        """Adds an event to the session's log."""
-        query = "update sessions set events = events + 1 where id = ? returning events"
-        number = self._db.execute(query, (self.session_id,)).fetchone()[0]
-        body = {"type": kind, "session_id": self.session_id, "timestamp": stamp(now()), "data": data}
-        self._db.execute(
-            "insert into events values (?, ?, ?, ?)", (self.session_id, number, kind, compact(body).decode())
-        )
-
-    def change(self, **values: Any) -> None:
-        """Sets columns of the session."""
-        assignments = ", ".join(f"{name} = ?" for name in values)
-        self._db.execute(
-            f"update sessions set {assignments}, updated_at = max(updated_at, ?) where id = ?",  # noqa: S608
-            (*values.values(), now(), self.session_id),
-        )
-
-
-def insert(
-    db: sqlite3.Connection, session_id: str, profile: str, task: str, params: dict[str, Any], steps: int, at: int
-) -> None:
-    """A new session, running, with no event yet."""
-    db.execute(
-        "insert into sessions (id, profile_id, task, input_params, status, steps, words, created_at, updated_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (session_id, profile, task, json.dumps(params), RUNNING, steps, f"{profile} {task}".casefold(), at, at),
-    )
-
-
 def _plan_of(row: sqlite3.Row) -> Plan:
     return plan(row["profile_id"], row["task"], json.loads(row["input_params"]))
-
-
-def _result(row: sqlite3.Row, script: Plan, artifacts: list[sqlite3.Row]) -> dict[str, Any]:
-    summary = {
-        "researcher": "Chat complaints peak in the week of 13 April 2026; most open cases belong to a few accounts.",
-        "content_writer": "The text is written and final.",
-        "copilot": "Answered from the interactions on record.",
-    }[row["profile_id"]]
-    result: dict[str, Any] = {"title": script.title, "summary": summary}
-    if artifacts:
-        result["artifacts"] = [{**artifact_shown(one), "content": one["content"]} for one in artifacts]
-    return result
-
-
-def artifact_shown(row: sqlite3.Row) -> dict[str, Any]:
-    """An artifact as events and results tell it."""
-    return {name: row[name] for name in ("id", "artifact_type", "title", "status", "current_version")}
-
-
-def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """A session's status object."""
-    status = row["status"]
-    found: dict[str, Any] = {
-        "session_id": row["id"],
-        "profile_id": row["profile_id"],
-        "task": row["task"],
-        "status": status,
-        "progress": 1.0 if status == "complete" else round(min(1.0, row["position"] / (row["steps"] or 1)), 4),
-        "step": row["step"],
-        "created_at": stamp(row["created_at"]),
-        "updated_at": stamp(row["updated_at"]),
-        "usage": {name: row[name] for name in ("turns", "input_tokens", "output_tokens")},
-    }
-    for name in ("result", "error", "input_request"):
-        if row[name] is not None:
-            found[name] = json.loads(row[name])
-    return found
 
 
 def _unknown(session_id: str) -> Refusal:

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .sessions import TERMINAL, Sessions
+from .records import TERMINAL
+from .sessions import Sessions
 
 T = TypeVar("T")
 _BATCH = 500

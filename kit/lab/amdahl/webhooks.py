@@ -64,7 +64,8 @@ class Webhooks:
             # Before it is there, so that a webhook does not hear of its own registration.
             self._deliveries.audit(db, "webhook.created", hook_id)
             db.execute(
-                "insert into webhooks (id, url, events, description, active, secret, status, words, created_at, updated_at)"
+                "insert into webhooks"
+                " (id, url, events, description, active, secret, status, words, created_at, updated_at)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     hook_id,

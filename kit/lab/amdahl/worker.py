@@ -73,7 +73,8 @@ def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 _TOKENS = re.compile(
-    r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*|)\$.*?\$\1\$|;|.""", re.DOTALL
+    r"""--[^\n]*|(?<!\w)[eE]'(?:[^'\\]|''|\\.)*'|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*|)\$.*?\$\1\$|;|.""",
+    re.DOTALL,
 )
 
 
@@ -93,6 +94,7 @@ class Worker:
     """Runs the orders of one server."""
 
     def __init__(self, file: Path, out: IO[bytes]) -> None:
+        self.busy = threading.Event()
         self._connection = open_locked(file)
         self._out = out
         self._late = False
@@ -101,6 +103,7 @@ class Worker:
         """Runs one query and sends what came of it."""
         cursor = self._connection.cursor()
         self._late = False
+        self.busy.set()
         timer = threading.Timer(order["seconds"], self._interrupt, (cursor,))
         timer.daemon = True
         timer.start()
@@ -114,6 +117,7 @@ class Worker:
             self._send(b"D", json.dumps(done).encode())
         finally:
             timer.cancel()
+            self.busy.clear()
             cursor.close()
 
     def _query(self, cursor: duckdb.DuckDBPyConnection, order: dict[str, Any]) -> dict[str, Any]:
@@ -220,8 +224,8 @@ def resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _watch_memory(limit: int) -> None:
-    while True:
+def _watch_memory(busy: threading.Event, limit: int) -> None:
+    while busy.wait():
         if resident() > limit:
             os._exit(OUT_OF_MEMORY)
         time.sleep(0.02)
@@ -248,11 +252,11 @@ def main() -> None:
     os.dup2(2, 1)
     orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     _background(_read, orders)
-    _background(_watch_memory, settings["memory"])
     file = Path(settings["file"])
     if settings["make"]:
         ready_file(file, settings["demo"])
     worker = Worker(file, out)
+    _background(_watch_memory, worker.busy, settings["memory"])
     while True:
         worker.run(json.loads(orders.get()))
 
