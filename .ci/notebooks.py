@@ -1,6 +1,6 @@
 """Runs the README's first command on this machine: installs, opens JupyterLab with the lab, ends on Ctrl-C.
 
-    python .ci/notebooks.py "<the command>"
+python .ci/notebooks.py "<the command>"
 """
 
 import os
@@ -22,7 +22,11 @@ with tempfile.TemporaryDirectory(prefix="kit-ci-") as home:
     environment = {**os.environ, **own}
     environment.setdefault("PIP_CACHE_DIR", os.path.expanduser("~/.cache/pip"))
     child = subprocess.Popen(
-        ["bash", "-c", command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        ["bash", "-c", command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     threading.Timer(420, os.killpg, (child.pid, signal.SIGKILL)).start()
@@ -36,7 +40,7 @@ with tempfile.TemporaryDirectory(prefix="kit-ci-") as home:
     if page is None:
         sys.exit(f"the command ended without a page, status {child.wait()}")
     answer = urllib.request.urlopen(page)
-    assert answer.status == 200 and b"jupyter-config-data" in answer.read(), "that page is not JupyterLab"
+    assert b"jupyter-config-data" in answer.read(), "that page is not JupyterLab"
     print(subprocess.check_output([".venv/bin/kit", "status"], env=environment, text=True), end="")
     os.killpg(child.pid, signal.SIGINT)
     status = child.wait(60)

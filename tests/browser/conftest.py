@@ -1,8 +1,8 @@
 """A real JupyterLab with the lab running, and a real Chromium to look at it.
 
-    def test_something(notebook):
-        page = notebook("import kit", "kit.Lab().status()").run()
-        assert "up" in page.output(-1).inner_text()
+def test_something(notebook):
+    page = notebook("import kit", "kit.Lab().status()").run()
+    assert "up" in page.output(-1).inner_text()
 """
 
 from __future__ import annotations
@@ -292,7 +292,14 @@ class Notebook:
 def _document(cells: tuple[str, ...]) -> dict[str, Any]:
     return {
         "cells": [
-            {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            {
+                "cell_type": "code",
+                "id": f"c{n}",
+                "metadata": {},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
             for n, source in enumerate(cells)
         ],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},

@@ -32,7 +32,9 @@ def test_jupyterlab_opens_on_copies_of_the_notebooks(jupyter, page, screenshot):
 
 
 def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
-    opened = notebook("import kit; lab = kit.Lab()", "lab.joined", "lab.status()", "import os; os.environ['AMDAHL_URL']")
+    opened = notebook(
+        "import kit; lab = kit.Lab()", "lab.joined", "lab.status()", "import os; os.environ['AMDAHL_URL']"
+    )
     opened.run()
     screenshot("joined")
     assert opened.output(0).inner_text() == ""
