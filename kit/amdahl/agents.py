@@ -21,6 +21,9 @@ T = TypeVar("T")
 SILENCE = 45.0
 """Seconds without a byte after which a stream's peer is taken for dead; the service sends a comment every 15."""
 
+_WAITING = Policy(attempts=12, base=0.5, cap=8.0)
+"""Outlasts about half a minute in which the service cannot answer."""
+
 _RECONNECTS = Policy(attempts=8, base=0.25, cap=5.0)
 
 
@@ -57,7 +60,7 @@ def wait_for_agent(
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        status = yield from _status(client, session_id, PATIENT)
+        status = yield from _status(client, session_id, _WAITING)
         if status["status"] in TERMINAL or status["status"] == "awaiting_input":
             return status
         left = deadline - time.monotonic()

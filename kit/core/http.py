@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import weakref
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -357,7 +358,14 @@ class Driver(_Driver):
         if self._client is None or self._pid != os.getpid():
             # After a fork the parent's sockets must be left alone.
             self._client, self._pid = httpx.Client(**self.settings.client_options()), os.getpid()
+            # A client in a notebook is seldom closed by hand; its sockets go with it.
+            weakref.finalize(self, _close_in, self._pid, self._client)
         return self._client
+
+
+def _close_in(pid: int, client: httpx.Client) -> None:
+    if os.getpid() == pid:
+        client.close()
 
 
 class AsyncDriver(_Driver):

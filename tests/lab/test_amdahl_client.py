@@ -55,11 +55,30 @@ QUERIES = [{"name": "by_channel", "sql": "SELECT channel, COUNT(*) AS events FRO
 
 
 def test_every_name_of_the_reference_is_there():
-    for name in (
-        "query_data list_pages get_page create_page update_page archive_page start_agent get_agent_status resume_agent "
-        "wait_for_agent stream_agent register_webhook list_webhooks update_webhook delete_webhook "
-        "verify_webhook_signature with_retry iter_pages AmdahlClient AsyncAmdahlClient AmdahlError TERMINAL"
-    ).split():
+    for name in [
+        "query_data",
+        "list_pages",
+        "get_page",
+        "create_page",
+        "update_page",
+        "archive_page",
+        "start_agent",
+        "get_agent_status",
+        "resume_agent",
+        "wait_for_agent",
+        "stream_agent",
+        "register_webhook",
+        "list_webhooks",
+        "update_webhook",
+        "delete_webhook",
+        "verify_webhook_signature",
+        "with_retry",
+        "iter_pages",
+        "AmdahlClient",
+        "AsyncAmdahlClient",
+        "AmdahlError",
+        "TERMINAL",
+    ]:
         assert name in amdahl.__all__
         assert getattr(amdahl, name).__doc__
 
@@ -112,7 +131,10 @@ def test_a_broken_spec_is_refused_with_a_verdict(face):
 
 
 def test_walking_a_list_in_small_pages(face):
-    made = [face.do(amdahl.create_page(face.client, {"name": f"Walk {n}", "spec": {"type": "Section"}}))["id"] for n in range(7)]
+    made = [
+        face.do(amdahl.create_page(face.client, {"name": f"Walk {n}", "spec": {"type": "Section"}}))["id"]
+        for n in range(7)
+    ]
     for walk in (
         amdahl.iter_pages(face.client, "items", "/pages", limit=3),
         amdahl.iter_pages(face.client, "/pages", limit=2),
@@ -126,7 +148,11 @@ def test_walking_a_list_in_small_pages(face):
 
 
 def test_an_agent_from_start_to_end(face):
-    session = face.do(amdahl.start_agent(face.client, profile_id="researcher", task="Why did complaints rise?", input_params={"seconds": 0.3}))
+    session = face.do(
+        amdahl.start_agent(
+            face.client, profile_id="researcher", task="Why did complaints rise?", input_params={"seconds": 0.3}
+        )
+    )
     status = face.do(amdahl.wait_for_agent(face.client, session["session_id"], interval_s=0.05))
     assert status["status"] == "complete"
     events = face.items(amdahl.stream_agent(face.client, session["session_id"]))
@@ -136,7 +162,9 @@ def test_an_agent_from_start_to_end(face):
 
 def test_an_agent_that_pauses(face):
     session_id = face.do(
-        amdahl.start_agent(face.client, profile_id="copilot", task="Draft it", input_params={"ask": True, "seconds": 0.2})
+        amdahl.start_agent(
+            face.client, profile_id="copilot", task="Draft it", input_params={"ask": True, "seconds": 0.2}
+        )
     )["session_id"]
     assert face.do(amdahl.wait_for_agent(face.client, session_id, interval_s=0.05))["status"] == "awaiting_input"
     face.do(amdahl.resume_agent(face.client, session_id, {"action": "continue"}))
@@ -147,7 +175,9 @@ def test_an_agent_that_pauses(face):
 
 def test_an_agent_that_fails(face):
     session_id = face.do(
-        amdahl.start_agent(face.client, profile_id="researcher", task="x", input_params={"fail": "no data", "seconds": 0.1})
+        amdahl.start_agent(
+            face.client, profile_id="researcher", task="x", input_params={"fail": "no data", "seconds": 0.1}
+        )
     )["session_id"]
     assert face.do(amdahl.wait_for_agent(face.client, session_id, interval_s=0.05))["status"] == "failed"
     assert face.items(amdahl.stream_agent(face.client, session_id))[-1]["type"] == "session.failed"

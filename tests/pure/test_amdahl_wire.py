@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.amdahl import AmdahlError, verify_webhook_signature, with_retry
-from kit.amdahl import paging, wire
+from kit.amdahl import AmdahlError, paging, verify_webhook_signature, wire, with_retry
 from kit.amdahl.client import settings_of
 from kit.core.errors import AnswerError, InputError, SetupError
 from kit.core.frames import to_frame
@@ -266,7 +265,9 @@ def test_addresses(url, expected):
     assert settings_of(url, "key", 30).base_url == expected
 
 
-@pytest.mark.parametrize("url", ["host", "ftp://host", "http://", "https://user:pass@host", "http://[::1", "http://host:x"])
+@pytest.mark.parametrize(
+    "url", ["host", "ftp://host", "http://", "https://user:pass@host", "http://[::1", "http://host:x"]
+)
 def test_bad_addresses_are_told_before_any_traffic(url):
     with pytest.raises(InputError) as caught:
         settings_of(url, "key", 30)
@@ -276,15 +277,21 @@ def test_bad_addresses_are_told_before_any_traffic(url):
 def test_what_is_missing_is_named():
     with pytest.raises(SetupError, match=r"api_key= or variable API_KEY"):
         settings_of("http://host", None, 30, environment={})
-    assert settings_of(None, None, 30, environment={"AMDAHL_URL": "http://h", "API_KEY": "k"}).credential.reveal() == "k"
+    assert (
+        settings_of(None, None, 30, environment={"AMDAHL_URL": "http://h", "API_KEY": "k"}).credential.reveal() == "k"
+    )
 
 
 # --- results as columns --------------------------------------------------------------------------------------------
 
 cells = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.text(max_size=10)
-tricky = st.sampled_from(['},{"a":', '}, {"a": 1', "]}", '],"rowCount":1}', "]", '"rows":[', "\\", '"', "\n", "\u2028", "{}"])
+tricky = st.sampled_from(
+    ['},{"a":', '}, {"a": 1', "]}", '],"rowCount":1}', "]", '"rows":[', "\\", '"', "\n", "\u2028", "{}"]
+)
 result_rows = st.lists(
-    st.fixed_dictionaries({"a": cells | tricky, "b": cells | tricky | st.lists(st.fixed_dictionaries({"a": cells}), max_size=3)}),
+    st.fixed_dictionaries(
+        {"a": cells | tricky, "b": cells | tricky | st.lists(st.fixed_dictionaries({"a": cells}), max_size=3)}
+    ),
     max_size=12,
 )
 
@@ -294,7 +301,9 @@ result_rows = st.lists(
     result_rows,
     st.sampled_from([(",", ":"), (", ", ": ")]),
     st.booleans(),
-    st.sampled_from([{}, {"columns": [{"name": "a", "type": ""}, {"name": "b", "type": ""}]}, {"notes": ["]", [1], {"rows": [1]}]}]),
+    st.sampled_from(
+        [{}, {"columns": [{"name": "a", "type": ""}, {"name": "b", "type": ""}]}, {"notes": ["]", [1], {"rows": [1]}]}]
+    ),
     st.booleans(),
 )
 def test_rows_are_found_and_read_like_a_full_reading(rows, separators, wrapped, extra, extra_first):
@@ -327,7 +336,15 @@ def test_many_blocks(monkeypatch):
 def test_declared_types_decide_and_nothing_is_guessed():
     payload = {
         "rows": [
-            {"n": "9007199254740993", "x": "1.5", "t": "2026-01-02T03:04:05.678Z", "d": "2026-01-02", "s": "007", "b": "AQI=", "u": "5"}
+            {
+                "n": "9007199254740993",
+                "x": "1.5",
+                "t": "2026-01-02T03:04:05.678Z",
+                "d": "2026-01-02",
+                "s": "007",
+                "b": "AQI=",
+                "u": "5",
+            }
         ],
         "rowCount": 1,
         "truncated": False,

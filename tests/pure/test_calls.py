@@ -11,7 +11,12 @@ def test_an_empty_log_has_columns_and_types():
     frame = kit.calls()
     assert len(frame) == 0
     assert str(frame["started"].dtype) == "datetime64[ms, UTC]"
-    assert [str(frame[c].dtype) for c in ("service", "ms", "bytes_in", "status")] == ["str", "float64", "int64", "Int64"]
+    assert [str(frame[c].dtype) for c in ("service", "ms", "bytes_in", "status")] == [
+        "str",
+        "float64",
+        "int64",
+        "Int64",
+    ]
 
 
 def test_rows_become_columns_and_a_missing_status_is_missing():

@@ -41,7 +41,8 @@ def dtypes(frame: pd.DataFrame) -> dict[str, str]:
 
 def test_dtypes_are_as_promised_and_the_same_when_empty():
     full = pa.Table.from_pylist(
-        [{"seq_num": 2**64 - 1, "time": 0, "text": "a", "n": 1, "x": 0.5, "ok": True, "raw": b"\xff", "many": [1]}], SCHEMA
+        [{"seq_num": 2**64 - 1, "time": 0, "text": "a", "n": 1, "x": 0.5, "ok": True, "raw": b"\xff", "many": [1]}],
+        SCHEMA,
     )
     assert dtypes(to_frame(full)) == DTYPES
     assert dtypes(empty(SCHEMA)) == DTYPES
@@ -49,7 +50,9 @@ def test_dtypes_are_as_promised_and_the_same_when_empty():
 
 
 def test_gaps_keep_integers_integers():
-    table = pa.table({"n": pa.array([2**53 + 1, None]), "u": pa.array([None, 2**64 - 1], pa.uint64()), "b": [True, None]})
+    table = pa.table(
+        {"n": pa.array([2**53 + 1, None]), "u": pa.array([None, 2**64 - 1], pa.uint64()), "b": [True, None]}
+    )
     frame = to_frame(table)
     assert dtypes(frame) == {"n": "Int64", "u": "UInt64", "b": "boolean"}
     assert frame["n"].iloc[0] == 2**53 + 1
@@ -178,7 +181,13 @@ def test_an_unknown_mode_is_told():
     st.booleans(),
 )
 def test_fast_and_plain_agree_on_any_bodies(bodies, split):
-    array = pa.chunked_array([pa.array(bodies[: len(bodies) // 2], pa.binary()), pa.array(bodies[len(bodies) // 2 :], pa.binary())]) if split else pa.array(bodies, pa.binary())
+    array = (
+        pa.chunked_array(
+            [pa.array(bodies[: len(bodies) // 2], pa.binary()), pa.array(bodies[len(bodies) // 2 :], pa.binary())]
+        )
+        if split
+        else pa.array(bodies, pa.binary())
+    )
     fast, plain = (expand_bodies(array, "json", taken={"seq"}, fast=fast) for fast in (True, False))
     assert fast.undecoded == plain.undecoded
     assert pa.table(fast.columns).equals(pa.table(plain.columns))

@@ -22,7 +22,14 @@ def clean(text: object) -> bool:
 
 def test_every_way_of_showing_it():
     secret = Secret(KEY)
-    for shown in (repr(secret), str(secret), f"{secret}", f"{secret:>40}", f"{secret!r}", f"{[secret]} {{1: {secret}}}"):
+    for shown in (
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret:>40}",
+        f"{secret!r}",
+        f"{[secret]} {{1: {secret}}}",
+    ):
         assert clean(shown)
         assert "<secret>" in shown
     assert clean(vars(type(secret)))
@@ -78,11 +85,11 @@ def test_a_client_shows_nothing(face):
 def test_verbose_tracebacks_of_a_failed_call_hold_no_key():
     """IPython's verbose mode prints the locals of every frame; ours and the transport's must not hold the key."""
     client = AmdahlClient("http://127.0.0.1:9", KEY)
-    try:
+    with pytest.raises(KitError) as caught:
         client.get("/me")
-    except KitError as error:
-        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-        assert error.__context__ is None
+    error = caught.value
+    shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert error.__context__ is None
     assert clean(shown)
     assert not [name for name in frames if "httpx" in name or "httpcore" in name]
