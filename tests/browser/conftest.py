@@ -26,13 +26,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.home import own_environment
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 # Nothing of it reaches beyond this machine.
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Every cell is in the page, wherever the view is scrolled to; nothing asks, autosaves or checks on its own.
 SETTINGS = {
@@ -66,7 +73,7 @@ class KitLab:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.environment = home_of_its_own(self.home)
+        self.environment = own_environment(self.home, SETTINGS)
         self.notebooks = self.home / "data" / "kit" / "notebooks"
         self.child = subprocess.Popen(
             [sys.executable, "-m", "kit", "lab", *self.arguments],
@@ -123,48 +130,11 @@ class KitLab:
         self.child.wait()
         self._reader.join(10)
 
-    def processes(self) -> list[str]:
-        """The command lines of all that still lives in its home: itself, JupyterLab, the lab, kernels."""
-        mark = f"XDG_RUNTIME_DIR={self.environment['XDG_RUNTIME_DIR']}".encode()
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (place / "environ").read_bytes().split(b"\0"):
-                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return [line for line in found if line]  # one that has ended and is not yet collected has none
-
     def _listen(self) -> None:
         assert self.child.stdout is not None
         with self.child.stdout as lines:
             for line in lines:
                 self.said.append(line)
-
-
-def home_of_its_own(home: Path) -> dict[str, str]:
-    """An environment in which nothing of this user is found, joined or changed."""
-    places = {
-        "HOME": home,
-        "XDG_RUNTIME_DIR": home / "run",
-        "XDG_DATA_HOME": home / "data",
-        "XDG_CONFIG_HOME": home / "config",
-        "JUPYTER_CONFIG_DIR": home / "jupyter",
-        "JUPYTER_DATA_DIR": home / "jupyter-data",
-        "JUPYTER_RUNTIME_DIR": home / "jupyter-run",
-        "JUPYTERLAB_SETTINGS_DIR": home / "lab-settings",
-        "JUPYTERLAB_WORKSPACES_DIR": home / "lab-workspaces",
-        "IPYTHONDIR": home / "ipython",
-        "MPLCONFIGDIR": home / "matplotlib",
-    }
-    for place in places.values():
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    overrides = places["JUPYTER_CONFIG_DIR"] / "labconfig"
-    overrides.mkdir(exist_ok=True)
-    (overrides / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
-    config = {"LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}}
-    (places["JUPYTER_CONFIG_DIR"] / "jupyter_server_config.json").write_text(json.dumps(config))
-    return {**os.environ, **{name: str(place) for name, place in places.items()}}
 
 
 @pytest.fixture(scope="session")
