@@ -55,13 +55,17 @@ SETTINGS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if _in_browser(item):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.timeout(180))
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no chromium on the path"))
+    items.sort(key=_in_browser)  # last, as they take longest
+
+
+def _in_browser(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
 
 
 @dataclass
@@ -145,9 +149,13 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitLab]:
     command.interrupt()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser, from Playwright's side."""
+    """A browser, from Playwright's side.
+
+    Not for the whole session: as long as Playwright runs, this thread has a running event loop, and tests elsewhere
+    that start one of their own would fail.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -73,6 +74,7 @@ def test_what_is_saved_holds_no_token(jupyter, notebook):
     assert jupyter.token not in saved
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_interrupt_ends_everything(chromium, tmp_path):
     command = KitLab(tmp_path / "home")
     page = chromium.new_page()
@@ -97,6 +99,7 @@ def test_interrupt_ends_everything(chromium, tmp_path):
     assert list((command.home / "run" / "kit").iterdir()) == []  # neither a description nor a log stays
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_killed_command_leaves_nothing_running(tmp_path):
     command = KitLab(tmp_path / "home")
     command.child.send_signal(signal.SIGKILL)
