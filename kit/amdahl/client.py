@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.errors import InputError, SetupError
@@ -13,6 +13,7 @@ from ..core.http import AsyncDriver, Driver, Settings
 from ..core.retry import ONCE, Policy
 from ..core.secrets import Secret
 from ..core.steps import Operation, Request, Response, Timeouts, Walk, call
+from ..core.steps import exchange as whole
 from . import wire
 from .types import RateLimit
 
@@ -163,6 +164,7 @@ def exchange(
     op: str = "",
     policy: Policy = ONCE,
     safe: bool | None = None,
+    attempt: Callable[[Request], Operation[Response]] = whole,
 ) -> Operation[Response]:
     """One exchange through a client of either colour; remembers what is said about the rate limit."""
     if not path.startswith("/"):
@@ -176,7 +178,7 @@ def exchange(
         body=wire.encode(json_body),
         safe=method == "GET" if safe is None else safe,
     )
-    response = yield from call(request, policy)
+    response = yield from call(request, policy, attempt)
     said = wire.rate_limit(response.headers, time.time())
     if said is not None:
         client.rate_limit = said

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from ..core.errors import InputError
 from ..core.faces import helper
-from ..core.steps import Operation
+from ..core.steps import Operation, pour
 from . import wire
 from .client import PATIENT, exchange
 from .errors import AmdahlError
+from .results import Result, ResultReader
 from .types import QueryResult
 
 
@@ -23,7 +25,7 @@ def query_data(client: Any, sql: str, limit: int | None = None) -> Operation[Que
     return cast(QueryResult, result)
 
 
-def query_columns(client: Any, sql: str, limit: int | None = None) -> Operation[wire.Result]:
+def query_columns(client: Any, sql: str, limit: int | None = None) -> Operation[Result]:
     """The same in columns. A SELECT changes nothing, so it is repeated where the service is short of breath."""
     if not isinstance(sql, str) or not sql.strip():
         raise InputError(
@@ -32,5 +34,13 @@ def query_columns(client: Any, sql: str, limit: int | None = None) -> Operation[
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: ask for at least one row")
     body = {"sql": sql} if limit is None else {"sql": sql, "limit": limit}
-    response = yield from exchange(client, "POST", "/data/query", body, op="query", policy=PATIENT, safe=True)
-    return wire.result_of(response)
+    reader = ResultReader()
+    try:
+        response = yield from exchange(
+            client, "POST", "/data/query", body, op="query", policy=PATIENT, safe=True, attempt=partial(pour, reader)
+        )
+        if not response.ok:
+            wire.judge(response)
+        return reader.finish(response)
+    finally:
+        reader.close()

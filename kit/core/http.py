@@ -15,9 +15,9 @@ import os
 import time
 import weakref
 import zlib
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import httpx
@@ -200,6 +200,23 @@ class _Close:
     answer: httpx.Response
 
 
+@dataclass(slots=True, repr=False)
+class _Opened:
+    """An answer whose body is still being read."""
+
+    request: Request
+    answer: httpx.Response
+    pieces: Any
+    unpacker: _Unpacker
+    log: Callable[[int, str], None]
+    error: str = ""
+
+    def over(self) -> httpx.Response:
+        """Writes the log's row; gives the answer, to be closed."""
+        self.log(self.unpacker.total, self.error)
+        return self.answer
+
+
 _Want = httpx.Request | _Read | _Close | Pause | Emit[Any]
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
@@ -242,7 +259,7 @@ class _Work:
         if isinstance(step, Pause | Emit):
             return (yield step)
         self.opened.remove(step.stream)
-        return (yield _Close(step.stream.handle[1]))
+        return (yield _Close(step.stream.handle.over()))
 
     def _exchange(self, request: Request, *, stays_open: bool = False) -> Generator[_Want, Any, Any]:
         started, clock = calls.now(), time.perf_counter()
@@ -255,8 +272,8 @@ class _Work:
             unpacker = _Unpacker(answer.headers, request.limit)
             pieces = self.pieces_of(answer)
             if stays_open:
-                error = ""
-                return Stream(answer.status_code, answer.headers, (request, answer, pieces, unpacker))
+                over = partial(self.driver.log, request, started, clock, answer.status_code)
+                return Stream(answer.status_code, answer.headers, _Opened(request, answer, pieces, unpacker, over))
             while piece := (yield _Read(pieces)):
                 unpacked = unpacker.feed(piece)
                 if not body:
@@ -272,7 +289,8 @@ class _Work:
             error = type(failure).__name__
         finally:
             status = answer.status_code if answer is not None else 0
-            self.driver.log(request, started, clock, status, len(body), error)
+            if not stays_open or status == 0 or failure is not None:
+                self.driver.log(request, started, clock, status, len(body), error)
         if failure is not None:
             if answer is not None:
                 yield _Close(answer)
@@ -281,16 +299,17 @@ class _Work:
         return Response(answer.status_code, answer.headers, body)
 
     def _next(self, stream: Stream) -> Generator[_Want, Any, bytes]:
-        request, _, pieces, unpacker = stream.handle
+        opened: _Opened = stream.handle
         try:
-            while piece := (yield _Read(pieces)):
-                unpacked: bytes = unpacker.feed(piece)
+            while piece := (yield _Read(opened.pieces)):
+                unpacked = opened.unpacker.feed(piece)
                 if unpacked:
                     return unpacked
-            unpacker.finish()
+            opened.unpacker.finish()
             return b""
         except (*_FAILURES, KitError) as cause:
-            failure = self.driver.fail(request, cause)
+            failure = self.driver.fail(opened.request, cause)
+        opened.error = type(failure).__name__
         raise failure
 
 
@@ -346,7 +365,7 @@ class Driver(_Driver):
         finally:
             wants.close()
             for stream in work.opened:
-                stream.handle[1].close()
+                stream.handle.over().close()
 
     def close(self) -> None:
         """Closes the connections; a later call opens new ones."""
@@ -420,7 +439,7 @@ class AsyncDriver(_Driver):
         finally:
             wants.close()
             for stream in work.opened:
-                await stream.handle[1].aclose()
+                await stream.handle.over().aclose()
 
     async def close(self) -> None:
         """Closes the connections; a later call opens new ones."""

@@ -191,8 +191,8 @@ class ObjectColumns:
         self._bytes = 0
         self._chunks: list[tuple[int, Mapping[str, pa.Array]]] = []
 
-    def add_lines(self, lines: bytes | memoryview | pa.Buffer, count: int) -> None:
-        """Adds `count` rows: one JSON object to a line, no line end inside an object."""
+    def add_lines(self, lines: bytes | memoryview | pa.Buffer, count: int | None = None) -> None:
+        """Adds rows: one JSON object to a line, no line end inside an object; `count` of them where that is known."""
         buffer = pa.py_buffer(lines)
         self._bytes += buffer.size
         if not self.types:
@@ -214,6 +214,16 @@ class ObjectColumns:
             expected = widen(self._reading.get(name, pa.null()), columns[name].type)
             self._reading[name] = kinds[-1] if kinds and pa.types.is_string(expected) else expected
         self._keep(len(rows), columns)
+
+    def mark(self) -> tuple[Any, ...]:
+        """Where it stands now, for `rewind`."""
+        return self.rows, len(self._chunks), len(self.bad), dict(self.types), dict(self._reading), self._bytes
+
+    def rewind(self, mark: tuple[Any, ...]) -> None:
+        """Forgets what was added since the mark."""
+        self.rows, chunks, bad, self.types, self._reading, self._bytes = mark
+        del self._chunks[chunks:]
+        del self.bad[bad:]
 
     def table(self) -> pa.Table:
         """All the rows, in columns named in the order in which the keys were first seen."""
@@ -237,11 +247,13 @@ class ObjectColumns:
         if len(self.types) > self._max_keys:
             raise TooManyKeys(f"more than {self._max_keys} different keys")
 
-    def _add(self, buffer: pa.Buffer, count: int) -> None:
+    def _add(self, buffer: pa.Buffer, count: int | None) -> None:
         table = self._read(buffer, count) if self._fast else None
         if table is not None:
-            self._keep(count, {name: table.column(name).combine_chunks() for name in table.column_names})
+            for batch in table.to_batches():
+                self._keep(batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
             return
+        count = _lines_in(buffer) if count is None else count
         view = memoryview(buffer)
         cut = _middle(view) if count > SMALL else -1
         if cut < 0:
@@ -253,12 +265,14 @@ class ObjectColumns:
         self._add(buffer.slice(0, cut), first)
         self._add(buffer.slice(cut), count - first)
 
-    def _read(self, buffer: pa.Buffer, count: int) -> pa.Table | None:
+    def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:
         """Arrow's own reading of the lines, or None where they do not fit the types known so far."""
-        if not self._reading or not count:
+        if not self._reading or not buffer.size:
             return None
-        if count * len(self._reading) * 8 > 50 * self._bytes + _SPARSE_BYTES:
-            raise TooManyKeys(f"{len(self._reading)} keys over {count} rows hold next to nothing")
+        if self._too_sparse(buffer.size // 3 + 1 if count is None else count):
+            count = _lines_in(buffer)
+            if self._too_sparse(count):
+                raise TooManyKeys(f"{len(self._reading)} keys over {count} rows hold next to nothing")
         try:
             table = pa.json.read_json(
                 pa.BufferReader(buffer),
@@ -271,7 +285,13 @@ class ObjectColumns:
             table.validate(full=True)
         except pa.ArrowInvalid:
             return None
-        return table if table.num_rows == count and not _may_lose_digits(table, buffer) else None
+        if count is not None and table.num_rows != count:
+            return None
+        return None if _may_lose_digits(table, buffer) else table
+
+    def _too_sparse(self, rows: int) -> bool:
+        """Whether the columns of that many rows could be far larger than the text they come from."""
+        return rows * len(self._reading) * 8 > 50 * self._bytes + _SPARSE_BYTES
 
     def _keep(self, count: int, columns: Mapping[str, pa.Array]) -> None:
         for name, column in columns.items():
@@ -286,6 +306,11 @@ def _object(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _lines_in(buffer: pa.Buffer) -> int:
+    text = bytes(buffer)
+    return text.count(b"\n") + (text[-1:] not in (b"", b"\n"))
 
 
 def _middle(view: memoryview) -> int:

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from . import retry
@@ -137,15 +137,47 @@ Operation = Generator[Step, Any, T]
 Walk = Generator[Step | Emit[T], Any, None]
 
 
-def call(request: Request, policy: retry.Policy = retry.ONCE) -> Operation[Response]:
+class Sink(Protocol):
+    """What takes a body piece by piece."""
+
+    def start(self) -> None:
+        """A body begins; what came of an earlier try is forgotten."""
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece."""
+
+
+def exchange(request: Request) -> Operation[Response]:
+    """One exchange, its body read whole."""
+    response: Response = yield request
+    return response
+
+
+def pour(sink: Sink, request: Request) -> Operation[Response]:
+    """One exchange, the body of a good answer poured into a sink as it comes; any other answer is read whole."""
+    stream = yield Open(request)
+    if not 200 <= stream.status < 300:
+        return (yield from read_rest(stream))
+    sink.start()
+    while piece := (yield Next(stream)):
+        sink.feed(piece)
+    yield Shut(stream)
+    return Response(stream.status, stream.headers, b"")
+
+
+def call(
+    request: Request,
+    policy: retry.Policy = retry.ONCE,
+    attempt: Callable[[Request], Operation[Response]] = exchange,
+) -> Operation[Response]:
     """One exchange, repeated as the policy says; the last answer, whatever its status."""
     started = time.monotonic()
-    attempt = 1
+    tries = 1
     while True:
         response: Response | None = None
         failure: TransportError | None = None
         try:
-            response = yield request
+            response = yield from attempt(request)
         except TransportError as error:
             failure = error
             outcome = retry.Outcome(maybe_received=error.maybe_received)
@@ -154,7 +186,7 @@ def call(request: Request, policy: retry.Policy = retry.ONCE) -> Operation[Respo
                 return response
             outcome = retry.Outcome(response.status, asked_pause=asked_pause(response))
         pause = retry.pause_before_retry(
-            policy, outcome, attempt=attempt, elapsed=time.monotonic() - started, safe=request.safe
+            policy, outcome, attempt=tries, elapsed=time.monotonic() - started, safe=request.safe
         )
         if pause is None:
             if response is not None:
@@ -162,8 +194,8 @@ def call(request: Request, policy: retry.Policy = retry.ONCE) -> Operation[Respo
             assert failure is not None
             raise failure
         yield Pause(pause)
-        attempt += 1
-        request = replace(request, retries=attempt - 1)
+        request = replace(request, retries=tries)
+        tries += 1
 
 
 def asked_pause(response: Response) -> float | None:

@@ -108,6 +108,8 @@ def main() -> None:
         return
     import kit
 
+    # The lab's limits are real; these are not what is measured here.
+    os.environ |= {"KIT_AMDAHL_RATE_LIMIT": "1e9", "KIT_AMDAHL_QUERY_SECONDS": "120"}
     with kit.Lab("amdahl", join=False) as lab:
         rows = compare(__spec__.name, "GET /me", "ours_get", "guide_get", {"time": 1.0}, lab.env(), chosen.rounds + 4)
         rows += compare(
@@ -120,7 +122,13 @@ def main() -> None:
             chosen.rounds,
         )
         rows += compare(
-            __spec__.name, "the same against reading its bytes only", "ours_query", "drain_query", {"time": 2.0}, lab.env(), 3
+            __spec__.name,
+            "the same against reading its bytes only",
+            "ours_query",
+            "drain_query",
+            {"time": 2.0},
+            lab.env(),
+            3,
         )
     show(rows)
 

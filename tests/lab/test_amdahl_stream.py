@@ -137,7 +137,9 @@ def test_events_that_carry_no_json_object_pass_through():
 def test_the_lab_under_faults(quiet_lab):
     env = quiet_lab.env()
     with AmdahlClient(env["AMDAHL_URL"], env["API_KEY"]) as client:
-        session_id = start_agent(client, profile_id="researcher", task="x", input_params={"steps": 8, "seconds": 0.4})["session_id"]
+        session_id = start_agent(client, profile_id="researcher", task="x", input_params={"steps": 8, "seconds": 0.4})[
+            "session_id"
+        ]
         whole = list(stream_agent(client, session_id))
         for kind in ("reset", "truncate", "drop", 503):
             for after in (0, 1, 57, 300, 700):

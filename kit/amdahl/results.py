@@ -1,0 +1,306 @@
+"""Query results: rows of JSON to columns, block by block while they arrive. No I/O.
+
+The rows of one result begin with the same key, and the quotes around a key cannot stand inside a string, so `},{"key":`
+parts two rows. With that, a block of rows becomes lines for Arrow's reader, which runs in a thread of its own while
+the next block is received. Where a block was parted wrongly (a list of objects inside a row may look the same) its
+lines are no objects; it is then read as the JSON list that it is, or together with the block after it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..core.steps import Response
+from . import wire
+from .errors import AmdahlError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BLOCK = 8 * 1024 * 1024
+_TAIL = 1024 * 1024
+_ROWS = re.compile(rb'"rows"\s*:\s*\[')
+_FIRST_KEY = re.compile(rb'\s*\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
+_MAX_COLUMNS = 100_000
+_WAITING = 2
+"""Blocks that may wait to be read while more are received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A query's result in columns."""
+
+    table: pa.Table
+    row_count: int
+    truncated: bool
+    notes: list[str] = field(default_factory=list)
+    typed: tuple[str, ...] = ()
+    """Columns whose type the server stated: any of them may have gaps, in this result or in the next."""
+
+
+def result_of(response: Response) -> Result:
+    """The result in an answer that was read whole."""
+    if not response.ok:
+        wire.judge(response)
+    reader = ResultReader()
+    try:
+        reader.feed(response.body)
+        return reader.finish(response)
+    finally:
+        reader.close()
+
+
+class ResultReader:
+    """Takes an answer piece by piece; `finish` gives the result. Close it in every case."""
+
+    def __init__(self) -> None:
+        self._worker: ThreadPoolExecutor | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Forgets what came before."""
+        from ..core.json_columns import ObjectColumns
+
+        self.close()
+        self._columns = ObjectColumns(max_keys=_MAX_COLUMNS)
+        self._head = b""
+        self._buffer = bytearray()
+        self._parting: Parting | None = None
+        self._whole = False
+        self._left_over = b""
+        self._waiting: deque[Future[None]] = deque()
+
+    def feed(self, piece: bytes | bytearray) -> None:
+        """The next piece of the body."""
+        self._buffer += piece
+        if len(self._buffer) >= _BLOCK and not self._whole:
+            self._cut()
+
+    def finish(self, response: Response) -> Result:
+        """The result, once the body has ended."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        # What is left reads like a smaller answer: the beginning, the last rows, the end.
+        rest = self._head + self._joined(bytes(self._buffer))
+        found = find_rows(rest)
+        payload: dict[str, Any] | None = None
+        if found is not None:
+            payload, start, end = found
+            if not self._take(rest[start:end]):
+                payload = None
+        if payload is None:
+            payload = wire.judge(Response(response.status, response.headers, rest))
+            self._columns.add_rows(_listed(response.status, payload))
+        assert payload is not None
+        declared = declared_types(payload)
+        notes: list[str] = []
+        rows, row_count = self._columns.rows, payload.get("rowCount")
+        if not isinstance(row_count, int) or isinstance(row_count, bool):
+            row_count = rows
+        return Result(
+            typed(self._columns.table(), rows, declared, notes),
+            row_count,
+            payload.get("truncated") is True,
+            notes,
+            tuple(name for name, kind in declared.items() if kind),
+        )
+
+    def close(self) -> None:
+        """Lets go of the thread."""
+        if self._worker is not None:
+            self._worker.shutdown(wait=True, cancel_futures=True)
+            self._worker = None
+
+    def _cut(self) -> None:
+        """Hands on the rows that are complete."""
+        if self._parting is None:
+            opening = _ROWS.search(self._buffer, 0, 4096)
+            self._parting = opening and Parting.of(self._buffer, opening.end())
+            if opening is None or self._parting is None:
+                self._whole = True
+                return
+            self._head = bytes(self._buffer[: opening.end()])
+            del self._buffer[: opening.end()]
+        at = self._buffer.rfind(self._parting.between)
+        if at < 0:
+            return
+        block = bytes(memoryview(self._buffer)[: at + 1])
+        del self._buffer[: at + self._parting.gap]
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, "kit-rows")
+        self._waiting.append(self._worker.submit(self._read_block, block))
+        if len(self._waiting) > _WAITING:
+            self._waiting.popleft().result()
+
+    def _read_block(self, block: bytes) -> None:
+        rows = self._joined(block)
+        if self._take(rows):
+            self._left_over = b""
+            return
+        try:
+            listed = json.loads(b"[" + rows + b"]")
+        except (ValueError, RecursionError):
+            self._left_over = rows
+            return
+        if not all(isinstance(row, dict) for row in listed):
+            raise AmdahlError(200, "unknown", "the answer holds rows that are no objects")
+        self._columns.add_rows(listed)
+        self._left_over = b""
+
+    def _joined(self, block: bytes) -> bytes:
+        """With what could not be read by itself before it."""
+        return self._left_over + b"," + block if self._left_over else block
+
+    def _take(self, rows: bytes) -> bool:
+        """Adds rows that stand side by side; False, and nothing added, where they are not what they seem."""
+        if not rows.strip():
+            return True
+        parting = Parting.of(rows, 0)
+        lines = rows if parting is None else rows.replace(parting.between, parting.line_end)
+        mark = self._columns.mark()
+        self._columns.add_lines(lines)
+        if self._columns.bad:
+            self._columns.rewind(mark)
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """What stands between two rows of a result."""
+
+    between: bytes
+    line_end: bytes
+    gap: int
+    """From the end of one row's brace to the next one's."""
+
+    @classmethod
+    def of(cls, rows: bytes | bytearray, start: int) -> Parting | None:
+        """As it is between rows that begin at `start`; None where there is no first row."""
+        first = _FIRST_KEY.match(rows, start)
+        if first is None:
+            return None
+        key = first.group(1)
+        spaced = rows.find(b"}, {" + key, start, start + _BLOCK) >= 0
+        between = (b"}, {" if spaced else b"},{") + key
+        return cls(between, b"}\n{" + key, 3 if spaced else 2)
+
+
+def _listed(status: int, payload: Any) -> list[dict[str, Any]]:
+    """The rows where they were read as Python objects."""
+    if isinstance(payload, dict) and isinstance(payload.get("error"), str):
+        # An SQL error may come as a 200 with nothing but its text.
+        raise AmdahlError(status, str(payload.get("code") or "invalid_argument"), payload["error"], payload)
+    rows = payload.get("rows") if isinstance(payload, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise AmdahlError(status, "unknown", "the answer holds no rows", payload)
+    return rows
+
+
+def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
+    """The answer without its rows, and where the rows stand in it; None where that takes a full reading.
+
+    >>> find_rows(b'{"rows":[{"a":1}],"rowCount":1,"truncated":false}')
+    ({'rows': [], 'rowCount': 1, 'truncated': False}, 9, 16)
+    """
+    opening = _ROWS.search(body, 0, 4096)
+    if opening is None:
+        return None
+    start = opening.end()
+    floor = max(start, len(body) - _TAIL)
+    end = len(body)
+    found = None
+    # The earliest end of a list after which the rest is right without the rows. A list inside a row has
+    # more of that row after it, so it cannot be taken for this one.
+    for _ in range(1000):
+        end = body.rfind(b"]", floor, end)
+        if end < 0:
+            break
+        try:
+            payload = wire.unwrap(json.loads(body[:start] + body[end:]))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(payload, dict) and payload.get("rows") == []:
+            found = payload, start, end
+    if found is not None and isinstance(found[0].get("error"), str | dict):
+        return None
+    return found
+
+
+def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Column names and types where the server states them, in its order; a type may be "" for unknown."""
+    columns: Any = payload.get("columns") or payload.get("schema") or ()
+    if isinstance(columns, dict):
+        columns = columns.get("fields") or ()
+    if not isinstance(columns, list | tuple):
+        return {}
+    declared = {}
+    for column in columns:
+        if isinstance(column, str):
+            declared[column] = ""
+        elif isinstance(column, dict) and isinstance(column.get("name"), str):
+            kind = column.get("type")
+            repeated = column.get("mode") == "REPEATED"
+            declared[column["name"]] = kind.upper() if isinstance(kind, str) and not repeated else ""
+    return declared
+
+
+def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[str]) -> pa.Table:
+    """The table with the declared columns first, each converted where its declared type calls for it."""
+    import pyarrow as pa
+
+    columns = {}
+    for name in [*declared, *(name for name in table.column_names if name not in declared)]:
+        kind = declared.get(name, "")
+        column = table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
+        try:
+            columns[name] = convert(column, kind)
+        except (pa.ArrowInvalid, ValueError) as error:
+            notes.append(f"column {name!r} is not all {kind}: {str(error)[:100]}")
+            columns[name] = column
+    return pa.table(columns)
+
+
+_NUMBERS = {
+    "INT64": "int64",
+    "INTEGER": "int64",
+    "FLOAT64": "float64",
+    "FLOAT": "float64",
+    # Exact decimals come as text; in a notebook they are for adding up and plotting.
+    "NUMERIC": "float64",
+    "BIGNUMERIC": "float64",
+    "BOOL": "bool",
+    "BOOLEAN": "bool",
+}
+
+
+def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    """A column as JSON carried it, as what the schema says it is; without a word in the schema nothing is guessed."""
+    import pyarrow as pa
+
+    from ..core.frames import TIME
+
+    text = pa.types.is_string(column.type)
+    if kind in _NUMBERS:
+        return column.cast(_NUMBERS[kind])
+    if kind == "TIMESTAMP":
+        if not text and not pa.types.is_null(column.type):
+            return pa.chunked_array([(column.cast("float64").to_pandas() * 1000).round().astype("Int64")]).cast(TIME)
+        return column.cast(pa.timestamp("us", "UTC")).cast(TIME, safe=False)
+    if kind == "DATETIME":
+        return column.cast(pa.timestamp("us")).cast(pa.timestamp("ms"), safe=False)
+    if kind == "DATE":
+        return column.cast(pa.date32())
+    if kind == "BYTES" and text:
+        values = [None if value is None else base64.b64decode(value, validate=True) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(values, pa.binary())])
+    if kind in ("STRING", "JSON", "TIME", "GEOGRAPHY") and pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    return column
