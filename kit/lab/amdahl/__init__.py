@@ -1,17 +1,11 @@
 """The embedded Amdahl Platform API: SQL over interactions, pages, agent sessions with their streams, webhooks.
 
-server.py        puts the parts together, starts and stops them
-app.py           the gate (rate limit, key, version header) and the routes
-data.py          /data/query and /data/explore, over
-  sandbox.py       worker processes that run SQL, each with
-  worker.py          one DuckDB that can neither write nor read a file nor reach a network
-  columns.py         DuckDB's types as JSON and as the names the service uses
-  interactions.py    the demo table
-pages.py         pages, over specs.py, which judges a page's spec
-agents.py        sessions over HTTP, stream.py their events; sessions.py runs them, plans.py
-                         says what they do, records.py writes it down
-webhooks.py      registrations; deliveries.py the outbox that sends
-lists.py         the envelope of lists; fields.py reads bodies; answers.py writes answers
+`server.py` puts the parts together; `app.py` has the gate (rate limit, key, version header) and the routes.
+`data.py` answers queries from `sandbox.py`: worker processes (`worker.py`), each with a DuckDB that can neither write,
+nor read a file, nor reach a network, over the table of `interactions.py`; `columns.py` turns types and rows into JSON.
+`pages.py` keeps pages that `specs.py` has judged. `agents.py` and `streams.py` show sessions, `sessions.py` runs them
+by `plans.py` and `records.py` writes them down. `webhooks.py` keeps registrations, `deliveries.py` sends. What they
+share: `lists.py`, `fields.py` (bodies in), `answers.py` (bodies out), `limits.py`, `schema.py`.
 """
 
 from __future__ import annotations

@@ -44,6 +44,12 @@ class Column:
     def wide(self) -> bool:
         return str(self.kind) in WIDE
 
+    def within(self, least: int, most: int) -> str:
+        """The condition that the value lies within the bounds; unsigned types need no lower one."""
+        if str(self.kind).startswith("U"):
+            return f"{self.alias} <= {most}"
+        return f"{self.alias} between {least} and {most}"
+
 
 def columns_of(names: Sequence[str], kinds: Sequence[Any]) -> list[Column]:
     """The columns of a result; names that occur twice get a number.
@@ -74,16 +80,15 @@ def row_sql(columns: Sequence[Column], sql: str, limit: int, sizes: Sequence[int
         parts.append(
             f"{_quoted(column.name)}, {column.alias + '::varchar' if text else _json(column.kind, column.alias)}"
         )
-    wide = [column.alias for column in columns if column.wide] if sizes is None else []
-    beyond = " or ".join(f"{alias} not between -{_SAFE} and {_SAFE}" for alias in wide) or "false"
+    wide = [column for column in columns if column.wide] if sizes is None else []
+    beyond = " or ".join(f"not ({column.within(-_SAFE, _SAFE)})" for column in wide) or "false"
     return f"select json_object({', '.join(parts)}) || ',', {beyond} from {_inner(columns, sql, limit)}"  # noqa: S608
 
 
 def size_sql(columns: Sequence[Column], sql: str, limit: int) -> str:
     """A query for how large each column's integers get: 0 within 2^53, 1 within 64 bits, 2 beyond."""
     sizes = [
-        f"coalesce(max(case when {c.alias} between -{_SAFE} and {_SAFE} then 0"
-        f" when {c.alias} between -9223372036854775808 and 9223372036854775807 then 1"
+        f"coalesce(max(case when {c.within(-_SAFE, _SAFE)} then 0 when {c.within(-(2**63), 2**63 - 1)} then 1"
         f" when {c.alias} is not null then 2 end), 0)"
         if c.wide
         else "0"
@@ -125,12 +130,12 @@ def type_name(kind: Any) -> str:
 
 
 def _family(kind: Any) -> str:
+    """Which nested or parametrised type it is, or ""."""
     name = str(kind)
-    if name.startswith("DECIMAL("):
-        return "decimal"
-    if name.startswith(("STRUCT(", "MAP(", "UNION(", "ENUM(")) or name.endswith("]"):
-        return str(getattr(kind, "id", "")).lower()
-    return ""
+    if name.endswith("]"):
+        return "array" if name[-2].isdigit() else "list"
+    families = {"DECIMAL": "decimal", "STRUCT": "struct", "TUPLE": "struct", "MAP": "map"}
+    return families.get(name.partition("(")[0], "")
 
 
 def _plain(kind: Any) -> bool:
@@ -154,6 +159,8 @@ def _json(kind: Any, x: str, depth: int = 0) -> str:
         return x
     if name in ("FLOAT", "DOUBLE"):
         return f"case when isfinite({x}) then {x} end"
+    if name == "DATE":
+        return f"case when isfinite({x}) then {x}::varchar end"
     if name in TIMES:
         return f"case when isfinite({x}) then strftime({x}::timestamp, '{_TIME_FORMAT}') end"
     if name == "TIMESTAMP WITH TIME ZONE":
