@@ -198,7 +198,7 @@ class Amdahl:
             labels = (session.id, session.state.get("profile_id"), session.state.get("status"))
             for name, value in usage.items() if isinstance(usage, dict) else ():
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    rows.append((now, f"session_{name}", value, "tokens" if "tokens" in name else "1", *labels))
+                    rows.append((now, f"session_{name}", value, "tokens" if "tokens" in name else "count", *labels))
         columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * 7
         kinds = [TIME, pa.string(), pa.float64(), pa.string(), pa.string(), pa.string(), pa.string()]
         names = ["time", "metric", "value", "unit", "session_id", "profile", "status"]

@@ -24,12 +24,12 @@ from .errors import AmdahlError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BLOCK = 8 * 1024 * 1024
+_BLOCK = 2 * 1024 * 1024
 _TAIL = 1024 * 1024
 _ROWS = re.compile(rb'"rows"\s*:\s*\[')
 _FIRST_KEY = re.compile(rb'\s*\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
 _MAX_COLUMNS = 100_000
-_WAITING = 2
+_WAITING = 8
 """Blocks that may wait to be read while more are received."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -58,22 +59,27 @@ class Session:
         return self
 
     def events(self) -> pd.DataFrame:
-        """The log of a session, one row per event; waits for the end of one that still runs.
+        """The log of a session, one row per event: its id, time, type, and its data as JSON text.
 
-        A session that is paused would keep this waiting, so its log ends at the pause.
+        It waits for the end of a session that still runs. One that is paused would keep this waiting, so its log ends at
+        the pause.
         """
         import pyarrow as pa
 
         from ..core.frames import from_rows
 
-        rows = []
-        for event in self._until_pause():
-            payload = dict(event.payload)
-            data = payload.pop("data", None)
-            row = {"id": event.id or None, "time": payload.pop("timestamp", None), "type": payload.pop("type")}
-            row |= data if isinstance(data, dict) else {"data": data} if data is not None else {}
-            rows.append({**{key: value for key, value in payload.items() if key != "session_id"}, **row})
-        schema = pa.schema([("id", pa.string()), ("time", pa.timestamp("ms", "UTC")), ("type", pa.string())])
+        rows = [
+            {
+                "id": event.id or None,
+                "time": event.payload.get("timestamp"),
+                "type": event.payload["type"],
+                "data": json.dumps(event.payload.get("data"), ensure_ascii=False),
+            }
+            for event in self._until_pause()
+        ]
+        schema = pa.schema(
+            [("id", pa.string()), ("time", pa.timestamp("ms", "UTC")), ("type", pa.string()), ("data", pa.string())]
+        )
         return from_rows(rows, schema, session_id=self.id)
 
     def _until_pause(self) -> Iterator[SessionEvent]:

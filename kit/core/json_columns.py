@@ -31,6 +31,7 @@ SMALL = 256
 DEEPEST = 4
 """Values nested deeper than this stay JSON text."""
 MAX_KEYS = 512
+_THREADS_FROM = 4 * 1024 * 1024
 _SPARSE_BYTES = 256 * 1024 * 1024
 _INT64 = range(-(2**63), 2**63)
 _UINT64 = range(2**64)
@@ -276,7 +277,11 @@ class ObjectColumns:
         try:
             table = pa.json.read_json(
                 pa.BufferReader(buffer),
-                read_options=pa.json.ReadOptions(block_size=max(1 << 20, buffer.size // 2 + 1)),
+                read_options=pa.json.ReadOptions(
+                    # A small buffer is read faster in one go than handed to threads.
+                    use_threads=buffer.size > _THREADS_FROM,
+                    block_size=max(_THREADS_FROM, buffer.size // 2) + 1,
+                ),
                 parse_options=pa.json.ParseOptions(
                     explicit_schema=pa.schema(list(self._reading.items())), unexpected_field_behavior="error"
                 ),

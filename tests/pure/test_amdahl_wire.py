@@ -288,6 +288,7 @@ cells = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e
 tricky = st.sampled_from(
     ['},{"a":', '}, {"a": 1', "]}", '],"rowCount":1}', "]", '"rows":[', "\\", '"', "\n", "\u2028", "{}"]
 )
+flat_rows = st.lists(st.fixed_dictionaries({"a": cells | tricky, "b": cells | tricky}), max_size=12)
 result_rows = st.lists(
     st.fixed_dictionaries(
         {"a": cells | tricky, "b": cells | tricky | st.lists(st.fixed_dictionaries({"a": cells}), max_size=3)}
@@ -326,7 +327,7 @@ def _plain(rows):
 
 
 @settings(max_examples=300, deadline=None)
-@given(result_rows, st.sampled_from([(",", ":"), (", ", ": ")]), st.integers(1, 40), st.integers(1, 200))
+@given(flat_rows, st.sampled_from([(",", ":"), (", ", ": ")]), st.integers(1, 40), st.integers(1, 200))
 def test_pieces_and_blocks_of_any_size_give_the_same(rows, separators, size, block):
     # In a column of several kinds a number is text; next to floats 0 may have become 0.0 before that.
     payload = {"data": {"rows": rows * 3, "rowCount": len(rows) * 3, "columns": ["a", "b"]}}
