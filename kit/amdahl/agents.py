@@ -13,7 +13,7 @@ from ..core.retry import ONCE, Outcome, Policy, pause_before_retry
 from ..core.sse import EventParser
 from ..core.steps import Emit, Next, Open, Operation, Pause, Request, Shut, Timeouts, Walk, asked_pause, read_rest
 from . import wire
-from .client import CONNECT_TIMEOUT, PATIENT, exchange
+from .exchange import CONNECT_TIMEOUT, PATIENT, exchange
 from .types import TERMINAL, TERMINAL_EVENTS, AgentSession, SessionEvent
 
 T = TypeVar("T")

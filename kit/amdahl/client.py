@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.errors import InputError, SetupError
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
-from ..core.retry import ONCE, Policy
 from ..core.secrets import Secret
-from ..core.steps import Operation, Request, Response, Timeouts, Walk, call
-from ..core.steps import exchange as whole
+from ..core.steps import Operation, Timeouts, Walk
 from . import wire
+from .exchange import CONNECT_TIMEOUT, exchange
+from .paging import items
 from .types import RateLimit
-
-CONNECT_TIMEOUT = 5.0
-
-PATIENT = Policy(attempts=4, base=0.5, cap=8.0)
-"""How the explorer repeats what failed: as the reference's `with_retry`, on 429 and 5xx."""
 
 
 def settings_of(
@@ -67,10 +61,22 @@ def settings_of(
 class Verbs:
     """What both clients can do."""
 
-    base_url: str
-    timeout: float | None
+    _driver_type: Callable[[Settings], Any]
     rate_limit: RateLimit | None = None
     """What the service last said about how much more may be asked, or None before it said anything."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = 30.0,
+        *,
+        api_version: str | None = None,
+        verify: Any = True,
+    ) -> None:
+        settings = settings_of(base_url, api_key, timeout, api_version, verify)
+        self.base_url, self.timeout = settings.base_url, timeout
+        self._driver: Any = self._driver_type(settings)
 
     @verb
     def request(
@@ -104,8 +110,6 @@ class Verbs:
         self, path: str, items_key: str = "items", *, params: dict[str, Any] | None = None, limit: int = 100
     ) -> Walk[dict[str, Any]]:
         """Every item of a list, page after page, by cursor or by offset, whichever the service offers."""
-        from .paging import items
-
         yield from items(self, path, items_key, params=params, limit=limit)
 
     def __repr__(self) -> str:
@@ -123,63 +127,10 @@ class AmdahlClient(Verbs, SyncFace):
     the version of the API; `verify` takes an `ssl.SSLContext` where a company's own certificates are needed.
     """
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        api_key: str | Secret | None = None,
-        timeout: float | None = 30.0,
-        *,
-        api_version: str | None = None,
-        verify: Any = True,
-    ) -> None:
-        settings = settings_of(base_url, api_key, timeout, api_version, verify)
-        self.base_url, self.timeout = settings.base_url, timeout
-        self._driver = Driver(settings)
+    _driver_type = Driver
 
 
 class AsyncAmdahlClient(Verbs, AsyncFace):
     """The Amdahl Platform API with calls that are awaited; the same verbs and arguments as `AmdahlClient`."""
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        api_key: str | Secret | None = None,
-        timeout: float | None = 30.0,
-        *,
-        api_version: str | None = None,
-        verify: Any = True,
-    ) -> None:
-        settings = settings_of(base_url, api_key, timeout, api_version, verify)
-        self.base_url, self.timeout = settings.base_url, timeout
-        self._driver = AsyncDriver(settings)
-
-
-def exchange(
-    client: Any,
-    method: str,
-    path: str,
-    json_body: Any = None,
-    params: Mapping[str, Any] | None = None,
-    *,
-    op: str = "",
-    policy: Policy = ONCE,
-    safe: bool | None = None,
-    attempt: Callable[[Request], Operation[Response]] = whole,
-) -> Operation[Response]:
-    """One exchange through a client of either colour; remembers what is said about the rate limit."""
-    if not path.startswith("/"):
-        raise InputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
-    method = method.upper()
-    request = Request(
-        method,
-        path,
-        op=op or f"{method} {path}",
-        params=params,
-        body=wire.encode(json_body),
-        safe=method == "GET" if safe is None else safe,
-    )
-    response = yield from call(request, policy, attempt)
-    said = wire.rate_limit(response.headers, time.time())
-    if said is not None:
-        client.rate_limit = said
-    return response
+    _driver_type = AsyncDriver

@@ -9,8 +9,8 @@ from ..core.errors import InputError
 from ..core.faces import helper
 from ..core.steps import Operation, pour
 from . import wire
-from .client import PATIENT, exchange
 from .errors import AmdahlError
+from .exchange import PATIENT, exchange
 from .results import Result, ResultReader
 from .types import QueryResult
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from ..core import calls
 from ..core.errors import InputError, KitError
 from ..core.html import table, text
 from ..core.secrets import Secret
 from . import agents, data, paging, webhooks, wire
-from .client import PATIENT, AmdahlClient, exchange, settings_of
+from .client import AmdahlClient, settings_of
+from .exchange import PATIENT, exchange
 from .receiver import Deliveries
 from .sessions import Answer, Session, Sessions, watch
 from .types import WebhookEvent
@@ -20,15 +21,6 @@ from .types import WebhookEvent
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-ALL_EVENTS: tuple[WebhookEvent, ...] = (
-    "artifact.created",
-    "artifact.updated",
-    "artifact.status_changed",
-    "session.completed",
-    "session.failed",
-    "audit_log.entry_created",
-)
 
 
 def connect(
@@ -151,7 +143,7 @@ class Amdahl:
             hook = webhooks.register_webhook(
                 self.client,
                 url=receiver.url,
-                events=list(events or ALL_EVENTS),
+                events=list(events or get_args(WebhookEvent)),
                 description="kit: deliveries to this notebook",
                 secret=receiver._secret.reveal(),
             )

@@ -9,7 +9,7 @@ from ..core.faces import walk_helper
 from ..core.retry import ONCE, Policy
 from ..core.steps import Emit, Operation, Walk
 from . import wire
-from .client import exchange
+from .exchange import exchange
 
 
 def items(

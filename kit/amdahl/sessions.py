@@ -12,7 +12,8 @@ from ..core import progress
 from ..core.errors import InputError, KitError
 from ..core.html import table, text
 from . import agents
-from .client import PATIENT, AmdahlClient
+from .client import AmdahlClient
+from .exchange import PATIENT
 from .types import TERMINAL, AgentSession, SessionEvent
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Session:
     def events(self) -> pd.DataFrame:
         """The log of a session, one row per event: its id, time, type, and its data as JSON text.
 
-        It waits for the end of a session that still runs. One that is paused would keep this waiting, so its log ends at
-        the pause.
+        It waits for the end of a session that still runs. One that is paused would keep this waiting, so its log
+        ends at the pause.
         """
         import pyarrow as pa
 
@@ -92,7 +93,7 @@ class Session:
             yield event
             if paused_after and paused_after in event.payload["type"]:
                 if self.status()["status"] == "awaiting_input":
-                    events.close()  # type: ignore[attr-defined]
+                    events.close()
                     return
                 paused_after = None
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from ..core.faces import helper
 from ..core.steps import Operation
 from . import wire
-from .client import exchange
+from .exchange import exchange
 from .types import Webhook
 
 SIGNATURE_HEADERS = ("x-webhook-signature", "x-amdahl-signature")

@@ -126,7 +126,8 @@ class Faulty:
             return await self._app(scope, receive, send)
         transport = scope["kit.transport"]
         if rule.kind == "drop":
-            return transport.close()
+            transport.close()
+            return
         if rule.kind == "garbage":
             return await _answer(
                 send, 200, b"<html><body><h1>It works!</h1></body></html>", {"content-type": "text/html"}

@@ -1,0 +1,49 @@
+"""One exchange with the service, through a client of either colour."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.retry import ONCE, Policy
+from ..core.steps import Operation, Request, Response, call
+from ..core.steps import exchange as whole
+from . import wire
+
+CONNECT_TIMEOUT = 5.0
+
+PATIENT = Policy(attempts=4, base=0.5, cap=8.0)
+"""How the explorer repeats what failed: as the reference's `with_retry`, on 429 and 5xx."""
+
+
+def exchange(
+    client: Any,
+    method: str,
+    path: str,
+    json_body: Any = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    op: str = "",
+    policy: Policy = ONCE,
+    safe: bool | None = None,
+    attempt: Callable[[Request], Operation[Response]] = whole,
+) -> Operation[Response]:
+    """The answer, whatever its status; remembers on the client what is said about the rate limit."""
+    if not path.startswith("/"):
+        raise InputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
+    method = method.upper()
+    request = Request(
+        method,
+        path,
+        op=op or f"{method} {path}",
+        params=params,
+        body=wire.encode(json_body),
+        safe=method == "GET" if safe is None else safe,
+    )
+    response = yield from call(request, policy, attempt)
+    said = wire.rate_limit(response.headers, time.time())
+    if said is not None:
+        client.rate_limit = said
+    return response
