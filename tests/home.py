@@ -31,8 +31,6 @@ def own_environment(home: Path, settings: Mapping[str, Any] | None = None) -> di
     overrides = places["JUPYTER_CONFIG_DIR"] / "labconfig"
     overrides.mkdir(exist_ok=True)
     (overrides / "default_setting_overrides.json").write_text(json.dumps(settings or {}))
-    config = {"LabApp": {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}}
-    (places["JUPYTER_CONFIG_DIR"] / "jupyter_server_config.json").write_text(json.dumps(config))
     return {**os.environ, **{name: str(place) for name, place in places.items()}}
 
 

@@ -48,7 +48,7 @@ class Jupyter:
             self._child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
                 [sys.executable, "-m", "kit.lab.jupyter", *_arguments(folder, notebook, port, browser)],
                 cwd=folder,
-                env=dict(environment),
+                env=_with_settings(environment),
                 stdin=subprocess.PIPE,
                 stdout=handle,
                 stderr=handle,
@@ -138,6 +138,13 @@ def check_port(port: int) -> None:
                 f"port {port} for JupyterLab cannot be used: {error.strerror}",
                 hint="choose another with --port, or leave it out for any that is free",
             ) from None
+
+
+def _with_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Adds our settings to the user's: all of this runs without a network, so none is asked for news or versions."""
+    ours = str(Path(__file__).with_name("jupyter_config"))
+    theirs = environment.get("JUPYTER_CONFIG_PATH")
+    return {**environment, "JUPYTER_CONFIG_PATH": os.pathsep.join([ours, theirs] if theirs else [ours])}
 
 
 def _arguments(folder: Path, notebook: str | None, port: int | None, browser: bool) -> list[str]:

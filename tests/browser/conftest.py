@@ -41,16 +41,10 @@ QUIET = [
     "--disable-sync",
 ]
 
-# Every cell is in the page, wherever the view is scrolled to; nothing asks, autosaves or checks on its own.
+# Every cell is in the page, wherever the view is scrolled to, and nothing is saved unless a test does.
 SETTINGS = {
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "kernelShutdown": True},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
-    "@jupyterlab/apputils-extension:notification": {
-        "checkForUpdates": False,
-        "doNotDisturbMode": True,
-        "fetchNews": "false",
-    },
-    "@jupyterlab/extensionmanager-extension:plugin": {"enabled": False, "disclaimed": False},
 }
 
 

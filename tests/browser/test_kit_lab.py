@@ -26,8 +26,9 @@ def test_jupyterlab_opens_on_copies_of_the_notebooks(jupyter, page, screenshot):
     for name in shipped:
         page.locator(".jp-DirListing-item", has_text=name).wait_for()
         assert (jupyter.notebooks / name).read_bytes() == (source / name).read_bytes()
-    if shipped:
-        page.locator(".jp-NotebookPanel").wait_for()  # the first is open already
+    assert shipped
+    page.locator(".jp-NotebookPanel").wait_for()  # the first is open already
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
     screenshot("first-page")
     assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0  # nobody is asked anything
 

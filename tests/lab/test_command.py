@@ -149,6 +149,30 @@ def test_what_is_served_is_joined_and_left_running(environment, run):
         run("status")
 
 
+def test_lab_joins_what_is_served_and_leaves_it_running(environment, run, tmp_path):
+    with serving(environment) as (_, variables):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "kit", "lab", "--no-browser", "--port", "0", "--notebooks", str(tmp_path / "mine")],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with child:
+            said = ""
+            while "To stop" not in said:
+                line = child.stdout.readline()
+                assert line, said
+                said += line
+            child.send_signal(signal.SIGINT)
+        assert child.returncode == 0
+        assert variables["AMDAHL_URL"] in said
+        assert variables["API_KEY"] not in said
+        assert "joined" in said
+        assert str(tmp_path / "mine") in said
+        assert variables["AMDAHL_URL"] in run("status").stdout
+
+
 def test_the_variables_point_any_client_at_it(environment):
     """Through a shell, as they are meant to be used."""
     with serving(environment):
