@@ -69,21 +69,30 @@ def refresh(folder: Path, source: Path | None = None) -> Copies:
 
 
 def _copy(path: Path, copies: Copies, name: str, ledger: dict[str, str]) -> None:
-    new = path.read_bytes()
-    target = copies.folder / name
-    there = target.read_bytes() if target.exists() else None
-    if there is None or _digest(there) in (ledger.get(name), _digest(new)):
-        if there != new:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, new)
-        ledger[name] = _digest(new)
-    elif _digest(new) != ledger.get(name):
-        copies.kept.append(name)
     if path.suffix == ".ipynb":
         copies.notebooks.append(name)
+    target = copies.folder / name
+    new, last = _digest(path), ledger.get(name)
+    if target.exists():
+        if new == last:
+            return
+        if _digest(target) not in (last, new):
+            copies.kept.append(name)
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target, path.read_bytes())
+    ledger[name] = new
 
 
-def _digest(content: bytes) -> str:
+def _digest(path: Path) -> str:
+    """Of a notebook only what its author wrote: opening it changes its metadata, running it the outputs."""
+    content = path.read_bytes()
+    if path.suffix == ".ipynb":
+        try:
+            cells = [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(content)["cells"]]
+            content = json.dumps(cells).encode()
+        except (ValueError, LookupError, TypeError):
+            pass  # no notebook after all; then every byte counts
     return hashlib.sha256(content).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -299,6 +300,26 @@ def test_copies_keep_what_the_user_changed(tmp_path):
     assert copies.refresh(folder, source).kept == []
     assert (folder / "a.ipynb").read_text() == "2"
     assert (folder / "mine.ipynb").read_text() == "mine"
+
+
+def test_copies_that_were_only_run_are_replaced(tmp_path):
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    source.mkdir()
+
+    def notebook(code, **more):
+        cell = {"cell_type": "code", "source": code, "outputs": more.get("outputs", []), "metadata": {}}
+        return json.dumps({"cells": [cell], "metadata": more.get("metadata", {}), "nbformat": 4, "nbformat_minor": 5})
+
+    (source / "a.ipynb").write_text(notebook("1"))
+    copies.refresh(folder, source)
+    ran = notebook(["1"], metadata={"language_info": {}}, outputs=[{"output_type": "stream", "text": "x"}])
+    (folder / "a.ipynb").write_text(ran)
+    copies.refresh(folder, source)
+    assert (folder / "a.ipynb").read_text() == ran  # there is nothing newer
+
+    (source / "a.ipynb").write_text(notebook("2"))
+    assert copies.refresh(folder, source).kept == []
+    assert (folder / "a.ipynb").read_text() == notebook("2")
 
 
 def test_copies_that_were_there_before_the_ledger(tmp_path):
