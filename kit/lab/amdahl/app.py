@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from ..faults import App
@@ -57,13 +57,11 @@ def build(routes: Sequence[Route], key: str, limit: RateLimit) -> App:
     async def health(request: Request) -> Response:
         return answer({"ok": True})
 
+    below = [Route("/me", me, methods=["GET"]), Route("/me/context", context, methods=["GET"]), *routes]
     app = Starlette(
         routes=[
             Route("/health", health, methods=["GET"]),
-            Mount(
-                BASE,
-                routes=[Route("/me", me, methods=["GET"]), Route("/me/context", context, methods=["GET"]), *routes],
-            ),
+            Mount(BASE, Router(below, redirect_slashes=False)),
         ],
         exception_handlers={
             Refusal: _refused,

@@ -28,6 +28,8 @@ LARGEST_RESULT = 1 << 30
 DEFAULT_ROWS, MAX_ROWS = 1000, 1_000_000
 _GRACE = 1.5
 """Seconds that a worker has to stop by itself when the time is over."""
+_START = 30.0
+"""Seconds that a worker may take to start."""
 _HEAD_SIZE = 9
 _OUT_OF_MEMORY = 77
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA")
@@ -144,6 +146,7 @@ class _Process:
         )
         self._late = False
         self._busy = False
+        self._started = False
 
     @property
     def alive(self) -> bool:
@@ -161,10 +164,14 @@ class _Process:
         """One query from order to result."""
         assert self._child.stdin is not None
         self._busy, self._late = True, False
-        stop = threading.Timer(order["seconds"] + _GRACE, self._overdue)
-        stop.daemon = True
-        stop.start()
+        stop = self._timer(_START)
         try:
+            if not self._started:
+                # Making the table is not the query's time.
+                self._exactly(_HEAD_SIZE)
+                self._started = True
+            stop.cancel()
+            stop = self._timer(order["seconds"] + _GRACE)
             self._child.stdin.write(json.dumps(order).encode() + b"\n")
             self._child.stdin.flush()
             return self._result(order)
@@ -214,6 +221,12 @@ class _Process:
             raise EOFError
         return data
 
+    def _timer(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._overdue)
+        timer.daemon = True
+        timer.start()
+        return timer
+
     def _overdue(self) -> None:
         self._late = True
         self._child.kill()
@@ -221,10 +234,15 @@ class _Process:
     def _failure(self, order: dict[str, Any]) -> Exception:
         """Why a worker ended in the middle of a query."""
         status = self._child.wait()
+        if not self._started:
+            return Refusal(503, "the SQL engine did not start; the server's error output says why")
         if self._late:
             return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
         if status == _OUT_OF_MEMORY:
             return Refusal(400, "the query needs more memory than it is allowed")
+        if status < 0:
+            # By a signal: a crash of the engine, or the system short of memory. The same query would do it again.
+            return Refusal(400, "the query ended the SQL engine; write it another way")
         return Refusal(503, "the SQL engine ended in the middle of the query; try again")
 
 

@@ -5,6 +5,7 @@ or its own settings. What an engine does not bound, this process does: memory be
 starts another one. It reads orders as lines of JSON and answers in frames: one letter, the length in eight bytes
 (big-endian), the payload.
 
+    S   started: sent once, when orders can be taken
     R   rows: JSON objects, each with a comma after it
     D   done: {"rowCount", "truncated", "columns"}
     E   refused: {"message"}
@@ -256,6 +257,7 @@ def main() -> None:
     if settings["make"]:
         ready_file(file, settings["demo"])
     worker = Worker(file, out)
+    out.write(HEAD.pack(b"S", 0))
     _background(_watch_memory, worker.busy, settings["memory"])
     while True:
         worker.run(json.loads(orders.get()))
