@@ -187,7 +187,7 @@ class Notebook:
         self.path.write_text(json.dumps(_document(cells)))
         # A workspace of its own: what another test left open is not opened again.
         page.goto(f"{jupyter.url}/lab/workspaces/{self.path.stem}/tree/{self.path.name}?token={jupyter.token}")
-        self.panel = page.locator(f'.jp-NotebookPanel:has-text("{cells[0].splitlines()[0]}")').first
+        self.panel = page.locator(".jp-NotebookPanel")
         # The page says "idle" before there is a kernel, and drops what is run before it is connected to one.
         self._until(lambda: self._kernel_connected(jupyter), 60)
         page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()

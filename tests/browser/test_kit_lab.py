@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -47,6 +48,16 @@ def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
     url = re.search(r"http://127\.0\.0\.1:\d+", opened.output(3).inner_text())[0]
     assert url in rows.first.inner_text()
     assert url in "".join(jupyter.said)
+
+
+@pytest.mark.parametrize("path", sorted(copies.shipped().glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_of_the_package_runs_to_its_end(notebook, screenshot, path):
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    opened = notebook(*("".join(cell["source"]) for cell in cells)).run(120)
+    screenshot(path.stem)
+    kinds = [output["output_type"] for cell in opened.save()["cells"] for output in cell["outputs"]]
+    assert "error" not in kinds
+    assert len(kinds) >= len(cells) / 2
 
 
 def test_a_cell_typed_by_hand(notebook, page):
