@@ -1,0 +1,161 @@
+"""Gathering single records into batches that the service takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from contextlib import aclosing
+
+from .errors import S2InputError
+from .limits import MAX_BATCH_BYTES, check_batching, check_conditions, metered_bytes
+from .settings import Batching
+from .types import AppendInput, Record
+
+
+class Accumulator:
+    """Decides which records go together: neither too many, nor too large, nor waiting too long.
+
+    It holds the batch under way and does not wait itself: whoever feeds it looks at `deadline`.
+
+    >>> gathered = Accumulator(Batching(max_records=2))
+    >>> [len(batch) for n in range(5) for batch in gathered.add(Record(b"x"))], len(gathered.flush())
+    ([2, 2], 1)
+    """
+
+    def __init__(self, batching: Batching | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._batching = check_batching(batching or Batching())
+        self._linger = self._batching.linger.total_seconds()
+        self._clock = clock
+        self._records: list[Record] = []
+        self._bytes = 0
+        self.deadline: float | None = None
+        """When the batch under way must leave, by the clock; None while it is empty, and where it may wait for ever."""
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def metered_bytes(self) -> int:
+        """The size of the batch under way."""
+        return self._bytes
+
+    def add(self, record: Record) -> list[list[Record]]:
+        """The batches that are complete now: none, one, or two where a large record ends one and makes the next."""
+        size = metered_bytes((record,))
+        if size > MAX_BATCH_BYTES:
+            raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
+        full = []
+        if self._records and self._bytes + size > self._batching.max_bytes:
+            full.append(self.flush())
+        if not self._records and self._linger:
+            self.deadline = self._clock() + self._linger
+        self._records.append(record)
+        self._bytes += size
+        if len(self._records) >= self._batching.max_records or self._bytes >= self._batching.max_bytes:
+            full.append(self.flush())
+        return full
+
+    def flush(self) -> list[Record]:
+        """The batch under way, which may be empty; a new one begins."""
+        records, self._records = self._records, []
+        self._bytes = 0
+        self.deadline = None
+        return records
+
+
+def record_batches(records: Iterable[Record], *, batching: Batching | None = None) -> Iterator[list[Record]]:
+    """Groups records that are all there into batches, by count and bytes."""
+    gathered = Accumulator(batching)
+    for record in records:
+        yield from gathered.add(record)
+    if rest := gathered.flush():
+        yield rest
+
+
+async def append_record_batches(
+    records: AsyncIterable[Record], *, batching: Batching | None = None
+) -> AsyncGenerator[list[Record], None]:
+    """Groups records into batches by count, by bytes, and by how long the first of a batch has waited.
+
+    A source that fails ends it with the source's error; records that were not in a batch yet are not given.
+    """
+    gathering = _Gathering(records, Accumulator(batching, clock=asyncio.get_running_loop().time))
+    try:
+        while batch := await gathering.next():
+            yield batch
+    finally:
+        await gathering.stop()
+
+
+async def append_inputs(
+    records: AsyncIterable[Record],
+    *,
+    match_seq_num: int | None = None,
+    fencing_token: str | None = None,
+    batching: Batching | None = None,
+) -> AsyncGenerator[AppendInput, None]:
+    """Groups records into appends by count, by bytes, and by how long the first of an append has waited.
+
+    `match_seq_num` is for the first append; each later one is to follow on the one before.
+    """
+    check_conditions(match_seq_num, fencing_token)
+    async with aclosing(append_record_batches(records, batching=batching)) as batches:
+        async for batch in batches:
+            yield AppendInput(batch, match_seq_num, fencing_token)
+            if match_seq_num is not None:
+                match_seq_num += len(batch)
+
+
+class _Gathering:
+    """Reads a source in a task of its own, so that a batch can leave while the source is silent.
+
+    The source is read ahead only until one batch is complete.
+    """
+
+    def __init__(self, records: AsyncIterable[Record], gathered: Accumulator) -> None:
+        self._gathered = gathered
+        self._ready: deque[list[Record]] = deque()
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._reading = asyncio.create_task(self._read(records))
+        self._reading.add_done_callback(lambda _: self._changed.set())
+
+    async def _read(self, records: AsyncIterable[Record]) -> None:
+        gathered = self._gathered
+        async for record in records:
+            if full := gathered.add(record):
+                self._ready.extend(full)
+                while self._ready:
+                    self._changed.set()
+                    self._taken.clear()
+                    await self._taken.wait()
+            elif len(gathered) == 1:
+                self._changed.set()
+
+    async def next(self) -> list[Record]:
+        """The next batch, or an empty one at the end."""
+        gathered = self._gathered
+        while True:
+            if self._ready:
+                self._taken.set()
+                return self._ready.popleft()
+            if self._reading.done():
+                self._reading.result()
+                return gathered.flush()
+            if gathered.deadline is not None and gathered.deadline <= asyncio.get_running_loop().time():
+                return gathered.flush()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(gathered.deadline):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+        if not self._reading.cancelled():
+            # An error that nobody took is no news to a caller who left.
+            self._reading.exception()

@@ -1,0 +1,136 @@
+"""Basins, streams and locations: their settings, and what the service tells about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Literal
+
+
+class Encryption(Enum):
+    """How records are encrypted where they are stored."""
+
+    AEGIS_256 = "aegis-256"
+    """AEGIS-256."""
+    AES_256_GCM = "aes-256-gcm"
+    """AES-256-GCM."""
+
+
+# A str too: newer servers name classes of their own, so a plain "express" must equal the member.
+class StorageClass(StrEnum):
+    """How quickly a stream takes recent appends."""
+
+    STANDARD = "standard"
+    """Appends within 500 ms."""
+    EXPRESS = "express"
+    """Appends within 50 ms."""
+
+
+class TimestampingMode(Enum):
+    """Which time a record gets, in milliseconds since 1970."""
+
+    CLIENT_PREFER = "client-prefer"
+    """The one it came with, else the time of its arrival."""
+    CLIENT_REQUIRE = "client-require"
+    """The one it came with; without one it is refused."""
+    ARRIVAL = "arrival"
+    """The time of its arrival, whatever it came with."""
+
+
+class EnsureStatus(Enum):
+    """What was done to ensure a basin or a stream."""
+
+    CREATED = "created"
+    """It was not there and is now."""
+    CONFIG_UPDATED = "config-updated"
+    """It was there with other settings, and has these now."""
+    CONFIG_UNCHANGED = "config-unchanged"
+    """It was there with these settings."""
+
+
+@dataclass(slots=True)
+class Timestamping:
+    """How records get their times."""
+
+    mode: TimestampingMode | None = None
+    """Where not given: `CLIENT_PREFER`."""
+    uncapped: bool | None = None
+    """Whether a record may come with a time that is still to come."""
+
+
+@dataclass(slots=True)
+class StreamConfig:
+    """A stream's settings; what is None is left as it is, or as the basin has it."""
+
+    storage_class: StorageClass | str | None = None
+    """Where not given: `EXPRESS`."""
+    retention_policy: int | Literal["infinite"] | None = None
+    """Seconds that records are kept, or "infinite". Where not given: 7 days."""
+    timestamping: Timestamping | None = None
+    delete_on_empty_min_age: int | None = None
+    """Seconds after which the stream is deleted if it is empty; 0: never."""
+
+
+@dataclass(slots=True)
+class BasinConfig:
+    """A basin's settings; what is None is left as it is."""
+
+    default_stream_config: StreamConfig | None = None
+    """What streams created from now on have where their own settings do not say."""
+    stream_cipher: Encryption | None = None
+    """How streams created from now on are encrypted."""
+    create_stream_on_append: bool | None = None
+    create_stream_on_read: bool | None = None
+
+
+@dataclass(slots=True)
+class LocationInfo:
+    """A place where basins can be."""
+
+    name: str
+    is_private: bool
+    """Whether it belongs to this account alone."""
+    storage_classes: list[str] | None = None
+    """What streams there can have, where the service tells."""
+    default_storage_class: str | None = None
+
+
+@dataclass(slots=True)
+class BasinInfo:
+    """A basin."""
+
+    name: str
+    location: str | None
+    """Where it is, for as long as it exists."""
+    created_at: datetime
+    deleted_at: datetime | None
+    """When its deletion began, if it did."""
+
+
+@dataclass(slots=True)
+class StreamInfo:
+    """A stream."""
+
+    name: str
+    created_at: datetime
+    deleted_at: datetime | None
+    """When its deletion began, if it did."""
+    cipher: Encryption | None = None
+    """How its records are encrypted, if they are."""
+
+
+@dataclass(slots=True)
+class EnsuredBasinInfo:
+    """A basin, and what was done to ensure it."""
+
+    basin: BasinInfo
+    status: EnsureStatus
+
+
+@dataclass(slots=True)
+class EnsuredStreamInfo:
+    """A stream, and what was done to ensure it."""
+
+    stream: StreamInfo
+    status: EnsureStatus

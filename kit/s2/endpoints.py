@@ -1,0 +1,128 @@
+"""Where the service is: one address for the account, one for basins.
+
+A basin's name travels in the host where the basin address holds `{basin}`, and in the header `s2-basin` where not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import S2InputError
+
+_BASIN = "{basin}"
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+")
+_PORTS = {"http": 80, "https": 443}
+
+
+class Endpoints:
+    """The addresses of a service: the cloud's by `default()`, others from the environment or as given.
+
+    >>> Endpoints("http://localhost:8080", "http://localhost:8080").basin_headers("orders-eu")
+    {'s2-basin': 'orders-eu'}
+    >>> Endpoints.default().basin_url("orders-eu")
+    'https://orders-eu.b.s2.dev'
+    """
+
+    __slots__ = ("_account", "_basin")
+
+    def __init__(self, account: str, basin: str) -> None:
+        self._account = _origin("account", account)
+        self._basin = _origin("basin", basin)
+        schemes = {url.partition(":")[0] for url in (self._account, self._basin)}
+        if _BASIN in self._account:
+            raise S2InputError(f"the account endpoint {account!r} holds {_BASIN}; only the basin endpoint can")
+        if len(schemes) != 1:
+            raise S2InputError(
+                f"the account endpoint is {self._account} and the basin endpoint {self._basin}",
+                hint="both must be https, or both http; an address without a scheme is https",
+            )
+
+    @classmethod
+    def default(cls) -> Endpoints:
+        """The cloud's."""
+        return cls("https://a.s2.dev", "https://{basin}.b.s2.dev")
+
+    @classmethod
+    def from_env(cls) -> Endpoints:
+        """Those that `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT` name; both are needed."""
+        names = ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT")
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            raise S2InputError(
+                f"{' and '.join(missing)} not set",
+                hint="set both, or give Endpoints(account, basin), or take the cloud's: Endpoints.default()",
+            )
+        return cls(*(os.environ[name] for name in names))
+
+    @property
+    def account(self) -> str:
+        """The origin that serves basins, tokens, locations and metrics."""
+        return self._account
+
+    @property
+    def basin(self) -> str:
+        """The origin that serves streams; may hold `{basin}`."""
+        return self._basin
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether one origin serves every basin, told apart by a header."""
+        return _BASIN not in self._basin
+
+    def basin_url(self, name: str) -> str:
+        """The origin that serves the streams of this basin."""
+        return self._basin.replace(_BASIN, name)
+
+    def basin_headers(self, name: str) -> dict[str, str]:
+        """What a request for this basin must carry."""
+        return {"s2-basin": name} if self.is_direct else {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoints) and (self._account, self._basin) == (other._account, other._basin)
+
+    def __hash__(self) -> int:
+        return hash((self._account, self._basin))
+
+    def __repr__(self) -> str:
+        return f"Endpoints(account={self._account!r}, basin={self._basin!r})"
+
+
+def _origin(what: str, given: str) -> str:
+    """The address in its shortest form, `scheme://host[:port]`."""
+    if not isinstance(given, str):
+        raise S2InputError(f"the {what} endpoint must be a str, not {type(given).__name__}")
+    text = given.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        port = parts.port
+    except ValueError as error:
+        raise _refused(what, given, str(error)) from None
+    if parts.username is not None or parts.password is not None:
+        # Not quoted back: it holds a password.
+        raise S2InputError(
+            f"the {what} endpoint holds a user or password", hint="the access token is given as access_token="
+        )
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS:
+        raise _refused(what, given, f"its scheme is {parts.scheme!r}")
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise _refused(what, given, "it has more than a scheme, a host and a port")
+    host = _host(parts)
+    if not _HOST.fullmatch(host.replace(_BASIN, "basin")):
+        raise _refused(what, given, f"{host!r} is no host" if host else "it has no host")
+    return f"{scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[scheme]) else "")
+
+
+def _host(parts: SplitResult) -> str:
+    # Not `parts.hostname`: it takes the brackets off an IPv6 address.
+    host = parts.netloc
+    name, colon, port = host.rpartition(":")
+    return name if colon and (port.isdigit() or not port) and not name.endswith(":") else host
+
+
+def _refused(what: str, given: str, reason: str) -> S2InputError:
+    return S2InputError(
+        f"{given!r} cannot be the {what} endpoint: {reason}", hint="give one like https://host or http://localhost:8080"
+    )

@@ -1,0 +1,112 @@
+"""Reading JSON that must have a certain shape: each reader gives what it names, or a `WireError` that says where not.
+
+Keys that are not known are passed over, as the service does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from .errors import S2InputError, WireError
+from .limits import MAX_U64
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+Json = Mapping[str, Any]
+
+
+def loads(body: bytes | bytearray | str) -> Any:
+    """The value that the text is."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise WireError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise WireError(f"no JSON: {error}") from None
+
+
+def dumps(value: Any) -> bytes:
+    """The value as the service writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def json_object(value: Any, what: str) -> Json:
+    if not isinstance(value, dict):
+        raise _not(what, "an object", value)
+    return value
+
+
+def json_list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _not(what, "a list", value)
+    return value
+
+
+def text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise _not(what, "a string", value)
+    return value
+
+
+def flag(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise _not(what, "true or false", value)
+    return value
+
+
+def whole(value: Any, what: str) -> int:
+    """A number that an unsigned 64-bit integer can hold."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_U64:
+        raise _not(what, "a whole number from 0 to 2^64 - 1", value)
+    return value
+
+
+def number(value: Any, what: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _not(what, "a number", value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _not(what, "a number", value) from None
+
+
+def choice(kind: type[E], value: Any, what: str) -> E:
+    """The member of the enum with this value."""
+    try:
+        return kind(value)
+    except (ValueError, TypeError):
+        raise _not(what, "one of " + ", ".join(repr(member.value) for member in kind), value) from None
+
+
+def time(value: Any, what: str) -> datetime:
+    """An RFC 3339 time; one without an offset is UTC."""
+    try:
+        read = datetime.fromisoformat(text(value, what))
+    except ValueError:
+        raise _not(what, "an RFC 3339 time", value) from None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+
+
+def time_json(value: datetime, what: str) -> str:
+    """The time as RFC 3339, in UTC; the service refuses one without an offset."""
+    if value.tzinfo is None:
+        raise S2InputError(
+            f"{what} must say its time zone, not {value.isoformat()}",
+            hint="as in datetime.now(UTC) + timedelta(days=1)",
+        )
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
+    """What the reader gives, or None where there is no value."""
+    return None if value is None else read(value, what)
+
+
+def _not(what: str, wanted: str, value: Any) -> WireError:
+    shown = repr(value)
+    return WireError(f"{what} must be {wanted}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")

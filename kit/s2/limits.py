@@ -1,0 +1,218 @@
+"""What the service accepts, checked here first: every refusal names the limit and the value that was given."""
+
+from __future__ import annotations
+
+import base64
+import operator
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ..core.secrets import Secret
+from .errors import S2InputError
+
+if TYPE_CHECKING:
+    from .settings import Batching, Retry
+    from .types import AppendInput, ReadLimit, Record, SequencedRecord
+
+MAX_BATCH_RECORDS = 1000
+MAX_BATCH_BYTES = 1024 * 1024
+"""In metered bytes; for one record as well as for a batch."""
+MIN_BATCH_BYTES = 8
+MAX_FENCING_TOKEN = 36
+MAX_STREAM_NAME = 512
+MAX_TOKEN_ID = 96
+MAX_LOCATION = 64
+MAX_PAGE = 1000
+MAX_UNARY_WAIT = 60
+KEY_BYTES = 32
+MAX_U64 = 2**64 - 1
+MAX_U32 = 2**32 - 1
+
+_BASIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{6,46}[a-z0-9]")
+_LOCATION = re.compile(r"[A-Za-z0-9:.-]{1,64}")
+
+
+def metered_bytes(records: Iterable[Record | SequencedRecord]) -> int:
+    """What the records count towards limits and bills.
+
+    Each counts 8, plus 2 for each header, plus the lengths of names, values and body.
+
+    >>> from kit.s2 import Record
+    >>> metered_bytes([Record(b"hello"), Record(b"", [(b"kind", b"a")])])
+    28
+    """
+    total = 0
+    for record in records:
+        total += 8 + len(record.body)
+        for name, value in record.headers:
+            total += 2 + len(name) + len(value)
+    return total
+
+
+def _within(what: str, value: int, lowest: int, highest: int) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        whole = operator.index(value)
+    except TypeError:
+        raise S2InputError(f"{what} must be an int, not {type(value).__name__}") from None
+    if not lowest <= whole <= highest:
+        raise S2InputError(f"{what} must be {lowest} to {highest}, not {whole}")
+    return whole
+
+
+def check_u64(what: str, value: int) -> int:
+    """The value, where it is one that a position, a timestamp or a count can have."""
+    return _within(what, value, 0, MAX_U64)
+
+
+def check_basin_name(name: str) -> str:
+    """The name, where a basin can have it."""
+    # fullmatch: `$` would let a line end pass.
+    if not isinstance(name, str) or not _BASIN_NAME.fullmatch(name):
+        raise S2InputError(
+            f"{name!r} cannot be the name of a basin",
+            hint="8 to 48 lowercase letters, digits and hyphens, with no hyphen at either end",
+        )
+    return name
+
+
+def check_stream_name(name: str) -> str:
+    """The name, where a stream can have it."""
+    return _check_id("the name of a stream", name, MAX_STREAM_NAME)
+
+
+def check_token_id(id: str) -> str:
+    """The id, where an access token can have it."""
+    return _check_id("the id of an access token", id, MAX_TOKEN_ID)
+
+
+def _check_id(what: str, value: str, limit: int) -> str:
+    size = _utf8_size(what, value)
+    if not 1 <= size <= limit:
+        shown = value if size <= 100 else f"{value[:50]}..."
+        raise S2InputError(f"{what} must have 1 to {limit} bytes of UTF-8; {shown!r} has {size}")
+    if value in (".", "..") or "\0" in value:
+        raise S2InputError(f"{value!r} cannot be {what}", hint='"." and ".." are taken, and NUL is not allowed')
+    return value
+
+
+def _utf8_size(what: str, value: str) -> int:
+    if not isinstance(value, str):
+        raise S2InputError(f"{what} must be a str, not {type(value).__name__}")
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise S2InputError(f"{what} must be text that UTF-8 can hold, not {value[:50]!r}") from None
+
+
+def check_location(name: str) -> str:
+    """The name, where a location can have it."""
+    if not isinstance(name, str) or not _LOCATION.fullmatch(name):
+        raise S2InputError(
+            f"{name!r} cannot be the name of a location",
+            hint=f'1 to {MAX_LOCATION} ASCII letters, digits, ":", "-" and ".", as in aws:us-east-1',
+        )
+    return name
+
+
+def check_fencing_token(token: str) -> str:
+    """The token, where a stream can be fenced with it; an empty one lifts the fence."""
+    size = _utf8_size("a fencing token", token)
+    if size > MAX_FENCING_TOKEN:
+        raise S2InputError(f"a fencing token has at most {MAX_FENCING_TOKEN} bytes of UTF-8; {token[:50]!r} has {size}")
+    return token
+
+
+def check_input(input: AppendInput) -> int:
+    """The metered bytes of an append's records, where one append can hold them."""
+    count, size = len(input.records), metered_bytes(input.records)
+    if not 1 <= count <= MAX_BATCH_RECORDS:
+        raise S2InputError(
+            f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {count}",
+            hint="append_inputs(records) cuts any number of records into appends",
+        )
+    if size > MAX_BATCH_BYTES:
+        raise S2InputError(
+            f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}",
+            hint="append_inputs(records) cuts many records into appends; a single one must fit by itself",
+        )
+    check_conditions(input.match_seq_num, input.fencing_token)
+    for record in input.records:
+        if record.timestamp is not None:
+            check_u64("the timestamp of a record", record.timestamp)
+    return size
+
+
+def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> None:
+    """Refuses conditions that no append can have."""
+    if match_seq_num is not None:
+        check_u64("match_seq_num", match_seq_num)
+    if fencing_token is not None:
+        check_fencing_token(fencing_token)
+
+
+def check_batching(batching: Batching) -> Batching:
+    """The settings, where batches can be made by them."""
+    _within("Batching.max_records", batching.max_records, 1, MAX_BATCH_RECORDS)
+    _within("Batching.max_bytes", batching.max_bytes, MIN_BATCH_BYTES, MAX_BATCH_BYTES)
+    _check_delay("Batching.linger", batching.linger)
+    return batching
+
+
+def check_retry(retry: Retry) -> Retry:
+    """The settings, where calls can be repeated by them."""
+    _within("Retry.max_attempts, which counts the first try too,", retry.max_attempts, 1, MAX_U32)
+    _check_delay("Retry.min_base_delay", retry.min_base_delay)
+    _check_delay("Retry.max_base_delay", retry.max_base_delay)
+    return retry
+
+
+def _check_delay(what: str, delay: timedelta) -> None:
+    if not isinstance(delay, timedelta):
+        raise S2InputError(f"{what} must be a timedelta, not {type(delay).__name__}")
+    if delay < timedelta():
+        raise S2InputError(f"{what} must not be negative; it is {delay.total_seconds()} s")
+
+
+def check_unacked(max_bytes: int, max_batches: int | None) -> None:
+    """Refuses bounds under which not even one append could be under way."""
+    _within("max_unacked_bytes", max_bytes, MAX_BATCH_BYTES, MAX_U64)
+    if max_batches is not None:
+        _within("max_unacked_batches", max_batches, 1, MAX_U64)
+
+
+def check_read(limit: ReadLimit | None, until_timestamp: int | None, wait: int | None) -> None:
+    """Refuses bounds that no read can have."""
+    if limit is not None and limit.count is not None:
+        check_u64("ReadLimit.count", limit.count)
+    if limit is not None and limit.bytes is not None:
+        check_u64("ReadLimit.bytes", limit.bytes)
+    if until_timestamp is not None:
+        check_u64("until_timestamp", until_timestamp)
+    if wait is not None:
+        _within("wait", wait, 0, MAX_U32)
+
+
+def encryption_key(key: bytes | str | Secret | None) -> Secret | None:
+    """A stream's key as the header carries it: the base64 of 32 bytes, given as those bytes or as that text."""
+    if key is None:
+        return None
+    if isinstance(key, Secret):
+        key = key.reveal()
+    raw = bytes(key) if isinstance(key, bytes | bytearray) else _decoded(key)
+    if len(raw) != KEY_BYTES:
+        raise S2InputError(f"an encryption key has {KEY_BYTES} bytes; this one has {len(raw)}")
+    return Secret(base64.b64encode(raw).decode())
+
+
+def _decoded(key: str) -> bytes:
+    if not isinstance(key, str):
+        raise S2InputError(f"an encryption key must be bytes, or a str of base64, not {type(key).__name__}")
+    try:
+        return base64.b64decode(key.strip(), validate=True)
+    except ValueError:
+        # Not quoted back, and not chained: either would show the key.
+        raise S2InputError("an encryption key given as a str must be base64") from None

@@ -1,0 +1,216 @@
+"""Basins, streams and locations as the service's JSON, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .configs import (
+    BasinConfig,
+    BasinInfo,
+    Encryption,
+    EnsureStatus,
+    LocationInfo,
+    StorageClass,
+    StreamConfig,
+    StreamInfo,
+    Timestamping,
+    TimestampingMode,
+)
+from .errors import S2InputError, WireError
+from .fields import choice, flag, json_list, json_object, maybe, text, time, time_json, whole
+from .types import Page
+
+T = TypeVar("T")
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def stream_config_from_json(value: Any, what: str = "stream config") -> StreamConfig:
+    told = json_object(value, what)
+    delete_on_empty = maybe(json_object, told.get("delete_on_empty"), "delete_on_empty") or {}
+    return StreamConfig(
+        maybe(_storage_class, told.get("storage_class"), "storage_class"),
+        maybe(_retention, told.get("retention_policy"), "retention_policy"),
+        maybe(_timestamping, told.get("timestamping"), "timestamping"),
+        maybe(whole, delete_on_empty.get("min_age_secs"), "delete_on_empty.min_age_secs"),
+    )
+
+
+def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str, Any]:
+    """The settings; those that are None are left out, or with `nulls` written as null."""
+    told: dict[str, Any] = {
+        "storage_class": maybe(_storage_class, config.storage_class, "storage_class"),
+        "retention_policy": None,
+        "timestamping": None,
+        "delete_on_empty": None,
+    }
+    retention = config.retention_policy
+    if retention is not None:
+        told["retention_policy"] = {"infinite": {}} if retention == "infinite" else {"age": _seconds(retention)}
+    if config.timestamping is not None:
+        mode = config.timestamping.mode
+        told["timestamping"] = _given(
+            {"mode": None if mode is None else mode.value, "uncapped": config.timestamping.uncapped}, nulls
+        )
+    if config.delete_on_empty_min_age is not None:
+        told["delete_on_empty"] = {"min_age_secs": _seconds(config.delete_on_empty_min_age)}
+    return _given(told, nulls)
+
+
+def basin_config_from_json(value: Any, what: str = "basin config") -> BasinConfig:
+    told = json_object(value, what)
+    cipher = told.get("stream_cipher")
+    return BasinConfig(
+        maybe(stream_config_from_json, told.get("default_stream_config"), "default_stream_config"),
+        None if cipher is None else choice(Encryption, cipher, "stream_cipher"),
+        maybe(flag, told.get("create_stream_on_append"), "create_stream_on_append"),
+        maybe(flag, told.get("create_stream_on_read"), "create_stream_on_read"),
+    )
+
+
+def basin_config_json(config: BasinConfig, *, nulls: bool = False) -> dict[str, Any]:
+    """The settings; those that are None are left out, or with `nulls` written as null."""
+    streams = config.default_stream_config
+    told = {
+        "default_stream_config": None if streams is None else stream_config_json(streams, nulls=nulls),
+        "stream_cipher": None if config.stream_cipher is None else config.stream_cipher.value,
+        "create_stream_on_append": config.create_stream_on_append,
+        "create_stream_on_read": config.create_stream_on_read,
+    }
+    return _given(told, nulls)
+
+
+def _given(told: dict[str, Any], nulls: bool) -> dict[str, Any]:
+    return told if nulls else {name: value for name, value in told.items() if value is not None}
+
+
+def _storage_class(value: Any, what: str) -> StorageClass | str:
+    name = text(value, what)
+    try:
+        return StorageClass(name)
+    except ValueError:
+        return str(name)
+
+
+def _retention(value: Any, what: str) -> Any:
+    told = json_object(value, what)
+    if "infinite" in told:
+        return "infinite"
+    return whole(told.get("age"), f"{what}.age")
+
+
+def _timestamping(value: Any, what: str) -> Timestamping:
+    told = json_object(value, what)
+    mode = told.get("mode")
+    return Timestamping(
+        None if mode is None else choice(TimestampingMode, mode, f"{what}.mode"),
+        maybe(flag, told.get("uncapped"), f"{what}.uncapped"),
+    )
+
+
+def _seconds(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise S2InputError(f"an age is a whole number of seconds, not {value!r}", hint='or "infinite", for retention')
+    return value
+
+
+# --- what there is --------------------------------------------------------------------------------------------------
+
+
+def basin_info_from_json(value: Any, what: str = "basin") -> BasinInfo:
+    told = json_object(value, what)
+    return BasinInfo(
+        text(told.get("name"), f"{what}.name"),
+        maybe(text, told.get("location"), f"{what}.location"),
+        time(told.get("created_at"), f"{what}.created_at"),
+        maybe(time, told.get("deleted_at"), f"{what}.deleted_at"),
+    )
+
+
+def basin_info_json(info: BasinInfo) -> dict[str, Any]:
+    return {"name": info.name, "location": info.location, **_ages(info)}
+
+
+def stream_info_from_json(value: Any, what: str = "stream") -> StreamInfo:
+    told = json_object(value, what)
+    cipher = told.get("cipher")
+    return StreamInfo(
+        text(told.get("name"), f"{what}.name"),
+        time(told.get("created_at"), f"{what}.created_at"),
+        maybe(time, told.get("deleted_at"), f"{what}.deleted_at"),
+        None if cipher is None else choice(Encryption, cipher, f"{what}.cipher"),
+    )
+
+
+def stream_info_json(info: StreamInfo) -> dict[str, Any]:
+    return {"name": info.name, **_ages(info), "cipher": None if info.cipher is None else info.cipher.value}
+
+
+def _ages(info: BasinInfo | StreamInfo) -> dict[str, Any]:
+    deleted = info.deleted_at
+    return {
+        "created_at": time_json(info.created_at, "created_at"),
+        "deleted_at": None if deleted is None else time_json(deleted, "deleted_at"),
+    }
+
+
+def location_from_json(value: Any, what: str = "location") -> LocationInfo:
+    told = json_object(value, what)
+    classes = maybe(json_list, told.get("storage_classes"), f"{what}.storage_classes")
+    return LocationInfo(
+        text(told.get("name"), f"{what}.name"),
+        flag(told.get("is_private"), f"{what}.is_private"),
+        None if classes is None else [text(name, f"{what}.storage_classes") for name in classes],
+        maybe(text, told.get("default_storage_class"), f"{what}.default_storage_class"),
+    )
+
+
+def location_json(info: LocationInfo) -> dict[str, Any]:
+    told = {
+        "name": info.name,
+        "is_private": info.is_private,
+        "storage_classes": info.storage_classes,
+        "default_storage_class": info.default_storage_class,
+    }
+    return _given(told, nulls=False)
+
+
+def locations_from_json(value: Any) -> list[LocationInfo]:
+    return [location_from_json(item) for item in json_list(value, "the answer")]
+
+
+_PROVISIONED = {
+    "created": EnsureStatus.CREATED,
+    "updated": EnsureStatus.CONFIG_UPDATED,
+    "noop": EnsureStatus.CONFIG_UNCHANGED,
+}
+PROVISION_HEADER = "s2-provision-result"
+
+
+def ensure_status(header: str | None) -> EnsureStatus:
+    """What the header of an ensuring call tells.
+
+    >>> ensure_status("noop").name
+    'CONFIG_UNCHANGED'
+    """
+    status = _PROVISIONED.get(header or "")
+    if status is None:
+        raise WireError(f"the answer does not tell what was done: {PROVISION_HEADER} is {header!r}")
+    return status
+
+
+def provision_result(status: EnsureStatus) -> str:
+    """What the header says of such a call."""
+    return next(word for word, known in _PROVISIONED.items() if known is status)
+
+
+def page_from_json(value: Any, key: str, read: Callable[[Any], T]) -> Page[T]:
+    """A page of a listing, whose items stand under this key."""
+    told = json_object(value, "page")
+    return Page([read(item) for item in json_list(told.get(key), key)], flag(told.get("has_more"), "has_more"))
+
+
+def page_json(page: Page[T], key: str, write: Callable[[T], Any]) -> dict[str, Any]:
+    return {key: [write(item) for item in page.items], "has_more": page.has_more}

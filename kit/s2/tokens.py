@@ -1,0 +1,173 @@
+"""Access tokens: who may do what with which resources, and how the service's JSON says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from .fields import choice, flag, json_list, json_object, maybe, text, time, time_json
+
+
+@dataclass(slots=True)
+class ExactMatch:
+    """The one resource of this name; an empty name matches none."""
+
+    value: str
+
+
+@dataclass(slots=True)
+class PrefixMatch:
+    """All resources whose names begin so; an empty prefix matches all."""
+
+    value: str
+
+
+class Permission(Enum):
+    """What may be done with a group of operations."""
+
+    READ = "read"
+    WRITE = "write"
+    READ_WRITE = "read-write"
+
+
+class Operation(Enum):
+    """A single operation that a token can allow."""
+
+    LIST_BASINS = "list-basins"
+    CREATE_BASIN = "create-basin"
+    DELETE_BASIN = "delete-basin"
+    RECONFIGURE_BASIN = "reconfigure-basin"
+    GET_BASIN_CONFIG = "get-basin-config"
+    ISSUE_ACCESS_TOKEN = "issue-access-token"  # noqa: S105
+    REVOKE_ACCESS_TOKEN = "revoke-access-token"  # noqa: S105
+    LIST_ACCESS_TOKENS = "list-access-tokens"
+    LIST_STREAMS = "list-streams"
+    CREATE_STREAM = "create-stream"
+    DELETE_STREAM = "delete-stream"
+    GET_STREAM_CONFIG = "get-stream-config"
+    RECONFIGURE_STREAM = "reconfigure-stream"
+    CHECK_TAIL = "check-tail"
+    APPEND = "append"
+    READ = "read"
+    TRIM = "trim"
+    FENCE = "fence"
+    ACCOUNT_METRICS = "account-metrics"
+    BASIN_METRICS = "basin-metrics"
+    STREAM_METRICS = "stream-metrics"
+    LIST_LOCATIONS = "list-locations"
+    GET_DEFAULT_LOCATION = "get-default-location"
+    SET_DEFAULT_LOCATION = "set-default-location"
+
+
+@dataclass(slots=True)
+class OperationGroupPermissions:
+    """What a token allows, by the level of the operation."""
+
+    account: Permission | None = None
+    basin: Permission | None = None
+    stream: Permission | None = None
+
+
+@dataclass(slots=True)
+class AccessTokenScope:
+    """What a token is good for: operations, and the resources that they may be done to.
+
+    The operations are those of `op_groups` and those of `ops` together; a kind of resource not given is out of reach.
+    """
+
+    basins: ExactMatch | PrefixMatch | None = None
+    streams: ExactMatch | PrefixMatch | None = None
+    access_tokens: ExactMatch | PrefixMatch | None = None
+    op_groups: OperationGroupPermissions | None = None
+    ops: list[Operation] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class AccessTokenInfo:
+    """An access token, without the credential itself."""
+
+    id: str
+    scope: AccessTokenScope
+    expires_at: datetime | None
+    auto_prefix_streams: bool
+    """Whether the scope's stream prefix is added to names on the way in, and taken off on the way out."""
+
+
+_RESOURCES = ("basins", "streams", "access_tokens")
+_GROUPS = ("account", "basin", "stream")
+
+
+def scope_from_json(value: Any, what: str = "scope") -> AccessTokenScope:
+    told = json_object(value, what)
+    groups = maybe(json_object, told.get("op_groups"), f"{what}.op_groups")
+    basins, streams, tokens = (maybe(_resources, told.get(kind), f"{what}.{kind}") for kind in _RESOURCES)
+    permissions = None
+    if groups is not None:
+        permissions = OperationGroupPermissions(
+            *(_permission(groups.get(level), f"{what}.{level}") for level in _GROUPS)
+        )
+    ops = [choice(Operation, name, f"{what}.ops") for name in json_list(told.get("ops") or [], f"{what}.ops")]
+    return AccessTokenScope(basins, streams, tokens, permissions, ops)
+
+
+def scope_json(scope: AccessTokenScope) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for kind in _RESOURCES:
+        match = getattr(scope, kind)
+        if match is not None:
+            told[kind] = {"exact" if isinstance(match, ExactMatch) else "prefix": match.value}
+    if scope.op_groups is not None:
+        granted = {level: getattr(scope.op_groups, level) for level in _GROUPS}
+        told["op_groups"] = {
+            level: {
+                "read": permission is not Permission.WRITE,
+                "write": permission is not Permission.READ,
+            }
+            for level, permission in granted.items()
+            if permission is not None
+        }
+    if scope.ops:
+        told["ops"] = [operation.value for operation in scope.ops]
+    return told
+
+
+def _resources(value: Any, what: str) -> ExactMatch | PrefixMatch:
+    told = json_object(value, what)
+    if "exact" in told:
+        return ExactMatch(text(told["exact"], f"{what}.exact"))
+    return PrefixMatch(text(told.get("prefix"), f"{what}.prefix"))
+
+
+def _permission(value: Any, what: str) -> Permission | None:
+    told = maybe(json_object, value, what) or {}
+    granted = (
+        maybe(flag, told.get("read"), f"{what}.read") or False,
+        maybe(flag, told.get("write"), f"{what}.write") or False,
+    )
+    return {
+        (True, False): Permission.READ,
+        (False, True): Permission.WRITE,
+        (True, True): Permission.READ_WRITE,
+    }.get(granted)
+
+
+def token_info_from_json(value: Any, what: str = "access token") -> AccessTokenInfo:
+    told = json_object(value, what)
+    return AccessTokenInfo(
+        text(told.get("id"), f"{what}.id"),
+        scope_from_json(told.get("scope")),
+        maybe(time, told.get("expires_at"), f"{what}.expires_at"),
+        maybe(flag, told.get("auto_prefix_streams"), f"{what}.auto_prefix_streams") or False,
+    )
+
+
+def token_info_json(info: AccessTokenInfo) -> dict[str, Any]:
+    """A token as it is listed, and as it is asked for."""
+    return {
+        "id": info.id,
+        "scope": scope_json(info.scope),
+        "auto_prefix_streams": info.auto_prefix_streams,
+        "expires_at": None if info.expires_at is None else time_json(info.expires_at, "expires_at"),
+    }

@@ -1,0 +1,141 @@
+"""Positions, appends, reads and errors as the service's JSON, both ways.
+
+Bodies and headers are bytes; in JSON they are UTF-8 text, or base64 where `s2-format: base64` was agreed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from .errors import FencingTokenMismatchError, ReadUnwrittenError, S2ServerError, SeqNumMismatchError, WireError
+from .fields import dumps, json_list, json_object, maybe, text, whole
+from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord, StreamPosition
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def position_from_json(value: Any, what: str = "position") -> StreamPosition:
+    told = json_object(value, what)
+    return StreamPosition(
+        whole(told.get("seq_num"), f"{what}.seq_num"), whole(told.get("timestamp"), f"{what}.timestamp")
+    )
+
+
+def position_json(position: StreamPosition) -> dict[str, int]:
+    return {"seq_num": position.seq_num, "timestamp": position.timestamp}
+
+
+def tail_from_json(value: Any) -> StreamPosition:
+    """The tail that check-tail answers."""
+    return position_from_json(json_object(value, "the answer").get("tail"), "tail")
+
+
+def ack_from_json(value: Any) -> AppendAck:
+    told = json_object(value, "acknowledgement")
+    start, end, tail = (position_from_json(told.get(name), name) for name in ("start", "end", "tail"))
+    return AppendAck(start, end, tail)
+
+
+def ack_json(ack: AppendAck) -> dict[str, Any]:
+    return {name: position_json(getattr(ack, name)) for name in ("start", "end", "tail")}
+
+
+def input_from_json(value: Any, *, as_base64: bool = False) -> AppendInput:
+    told = json_object(value, "append")
+    records = []
+    for item in json_list(told.get("records"), "records"):
+        record = json_object(item, "record")
+        records.append(
+            Record(
+                _bytes(record.get("body", ""), "body", as_base64),
+                _headers(record, as_base64),
+                maybe(whole, record.get("timestamp"), "timestamp"),
+            )
+        )
+    return AppendInput(
+        records,
+        maybe(whole, told.get("match_seq_num"), "match_seq_num"),
+        maybe(text, told.get("fencing_token"), "fencing_token"),
+    )
+
+
+def input_json(input: AppendInput, *, as_base64: bool = False) -> dict[str, Any]:
+    records = []
+    for record in input.records:
+        told = _record_json(record, as_base64)
+        records.append(told if record.timestamp is None else {"timestamp": record.timestamp, **told})
+    conditions = {"match_seq_num": input.match_seq_num, "fencing_token": input.fencing_token}
+    return {"records": records, **{name: value for name, value in conditions.items() if value is not None}}
+
+
+def batch_from_json(value: Any, *, as_base64: bool = False) -> ReadBatch:
+    told = json_object(value, "batch")
+    records = []
+    for item in json_list(told.get("records"), "records"):
+        record = json_object(item, "record")
+        records.append(
+            SequencedRecord(
+                whole(record.get("seq_num"), "seq_num"),
+                _bytes(record.get("body", ""), "body", as_base64),
+                _headers(record, as_base64),
+                whole(record.get("timestamp"), "timestamp"),
+            )
+        )
+    return ReadBatch(records, maybe(position_from_json, told.get("tail"), "tail"))
+
+
+def batch_json(batch: ReadBatch, *, as_base64: bool = False) -> dict[str, Any]:
+    records = [
+        {"seq_num": record.seq_num, "timestamp": record.timestamp, **_record_json(record, as_base64)}
+        for record in batch.records
+    ]
+    return {"records": records, **({} if batch.tail is None else {"tail": position_json(batch.tail)})}
+
+
+def error_json(error: S2ServerError) -> bytes:
+    """The body that tells this error, in an HTTP answer as well as in a terminal frame.
+
+    >>> error_json(S2ServerError("invalid", "too much", 422))
+    b'{"code":"invalid","message":"too much"}'
+    """
+    if isinstance(error, FencingTokenMismatchError):
+        return dumps({"fencing_token_mismatch": error.expected_fencing_token})
+    if isinstance(error, SeqNumMismatchError):
+        return dumps({"seq_num_mismatch": error.expected_seq_num})
+    if isinstance(error, ReadUnwrittenError):
+        return dumps({"tail": position_json(error.tail)})
+    return dumps({"code": error.code, "message": error.message})
+
+
+def _record_json(record: Record | SequencedRecord, as_base64: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if record.headers:
+        told["headers"] = [[_text(name, as_base64), _text(value, as_base64)] for name, value in record.headers]
+    if record.body:
+        told["body"] = _text(record.body, as_base64)
+    return told
+
+
+def _headers(record: Any, as_base64: bool) -> Headers:
+    headers = []
+    for pair in json_list(record.get("headers", []), "headers"):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise WireError("a header must be a list of its name and its value")
+        headers.append((_bytes(pair[0], "a header's name", as_base64), _bytes(pair[1], "a header's value", as_base64)))
+    return headers
+
+
+def _bytes(value: Any, what: str, as_base64: bool) -> bytes:
+    told = text(value, what)
+    try:
+        return base64.b64decode(told, validate=True) if as_base64 else told.encode()
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise WireError(f"{what} cannot be read: {error}") from None
+    except ValueError:
+        raise WireError(f"{what} is not base64") from None
+
+
+def _text(value: bytes, as_base64: bool) -> str:
+    return base64.b64encode(value).decode() if as_base64 else value.decode("utf-8", "replace")
