@@ -250,6 +250,10 @@ def test_a_malformed_body_is_an_invalid_argument(api: Api, raw: bytes) -> None:
     assert response.status_code == 400 and response.json()["error"]["code"] == "invalid_argument"
 
 
+def test_a_huge_body_is_refused(api: Api) -> None:
+    assert api.refused(413, "POST", "/data/query", {"sql": "x" * 5_000_000})["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
@@ -958,6 +962,21 @@ def test_unknown_sessions(api: Api) -> None:
     assert api.refused(400, "POST", "/agents/plat_00000000-0000-4000-8000-000000000001/resume", {"input": 3})
 
 
+def test_a_head_request_for_a_stream_ends(api: Api) -> None:
+    session_id = api.run(seconds=0, ask=True)["session_id"]
+    assert api("HEAD", f"/agents/{session_id}/stream").status_code == 200
+
+
+def test_open_streams_do_not_keep_the_lab_from_ending() -> None:
+    with started(demo=False) as api:
+        session_id = api.run(seconds=0, ask=True)["session_id"]
+        with api("GET", f"/agents/{session_id}/stream", stream=True) as response:
+            assert response.ok
+            begun = time.monotonic()
+            api.lab.close()
+            assert time.monotonic() - begun < 3
+
+
 def test_demo_sessions_can_be_read(api: Api) -> None:
     for n in (1, 2, 3):
         session_id = f"plat_00000000-0000-4000-8000-00000000000{n}"
@@ -1143,7 +1162,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             assert receiver.got.get(timeout=10)  # in the middle of a delivery
             workers = children(api)
             kill(api)
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        eventually(lambda: not any(map(alive, workers)))
         receiver.hold.set()
         with started(path=tmp_path) as api:
             assert api.ok("GET", f"/pages/{page['id']}") == page
@@ -1173,3 +1192,11 @@ def children(api: Api) -> list[int]:
     """The lab's SQL workers, where the system tells."""
     file = Path(f"/proc/{api.lab._described['pid']}/task/{api.lab._described['pid']}/children")
     return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended may wait for somebody to take note of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

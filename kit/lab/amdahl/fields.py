@@ -11,6 +11,8 @@ from starlette.requests import Request
 
 from .answers import Refusal
 
+MAX_BODY = 4 << 20
+
 
 def wrong(field: str, message: str) -> Refusal:
     """A 400 about one field."""
@@ -20,6 +22,8 @@ def wrong(field: str, message: str) -> Refusal:
 async def body_of(request: Request) -> Fields:
     """The JSON object in a request's body."""
     raw = await request.body()
+    if len(raw) > MAX_BODY:
+        raise Refusal(413, f"the body is larger than {MAX_BODY >> 20} MB")
     if not raw.strip():
         return Fields({})
     try:

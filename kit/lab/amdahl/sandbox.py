@@ -147,18 +147,19 @@ class _Process:
         self._late = False
         self._busy = False
         self._started = False
+        self._ended = False
 
     @property
     def alive(self) -> bool:
-        return self._child.poll() is None
+        return not self._ended and self._child.poll() is None
 
     def end(self) -> None:
         """Ends the process at once; may be called twice, and while it runs a query."""
+        self._ended = True
         self._child.kill()
-        self._child.wait()
-        # A thread that still reads closes the pipes itself, when it sees their end.
+        # A thread that still reads sees the end and cleans up; giving back gigabytes takes the system a moment.
         if not self._busy:
-            self._close_pipes()
+            self._clean_up()
 
     def run(self, order: dict[str, Any]) -> Result:
         """One query from order to result."""
@@ -181,9 +182,10 @@ class _Process:
             stop.cancel()
             self._busy = False
             if not self.alive:
-                self._close_pipes()
+                self._clean_up()
 
-    def _close_pipes(self) -> None:
+    def _clean_up(self) -> None:
+        self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             try:
                 if pipe is not None:
@@ -198,8 +200,8 @@ class _Process:
             letter, length = head[:1], int.from_bytes(head[1:], "big")
             size += length
             if size > LARGEST_RESULT:
+                self._ended = True
                 self._child.kill()
-                self._child.wait()
                 raise Refusal(
                     400, f"the result is larger than {LARGEST_RESULT >> 20} MB; ask for fewer rows or columns"
                 )
@@ -228,7 +230,7 @@ class _Process:
         return timer
 
     def _overdue(self) -> None:
-        self._late = True
+        self._late = self._ended = True
         self._child.kill()
 
     def _failure(self, order: dict[str, Any]) -> Exception:

@@ -83,13 +83,16 @@ class Sessions:
 
     def shown(self, session_id: str) -> dict[str, Any]:
         """The status object."""
+        return shown(self._row(session_id))
+
+    def _row(self, session_id: str) -> sqlite3.Row:
         rows = self._store.read("select * from sessions where id = ?", (session_id,))
         if not rows:
             raise _unknown(session_id)
-        return shown(rows[0])
+        return rows[0]
 
     def ended(self, session_id: str) -> bool:
-        return self.shown(session_id)["status"] in ENDED
+        return self._row(session_id)["status"] in ENDED
 
     def events(self, session_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         """The events after one, each with its id, its type and its frame for the stream."""
@@ -139,11 +142,11 @@ class Sessions:
 
     async def _drive(self, session_id: str) -> None:
         """Takes one step after the other until the session ends or waits."""
+        script = _plan_of(self._row(session_id))
         while True:
-            row = self._store.read("select * from sessions where id = ?", (session_id,))[0]
+            row = self._row(session_id)
             if row["status"] != RUNNING:
                 return
-            script = _plan_of(row)
             step = script.steps[row["position"]]
             await asyncio.sleep(step.seconds)
             rows = await self._looked_up(step)

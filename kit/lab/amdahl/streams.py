@@ -73,9 +73,10 @@ class EventStream(Response):
         watch = asyncio.ensure_future(_gone(receive))
         try:
             await self._send(send, b"retry: 1000\n\n")
-            while not watch.done():
-                # Taken before reading, so that what is written in between rings it.
+            while not watch.done() and scope["method"] != "HEAD":
+                # Both before reading, so that nothing which is written in between is missed.
                 bell = self._sessions.bell(self._id)
+                ended = self._sessions.ended(self._id)
                 events = self._sessions.events(self._id, self._last, _BATCH)
                 if events:
                     await self._send(send, b"".join(frame for _, _, frame in events))
@@ -83,7 +84,7 @@ class EventStream(Response):
                     if kind in TERMINAL:
                         break
                     continue
-                if self._sessions.ended(self._id):
+                if ended:
                     break
                 rung = asyncio.ensure_future(bell.wait())
                 await asyncio.wait({rung, watch}, timeout=self._ping, return_when=asyncio.FIRST_COMPLETED)
