@@ -612,6 +612,19 @@ def test_slow_queries_end_and_hold_up_nobody(api: Api) -> None:
     assert api.sql("select 1 as x")["rows"] == [{"x": 1}]
 
 
+def test_a_burst_right_after_the_start(tmp_path: Path) -> None:
+    with started(path=tmp_path) as api, ThreadPoolExecutor(8) as pool:
+        headers = dict(api.session.headers)
+        body = {"sql": "select count(*) as n from interactions"}
+        answers = list(
+            pool.map(
+                lambda _: requests.post(f"{api.root}{BASE}/data/query", json=body, headers=headers, timeout=30),
+                range(12),
+            )
+        )
+        assert [answer.json()["rows"] for answer in answers] == [[{"n": 50_000}]] * 12
+
+
 def test_memory_hogs_end_as_errors(api: Api) -> None:
     with ThreadPoolExecutor(2) as pool:
         headers = dict(api.session.headers)

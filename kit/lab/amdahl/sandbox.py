@@ -8,20 +8,23 @@ that are ended when they overstep; the server loses nothing by it, and its event
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...core.errors import SetupError
 from . import interactions
 from .answers import Refusal
 
+T = TypeVar("T")
 WORKERS = 4
 MEMORY = 1 << 30
 LARGEST_RESULT = 1 << 30
@@ -70,6 +73,8 @@ class Sandbox:
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="sql")
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
+        self._starting = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -77,7 +82,7 @@ class Sandbox:
         for old in self._file.parent.glob("interactions-*"):
             if old != self._file:
                 old.unlink(missing_ok=True)
-        self._idle.append(self._start(make=True))
+        self._warming = asyncio.ensure_future(self._warm())
 
     async def query(self, sql: str, limit: int = DEFAULT_ROWS) -> Result:
         """The rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
@@ -96,15 +101,17 @@ class Sandbox:
         self._closed = True
         for process in list(self._all):
             process.end()
+        if self._warming is not None:
+            await asyncio.gather(self._warming, return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
     async def _order(self, order: dict[str, Any]) -> Result:
         if "\0" in order["sql"]:
             raise Refusal(400, "sql: a query cannot hold a NUL character", details={"field": "sql"})
         async with self._turns:
-            process = self._take()
+            process = await self._take()
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, process.run, order)
+                return await self._in_thread(process.run, order)
             except Refusal:
                 raise
             except BaseException:
@@ -117,24 +124,48 @@ class Sandbox:
                 else:
                     self._all.discard(process)
 
-    def _take(self) -> _Process:
+    async def _warm(self) -> None:
+        async with self._starting:
+            try:
+                self._idle.append(await self._start(make=True))
+            except Refusal:
+                pass  # the first query tries again, and tells
+
+    async def _take(self) -> _Process:
+        process = self._rested()
+        if process is None:
+            # One after the other: the first makes the table that the others open.
+            async with self._starting:
+                process = self._rested() or await self._start(make=not self._file.exists())
+        return process
+
+    def _rested(self) -> _Process | None:
         while self._idle:
             process = self._idle.pop()
             if process.alive:
                 return process
             self._all.discard(process)
-        return self._start(make=not self._file.exists())
+        return None
 
-    def _start(self, make: bool) -> _Process:
+    async def _start(self, make: bool) -> _Process:
         if self._closed:
             raise Refusal(503, "the server is stopping")
         process = _Process(self._file, self._demo, make)
         self._all.add(process)
+        try:
+            await self._in_thread(process.start)
+        except BaseException:
+            process.end()
+            self._all.discard(process)
+            raise
         return process
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
 
 class _Process:
-    """One worker, seen from the server. `run` blocks; it is called in a thread."""
+    """One worker, seen from the server. `start` and `run` block; they are called in a thread."""
 
     def __init__(self, file: Path, demo: bool, make: bool) -> None:
         settings = {"file": str(file), "demo": demo, "make": make, "memory": MEMORY}
@@ -146,7 +177,6 @@ class _Process:
         )
         self._late = False
         self._busy = False
-        self._started = False
         self._ended = False
 
     @property
@@ -161,23 +191,34 @@ class _Process:
         if not self._busy:
             self._clean_up()
 
+    def start(self) -> None:
+        """Waits until the worker takes orders; making the table is no query's time."""
+        with self._within(_START):
+            try:
+                self._exactly(_HEAD_SIZE)
+            except (OSError, EOFError, ValueError):
+                raise Refusal(503, "the SQL engine did not start; the server's error output says why") from None
+
     def run(self, order: dict[str, Any]) -> Result:
         """One query from order to result."""
         assert self._child.stdin is not None
+        with self._within(order["seconds"] + _GRACE):
+            try:
+                self._child.stdin.write(json.dumps(order).encode() + b"\n")
+                self._child.stdin.flush()
+                return self._result()
+            except (OSError, EOFError, ValueError):
+                raise self._failure(order) from None
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Uses the pipes, and kills the worker if that takes too long."""
         self._busy, self._late = True, False
-        stop = self._timer(_START)
+        stop = threading.Timer(seconds, self._overdue)
+        stop.daemon = True
+        stop.start()
         try:
-            if not self._started:
-                # Making the table is not the query's time.
-                self._exactly(_HEAD_SIZE)
-                self._started = True
-            stop.cancel()
-            stop = self._timer(order["seconds"] + _GRACE)
-            self._child.stdin.write(json.dumps(order).encode() + b"\n")
-            self._child.stdin.flush()
-            return self._result(order)
-        except (OSError, EOFError, ValueError):
-            raise self._failure(order) from None
+            yield
         finally:
             stop.cancel()
             self._busy = False
@@ -193,7 +234,7 @@ class _Process:
             except OSError:
                 pass
 
-    def _result(self, order: dict[str, Any]) -> Result:
+    def _result(self) -> Result:
         pieces, size = list[bytes](), 0
         while True:
             head = self._exactly(_HEAD_SIZE)
@@ -223,12 +264,6 @@ class _Process:
             raise EOFError
         return data
 
-    def _timer(self, seconds: float) -> threading.Timer:
-        timer = threading.Timer(seconds, self._overdue)
-        timer.daemon = True
-        timer.start()
-        return timer
-
     def _overdue(self) -> None:
         self._late = self._ended = True
         self._child.kill()
@@ -236,8 +271,6 @@ class _Process:
     def _failure(self, order: dict[str, Any]) -> Exception:
         """Why a worker ended in the middle of a query."""
         status = self._child.wait()
-        if not self._started:
-            return Refusal(503, "the SQL engine did not start; the server's error output says why")
         if self._late:
             return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
         if status == _OUT_OF_MEMORY:
