@@ -271,6 +271,8 @@ class _Work:
             answer = yield self.driver.build(request)
             unpacker = _Unpacker(answer.headers, request.limit)
             pieces = self.pieces_of(answer)
+            if request.timeouts is not None and request.timeouts.silence is not None:
+                answer.request.extensions["timeout"]["read"] = request.timeouts.silence
             if stays_open:
                 over = partial(self.driver.log, request, started, clock, answer.status_code)
                 return Stream(answer.status_code, answer.headers, _Opened(request, answer, pieces, unpacker, over))

@@ -37,6 +37,8 @@ class Timeouts:
 
     connect: float | None = 5.0
     read: float | None = 30.0
+    silence: float | None = None
+    """For each next piece once the head of the answer is there, where that is another time."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

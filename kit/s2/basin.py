@@ -1,0 +1,137 @@
+"""A basin: its streams, in both colours."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+from ..core.faces import AsyncFace, SyncFace, verb, walk
+from ..core.secrets import Secret
+from ..core.steps import Operation, Walk
+from .configs import EnsuredStreamInfo, StreamConfig, StreamInfo
+from .fields import loads
+from .limits import check_stream_name, encryption_key
+from .link import Link, ask, deleted
+from .listing import every, page
+from .resources import ensure_status, stream_config_from_json, stream_config_json, stream_info_from_json
+from .stream import S2Stream, SyncS2Stream
+from .types import Page
+
+
+class BasinVerbs:
+    """What both handles can do."""
+
+    def __init__(self, name: str, link: Link[Any]) -> None:
+        self._name = name
+        self._link = link
+        self._headers = link.endpoints.basin_headers(name)
+        self._driver: Any = link.driver(link.endpoints.basin_url(name))
+
+    @property
+    def name(self) -> str:
+        """The basin's name."""
+        return self._name
+
+    @verb
+    def create_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[StreamInfo]:
+        """The new stream. Its name is any text of up to 512 bytes; `/` reads well between levels."""
+        body: dict[str, Any] = {"stream": check_stream_name(name)}
+        if config is not None:
+            body["config"] = stream_config_json(config)
+        headers = {**self._headers, "s2-request-token": uuid.uuid4().hex}
+        answer = yield from ask(self._link, "POST", "/v1/streams", op="create_stream", body=body, headers=headers)
+        return stream_info_from_json(loads(answer.body))
+
+    @verb
+    def ensure_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[EnsuredStreamInfo]:
+        """The stream, made or brought to this configuration where need be, and what had to be done.
+
+        What the configuration leaves out goes back to the basin's defaults, also on a stream that exists.
+        """
+        body = None if config is None else stream_config_json(config)
+        path = _path(check_stream_name(name))
+        answer = yield from ask(self._link, "PUT", path, op="ensure_stream", body=body, headers=self._headers)
+        status = ensure_status(answer.headers.get("s2-provision-result"))
+        return EnsuredStreamInfo(stream_info_from_json(loads(answer.body)), status)
+
+    @verb
+    def list_streams(
+        self, *, prefix: str = "", start_after: str = "", limit: int = 1000
+    ) -> Operation[Page[StreamInfo]]:
+        """Streams whose names begin with `prefix`, in order, at most 1000; `list_all_streams` walks all."""
+        return (
+            yield from page(self._link, "streams", stream_info_from_json, prefix, start_after, limit, self._headers)
+        )
+
+    @walk
+    def list_all_streams(
+        self, *, prefix: str = "", start_after: str = "", include_deleted: bool = False
+    ) -> Walk[StreamInfo]:
+        """Every stream whose name begins with `prefix`, page after page."""
+        yield from every(
+            self._link,
+            "streams",
+            stream_info_from_json,
+            prefix,
+            start_after,
+            lambda info: info.name,
+            self._headers,
+            lambda info: include_deleted or info.deleted_at is None,
+        )
+
+    @verb
+    def delete_stream(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
+        """Nothing; the stream and its records are deleted, which may take the service some minutes."""
+        yield from deleted(self._link, _path(name), "delete_stream", ignore_not_found, headers=self._headers)
+
+    @verb
+    def get_stream_config(self, name: str) -> Operation[StreamConfig]:
+        """How a stream is set up, defaults filled in."""
+        answer = yield from ask(self._link, "GET", _path(name), op="get_stream_config", headers=self._headers)
+        return stream_config_from_json(loads(answer.body))
+
+    @verb
+    def reconfigure_stream(self, name: str, *, config: StreamConfig) -> Operation[StreamConfig]:
+        """How the stream is set up after a change of the given fields."""
+        body = stream_config_json(config)
+        answer = yield from ask(
+            self._link, "PATCH", _path(name), op="reconfigure_stream", body=body, headers=self._headers
+        )
+        return stream_config_from_json(loads(answer.body))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name} at {self._link.endpoints.basin_url(self._name)}>"
+
+
+class S2Basin(BasinVerbs, AsyncFace):
+    """A basin, with calls that are awaited. Made by `s2["name"]`, not by hand."""
+
+    def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
+        """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        return S2Stream(check_stream_name(name), self._name, self._link, _key(encryption_key))
+
+    __getitem__ = stream
+
+    async def close(self) -> None:
+        """Does nothing: the connections are the client's."""
+
+
+class SyncS2Basin(BasinVerbs, SyncFace):
+    """A basin, with calls that block. Made by `s2["name"]`, not by hand."""
+
+    def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> SyncS2Stream:
+        """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        return SyncS2Stream(check_stream_name(name), self._name, self._link, _key(encryption_key))
+
+    __getitem__ = stream
+
+    def close(self) -> None:
+        """Does nothing: the connections are the client's."""
+
+
+_key = encryption_key
+
+
+def _path(name: str) -> str:
+    return f"/v1/streams/{quote(name, safe='')}"

@@ -1,0 +1,173 @@
+"""What all handles of one client share: where the service is, and how it is spoken to."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from ..core.errors import KitError
+from ..core.http import Settings
+from ..core.retry import retry_after
+from ..core.secrets import Secret
+from ..core.steps import Operation, Pause, Request, Response, Timeouts
+from .compression import compress
+from .endpoints import Endpoints
+from .errors import S2Error, S2ServerError, as_client_error, error_of, no_side_effects, retryable
+from .fields import dumps
+from .limits import check_retry
+from .settings import AppendRetryPolicy, Compression, Retry, Timeout
+
+D = TypeVar("D")
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+MAX_ANSWER = 64 * 1024 * 1024
+
+
+class Link(Generic[D]):
+    """The drivers to a service's endpoints, opened when they are first used."""
+
+    def __init__(
+        self,
+        access_token: str | Secret,
+        endpoints: Endpoints | None,
+        timeout: Timeout | None,
+        retry: Retry | None,
+        compression: Compression,
+        make_driver: Callable[[Settings], D],
+        verify: Any = True,
+    ) -> None:
+        self.credential = Secret(access_token)
+        self.endpoints = endpoints or Endpoints.default()
+        self.timeout = timeout or Timeout()
+        self.retry = check_retry(retry or Retry())
+        self.compression = compression
+        self.verify = verify
+        self._make_driver = make_driver
+        self._drivers: dict[str, D] = {}
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """For a call that needs no longer than any other."""
+        return self.timeouts_of()
+
+    def timeouts_of(self, extra: float = 0.0, silence: float | None = None) -> Timeouts:
+        """For a call that the service is asked to hold back for a while."""
+        request = self.timeout.request.total_seconds() + extra
+        return Timeouts(self.timeout.connection.total_seconds(), request, silence)
+
+    def driver(self, url: str) -> D:
+        """The driver to an origin; one for all that share it."""
+        if url not in self._drivers:
+            # The service packs sessions with the codec asked for, and other answers with gzip just as well.
+            accept = "identity" if self.compression is Compression.NONE else "gzip"
+            self._drivers[url] = self._make_driver(
+                Settings(
+                    "s2",
+                    url,
+                    self.credential,
+                    headers={"accept-encoding": accept},
+                    timeouts=self.timeouts,
+                    verify=self.verify,
+                )
+            )
+        return self._drivers[url]
+
+    def drivers(self) -> list[D]:
+        """All of them, to be closed."""
+        return list(self._drivers.values())
+
+    def pause(self, tries: int) -> float:
+        """Seconds before the next try: a base that doubles, and as much again at random."""
+        first, last = (delay.total_seconds() for delay in (self.retry.min_base_delay, self.retry.max_base_delay))
+        base = min(first * 2.0 ** min(tries - 1, 60), last)
+        return base + random.uniform(0, base)
+
+    def repeats(self, error: S2Error, tries: int, *, appends: bool = False) -> bool:
+        """Whether a call that failed so is made again."""
+        if tries >= self.retry.max_attempts or not retryable(error):
+            return False
+        return not appends or self.retry.append_retry_policy is AppendRetryPolicy.ALL or no_side_effects(error)
+
+
+def ask(
+    link: Link[Any],
+    method: str,
+    path: str,
+    *,
+    op: str,
+    body: Any = None,
+    packed: bytes | None = None,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+    appends: bool = False,
+) -> Operation[Response]:
+    """The answer to a call, made again as the client's settings say; any refusal is raised.
+
+    `body` is sent as JSON, `packed` as the protobuf message that it is.
+    """
+    content = packed if packed is not None else None if body is None else dumps(body)
+    sent = dict(headers or {})
+    if content is not None:
+        sent["content-type"] = PROTOBUF if packed is not None else JSON
+        if link.compression is not Compression.NONE:
+            content = compress(content, link.compression)
+            sent["content-encoding"] = link.compression.value
+    tries = 1
+    while True:
+        request = Request(
+            method,
+            path,
+            op=op,
+            params=params,
+            headers=sent,
+            body=content,
+            timeouts=timeouts or link.timeouts,
+            limit=MAX_ANSWER,
+            retries=tries - 1,
+        )
+        pause = link.pause(tries)
+        try:
+            response: Response = yield request
+        except KitError as failure:
+            error = as_client_error(failure)
+        else:
+            if response.ok:
+                return response
+            error = named(error_of(response.status, response.body), op, path)
+            pause = max(pause, asked_pause(response.headers))
+        if not link.repeats(error, tries, appends=appends):
+            raise error
+        yield Pause(pause)
+        tries += 1
+
+
+def deleted(link: Link[Any], path: str, op: str, ignore_not_found: bool, **headers: Any) -> Operation[None]:
+    """A deletion, of something that may be gone already."""
+    try:
+        yield from ask(link, "DELETE", path, op=op, **headers)
+    except S2ServerError as error:
+        if not (ignore_not_found and error.status_code == 404):
+            raise
+
+
+def named(error: S2Error, op: str, resource: str) -> S2Error:
+    """The error, told what failed on what."""
+    error.op, error.resource = op, resource
+    return error
+
+
+def asked_pause(headers: Mapping[str, str]) -> float:
+    """Seconds that the service asks a caller to wait."""
+    milliseconds = headers.get("retry-after-ms", "")
+    if milliseconds.isascii() and milliseconds.isdigit():
+        return min(int(milliseconds[:9]) / 1000, 300.0)
+    return retry_after(headers) or 0.0
+
+
+def now() -> float:
+    """Seconds that only go forward."""
+    return time.monotonic()

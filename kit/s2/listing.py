@@ -1,0 +1,56 @@
+"""Listings that come in pages, in order of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ..core.steps import Emit, Operation, Walk
+from .errors import WireError
+from .fields import loads
+from .link import Link, ask
+from .resources import page_from_json
+from .types import Page
+
+T = TypeVar("T")
+
+_PATHS = {"basins": "/v1/basins", "streams": "/v1/streams", "access_tokens": "/v1/access-tokens"}
+
+
+def page(
+    link: Link[Any],
+    kind: str,
+    read: Callable[[Any], T],
+    prefix: str,
+    start_after: str,
+    limit: int = 1000,
+    headers: Mapping[str, str] | None = None,
+) -> Operation[Page[T]]:
+    """One page of what there is of a kind."""
+    params = {"prefix": prefix or None, "start_after": start_after or None, "limit": None if limit == 1000 else limit}
+    answer = yield from ask(link, "GET", _PATHS[kind], op=f"list_{kind}", params=params, headers=headers)
+    return page_from_json(loads(answer.body), kind, read)
+
+
+def every(
+    link: Link[Any],
+    kind: str,
+    read: Callable[[Any], T],
+    prefix: str,
+    start_after: str,
+    name_of: Callable[[T], str],
+    headers: Mapping[str, str] | None = None,
+    wanted: Callable[[T], bool] = lambda item: True,
+) -> Walk[T]:
+    """All of a kind, page after page."""
+    while True:
+        found = yield from page(link, kind, read, prefix, start_after, headers=headers)
+        for item in found.items:
+            if wanted(item):
+                yield Emit(item)
+        if not found.has_more:
+            return
+        last = name_of(found.items[-1]) if found.items else ""
+        if last <= start_after:
+            raise WireError(f"the listing of {kind} does not go on after {start_after!r}, and says there is more")
+        start_after = last

@@ -1,0 +1,162 @@
+"""Read sessions in the hands of a caller: an async iterator with a task behind it, and its blocking twin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any, Self
+
+from ..core.steps import Walk
+from .errors import S2ClientError
+from .reading import Plan
+from .types import ReadBatch, StreamPosition
+
+
+class ReadSession:
+    """Batches of records as they come: `async for batch in session`.
+
+    Made by `stream.read_session(...)`, not by hand. Use it in an `async with` block, or `await close()` it; one that
+    was read to its end needs neither. It reads one batch ahead, and waits until that is taken.
+    """
+
+    def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
+        self._driver = driver
+        self._walk = walk
+        self._plan = plan
+        self._task: asyncio.Task[None] | None = None
+        self._ready: asyncio.Queue[ReadBatch | None] = asyncio.Queue(1)
+        self._moved = asyncio.Event()
+        self._error: BaseException | None = None
+        self._over = False
+        self._delivered: StreamPosition | None = None
+
+    def is_caught_up(self) -> bool:
+        """Whether everything up to the tail that was last told has been handed out."""
+        return self._plan.caught_up is not None and self._ready.empty()
+
+    async def _wait_caught_up(self) -> StreamPosition:
+        self._start()
+        while True:
+            if self._plan.caught_up is not None and self._ready.empty():
+                return self._plan.caught_up
+            if self._over:
+                raise self._error or S2ClientError("the session ended before it had caught up")
+            self._moved.clear()
+            await self._moved.wait()
+
+    def caught_up(self) -> Awaitable[StreamPosition]:
+        """The tail, once everything before it has been handed out."""
+        return self._wait_caught_up()
+
+    async def close(self) -> None:
+        """Ends the session and closes its connection. May be called twice, and while another task waits for a batch."""
+        self._over = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        else:
+            self._walk.close()
+        self._wake()
+
+    def __aiter__(self) -> AsyncIterator[ReadBatch]:
+        return self
+
+    async def __anext__(self) -> ReadBatch:
+        self._start()
+        if self._over and self._ready.empty():
+            return self._end()
+        batch = await self._ready.get()
+        self._moved.set()
+        return self._end() if batch is None else batch
+
+    async def __aenter__(self) -> Self:
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._over else "caught up" if self.is_caught_up() else "reading"
+        return f"<ReadSession, {state}>"
+
+    def _start(self) -> None:
+        if self._task is None and not self._over:
+            self._task = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        batches = self._driver.walk(self._watched())
+        try:
+            async for batch in batches:
+                await self._ready.put(batch)
+                self._moved.set()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._error = error
+        finally:
+            self._over = True
+            await batches.aclose()
+            self._moved.set()
+        await self._ready.put(None)
+
+    def _watched(self) -> Walk[ReadBatch]:
+        """The session's steps; whoever waits for it to catch up looks again after each."""
+        received: Any = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                step = self._walk.send(received) if failure is None else self._walk.throw(failure)
+            except StopIteration:
+                return
+            self._moved.set()
+            received, failure = None, None
+            try:
+                received = yield step
+            except GeneratorExit:
+                self._walk.close()
+                raise
+            except Exception as error:
+                failure = error
+
+    def _end(self) -> ReadBatch:
+        error, self._error = self._error, None
+        self._wake()
+        if error is not None:
+            raise error
+        raise StopAsyncIteration
+
+    def _wake(self) -> None:
+        """Lets every other waiter see that it is over."""
+        if self._ready.empty():
+            self._ready.put_nowait(None)
+        self._moved.set()
+
+
+class SyncReadSession:
+    """Batches of records as they come: `for batch in session`. Made by `stream.read_session(...)`, not by hand."""
+
+    def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
+        self._batches: Iterator[ReadBatch] = driver.walk(walk)
+        self._plan = plan
+
+    def is_caught_up(self) -> bool:
+        """Whether everything up to the tail that was last told has been handed out."""
+        return self._plan.caught_up is not None
+
+    def close(self) -> None:
+        """Ends the session and closes its connection."""
+        self._batches.close()  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[ReadBatch]:
+        return self
+
+    def __next__(self) -> ReadBatch:
+        return next(self._batches)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

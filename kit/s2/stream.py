@@ -1,0 +1,159 @@
+"""A stream: append, read, and the sessions that do so at length, in both colours."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.secrets import Secret
+from ..core.steps import Operation
+from .fields import loads
+from .limits import check_input
+from .link import PROTOBUF, Link, ask
+from .messages import ack_of, encode_input, read_batch_of
+from .read_session import ReadSession, SyncReadSession
+from .reading import Start, plan_of, session, take_batch
+from .types import AppendAck, AppendInput, ReadBatch, ReadLimit, StreamPosition
+from .wire import tail_from_json
+
+LONGEST_WAIT = 60
+"""Seconds; a single read waits no longer, whatever it asks for."""
+
+
+class StreamVerbs:
+    """What both handles can do."""
+
+    def __init__(self, name: str, basin: str, link: Link[Any], key: Secret | None = None) -> None:
+        self._name = name
+        self._basin = basin
+        self._link = link
+        self._key = key
+        self._driver: Any = link.driver(link.endpoints.basin_url(basin))
+        self._path = f"/v1/streams/{quote(name, safe='')}/records"
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self._name
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        headers = self._link.endpoints.basin_headers(self._basin)
+        if self._key is not None:
+            headers = {**headers, "s2-encryption-key": self._key.reveal()}
+        return headers
+
+    @verb
+    def check_tail(self) -> Operation[StreamPosition]:
+        """The sequence number that the next record will get, and the timestamp of the last one."""
+        headers = self._link.endpoints.basin_headers(self._basin)
+        answer = yield from ask(self._link, "GET", f"{self._path}/tail", op="check_tail", headers=headers)
+        return tail_from_json(loads(answer.body))
+
+    @verb
+    def append(self, inp: AppendInput) -> Operation[AppendAck]:
+        """Where the records are now; all of them are appended, or none."""
+        check_input(inp)
+        answer = yield from ask(
+            self._link,
+            "POST",
+            self._path,
+            op="append",
+            packed=encode_input(inp),
+            headers={**self._headers, "accept": PROTOBUF},
+            appends=True,
+        )
+        return ack_of(bytes(answer.body))
+
+    @verb
+    def read(
+        self,
+        *,
+        start: Start,
+        limit: ReadLimit | None = None,
+        until_timestamp: int | None = None,
+        clamp_to_tail: bool = False,
+        wait: int | None = None,
+        ignore_command_records: bool = False,
+    ) -> Operation[ReadBatch]:
+        """One batch of records from `start` on: at most 1000, and at most 1 MiB.
+
+        At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
+        """
+        plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
+        answer = yield from ask(
+            self._link,
+            "GET",
+            self._path,
+            op="read",
+            params=plan.params(),
+            headers={**self._headers, "accept": PROTOBUF},
+            timeouts=self._link.timeouts_of(min(wait or 0, LONGEST_WAIT)),
+        )
+        return read_batch_of(bytes(answer.body), ignore_command_records=ignore_command_records)
+
+    def _session(
+        self,
+        start: Start,
+        limit: ReadLimit | None,
+        until_timestamp: int | None,
+        clamp_to_tail: bool,
+        wait: int | None,
+        ignore_command_records: bool,
+    ) -> tuple[Any, Any, Any]:
+        plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
+        take = take_batch(plan, ignore_command_records)
+        return self._driver, session(self._link, self._path, self._headers, plan, take), plan
+
+    def __repr__(self) -> str:
+        where = self._link.endpoints.basin_url(self._basin)
+        return f"<{type(self).__name__} {self._name} of {self._basin} at {where}>"
+
+
+class S2Stream(StreamVerbs, AsyncFace):
+    """A stream, with calls that are awaited. Made by `s2["basin"]["name"]`, not by hand."""
+
+    def read_session(
+        self,
+        *,
+        start: Start,
+        limit: ReadLimit | None = None,
+        until_timestamp: int | None = None,
+        clamp_to_tail: bool = False,
+        wait: int | None = None,
+        ignore_command_records: bool = False,
+    ) -> ReadSession:
+        """Batches of records as they come, across broken connections, each record once and in order.
+
+        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        """
+        return ReadSession(*self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records))
+
+    async def close(self) -> None:
+        """Does nothing: the connections are the client's."""
+
+
+class SyncS2Stream(StreamVerbs, SyncFace):
+    """A stream, with calls that block. Made by `s2["basin"]["name"]`, not by hand."""
+
+    def read_session(
+        self,
+        *,
+        start: Start,
+        limit: ReadLimit | None = None,
+        until_timestamp: int | None = None,
+        clamp_to_tail: bool = False,
+        wait: int | None = None,
+        ignore_command_records: bool = False,
+    ) -> SyncReadSession:
+        """Batches of records as they come, across broken connections, each record once and in order.
+
+        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        """
+        return SyncReadSession(
+            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records)
+        )
+
+    def close(self) -> None:
+        """Does nothing: the connections are the client's."""
