@@ -186,7 +186,7 @@ _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.@+ -]*[\w.@+-])+[/\\]?"
 def shortened(message: str) -> str:
     """The engine's message without its picture of the query, and without the names of files.
 
-    >>> shortened('IO Error: Cannot open "/tmp/lab/x.duckdb"' + chr(10) * 2 + 'LINE 1: select')
+    >>> shortened('IO Error: Cannot open "/data/x.duckdb"' + chr(10) * 2 + 'LINE 1: select')
     'IO Error: Cannot open "<path>"'
     """
     head = re.split(r"\n+LINE \d+:", message.strip(), maxsplit=1)[0]
