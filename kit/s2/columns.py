@@ -1,0 +1,111 @@
+"""Batches as Arrow columns, without a Python object per record; and columns as the table that a notebook shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.frames import TIME, BodyMode, expand_bodies
+from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
+from .messages import parsed, tail_of
+from .proto import messages
+from .types import StreamPosition
+
+Decoder = Literal["objects", "layout", "ptars"]
+
+_FEW = {"ptars": 32, "layout": 180}
+"""Below so many records, objects are quicker than what a call of the other decoder costs at least."""
+_LAST_TIME = 253_402_300_799_999
+"""The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
+
+
+@dataclass(slots=True, frozen=True)
+class RecordColumns:
+    """Records in columns: `seq_num`, `timestamp`, `headers`, `body`; and the tail, where it was told."""
+
+    batch: pa.RecordBatch
+    tail: StreamPosition | None
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    @property
+    def last_seq_num(self) -> int | None:
+        """The sequence number of the last record."""
+        return self.batch.column(0)[-1].as_py() if len(self) else None
+
+    def without_commands(self) -> RecordColumns:
+        """The same without command records."""
+        mask = command_mask(self.batch)
+        return self if mask is None else RecordColumns(self.batch.filter(pc.invert(mask)), self.tail)
+
+
+def columns_of(*payloads: bytes, decoder: Decoder | None = None) -> RecordColumns:
+    """The records of one batch, or of several one after the other, as columns; the tail is the newest one told.
+
+    Together they should be no more than some MiB: memory in use is quicker than new memory.
+    """
+    kinds = messages()
+    chosen = decoder or ("ptars" if compiled() else "layout")
+    few = 0 if decoder else _FEW[chosen]
+    if chosen == "layout":
+        outlines = [parsed(kinds.Outline, payload) for payload in payloads]
+        if _count(outlines) >= few and (found := by_layout(payloads, outlines)) is not None:
+            return RecordColumns(found, _newest(outlines))
+    batches = [parsed(kinds.ReadBatch, payload) for payload in payloads]
+    found = by_ptars(list(payloads)) if chosen == "ptars" and _count(batches) >= few else by_objects(batches)
+    return RecordColumns(found, _newest(batches))
+
+
+def _count(batches: Iterable[Any]) -> int:
+    return sum(len(batch.records) for batch in batches)
+
+
+def _newest(batches: Iterable[Any]) -> StreamPosition | None:
+    tails = [tail_of(batch) for batch in batches]
+    return next((tail for tail in reversed(tails) if tail is not None), None)
+
+
+def command_mask(batch: pa.RecordBatch) -> pa.Array | None:
+    """Which records are commands: those with exactly one header, whose name is empty. None where no record is."""
+    headers = batch.column("headers")
+    pairs = headers.flatten()
+    if not len(pairs):
+        return None
+    empty = np.asarray(pc.equal(pc.binary_length(pairs.field("name")), 0))
+    first = np.cumsum(counts := np.asarray(pc.list_value_length(headers))) - counts
+    mask = (counts == 1) & empty[np.minimum(first, len(pairs) - 1)]
+    return pa.array(mask) if mask.any() else None
+
+
+def record_table(
+    batches: Iterable[RecordColumns | pa.RecordBatch], body: BodyMode = "auto"
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Records as a notebook shows them, and what was decided about them, for `df.attrs`.
+
+    Columns: `seq_num`, `time`, `headers` where any record has some, then the bodies in the form asked for.
+    A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`.
+    """
+    chunks = [one.batch if isinstance(one, RecordColumns) else one for one in batches]
+    table = pa.Table.from_batches(chunks, SCHEMA)
+    columns = {"seq_num": table.column("seq_num")}
+    timestamps = table.column("timestamp")
+    late = pc.greater(timestamps, pa.scalar(_LAST_TIME, pa.uint64()))
+    count = pc.sum(late).as_py() or 0
+    attrs: dict[str, Any] = {}
+    if count:
+        columns["time"] = pc.if_else(late, None, timestamps).cast(pa.int64()).cast(TIME)
+        columns["timestamp"] = timestamps
+        attrs["times_out_of_range"] = count
+    else:
+        columns["time"] = pa.chunked_array([chunk.view(pa.int64()).view(TIME) for chunk in timestamps.chunks], TIME)
+    headers = table.column("headers")
+    if any(len(chunk.flatten()) for chunk in headers.chunks):
+        columns["headers"] = headers
+    bodies = expand_bodies(table.column("body"), body, taken=columns)
+    return pa.table({**columns, **bodies.columns}), {**bodies.attrs, **attrs}

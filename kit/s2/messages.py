@@ -1,0 +1,177 @@
+"""Appends, acknowledgements and batches as protobuf bytes, and back as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from .errors import S2InputError, WireError
+from .proto import messages
+from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord, StreamPosition
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+# By hand: joining the bodies with their few bytes of framing takes a third of the time that message objects take.
+
+
+@lru_cache(maxsize=8192)
+def varint(value: int) -> bytes:
+    """An unsigned number, seven bits to a byte, the lowest first.
+
+    >>> varint(300).hex()
+    'ac02'
+    """
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def encode_input(input: AppendInput) -> bytes:
+    """The message that appends these records."""
+    parts: list[bytes] = []
+    for record in input.records:
+        body = record.body
+        if record.timestamp is None and not record.headers:
+            parts.append(_plain_head(len(body)))
+        else:
+            time = b"" if record.timestamp is None else b"\x08" + varint(record.timestamp)
+            parts.append(_head(time, record.headers, b"\x12", b"\x1a", len(body)))
+        parts.append(body)
+    parts.append(encode_conditions(input.match_seq_num, input.fencing_token))
+    try:
+        return b"".join(parts)
+    except TypeError:
+        wrong = next(type(record.body).__name__ for record in input.records if not isinstance(record.body, bytes))
+        raise S2InputError(f"the body of a record must be bytes, not {wrong}") from None
+
+
+def encode_conditions(match_seq_num: int | None, fencing_token: str | None) -> bytes:
+    """The end of an append's message, after its records."""
+    told = b"" if match_seq_num is None else b"\x10" + varint(match_seq_num)
+    if fencing_token is not None:
+        token = fencing_token.encode()
+        told += b"\x1a" + varint(len(token)) + token
+    return told
+
+
+def encode_ack(ack: AppendAck) -> bytes:
+    """The message that acknowledges an append."""
+    return _position(b"\x0a", ack.start) + _position(b"\x12", ack.end) + _position(b"\x1a", ack.tail)
+
+
+def encode_batch(batch: ReadBatch) -> bytes:
+    """The message that holds these records."""
+    parts = [encode_record(record.seq_num, record.timestamp, record.headers, record.body) for record in batch.records]
+    if batch.tail is not None:
+        parts.append(encode_tail(batch.tail))
+    return b"".join(parts)
+
+
+def encode_record(seq_num: int, timestamp: int, headers: Headers, body: bytes) -> bytes:
+    """One record of a batch; the message of a batch is its records' bytes one after the other, then its tail."""
+    place = _number(b"\x08", seq_num) + _number(b"\x10", timestamp)
+    return _head(place, headers, b"\x1a", b"\x22", len(body)) + body
+
+
+def encode_tail(tail: StreamPosition) -> bytes:
+    """The tail of a batch; there even where it is zero bytes long, as on an empty stream.
+
+    >>> encode_tail(StreamPosition(0, 0)).hex()
+    '1200'
+    """
+    return _position(b"\x12", tail)
+
+
+@lru_cache(maxsize=8192)
+def _plain_head(size: int) -> bytes:
+    return _head(b"", (), b"\x12", b"\x1a", size)
+
+
+def _head(first: bytes, headers: Headers, header_tag: bytes, body_tag: bytes, size: int) -> bytes:
+    """A record's bytes up to its body, which follows."""
+    for name, value in headers:
+        header = _bytes(b"\x0a", name) + _bytes(b"\x12", value)
+        first += header_tag + varint(len(header)) + header
+    # Empty fields are not written, as everywhere in this format.
+    if size:
+        first += body_tag + varint(size)
+    return b"\x0a" + varint(len(first) + size) + first
+
+
+def _position(tag: bytes, position: StreamPosition) -> bytes:
+    told = _number(b"\x08", position.seq_num) + _number(b"\x10", position.timestamp)
+    return tag + varint(len(told)) + told
+
+
+def _number(tag: bytes, value: int) -> bytes:
+    return tag + varint(value) if value else b""
+
+
+def _bytes(tag: bytes, value: bytes) -> bytes:
+    return tag + varint(len(value)) + value if value else b""
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def parsed(kind: Any, payload: bytes) -> Any:
+    """The payload as a message of this class; `WireError` where it is none."""
+    try:
+        return kind.FromString(payload)
+    except messages().DecodeError:
+        raise WireError(f"{len(payload):,} bytes are no {kind.DESCRIPTOR.name} message") from None
+
+
+def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> ReadBatch:
+    """The records of a batch as objects."""
+    # Reading the headers of a record costs as much as all the rest of it, and mostly there are none. What was
+    # left unread is missing in the size of the message, so equal sizes prove that nothing was.
+    batch = parsed(messages().BareBatch, payload)
+    batch.DiscardUnknownFields()
+    if batch.ByteSize() == len(payload):
+        records = [SequencedRecord(one.seq_num, one.body, [], one.timestamp) for one in batch.records]
+    else:
+        batch = parsed(messages().ReadBatch, payload)
+        records = [
+            SequencedRecord(one.seq_num, one.body, [(pair.name, pair.value) for pair in one.headers], one.timestamp)
+            for one in batch.records
+        ]
+        if ignore_command_records:
+            records = [record for record in records if not record.is_command_record()]
+    return ReadBatch(records, tail_of(batch))
+
+
+def tail_of(batch: Any) -> StreamPosition | None:
+    """The tail in a message of a batch."""
+    return StreamPosition(batch.tail.seq_num, batch.tail.timestamp) if batch.HasField("tail") else None
+
+
+def ack_of(payload: bytes) -> AppendAck:
+    """The acknowledgement of an append."""
+    ack = parsed(messages().AppendAck, payload)
+    start, end, tail = (StreamPosition(at.seq_num, at.timestamp) for at in (ack.start, ack.end, ack.tail))
+    return AppendAck(start, end, tail)
+
+
+def input_of(payload: bytes) -> AppendInput:
+    """The append that a message asks for."""
+    told = parsed(messages().AppendInput, payload)
+    records = [
+        Record(
+            one.body,
+            [(pair.name, pair.value) for pair in one.headers],
+            one.timestamp if one.HasField("timestamp") else None,
+        )
+        for one in told.records
+    ]
+    return AppendInput(
+        records,
+        told.match_seq_num if told.HasField("match_seq_num") else None,
+        told.fencing_token if told.HasField("fencing_token") else None,
+    )
