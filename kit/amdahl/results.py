@@ -1,8 +1,8 @@
 """Query results: rows of JSON to columns, block by block while they arrive. No I/O.
 
 The rows of one result begin with the same key, and the quotes around a key cannot stand inside a string, so `},{"key":`
-parts two rows. With that, a block of rows becomes lines for Arrow's reader, which runs in a thread of its own while
-the next block is received. Where a block was parted wrongly (a list of objects inside a row may look the same) its
+parts two rows. With that, a block of rows becomes lines for Arrow's reader, which runs in threads of its own while
+the next blocks are received. Where a block was parted wrongly (a list of objects inside a row may look the same) its
 lines are no objects; it is then read as the JSON list that it is, or together with the block after it.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -29,8 +30,7 @@ _TAIL = 1024 * 1024
 _ROWS = re.compile(rb'"rows"\s*:\s*\[')
 _FIRST_KEY = re.compile(rb'\s*\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
 _MAX_COLUMNS = 100_000
-_WAITING = 8
-"""Blocks that may wait to be read while more are received."""
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ResultReader:
     """Takes an answer piece by piece; `finish` gives the result. Close it in every case."""
 
     def __init__(self) -> None:
-        self._worker: ThreadPoolExecutor | None = None
+        self._workers: ThreadPoolExecutor | None = None
         self.start()
 
     def start(self) -> None:
@@ -75,7 +75,7 @@ class ResultReader:
         self._parting: Parting | None = None
         self._whole = False
         self._left_over = b""
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[bytes, Future[pa.Table | None]]] = deque()
 
     def feed(self, piece: bytes | bytearray) -> None:
         """The next piece of the body."""
@@ -85,8 +85,7 @@ class ResultReader:
 
     def finish(self, response: Response) -> Result:
         """The result, once the body has ended."""
-        while self._waiting:
-            self._waiting.popleft().result()
+        self._collect(0)
         # What is left reads like a smaller answer: the beginning, the last rows, the end.
         rest = self._head + self._joined(bytes(self._buffer))
         found = find_rows(rest)
@@ -113,10 +112,10 @@ class ResultReader:
         )
 
     def close(self) -> None:
-        """Lets go of the thread."""
-        if self._worker is not None:
-            self._worker.shutdown(wait=True, cancel_futures=True)
-            self._worker = None
+        """Lets go of the threads."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=True, cancel_futures=True)
+            self._workers = None
 
     def _cut(self) -> None:
         """Hands on the rows that are complete."""
@@ -133,11 +132,24 @@ class ResultReader:
             return
         block = bytes(memoryview(self._buffer)[: at + 1])
         del self._buffer[: at + self._parting.gap]
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, "kit-rows")
-        self._waiting.append(self._worker.submit(self._read_block, block))
-        if len(self._waiting) > _WAITING:
-            self._waiting.popleft().result()
+        types = self._columns.expected
+        if not types:
+            self._read_block(block)  # it shows what to expect of the others
+            return
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(_THREADS, "kit-rows")
+        self._waiting.append((block, self._workers.submit(self._parting.read, block, types)))
+        self._collect(2 * _THREADS)
+
+    def _collect(self, most: int) -> None:
+        """Adds the blocks that were read, in order, until at most so many still wait."""
+        while len(self._waiting) > most:
+            block, future = self._waiting.popleft()
+            table = future.result()
+            if table is None or self._left_over:
+                self._read_block(block)
+            else:
+                self._columns.add_table(table, len(block))
 
     def _read_block(self, block: bytes) -> None:
         rows = self._joined(block)
@@ -163,9 +175,8 @@ class ResultReader:
         if not rows.strip():
             return True
         parting = Parting.of(rows, 0)
-        lines = rows if parting is None else rows.replace(parting.between, parting.line_end)
         mark = self._columns.mark()
-        self._columns.add_lines(lines)
+        self._columns.add_lines(rows if parting is None else parting.lines(rows))
         if self._columns.bad:
             self._columns.rewind(mark)
             return False
@@ -191,6 +202,16 @@ class Parting:
         spaced = rows.find(b"}, {" + key, start, start + _BLOCK) >= 0
         between = (b"}, {" if spaced else b"},{") + key
         return cls(between, b"}\n{" + key, 3 if spaced else 2)
+
+    def lines(self, rows: bytes) -> bytes:
+        """Rows that stand side by side, one to a line."""
+        return rows.replace(self.between, self.line_end)
+
+    def read(self, rows: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | None:
+        """The rows as columns, where they are of these types and parted as they seem."""
+        from ..core.json_columns import read_lines
+
+        return read_lines(self.lines(rows), types)
 
 
 def _listed(status: int, payload: Any) -> list[dict[str, Any]]:

@@ -174,6 +174,38 @@ def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
         return array_of(chunk.to_pylist(), pa.string())
 
 
+def read_lines(lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.DataType]) -> pa.Table | None:
+    """Lines of JSON objects, read by Arrow; None where they do not fit the types, or hold other keys.
+
+    It may run in any thread, and lets others run meanwhile.
+    """
+    buffer = pa.py_buffer(lines)
+    if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
+        return None
+    try:
+        table = pa.json.read_json(
+            pa.BufferReader(buffer),
+            read_options=pa.json.ReadOptions(
+                # A small buffer is read faster in one go than handed to threads.
+                use_threads=buffer.size > _THREADS_FROM,
+                block_size=max(_THREADS_FROM, buffer.size // 2) + 1,
+            ),
+            parse_options=pa.json.ParseOptions(
+                explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="error"
+            ),
+        )
+        # The reader copies strings without looking at their encoding.
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return None if _may_lose_digits(table, buffer) else table
+
+
+def _sparse(rows: int, keys: int, size: int) -> bool:
+    """Whether the columns of that many rows could be far larger than the text they come from."""
+    return rows * keys * 8 > 50 * size + _SPARSE_BYTES
+
+
 class ObjectColumns:
     """Collects rows that are JSON objects, batch by batch, as columns.
 
@@ -202,6 +234,17 @@ class ObjectColumns:
             self._learn([row for row in parsed if row is not None])
             self._reading = dict(self.types)
         self._add(buffer, count)
+
+    @property
+    def expected(self) -> dict[str, pa.DataType]:
+        """The types that the next rows are expected to have; empty before the first ones."""
+        return dict(self._reading)
+
+    def add_table(self, table: pa.Table, size: int) -> None:
+        """Adds rows that `read_lines` has read from text of this size."""
+        self._bytes += size
+        for batch in table.to_batches():
+            self._keep(batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
 
     def add_rows(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
         """Adds rows that are Python objects already; None is a row that could not be read."""
@@ -251,8 +294,7 @@ class ObjectColumns:
     def _add(self, buffer: pa.Buffer, count: int | None) -> None:
         table = self._read(buffer, count) if self._fast else None
         if table is not None:
-            for batch in table.to_batches():
-                self._keep(batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
+            self.add_table(table, 0)
             return
         count = _lines_in(buffer) if count is None else count
         view = memoryview(buffer)
@@ -274,29 +316,11 @@ class ObjectColumns:
             count = _lines_in(buffer)
             if self._too_sparse(count):
                 raise TooManyKeys(f"{len(self._reading)} keys over {count} rows hold next to nothing")
-        try:
-            table = pa.json.read_json(
-                pa.BufferReader(buffer),
-                read_options=pa.json.ReadOptions(
-                    # A small buffer is read faster in one go than handed to threads.
-                    use_threads=buffer.size > _THREADS_FROM,
-                    block_size=max(_THREADS_FROM, buffer.size // 2) + 1,
-                ),
-                parse_options=pa.json.ParseOptions(
-                    explicit_schema=pa.schema(list(self._reading.items())), unexpected_field_behavior="error"
-                ),
-            )
-            # The reader copies strings without looking at their encoding.
-            table.validate(full=True)
-        except pa.ArrowInvalid:
-            return None
-        if count is not None and table.num_rows != count:
-            return None
-        return None if _may_lose_digits(table, buffer) else table
+        table = read_lines(buffer, self._reading)
+        return None if table is None or (count is not None and table.num_rows != count) else table
 
     def _too_sparse(self, rows: int) -> bool:
-        """Whether the columns of that many rows could be far larger than the text they come from."""
-        return rows * len(self._reading) * 8 > 50 * self._bytes + _SPARSE_BYTES
+        return _sparse(rows, len(self._reading), self._bytes)
 
     def _keep(self, count: int, columns: Mapping[str, pa.Array]) -> None:
         for name, column in columns.items():
