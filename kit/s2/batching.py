@@ -43,7 +43,7 @@ class Accumulator:
 
     def add(self, record: Record) -> list[list[Record]]:
         """The batches that are complete now: none, one, or two where a large record ends one and makes the next."""
-        size = metered_bytes((record,))
+        size = metered_bytes((record,)) if record.headers else 8 + len(record.body)
         if size > MAX_BATCH_BYTES:
             raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
         full = []

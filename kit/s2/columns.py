@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.frames import TIME, BodyMode, expand_bodies
 from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
 from .messages import parsed, tail_of
 from .proto import messages
 from .types import StreamPosition
+
+if TYPE_CHECKING:
+    from ..core.frames import BodyMode
 
 Decoder = Literal["objects", "layout", "ptars"]
 
@@ -22,6 +24,7 @@ _FEW = {"ptars": 32, "layout": 180}
 """Below so many records, objects are quicker than what a call of the other decoder costs at least."""
 _LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
+_BLOCK = 4 * 1024 * 1024
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,6 +41,15 @@ class RecordColumns:
     def last_seq_num(self) -> int | None:
         """The sequence number of the last record."""
         return self.batch.column(0)[-1].as_py() if len(self) else None
+
+    @property
+    def metered_bytes(self) -> int:
+        """What the records count towards limits, as `kit.s2.metered_bytes` of their objects does."""
+        headers, body = self.batch.column("headers").flatten(), self.batch.column("body")
+        total = 8 * len(self) + 2 * len(headers)
+        for column in (body, *headers.flatten()):
+            total += pc.sum(pc.binary_length(column)).as_py() or 0
+        return int(total)
 
     def without_commands(self) -> RecordColumns:
         """The same without command records."""
@@ -91,6 +103,8 @@ def record_table(
     Columns: `seq_num`, `time`, `headers` where any record has some, then the bodies in the form asked for.
     A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`.
     """
+    from ..core.frames import TIME, choose_mode, expand_bodies  # pandas, which decoding has no need of
+
     chunks = [one.batch if isinstance(one, RecordColumns) else one for one in batches]
     table = pa.Table.from_batches(chunks, SCHEMA)
     columns = {"seq_num": table.column("seq_num")}
@@ -107,5 +121,21 @@ def record_table(
     headers = table.column("headers")
     if any(len(chunk.flatten()) for chunk in headers.chunks):
         columns["headers"] = headers
-    bodies = expand_bodies(table.column("body"), body, taken=columns)
+    raw = table.column("body")
+    if body == "json" or (body == "auto" and choose_mode(raw) == "json"):
+        raw = _in_blocks(raw)
+    bodies = expand_bodies(raw, body, taken=columns)
     return pa.table({**columns, **bodies.columns}), {**bodies.attrs, **attrs}
+
+
+def _in_blocks(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same in fewer pieces: each costs the JSON reader a start, and batches are small."""
+    blocks: list[list[pa.Array]] = [[]]
+    size = 0
+    for chunk in column.chunks:
+        if size >= _BLOCK:
+            blocks.append([])
+            size = 0
+        blocks[-1].append(chunk)
+        size += chunk.nbytes
+    return pa.chunked_array([pa.concat_arrays(block) for block in blocks if block], column.type)
