@@ -94,6 +94,9 @@ def _origin(what: str, given: str) -> str:
     if not isinstance(given, str):
         raise S2InputError(f"the {what} endpoint must be a str, not {type(given).__name__}")
     text = given.strip()
+    if not text.isprintable() or " " in text:
+        # The parser takes line ends and tabs out without a word.
+        raise _refused(what, given, "it holds a space or a line end")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         port = parts.port
