@@ -18,6 +18,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
 Json = Mapping[str, Any]
+_LISTED = 8
 
 
 def loads(body: bytes | bytearray | str) -> Any:
@@ -80,7 +81,8 @@ def choice(kind: type[E], value: Any, what: str) -> E:
     try:
         return kind(value)
     except (ValueError, TypeError):
-        raise _not(what, "one of " + ", ".join(repr(member.value) for member in kind), value) from None
+        known = ", ".join(repr(member.value) for member in kind)
+        raise _not(what, f"one of {known}" if len(kind) <= _LISTED else f"a known {kind.__name__}", value) from None
 
 
 def time(value: Any, what: str) -> datetime:

@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.secrets import Secret
 from .errors import S2InputError
@@ -128,7 +128,11 @@ def check_fencing_token(token: str) -> str:
 
 def check_input(input: AppendInput) -> int:
     """The metered bytes of an append's records, where one append can hold them."""
-    count, size = len(input.records), metered_bytes(input.records)
+    count = len(input.records)
+    try:
+        size = metered_bytes(input.records)
+    except (TypeError, ValueError):
+        raise wrong_record(input.records) from None
     if not 1 <= count <= MAX_BATCH_RECORDS:
         raise S2InputError(
             f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {count}",
@@ -144,6 +148,18 @@ def check_input(input: AppendInput) -> int:
         if record.timestamp is not None:
             check_u64("the timestamp of a record", record.timestamp)
     return size
+
+
+def wrong_record(records: Iterable[Record]) -> S2InputError:
+    """What is wrong with records that turned out to hold something else than bytes."""
+    for n, record in enumerate(records):
+        body: Any = record.body
+        if not isinstance(body, bytes | bytearray | memoryview):
+            return S2InputError(
+                f"the body of record {n} must be bytes, not {type(body).__name__}",
+                hint="text has .encode(); json.dumps(...).encode() makes bytes of an object",
+            )
+    return S2InputError("the headers of a record must be a list of pairs of bytes: its names and values")
 
 
 def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> None:

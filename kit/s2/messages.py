@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from .errors import S2InputError, WireError
+from .errors import WireError
+from .limits import wrong_record
 from .proto import messages
 from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord, StreamPosition
 
@@ -35,20 +36,19 @@ def varint(value: int) -> bytes:
 def encode_input(input: AppendInput) -> bytes:
     """The message that appends these records."""
     parts: list[bytes] = []
-    for record in input.records:
-        body = record.body
-        if record.timestamp is None and not record.headers:
-            parts.append(_plain_head(len(body)))
-        else:
-            time = b"" if record.timestamp is None else b"\x08" + varint(record.timestamp)
-            parts.append(_head(time, record.headers, b"\x12", b"\x1a", len(body)))
-        parts.append(body)
-    parts.append(encode_conditions(input.match_seq_num, input.fencing_token))
     try:
+        for record in input.records:
+            body = record.body
+            if record.timestamp is None and not record.headers:
+                parts.append(_plain_head(len(body)))
+            else:
+                time = b"" if record.timestamp is None else b"\x08" + varint(record.timestamp)
+                parts.append(_head(time, record.headers, b"\x12", b"\x1a", len(body)))
+            parts.append(body)
+        parts.append(encode_conditions(input.match_seq_num, input.fencing_token))
         return b"".join(parts)
-    except TypeError:
-        wrong = next(type(record.body).__name__ for record in input.records if not isinstance(record.body, bytes))
-        raise S2InputError(f"the body of a record must be bytes, not {wrong}") from None
+    except (TypeError, ValueError):
+        raise wrong_record(input.records) from None
 
 
 def encode_conditions(match_seq_num: int | None, fencing_token: str | None) -> bytes:
