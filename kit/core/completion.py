@@ -1,0 +1,42 @@
+"""Names to complete with Tab: from a listing that is kept for a while, and never waited for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+KEPT = 10.0
+"""Seconds for which a listing is good enough to complete from."""
+PATIENCE = 1.0
+"""Seconds that pressing Tab may take; a listing that comes later is there for the next time."""
+
+
+class Names:
+    """The names that `fetch` lists, asked for when they are wanted and not known well enough."""
+
+    def __init__(self, fetch: Callable[[], list[str]]) -> None:
+        self._fetch = fetch
+        self._names: list[str] = []
+        self._until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def get(self) -> list[str]:
+        """The names as known by now; an error of the service gives those known before, or none."""
+        if time.monotonic() >= self._until:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._refresh, name="kit-names", daemon=True)
+                self._thread.start()
+            self._thread.join(PATIENCE)
+        return list(self._names)
+
+    def forget(self) -> None:
+        """The next completion asks anew; after something was made or deleted."""
+        self._until = 0.0
+
+    def _refresh(self) -> None:
+        try:
+            self._names = self._fetch()
+        except Exception:
+            return  # completion is no place for an error; the call that comes next will tell
+        self._until = time.monotonic() + KEPT

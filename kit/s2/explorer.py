@@ -1,0 +1,224 @@
+"""S2 in a notebook: basins, streams, tokens and metrics as DataFrames, and handles on streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from ..core.completion import Names
+from ..core.errors import SetupError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from .client import SyncS2
+from .configs import BasinConfig, StreamConfig
+from .endpoints import Endpoints
+from .errors import S2InputError
+from .handle import Stream
+from .metrics import AccountMetricSet, BasinMetricSet, StreamMetricSet, TimeseriesInterval
+from .settings import Compression, Retry, Timeout
+from .starts import milliseconds_of
+from .tables import info_frame, metric_frame, token_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def connect(
+    environment: Mapping[str, str],
+    *,
+    access_token: str | Secret | None = None,
+    endpoints: Endpoints | None = None,
+    timeout: Timeout | None = None,
+    retry: Retry | None = None,
+    compression: Compression = Compression.NONE,
+    verify: Any = True,
+) -> S2Explorer:
+    """What `kit.connect("s2", ...)` gives. Without endpoints, neither given nor in the environment, it is the cloud."""
+    token = access_token or environment.get("S2_ACCESS_TOKEN")
+    if not token:
+        raise SetupError(
+            "s2 needs an access token (argument access_token= or variable S2_ACCESS_TOKEN)",
+            hint="without an account: kit.Lab().s2 runs on an embedded server",
+        )
+    if endpoints is None:
+        account, basin = (environment.get(name) for name in ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"))
+        if bool(account) != bool(basin):
+            raise SetupError(
+                "only one of S2_ACCOUNT_ENDPOINT and S2_BASIN_ENDPOINT is set",
+                hint="set both, or neither for the cloud, or give endpoints=Endpoints(account, basin)",
+            )
+        if account and basin:
+            endpoints = Endpoints(account, basin)
+    client = SyncS2(token, endpoints=endpoints, timeout=timeout, retry=retry, compression=compression, verify=verify)
+    return S2Explorer(client)
+
+
+class S2Explorer:
+    """S2 to explore: every verb gives a DataFrame or a handle.
+
+    >>> import kit
+    >>> with kit.Lab("s2", join=False) as lab:
+    ...     lab.s2["demo-shop"]["orders"].read(limit=3)["seq_num"].tolist()
+    [0, 1, 2]
+
+    `s2["basin"]["stream"]` gives handles without traffic; Tab completes both names. `client` is the plain client.
+    """
+
+    def __init__(self, client: SyncS2) -> None:
+        self.client = client
+        self._names = Names(lambda: [info.name for info in client.list_all_basins()])
+
+    def basins(self, prefix: str = "") -> pd.DataFrame:
+        """One row per basin, in order of names."""
+        return info_frame(self.client.list_all_basins(prefix=prefix, include_deleted=True), "location")
+
+    def streams(self, basin: str, prefix: str = "") -> pd.DataFrame:
+        """One row per stream of a basin, in order of names."""
+        return self[basin].streams(prefix)
+
+    def tokens(self, prefix: str = "") -> pd.DataFrame:
+        """One row per access token: its id, its end, and what it allows. The credentials are not told again."""
+        return token_rows(self.client.list_all_access_tokens(prefix=prefix))
+
+    def locations(self) -> pd.DataFrame:
+        """One row per location that basins can be made in."""
+        import pyarrow as pa
+
+        from ..core.frames import from_rows
+
+        rows = [{"name": one.name, "is_private": one.is_private} for one in self.client.list_locations()]
+        return from_rows(rows, pa.schema([("name", pa.string()), ("is_private", pa.bool_())]))
+
+    def metrics(
+        self,
+        set: str,
+        *,
+        basin: str | None = None,
+        stream: str | None = None,
+        start: datetime | str | int | None = None,
+        end: datetime | str | int | None = None,
+        interval: str | None = None,
+    ) -> pd.DataFrame:
+        """A set of metrics as tidy rows: time, metric, value, unit, interval, basin, stream, label.
+
+        For the account: "active-basins", "account-ops". With `basin=`: "storage", "append-ops", "read-ops",
+        "append-throughput", "read-throughput", "basin-ops". With `stream=` too: "storage". `start` and `end` are times,
+        or seconds since 1970; `interval` is "minute", "hour" or "day".
+        """
+        options: dict[str, Any] = {"start": _seconds(start, "start"), "end": _seconds(end, "end")}
+        options["interval"] = None if interval is None else _member(TimeseriesInterval, interval, "interval")
+        if stream is not None and basin is None:
+            raise S2InputError("stream= needs basin= too")
+        if basin is None:
+            found = self.client.account_metrics(set=_member(AccountMetricSet, set, "set"), **options)
+        elif stream is None:
+            found = self.client.basin_metrics(basin, set=_member(BasinMetricSet, set, "set"), **options)
+        else:
+            found = self.client.stream_metrics(basin, stream, set=_member(StreamMetricSet, set, "set"), **options)
+        return metric_frame(found, basin, stream)
+
+    def create_basin(self, name: str, config: BasinConfig | None = None) -> Basin:
+        """A new basin; one that is there already is brought to this configuration."""
+        self.client.ensure_basin(name, config=config)
+        self._names.forget()
+        return self[name]
+
+    def delete_basin(self, name: str) -> None:
+        """Deletes a basin with all its streams."""
+        self.client.delete_basin(name)
+        self._names.forget()
+
+    def __getitem__(self, basin: str) -> Basin:
+        return Basin(self.client, basin)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names.get()
+
+    def __repr__(self) -> str:
+        where = self.client._link.endpoints.account
+        return f'<S2 at {where}: .basins(), .streams(basin), .metrics(set), ["basin"]["stream"]>'
+
+    def _repr_html_(self) -> str:
+        return text(f"S2 at {self.client._link.endpoints.account}") + table(("try", "to get"), _TRY)
+
+
+_TRY = (
+    (".basins(), .streams(basin)", "what there is"),
+    ('["basin"]["stream"].read(limit=100)', "records as a DataFrame"),
+    ('["basin"]["stream"].append(df)', "the rows of a DataFrame appended"),
+    (".metrics(set, basin=)", "operations, throughput, storage"),
+    (".tokens(), .locations()", "who may do what, and where"),
+)
+
+
+class Basin:
+    """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
+
+    def __init__(self, client: SyncS2, name: str) -> None:
+        self.name = name
+        self._client = client
+        self._basin = client.basin(name)
+        self._names = Names(lambda: [info.name for info in self._basin.list_all_streams()])
+
+    def streams(self, prefix: str = "") -> pd.DataFrame:
+        """One row per stream, in order of names."""
+        return info_frame(self._basin.list_all_streams(prefix=prefix, include_deleted=True), "cipher")
+
+    def create(self, name: str, config: StreamConfig | None = None) -> Stream:
+        """A new stream; one that is there already is brought to this configuration."""
+        self._basin.ensure_stream(name, config=config)
+        self._names.forget()
+        return self[name]
+
+    def delete(self, name: str) -> None:
+        """Deletes a stream with all its records."""
+        self._basin.delete_stream(name)
+        self._names.forget()
+
+    def config(self) -> BasinConfig:
+        """How the basin is set up."""
+        return self._client.get_basin_config(self.name)
+
+    def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:
+        """A handle on a stream; the key is for basins that encrypt what is stored."""
+        return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin)
+
+    __getitem__ = stream
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names.get()
+
+    def __repr__(self) -> str:
+        return f'<Basin {self.name}: .streams(), .create(name), ["stream"]>'
+
+
+def _member(kind: Any, given: Any, what: str) -> Any:
+    if isinstance(given, kind):
+        return given
+    try:
+        return kind(given)
+    except ValueError:
+        choices = ", ".join(repr(one.value) for one in kind)
+        raise S2InputError(
+            f"{what}={given!r} is none that can be asked for here", hint=f"there are {choices}"
+        ) from None
+
+
+def _seconds(given: datetime | str | int | None, what: str) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool)):
+        return given
+    milliseconds = milliseconds_of(given)
+    if milliseconds is None:
+        raise S2InputError(f"{what}={given!r} is no time", hint="give a datetime, or seconds since 1970")
+    return milliseconds // 1000

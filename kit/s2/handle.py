@@ -1,0 +1,179 @@
+"""A stream in a notebook: read, tail, append, and what else can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core import progress
+from ..core.html import table, text
+from . import bulk
+from .basin import SyncS2Basin
+from .configs import StreamConfig
+from .errors import ReadUnwrittenError, S2InputError
+from .reading import Plan, plan_of
+from .starts import start_of, until_of
+from .stream import SyncS2Stream
+from .types import AppendAck, AppendInput, CommandRecord, ReadLimit, SeqNum, StreamPosition, TailOffset
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..core.frames import BodyMode
+    from .columns import RecordColumns
+
+
+class Stream:
+    """A handle on a stream; no traffic before a verb is called. Made by `s2["basin"]["stream"]`.
+
+    `client` is the plain client's handle, for what has no verb here.
+    """
+
+    def __init__(self, client: SyncS2Stream, basin: SyncS2Basin) -> None:
+        self.client = client
+        self._basin = basin
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self.client.name
+
+    def read(
+        self,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        *,
+        commands: bool = False,
+    ) -> pd.DataFrame:
+        """The records from `start` on, up to the tail as it is now, as a DataFrame.
+
+        `start` is a sequence number, a time, or "tail-100"; `until` is a time, exclusive. Columns: `seq_num`, `time`,
+        `headers` where there are any, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
+        "auto", which looks and tells in `df.attrs`. Orders to the service (fences, trims) are left out unless
+        `commands` is true.
+        """
+        from ..core.frames import to_frame
+        from .columns import record_table
+
+        plan = self._plan(start, limit, until)
+        with progress.bar(self._expected(plan), what=f"read {self.name}"[:40], unit=" records") as bar:
+            batches = list(self._columns(plan, commands, bar.update))
+        found, attrs = record_table(batches, body)
+        return to_frame(found, {"stream": self.name, **attrs})
+
+    def tail(self, n: int = 10, body: BodyMode = "auto") -> pd.DataFrame:
+        """The newest `n` records; `df.attrs["tail"]` is the sequence number that the next one will get."""
+        if n < 0:
+            raise S2InputError(f"n={n}: ask for a number of records from 0 up")
+        frame = self.read(TailOffset(n), limit=n, body=body, commands=True)
+        frame.attrs["tail"] = self.position().seq_num
+        return frame
+
+    def position(self) -> StreamPosition:
+        """The tail: the sequence number that the next record will get, and the timestamp of the last one."""
+        return self.client.check_tail()
+
+    def append(
+        self,
+        data: Any,
+        *,
+        body: str | None = None,
+        timestamp: str | None = None,
+        headers: str | None = None,
+        match_seq_num: int | None = None,
+        fencing_token: str | None = None,
+    ) -> AppendAck:
+        """Where the records are now. Takes a DataFrame, or records, bytes, texts and dicts, one or many.
+
+        A DataFrame's rows become JSON objects, unless `body` names the column of the bodies (one called `body` alone
+        is taken for that). `timestamp` and `headers` name columns that hold these. Many records are several appends,
+        one after the other; where `match_seq_num` is given each has to follow the one before.
+        """
+        from .appending import append_encoded
+        from .bodies import bodies_of
+        from .inputs import encode_inputs
+
+        given = bodies_of(data, body=body, timestamp=timestamp, headers=headers)
+        inputs = encode_inputs(
+            given.bodies,
+            timestamps=given.timestamps,
+            headers=given.headers,
+            match_seq_num=match_seq_num,
+            fencing_token=fencing_token,
+        )
+        with progress.bar(len(given.bodies), what=f"append to {self.name}"[:40], unit=" records") as bar:
+            return append_encoded(self.client, inputs, bar.update)
+
+    def arrow(
+        self, start: Any = 0, limit: int | None = None, until: Any = None, *, commands: bool = False
+    ) -> pa.RecordBatchReader:
+        """The records as a stream of Arrow batches, read as they are taken: seq_num, timestamp, headers, body."""
+        import pyarrow as pa
+
+        from .decoding import SCHEMA
+
+        plan = self._plan(start, limit, until)
+        return pa.RecordBatchReader.from_batches(
+            SCHEMA, (columns.batch for columns in self._columns(plan, commands, lambda count: None))
+        )
+
+    def fence(self, token: str) -> AppendAck:
+        """Fences the stream: from here on, appends that name another fencing token fail. An empty token lifts it."""
+        return self.client.append(AppendInput([CommandRecord.fence(token)]))
+
+    def trim(self, before: int) -> AppendAck:
+        """Removes the records before this sequence number; the service does so after a while."""
+        return self.client.append(AppendInput([CommandRecord.trim(before)]))
+
+    def config(self) -> StreamConfig:
+        """How the stream is set up, defaults filled in."""
+        return self._basin.get_stream_config(self.name)
+
+    def reconfigure(self, config: StreamConfig) -> StreamConfig:
+        """How the stream is set up after a change of the given fields."""
+        return self._basin.reconfigure_stream(self.name, config=config)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.name} of {self._basin.name}: .read(limit=100), .tail(), .append(df), .arrow()>"
+
+    def _repr_html_(self) -> str:
+        return text(f"Stream {self.name} of {self._basin.name}") + table(("try", "to get"), _TRY)
+
+    def _plan(self, start: Any, limit: int | None, until: Any) -> Plan:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise S2InputError(f"limit={limit!r}: give a number of records from 0 up")
+        # Bounded, or told to wait for nothing: a read for a frame ends at the tail.
+        wait = None if limit is not None or until is not None else 0
+        return plan_of(start_of(start), ReadLimit(count=limit), until_of(until), False, wait)
+
+    def _columns(self, plan: Plan, commands: bool, seen: Any) -> Iterator[RecordColumns]:
+        if plan.count == 0:
+            return
+        try:
+            yield from bulk.columns(self.client, plan, commands=commands, seen=seen)
+        except ReadUnwrittenError:
+            return  # at the tail there is nothing, which is no error in a notebook
+
+    def _expected(self, plan: Plan) -> int | None:
+        """How many records will come, as far as a bar needs to know and the service can tell."""
+        if not progress.wanted() or (plan.count is not None and plan.count <= bulk.SMALL):
+            return plan.count
+        if isinstance(plan.start, TailOffset):
+            most = plan.start.value
+        elif isinstance(plan.start, SeqNum) and plan.until is None:
+            most = max(0, self.position().seq_num - plan.start.value)
+        else:
+            return plan.count
+        return most if plan.count is None else min(most, plan.count)
+
+
+_TRY = (
+    (".read(limit=100)", "records as a DataFrame, from the beginning"),
+    ('.read("tail-100"), .tail()', "the newest"),
+    (".append(df)", "rows appended as JSON"),
+    (".arrow()", "records as a stream of Arrow batches"),
+    (".fence(token), .trim(n), .config()", "orders to the service"),
+)

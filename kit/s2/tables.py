@@ -1,0 +1,89 @@
+"""Listings and metrics of S2 as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..core.frames import TIME, from_rows, to_frame
+from .metrics import Accumulation, Label, Metric, Scalar
+from .tokens import AccessTokenInfo, scope_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def info_frame(infos: Iterable[Any], extra: str) -> pd.DataFrame:
+    """Basins or streams: name, when made, when deleted, and what else is told of them."""
+    rows = list(infos)
+    kept = [getattr(one, extra) for one in rows]
+    return to_frame(
+        pa.table(
+            {
+                "name": pa.array([one.name for one in rows], pa.string()),
+                "created_at": pa.array([one.created_at for one in rows], pa.timestamp("us", "UTC")),
+                "deleted_at": pa.array([one.deleted_at for one in rows], pa.timestamp("us", "UTC")),
+                extra: pa.array([getattr(one, "value", one) for one in kept], pa.string()),
+            }
+        )
+    )
+
+
+def token_rows(infos: Iterable[AccessTokenInfo]) -> pd.DataFrame:
+    """Access tokens: id, end, and the parts of their scope."""
+    rows = []
+    for info in infos:
+        scope = scope_json(info.scope)
+        row: dict[str, Any] = {"id": info.id, "auto_prefix_streams": info.auto_prefix_streams}
+        row["expires_at"] = None if info.expires_at is None else info.expires_at.isoformat()
+        for part in ("basins", "streams", "access_tokens"):
+            found = scope.get(part)
+            row[part] = None if not found else " ".join(f"{kind}:{value}" for kind, value in found.items())
+        row["operations"] = ", ".join([*_groups(scope.get("op_groups") or {}), *(scope.get("ops") or [])])
+        rows.append(row)
+    names = ("id", "expires_at", "basins", "streams", "access_tokens", "operations")
+    kinds = [(name, TIME if name == "expires_at" else pa.string()) for name in names]
+    return from_rows(rows, pa.schema([*kinds, ("auto_prefix_streams", pa.bool_())]))
+
+
+def _groups(groups: dict[str, Any]) -> list[str]:
+    found = []
+    for level, allowed in groups.items():
+        if allowed:
+            found.append(f"{level}:{'+'.join(kind for kind in ('read', 'write') if allowed.get(kind))}")
+    return found
+
+
+def metric_frame(metrics: Iterable[Metric], basin: str | None, stream: str | None) -> pd.DataFrame:
+    """Metrics as tidy rows; a label is a row of its own, with the value 1."""
+    rows: list[tuple[Any, ...]] = []
+    for metric in metrics:
+        if isinstance(metric, Scalar):
+            rows.append((None, metric.name, metric.value, metric.unit.value, None, None))
+        elif isinstance(metric, Label):
+            rows += [(None, metric.name, 1.0, "label", None, label) for label in metric.values]
+        else:
+            interval = metric.interval.value if isinstance(metric, Accumulation) and metric.interval else None
+            rows += [
+                (seconds * 1000, metric.name, value, metric.unit.value, interval, None)
+                for seconds, value in metric.values
+            ]
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * 6
+    time, names, value, unit, intervals, label = columns
+    count = len(rows)
+    return to_frame(
+        pa.table(
+            {
+                "time": pa.array(time, TIME),
+                "metric": pa.array(names, pa.string()),
+                "value": pa.array(value, pa.float64()),
+                "unit": pa.array(unit, pa.string()),
+                "interval": pa.array(intervals, pa.string()),
+                "basin": pa.array([basin] * count, pa.string()),
+                "stream": pa.array([stream] * count, pa.string()),
+                "label": pa.array(label, pa.string()),
+            }
+        )
+    )
