@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret
 from ..core.steps import Operation
+from .append_session import MAX_UNACKED_BYTES, AppendSession
 from .fields import loads
 from .limits import check_input
 from .link import PROTOBUF, Link, ask
@@ -129,6 +130,22 @@ class S2Stream(StreamVerbs, AsyncFace):
         Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
         """
         return ReadSession(*self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records))
+
+    def append_session(
+        self, *, max_unacked_bytes: int = MAX_UNACKED_BYTES, max_unacked_batches: int | None = None
+    ) -> AppendSession:
+        """A session that appends batch after batch, in order, without waiting in between.
+
+        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
+        """
+        return AppendSession(
+            self._link,
+            self._link.endpoints.basin_url(self._basin),
+            self._path,
+            self._headers,
+            max_unacked_bytes=max_unacked_bytes,
+            max_unacked_batches=max_unacked_batches,
+        )
 
     async def close(self) -> None:
         """Does nothing: the connections are the client's."""

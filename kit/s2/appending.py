@@ -1,0 +1,136 @@
+"""What an append session must remember: batches on their way, who may join them, what each answer is for. No I/O.
+
+Answers carry no name of what they answer: the first is for the oldest batch under way, and so on. After a broken
+connection all that were not answered are sent again, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .errors import S2ClientError
+from .types import AppendAck
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Batch(Generic[T]):
+    """Records that are appended together, as the frame that says so; packed once, sent as often as need be."""
+
+    frame: bytes
+    records: int
+    metered: int
+    ticket: T
+    """Whatever is to be told when it was appended."""
+    ready: float = 0.0
+    """When it could have been sent."""
+    sent: float | None = None
+    """When the last of it was handed to the connection that is in use."""
+
+
+class InFlight(Generic[T]):
+    """The batches that were not acknowledged, oldest first, within bounds.
+
+    >>> flight = InFlight(100, None, timeout=5.0)
+    >>> flight.add(Batch(b"...", 1, 60, None), now=0.0)
+    >>> flight.has_room(60), flight.next(now=0.0)
+    (False, b'...')
+    """
+
+    def __init__(self, max_bytes: int, max_batches: int | None, timeout: float) -> None:
+        self._max_bytes = max_bytes
+        self._max_batches = max_batches
+        self._timeout = timeout
+        self._started: deque[Batch[T]] = deque()
+        self._waiting: deque[Batch[T]] = deque()
+        self._leaving: Batch[T] | None = None
+        """The one that is being handed over."""
+        self._last_end = -1
+        self.bytes = 0
+        """Of all of them, as the service meters records."""
+
+    def __len__(self) -> int:
+        return len(self._started) + len(self._waiting)
+
+    @property
+    def started(self) -> int:
+        """How many were sent on the connection that is in use, in full or in part."""
+        return len(self._started)
+
+    def has_room(self, metered: int) -> bool:
+        """Whether a batch of this size may join."""
+        if self._max_batches is not None and len(self) >= self._max_batches:
+            return False
+        return self.bytes + metered <= self._max_bytes
+
+    def add(self, batch: Batch[T], now: float) -> None:
+        """Puts a batch at the end of the line."""
+        batch.ready = now
+        self.bytes += batch.metered
+        self._waiting.append(batch)
+
+    def next(self, now: float) -> bytes | None:
+        """The next frame to be sent, if any; the one before it has been sent in full."""
+        self.wrote(now)
+        if not self._waiting:
+            return None
+        self._leaving = batch = self._waiting.popleft()
+        self._started.append(batch)
+        return batch.frame
+
+    def wrote(self, now: float) -> None:
+        """The frame that was given last has been sent in full."""
+        if self._leaving is not None:
+            self._leaving.sent = now
+            self._leaving = None
+
+    def restart(self, now: float) -> None:
+        """A new connection: all of them are to be sent on it."""
+        self._started.extend(self._waiting)
+        self._started, self._waiting = deque(), self._started
+        for batch in self._waiting:
+            batch.ready, batch.sent = now, None
+        self._leaving = None
+        self._last_end = -1
+
+    def acked(self, ack: AppendAck) -> Batch[T]:
+        """The batch that this acknowledges, which is under way no more; an error where it cannot be for that one."""
+        batch = self._started[0] if self._started else None
+        if batch is None or batch.sent is None:
+            raise S2ClientError("the service acknowledged a batch that it was not sent")
+        start, end = ack.start.seq_num, ack.end.seq_num
+        if end - start != batch.records:
+            raise S2ClientError(
+                f"the service acknowledged {end - start} records, from {start} to {end}; the batch has {batch.records}"
+            )
+        if end <= self._last_end:
+            raise S2ClientError(
+                f"the service acknowledged records up to {end} after those up to {self._last_end}; that goes backwards"
+            )
+        self._last_end = end
+        self._started.popleft()
+        self.bytes -= batch.metered
+        return batch
+
+    def deadline(self, moved: float) -> float | None:
+        """When the oldest one must have been acknowledged; `moved` is when the connection last took anything.
+
+        One that is not sent in full yet is not late as long as the connection takes some of it.
+        """
+        batch = self._started[0] if self._started else self._waiting[0] if self._waiting else None
+        if batch is None:
+            return None
+        since = batch.sent if batch.sent is not None else max(batch.ready, moved)
+        return since + self._timeout
+
+    def drain(self) -> list[Batch[T]]:
+        """All of them; none is left."""
+        all_of_them = [*self._started, *self._waiting]
+        self._started.clear()
+        self._waiting.clear()
+        self._leaving = None
+        self.bytes = 0
+        return all_of_them

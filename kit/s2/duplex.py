@@ -1,0 +1,435 @@
+"""One full-duplex HTTP/2 exchange: the answer is read while the request is still being written.
+
+`http://` addresses are spoken to at once in HTTP/2, `https://` ones where the service agrees to `h2` when the
+connection is made. Each exchange has a connection of its own. The request's body is asked for piece by piece, as
+fast as the service's windows and the socket take it; the answer's waits, within its window, until it is taken.
+
+Failures are `Unreachable`, `Lost`, `Silent` and `AnswerError`. They are raised apart from what caused them: the
+frames of a transport's exception hold the credential.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from ..core.errors import AnswerError, KitError, Lost, Silent, Unreachable
+
+_WRITE = 256 * 1024
+"""Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
+_UNREAD = 4 * 1024 * 1024
+"""Answers to a service's own questions that may wait for it to read them."""
+_TRY_NEXT_ADDRESS = 0.25
+_GOAWAY = 7
+_HEAD = 9
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Target:
+    """Whom to ask, for what, and how long to wait for it."""
+
+    origin: str
+    path: str
+    headers: Mapping[str, str]
+    connect: float
+    """Seconds for a connection, and again for the service's first word on it."""
+    verify: Any = True
+    method: str = "POST"
+
+
+class Head(NamedTuple):
+    """The beginning of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Duplex(asyncio.Protocol):
+    """An exchange under way; `connect` makes one.
+
+    `source` gives the next piece of the request's body, None where there is none yet (`pump` asks again), and `b""`
+    to end it. It is asked again as soon as the piece before has been handed to the socket in full.
+    `leaving` is called when the service wants to be rid of the connection, and lets what is under way finish.
+    """
+
+    def __init__(self, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> None:
+        self._source = source
+        self._leaving = leaving
+        self._loop = asyncio.get_running_loop()
+        self._http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self._frames = _Frames()
+        self._transport: asyncio.Transport | None = None
+        self._stream: int | None = None
+        self._piece = memoryview(b"")
+        self._greeted = False
+        self._paused = False
+        self._asked = False
+        self._done = False
+        """Whether the request's body is complete."""
+        self._head: Head | None = None
+        self._received: deque[tuple[bytes, int]] = deque()
+        self._over = False
+        """Whether the answer is complete."""
+        self._failure: KitError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self.wrote_data = False
+        """Whether any of the request's body was handed to the socket."""
+        self.moved = self._loop.time()
+        """When some of it was, by the loop's clock."""
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    # --- what a caller does ---
+
+    async def begin(self, target: Target) -> None:
+        """Sends the request's head, once the service has told its settings."""
+        if target.origin.startswith("https:"):
+            agreed = self._extra("ssl_object").selected_alpn_protocol()
+            if agreed != "h2":
+                raise AnswerError(
+                    f"{target.origin} agreed to {agreed or 'no protocol'}, not to h2",
+                    hint="sessions that append need HTTP/2; is a proxy in between?",
+                )
+        await self._until(lambda: self._greeted, target.connect, "no word", maybe_received=False)
+        limit = self._http.remote_settings.max_concurrent_streams
+        if limit < 1:
+            raise Lost(f"{target.origin} takes no requests on a new connection", maybe_received=False)
+        parts = urlsplit(target.origin)
+        self._stream = self._http.get_next_available_stream_id()
+        self._http.send_headers(
+            self._stream,
+            [
+                (":method", target.method),
+                (":scheme", parts.scheme),
+                (":authority", parts.netloc),
+                (":path", target.path),
+                *target.headers.items(),
+            ],
+        )
+        self._flush()
+
+    async def head(self, seconds: float) -> Head:
+        """The beginning of the answer."""
+        await self._until(lambda: self._head is not None, seconds, "no answer")
+        assert self._head is not None
+        return self._head
+
+    async def read(self) -> bytes:
+        """The next piece of the answer's body; b"" at its end. What came before a failure is given before it."""
+        while not self._received:
+            if self._over:
+                return b""
+            await self._change()
+        piece, size = self._received.popleft()
+        if self._failure is None and not self._over and self._stream is not None:
+            self._http.acknowledge_received_data(size, self._stream)
+            self._flush()
+        return piece
+
+    def pump(self) -> None:
+        """Has the source asked, with the loop's next turn: what is submitted together leaves together."""
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._send)
+
+    def fail(self, failure: KitError) -> None:
+        """Ends the exchange; whoever waits for it gets this failure."""
+        if self._failure is None:
+            self._failure = failure
+        self._wake()
+
+    async def close(self) -> None:
+        """Closes the connection; what of the exchange is not over is taken back."""
+        transport = self._transport
+        if transport is None:
+            return
+        if not transport.is_closing():
+            self._say_goodbye()
+            # Not close(): that waits for a peer which may never read, and with TLS for its last word.
+            transport.abort()
+        await asyncio.shield(self._lost)
+
+    def _say_goodbye(self) -> None:
+        try:
+            if self._stream is not None and not (self._over and self._done):
+                self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
+            self._http.close_connection()
+        except h2.exceptions.H2Error:
+            pass  # it was over before
+        self._flush()
+
+    # --- what the socket tells ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_WRITE)
+        self._http.local_settings = h2.settings.Settings(
+            client=True, initial_values={h2.settings.SettingCodes.ENABLE_PUSH: 0}
+        )
+        self._http.initiate_connection()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reason = str(exc) or type(exc).__name__ if exc else "the service closed it"
+        self.fail(Lost(f"the connection broke: {reason}"))
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        if self._failure is not None:
+            return
+        try:
+            for piece in self._frames.feed(data):
+                if isinstance(piece, _GoAway):
+                    self._dismissed(piece)
+                else:
+                    for event in self._http.receive_data(piece):
+                        self._took(event)
+        except h2.exceptions.H2Error as error:
+            self.fail(self._nonsense(error))
+        self._send()
+        self._wake()
+
+    def _took(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.DataReceived):
+            self._received.append((event.data or b"", event.flow_controlled_length or 0))
+        elif isinstance(event, h2.events.RemoteSettingsChanged):
+            self._greeted = True
+        elif isinstance(event, h2.events.ResponseReceived):
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers or ()}
+            self._head = Head(int(headers.get(":status", "0")), headers)
+        elif isinstance(event, h2.events.StreamEnded):
+            self._over = True
+        elif isinstance(event, h2.events.StreamReset):
+            self._reset(int(event.error_code or 0))
+
+    def _reset(self, code: int) -> None:
+        if self._over:
+            return  # the rest of the request is not wanted
+        if code == h2.errors.ErrorCodes.HTTP_1_1_REQUIRED:
+            self.fail(AnswerError("the service wants HTTP/1.1", hint="sessions that append need HTTP/2"))
+        else:
+            refused = code == h2.errors.ErrorCodes.REFUSED_STREAM
+            self.fail(Lost(f"the service broke off the exchange: {_code_name(code)}", maybe_received=not refused))
+
+    def _dismissed(self, told: _GoAway) -> None:
+        if self._stream is None or told.last_stream < self._stream:
+            self.fail(Lost(f"the service turned the request away: {told}", maybe_received=False))
+        elif told.code:
+            self.fail(Lost(f"the service ended the connection: {told}"))
+        else:
+            self._leaving()
+
+    def _nonsense(self, error: Exception) -> KitError:
+        if not self._greeted:
+            return AnswerError(
+                "the answer is not HTTP/2", hint="sessions that append need a service, and proxies, that speak it"
+            )
+        return Lost(f"the service broke the rules of HTTP/2: {error}")
+
+    # --- how it is done ---
+
+    def _send(self) -> None:
+        """Hands on as much of the request's body as may go now."""
+        self._asked = False
+        http, stream, transport = self._http, self._stream, self._transport
+        if transport is None or self._failure is not None:
+            return
+        while not self._paused and stream is not None and not self._done and not self._over:
+            if not self._piece:
+                piece = self._source()
+                if piece is None:
+                    break
+                if not piece:
+                    self._done = True
+                    http.end_stream(stream)
+                    break
+                self._piece = memoryview(piece)
+            window = http.local_flow_control_window(stream)
+            if window <= 0:
+                break
+            # Rounds of one write each, so that a full socket is noticed in between.
+            room = min(window, _WRITE)
+            while room and self._piece:
+                size = min(room, http.max_outbound_frame_size, len(self._piece))
+                http.send_data(stream, self._piece[:size])
+                self._piece = self._piece[size:]
+                room -= size
+            self.wrote_data = True
+            self.moved = self._loop.time()
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._http.data_to_send()
+        if not data or self._transport is None or self._transport.is_closing():
+            return
+        self.bytes_out += len(data)
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > _UNREAD:
+            self.fail(Lost("the service sends, and does not read what is answered"))
+
+    async def _until(self, there: Callable[[], bool], seconds: float, what: str, **fields: Any) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not there():
+                    await self._change()
+            return
+        except KitError:
+            raise
+        except TimeoutError:
+            pass
+        raise Silent(f"{what} within {seconds:g} s", **fields)
+
+    async def _change(self) -> None:
+        """Returns when something has come; raises the failure that ended the exchange."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _extra(self, name: str) -> Any:
+        assert self._transport is not None
+        return self._transport.get_extra_info(name)
+
+
+async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Duplex:
+    """The exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
+    parts = urlsplit(target.origin)
+    assert parts.hostname is not None
+    secure = parts.scheme == "https"
+    failure: KitError
+    try:
+        async with asyncio.timeout(target.connect):
+            _, duplex = await asyncio.get_running_loop().create_connection(
+                lambda: Duplex(source, leaving),
+                parts.hostname,
+                parts.port or (443 if secure else 80),
+                ssl=_context(target.verify) if secure else None,
+                happy_eyeballs_delay=_TRY_NEXT_ADDRESS,
+            )
+        return duplex
+    except TimeoutError:
+        failure = Unreachable(f"no connection to {target.origin} within {target.connect:g} s")
+    except OSError as error:
+        hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            hint = "its certificate is not trusted here; a company's own is given as verify=ssl.SSLContext"
+        failure = Unreachable(f"could not connect to {target.origin}: {error or type(error).__name__}", hint=hint)
+    raise failure
+
+
+def _context(verify: Any) -> ssl.SSLContext:
+    """Certificates are checked against the same authorities as for every other call."""
+    if isinstance(verify, ssl.SSLContext):
+        context = verify
+    elif isinstance(verify, str):
+        context = ssl.create_default_context(cafile=verify)
+    else:
+        import certifi
+
+        context = ssl.create_default_context(cafile=certifi.where())
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+    # Right before each use: other calls set theirs on a context that is given.
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def _code_name(code: int) -> str:
+    try:
+        return h2.errors.ErrorCodes(code).name
+    except ValueError:
+        return f"code {code}"
+
+
+class _GoAway(NamedTuple):
+    last_stream: int
+    code: int
+    told: bytes
+
+    def __str__(self) -> str:
+        text = self.told[:200].decode("utf-8", "replace")
+        return f"{_code_name(self.code)} {text}".strip()
+
+
+class _Frames:
+    """Takes GOAWAY frames out of what is received.
+
+    The h2 package lets nothing follow one. Yet it only says that no new request is taken: one that was accepted
+    goes on to its end, and a service that shuts down in order relies on that.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
+        """Bytes of the frame under way that are still to come."""
+        self._kept: bytearray | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes | _GoAway]:
+        """What is received, in order."""
+        start = at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                if self._kept is not None:
+                    self._kept += data[at : at + step]
+                    start = at + step
+                self._left -= step
+                at += step
+                if not self._left and self._kept is not None:
+                    last, code = struct.unpack(">II", self._kept[:8])
+                    yield _GoAway(last & 0x7FFFFFFF, code, bytes(self._kept[8:]))
+                    self._kept = None
+                continue
+            held = len(self._head)
+            self._head += data[at : at + _HEAD - held]
+            if len(self._head) < _HEAD:
+                # Held back until its type is known.
+                if start < at:
+                    yield data[start:at]
+                return
+            size, kind = int.from_bytes(self._head[:3], "big"), self._head[3]
+            if kind == _GOAWAY and 8 <= size <= 16384:
+                if start < at:
+                    yield data[start:at]
+                self._kept = bytearray()
+                start = at + _HEAD - held
+            elif held:
+                yield self._head
+                start = at + _HEAD - held
+            self._left = size
+            at += _HEAD - held
+            self._head = b""
+        if start < at and self._kept is None:
+            yield data[start:at]
