@@ -123,16 +123,24 @@ class _Gathering:
         self._reading.add_done_callback(lambda _: self._changed.set())
 
     async def _read(self, records: AsyncIterable[Record]) -> None:
+        try:
+            async for record in records:
+                await self._take(record)
+        finally:
+            # A generator that is left in the middle holds what it has open.
+            if isinstance(records, AsyncGenerator):
+                await records.aclose()
+
+    async def _take(self, record: Record) -> None:
         gathered = self._gathered
-        async for record in records:
-            if full := gathered.add(record):
-                self._ready.extend(full)
-                while self._ready:
-                    self._changed.set()
-                    self._taken.clear()
-                    await self._taken.wait()
-            elif len(gathered) == 1:
+        if full := gathered.add(record):
+            self._ready.extend(full)
+            while self._ready:
                 self._changed.set()
+                self._taken.clear()
+                await self._taken.wait()
+        elif len(gathered) == 1:
+            self._changed.set()
 
     async def next(self) -> list[Record]:
         """The next batch, or an empty one at the end."""

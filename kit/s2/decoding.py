@@ -28,7 +28,8 @@ SCHEMA = pa.schema(
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-_PAD = 8
+_PAD = 32
+"""Zeros after the data, so that what looks for a field after the last one finds none."""
 _CONTINUES = np.uint64(0x8080808080808080)
 _ONE = np.uint64(1)
 _SEVEN = np.uint64(0x7F)
@@ -131,7 +132,7 @@ def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBa
     data = b"".join([*payloads, bytes(_PAD)])
     octets = np.frombuffer(data, np.uint8)
     # The eight bytes from every position on, as one number; not copied.
-    words: Words = np.ndarray((len(data) - _PAD + 1,), "<u8", data, 0, (1,))
+    words: Words = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))
     if not (octets[head] == 0x0A).all():
         return None
     here, numbers = start, []

@@ -151,10 +151,12 @@ class _Headers:
     @classmethod
     def of(cls, given: Any, count: int) -> _Headers:
         column = _whole(_column(given, "headers", pa.list_(HEADER)))
+        if pa.types.is_map(column.type):
+            column = column.cast(pa.list_(pa.struct([column.type.key_field, column.type.item_field])))
         if len(column) != count:
             raise S2InputError(f"there are {len(column)} lists of headers for {count} bodies")
         kind = column.type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind)):
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
             raise S2InputError(f"headers must be lists of names and values, not {kind}")
         ends = np.zeros(count + 1, np.int64)
         np.cumsum(np.asarray(pc.fill_null(pc.list_value_length(column), 0)), out=ends[1:])
