@@ -57,4 +57,4 @@ def milliseconds_of(given: Any) -> int | None:
 
     moment = pd.Timestamp(given)
     moment = moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
-    return int(moment.as_unit("ms").value)
+    return int(moment.as_unit("ms").asm8.astype("int64"))

@@ -1,15 +1,12 @@
 """The examples in docstrings that want a lab."""
 
-import doctest
-import importlib
-
 import pytest
+
+from .. import examples
 
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("name", ["kit.lab.lab", "kit.amdahl.explorer"])
+@pytest.mark.parametrize("name", examples.modules(with_lab=True))
 def test_examples(lab, name):
-    result = doctest.testmod(importlib.import_module(name))
-    assert result.failed == 0
-    assert result.attempted > 0
+    examples.run(name)

@@ -1,22 +1,10 @@
 """The examples in docstrings run."""
 
-import doctest
-import importlib
-import pkgutil
-
 import pytest
 
-import kit
-
-NEEDS_LAB = {"kit.lab.lab", "kit.amdahl.explorer"}
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(kit.__path__, "kit.")
-    if module.name not in NEEDS_LAB and not module.name.endswith("__main__")
-]
+from .. import examples
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", examples.modules(with_lab=False))
 def test_examples(name):
-    result = doctest.testmod(importlib.import_module(name))
-    assert result.failed == 0
+    examples.run(name)
