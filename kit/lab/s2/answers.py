@@ -1,0 +1,69 @@
+"""What leaves the server: JSON, and errors in the service's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...s2.compression import compress
+from ...s2.errors import CODES, S2ServerError
+from ...s2.fields import dumps
+from ...s2.settings import Compression
+from ...s2.wire import error_json
+from .exchange import Exchange
+
+JSON = {"content-type": "application/json"}
+WORTH_PACKING = 1024
+_CODES_BY_STATUS = {
+    408: "request_timeout",
+    409: "transaction_conflict",
+    429: "rate_limited",
+    500: "other",
+    502: "hot_server",
+    503: "unavailable",
+    504: "upstream_timeout",
+}
+
+
+def refusal(code: str, message: str) -> S2ServerError:
+    """The error with this code, under the code's status."""
+    return S2ServerError(code, message, CODES[code].status)
+
+
+def injected(status: int) -> bytes:
+    """The body of an error that a fault rule asked for."""
+    known = _CODES_BY_STATUS.get(status) or next(
+        (code for code, told in CODES.items() if told.status == status), "other"
+    )
+    return dumps({"code": known, "message": f"injected by a fault rule ({status})"})
+
+
+async def answer_json(exchange: Exchange, value: Any, status: int = 200, **headers: str) -> None:
+    """Answers with a value as JSON; underscores in names of headers stand for hyphens."""
+    told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    await answer_packed(exchange, status, told, dumps(value))
+
+
+async def answer_packed(exchange: Exchange, status: int, headers: dict[str, str], body: bytes) -> None:
+    """Answers with a body, packed if the client takes that and it is worth it."""
+    packing = accepted(exchange.headers.get("accept-encoding", ""))
+    if packing is not Compression.NONE and len(body) >= WORTH_PACKING:
+        packed = compress(body, packing)
+        if len(packed) < len(body):
+            body, headers = packed, {**headers, "content-encoding": packing.value}
+    await exchange.answer(status, headers, body)
+
+
+async def answer_error(exchange: Exchange, error: S2ServerError, **headers: str) -> None:
+    """Answers with an error."""
+    told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    await exchange.answer(error.status_code, told, error_json(error))
+
+
+def accepted(header: str) -> Compression:
+    """The packing that an `accept-encoding` asks for.
+
+    >>> accepted("gzip, deflate, zstd"), accepted("br")
+    (<Compression.ZSTD: 'zstd'>, <Compression.NONE: 'none'>)
+    """
+    names = {part.partition(";")[0].strip().lower() for part in header.split(",")}
+    return next((one for one in (Compression.ZSTD, Compression.GZIP) if one.value in names), Compression.NONE)

@@ -1,0 +1,203 @@
+"""A request as handlers see it: who asks, for what, with which parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from ...s2.compression import decompress
+from ...s2.errors import S2ServerError, WireError
+from ...s2.fields import loads
+from ...s2.limits import MAX_PAGE, MAX_STREAM_NAME, MAX_TOKEN_ID, MAX_U64
+from ...s2.settings import Compression
+from .answers import refusal
+from .catalog import Page
+from .exchange import Exchange, Slow, TooLarge
+from .names import basin_fault, basin_prefix_fault, prefix_fault, stream_fault
+from .scopes import Principal
+
+MAX_BODY = 2 * 1024 * 1024
+"""Of a request with one answer, packed and unpacked."""
+_MAX_REQUEST_TOKEN = 36
+_PACKINGS = {"": Compression.NONE, "identity": Compression.NONE, "gzip": Compression.GZIP, "zstd": Compression.ZSTD}
+_PREFIX_FAULTS: dict[str, Callable[[str], str | None]] = {
+    "basin": basin_prefix_fault,
+    "stream": lambda prefix: prefix_fault(prefix, "stream prefix", MAX_STREAM_NAME),
+    "token": lambda prefix: prefix_fault(prefix, "access token id prefix", MAX_TOKEN_ID),
+}
+_DIGITS = re.compile(r"\+?[0-9]+")
+
+
+class Unsupported(Exception):
+    """A body packed in a way that the service does not know."""
+
+
+@dataclass
+class Call:
+    """One request."""
+
+    exchange: Exchange
+    principal: Principal
+    parts: list[str]
+    """The path's segments below `/v1`, decoded."""
+    patience: float
+
+    # --- names ---
+
+    def name(self, index: int, fault: Callable[[str], str | None]) -> str:
+        """The name at this place in the path."""
+        name = self.parts[index]
+        why = fault(name)
+        if why:
+            raise refusal("bad_path", f"Invalid URL: {why}")
+        return name
+
+    @cached_property
+    def basin(self) -> str:
+        """The basin that the header names."""
+        name = self.exchange.headers.get("s2-basin")
+        if name is None:
+            raise refusal("bad_header", "Missing header `s2-basin`")
+        why = basin_fault(name)
+        if why:
+            raise refusal("bad_header", f"Invalid header `s2-basin`: {why}")
+        return name
+
+    @cached_property
+    def stream(self) -> str:
+        """The stream that the path names, by its full name."""
+        return self.full(self.name(1, stream_fault))
+
+    def full(self, stream: str) -> str:
+        """A stream's name with what the token puts before it."""
+        name = self.principal.prefix + stream
+        if self.principal.prefix and stream_fault(name):
+            raise refusal("bad_path", f"Invalid URL: {stream_fault(name)}")
+        return name
+
+    def shown(self, info: dict[str, Any]) -> dict[str, Any]:
+        """What is told of a stream, under the name that the token knows it by."""
+        return {**info, "name": info["name"].removeprefix(self.principal.prefix)}
+
+    def permit(
+        self, operation: str, *, basin: str | None = None, stream: str | None = None, token: str | None = None
+    ) -> None:
+        self.principal.permit(operation, basin=basin, stream=stream, token=token)
+
+    @property
+    def request_token(self) -> str | None:
+        """What makes a repeated creation known as such."""
+        token = self.exchange.headers.get("s2-request-token")
+        if token is not None and len(token.encode("latin-1", "replace")) > _MAX_REQUEST_TOKEN:
+            size = len(token.encode("latin-1", "replace"))
+            raise refusal(
+                "bad_header",
+                "Invalid header `s2-request-token`: request token was longer than"
+                f" {_MAX_REQUEST_TOKEN} bytes in length: {size}",
+            )
+        return token
+
+    # --- the query ---
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters after the path."""
+        try:
+            pairs = parse_qsl(self.exchange.query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError as error:
+            raise _bad_query(str(error)) from None
+        found: dict[str, str] = {}
+        for name, value in pairs:
+            if name in found:
+                raise _bad_query(f"duplicate field `{name}`")
+            found[name] = value
+        return found
+
+    def number(self, name: str, most: int = MAX_U64) -> int | None:
+        """A parameter that is a whole number."""
+        value = self.query.get(name)
+        if value is None:
+            return None
+        if not _DIGITS.fullmatch(value):
+            why = "invalid digit found in string" if value else "cannot parse integer from empty string"
+            raise _bad_query(f"{name}: {why}")
+        if len(value) > 25 or int(value) > most:
+            raise _bad_query(f"{name}: number too large to fit in target type")
+        return int(value)
+
+    def page(self, what: str) -> Page:
+        """Which part of a listing is asked for."""
+        for name in ("prefix", "start_after"):
+            why = _PREFIX_FAULTS[what](self.query.get(name, ""))
+            if why:
+                raise _bad_query(f"{name}: {why}")
+        limit = self.number("limit") or MAX_PAGE
+        return Page(self.query.get("prefix", ""), self.query.get("start_after", ""), min(limit, MAX_PAGE))
+
+    # --- the body ---
+
+    async def raw(self) -> bytes:
+        """The body, unpacked."""
+        packing = self.exchange.headers.get("content-encoding", "").strip().lower()
+        if packing not in _PACKINGS:
+            raise Unsupported(packing)
+        try:
+            body = await self.exchange.body(MAX_BODY, self.patience)
+        except TooLarge:
+            raise WireError("Failed to buffer the request body: length limit exceeded") from None
+        except Slow:
+            raise refusal("request_timeout", "the body of the request did not come in time") from None
+        return decompress(body, _PACKINGS[packing], MAX_BODY)
+
+    async def json(self) -> Any:
+        """The body as JSON, which it must say that it is."""
+        if not is_json(self.exchange.headers.get("content-type", "")):
+            raise WireError("Expected request with `Content-Type: application/json`")
+        return loads(await self.raw())
+
+    async def maybe_json(self) -> Any:
+        """The body as JSON; None where there is none."""
+        if "content-type" not in self.exchange.headers:
+            body = await self.raw()
+            if body:
+                raise WireError("Expected request with `Content-Type: application/json`")
+            return None
+        body = await self.raw()
+        if not body and not is_json(self.exchange.headers["content-type"]):
+            return None
+        if not is_json(self.exchange.headers["content-type"]):
+            raise WireError("Expected request with `Content-Type: application/json`")
+        value = loads(body)
+        if value is None:
+            raise WireError("a configuration must be an object, not null")
+        return value
+
+
+def segments(path: str) -> list[str]:
+    """The segments of a path as sent, each decoded by itself: a name may hold `%2F`."""
+    try:
+        return [unquote_to_bytes(part).decode() for part in path.split("/")[1:]]
+    except UnicodeDecodeError:
+        raise refusal("bad_path", "Invalid URL: invalid UTF-8") from None
+
+
+def mime(header: str) -> str:
+    """The first media type of a header, without parameters.
+
+    >>> mime("Text/HTML; q=1, application/json")
+    'text/html'
+    """
+    return header.partition(",")[0].partition(";")[0].strip().lower()
+
+
+def is_json(header: str) -> bool:
+    told = mime(header)
+    return told == "application/json" or (told.startswith("application/") and told.endswith("+json"))
+
+
+def _bad_query(why: str) -> S2ServerError:
+    return refusal("bad_query", f"Failed to deserialize query string: {why}")

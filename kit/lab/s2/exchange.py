@@ -1,0 +1,179 @@
+"""One request and the answer to it, whichever HTTP carries them."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+Headers = Mapping[str, str]
+
+
+class Gone(Exception):
+    """The client is not there any more."""
+
+
+class TooLarge(Exception):
+    """The body is larger than was asked for."""
+
+
+class Slow(Exception):
+    """The body did not go on."""
+
+
+class Cut(Protocol):
+    """Something that interferes with an answer's body: a fault."""
+
+    async def send(self, data: bytes, last: bool) -> None: ...
+
+
+class Exchange(ABC):
+    """What a handler sees. The body may be read while the answer is already being sent, and after."""
+
+    def __init__(self, method: str, target: str, headers: Headers, transport: Any) -> None:
+        self.method = method
+        self.path, _, self.query = target.partition("?")
+        """As sent, percent signs and all: a stream's name may hold `%2F`."""
+        self.headers = headers
+        """Names in lower case."""
+        self.transport = transport
+        self.cut: Cut | None = None
+        self.started = False
+        self.finished = False
+        self.gone = False
+        self._pieces: deque[bytes] = deque()
+        self._all_read = False
+        self._reader: asyncio.Future[None] | None = None
+
+    # --- the request's body, as the handler takes it ---
+
+    async def piece(self) -> bytes:
+        """The next piece of the body; empty at its end."""
+        while not self._pieces:
+            if self.gone:
+                raise Gone
+            if self._all_read:
+                return b""
+            self._wants_more()
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        piece = self._pieces.popleft()
+        self._taken(len(piece))
+        return piece
+
+    async def body(self, limit: int, patience: float) -> bytes:
+        """The whole body; each piece of it must come in time."""
+        pieces = list[bytes]()
+        size = 0
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    piece = await self.piece()
+            except TimeoutError:
+                raise Slow from None
+            if not piece:
+                return b"".join(pieces)
+            size += len(piece)
+            if size > limit:
+                raise TooLarge
+            pieces.append(piece)
+
+    # --- the answer ---
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Sends the head of an answer whose length is not known."""
+        if self.gone:
+            raise Gone
+        self.started = True
+        self._send_head(status, headers, None)
+
+    async def send(self, data: bytes) -> None:
+        """Sends a piece of the body; returns when more can be sent."""
+        await (self.cut.send(data, False) if self.cut is not None else self.send_uncut(data))
+
+    async def end(self) -> None:
+        """Ends the body in good order."""
+        await (self.cut.send(b"", True) if self.cut is not None else self.end_uncut())
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Sends a whole answer."""
+        if self.gone:
+            raise Gone
+        self.started = True
+        self._send_head(status, headers, len(body))
+        if self.cut is not None:
+            await self.cut.send(body, True)
+            return
+        if body:
+            await self.send_uncut(body)
+        await self.end_uncut()
+
+    async def end_uncut(self) -> None:
+        self.finished = True
+        self._send_end()
+
+    @abstractmethod
+    async def send_uncut(self, data: bytes) -> None:
+        """Sends a piece past any fault."""
+
+    @abstractmethod
+    def push(self) -> None:
+        """Lets what was written leave now, and not with the end of this turn of the loop."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Breaks the answer off so that the client cannot take it for whole."""
+
+    # --- what the connection tells ---
+
+    def fed(self, piece: bytes) -> None:
+        """A piece of the body arrived."""
+        if self.finished or self.gone:
+            # Nobody reads it; it must not stop what else the connection carries.
+            self._taken(len(piece))
+            return
+        self._pieces.append(piece)
+        self._wake()
+
+    def fed_all(self) -> None:
+        """The body ended."""
+        self._all_read = True
+        self._wake()
+
+    def lost(self) -> None:
+        """The client went away."""
+        self.gone = True
+        self._wake()
+
+    def discard(self) -> None:
+        """Lets go of what was not read."""
+        while self._pieces:
+            self._taken(len(self._pieces.popleft()))
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    # --- what the connection does ---
+
+    @abstractmethod
+    def _taken(self, size: int) -> None:
+        """So many bytes of the body were read, or dropped."""
+
+    @abstractmethod
+    def _wants_more(self) -> None:
+        """The handler waits for the body."""
+
+    @abstractmethod
+    def _send_head(self, status: int, headers: Headers, length: int | None) -> None: ...
+
+    @abstractmethod
+    def _send_end(self) -> None: ...
+
+
+App = Callable[[Exchange], Awaitable[None]]

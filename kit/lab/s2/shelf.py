@@ -1,0 +1,76 @@
+"""Chunks as they are read: the newest from memory, the others from the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+
+from .chunks import Chunk
+from .schema import stored_time, told_time
+
+_KEPT = 64 * 1024 * 1024
+_AHEAD = 1024 * 1024
+_COLUMNS = "first, count, first_time, last_time, size, data, expires"
+
+
+class Shelf:
+    """Reads chunks. The newest are kept, so who follows a stream makes no work for the database."""
+
+    def __init__(self, path: Path, kept: int = _KEPT) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._db.execute("pragma query_only=1")
+        self._db.execute("pragma mmap_size=1073741824")
+        self._recent: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
+        self._room = kept
+
+    def keep(self, chunk: Chunk) -> None:
+        """Remembers a chunk that was just committed."""
+        self._recent[chunk.stream, chunk.first] = chunk
+        self._room -= len(chunk.data)
+        while self._room < 0:
+            _, old = self._recent.popitem(last=False)
+            self._room += len(old.data)
+
+    def forget(self, stream: int) -> None:
+        """After chunks of this stream were changed or removed."""
+        for key in [key for key in self._recent if key[0] == stream]:
+            self._room += len(self._recent.pop(key).data)
+
+    def at(self, stream: int, seq_num: int) -> list[Chunk]:
+        """Chunks in order, the first of which holds this record or, where it is gone, the next one there is."""
+        kept = self._recent.get((stream, seq_num))
+        if kept is not None:
+            return [kept]
+        rows = self._db.execute(
+            f"select {_COLUMNS} from chunks where stream = ? and first >= coalesce("  # noqa: S608
+            "(select max(first) from chunks where stream = ? and first <= ?), 0) order by first",
+            (stream, stream, seq_num),
+        )
+        found, size = [], 0
+        for row in rows:
+            chunk = _chunk(stream, row)
+            if chunk.next <= seq_num:
+                continue
+            found.append(chunk)
+            size += len(chunk.data)
+            if size >= _AHEAD or len(found) >= 1000:
+                break
+        rows.close()
+        return found
+
+    def since(self, stream: int, time: int) -> Chunk | None:
+        """The chunk that holds the first record of this time or later."""
+        row = self._db.execute(
+            f"select {_COLUMNS} from chunks where stream = ? and last_time >= ? order by last_time, first limit 1",  # noqa: S608
+            (stream, stored_time(time)),
+        ).fetchone()
+        return None if row is None else _chunk(stream, row)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _chunk(stream: int, row: tuple[int, int, int, int, int, bytes, int | None]) -> Chunk:
+    first, count, first_time, last_time, size, data, expires = row
+    return Chunk(stream, first, count, told_time(first_time), told_time(last_time), size, data, expires)

@@ -1,0 +1,192 @@
+"""Removes what was trimmed, what has expired, and what is deleted; deletes streams that are to go when empty."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..store import Store
+from .catalog import Catalog
+from .chunks import is_command, metered, places
+from .log import Log, Stream
+from .schema import stored_time
+from .shelf import Shelf
+from .usage import Usage
+
+_ROWS = 500
+"""Chunks removed in one go; others want to write too."""
+
+
+class Sweeper:
+    """Works now and then, in small steps."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        log: Log,
+        shelf: Shelf,
+        usage: Usage,
+        clock: Callable[[], int],
+        seconds: float,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._log = log
+        self._shelf = shelf
+        self._usage = usage
+        self._clock = clock
+        self._seconds = seconds
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            try:
+                await self.sweep()
+            except sqlite3.Error:
+                continue  # the next round tries again
+
+    async def sweep(self) -> None:
+        """One round."""
+        trimmed, self._log.trimmed = self._log.trimmed, set()
+        for stream in trimmed:
+            await self._trim(stream)
+        await self._expire()
+        await self._delete_empty()
+        await self._delete()
+        await self._usage.flush()
+
+    async def _trim(self, stream: Stream) -> None:
+        until = stream.trim
+        freed = 1
+        while freed:
+            freed = await self._store.write(lambda db: _trimmed(db, stream.id, until))
+            self._freed(stream, freed)
+
+    async def _expire(self) -> None:
+        now = self._clock()
+        if not self._store.read("select 1 from chunks where expires <= ? limit 1", (now,)):
+            return
+        for id, freed in (await self._store.write(lambda db: _expired(db, now))).items():
+            for stream in self._catalog.opened():
+                if stream.id == id:
+                    self._freed(stream, freed)
+
+    def _freed(self, stream: Stream, freed: int) -> None:
+        if freed:
+            stream.size -= freed
+            self._shelf.forget(stream.id)
+            self._usage.level(stream.basin, stream.name, stream.size)
+
+    async def _delete_empty(self) -> None:
+        rows = self._store.read(
+            "select basins.name as basin, streams.name from streams join basins on basins.id = basin"
+            " where size = 0 and streams.deleted is null and json_extract(streams.config, '$.min_age') > 0"
+            " and touched + json_extract(streams.config, '$.min_age') * 1000 <= ?",
+            (self._clock(),),
+        )
+        for row in rows:
+            stream = self._catalog.find(row["basin"], row["name"])
+            if stream is not None and not stream.pending:
+                await self._catalog.delete_stream(row["basin"], row["name"], only_empty=True)
+
+    async def _delete(self) -> None:
+        now = self._clock()
+        rows = self._store.read(
+            "select streams.id, basins.name as basin, streams.name from streams join basins on basins.id = basin"
+            " where streams.gone_at <= ?",
+            (now,),
+        )
+        for row in rows:
+            while not await self._store.write(partial(_deleted, stream=row["id"])):
+                pass
+            self._usage.level(row["basin"], row["name"], 0)
+            self._catalog.dropped(row["basin"], row["name"], row["id"])
+            self._shelf.forget(row["id"])
+        if self._store.read("select 1 from basins where gone_at <= ? limit 1", (now,)):
+            await self._store.write(
+                lambda db: (
+                    db.execute(
+                        "delete from basins where gone_at <= ? and not exists"
+                        " (select 1 from streams where streams.basin = basins.id)",
+                        (now,),
+                    )
+                    and None
+                )
+            )
+
+
+def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
+    """Removes some of the records before this number; the metered bytes that this freed."""
+    rows = db.execute(
+        "select rowid, first, count, size, data from chunks where stream = ? and first < ? order by first limit ?",
+        (stream, until, _ROWS),
+    ).fetchall()
+    freed = 0
+    for row in rows:
+        if row["first"] + row["count"] <= until:
+            db.execute("delete from chunks where rowid = ?", (row["rowid"],))
+            freed += row["size"]
+        else:
+            kept = _rest(row["data"], until, row["size"])
+            db.execute(
+                "update chunks set first = ?, count = ?, first_time = ?, size = ?, data = ? where rowid = ?",
+                (*kept, row["rowid"]),
+            )
+            freed += row["size"] - kept[3]
+    db.execute("update streams set size = size - ? where id = ?", (freed, stream))
+    return freed
+
+
+def _rest(data: bytes, until: int, size: int) -> tuple[int, int, int, int, bytes]:
+    """The records from this number on."""
+    kept = [place for place in places(data) if place.seq_num >= until]
+    rest = data[kept[0].start :]
+    return kept[0].seq_num, len(kept), stored_time(kept[0].time), _kept_size(data, kept, size), rest
+
+
+def _kept_size(data: bytes, kept: list[Any], size: int) -> int:
+    whole = places(data)
+    total = sum(metered(data, place) for place in whole)
+    if total == size:
+        return sum(metered(data, place) for place in kept)
+    # Encrypted: what each record counts cannot be seen, but each was made longer by the same.
+    sealed = [place for place in whole if not is_command(data, place)]
+    extra = (total - size) / max(1, len(sealed))
+    hidden = sum(1 for place in kept if not is_command(data, place))
+    return max(8 * len(kept), round(sum(metered(data, place) for place in kept) - extra * hidden))
+
+
+def _expired(db: sqlite3.Connection, now: int) -> dict[int, int]:
+    """Removes chunks whose time is over; what this freed, by stream."""
+    rows = db.execute("select rowid, stream, size from chunks where expires <= ? limit ?", (now, _ROWS)).fetchall()
+    freed: dict[int, int] = {}
+    for row in rows:
+        db.execute("delete from chunks where rowid = ?", (row["rowid"],))
+        freed[row["stream"]] = freed.get(row["stream"], 0) + row["size"]
+    for stream, size in freed.items():
+        db.execute("update streams set size = size - ? where id = ?", (size, stream))
+    return freed
+
+
+def _deleted(db: sqlite3.Connection, stream: int) -> bool:
+    """Removes some of a stream, at last the stream itself; whether that is done."""
+    removed = db.execute(
+        "delete from chunks where rowid in (select rowid from chunks where stream = ? limit ?)", (stream, _ROWS)
+    ).rowcount
+    if removed == _ROWS:
+        return False
+    db.execute("delete from streams where id = ?", (stream,))
+    return True

@@ -1,0 +1,156 @@
+"""Access tokens: issued, listed, revoked, and found again when a request bears one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from ...s2.errors import WireError
+from ...s2.fields import flag, json_object, text
+from ..store import Store
+from .answers import answer_json, refusal
+from .call import Call
+from .catalog import stamp
+from .names import token_fault
+from .scopes import ROOT, Principal, principal_of
+
+_PREFIX = "s2lab_"
+
+
+class Tokens:
+    """The root token, which may do everything, and those that were issued."""
+
+    def __init__(self, store: Store, root: str, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._root = root.encode()
+        self._clock = clock
+        self._known: dict[bytes, Principal] = {}
+
+    def bearer(self, authorization: str) -> Principal:
+        """Who sends this header."""
+        scheme, _, given = authorization.partition(" ")
+        token = given.strip().encode("utf-8", "replace")
+        if scheme.lower() != "bearer" or not token:
+            raise refusal("authn", "an access token is needed: send it as Authorization: Bearer <token>")
+        if hmac.compare_digest(token, self._root):
+            return ROOT
+        hashed = _hash(token)
+        principal = self._known.get(hashed)
+        if principal is None:
+            rows = self._store.read("select told from tokens where hash = ?", (hashed,))
+            if not rows:
+                raise refusal("authn", "the access token is not known")
+            principal = self._known[hashed] = _principal(json.loads(rows[0]["told"]))
+        if principal.expires is not None and principal.expires <= self._clock():
+            raise refusal("authn", "the access token has expired")
+        return principal
+
+    async def issue(self, call: Call) -> None:
+        told = json_object(await call.json(), "access token")
+        id = text(told.get("id"), "id")
+        fault = token_fault(id)
+        if fault:
+            raise WireError(fault)
+        auto_prefix = flag(told.get("auto_prefix_streams", False), "auto_prefix_streams")
+        issuer = call.principal
+        expires = _expiry(told.get("expires_at"))
+        if expires is None:
+            expires = issuer.expires
+        elif expires <= self._clock():
+            raise refusal("invalid", "expires_at is in the past")
+        scope = told.get("scope")
+        principal = principal_of(scope, auto_prefix, expires)
+        if issuer.prefix:
+            # What the issuer calls a stream is below its own prefix.
+            principal = Principal(
+                principal.operations,
+                principal.basins,
+                principal.streams.below(issuer.prefix),
+                principal.tokens,
+                issuer.prefix + principal.prefix,
+                principal.expires,
+            )
+        call.permit("issue-access-token", token=id)
+        if not issuer.covers(principal):
+            raise refusal("permission_denied", "an access token cannot allow more than the one that issues it")
+        token = _PREFIX + secrets.token_urlsafe(32)
+        info = {
+            "id": id,
+            "expires_at": None if expires is None else stamp(expires),
+            "auto_prefix_streams": auto_prefix,
+            "scope": scope,
+        }
+        kept = json.dumps({"info": info, "expires": expires, "prefix": principal.prefix, "below": issuer.prefix})
+
+        def job(db: sqlite3.Connection) -> None:
+            self._drop_expired(db)
+            try:
+                db.execute("insert into tokens values (?, ?, ?, ?)", (id, _hash(token.encode()), kept, expires))
+            except sqlite3.IntegrityError:
+                raise refusal("resource_already_exists", f"access token `{id}` already exists") from None
+
+        await self._store.write(job)
+        await answer_json(call.exchange, {"access_token": token}, 201)
+
+    async def listing(self, call: Call) -> None:
+        call.permit("list-access-tokens")
+        page = call.page("token")
+        matches = call.principal.tokens
+        rows = self._store.read(
+            "select id, told from tokens where id > ? and id >= ? and (expires is null or expires > ?) order by id",
+            (page.after, page.prefix, self._clock()),
+        )
+        found = [row for row in rows if row["id"].startswith(page.prefix) and matches(row["id"])]
+        infos = [json.loads(row["told"])["info"] for row in found[: page.limit]]
+        await answer_json(call.exchange, {"access_tokens": infos, "has_more": len(found) > page.limit})
+
+    async def revoke(self, call: Call) -> None:
+        id = call.name(1, token_fault)
+        call.permit("revoke-access-token", token=id)
+
+        def job(db: sqlite3.Connection) -> None:
+            self._drop_expired(db)
+            if not db.execute("delete from tokens where id = ?", (id,)).rowcount:
+                raise refusal("access_token_not_found", f"access token `{id}` not found")
+
+        await self._store.write(job)
+        self._known.clear()
+        await call.exchange.answer(204, {}, b"")
+
+    def _drop_expired(self, db: sqlite3.Connection) -> None:
+        db.execute("delete from tokens where expires <= ?", (self._clock(),))
+
+
+def _principal(kept: dict[str, Any]) -> Principal:
+    info = kept["info"]
+    principal = principal_of(info["scope"], info["auto_prefix_streams"], kept["expires"])
+    return Principal(
+        principal.operations,
+        principal.basins,
+        principal.streams.below(kept["below"]),
+        principal.tokens,
+        kept["prefix"],
+        principal.expires,
+    )
+
+
+def _hash(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _expiry(value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text(value, "expires_at"))
+    except ValueError:
+        raise WireError("expires_at must be an RFC 3339 time") from None
+    if when.tzinfo is None:
+        raise WireError("expires_at must have an offset from UTC")
+    return int(when.astimezone(UTC).timestamp() * 1000)
