@@ -6,20 +6,23 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
-from ..core import calls
+from ..core import calls, loop
 from ..core.errors import KitError, Lost, Silent
-from .appending import Batch, InFlight
 from .duplex import Duplex, Target, connect
 from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
+from .in_flight import Batch, InFlight
 from .limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, check_input, check_unacked
 from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
+from .settings import Compression
 from .types import AppendAck, AppendInput
+
+T = TypeVar("T")
 
 MAX_UNACKED_BYTES = 5 * 1024 * 1024
 
@@ -45,6 +48,10 @@ class BatchSubmitTicket:
     def done(self) -> bool:
         """Whether awaiting it takes no time."""
         return self._told.done()
+
+    def when_acked(self, call: Callable[[AppendAck], None]) -> None:
+        """Has this called with the acknowledgement, on the loop; never, where the batch fails."""
+        self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))
 
     def __repr__(self) -> str:
         if not self._told.done():
@@ -94,6 +101,9 @@ class AppendSession:
         """When the service last got a new connection just because it wanted one."""
         self._closing = False
         self._error: S2Error | None = None
+        self._told_error = False
+        """Whether `close` has raised it; the `async with` block around need not again."""
+        self._over: list[Callable[[S2Error | None], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._loop.create_task(self._run())
 
@@ -101,13 +111,17 @@ class AppendSession:
         """A ticket for the batch, which is on its way; waits first while too much is."""
         self._check_open()
         metered = check_input(inp)
-        return await self._submit(encode_input(inp), len(inp.records), metered)
+        return await self._submit(encode_frame(encode_input(inp), self._link.compression), len(inp.records), metered)
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
         """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
         self._check_open()
-        _check_counts(records, metered)
-        return await self._submit(payload, records, metered)
+        return await self.submit_frame(pack(payload, records, metered, self._link.compression))
+
+    async def submit_frame(self, packed: Packed) -> BatchSubmitTicket:
+        """The same for a batch that was packed elsewhere, by `pack`."""
+        self._check_open()
+        return await self._submit(*packed)
 
     async def close(self) -> None:
         """Ends the session once everything is appended; raises the error that ended it before."""
@@ -118,11 +132,20 @@ class AppendSession:
         try:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await self.abort()
             raise
-        if self._error is not None:
+        if self._error is not None and not self._told_error:
+            self._told_error = True
             raise self._error.with_traceback(None)
+
+    async def abort(self) -> None:
+        """Ends the session at once; what is not acknowledged by now fails, though it may be appended all the same."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def when_over(self, call: Callable[[S2Error | None], None]) -> None:
+        """Has this called once the session is over, with the error that ended it, if any did."""
+        self._over.append(call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,8 +164,7 @@ class AppendSession:
 
     # --- submitting ---
 
-    async def _submit(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
-        frame = encode_frame(payload, self._link.compression)
+    async def _submit(self, frame: bytes, records: int, metered: int) -> BatchSubmitTicket:
         if self._line or not self._flight.has_room(metered):
             await self._wait_for_room(metered)
         told: asyncio.Future[AppendAck] = self._loop.create_future()
@@ -208,6 +230,8 @@ class AppendSession:
                 batch.ticket.exception()
         self._closing = True
         self._admit()
+        for call in self._over:
+            call(self._error)
 
     async def _serve(self) -> None:
         """One exchange after the other, until everything is appended or it is hopeless."""
@@ -373,6 +397,67 @@ class AppendSession:
         return named(as_client_error(failure), _OP, self._path)
 
 
+class SyncBatchSubmitTicket:
+    """The acknowledgement of a batch, once it is appended: `ack = ticket.result()`."""
+
+    def __init__(self, ticket: BatchSubmitTicket) -> None:
+        self._ticket = ticket
+
+    def result(self, timeout: float | None = None) -> AppendAck:
+        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        ack: AppendAck = loop.call(awaited, self._ticket, timeout)
+        return ack
+
+    def done(self) -> bool:
+        """Whether `result` takes no time."""
+        return self._ticket.done()
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._ticket)[1:]}"
+
+
+class SyncAppendSession:
+    """Appends batch after batch, in order, without waiting in between. Made by `stream.append_session()`, not by hand.
+
+    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
+    """
+
+    def __init__(self, make: Callable[[], AppendSession]) -> None:
+        self._session = loop.call(made, make)
+
+    def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
+        """A ticket for the batch, which is on its way; blocks first while too much is."""
+        return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
+
+    def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
+        """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
+        return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
+
+    def close(self) -> None:
+        """Ends the session once everything is appended; raises the error that ended it before."""
+        loop.call(self._session.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        loop.call(self._session.__aexit__, *failure)
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._session)[1:]}"
+
+
+async def made(make: Callable[[], T]) -> T:
+    """What this makes, on the loop that runs it."""
+    return make()
+
+
+async def awaited(ticket: Awaitable[T], timeout: float | None) -> T:
+    """What the ticket tells, within so many seconds."""
+    async with asyncio.timeout(timeout):
+        return await ticket
+
+
 @dataclass(slots=True)
 class _Attempt:
     """What became of one exchange."""
@@ -385,11 +470,21 @@ class _Attempt:
     """Seconds that the service asks to wait."""
 
 
-def _check_counts(records: int, metered: int) -> None:
+class Packed(NamedTuple):
+    """A batch as the frame that appends it."""
+
+    frame: bytes
+    records: int
+    metered: int
+
+
+def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
+    """The batch that this protobuf message of an append is; it must hold as many records and metered bytes as told."""
     if not 1 <= records <= MAX_BATCH_RECORDS:
         raise S2InputError(f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {records}")
     if not 0 <= metered <= MAX_BATCH_BYTES:
         raise S2InputError(f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {metered:,}")
+    return Packed(encode_frame(payload, compression), records, metered)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -8,13 +8,17 @@ from urllib.parse import quote
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret
 from ..core.steps import Operation
-from .append_session import MAX_UNACKED_BYTES, AppendSession
-from .fields import loads
+from .append_session import MAX_UNACKED_BYTES, AppendSession, SyncAppendSession
+from .configs import StreamConfig
+from .fields import dumps, loads
 from .limits import check_input
 from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
+from .producer import Producer, SyncProducer
 from .read_session import ReadSession, SyncReadSession
 from .reading import Start, plan_of, session, take_batch
+from .resources import stream_config_json
+from .settings import Batching
 from .types import AppendAck, AppendInput, ReadBatch, ReadLimit, StreamPosition
 from .wire import tail_from_json
 
@@ -107,6 +111,36 @@ class StreamVerbs:
         take = take_batch(plan, ignore_command_records)
         return self._driver, session(self._link, self._path, self._headers, plan, take), plan
 
+    def _append_session(
+        self, max_unacked_bytes: int, max_unacked_batches: int | None = None, stream_config: StreamConfig | None = None
+    ) -> AppendSession:
+        headers = self._headers
+        if stream_config is not None:
+            headers = {**headers, "s2-stream-config": dumps(stream_config_json(stream_config)).decode()}
+        return AppendSession(
+            self._link,
+            self._link.endpoints.basin_url(self._basin),
+            self._path,
+            headers,
+            max_unacked_bytes=max_unacked_bytes,
+            max_unacked_batches=max_unacked_batches,
+        )
+
+    def _producer(
+        self,
+        fencing_token: str | None,
+        match_seq_num: int | None,
+        batching: Batching | None,
+        max_unacked_bytes: int,
+        stream_config: StreamConfig | None,
+    ) -> Producer:
+        return Producer(
+            lambda: self._append_session(max_unacked_bytes, stream_config=stream_config),
+            fencing_token=fencing_token,
+            match_seq_num=match_seq_num,
+            batching=batching,
+        )
+
     def __repr__(self) -> str:
         where = self._link.endpoints.basin_url(self._basin)
         return f"<{type(self).__name__} {self._name} of {self._basin} at {where}>"
@@ -132,20 +166,32 @@ class S2Stream(StreamVerbs, AsyncFace):
         return ReadSession(*self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records))
 
     def append_session(
-        self, *, max_unacked_bytes: int = MAX_UNACKED_BYTES, max_unacked_batches: int | None = None
+        self,
+        *,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        max_unacked_batches: int | None = None,
+        stream_config: StreamConfig | None = None,
     ) -> AppendSession:
         """A session that appends batch after batch, in order, without waiting in between.
 
         `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
         """
-        return AppendSession(
-            self._link,
-            self._link.endpoints.basin_url(self._basin),
-            self._path,
-            self._headers,
-            max_unacked_bytes=max_unacked_bytes,
-            max_unacked_batches=max_unacked_batches,
-        )
+        return self._append_session(max_unacked_bytes, max_unacked_batches, stream_config)
+
+    def producer(
+        self,
+        *,
+        fencing_token: str | None = None,
+        match_seq_num: int | None = None,
+        batching: Batching | None = None,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        stream_config: StreamConfig | None = None,
+    ) -> Producer:
+        """A producer, to append records one by one: it gathers them into batches and gives each record a ticket.
+
+        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
+        """
+        return self._producer(fencing_token, match_seq_num, batching, max_unacked_bytes, stream_config)
 
     async def close(self) -> None:
         """Does nothing: the connections are the client's."""
@@ -170,6 +216,36 @@ class SyncS2Stream(StreamVerbs, SyncFace):
         """
         return SyncReadSession(
             *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records)
+        )
+
+    def append_session(
+        self,
+        *,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        max_unacked_batches: int | None = None,
+        stream_config: StreamConfig | None = None,
+    ) -> SyncAppendSession:
+        """A session that appends batch after batch, in order, without waiting in between.
+
+        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
+        """
+        return SyncAppendSession(lambda: self._append_session(max_unacked_bytes, max_unacked_batches, stream_config))
+
+    def producer(
+        self,
+        *,
+        fencing_token: str | None = None,
+        match_seq_num: int | None = None,
+        batching: Batching | None = None,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        stream_config: StreamConfig | None = None,
+    ) -> SyncProducer:
+        """A producer, to append records one by one: it gathers them into batches and gives each record a ticket.
+
+        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
+        """
+        return SyncProducer(
+            lambda: self._producer(fencing_token, match_seq_num, batching, max_unacked_bytes, stream_config)
         )
 
     def close(self) -> None:

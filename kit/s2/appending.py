@@ -1,0 +1,117 @@
+"""Appending in bulk from a thread that blocks: batches that are encoded already, many on their way at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import wait
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core import loop
+from .append_session import Packed, pack
+from .errors import S2InputError
+from .handover import Handover
+from .types import AppendAck
+
+if TYPE_CHECKING:
+    from .stream import SyncS2Stream
+
+UNACKED_BYTES = 16 * 1024 * 1024
+"""More than a session's default: whoever appends in bulk is after throughput."""
+_AHEAD = 4 * 1024 * 1024
+"""Bytes that are encoded before the session takes them."""
+_TICK = 0.1
+"""Seconds between looks at the progress while the last acknowledgements come in."""
+
+
+class Appended(NamedTuple):
+    """What became of many batches."""
+
+    first: AppendAck
+    last: AppendAck
+    records: int
+
+    @property
+    def ack(self) -> AppendAck:
+        """As of one batch: from the first record of the first to the last record of the last."""
+        return AppendAck(self.first.start, self.last.end, self.last.tail)
+
+
+def append_encoded(
+    stream: SyncS2Stream,
+    inputs: Iterable[tuple[bytes, int, int]],
+    progress: Callable[[int], object] | None = None,
+    *,
+    max_unacked_bytes: int = UNACKED_BYTES,
+) -> Appended:
+    """Where the records are, once all are appended, in order.
+
+    Each input is the protobuf message of an append, how many records it holds, and their metered bytes. They are
+    taken and packed in the calling thread, while earlier ones travel on the background loop. `progress` is called
+    with how many more records were acknowledged. The first error ends it; what was acknowledged by then is appended.
+    """
+    source = iter(inputs)
+    first = next(source, None)
+    if first is None:
+        # Asked for before a connection is made.
+        raise S2InputError("there are no records to append")
+    return _Bulk(stream, max_unacked_bytes).run(chain([first], source), progress or (lambda count: None))
+
+
+class _Bulk:
+    """One bulk append: the calling thread's side of it, and the loop's."""
+
+    def __init__(self, stream: SyncS2Stream, max_unacked_bytes: int) -> None:
+        self._stream = stream
+        self._max_unacked_bytes = max_unacked_bytes
+        self._compression = stream._link.compression
+        self._handover: Handover[Packed] = Handover(_AHEAD)
+        self._acked = 0
+        """Records; written on the loop, read by the calling thread."""
+
+    def run(self, inputs: Iterable[tuple[bytes, int, int]], progress: Callable[[int], object]) -> Appended:
+        future = loop.start(self._send)
+        try:
+            told = 0
+            for payload, records, metered in inputs:
+                packed = pack(payload, records, metered, self._compression)
+                if not self._handover.put(packed, len(packed.frame)):
+                    break
+                told = self._tell(told, progress)
+            self._handover.end()
+            while not future.done():
+                wait([future], _TICK)
+                told = self._tell(told, progress)
+            first, last = future.result()
+        except BaseException:
+            future.cancel()
+            self._handover.end()
+            raise
+        self._tell(told, progress)
+        return Appended(first, last, self._acked)
+
+    def _tell(self, told: int, progress: Callable[[int], object]) -> int:
+        acked = self._acked
+        if acked > told:
+            progress(acked - told)
+        return acked
+
+    async def _send(self) -> tuple[AppendAck, AppendAck]:
+        try:
+            async with self._stream._append_session(self._max_unacked_bytes, None) as session:
+                first = last = None
+                while batches := await self._handover.take():
+                    for packed in batches:
+                        last = await session.submit_frame(packed)
+                        last.when_acked(partial(self._count, packed.records))
+                        first = first or last
+            assert first is not None
+            assert last is not None
+            return await first, await last
+        finally:
+            # Whoever hands over more must not wait for a session that is gone.
+            self._handover.end()
+
+    def _count(self, records: int, ack: AppendAck) -> None:
+        self._acked += records

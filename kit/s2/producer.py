@@ -1,0 +1,338 @@
+"""Producers: records submitted one by one, gathered into batches, each record with a ticket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from typing import Any, Self
+
+from ..core import loop
+from .append_session import AppendSession, BatchSubmitTicket, awaited, made
+from .batching import Accumulator
+from .errors import S2ClientError, S2Error, S2InputError
+from .handover import Handover
+from .limits import MAX_BATCH_BYTES, check_conditions, check_u64, metered_bytes
+from .settings import Batching
+from .types import AppendInput, IndexedAppendAck, Record
+
+_AHEAD = 1024 * 1024
+"""Metered bytes that a thread hands over before the producer takes them."""
+_SETTLE = 0.001
+"""Seconds; much less than records linger."""
+
+_Posted = asyncio.Future[BatchSubmitTicket]
+
+
+class RecordSubmitTicket:
+    """Where a record is, once it is appended: `ack = await ticket`. May be awaited often, or never."""
+
+    __slots__ = ("_index", "_posted")
+
+    def __init__(self, posted: _Posted, index: int) -> None:
+        self._posted = posted
+        self._index = index
+
+    def __await__(self) -> Generator[Any, None, IndexedAppendAck]:
+        # Shielded: a caller that gives up waiting must not take the answer from the batch's other records.
+        posted = self._posted if self._posted.done() else asyncio.shield(self._posted)
+        ack = yield from (yield from posted.__await__()).__await__()
+        return IndexedAppendAck(ack.start.seq_num + self._index, ack)
+
+    def done(self) -> bool:
+        """Whether awaiting it takes no time."""
+        return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
+
+    def __repr__(self) -> str:
+        return f"<RecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
+
+
+class Producer:
+    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
+
+    Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that
+    fails ends the producer: all records after it fail too.
+    """
+
+    def __init__(
+        self,
+        make_session: Callable[[], AppendSession],
+        *,
+        fencing_token: str | None = None,
+        match_seq_num: int | None = None,
+        batching: Batching | None = None,
+    ) -> None:
+        check_conditions(match_seq_num, fencing_token)
+        self._records = Accumulator(batching, clock=lambda: self._loop.time())
+        self._session = make_session()
+        self._loop = asyncio.get_running_loop()
+        self._fencing_token = fencing_token
+        self._match_seq_num = match_seq_num
+        self._posted: _Posted = self._loop.create_future()
+        """The ticket of the batch under way, once it has one."""
+        self._last: _Posted | None = None
+        """That of the last batch that was cut."""
+        self._linger: asyncio.TimerHandle | None = None
+        self._outbox: deque[tuple[AppendInput, _Posted]] = deque()
+        """Batches that wait for room in the session. While there are any, no record is taken."""
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._closing = False
+        self._error: S2Error | None = None
+        self._posting = self._loop.create_task(self._post())
+        self._session.when_over(self._session_over)
+
+    async def submit(self, record: Record) -> RecordSubmitTicket:
+        """A ticket for the record; waits first while too much is on its way."""
+        self.check_open()
+        check_record(record)
+        while self._outbox:
+            await self._emptied.wait()
+            self.check_open()
+        index = len(self._records)
+        full = self._records.add(record)
+        posted = self._posted
+        for records in full:
+            posted, index = self._cut(records), len(records) - 1
+        if len(self._records):
+            if full:
+                posted, index = self._posted, 0
+            if self._linger is None and self._records.deadline is not None:
+                self._linger = self._loop.call_at(self._records.deadline, self._lingered)
+        return RecordSubmitTicket(posted, index)
+
+    async def flush(self) -> None:
+        """Returns when all records that were submitted are appended."""
+        self.check_open()
+        self._cut_rest()
+        if self._last is not None:
+            await (await asyncio.shield(self._last))
+
+    async def close(self) -> None:
+        """Ends the producer once everything is appended; raises the error that ended it before."""
+        told = self._closing
+        if not self._closing:
+            self._cut_rest()
+            self._closing = True
+            self._filled.set()
+        try:
+            await asyncio.wait([self._posting])
+        except asyncio.CancelledError:
+            self._posting.cancel()
+            await self._session.abort()
+            raise
+        await self._session.close()
+        if self._error is not None and not told:
+            raise self._error.with_traceback(None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            await self.close()
+        except S2Error:
+            # What went wrong in the block itself is what its author has to see.
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"<Producer, {len(self._records)} records gathered, on {self._session!r}>"
+
+    def check_open(self) -> None:
+        """Raises what a submit would."""
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if self._closing:
+            raise S2ClientError("the producer is closed")
+
+    def _lingered(self) -> None:
+        self._linger = None
+        self._cut_rest()
+
+    def _cut_rest(self) -> None:
+        if records := self._records.flush():
+            self._cut(records)
+
+    def _cut(self, records: list[Record]) -> _Posted:
+        """Sends a batch off; the next one begins."""
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        self._last = posted = self._posted
+        self._posted = self._loop.create_future()
+        self._outbox.append((AppendInput(records, self._match_seq_num, self._fencing_token), posted))
+        if self._match_seq_num is not None:
+            self._match_seq_num += len(records)
+        self._emptied.clear()
+        self._filled.set()
+        return posted
+
+    async def _post(self) -> None:
+        """Hands batches to the session, in order."""
+        try:
+            while True:
+                while self._outbox:
+                    inp, posted = self._outbox[0]
+                    posted.set_result(await self._session.submit(inp))
+                    self._outbox.popleft()
+                self._emptied.set()
+                if self._closing:
+                    return
+                self._filled.clear()
+                await self._filled.wait()
+        except asyncio.CancelledError:
+            self._fail(S2ClientError("the producer was given up before everything was appended"))
+            raise
+        except S2Error as error:
+            self._fail(error)
+        except Exception as error:
+            # Whatever it is, nobody must wait for ever.
+            failure = S2ClientError(f"the producer failed: {error!r}")
+            failure.__cause__ = error
+            self._fail(failure)
+
+    def _session_over(self, error: S2Error | None) -> None:
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: S2Error) -> None:
+        """Ends it for all records that are in no batch of the session yet."""
+        if self._error is not None:
+            return
+        self._error = error
+        self._records.flush()
+        for posted in [*(posted for _, posted in self._outbox), self._posted]:
+            if not posted.done():
+                posted.set_exception(error)
+                # Taken at once: a ticket that nobody awaits is no reason for a warning.
+                posted.exception()
+        self._outbox.clear()
+        self._emptied.set()
+
+
+def _check_record(record: Record) -> None:
+    """Refuses what the batch would be refused for, while it is clear which record it is."""
+    if not isinstance(record.body, bytes):
+        raise S2InputError(f"the body of a record must be bytes, not {type(record.body).__name__}")
+    if record.timestamp is not None:
+        check_u64("the timestamp of a record", record.timestamp)
+
+
+class SyncRecordSubmitTicket:
+    """Where a record is, once it is appended: `ack = ticket.result()`."""
+
+    __slots__ = ("_producer", "_ticket")
+
+    def __init__(self, producer: SyncProducer) -> None:
+        self._producer = producer
+        self._ticket: RecordSubmitTicket | None = None
+
+    def result(self, timeout: float | None = None) -> IndexedAppendAck:
+        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        if self._ticket is None:
+            self._producer._catch_up(timeout)
+        assert self._ticket is not None
+        ack: IndexedAppendAck = loop.call(awaited, self._ticket, timeout)
+        return ack
+
+    def done(self) -> bool:
+        """Whether `result` takes no time."""
+        return self._ticket is not None and self._ticket.done()
+
+    def __repr__(self) -> str:
+        return f"<SyncRecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
+
+
+class SyncProducer:
+    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
+
+    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
+    """
+
+    def __init__(self, make: Callable[[], Producer]) -> None:
+        self._producer = loop.call(made, make)
+        # Records go over in numbers; a mark among them tells when all before it have arrived.
+        self._handover: Handover[tuple[Record, SyncRecordSubmitTicket] | Future[None]] = Handover(_AHEAD, _SETTLE)
+        self._feeding = loop.start(self._feed)
+
+    def submit(self, record: Record) -> SyncRecordSubmitTicket:
+        """A ticket for the record; blocks first while too much is on its way."""
+        self._producer.check_open()
+        ticket = SyncRecordSubmitTicket(self)
+        if not self._handover.put((record, ticket), check_record(record)):
+            self._producer.check_open()
+            raise S2ClientError("the producer is closed")
+        return ticket
+
+    def flush(self) -> None:
+        """Returns when all records that were submitted are appended."""
+        self._catch_up()
+        loop.call(self._producer.flush)
+
+    def close(self) -> None:
+        """Ends the producer once everything is appended; raises the error that ended it before."""
+        self._handover.end()
+        wait([self._feeding])
+        loop.call(self._producer.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except S2Error:
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._producer)[1:]}"
+
+    def _catch_up(self, timeout: float | None = None) -> None:
+        """Returns when all records that were submitted have arrived on the loop."""
+        mark: Future[None] = Future()
+        if self._handover.put(mark, 0):
+            mark.result(timeout)
+        else:
+            wait([self._feeding], timeout)
+
+    async def _feed(self) -> None:
+        failed: RecordSubmitTicket | None = None
+        try:
+            while items := await self._handover.take():
+                for item in items:
+                    if isinstance(item, Future):
+                        item.set_result(None)
+                        continue
+                    record, ticket = item
+                    if failed is None:
+                        try:
+                            ticket._ticket = await self._producer.submit(record)
+                            continue
+                        except S2Error as error:
+                            failed = _failed(error)
+                            self._handover.end()
+                    ticket._ticket = failed
+        finally:
+            self._handover.end()
+
+
+def _failed(error: S2Error) -> RecordSubmitTicket:
+    posted: _Posted = asyncio.get_running_loop().create_future()
+    posted.set_exception(error)
+    posted.exception()
+    return RecordSubmitTicket(posted, 0)
+
+
+def check_record(record: Record) -> int:
+    """The record's metered bytes; refuses what its batch would be refused for, while it is clear which one it is."""
+    if not isinstance(record.body, bytes):
+        raise S2InputError(f"the body of a record must be bytes, not {type(record.body).__name__}")
+    if record.timestamp is not None:
+        check_u64("the timestamp of a record", record.timestamp)
+    size = metered_bytes((record,))
+    if size > MAX_BATCH_BYTES:
+        raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
+    return size
