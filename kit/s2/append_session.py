@@ -8,11 +8,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from ..core import calls, loop
 from ..core.errors import KitError, Lost, Silent
-from .duplex import Duplex, Target, connect
 from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
 from .in_flight import Batch, InFlight
@@ -21,6 +20,9 @@ from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
 from .settings import Compression
 from .types import AppendAck, AppendInput
+
+if TYPE_CHECKING:
+    from .duplex import Duplex
 
 T = TypeVar("T")
 
@@ -262,11 +264,14 @@ class AppendSession:
 
     async def _attempt(self, attempt: _Attempt) -> None:
         """One exchange, to its end."""
+        from .duplex import Target, connect  # not at the top: whoever only reads needs no HTTP/2
+
         started, clock = calls.now(), time.perf_counter()
         status, told = 0, "interrupted"
         exchange: Duplex | None = None
         self._retiring, self._ended = False, None
-        target = self._target()
+        connection = self._link.timeout.connection.total_seconds()
+        target = Target(self._origin, self._path, self._request_headers(), connection, self._link.verify)
         try:
             exchange = await connect(target, self._next, self._retire)
             await exchange.begin(target)
@@ -379,16 +384,14 @@ class AppendSession:
             return self._ended + self._timeout
         return due
 
-    def _target(self) -> Target:
-        headers = {
+    def _request_headers(self) -> dict[str, str]:
+        return {
             "authorization": f"Bearer {self._link.credential.reveal()}",
             "content-type": CONTENT_TYPE,
             "accept": CONTENT_TYPE,
             "user-agent": "kit-notebook",
             **self._headers,
         }
-        connect_in = self._link.timeout.connection.total_seconds()
-        return Target(self._origin, self._path, headers, connect_in, self._link.verify)
 
     def _told(self, failure: KitError) -> S2Error:
         """The failure as callers see it."""
