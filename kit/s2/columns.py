@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Decoder = Literal["objects", "layout", "ptars"]
 
-_FEW = {"ptars": 32, "layout": 180}
+_FEW = {"ptars": 32, "layout": 180, "objects": 0}
 """Below so many records, objects are quicker than what a call of the other decoder costs at least."""
 _LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
@@ -70,8 +70,9 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None) -> RecordColumn
         if _count(outlines) >= few and (found := by_layout(payloads, outlines)) is not None:
             return RecordColumns(found, _newest(outlines))
     batches = [parsed(kinds.ReadBatch, payload) for payload in payloads]
-    found = by_ptars(list(payloads)) if chosen == "ptars" and _count(batches) >= few else by_objects(batches)
-    return RecordColumns(found, _newest(batches))
+    if chosen == "ptars" and _count(batches) >= few and (found := by_ptars(payloads)) is not None:
+        return RecordColumns(found, _newest(batches))
+    return RecordColumns(by_objects(batches), _newest(batches))
 
 
 def _count(batches: Iterable[Any]) -> int:

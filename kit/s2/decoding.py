@@ -100,9 +100,13 @@ def compiled() -> Any:
     return pool.get_for_message(messages().ReadBatch.DESCRIPTOR).list_to_record_batch
 
 
-def by_ptars(payloads: list[bytes]) -> pa.RecordBatch:
-    """Columns from the bytes of batches that are known to be well-formed."""
-    records = compiled()(payloads).column(0).values
+def by_ptars(payloads: Sequence[bytes]) -> pa.RecordBatch | None:
+    """Columns from the bytes of batches that are known to be well-formed; None where it does not take them even so."""
+    try:
+        records = compiled()(list(payloads)).column(0).values
+    except ValueError:
+        # It is stricter inside of fields that are not known.
+        return None
     seq_num, timestamp, headers, body = records.flatten()
     if len(headers.values):
         names, values = headers.values.flatten()

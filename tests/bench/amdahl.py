@@ -12,6 +12,7 @@ import os
 import time
 
 from .measure import compare, peak_mb, show
+from .replay import Replay
 
 CALLS = 400
 ROWS = 1_000_000
@@ -79,7 +80,7 @@ def drain_query() -> dict[str, float]:
     return {"time": time.perf_counter() - started, "bytes": size}
 
 
-def guide_client():
+def guide_client(whole: bool = False):
     import requests
 
     base = f"{os.environ['AMDAHL_URL']}/api/platform/v1"
@@ -88,10 +89,11 @@ def guide_client():
 
     def request(method, path, json_body=None):
         response = session.request(method, base + path, json=json_body, timeout=120)
-        text = response.text
-        payload = json.loads(text) if text else None
         response.raise_for_status()
-        return payload
+        if whole:
+            return response.content
+        text = response.text
+        return json.loads(text) if text else None
 
     return request
 
@@ -111,26 +113,20 @@ def main() -> None:
 
     # The lab's limits are real; these are not what is measured here.
     os.environ |= {"KIT_AMDAHL_RATE_LIMIT": "1e9", "KIT_AMDAHL_QUERY_SECONDS": "120"}
+    here = __spec__.name
+    goals = {"time": 1 / 3, "peak memory": 0.5}
     with kit.Lab("amdahl", join=False) as lab:
-        rows = compare(__spec__.name, "GET /me", "ours_get", "guide_get", {"time": 1.0}, lab.env(), chosen.rounds + 4)
-        rows += compare(
-            __spec__.name,
-            f"query of {ROWS:,} rows to a frame",
-            "ours_query",
-            "guide_query",
-            {"time": 1 / 3, "peak memory": 0.5},
-            lab.env(),
-            chosen.rounds,
-        )
-        rows += compare(
-            __spec__.name,
-            "the same against reading its bytes only",
-            "ours_query",
-            "drain_query",
-            {"time": 2.0},
-            lab.env(),
-            3,
-        )
+        env = lab.env()
+        rows = compare(here, "GET /me", "ours_get", "guide_get", {"time": 1.0}, env, chosen.rounds + 4)
+        name = f"query of {ROWS:,} rows to a frame"
+        rows += compare(here, f"{name}, on the lab", "ours_query", "guide_query", goals, env, chosen.rounds)
+        rows += compare(here, "ours against reading its bytes only", "ours_query", "drain_query", {"time": 2.0}, env, 3)
+        # The lab takes as long to make the answer as a quick client to read it; this leaves that out for both.
+        os.environ |= env
+        recorded = Replay(guide_client(whole=True)("POST", "/data/query", {"sql": SQL, "limit": ROWS}))
+    env = {**env, "AMDAHL_URL": recorded.url}
+    rows += compare(here, f"{name}, answer from memory", "ours_query", "guide_query", goals, env, chosen.rounds)
+    recorded.close()
     show(rows)
 
 

@@ -159,6 +159,7 @@ ODD = {
     "a tail that looks like a record": record(b"") + bytes.fromhex("1204 0a020801"),
     "a body that looks like records": record(b"\x22\x06" + record(b"\x08\x07") + b"\x0a\x00"),
     "groups that are not known": record(bytes.fromhex("0801 2b 0805 2c 220178")),
+    "a group with field zero in it": record(bytes.fromhex("0801 2b 0001 2c 220178")),
     "a field of another type": record(bytes.fromhex("0a01ff 1500000000 220178")),
     "a record that is empty": record(b"") * 3,
 }
