@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
+from .errors import S2InputError
 from .messages import parsed, tail_of
 from .proto import messages
 from .types import StreamPosition
@@ -25,6 +26,8 @@ _FEW = {"ptars": 32, "layout": 180, "objects": 0}
 _LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
 _BLOCK = 4 * 1024 * 1024
+_MOST = 1024 * 1024 * 1024
+"""Arrow's binary columns have offsets of 31 bits."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,6 +65,8 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None) -> RecordColumn
 
     Together they should be no more than some MiB: memory in use is quicker than new memory.
     """
+    if sum(map(len, payloads)) > _MOST:
+        raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; columns hold {_MOST:,}")
     kinds = messages()
     chosen = decoder or ("ptars" if compiled() else "layout")
     few = 0 if decoder else _FEW[chosen]

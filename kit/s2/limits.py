@@ -145,8 +145,9 @@ def check_input(input: AppendInput) -> int:
         )
     check_conditions(input.match_seq_num, input.fencing_token)
     for record in input.records:
-        if record.timestamp is not None:
-            check_u64("the timestamp of a record", record.timestamp)
+        timestamp = record.timestamp
+        if timestamp is not None and not (type(timestamp) is int and 0 <= timestamp <= MAX_U64):
+            check_u64("the timestamp of a record", timestamp)
     return size
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.core.frames import to_frame
-from kit.s2 import ReadBatch, SequencedRecord, StreamPosition, columns, decoding, metered_bytes
+from kit.s2 import ReadBatch, S2ClientError, SequencedRecord, StreamPosition, columns, decoding, metered_bytes
 from kit.s2.columns import RecordColumns, columns_of, command_mask, record_table
 from kit.s2.errors import WireError
 from kit.s2.messages import encode_batch, encode_record, encode_tail, read_batch_of, varint
@@ -129,6 +129,12 @@ def test_without_the_compiled_decoder(monkeypatch):
 
 def test_no_batch_at_all():
     assert objects_of(columns_of()) == ReadBatch([], None)
+
+
+def test_more_at_once_than_columns_hold():
+    payload = bytes(200 * 1024 * 1024)
+    with pytest.raises(S2ClientError, match="1,258,291,200 bytes of batches at once; columns hold 1,073,741,824"):
+        columns_of(*[payload] * 6)
 
 
 def test_records_without_headers_share_their_empty_lists():
