@@ -13,6 +13,7 @@ from .faults import FaultPlan
 
 MODULES = {
     "amdahl": "kit.lab.amdahl",
+    "s2": "kit.lab.s2",
 }
 """One module for each service; its `create(house)` makes the server."""
 

@@ -122,7 +122,7 @@ def test_status_of_nothing(run):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_prints_variables_until_it_is_ended(environment, run, tmp_path, number):
     with serving(environment) as (child, variables):
-        assert set(variables) == {"AMDAHL_URL", "API_KEY"}
+        assert set(variables) == {"AMDAHL_URL", "API_KEY", "S2_ACCESS_TOKEN", "S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"}
         line = run("status").stdout
         assert re.fullmatch(r"amdahl +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary\n", line)
         assert variables["AMDAHL_URL"] in line
