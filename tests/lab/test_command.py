@@ -123,10 +123,13 @@ def test_status_of_nothing(run):
 def test_serve_prints_variables_until_it_is_ended(environment, run, tmp_path, number):
     with serving(environment) as (child, variables):
         assert set(variables) == {"AMDAHL_URL", "API_KEY", "S2_ACCESS_TOKEN", "S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"}
-        line = run("status").stdout
-        assert re.fullmatch(r"amdahl +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary\n", line)
-        assert variables["AMDAHL_URL"] in line
-        assert variables["API_KEY"] not in line
+        lines = run("status").stdout
+        for line, service in zip(lines.splitlines(), ("amdahl", "s2"), strict=True):
+            assert re.fullmatch(rf"{service} +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary", line)
+        assert variables["AMDAHL_URL"] in lines
+        assert variables["S2_BASIN_ENDPOINT"] in lines
+        assert variables["API_KEY"] not in lines
+        assert variables["S2_ACCESS_TOKEN"] not in lines
         assert run("env").stdout.splitlines() == [f"export {name}={value}" for name, value in variables.items()]
         child.send_signal(number)
         assert child.wait(20) == 0
