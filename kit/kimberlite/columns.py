@@ -1,0 +1,108 @@
+"""Pages of events and results of SQL as Arrow columns, without a Python object per event or cell; and the way back.
+
+The contents of a page stand between the lengths of its events. Read as one column of byte strings, that is length,
+contents, length, contents: every second entry is an event, and Arrow takes those out at the speed of memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .blobs import Blobs
+from .errors import KimberliteInputError
+
+_INT32 = 2**31 - 1
+
+
+def blobs_to_arrow(data: bytes, bounds: array[int], count: int) -> pa.Array:
+    """The events between these positions as a column of bytes; see `Blobs.to_arrow`."""
+    if not count:
+        return pa.array([], pa.binary())
+    places = np.frombuffer(bounds, np.dtype(bounds.typecode), 2 * count + 1)
+    wide = int(places[-1]) > _INT32
+    offsets = places.astype(np.int64 if wide else np.int32)
+    pieces = pa.Array.from_buffers(
+        pa.large_binary() if wide else pa.binary(), 2 * count, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+    return pieces.take(pa.array(np.arange(1, 2 * count, 2)))
+
+
+def event_columns(first_offset: int, events: Blobs) -> pa.RecordBatch:
+    """A page of events: `offset` (uint64) and `body` (binary)."""
+    offsets = np.arange(len(events), dtype=np.uint64) + np.uint64(first_offset)
+    return pa.RecordBatch.from_arrays([pa.array(offsets), events.to_arrow()], ["offset", "body"])
+
+
+def blobs_from_arrow(column: pa.Array | pa.ChunkedArray, most: int = 8 * 1024 * 1024) -> Iterable[Blobs]:
+    """A column of bytes or text as batches to append, each of at most `most` bytes on the wire (or one event).
+
+    Rows that are missing are refused: an event is bytes, if only none.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    for chunk in chunks:
+        if chunk.null_count:
+            raise KimberliteInputError(
+                f"{chunk.null_count} of the events are missing", hint="drop those rows, or fill them with b''"
+            )
+        if pa.types.is_dictionary(chunk.type):
+            chunk = chunk.cast(chunk.type.value_type)
+        if len(chunk):
+            yield from _batches(chunk, most)
+
+
+def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
+    """Batches of a chunk, each made when it is asked for."""
+    try:
+        sizes = np.asarray(pc.binary_length(chunk)).astype(np.int64)
+    except pa.ArrowNotImplementedError:
+        raise KimberliteInputError(f"events are bytes or text, not {chunk.type}") from None
+    ends = np.cumsum(sizes + _head_sizes(sizes))
+    start = done = 0
+    while start < len(chunk):
+        stop = max(int(np.searchsorted(ends, done + most, side="right")), start + 1)
+        yield _batch(chunk.slice(start, stop - start), sizes[start:stop])
+        done, start = int(ends[stop - 1]), stop
+
+
+def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
+    kind = pa.large_binary()
+    heads, head_sizes = _heads(sizes)
+    # Arrow joins lengths and contents into one piece of memory, which is the wire's form.
+    joined = pc.binary_join_element_wise(heads, events.cast(pa.binary()).cast(kind), pa.scalar(b"", kind))
+    offsets = np.frombuffer(joined.buffers()[1], np.int64, len(joined) + 1)
+    data = joined.buffers()[2]
+    bounds = array("Q", bytes(8 * (2 * len(joined) + 1)))
+    places = np.frombuffer(bounds, np.uint64)
+    places[::2] = offsets
+    places[1::2] = offsets[:-1] + head_sizes
+    return Blobs(data.to_pybytes() if data is not None else b"", bounds, len(joined))
+
+
+def _head_sizes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many bytes each length takes."""
+    return 1 + sum((sizes >= 1 << bits).astype(np.int64) for bits in (7, 14, 21, 28, 35))  # type: ignore[no-any-return]
+
+
+def _heads(sizes: npt.NDArray[np.int64]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The lengths as they are written, and how many bytes each takes."""
+    taken = _head_sizes(sizes)
+    starts = np.cumsum(taken) - taken
+    data = np.empty(int(taken.sum()), np.uint8)
+    for n in range(int(taken.max(initial=1))):
+        has = taken > n
+        more = np.where(taken[has] > n + 1, 128, 0)
+        data[starts[has] + n] = sizes[has] >> 7 * n & 127 | more
+    offsets = np.append(starts, len(data)).astype(np.int64)
+    return pa.Array.from_buffers(
+        pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    ), taken
+
+
+__all__: list[Any] = ["blobs_from_arrow", "blobs_to_arrow", "event_columns"]

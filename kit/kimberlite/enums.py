@@ -1,0 +1,98 @@
+"""The closed choices of the protocol; a member's number is its number on the wire."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class DataClass(IntEnum):
+    """How sensitive a stream's events are. The official Python package numbers its members otherwise."""
+
+    PHI = 0
+    DEIDENTIFIED = 1
+    PII = 2
+    SENSITIVE = 3
+    PCI = 4
+    FINANCIAL = 5
+    CONFIDENTIAL = 6
+    PUBLIC = 7
+
+
+class ClusterMode(IntEnum):
+    """Whether a server is one of several."""
+
+    STANDALONE = 0
+    CLUSTERED = 1
+
+
+class ConsentPurpose(IntEnum):
+    """What someone consents to."""
+
+    MARKETING = 0
+    ANALYTICS = 1
+    CONTRACTUAL = 2
+    LEGAL_OBLIGATION = 3
+    VITAL_INTERESTS = 4
+    PUBLIC_TASK = 5
+    RESEARCH = 6
+    SECURITY = 7
+    TREATMENT = 8
+    PAYMENT = 9
+    OPERATIONS = 10
+    PUBLIC_HEALTH = 11
+    EMERGENCY = 12
+
+
+class ConsentScope(IntEnum):
+    """How far a consent goes."""
+
+    ALL_DATA = 0
+    CONTACT_INFO = 1
+    ANALYTICS_ONLY = 2
+    CONTRACTUAL_NECESSITY = 3
+
+
+class GdprArticle(IntEnum):
+    """The ground on which data is processed."""
+
+    CONSENT = 0
+    CONTRACT = 1
+    LEGAL_OBLIGATION = 2
+    VITAL_INTERESTS = 3
+    PUBLIC_TASK = 4
+    LEGITIMATE_INTERESTS = 5
+
+
+class ErasureExemptionBasis(IntEnum):
+    """Why data need not be erased."""
+
+    LEGAL_OBLIGATION = 0
+    PUBLIC_HEALTH = 1
+    ARCHIVING = 2
+    LEGAL_CLAIMS = 3
+
+
+class ExportFormat(IntEnum):
+    """The form of an export."""
+
+    JSON = 0
+    CSV = 1
+
+
+class BreachSeverity(IntEnum):
+    """How bad a breach is."""
+
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+    CRITICAL = 3
+
+
+class CloseReason(IntEnum):
+    """Why a subscription ended."""
+
+    CLIENT_CANCELLED = 0
+    SERVER_SHUTDOWN = 1
+    STREAM_DELETED = 2
+    BACKPRESSURE_TIMEOUT = 3
+    PROTOCOL_ERROR = 4

@@ -1,0 +1,126 @@
+"""Frames: a header, big-endian, and a payload that holds one message. They stand one after the other.
+
+    0  - 3    magic, "VDB "
+    4  - 5    version, 5
+    6  - 9    length of the payload, at most 16 MiB
+    10 - 13   CRC-32 of the payload, as zlib counts it
+    14 -      payload
+
+Nobody says why a frame is refused: whoever gets a bad one closes the connection.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .errors import KimberliteInputError, WireError
+
+MAGIC = 0x56444220
+VERSION = 5
+MAX_PAYLOAD = 16 * 1024 * 1024
+HEADER_SIZE = 14
+OFFICIAL_LIMIT = 131_072
+"""The largest frame, header included, that the official Python client receives."""
+
+_HEADER = struct.Struct(">IHII")
+
+
+class Header(NamedTuple):
+    """What a frame says of its payload."""
+
+    length: int
+    checksum: int
+
+
+def frame(payload: bytes | bytearray) -> bytes:
+    """The payload with its header.
+
+    >>> frame(bytes.fromhex("00010100000500")).hex(" ", 7)[:41]
+    '56444220000500 0000071627d12e 00010100000'
+    """
+    if len(payload) > MAX_PAYLOAD:
+        raise KimberliteInputError(
+            f"a message has at most {MAX_PAYLOAD:,} bytes, not {len(payload):,}", hint="send less at once"
+        )
+    return _HEADER.pack(MAGIC, VERSION, len(payload), zlib.crc32(payload)) + payload
+
+
+def read_header(head: bytes | bytearray | memoryview) -> Header:
+    """What the 14 bytes of a header say; `WireError` before anything of the payload is awaited."""
+    magic, version, length, checksum = _HEADER.unpack_from(head)
+    if magic != MAGIC:
+        raise WireError(
+            f"the bytes {bytes(head[:4])!r} begin no Kimberlite frame",
+            hint="is the address that of a Kimberlite server?",
+        )
+    if version != VERSION:
+        raise WireError(f"the frame is of protocol version {version}; this package speaks version {VERSION}")
+    if length > MAX_PAYLOAD:
+        raise WireError(f"a frame states a length of {length:,}; at most {MAX_PAYLOAD:,} are possible")
+    return Header(length, checksum)
+
+
+def check(payload: bytes | bytearray | memoryview, header: Header) -> None:
+    """Compares the payload with its checksum."""
+    if zlib.crc32(payload) != header.checksum:
+        raise WireError("the checksum of a frame does not fit its contents; they were damaged on the way")
+
+
+class FrameReader:
+    """Cuts a stream of bytes, however it arrives, into the payloads of frames.
+
+    >>> reader = FrameReader()
+    >>> whole = frame(b"first") + frame(b"second")
+    >>> [payload for piece in (whole[:3], whole[3:25], whole[25:]) for payload in reader.feed(piece)]
+    [b'first', b'second']
+    >>> reader.finish()
+    """
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._at = 0
+        self._header: Header | None = None
+
+    def feed(self, piece: bytes | bytearray | memoryview) -> Iterator[bytes]:
+        """The payloads that this piece completes, in order; those before a broken frame come before its error.
+
+        Payloads that are not taken from the iterator are given by the next call.
+        """
+        if self._at:
+            del self._held[: self._at]
+            self._at = 0
+        self._held += piece
+        return self._payloads()
+
+    def _payloads(self) -> Iterator[bytes]:
+        while True:
+            if self._header is None:
+                if len(self._held) - self._at < HEADER_SIZE:
+                    return
+                # Before it is kept: after an error the next call meets the same bytes, and the same error.
+                self._header = read_header(self._held[self._at : self._at + HEADER_SIZE])
+                self._at += HEADER_SIZE
+            stop = self._at + self._header.length
+            if len(self._held) < stop:
+                return
+            with memoryview(self._held) as held:
+                payload = bytes(held[self._at : stop])
+            check(payload, self._header)
+            self._at, self._header = stop, None
+            yield payload
+
+    @property
+    def pending(self) -> int:
+        """Bytes that still miss before the frame under way is whole; 0 between frames."""
+        held = len(self._held) - self._at
+        if self._header is None:
+            return HEADER_SIZE - held if held else 0
+        return self._header.length - held
+
+    def finish(self) -> None:
+        """To be called at the end of the bytes: `WireError` where that is inside a frame."""
+        if self.pending:
+            raise WireError(f"the connection ended inside a frame, {self.pending:,} bytes before its end")

@@ -1,0 +1,109 @@
+"""From a dataclass to its wire form: the annotations of its fields are the table that both directions follow."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from . import postcard
+from .blobs import BLOBS, Blobs
+from .errors import KimberliteInputError, WireError
+from .postcard import Kind, Reader
+from .types import Value
+from .values import VALUE
+
+U8 = Annotated[int, postcard.U8]
+U16 = Annotated[int, postcard.U16]
+U32 = Annotated[int, postcard.U32]
+U64 = Annotated[int, postcard.U64]
+Cell = Annotated[Value, VALUE]
+Events = Annotated[Blobs | Sequence[bytes], BLOBS]
+
+_PLAIN = {str: postcard.TEXT, bool: postcard.BOOL}
+
+
+@cache
+def kind_of(hint: Any) -> Kind:
+    """How values of this annotation are written and read."""
+    if get_origin(hint) is Annotated:
+        return next(kind for kind in hint.__metadata__ if isinstance(kind, Kind))
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return _numbered(hint)
+    if is_dataclass(hint):
+        return _struct(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is list:
+        return postcard.list_of(kind_of(arguments[0]))
+    if origin in (Union, types.UnionType):
+        others = [one for one in arguments if one is not type(None)]
+        if len(others) < len(arguments):
+            return postcard.option(kind_of(others[0] if len(others) == 1 else Union[tuple(others)]))  # noqa: UP007
+        return choice(" | ".join(one.__name__ for one in others), others)
+    raise TypeError(f"no wire form for {hint!r}")
+
+
+def _numbered(enum: type[IntEnum]) -> Kind:
+    """An enum whose variants hold nothing."""
+    members = {int(member): member for member in enum}
+
+    def write(out: bytearray, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value not in members:
+            raise KimberliteInputError(f"{value!r} is no {enum.__name__}: {', '.join(one.name for one in enum)}")
+        out += postcard.varint(value)
+
+    def read(reader: Reader) -> Any:
+        start = reader.at
+        number = reader.varint(32)
+        if number not in members:
+            raise WireError(f"{enum.__name__} has no variant {number} (byte {start})")
+        return members[number]
+
+    return Kind(enum.__name__, write, read, 1)
+
+
+def _struct(cls: Any) -> Kind:
+    hints = get_type_hints(cls, include_extras=True)
+    parts = [(one.name, kind_of(hints[one.name])) for one in fields(cls)]
+    readers = [kind.read for _, kind in parts]
+
+    def write(out: bytearray, value: Any) -> None:
+        if type(value) is not cls:
+            raise KimberliteInputError(f"a {cls.__name__} is needed, not {value!r:.80}")
+        for name, kind in parts:
+            try:
+                kind.write(out, getattr(value, name))
+            except KimberliteInputError as error:
+                raise KimberliteInputError(f"{name}: {error.message}", hint=error.hint) from None
+
+    def read(reader: Reader) -> Any:
+        return cls(*[read(reader) for read in readers])
+
+    return Kind(cls.__name__, write, read, sum(kind.least for _, kind in parts))
+
+
+def choice(name: str, variants: Sequence[Any]) -> Kind:
+    """An enum whose variants are structs, in this order."""
+    kinds = [kind_of(variant) for variant in variants]
+    numbers = {variant: number for number, variant in enumerate(variants)}
+
+    def write(out: bytearray, value: Any) -> None:
+        number = numbers.get(type(value))
+        if number is None:
+            raise KimberliteInputError(f"{value!r:.80} is no {name}")
+        out += postcard.varint(number)
+        kinds[number].write(out, value)
+
+    def read(reader: Reader) -> Any:
+        start = reader.at
+        number = reader.varint(32)
+        if number >= len(kinds):
+            raise WireError(f"there is no variant {number} of {name} (byte {start})")
+        return kinds[number].read(reader)
+
+    return Kind(name, write, read, 1)
