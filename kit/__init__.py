@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import amdahl, core
+    from . import amdahl, core, s2
     from .core.calls import calls
     from .core.errors import KitError
     from .core.progress import show as progress
@@ -30,9 +30,10 @@ _WHERE = {
     "KitError": "kit.core.errors:KitError",
     "amdahl": "kit.amdahl",
     "core": "kit.core",
+    "s2": "kit.s2",
 }
 
-__all__ = ["KitError", "Lab", "__version__", "amdahl", "calls", "connect", "core", "progress"]
+__all__ = ["KitError", "Lab", "__version__", "amdahl", "calls", "connect", "core", "progress", "s2"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,19 @@ from .core.errors import InputError
 
 if TYPE_CHECKING:
     from .amdahl.explorer import Amdahl
+    from .s2.explorer import S2Explorer
 
 EXPLORERS = {
+    "s2": "kit.s2.explorer",
     "amdahl": "kit.amdahl.explorer",
 }
 """One module for each service; its `connect(environment, **arguments)` makes the explorer."""
 
 
+@overload
+def connect(
+    service: Literal["s2"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> S2Explorer: ...
 @overload
 def connect(
     service: Literal["amdahl"], *, environment: Mapping[str, str] | None = None, **arguments: Any

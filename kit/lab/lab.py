@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..amdahl.explorer import Amdahl
+    from ..s2.explorer import S2Explorer
 
 
 class Lab:
@@ -63,6 +64,8 @@ class Lab:
 
         @property
         def amdahl(self) -> Amdahl: ...
+        @property
+        def s2(self) -> S2Explorer: ...
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in NAMES:

@@ -105,7 +105,7 @@ class Stream:
             fencing_token=fencing_token,
         )
         with progress.bar(len(given.bodies), what=f"append to {self.name}"[:40], unit=" records") as bar:
-            return append_encoded(self.client, inputs, bar.update)
+            return append_encoded(self.client, inputs, bar.update).ack
 
     def arrow(
         self, start: Any = 0, limit: int | None = None, until: Any = None, *, commands: bool = False

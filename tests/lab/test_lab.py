@@ -221,7 +221,7 @@ def test_demo_data_are_the_same_every_time(alone):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"args": ("amdal",)}, "the lab has: amdahl"),
+        ({"args": ("amdal",)}, "the lab has: .*amdahl"),
         ({"path": "/proc/nowhere"}, "cannot be used"),
     ],
 )
