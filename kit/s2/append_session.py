@@ -255,7 +255,9 @@ class AppendSession:
                 # The service wants another connection, and did nothing wrong.
                 self._freed = now
                 continue
-            error = error or self._told(Lost("the service wants one new connection after the other"))
+            if error is None:
+                again = Lost("the service wants one new connection after the other", maybe_received=False)
+                error = self._told(again)
             unsent = not self._flight or not attempt.wrote
             if not self._link.repeats(error, tries, appends=not unsent):
                 raise error

@@ -11,6 +11,8 @@ frames of a transport's exception hold the credential.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 import ssl
 import struct
 from collections import deque
@@ -32,9 +34,10 @@ _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
 _UNREAD = 4 * 1024 * 1024
 """Answers to a service's own questions that may wait for it to read them."""
-_TRY_NEXT_ADDRESS = 0.25
 _GOAWAY = 7
 _HEAD = 9
+_MAX_FRAME = 16384
+"""What a service may send unless it is told otherwise, which it is not."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -184,10 +187,24 @@ class Duplex(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_rest()
         reason = str(exc) or type(exc).__name__ if exc else "the service closed it"
         self.fail(Lost(f"the connection broke: {reason}"))
         if not self._lost.done():
             self._lost.set_result(None)
+
+    def _read_rest(self) -> None:
+        """Takes what had arrived when writing failed: each acknowledgement among it is a batch less to send again."""
+        if self._failure is not None or self._extra("ssl_object") is not None:
+            return
+        try:
+            with self._extra("socket").dup() as rest:
+                rest.setblocking(False)
+                while data := rest.recv(_WRITE):
+                    self.data_received(data)
+        except OSError:
+            return  # there is no more
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -324,20 +341,33 @@ class Duplex(asyncio.Protocol):
 
 async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Duplex:
     """The exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
+    loop = asyncio.get_running_loop()
     parts = urlsplit(target.origin)
-    assert parts.hostname is not None
-    secure = parts.scheme == "https"
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    ends = loop.time() + target.connect
     failure: KitError
     try:
-        async with asyncio.timeout(target.connect):
-            _, duplex = await asyncio.get_running_loop().create_connection(
-                lambda: Duplex(source, leaving),
-                parts.hostname,
-                parts.port or (443 if secure else 80),
-                ssl=_context(target.verify) if secure else None,
-                happy_eyeballs_delay=_TRY_NEXT_ADDRESS,
-            )
-        return duplex
+        async with asyncio.timeout_at(ends):
+            addresses = await _addresses(host, port)
+        while True:
+            # Each has its share of the time. Asyncio can race them, but may leave a socket open when it is cancelled.
+            share = (ends - loop.time()) / len(addresses)
+            try:
+                async with asyncio.timeout(share):
+                    _, duplex = await loop.create_connection(
+                        lambda: Duplex(source, leaving),
+                        addresses.pop(0),
+                        port,
+                        ssl=_context(target.verify) if secure else None,
+                        server_hostname=host if secure else None,
+                    )
+                return duplex
+            except ssl.SSLError:
+                raise
+            except OSError:
+                if not addresses:
+                    raise
     except TimeoutError:
         failure = Unreachable(f"no connection to {target.origin} within {target.connect:g} s")
     except OSError as error:
@@ -346,6 +376,14 @@ async def connect(target: Target, source: Callable[[], bytes | None], leaving: C
             hint = "its certificate is not trusted here; a company's own is given as verify=ssl.SSLContext"
         failure = Unreachable(f"could not connect to {target.origin}: {error or type(error).__name__}", hint=hint)
     raise failure
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _context(verify: Any) -> ssl.SSLContext:
@@ -420,7 +458,10 @@ class _Frames:
                     yield data[start:at]
                 return
             size, kind = int.from_bytes(self._head[:3], "big"), self._head[3]
-            if kind == _GOAWAY and 8 <= size <= 16384:
+            if size > _MAX_FRAME:
+                # Before it is waited for: this may be no HTTP/2 at all.
+                raise h2.exceptions.FrameTooLargeError(f"a frame of {size:,} bytes")
+            if kind == _GOAWAY and size >= 8:
                 if start < at:
                     yield data[start:at]
                 self._kept = bytearray()
