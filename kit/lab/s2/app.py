@@ -10,11 +10,13 @@ from .answers import JSON, answer_error, refusal
 from .call import Call, Unsupported, segments
 from .exchange import App, Exchange, Gone
 from .tokens import Tokens
+from .tuning import Tuning
 from .usage import Usage
 
 Handler = Callable[[Call], Awaitable[None]]
 Routes = Mapping[tuple[str, ...], Mapping[str, Handler]]
 """Handlers by path and method."""
+_BATCHED = {"append", "fence", "trim", "read"}
 NAME = "{name}"
 """Stands in a path for any name."""
 
@@ -34,11 +36,11 @@ def guarded(app: App) -> App:
 class Api:
     """The routes, behind the credential."""
 
-    def __init__(self, routes: Routes, tokens: Tokens, usage: Usage, patience: float) -> None:
+    def __init__(self, routes: Routes, tokens: Tokens, usage: Usage, tuning: Tuning) -> None:
         self._routes = routes
         self._tokens = tokens
         self._usage = usage
-        self._patience = patience
+        self._tuning = tuning
 
     async def __call__(self, exchange: Exchange) -> None:
         try:
@@ -68,7 +70,13 @@ class Api:
         handler = found.get(exchange.method)
         if handler is None:
             return await exchange.answer(405, {"allow": ",".join(found)}, b"")
-        return await handler(Call(exchange, principal, parts[1:], self._patience))
+        exchange.stall = self._tuning.stall
+        call = Call(exchange, principal, parts[1:], self._tuning.patience)
+        await handler(call)
+        # What is appended and read is counted by the batch, where that is done.
+        if call.permitted is not None and call.permitted[0] not in _BATCHED:
+            self._usage.count(*call.permitted)
+        return None
 
 
 def _routed(routes: Routes, parts: list[str]) -> Mapping[str, Handler] | None:

@@ -38,9 +38,8 @@ async def _unary(hub: Hub, call: Call, kind: str) -> None:
     basin, name = call.basin, call.stream
     hub.key_header(call)
     if mime(kind) in PROTOBUF:
-        payload = await call.raw()
         try:
-            draft = draft_of(payload)
+            draft = draft_of(await call.raw())
         except WireError as error:
             raise refusal("bad_proto", str(error.args[0])) from None
     else:

@@ -45,6 +45,8 @@ class Call:
     parts: list[str]
     """The path's segments below `/v1`, decoded."""
     patience: float
+    permitted: tuple[str, str, str] | None = None
+    """The operation that it is, with its basin and stream; for the metrics."""
 
     # --- names ---
 
@@ -86,7 +88,9 @@ class Call:
     def permit(
         self, operation: str, *, basin: str | None = None, stream: str | None = None, token: str | None = None
     ) -> None:
+        """Refuses what the token does not allow."""
         self.principal.permit(operation, basin=basin, stream=stream, token=token)
+        self.permitted = operation, basin or "", stream or ""
 
     @property
     def request_token(self) -> str | None:

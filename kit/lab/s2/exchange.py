@@ -40,6 +40,8 @@ class Exchange(ABC):
         """Names in lower case."""
         self.transport = transport
         self.cut: Cut | None = None
+        self.stall: float | None = None
+        """Seconds in which the client must take what is sent to it."""
         self.started = False
         self.finished = False
         self.gone = False
@@ -94,7 +96,8 @@ class Exchange(ABC):
 
     async def send(self, data: bytes) -> None:
         """Sends a piece of the body; returns when more can be sent."""
-        await (self.cut.send(data, False) if self.cut is not None else self.send_uncut(data))
+        async with asyncio.timeout(self.stall):
+            await (self.cut.send(data, False) if self.cut is not None else self.send_uncut(data))
 
     async def end(self) -> None:
         """Ends the body in good order."""

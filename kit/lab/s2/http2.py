@@ -15,7 +15,7 @@ import h2.settings
 from .exchange import App, Exchange, Gone, Headers
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-STREAM_WINDOW = 4 * 1024 * 1024
+STREAM_WINDOW = 16 * 1024 * 1024
 CONNECTION_WINDOW = 64 * 1024 * 1024
 """Far above a stream's: a session whose input is not read must not hold up the others."""
 MAX_FRAME = 256 * 1024

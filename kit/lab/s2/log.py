@@ -25,6 +25,7 @@ MAX_WRITING = 16 * 1024 * 1024
 _ROWS = 8
 """Rows in one statement. Each statement hands the interpreter over and back, which takes longer than the insert."""
 _GCM_SEQ_NUMS = 2**32
+_LONGEST = 10**12
 
 
 class Stream:
@@ -126,7 +127,7 @@ class Log:
             times if one else times[-1],  # type: ignore[index, arg-type]
             draft.size,
             placed(parts, first, times),
-            None if config["retention"] == INFINITE else now + config["retention"] * 1000,
+            _expiry(now, config["retention"]),
         )
         trim = 0
         for command in draft.commands:
@@ -220,6 +221,13 @@ class Log:
         else:
             stream.deleted = True
         return len(later)
+
+
+def _expiry(now: int, retention: Any) -> int | None:
+    """When records of now may go; never, where that is longer than the database counts."""
+    if retention == INFINITE or retention > _LONGEST:
+        return None
+    return int(now + retention * 1000)
 
 
 def _written(db: sqlite3.Connection, entries: list[_Entry], now: int) -> set[int]:

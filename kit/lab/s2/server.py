@@ -56,7 +56,7 @@ class S2Server:
         hub = Hub(catalog, self._log, self._shelf, self.usage, tuning)
         self.sweeper = Sweeper(self._store, catalog, self._log, self._shelf, self.usage, clock, tuning.sweep)
         routes = _routes(hub, Basins(catalog, locations), Streams(catalog), locations, tokens)
-        api = Api(routes, tokens, self.usage, tuning.patience)
+        api = Api(routes, tokens, self.usage, tuning)
         self._listener = Listener(guarded(Faulty(api, self.name, house.faults)), house.port(self.name))
         self.sweeper.start()
         await self._listener.start()

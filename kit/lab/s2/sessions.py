@@ -121,7 +121,7 @@ class Session:
         finally:
             self._stream.watchers.discard(self._news)
         if last:
-            await self._send(last)
+            await self._exchange.send(last)
         await self._exchange.end()
 
     async def _follow(self) -> None:
@@ -141,7 +141,7 @@ class Session:
                 deadline = time.monotonic() + self._wait
             if not following:
                 following = True
-                await self._send(self._form.heartbeat(self._stream.tail))
+                await self._exchange.send(self._form.heartbeat(self._stream.tail))
             if not await self._news_within(deadline):
                 return
 
@@ -155,7 +155,7 @@ class Session:
                 batch = self._cursor.next(whole=False)
             except S2ServerError:
                 if gathered:
-                    await self._send(b"".join(gathered))
+                    await self._exchange.send(b"".join(gathered))
                 raise
             if batch is None:
                 break
@@ -167,10 +167,10 @@ class Session:
             gathered.append(frame)
             size += len(frame)
             if size >= _GATHERED:
-                await self._send(b"".join(gathered))
+                await self._exchange.send(b"".join(gathered))
                 gathered, size = [], 0
         if gathered:
-            await self._send(b"".join(gathered))
+            await self._exchange.send(b"".join(gathered))
         return sent
 
     async def _news_within(self, deadline: float | None) -> bool:
@@ -185,7 +185,7 @@ class Session:
             except TimeoutError:
                 if left is not None and left <= pause:
                     return False
-                await self._send(self._form.heartbeat(self._stream.tail))
+                await self._exchange.send(self._form.heartbeat(self._stream.tail))
         self._news.clear()
         return True
 
@@ -194,9 +194,5 @@ class Session:
         at = self._stream.tail.seq_num
         record = encode_record(at, MAX_U64, [(b"", b"trim")], b"\xff" * 8)
         trim = Batch(record, 1, 18, at)
-        await self._send(self._form.batch(trim, StreamPosition(at + 1, MAX_U64)))
+        await self._exchange.send(self._form.batch(trim, StreamPosition(at + 1, MAX_U64)))
         raise refusal("unavailable", f"stream `{self._stream.name}` is being deleted")
-
-    async def _send(self, data: bytes) -> None:
-        async with asyncio.timeout(self._hub.tuning.stall):
-            await self._exchange.send(data)

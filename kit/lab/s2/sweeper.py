@@ -43,6 +43,14 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Begins, also with what a process before this one left."""
+        for row in self._store.read(
+            "select basins.name as basin, streams.name from streams join basins on basins.id = basin"
+            " where trim > (select min(first) from chunks where stream = streams.id)"
+        ):
+            stream = self._catalog.find(row["basin"], row["name"])
+            if stream is not None:
+                self._log.trimmed.add(stream)
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
