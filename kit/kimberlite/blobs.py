@@ -157,9 +157,13 @@ def scan(reader: Reader, count: int) -> Blobs:
             size = data[at]
             at += 1
             if size > 127:
-                reader.at = at - 1
-                size = reader.varint()
-                at = reader.at
+                if data[at] < 128:
+                    size = size & 127 | data[at] << 7
+                    at += 1
+                else:
+                    reader.at = at - 1
+                    size = reader.varint()
+                    at = reader.at
             append(at)
             at += size
             append(at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,18 +50,25 @@ def blobs_from_arrow(column: pa.Array | pa.ChunkedArray, most: int = 8 * 1024 * 
             raise KimberliteInputError(
                 f"{chunk.null_count} of the events are missing", hint="drop those rows, or fill them with b''"
             )
-        if pa.types.is_dictionary(chunk.type):
-            chunk = chunk.cast(chunk.type.value_type)
         if len(chunk):
-            yield from _batches(chunk, most)
+            yield from _batches(_as_bytes(chunk), most)
+
+
+def _as_bytes(chunk: pa.Array) -> pa.Array:
+    """Text or bytes, however Arrow keeps them, as `large_binary`."""
+    kind, is_ = chunk.type, pa.types
+    if is_.is_dictionary(kind):
+        return _as_bytes(chunk.cast(kind.value_type))
+    if is_.is_string(kind) or is_.is_string_view(kind):
+        return chunk.cast(pa.large_string()).cast(pa.large_binary())
+    if any(test(kind) for test in (is_.is_binary, is_.is_large_binary, is_.is_binary_view, is_.is_large_string)):
+        return chunk.cast(pa.large_binary())
+    raise KimberliteInputError(f"events are bytes or text, not {kind}", hint="encode them first, say as JSON")
 
 
 def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
     """Batches of a chunk, each made when it is asked for."""
-    try:
-        sizes = np.asarray(pc.binary_length(chunk)).astype(np.int64)
-    except pa.ArrowNotImplementedError:
-        raise KimberliteInputError(f"events are bytes or text, not {chunk.type}") from None
+    sizes = np.asarray(pc.binary_length(chunk)).astype(np.int64)
     ends = np.cumsum(sizes + _head_sizes(sizes))
     start = done = 0
     while start < len(chunk):
@@ -75,7 +81,7 @@ def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
     kind = pa.large_binary()
     heads, head_sizes = _heads(sizes)
     # Arrow joins lengths and contents into one piece of memory, which is the wire's form.
-    joined = pc.binary_join_element_wise(heads, events.cast(pa.binary()).cast(kind), pa.scalar(b"", kind))
+    joined = pc.binary_join_element_wise(heads, events, pa.scalar(b"", kind))
     offsets = np.frombuffer(joined.buffers()[1], np.int64, len(joined) + 1)
     data = joined.buffers()[2]
     bounds = array("Q", bytes(8 * (2 * len(joined) + 1)))
@@ -87,7 +93,10 @@ def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
 
 def _head_sizes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How many bytes each length takes."""
-    return 1 + sum((sizes >= 1 << bits).astype(np.int64) for bits in (7, 14, 21, 28, 35))  # type: ignore[no-any-return]
+    taken = np.ones(len(sizes), np.int64)
+    for bits in (7, 14, 21, 28, 35):
+        taken += sizes >> bits > 0
+    return taken
 
 
 def _heads(sizes: npt.NDArray[np.int64]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
@@ -103,6 +112,3 @@ def _heads(sizes: npt.NDArray[np.int64]) -> tuple[pa.Array, npt.NDArray[np.int64
     return pa.Array.from_buffers(
         pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     ), taken
-
-
-__all__: list[Any] = ["blobs_from_arrow", "blobs_to_arrow", "event_columns"]

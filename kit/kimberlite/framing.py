@@ -41,11 +41,20 @@ def frame(payload: bytes | bytearray) -> bytes:
     >>> frame(bytes.fromhex("00010100000500")).hex(" ", 7)[:41]
     '56444220000500 0000071627d12e 00010100000'
     """
-    if len(payload) > MAX_PAYLOAD:
+    return seal(bytearray(HEADER_SIZE) + payload)
+
+
+def seal(whole: bytearray) -> bytes:
+    """A frame from its payload with room for the header before it."""
+    size = len(whole) - HEADER_SIZE
+    if size > MAX_PAYLOAD:
         raise KimberliteInputError(
-            f"a message has at most {MAX_PAYLOAD:,} bytes, not {len(payload):,}", hint="send less at once"
+            f"a message has at most {MAX_PAYLOAD:,} bytes, not {size:,}", hint="send less at once"
         )
-    return _HEADER.pack(MAGIC, VERSION, len(payload), zlib.crc32(payload)) + payload
+    with memoryview(whole) as view:
+        checksum = zlib.crc32(view[HEADER_SIZE:])
+    _HEADER.pack_into(whole, 0, MAGIC, VERSION, size, checksum)
+    return bytes(whole)
 
 
 def read_header(head: bytes | bytearray | memoryview) -> Header:

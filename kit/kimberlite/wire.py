@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from . import requests, responses
 from .blobs import Blobs
 from .errors import WireError
-from .framing import HEADER_SIZE, MAX_PAYLOAD, FrameReader, Header, check, frame, read_header
+from .framing import HEADER_SIZE, MAX_PAYLOAD, FrameReader, Header, check, frame, read_header, seal
 from .messages import (
     PUSH,
     REQUEST,
@@ -73,7 +73,9 @@ def payload_of(message: Message) -> bytes:
 
 def encode(message: Message) -> bytes:
     """The message as a frame; `KimberliteInputError` where a value does not fit its field or the frame is too large."""
-    return frame(payload_of(message))
+    out = bytearray(HEADER_SIZE)
+    message_kind().write(out, message)
+    return seal(out)
 
 
 def encode_request(number: int, tenant_id: int, payload: Any, audit: Audit | None = None) -> bytes:

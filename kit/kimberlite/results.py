@@ -1,0 +1,196 @@
+"""Results of SQL as Arrow columns, without a Python object per cell.
+
+A cell says on the wire whether it is an integer, text, boolean, timestamp or missing; there is nothing else. Numbers
+with a fraction, bytes, dates and times of day arrive as text. They become what they are only where the column's
+declared type says so: given by the caller, or by a server that tells the types of a result's columns behind its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .cells import Cells, ObjectCells, WireCells, scan
+from .errors import WireError
+from .postcard import TEXT as WIRE_TEXT
+from .postcard import Reader, list_of
+from .sqltypes import Type, type_of, type_of_column
+from .values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP, read_rows
+from .wire import peek, responses
+
+TYPES_MARK = "kit.types.v1"
+"""The capability of a server that tells types, and what it puts before them."""
+TIME = pa.timestamp("ns", "UTC")
+ARROW = {
+    Type.INTEGER: pa.int64(),
+    Type.REAL: pa.float64(),
+    Type.TEXT: pa.string(),
+    Type.BYTES: pa.binary(),
+    Type.BOOLEAN: pa.bool_(),
+    Type.DATE: pa.date32(),
+    Type.TIME: pa.time64("ns"),
+    Type.TIMESTAMP: TIME,
+}
+_PLAIN = {BIGINT: pa.int64(), TEXT: pa.string(), BOOLEAN: pa.bool_(), TIMESTAMP: TIME}
+_TYPES = list_of(WIRE_TEXT)
+
+
+@dataclass(slots=True, frozen=True)
+class ResultColumns:
+    """A result in columns. Names that occur twice have a number behind them."""
+
+    table: pa.Table
+    as_text: dict[str, str] = field(default_factory=dict)
+    """Columns that hold text although their type is another, or although not all their cells are text; and why."""
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
+def result_columns(payload: bytes, declared: Mapping[str, str] | None = None) -> ResultColumns:
+    """The rows that the payload of an answer holds; an error answer is raised.
+
+    `declared` has the types of the tables' columns, as DescribeTable tells them. Columns of an empty result have the
+    types of a full one; those without a declared type are of Arrow's null type then.
+    """
+    head = peek(payload)
+    kind = responses.ALL[head.variant] if head.variant < len(responses.ALL) else None
+    reader = Reader(payload, head.body)
+    if kind is responses.Error:
+        error = responses.Error(reader.varint(32), reader.text())
+        raise error.exception(head.id)
+    if kind not in (responses.Query, responses.QueryAt):
+        raise WireError(f"rows were asked for, but the answer is {kind.__name__ if kind else head.variant}")
+    names: list[str] = _TYPES.read(reader)
+    start = reader.at
+    found = scan(reader, len(names))
+    columns: Sequence[Cells]
+    if found is None:
+        reader.at = start
+        rows = read_rows(reader)
+        columns = [ObjectCells([row[n] for row in rows]) for n in range(len(names))]
+        count = len(rows)
+    else:
+        places, count = found
+        data = np.frombuffer(payload, np.uint8)
+        columns = [WireCells(payload, data, places[n]) for n in range(len(names))]
+    told = _told(reader, len(names))
+    return _table(names, columns, count, told, declared or {})
+
+
+def with_types(payload: bytes, types: Sequence[str]) -> bytes:
+    """A result's payload with the types of its columns behind it, where decoders that do not know them do not look."""
+    out = bytearray(payload)
+    WIRE_TEXT.write(out, TYPES_MARK)
+    _TYPES.write(out, types)
+    return bytes(out)
+
+
+def _told(reader: Reader, count: int) -> list[str] | None:
+    """The types that the server put behind the rows."""
+    if reader.at == len(reader.data):
+        return None
+    try:
+        if reader.text() != TYPES_MARK:
+            return None
+        types: list[str] = _TYPES.read(reader)
+    except WireError:
+        return None  # bytes after a message mean nothing in this protocol
+    return types if len(types) == count else None
+
+
+def _table(
+    names: Sequence[str], columns: Sequence[Cells], count: int, told: Sequence[str] | None, declared: Mapping[str, str]
+) -> ResultColumns:
+    made, as_text = dict[str, Any](), dict[str, str]()
+    for n, (name, cells) in enumerate(zip(names, columns, strict=True)):
+        kind = (type_of(told[n]) if told else None) or type_of_column(name, declared)
+        column, why = _column(cells, kind)
+        free, number = name, 2
+        while free in made:
+            free, number = f"{name}_{number}", number + 1
+        made[free] = column
+        if why:
+            as_text[free] = why
+    table = pa.table(made) if made else pa.table({"": pa.nulls(count)}).select([])
+    return ResultColumns(table, as_text)
+
+
+def _column(cells: Cells, kind: Type | None) -> tuple[pa.Array, str]:
+    """The column, of the type that it should have if the cells allow that; else why it is text."""
+    tags = cells.tags
+    seen = set(np.unique(tags).tolist()) - {NULL}
+    if not seen:
+        return pa.nulls(len(tags), ARROW[kind] if kind else pa.null()), ""
+    if len(seen) > 1 and not (kind is Type.REAL and seen == {BIGINT, TEXT}):
+        return _as_text(cells), f"its cells are of {len(seen)} kinds"
+    missing = tags == NULL
+    if len(seen) > 1:
+        column = _as_text(cells)
+    else:
+        (tag,) = seen
+        column = _plain(cells, tag, missing)
+    if kind is None or column.type == ARROW[kind]:
+        return column, ""
+    try:
+        return _converted(column, kind), ""
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
+        what = "text" if pa.types.is_string(column.type) else str(column.type)
+        return column, f"{what} that is not all {kind.value}"
+
+
+def _plain(cells: Cells, tag: int, missing: npt.NDArray[np.bool_]) -> pa.Array:
+    """A column whose cells are all of one kind, or missing."""
+    mask = missing if missing.any() else None
+    if tag == TEXT:
+        texts = cells.texts()
+        return texts if mask is None else pc.if_else(pa.array(mask), pa.scalar(None, texts.type), texts)
+    values = cells.booleans() if tag == BOOLEAN else cells.integers()
+    column = pa.array(values, mask=mask)
+    return column.cast(_PLAIN[tag]) if tag == TIMESTAMP else column
+
+
+def _as_text(cells: Cells) -> pa.Array:
+    """Cells of several kinds, each as its text."""
+    tags = cells.tags
+    out = cells.texts()
+    if (tags == BIGINT).any():
+        out = pc.if_else(pa.array(tags == BIGINT), pa.array(cells.integers()).cast(pa.string()), out)
+    if (tags == TIMESTAMP).any():
+        times = pc.strftime(pa.array(cells.integers()).cast(TIME), "%Y-%m-%dT%H:%M:%SZ")
+        out = pc.if_else(pa.array(tags == TIMESTAMP), times, out)
+    if (tags == BOOLEAN).any():
+        out = pc.if_else(pa.array(tags == BOOLEAN), pa.array(cells.booleans()).cast(pa.string()), out)
+    return pc.if_else(pa.array(tags == NULL), pa.scalar(None, out.type), out)
+
+
+def _converted(column: pa.Array, kind: Type) -> pa.Array:
+    """The column as the type that was declared."""
+    text = pa.types.is_string(column.type)
+    if kind in (Type.DATE, Type.TIME):
+        if text and kind is Type.DATE and not pc.any(pc.starts_with(column, "Date(")).as_py():
+            return column.cast(pa.date32())
+        name = "Date" if kind is Type.DATE else "Time"
+        if text:
+            parts = pc.extract_regex(column, rf"^{name}\((?P<n>-?\d+)\)$")
+            if parts.null_count > column.null_count:
+                raise ValueError(name)
+            column = parts.field(0) if not column.null_count else pc.if_else(parts.is_valid(), parts.field(0), None)
+        whole = column.cast(pa.int64())
+        return whole.cast(pa.int32()).cast(pa.date32()) if kind is Type.DATE else whole.cast(pa.time64("ns"))
+    if kind is Type.BYTES and text:
+        from base64 import b64decode
+
+        values = [None if value is None else b64decode(value, validate=True) for value in column.to_pylist()]
+        return pa.array(values, pa.binary())
+    if kind is Type.TIMESTAMP and text:
+        return column.cast(pa.timestamp("ns", "UTC"))
+    if kind is Type.BOOLEAN and pa.types.is_integer(column.type) and pc.any(pc.greater(column, 1)).as_py():
+        raise ValueError("no boolean")
+    return column.cast(ARROW[kind])

@@ -1,0 +1,322 @@
+"""Events and results as Arrow columns: the same as their objects, whatever the bytes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.core.frames import to_frame
+from kit.kimberlite.blobs import Blobs
+from kit.kimberlite.columns import blobs_from_arrow, event_columns
+from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
+from kit.kimberlite.results import TYPES_MARK, result_columns, with_types
+from kit.kimberlite.sqltypes import Type, type_of, type_of_column
+from kit.kimberlite.types import Timestamp
+from kit.kimberlite.wire import Request, Response, decode, payload_of, requests, responses
+
+BLOBS = st.lists(st.binary(max_size=300), max_size=100)
+
+
+def answer(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
+    return payload_of(Response(1, responses.Query(columns, rows)))
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(BLOBS, st.integers(0, 2**64 - 200))
+def test_events_become_columns_and_columns_become_events(items: list[bytes], first: int) -> None:
+    page = decode(payload_of(Response(1, responses.ReadEvents(items, None)))).payload.events
+    batch = event_columns(first, page)
+    assert batch.schema.types == [pa.uint64(), pa.binary()]
+    assert batch.column("offset").to_pylist() == list(range(first, first + len(items)))
+    assert batch.column("body").to_pylist() == items
+    batch.validate(full=True)
+    back = list(blobs_from_arrow(batch.column("body")))
+    assert [one for blobs in back for one in blobs] == items
+    for blobs in back:
+        assert Blobs.from_raw(blobs.raw, len(blobs)) == list(blobs)
+        message = Request(1, 1, requests.AppendEvents(7, blobs, 0))
+        assert decode(payload_of(message)) == message
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384])
+def test_lengths_of_every_width(size: int) -> None:
+    items = [b"x" * size, b"", b"y" * size]
+    (blobs,) = blobs_from_arrow(pa.array(items))
+    assert blobs.raw == Blobs.of(items).raw and blobs.to_arrow().to_pylist() == items
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "bc", "", "a"]),
+        pa.array(["a", "bc", "", "a"], pa.large_string()),
+        pa.array([b"a", b"bc", b"", b"a"], pa.large_binary()),
+        pa.array(["a", "bc", "", "a"]).dictionary_encode(),
+        pa.chunked_array([["a"], [], ["bc", "", "a"]], pa.string()),
+        pa.array(["zz", "a", "bc", "", "a", "zz"]).slice(1, 4),
+        pa.array([b"a", b"bc", b"", b"a"], pa.binary_view()),
+        pa.array(["a", "bc", "", "a"], pa.string_view()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_that_can_be_appended(column: Any) -> None:
+    assert [one for blobs in blobs_from_arrow(column) for one in blobs] == [b"a", b"bc", b"", b"a"]
+
+
+def test_columns_that_cannot() -> None:
+    with pytest.raises(KimberliteInputError, match="1 of the events are missing"):
+        list(blobs_from_arrow(pa.array([b"a", None])))
+    with pytest.raises(KimberliteInputError, match="not int64"):
+        list(blobs_from_arrow(pa.array([1, 2])))
+    assert list(blobs_from_arrow(pa.array([], pa.binary()))) == []
+
+
+def test_batches_keep_to_a_size() -> None:
+    sizes = [10, 200, 5, 5, 5, 1000, 1]
+    batches = list(blobs_from_arrow(pa.array([b"x" * size for size in sizes]), most=212))
+    assert [[len(one) for one in blobs] for blobs in batches] == [[10], [200, 5], [5, 5], [1000], [1]]
+
+
+# --- results --------------------------------------------------------------------------------------------------------
+
+COLUMN = st.sampled_from(
+    [
+        st.integers(-(2**63), 2**63 - 1),
+        st.text(st.characters(codec="utf-8"), max_size=200),
+        st.booleans(),
+        st.integers(-(2**63), 2**63 - 1).map(Timestamp),
+        st.none(),
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_result_in_columns_is_the_result_in_objects(data: Any) -> None:
+    kinds = data.draw(st.lists(COLUMN, max_size=5))
+    rows = data.draw(st.lists(st.tuples(*[st.none() | kind for kind in kinds]), max_size=40))
+    names = [f"c{n}" for n in range(len(kinds))]
+    payload = answer(names, rows)
+    found = result_columns(payload)
+    found.table.validate(full=True)
+    assert len(found) == len(rows) and found.table.column_names == names and not found.as_text
+    for n, name in enumerate(names):
+        column = found.table.column(name)
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        expected = [row[n].nanoseconds if isinstance(row[n], Timestamp) else row[n] for row in rows]
+        assert column.to_pylist() == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_results_are_results_or_wire_errors(data: Any) -> None:
+    rows = [(n, f"n{n}" * (n % 70), n % 2 == 0, Timestamp(n * 10**15), None) for n in range(-4, 4)]
+    raw = bytearray(answer(["a", "b", "c", "d", "e"], rows))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(3, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 1))] = data.draw(st.binary(max_size=4))
+        if len(raw) < 8:
+            return
+    try:
+        expected = decode(bytes(raw)).payload
+    except WireError:
+        expected = None
+    try:
+        found = result_columns(bytes(raw))
+    except KimberliteError:
+        assert not isinstance(expected, responses.Query)
+        return
+    found.table.validate(full=True)
+    if expected is not None:
+        assert len(found) == len(expected.rows)
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 127, 128, 200])
+def test_results_of_any_width(width: int) -> None:
+    rows = [tuple(range(n, n + width)) for n in range(50)]
+    found = result_columns(answer([f"c{n}" for n in range(width)], rows))
+    assert len(found) == 50
+    for n in range(width):
+        assert found.table.column(n).to_pylist() == [row[n] for row in rows]
+
+
+def test_results_larger_than_what_is_followed_at_once() -> None:
+    rows = [(n, "x" * (n % 300), n % 3 or None) for n in range(20_000)]
+    payload = answer(["a", "b", "c"], rows)
+    assert len(payload) > 3 * 512 * 1024
+    found = result_columns(payload).table
+    assert [found.column(n).to_pylist() for n in range(3)] == [list(column) for column in zip(*rows, strict=True)]
+    for size in (len(payload) - 1, len(payload) // 2, 600_000):
+        with pytest.raises(WireError):
+            result_columns(payload[:size])
+
+
+def test_a_row_that_is_one_cell_too_long_for_a_window() -> None:
+    rows = [("y" * 700_000, 1), ("z", 2)]
+    found = result_columns(answer(["a", "b"], rows)).table
+    assert found.column("b").to_pylist() == [1, 2]
+
+
+def test_numbers_written_longer_than_needed() -> None:
+    raw = bytes.fromhex("01 01 04 01 01 63 02 01 01 8200 01 01 04")
+    assert result_columns(raw).table.column("c").to_pylist() == [1, 2]
+    unusual = bytes.fromhex("01 01 04 01 01 63 02 01 8100 8200 01 01 04")
+    assert result_columns(unusual).table.column("c").to_pylist() == [1, 2]
+
+
+def test_errors_are_raised() -> None:
+    with pytest.raises(StreamNotFoundError, match="no such") as raised:
+        result_columns(payload_of(Response(9, responses.Error(5, "no such"))))
+    assert raised.value.request_id == 9
+    with pytest.raises(WireError, match="the answer is StreamInfo"):
+        result_columns(payload_of(Response(9, responses.StreamInfo(5))))
+
+
+# --- types ----------------------------------------------------------------------------------------------------------
+
+DECLARED = {
+    "id": "BIGINT",
+    "rate": "REAL",
+    "amount": "DECIMAL(10,2)",
+    "name": "TEXT",
+    "raw": "BYTES",
+    "ok": "BOOLEAN",
+    "day": "DATE",
+    "hour": "TIME",
+    "at": "TIMESTAMP",
+    "key": "UUID",
+}
+ROW = (1, "2.5", "10.25", "x", "AAE=", True, "Date(19737)", "Time(123)", Timestamp(10**18), "0a")
+TYPES = [
+    pa.int64(),
+    pa.float64(),
+    pa.float64(),
+    pa.string(),
+    pa.binary(),
+    pa.bool_(),
+    pa.date32(),
+    pa.time64("ns"),
+    pa.timestamp("ns", "UTC"),
+    pa.string(),
+]
+
+
+@pytest.mark.parametrize("rows", [[], [ROW], [ROW, (None,) * 10], [(None,) * 10]], ids=["none", "one", "gaps", "nulls"])
+def test_declared_types_hold_whatever_the_rows(rows: list[Any]) -> None:
+    found = result_columns(answer(list(DECLARED), rows), DECLARED)
+    assert found.table.schema.types == TYPES and not found.as_text
+    found.table.validate(full=True)
+
+
+def test_declared_values() -> None:
+    found = result_columns(answer(list(DECLARED), [ROW, (None,) * 10]), DECLARED).table
+    row = found.drop_columns(["hour", "at"]).to_pylist()[0]
+    assert row == {
+        "id": 1,
+        "rate": 2.5,
+        "amount": 10.25,
+        "name": "x",
+        "raw": b"\0\1",
+        "ok": True,
+        "day": dt.date(2024, 1, 15),
+        "key": "0a",
+    }
+    assert set(found.to_pylist()[1].values()) == {None}
+
+
+def test_numbers_in_text_stay_text_where_nothing_says_otherwise() -> None:
+    found = result_columns(answer(["n"], [("1.5",), ("2",)])).table
+    assert found.column("n").to_pylist() == ["1.5", "2"]
+    assert to_frame(result_columns(answer(["n"], [])).table).columns.tolist() == ["n"]
+
+
+def test_integers_in_a_column_of_fractions() -> None:
+    found = result_columns(answer(["n"], [("1.5",), (2,), (None,)]), {"n": "REAL"})
+    assert found.table.column("n").to_pylist() == [1.5, 2.0, None] and not found.as_text
+
+
+@pytest.mark.parametrize(
+    ("declared", "cell"),
+    [
+        ("REAL", "lots"),
+        ("DATE", "soon"),
+        ("DATE", "Date(x)"),
+        ("TIME", "Date(5)"),
+        ("BYTES", "?"),
+        ("BOOLEAN", 7),
+        ("BIGINT", "1.5"),
+        ("TIMESTAMP", "soon"),
+    ],
+)
+def test_cells_that_are_not_what_is_declared_stay_what_they_are(declared: str, cell: Any) -> None:
+    found = result_columns(answer(["c"], [(cell,), (None,)]), {"c": declared})
+    assert found.table.column("c").to_pylist() == [cell, None]
+    assert "not all" in found.as_text["c"]
+
+
+def test_cells_of_several_kinds_become_text() -> None:
+    rows = [(1,), ("two",), (True,), (Timestamp(10**18),), (None,)]
+    found = result_columns(answer(["c"], rows))
+    assert found.table.column("c").to_pylist() == ["1", "two", "true", "2001-09-09T01:46:40.000000000Z", None]
+    assert found.as_text == {"c": "its cells are of 4 kinds"}
+
+
+def test_aggregates_have_the_types_of_their_columns() -> None:
+    names = ["COUNT(*)", "COUNT(name)", "SUM(id)", "SUM(amount)", "AVG(id)", "MAX(at)", "MIN(name)", "SUM(x)"]
+    found = result_columns(answer(names, []), DECLARED).table.schema.types
+    assert found == [
+        pa.int64(),
+        pa.int64(),
+        pa.int64(),
+        pa.float64(),
+        pa.float64(),
+        pa.timestamp("ns", "UTC"),
+        pa.string(),
+        pa.null(),
+    ]
+
+
+def test_types_told_behind_the_rows() -> None:
+    payload = answer(["total", "when"], [("2.5", None)])
+    told = with_types(payload, ["REAL", "TIMESTAMP"])
+    assert decode(told) == decode(payload)
+    assert result_columns(told).table.schema.types == [pa.float64(), pa.timestamp("ns", "UTC")]
+    for tail in (b"\xff", b"\x0c" + TYPES_MARK.encode(), bytes([12]) + TYPES_MARK.encode() + b"\x01\x04REAL"):
+        assert result_columns(payload + tail).table.schema.types == [pa.string(), pa.null()]
+
+
+def test_names_that_occur_twice() -> None:
+    found = result_columns(answer(["id", "id", "id_2", "id"], [(1, 2, 3, 4)])).table
+    assert found.column_names == ["id", "id_2", "id_2_2", "id_3"]
+
+
+def test_frames() -> None:
+    frame = to_frame(result_columns(answer(list(DECLARED), [ROW]), DECLARED).table)
+    empty = to_frame(result_columns(answer(list(DECLARED), []), DECLARED).table)
+    assert frame.dtypes.tolist() == empty.dtypes.tolist()
+    assert str(frame.dtypes["at"]) == "datetime64[ms, UTC]" and frame.dtypes["amount"] == np.float64
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind"),
+    [("varchar(20)", Type.TEXT), (" double precision", Type.REAL), ("Int", Type.INTEGER), ("", None), ("()", None)],
+)
+def test_names_of_types(declared: str, kind: Type | None) -> None:
+    assert type_of(declared) is kind
+
+
+def test_names_of_columns() -> None:
+    assert type_of_column("sum( x )", {}) is None
+    assert type_of_column("SUM(t.x)", {"x": "REAL"}) is Type.REAL
+    assert type_of_column("COUNT(DISTINCT x)", {}) is Type.INTEGER
+    assert type_of_column("COUNTRY", {"COUNTRY": "TEXT"}) is Type.TEXT
