@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
 from .errors import S2InputError
-from .messages import parsed, tail_of
+from .messages import parsed, tail_of, varint
 from .proto import messages
 from .types import StreamPosition
 
@@ -60,21 +60,55 @@ class RecordColumns:
         return self if mask is None else RecordColumns(self.batch.filter(pc.invert(mask)), self.tail)
 
 
-def columns_of(*payloads: bytes, decoder: Decoder | None = None) -> RecordColumns:
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """A batch as far as its decoding begins: enough to know how many records it has, and where they end."""
+
+    payload: bytes
+    batch: Any
+
+    @classmethod
+    def of(cls, payload: bytes) -> Reading:
+        """The payload, found to be well-formed."""
+        kinds = messages()
+        return cls(payload, parsed(kinds.ReadBatch if compiled() else kinds.Outline, payload))
+
+    def __len__(self) -> int:
+        return len(self.batch.records)
+
+    @property
+    def last_seq_num(self) -> int:
+        """Of the last record; there must be one."""
+        last = self.batch.records[-1]
+        if isinstance(last, bytes):
+            last = parsed(messages().BareBatch, b"\x0a" + varint(len(last)) + last).records[0]
+        return int(last.seq_num)
+
+    @property
+    def tail(self) -> StreamPosition | None:
+        """The tail, where it was told."""
+        return tail_of(self.batch)
+
+
+def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Sequence[Reading] = ()) -> RecordColumns:
     """The records of one batch, or of several one after the other, as columns; the tail is the newest one told.
 
-    Together they should be no more than some MiB: memory in use is quicker than new memory.
+    Together they should be no more than some MiB: memory in use is quicker than new memory. `readings`, in place of
+    payloads, are batches whose decoding has begun.
     """
+    payloads = payloads or tuple(one.payload for one in readings)
+    begun = [one.batch for one in readings] if decoder is None else []
     if sum(map(len, payloads)) > _MOST:
         raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; columns hold {_MOST:,}")
     kinds = messages()
     chosen = decoder or ("ptars" if compiled() else "layout")
     few = 0 if decoder else _FEW[chosen]
     if chosen == "layout":
-        outlines = [parsed(kinds.Outline, payload) for payload in payloads]
+        outlines = begun or [parsed(kinds.Outline, payload) for payload in payloads]
+        begun = []
         if _count(outlines) >= few and (found := by_layout(payloads, outlines)) is not None:
             return RecordColumns(found, _newest(outlines))
-    batches = [parsed(kinds.ReadBatch, payload) for payload in payloads]
+    batches = begun or [parsed(kinds.ReadBatch, payload) for payload in payloads]
     if chosen == "ptars" and _count(batches) >= few and (found := by_ptars(payloads)) is not None:
         return RecordColumns(found, _newest(batches))
     return RecordColumns(by_objects(batches), _newest(batches))
