@@ -35,6 +35,10 @@ class Chunk:
         return self.first + self.count
 
 
+SIZE = b"\x78"
+"""The tag of a field that tells what an encrypted record counts; it is never sent."""
+
+
 class Place(NamedTuple):
     """A record inside a chunk's bytes."""
 
@@ -116,13 +120,13 @@ def places(data: bytes) -> list[Place]:
     at, end = 0, len(data)
     while at < end:
         start = at
-        size, at = _number(data, at + 1)
+        size, at = number(data, at + 1)
         stop = at + size
         seq = time = 0
         if at < stop and data[at] == 0x08:
-            seq, at = _number(data, at + 1)
+            seq, at = number(data, at + 1)
         if at < stop and data[at] == 0x10:
-            time, at = _number(data, at + 1)
+            time, at = number(data, at + 1)
         found.append(Place(start, at, stop, seq, time))
         at = stop
     return found
@@ -133,7 +137,9 @@ def metered(data: bytes, place: Place) -> int:
     total, at = 8, place.rest
     while at < place.end:
         tag = data[at]
-        size, at = _number(data, at + 1)
+        size, at = number(data, at + 1)
+        if tag == SIZE[0]:
+            return size
         if tag == 0x1A:
             total += 2 + _content(data, at, at + size)
         else:
@@ -146,7 +152,7 @@ def is_command(data: bytes, place: Place) -> bool:
     """Whether a record is an order: it has one header, and that has no name."""
     if place.rest >= place.end or data[place.rest] != 0x1A:
         return False
-    size, at = _number(data, place.rest + 1)
+    size, at = number(data, place.rest + 1)
     alone = at + size >= place.end or data[at + size] != 0x1A
     return alone and (not size or data[at] != 0x0A)
 
@@ -155,13 +161,14 @@ def _content(data: bytes, at: int, end: int) -> int:
     """The lengths of a header's name and value together."""
     total = 0
     while at < end:
-        size, at = _number(data, at + 1)
+        size, at = number(data, at + 1)
         total += size
         at += size
     return total
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
+def number(data: bytes, at: int) -> tuple[int, int]:
+    """A varint and the place after it, in bytes that this server wrote."""
     value = data[at]
     if value < 128:
         return value, at + 1

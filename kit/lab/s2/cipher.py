@@ -8,6 +8,8 @@ that a record does not open is all that tells of a wrong one. Orders (fence, tri
     16 bytes    nonce
     n bytes     headers and body, encrypted
     16 bytes    proof
+
+What a record counts stands beside that, in a field of its own, so that limits and trims need no key.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from ...s2.errors import S2ServerError
 from ...s2.limits import KEY_BYTES
 from ...s2.messages import varint
 from .answers import refusal
-from .chunks import is_command, placed, places
+from .chunks import SIZE, Place, is_command, metered, number, placed, places
 
 _NONCE, _PROOF = 16, 16
 _MAX_HEADER = 44
@@ -59,7 +61,7 @@ def encrypted(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
     flow, proof_key = _keys(key, nonce, len(part))
     hidden = _mixed(part, flow)
     sealed = nonce + hidden + _proof(proof_key, nonce, stream, seq_num, hidden)
-    return b'"' + varint(len(sealed)) + sealed
+    return b'"' + varint(len(sealed)) + sealed + SIZE + varint(metered(part, Place(0, 0, len(part), 0, 0)))
 
 
 def decrypted(data: bytes, key: bytes, stream: int) -> bytes:
@@ -76,10 +78,8 @@ def decrypted(data: bytes, key: bytes, stream: int) -> bytes:
 
 
 def _opened(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
-    at = 1
-    while part[at] & 128:  # past the length
-        at += 1
-    sealed = part[at + 1 :]
+    size, at = number(part, 1)
+    sealed = part[at : at + size]
     nonce, hidden, told = sealed[:_NONCE], sealed[_NONCE:-_PROOF], sealed[-_PROOF:]
     flow, proof_key = _keys(key, nonce, len(hidden))
     if not hmac.compare_digest(told, _proof(proof_key, nonce, stream, seq_num, hidden)):

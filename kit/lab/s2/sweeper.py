@@ -6,11 +6,10 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ..store import Store
 from .catalog import Catalog
-from .chunks import is_command, metered, places
+from .chunks import metered, places
 from .log import Log, Stream
 from .schema import stored_time
 from .shelf import Shelf
@@ -148,33 +147,21 @@ def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
             db.execute("delete from chunks where rowid = ?", (row["rowid"],))
             freed += row["size"]
         else:
-            kept = _rest(row["data"], until, row["size"])
+            rest = _rest(row["data"], until)
             db.execute(
                 "update chunks set first = ?, count = ?, first_time = ?, size = ?, data = ? where rowid = ?",
-                (*kept, row["rowid"]),
+                (*rest, row["rowid"]),
             )
-            freed += row["size"] - kept[3]
+            freed += row["size"] - rest[3]
     db.execute("update streams set size = size - ? where id = ?", (freed, stream))
     return freed
 
 
-def _rest(data: bytes, until: int, size: int) -> tuple[int, int, int, int, bytes]:
-    """The records from this number on."""
+def _rest(data: bytes, until: int) -> tuple[int, int, int, int, bytes]:
+    """The records from this number on, as a chunk's columns."""
     kept = [place for place in places(data) if place.seq_num >= until]
-    rest = data[kept[0].start :]
-    return kept[0].seq_num, len(kept), stored_time(kept[0].time), _kept_size(data, kept, size), rest
-
-
-def _kept_size(data: bytes, kept: list[Any], size: int) -> int:
-    whole = places(data)
-    total = sum(metered(data, place) for place in whole)
-    if total == size:
-        return sum(metered(data, place) for place in kept)
-    # Encrypted: what each record counts cannot be seen, but each was made longer by the same.
-    sealed = [place for place in whole if not is_command(data, place)]
-    extra = (total - size) / max(1, len(sealed))
-    hidden = sum(1 for place in kept if not is_command(data, place))
-    return max(8 * len(kept), round(sum(metered(data, place) for place in kept) - extra * hidden))
+    size = sum(metered(data, place) for place in kept)
+    return kept[0].seq_num, len(kept), stored_time(kept[0].time), size, data[kept[0].start :]
 
 
 def _expired(db: sqlite3.Connection, now: int) -> dict[int, int]:

@@ -74,6 +74,7 @@ class Usage:
         basin = call.name(1, basin_fault)
         wanted = _set(call, BASIN_SETS)
         call.permit("basin-metrics", basin=basin)
+        self._check(basin)
         start, end, interval = self._range(call, "hour" if wanted == "storage" else "minute")
         await self.flush()
         if wanted == "storage":
@@ -94,11 +95,18 @@ class Usage:
         basin, stream = call.name(1, basin_fault), call.full(call.name(2, stream_fault))
         _set(call, STREAM_SETS)
         call.permit("stream-metrics", basin=basin, stream=stream)
+        self._check(basin)
         start, end, _ = self._range(call, "minute")
         await self.flush()
         await answer_json(call.exchange, {"values": self._stored(basin, stream, start, end, _SECONDS["minute"])})
 
     # --- below ---
+
+    def _check(self, basin: str) -> None:
+        """Refuses a basin that never was."""
+        known = "select 1 from basins where name = ? union all select 1 from usage where basin = ? limit 1"
+        if not self._store.read(known, (basin, basin)):
+            raise refusal("basin_not_found", f"basin `{basin}` not found")
 
     def _range(self, call: Call, default: str) -> tuple[int, int, str]:
         """The seconds from and until which values are wanted, and how far apart."""

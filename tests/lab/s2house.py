@@ -1,0 +1,70 @@
+"""An S2 server in this process, with a clock and a tuning of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kit.lab.faults import FaultPlan, Rule
+from kit.lab.s2.server import S2Server
+from kit.lab.s2.tuning import Tuning, now
+from kit.lab.services import House
+
+TOKEN = "the-root-token"
+
+
+class S2House:
+    """A server on a loop in a thread of its own."""
+
+    def __init__(self, folder: Path, demo: bool = False, **tuning: float) -> None:
+        self.folder = folder
+        self.plan = FaultPlan()
+        self.ahead = 0
+        """Milliseconds by which the server's clock is fast."""
+        self._house = House(folder, TOKEN, self.plan, demo)
+        self._tuning = Tuning(**{"sweep": 0.05, "deletion": 0.3, **tuning})
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.server: S2Server = self.on_loop(self._started())
+        self.url = self.server.url
+        self.address = ("127.0.0.1", int(self.url.rpartition(":")[2]))
+
+    async def _started(self) -> S2Server:
+        server = S2Server(self._house, self._tuning, lambda: now() + self.ahead)
+        await server.start()
+        return server
+
+    def on_loop(self, coroutine: Any) -> Any:
+        """Runs a coroutine where the server runs."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def fault(self, kind: str, path: str = "*", **details: Any) -> None:
+        self.plan.add(Rule("s2", kind, path, **details))
+
+    def client(self, *, two: bool = False, token: str | None = TOKEN, **headers: str) -> httpx.Client:
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            told["authorization"] = f"Bearer {token}"
+        return httpx.Client(base_url=self.url, headers=told, http1=not two, http2=two, timeout=20)
+
+    def close(self) -> None:
+        self.on_loop(self.server.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@contextlib.contextmanager
+def house(folder: Path, demo: bool = False, **tuning: float) -> Iterator[S2House]:
+    made = S2House(folder, demo, **tuning)
+    try:
+        yield made
+    finally:
+        made.close()
