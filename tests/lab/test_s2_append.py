@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -1445,10 +1446,18 @@ def test_a_blocking_ticket_is_waited_for_so_long(serve, blocking):
         assert ticket.result(timeout=5).end.seq_num == 1
 
 
-def interrupt_after(seconds):
-    """As Ctrl-C does: the signal reaches the main thread."""
+def interrupt_when_blocked():
+    """As Ctrl-C does: the signal reaches the main thread, here while that waits for another one."""
     main = threading.main_thread().ident
-    threading.Timer(seconds, signal.pthread_kill, [main, signal.SIGINT]).start()
+
+    def send():
+        blocked = 0
+        while blocked < 3:
+            time.sleep(0.01)
+            blocked = blocked + 1 if sys._current_frames()[main].f_code.co_name == "wait" else 0
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=send).start()
 
 
 def test_an_interrupt_leaves_a_blocking_session_usable(serve, blocking):
@@ -1457,7 +1466,7 @@ def test_an_interrupt_leaves_a_blocking_session_usable(serve, blocking):
     with blocking(server.url).append_session(max_unacked_batches=1) as session:
         first = session.submit(one(0))
         for blocked in (lambda: session.submit(one(1)), first.result):
-            interrupt_after(0.05)
+            interrupt_when_blocked()
             with pytest.raises(KeyboardInterrupt):
                 blocked()
         server.allow = 10
@@ -1469,7 +1478,8 @@ def test_an_interrupt_leaves_a_blocking_session_usable(serve, blocking):
 def test_a_blocking_producer(serve, blocking):
     server = serve()
     handle = blocking(server.url)
-    with handle.producer(match_seq_num=0, batching=Batching(max_records=100)) as producer:
+    batching = Batching(max_records=100, linger=timedelta(seconds=30))
+    with handle.producer(match_seq_num=0, batching=batching) as producer:
         tickets = [producer.submit(Record(b"%d" % n)) for n in range(1000)]
         assert tickets[3].result().seq_num == 3
         producer.flush()
@@ -1558,7 +1568,7 @@ def test_bulk_ends_with_the_first_error(serve, blocking):
 def test_bulk_can_be_interrupted(serve, blocking):
     server = serve(on_demand)
     server.allow = 3
-    interrupt_after(0.1)
+    interrupt_when_blocked()
     with pytest.raises(KeyboardInterrupt):
         append_encoded(blocking(server.url), inputs(10_000, 1))
     assert server.wait_closed()
