@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from kit.lab.s2.tuning import Tuning, now
 from kit.lab.services import House
 
 TOKEN = "the-root-token"
+_TLS = ssl.create_default_context()  # never used, but each client would make one, which takes longer than most tests
 
 
 class S2House:
@@ -52,7 +54,7 @@ class S2House:
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             told["authorization"] = f"Bearer {token}"
-        return httpx.Client(base_url=self.url, headers=told, http1=not two, http2=two, timeout=20)
+        return httpx.Client(base_url=self.url, headers=told, http1=not two, http2=two, timeout=20, verify=_TLS)
 
     def close(self) -> None:
         self.on_loop(self.server.stop())

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import kit
+
 sdk = pytest.importorskip("s2_sdk", reason="the official client is not installed (pip install s2-sdk)")
 
 from s2_sdk import (  # noqa: E402
@@ -56,6 +58,16 @@ pytestmark = pytest.mark.lab
 
 S2 = sdk.S2
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def lab(_own_runtime_folder):
+    """One that sweeps often, so that what takes a while takes a short while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIT_S2_SWEEP", "0.1")
+        patch.setenv("KIT_S2_DELETION", "0.3")
+        with kit.Lab("s2", join=False) as lab:
+            yield lab
 
 
 @pytest.fixture(scope="module", params=list(Compression), ids=lambda packing: packing.value)
