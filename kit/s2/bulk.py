@@ -14,8 +14,8 @@ from .link import PROTOBUF, ask
 from .reading import Plan, Taken, session
 from .stream import SyncS2Stream
 
-GROUP = 2 * 1024 * 1024
-"""Bytes of frames that are decoded together."""
+GROUP = 1024 * 1024
+"""Bytes of frames that are decoded together; more would not fit the processor's cache."""
 SMALL = 1000
 """A single answer can hold so many records."""
 
