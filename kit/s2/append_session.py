@@ -33,6 +33,8 @@ _DRAINING = "server_draining"
 _FREE_EVERY = 60.0
 """Seconds; a service that asks for a new connection more often than that has it counted as a failure."""
 _ERROR_BODY = 64 * 1024
+_LATE = 0.05
+"""Seconds by which a timer is late on a loop that does nothing else for long."""
 
 
 class BatchSubmitTicket:
@@ -107,6 +109,8 @@ class AppendSession:
         """Whether `close` has raised it; the `async with` block around need not again."""
         self._over: list[Callable[[S2Error | None], None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._looking = 0.0
+        """When it is due."""
         self._task = self._loop.create_task(self._run())
 
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
@@ -224,7 +228,8 @@ class AppendSession:
             self._end(error)
 
     def _end(self, error: S2Error | None) -> None:
-        self._error = error and named(error, _OP, self._path)
+        # Without the frames of the transport: they are of no use to whoever meets it.
+        self._error = error and named(error.with_traceback(None), _OP, self._path)
         for batch in self._flight.drain():
             if error is not None and not batch.ticket.done():
                 batch.ticket.set_exception(error)
@@ -238,7 +243,7 @@ class AppendSession:
     async def _serve(self) -> None:
         """One exchange after the other, until everything is appended or it is hopeless."""
         tries = 1
-        while True:
+        while not (self._closing and self._accepted and not self._flight):
             attempt = _Attempt(retries=tries - 1)
             error: S2Error | None = None
             try:
@@ -366,15 +371,23 @@ class AppendSession:
     def _watch(self) -> None:
         """Has a look at the clock when the oldest batch must have been acknowledged."""
         if self._timer is None and self._exchange is not None and (due := self._due(self._exchange)) is not None:
-            self._timer = self._loop.call_at(due, self._look)
+            self._look_at(due)
+
+    def _look_at(self, when: float) -> None:
+        self._looking = when
+        self._timer = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
         self._timer = None
         exchange = self._exchange
         if exchange is None or (due := self._due(exchange)) is None:
             return
+        late = self._loop.time() - self._looking
         if due > self._loop.time():
             self._watch()
+        elif late > _LATE:
+            # The loop stood still, in a cell that took long perhaps: what was answered meanwhile is yet to be read.
+            self._look_at(self._loop.time() + min(late, self._timeout))
         elif self._flight:
             exchange.fail(Silent(f"a batch was not acknowledged within {self._timeout:g} s"))
         else:

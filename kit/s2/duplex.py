@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+import hpack
 
 from ..core.errors import AnswerError, KitError, Lost, Silent, Unreachable
 
@@ -34,6 +37,7 @@ _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
 _UNREAD = 4 * 1024 * 1024
 """Answers to a service's own questions that may wait for it to read them."""
+_SECRET = frozenset({"authorization", "s2-encryption-key"})
 _GOAWAY = 7
 _HEAD = 9
 _MAX_FRAME = 16384
@@ -64,7 +68,7 @@ class Duplex(asyncio.Protocol):
     """An exchange under way; `connect` makes one.
 
     `source` gives the next piece of the request's body, None where there is none yet (`pump` asks again), and `b""`
-    to end it. It is asked again as soon as the piece before has been handed to the socket in full.
+    to end it. It is asked again once the piece before has been handed to the socket, or is about to be.
     `leaving` is called when the service wants to be rid of the connection, and lets what is under way finish.
     """
 
@@ -80,6 +84,8 @@ class Duplex(asyncio.Protocol):
         self._greeted = False
         self._paused = False
         self._asked = False
+        self._ending = False
+        """Whether the source has no more."""
         self._done = False
         """Whether the request's body is complete."""
         self._head: Head | None = None
@@ -112,17 +118,14 @@ class Duplex(asyncio.Protocol):
         if limit < 1:
             raise Lost(f"{target.origin} takes no requests on a new connection", maybe_received=False)
         parts = urlsplit(target.origin)
+        pseudo = {
+            ":method": target.method,
+            ":scheme": parts.scheme,
+            ":authority": parts.netloc,
+            ":path": target.path,
+        }
         self._stream = self._http.get_next_available_stream_id()
-        self._http.send_headers(
-            self._stream,
-            [
-                (":method", target.method),
-                (":scheme", parts.scheme),
-                (":authority", parts.netloc),
-                (":path", target.path),
-                *target.headers.items(),
-            ],
-        )
+        self._http.send_headers(self._stream, [_header(*pair) for pair in (pseudo | dict(target.headers)).items()])
         self._flush()
 
     async def head(self, seconds: float) -> Head:
@@ -139,8 +142,11 @@ class Duplex(asyncio.Protocol):
             await self._change()
         piece, size = self._received.popleft()
         if self._failure is None and not self._over and self._stream is not None:
-            self._http.acknowledge_received_data(size, self._stream)
-            self._flush()
+            try:
+                self._http.acknowledge_received_data(size, self._stream)
+                self._flush()
+            except h2.exceptions.H2Error as error:
+                self.fail(self._nonsense(error))
         return piece
 
     def pump(self) -> None:
@@ -236,7 +242,8 @@ class Duplex(asyncio.Protocol):
             self._greeted = True
         elif isinstance(event, h2.events.ResponseReceived):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers or ()}
-            self._head = Head(int(headers.get(":status", "0")), headers)
+            status = headers.get(":status", "")
+            self._head = Head(int(status) if status.isascii() and status.isdigit() else 0, headers)
         elif isinstance(event, h2.events.StreamEnded):
             self._over = True
         elif isinstance(event, h2.events.StreamReset):
@@ -271,33 +278,49 @@ class Duplex(asyncio.Protocol):
     def _send(self) -> None:
         """Hands on as much of the request's body as may go now."""
         self._asked = False
+        try:
+            self._send_body()
+            self._flush()
+        except h2.exceptions.H2Error as error:
+            self.fail(self._nonsense(error))
+
+    def _send_body(self) -> None:
         http, stream, transport = self._http, self._stream, self._transport
-        if transport is None or self._failure is not None:
+        if stream is None or transport is None or transport.is_closing() or self._failure is not None:
             return
-        while not self._paused and stream is not None and not self._done and not self._over:
-            if not self._piece:
-                piece = self._source()
-                if piece is None:
-                    break
-                if not piece:
+        gathered = 0
+        while not (self._paused or self._done or self._over):
+            if not self._piece and not self._fetch():
+                if self._ending:
                     self._done = True
                     http.end_stream(stream)
-                    break
-                self._piece = memoryview(piece)
-            window = http.local_flow_control_window(stream)
-            if window <= 0:
-                break
-            # Rounds of one write each, so that a full socket is noticed in between.
-            room = min(window, _WRITE)
-            while room and self._piece:
-                size = min(room, http.max_outbound_frame_size, len(self._piece))
-                http.send_data(stream, self._piece[:size])
-                self._piece = self._piece[size:]
-                room -= size
+                return
+            size = min(http.local_flow_control_window(stream), http.max_outbound_frame_size, len(self._piece))
+            if size <= 0:
+                return
+            http.send_data(stream, self._piece[:size])
+            self._piece = self._piece[size:]
             self.wrote_data = True
             self.moved = self._loop.time()
-            self._flush()
-        self._flush()
+            gathered += size
+            if gathered >= _WRITE:
+                # Not all at once, so that a full socket is noticed in between.
+                self._flush()
+                gathered = 0
+
+    def _fetch(self) -> bool:
+        """Whether there is more to send; small pieces become one."""
+        pieces: list[bytes] = []
+        size = 0
+        while not self._ending and size < self._http.max_outbound_frame_size:
+            piece = self._source()
+            if piece is None:
+                break
+            self._ending = not piece
+            pieces.append(piece)
+            size += len(piece)
+        self._piece = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return size > 0
 
     def _flush(self) -> None:
         data = self._http.data_to_send()
@@ -387,21 +410,32 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 
 def _context(verify: Any) -> ssl.SSLContext:
-    """Certificates are checked against the same authorities as for every other call."""
-    if isinstance(verify, ssl.SSLContext):
-        context = verify
-    elif isinstance(verify, str):
-        context = ssl.create_default_context(cafile=verify)
-    else:
-        import certifi
-
-        context = ssl.create_default_context(cafile=certifi.where())
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+    context = verify if isinstance(verify, ssl.SSLContext) else _made_context(verify)
     # Right before each use: other calls set theirs on a context that is given.
     context.set_alpn_protocols(["h2"])
     return context
+
+
+@cache
+def _made_context(verify: bool | str) -> ssl.SSLContext:
+    """Certificates are checked against the same authorities as for every other call."""
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not (file or folder):
+        import certifi
+
+        file = certifi.where()
+    context = ssl.create_default_context(cafile=file, capath=folder)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _header(name: str, value: str) -> hpack.HeaderTuple:
+    # What is secret must not be kept in the tables of whoever is in between.
+    return (hpack.NeverIndexedHeaderTuple if name in _SECRET else hpack.HeaderTuple)(name, value)
 
 
 def _code_name(code: int) -> str:

@@ -178,7 +178,7 @@ class Producer:
                     posted.set_result(await self._session.submit(inp))
                     self._outbox.popleft()
                 self._emptied.set()
-                if self._closing:
+                if self._closing or self._error is not None:
                     return
                 self._filled.clear()
                 await self._filled.wait()
@@ -196,6 +196,7 @@ class Producer:
     def _session_over(self, error: S2Error | None) -> None:
         if error is not None:
             self._fail(error)
+            self._filled.set()
 
     def _fail(self, error: S2Error) -> None:
         """Ends it for all records that are in no batch of the session yet."""

@@ -708,6 +708,24 @@ def test_a_missing_answer_is_noticed_and_the_batch_sent_again(serve):
     assert server.connections == 2
 
 
+def test_a_loop_that_stood_still_is_no_silence_of_the_service(serve):
+    """A cell that takes long keeps a session in the same loop from reading its answers."""
+    server = serve()
+
+    async def main():
+        async with stream(server.url, request=0.1, attempts=1).append_session() as session:
+            await appended(session, one(0))
+            for n in range(3):
+                tickets = [await session.submit(one(n + 1))]
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                time.sleep(0.4)  # noqa: ASYNC251
+                await tickets[0]
+
+    run(main())
+    assert server.log.bodies == [b"0", b"1", b"2", b"3"]
+
+
 def test_it_gives_up_after_so_many_tries_with_the_cause(serve):
     async def script(exchange):
         exchange.head()
@@ -909,8 +927,8 @@ def test_a_server_that_shuts_down_in_order_loses_and_repeats_nothing(serve):
 
 def test_a_server_that_only_sends_away_is_given_up(serve):
     async def script(exchange):
-        exchange.head()
         exchange.goaway()
+        exchange.head()
         await exchange.serve()
 
     server = serve(script)
