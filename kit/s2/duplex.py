@@ -35,6 +35,9 @@ from ..core.errors import AnswerError, KitError, Lost, Silent, Unreachable
 
 _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
+_WINDOW = 1024 * 1024
+"""How much of an answer may wait here to be read: some 20,000 acknowledgements."""
+_FIRST_WINDOW = 65535
 _UNREAD = 4 * 1024 * 1024
 """Answers to a service's own questions that may wait for it to read them."""
 _SECRET = frozenset({"authorization", "s2-encryption-key"})
@@ -187,9 +190,14 @@ class Duplex(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_WRITE)
         self._http.local_settings = h2.settings.Settings(
-            client=True, initial_values={h2.settings.SettingCodes.ENABLE_PUSH: 0}
+            client=True,
+            initial_values={
+                h2.settings.SettingCodes.ENABLE_PUSH: 0,
+                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
+            },
         )
         self._http.initiate_connection()
+        self._http.increment_flow_control_window(_WINDOW - _FIRST_WINDOW)
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
