@@ -132,6 +132,8 @@ class _Session:
                     return
                 for frame in reader.feed(piece):
                     self._take(stream, key, frame)
+                # Others have their turn, and so has the thread that writes: much input may be here already.
+                await asyncio.sleep(0)
                 while self._size > MAX_UNACKED:
                     self._room.clear()
                     await self._room.wait()

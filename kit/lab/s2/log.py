@@ -94,6 +94,8 @@ class Log:
         self._count = count
         self.trimmed: set[Stream] = set()
         """Streams that have records to remove."""
+        self.written = 0
+        """Bytes of records since the start."""
         self._waiting: list[_Entry] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -185,6 +187,7 @@ class Log:
                     stream.trim = entry.trim
                     self.trimmed.add(stream)
                 self._shelf.keep(chunk)
+                self.written += len(chunk.data)
                 self._count(stream, chunk)
         for entry in entries:
             if entry.stream.id not in lost and not entry.done.done():

@@ -21,6 +21,8 @@ class Shelf:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
         self._db.execute("pragma query_only=1")
         self._db.execute("pragma mmap_size=1073741824")
+        self._side = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+        """For checkpoints, which run in another thread."""
         self._recent: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
         self._room = kept
 
@@ -67,8 +69,13 @@ class Shelf:
         ).fetchone()
         return None if row is None else _chunk(stream, row)
 
+    def checkpoint(self) -> None:
+        """Copies the write-ahead log into the database, beside those who read and write."""
+        self._side.execute("pragma wal_checkpoint(passive)")
+
     def close(self) -> None:
         self._db.close()
+        self._side.close()
 
 
 def _chunk(stream: int, row: tuple[int, int, int, int, int, bytes, int | None]) -> Chunk:

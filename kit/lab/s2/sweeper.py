@@ -15,6 +15,8 @@ from .schema import stored_time
 from .shelf import Shelf
 from .usage import Usage
 
+_CHECKPOINT = 4 * 1024 * 1024
+"""Bytes of records after which that is worth it."""
 _ROWS = 500
 """Chunks removed in one go; others want to write too."""
 
@@ -39,6 +41,7 @@ class Sweeper:
         self._usage = usage
         self._clock = clock
         self._seconds = seconds
+        self._checkpointed = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -74,6 +77,13 @@ class Sweeper:
         await self._delete_empty()
         await self._delete()
         await self._usage.flush()
+        await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        """Moves what was written into the database proper, so that the writer seldom has to stop for that."""
+        if self._log.written - self._checkpointed >= _CHECKPOINT:
+            self._checkpointed = self._log.written
+            await asyncio.get_running_loop().run_in_executor(None, self._shelf.checkpoint)
 
     async def _trim(self, stream: Stream) -> None:
         until = stream.trim

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...s2.errors import WireError
-from ...s2.fields import flag, json_object, text
+from ...s2.fields import flag, json_object, maybe, text
 from ..store import Store
 from .answers import answer_json, refusal
 from .call import Call
@@ -57,7 +57,7 @@ class Tokens:
         fault = token_fault(id)
         if fault:
             raise WireError(fault)
-        auto_prefix = flag(told.get("auto_prefix_streams", False), "auto_prefix_streams")
+        auto_prefix = bool(maybe(flag, told.get("auto_prefix_streams"), "auto_prefix_streams"))
         issuer = call.principal
         expires = _expiry(told.get("expires_at"))
         if expires is None:
