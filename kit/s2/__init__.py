@@ -71,10 +71,11 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .append_session import AppendSession, BatchSubmitTicket, SyncAppendSession, SyncBatchSubmitTicket
+    from .append_session import AppendSession, BatchSubmitTicket
     from .basin import S2Basin, SyncS2Basin
+    from .blocking import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
     from .client import S2, SyncS2
-    from .producer import Producer, RecordSubmitTicket, SyncProducer, SyncRecordSubmitTicket
+    from .producer import Producer, RecordSubmitTicket
     from .read_session import ReadSession, SyncReadSession
     from .stream import S2Stream, SyncS2Stream
 
@@ -88,11 +89,11 @@ _WHERE = {
     "S2": "client",
     "S2Basin": "basin",
     "S2Stream": "stream",
-    "SyncAppendSession": "append_session",
-    "SyncBatchSubmitTicket": "append_session",
-    "SyncProducer": "producer",
+    "SyncAppendSession": "blocking",
+    "SyncBatchSubmitTicket": "blocking",
+    "SyncProducer": "blocking",
     "SyncReadSession": "read_session",
-    "SyncRecordSubmitTicket": "producer",
+    "SyncRecordSubmitTicket": "blocking",
     "SyncS2": "client",
     "SyncS2Basin": "basin",
     "SyncS2Stream": "stream",

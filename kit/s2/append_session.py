@@ -6,25 +6,22 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-from ..core import calls, loop
+from ..core import calls
 from ..core.errors import KitError, Lost, Silent
 from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
-from .in_flight import Batch, InFlight
-from .limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, check_input, check_unacked
+from .in_flight import Batch, InFlight, Packed, pack
+from .limits import check_input, check_unacked
 from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
-from .settings import Compression
 from .types import AppendAck, AppendInput
 
 if TYPE_CHECKING:
     from .duplex import Duplex
-
-T = TypeVar("T")
 
 MAX_UNACKED_BYTES = 5 * 1024 * 1024
 
@@ -263,7 +260,7 @@ class AppendSession:
             if error is None:
                 again = Lost("the service wants one new connection after the other", maybe_received=False)
                 error = self._told(again)
-            unsent = not self._flight or not attempt.wrote
+            unsent = not self._flight.started or not attempt.wrote
             if not self._link.repeats(error, tries, appends=not unsent):
                 raise error
             await asyncio.sleep(max(self._link.pause(tries), attempt.asked))
@@ -415,67 +412,6 @@ class AppendSession:
         return named(as_client_error(failure), _OP, self._path)
 
 
-class SyncBatchSubmitTicket:
-    """The acknowledgement of a batch, once it is appended: `ack = ticket.result()`."""
-
-    def __init__(self, ticket: BatchSubmitTicket) -> None:
-        self._ticket = ticket
-
-    def result(self, timeout: float | None = None) -> AppendAck:
-        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
-        ack: AppendAck = loop.call(awaited, self._ticket, timeout)
-        return ack
-
-    def done(self) -> bool:
-        """Whether `result` takes no time."""
-        return self._ticket.done()
-
-    def __repr__(self) -> str:
-        return f"<Sync{repr(self._ticket)[1:]}"
-
-
-class SyncAppendSession:
-    """Appends batch after batch, in order, without waiting in between. Made by `stream.append_session()`, not by hand.
-
-    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
-    """
-
-    def __init__(self, make: Callable[[], AppendSession]) -> None:
-        self._session = loop.call(made, make)
-
-    def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
-        """A ticket for the batch, which is on its way; blocks first while too much is."""
-        return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
-
-    def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
-        """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
-        return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
-
-    def close(self) -> None:
-        """Ends the session once everything is appended; raises the error that ended it before."""
-        loop.call(self._session.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        loop.call(self._session.__aexit__, *failure)
-
-    def __repr__(self) -> str:
-        return f"<Sync{repr(self._session)[1:]}"
-
-
-async def made(make: Callable[[], T]) -> T:
-    """What this makes, on the loop that runs it."""
-    return make()
-
-
-async def awaited(ticket: Awaitable[T], timeout: float | None) -> T:
-    """What the ticket tells, within so many seconds."""
-    async with asyncio.timeout(timeout):
-        return await ticket
-
-
 @dataclass(slots=True)
 class _Attempt:
     """What became of one exchange."""
@@ -486,23 +422,6 @@ class _Attempt:
     acks: int = 0
     asked: float = 0.0
     """Seconds that the service asks to wait."""
-
-
-class Packed(NamedTuple):
-    """A batch as the frame that appends it."""
-
-    frame: bytes
-    records: int
-    metered: int
-
-
-def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
-    """The batch that this protobuf message of an append is; it must hold as many records and metered bytes as told."""
-    if not 1 <= records <= MAX_BATCH_RECORDS:
-        raise S2InputError(f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {records}")
-    if not 0 <= metered <= MAX_BATCH_BYTES:
-        raise S2InputError(f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {metered:,}")
-    return Packed(encode_frame(payload, compression), records, metered)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -9,9 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import loop
-from .append_session import Packed, pack
 from .errors import S2InputError
 from .handover import Handover
+from .in_flight import Packed, pack
 from .types import AppendAck
 
 if TYPE_CHECKING:

@@ -11,15 +11,10 @@ frames of a transport's exception hold the credential.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
-import socket
-import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -31,7 +26,8 @@ import h2.exceptions
 import h2.settings
 import hpack
 
-from ..core.errors import AnswerError, KitError, Lost, Silent, Unreachable
+from ..core.errors import AnswerError, KitError, Lost, Silent
+from .dialing import dial
 
 _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
@@ -372,73 +368,7 @@ class Duplex(asyncio.Protocol):
 
 async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Duplex:
     """The exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
-    loop = asyncio.get_running_loop()
-    parts = urlsplit(target.origin)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    ends = loop.time() + target.connect
-    failure: KitError
-    try:
-        async with asyncio.timeout_at(ends):
-            addresses = await _addresses(host, port)
-        while True:
-            # Each has its share of the time. Asyncio can race them, but may leave a socket open when it is cancelled.
-            share = (ends - loop.time()) / len(addresses)
-            try:
-                async with asyncio.timeout(share):
-                    _, duplex = await loop.create_connection(
-                        lambda: Duplex(source, leaving),
-                        addresses.pop(0),
-                        port,
-                        ssl=_context(target.verify) if secure else None,
-                        server_hostname=host if secure else None,
-                    )
-                return duplex
-            except ssl.SSLError:
-                raise
-            except OSError:
-                if not addresses:
-                    raise
-    except TimeoutError:
-        failure = Unreachable(f"no connection to {target.origin} within {target.connect:g} s")
-    except OSError as error:
-        hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            hint = "its certificate is not trusted here; a company's own is given as verify=ssl.SSLContext"
-        failure = Unreachable(f"could not connect to {target.origin}: {error or type(error).__name__}", hint=hint)
-    raise failure
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _context(verify: Any) -> ssl.SSLContext:
-    context = verify if isinstance(verify, ssl.SSLContext) else _made_context(verify)
-    # Right before each use: other calls set theirs on a context that is given.
-    context.set_alpn_protocols(["h2"])
-    return context
-
-
-@cache
-def _made_context(verify: bool | str) -> ssl.SSLContext:
-    """Certificates are checked against the same authorities as for every other call."""
-    if isinstance(verify, str):
-        return ssl.create_default_context(cafile=verify)
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if not (file or folder):
-        import certifi
-
-        file = certifi.where()
-    context = ssl.create_default_context(cafile=file, capath=folder)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return await dial(target.origin, "h2", target.connect, target.verify, lambda: Duplex(source, leaving))
 
 
 def _header(name: str, value: str) -> hpack.HeaderTuple:

@@ -8,12 +8,32 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from .errors import S2ClientError
+from .errors import S2ClientError, S2InputError
+from .frames import encode_frame
+from .limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
+from .settings import Compression
 from .types import AppendAck
 
 T = TypeVar("T")
+
+
+class Packed(NamedTuple):
+    """A batch as the frame that appends it."""
+
+    frame: bytes
+    records: int
+    metered: int
+
+
+def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
+    """The batch that this protobuf message of an append is; it must hold as many records and metered bytes as told."""
+    if not 1 <= records <= MAX_BATCH_RECORDS:
+        raise S2InputError(f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {records}")
+    if not 0 <= metered <= MAX_BATCH_BYTES:
+        raise S2InputError(f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {metered:,}")
+    return Packed(encode_frame(payload, compression), records, metered)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,22 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, wait
 from typing import Any, Self
 
-from ..core import loop
-from .append_session import AppendSession, BatchSubmitTicket, awaited, made
+from .append_session import AppendSession, BatchSubmitTicket
 from .batching import Accumulator
 from .errors import S2ClientError, S2Error, S2InputError
-from .handover import Handover
 from .limits import MAX_BATCH_BYTES, check_conditions, check_u64, metered_bytes
 from .settings import Batching
 from .types import AppendInput, IndexedAppendAck, Record
-
-_AHEAD = 1024 * 1024
-"""Metered bytes that a thread hands over before the producer takes them."""
-_SETTLE = 0.001
-"""Seconds; much less than records linger."""
 
 _Posted = asyncio.Future[BatchSubmitTicket]
 
@@ -221,112 +213,6 @@ def _check_record(record: Record) -> None:
         check_u64("the timestamp of a record", record.timestamp)
 
 
-class SyncRecordSubmitTicket:
-    """Where a record is, once it is appended: `ack = ticket.result()`."""
-
-    __slots__ = ("_producer", "_ticket")
-
-    def __init__(self, producer: SyncProducer) -> None:
-        self._producer = producer
-        self._ticket: RecordSubmitTicket | None = None
-
-    def result(self, timeout: float | None = None) -> IndexedAppendAck:
-        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
-        if self._ticket is None:
-            self._producer._catch_up(timeout)
-        assert self._ticket is not None
-        ack: IndexedAppendAck = loop.call(awaited, self._ticket, timeout)
-        return ack
-
-    def done(self) -> bool:
-        """Whether `result` takes no time."""
-        return self._ticket is not None and self._ticket.done()
-
-    def __repr__(self) -> str:
-        return f"<SyncRecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
-
-
-class SyncProducer:
-    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
-
-    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
-    """
-
-    def __init__(self, make: Callable[[], Producer]) -> None:
-        self._producer = loop.call(made, make)
-        # Records go over in numbers; a mark among them tells when all before it have arrived.
-        self._handover: Handover[tuple[Record, SyncRecordSubmitTicket] | Future[None]] = Handover(_AHEAD, _SETTLE)
-        self._feeding = loop.start(self._feed)
-
-    def submit(self, record: Record) -> SyncRecordSubmitTicket:
-        """A ticket for the record; blocks first while too much is on its way."""
-        self._producer.check_open()
-        ticket = SyncRecordSubmitTicket(self)
-        if not self._handover.put((record, ticket), check_record(record)):
-            self._producer.check_open()
-            raise S2ClientError("the producer is closed")
-        return ticket
-
-    def flush(self) -> None:
-        """Returns when all records that were submitted are appended."""
-        self._catch_up()
-        loop.call(self._producer.flush)
-
-    def close(self) -> None:
-        """Ends the producer once everything is appended; raises the error that ended it before."""
-        self._handover.end()
-        wait([self._feeding])
-        loop.call(self._producer.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self.close()
-        except S2Error:
-            if kind is None:
-                raise
-
-    def __repr__(self) -> str:
-        return f"<Sync{repr(self._producer)[1:]}"
-
-    def _catch_up(self, timeout: float | None = None) -> None:
-        """Returns when all records that were submitted have arrived on the loop."""
-        mark: Future[None] = Future()
-        if self._handover.put(mark, 0):
-            mark.result(timeout)
-        else:
-            wait([self._feeding], timeout)
-
-    async def _feed(self) -> None:
-        failed: RecordSubmitTicket | None = None
-        try:
-            while items := await self._handover.take():
-                for item in items:
-                    if isinstance(item, Future):
-                        item.set_result(None)
-                        continue
-                    record, ticket = item
-                    if failed is None:
-                        try:
-                            ticket._ticket = await self._producer.submit(record)
-                            continue
-                        except S2Error as error:
-                            failed = _failed(error)
-                            self._handover.end()
-                    ticket._ticket = failed
-        finally:
-            self._handover.end()
-
-
-def _failed(error: S2Error) -> RecordSubmitTicket:
-    posted: _Posted = asyncio.get_running_loop().create_future()
-    posted.set_exception(error)
-    posted.exception()
-    return RecordSubmitTicket(posted, 0)
-
-
 def check_record(record: Record) -> int:
     """The record's metered bytes; refuses what its batch would be refused for, while it is clear which one it is."""
     if not isinstance(record.body, bytes):
@@ -337,3 +223,11 @@ def check_record(record: Record) -> int:
     if size > MAX_BATCH_BYTES:
         raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
     return size
+
+
+def failed_ticket(error: S2Error) -> RecordSubmitTicket:
+    """The ticket of a record that no producer took."""
+    posted: _Posted = asyncio.get_running_loop().create_future()
+    posted.set_exception(error)
+    posted.exception()
+    return RecordSubmitTicket(posted, 0)

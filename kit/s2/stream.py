@@ -8,13 +8,14 @@ from urllib.parse import quote
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret
 from ..core.steps import Operation
-from .append_session import MAX_UNACKED_BYTES, AppendSession, SyncAppendSession
+from .append_session import MAX_UNACKED_BYTES, AppendSession
+from .blocking import SyncAppendSession, SyncProducer
 from .configs import StreamConfig
 from .fields import dumps, loads
 from .limits import check_input
 from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
-from .producer import Producer, SyncProducer
+from .producer import Producer
 from .read_session import ReadSession, SyncReadSession
 from .reading import Start, plan_of, session, take_batch
 from .resources import stream_config_json

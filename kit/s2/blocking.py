@@ -1,0 +1,182 @@
+"""Sessions and producers for callers that block: they live on the background loop, and are reached from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, wait
+from typing import Any, Self, TypeVar
+
+from ..core import loop
+from .append_session import AppendSession, BatchSubmitTicket
+from .errors import S2ClientError, S2Error
+from .handover import Handover
+from .producer import Producer, RecordSubmitTicket, check_record, failed_ticket
+from .types import AppendAck, AppendInput, IndexedAppendAck, Record
+
+T = TypeVar("T")
+
+_AHEAD = 1024 * 1024
+"""Metered bytes that a thread hands over before the producer takes them."""
+_SETTLE = 0.001
+"""Seconds; much less than records linger."""
+
+
+class SyncBatchSubmitTicket:
+    """The acknowledgement of a batch, once it is appended: `ack = ticket.result()`."""
+
+    def __init__(self, ticket: BatchSubmitTicket) -> None:
+        self._ticket = ticket
+
+    def result(self, timeout: float | None = None) -> AppendAck:
+        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        ack: AppendAck = loop.call(_awaited, self._ticket, timeout)
+        return ack
+
+    def done(self) -> bool:
+        """Whether `result` takes no time."""
+        return self._ticket.done()
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._ticket)[1:]}"
+
+
+class SyncAppendSession:
+    """Appends batch after batch, in order, without waiting in between. Made by `stream.append_session()`, not by hand.
+
+    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
+    """
+
+    def __init__(self, make: Callable[[], AppendSession]) -> None:
+        self._session = loop.call(_made, make)
+
+    def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
+        """A ticket for the batch, which is on its way; blocks first while too much is."""
+        return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
+
+    def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
+        """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
+        return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
+
+    def close(self) -> None:
+        """Ends the session once everything is appended; raises the error that ended it before."""
+        loop.call(self._session.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        loop.call(self._session.__aexit__, *failure)
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._session)[1:]}"
+
+
+class SyncRecordSubmitTicket:
+    """Where a record is, once it is appended: `ack = ticket.result()`."""
+
+    __slots__ = ("_producer", "_ticket")
+
+    def __init__(self, producer: SyncProducer) -> None:
+        self._producer = producer
+        self._ticket: RecordSubmitTicket | None = None
+
+    def result(self, timeout: float | None = None) -> IndexedAppendAck:
+        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        if self._ticket is None:
+            self._producer._catch_up(timeout)
+        assert self._ticket is not None
+        ack: IndexedAppendAck = loop.call(_awaited, self._ticket, timeout)
+        return ack
+
+    def done(self) -> bool:
+        """Whether `result` takes no time."""
+        return self._ticket is not None and self._ticket.done()
+
+    def __repr__(self) -> str:
+        return f"<SyncRecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
+
+
+class SyncProducer:
+    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
+
+    It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
+    """
+
+    def __init__(self, make: Callable[[], Producer]) -> None:
+        self._producer = loop.call(_made, make)
+        # Records go over in numbers; a mark among them tells when all before it have arrived.
+        self._handover: Handover[tuple[Record, SyncRecordSubmitTicket] | Future[None]] = Handover(_AHEAD, _SETTLE)
+        self._feeding = loop.start(self._feed)
+
+    def submit(self, record: Record) -> SyncRecordSubmitTicket:
+        """A ticket for the record; blocks first while too much is on its way."""
+        self._producer.check_open()
+        ticket = SyncRecordSubmitTicket(self)
+        if not self._handover.put((record, ticket), check_record(record)):
+            self._producer.check_open()
+            raise S2ClientError("the producer is closed")
+        return ticket
+
+    def flush(self) -> None:
+        """Returns when all records that were submitted are appended."""
+        self._catch_up()
+        loop.call(self._producer.flush)
+
+    def close(self) -> None:
+        """Ends the producer once everything is appended; raises the error that ended it before."""
+        self._handover.end()
+        wait([self._feeding])
+        loop.call(self._producer.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except S2Error:
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._producer)[1:]}"
+
+    def _catch_up(self, timeout: float | None = None) -> None:
+        """Returns when all records that were submitted have arrived on the loop."""
+        mark: Future[None] = Future()
+        if self._handover.put(mark, 0):
+            mark.result(timeout)
+        else:
+            wait([self._feeding], timeout)
+
+    async def _feed(self) -> None:
+        failed: RecordSubmitTicket | None = None
+        try:
+            while items := await self._handover.take():
+                for item in items:
+                    if isinstance(item, Future):
+                        item.set_result(None)
+                        continue
+                    record, ticket = item
+                    if failed is None:
+                        try:
+                            ticket._ticket = await self._producer.submit(record)
+                            continue
+                        except S2Error as error:
+                            failed = failed_ticket(error)
+                            self._handover.end()
+                    ticket._ticket = failed
+        finally:
+            self._handover.end()
+
+
+async def _made(make: Callable[[], T]) -> T:
+    """What this makes, on the loop that runs it."""
+    return make()
+
+
+async def _awaited(ticket: Awaitable[T], timeout: float | None) -> T:
+    """What the ticket tells, within so many seconds."""
+    async with asyncio.timeout(timeout):
+        return await ticket
