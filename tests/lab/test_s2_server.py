@@ -22,7 +22,7 @@ import pytest
 import zstandard
 
 import kit
-from kit.lab.s2 import chunks, cipher, drafts
+from kit.lab.s2 import chunks, cipher, inputs
 from kit.s2.errors import S2ServerError
 from kit.s2.frames import FrameReader, encode_frame
 from kit.s2.limits import metered_bytes
@@ -547,11 +547,11 @@ def test_any_way_of_writing_an_append_is_understood():
         + b"\x10\x83\x00"
         + b"\x7a\x02hi"
     )
-    assert drafts.draft_of(odd) == drafts.draft_of(canonical)
+    assert inputs.draft_of(odd) == inputs.draft_of(canonical)
     explicit = b"\x0a\x08\x12\x04\x0a\x00\x12\x00\x1a\x00"
-    assert drafts.draft_of(b"\x0a\x02\x1a\x00") == drafts.draft_of(b"\x0a\x00")
+    assert inputs.draft_of(b"\x0a\x02\x1a\x00") == inputs.draft_of(b"\x0a\x00")
     with pytest.raises(S2ServerError, match="unknown command"):
-        drafts.draft_of(explicit)
+        inputs.draft_of(explicit)
 
 
 def test_what_is_stored_is_what_protobuf_would_write():
@@ -572,8 +572,8 @@ def test_what_is_stored_is_what_protobuf_would_write():
         if rng.random() < 0.3:
             records.insert(rng.randrange(len(records)), CommandRecord.trim(rng.randrange(9)))
         input = AppendInput(records, rng.choice((None, 0, 2**64 - 1)), rng.choice((None, "", "tök")))
-        draft = drafts.draft_of(encode_input(input))
-        assert draft == drafts.draft_of_input(input)
+        draft = inputs.draft_of(encode_input(input))
+        assert draft == inputs.draft_of_input(input)
         assert draft.size == metered_bytes(records)
         first = rng.choice((0, 1, 120, 2**40))
         times = [rng.choice((0, 1, 2**63)) for _ in records]

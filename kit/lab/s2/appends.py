@@ -13,9 +13,10 @@ from ...s2.types import AppendAck
 from ...s2.wire import ack_json, error_json, input_from_json
 from .answers import JSON, answer_packed, refusal
 from .call import Call, is_json, mime
-from .drafts import FENCE, Draft, draft_of, draft_of_input
+from .draft import FENCE, Draft
 from .exchange import Gone
 from .hub import Hub
+from .inputs import draft_of, draft_of_input
 from .log import Stream
 
 PROTOBUF = ("application/protobuf", "application/x-protobuf")

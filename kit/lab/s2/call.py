@@ -15,9 +15,9 @@ from ...s2.fields import loads
 from ...s2.limits import MAX_PAGE, MAX_STREAM_NAME, MAX_TOKEN_ID, MAX_U64
 from ...s2.settings import Compression
 from .answers import refusal
-from .catalog import Page
 from .exchange import Exchange, Slow, TooLarge
 from .names import basin_fault, basin_prefix_fault, prefix_fault, stream_fault
+from .rows import Page
 from .scopes import Principal
 
 MAX_BODY = 2 * 1024 * 1024

@@ -5,36 +5,30 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ..store import Store
 from .answers import refusal
 from .configs import Layer, basin_json, basin_patched, resolved, stream_json, stream_patched
 from .log import Stream
+from .rows import (
+    Basin,
+    Page,
+    basin_going,
+    basin_info,
+    basin_of,
+    dumps,
+    live_basin,
+    no_basin,
+    no_stream,
+    stamp,
+    stream_going,
+    stream_info,
+    stream_row,
+)
 from .schema import stored_time
 
 CREATED, UPDATED, NOOP = "created", "updated", "noop"
-
-
-@dataclass(frozen=True, slots=True)
-class Basin:
-    """A basin as it is now."""
-
-    id: int
-    name: str
-    config: Layer
-    deleted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a listing is wanted."""
-
-    prefix: str = ""
-    after: str = ""
-    limit: int = 1000
 
 
 class Catalog:
@@ -53,23 +47,23 @@ class Catalog:
         """The basin with this name, also one that is being deleted."""
         rows = self._store.read("select * from basins where name = ?", (name,))
         if not rows:
-            raise _no_basin(name)
-        return _basin(rows[0])
+            raise no_basin(name)
+        return basin_of(rows[0])
 
     async def create_basin(
         self, name: str, config: Layer, location: str | None, request: str | None
     ) -> tuple[dict[str, Any], str]:
         """The new basin; or the one there is, if the same request made it."""
-        asked = _dumps([config, location])
+        asked = dumps([config, location])
         place = location or self._location()
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str]:
             row = db.execute("select * from basins where name = ?", (name,)).fetchone()
             if row is not None:
                 if row["deleted"] is not None:
-                    raise _basin_going(name)
+                    raise basin_going(name)
                 if request is not None and (row["request"], row["asked"]) == (request, asked):
-                    return _basin_info(row), NOOP
+                    return basin_info(row), NOOP
                 raise refusal("resource_already_exists", f"basin `{name}` already exists")
             return self._insert_basin(db, name, config, place, request, asked), CREATED
 
@@ -86,13 +80,13 @@ class Catalog:
             if row is None:
                 return self._insert_basin(db, name, config, place, None, None), CREATED
             if row["deleted"] is not None:
-                raise _basin_going(name)
+                raise basin_going(name)
             if json.loads(row["config"]) == config:
-                return _basin_info(row), NOOP
+                return basin_info(row), NOOP
             if not change:
                 raise refusal("permission_denied", "the access token does not allow reconfigure-basin")
-            db.execute("update basins set config = ? where id = ?", (_dumps(config), row["id"]))
-            return _basin_info(row), UPDATED
+            db.execute("update basins set config = ? where id = ?", (dumps(config), row["id"]))
+            return basin_info(row), UPDATED
 
         return await self._store.write(job)
 
@@ -100,9 +94,9 @@ class Catalog:
         """The basin's settings after the patch."""
 
         def job(db: sqlite3.Connection) -> dict[str, Any]:
-            row = _live_basin(db, name)
+            row = live_basin(db, name)
             config = basin_patched(json.loads(row["config"]), patch)
-            db.execute("update basins set config = ? where id = ?", (_dumps(config), row["id"]))
+            db.execute("update basins set config = ? where id = ?", (dumps(config), row["id"]))
             return basin_json(config)
 
         return await self._store.write(job)
@@ -113,7 +107,7 @@ class Catalog:
         def job(db: sqlite3.Connection) -> list[str]:
             row = db.execute("select * from basins where name = ?", (name,)).fetchone()
             if row is None:
-                raise _no_basin(name)
+                raise no_basin(name)
             if row["deleted"] is not None:
                 return []
             gone = (self._stamp(), self._clock() + self._deletion_ms)
@@ -130,7 +124,7 @@ class Catalog:
     def basins(self, page: Page, matches: Callable[[str], bool]) -> tuple[list[dict[str, Any]], bool]:
         """Basins by name, and whether there are more."""
         rows, more = self._listed("select * from basins where name > ? and name >= ? order by name", (), page, matches)
-        return [_basin_info(row) for row in rows], more
+        return [basin_info(row) for row in rows], more
 
     # --- streams ---
 
@@ -139,7 +133,7 @@ class Catalog:
         stream = self.find(basin, name)
         if stream is None:
             self.basin(basin)
-            raise _no_stream(basin, name)
+            raise no_stream(basin, name)
         if stream.deleted:
             raise stream.gone()
         return stream
@@ -155,9 +149,9 @@ class Catalog:
             (basin, name),
         )
         if not rows:
-            raise _no_stream(basin, name)
+            raise no_stream(basin, name)
         if rows[0]["deleted"] is not None:
-            raise _stream_going(basin, name)
+            raise stream_going(basin, name)
         return stream_json(json.loads(rows[0]["config"]))
 
     async def create_stream(
@@ -171,28 +165,28 @@ class Catalog:
         change: bool = True,
     ) -> tuple[dict[str, Any], str]:
         """The new stream; or with `ensure` the one there is, with these settings from now on."""
-        asked = _dumps(layer)
+        asked = dumps(layer)
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str, Layer]:
-            owner = _live_basin(db, basin)
+            owner = live_basin(db, basin)
             settings = json.loads(owner["config"])
             config = resolved(settings.get("streams", {}), layer)
-            row = _stream_row(db, owner["id"], name)
+            row = stream_row(db, owner["id"], name)
             if row is None:
                 row = self._insert_stream(db, owner["id"], name, config, settings.get("cipher"), request, asked)
-                return _stream_info(row), CREATED, config
+                return stream_info(row), CREATED, config
             if row["deleted"] is not None:
-                raise _stream_going(basin, name)
+                raise stream_going(basin, name)
             if not ensure:
                 if request is not None and (row["request"], row["asked"]) == (request, asked):
-                    return _stream_info(row), NOOP, json.loads(row["config"])
+                    return stream_info(row), NOOP, json.loads(row["config"])
                 raise refusal("resource_already_exists", f"stream `{name}` in basin `{basin}` already exists")
             if json.loads(row["config"]) == config:
-                return _stream_info(row), NOOP, config
+                return stream_info(row), NOOP, config
             if not change:
                 raise refusal("permission_denied", "the access token does not allow reconfigure-stream")
-            db.execute("update streams set config = ? where id = ?", (_dumps(config), row["id"]))
-            return _stream_info(row), UPDATED, config
+            db.execute("update streams set config = ? where id = ?", (dumps(config), row["id"]))
+            return stream_info(row), UPDATED, config
 
         info, done, config = await self._store.write(job)
         self._reconfigure(basin, name, config)
@@ -202,15 +196,15 @@ class Catalog:
         """The stream's settings after the patch."""
 
         def job(db: sqlite3.Connection) -> Layer:
-            owner = _live_basin(db, basin)
-            row = _stream_row(db, owner["id"], name)
+            owner = live_basin(db, basin)
+            row = stream_row(db, owner["id"], name)
             if row is None:
-                raise _no_stream(basin, name)
+                raise no_stream(basin, name)
             if row["deleted"] is not None:
-                raise _stream_going(basin, name)
+                raise stream_going(basin, name)
             below = resolved(json.loads(owner["config"]).get("streams", {}))
             config = stream_patched(json.loads(row["config"]), patch, below)
-            db.execute("update streams set config = ? where id = ?", (_dumps(config), row["id"]))
+            db.execute("update streams set config = ? where id = ?", (dumps(config), row["id"]))
             return config
 
         config = await self._store.write(job)
@@ -222,9 +216,9 @@ class Catalog:
 
         def job(db: sqlite3.Connection) -> bool:
             owner = db.execute("select id from basins where name = ?", (basin,)).fetchone()
-            row = None if owner is None else _stream_row(db, owner["id"], name)
+            row = None if owner is None else stream_row(db, owner["id"], name)
             if row is None:
-                raise _no_stream(basin, name)
+                raise no_stream(basin, name)
             if only_empty and row["size"]:
                 return False
             if row["deleted"] is None:
@@ -245,7 +239,7 @@ class Catalog:
             page,
             matches,
         )
-        return [_stream_info(row) for row in rows], more
+        return [stream_info(row) for row in rows], more
 
     def opened(self) -> list[Stream]:
         """The streams that were in use since the start."""
@@ -270,9 +264,9 @@ class Catalog:
     ) -> dict[str, Any]:
         db.execute(
             "insert into basins (name, config, location, created, request, asked) values (?, ?, ?, ?, ?, ?)",
-            (name, _dumps(config), location, self._stamp(), request, asked),
+            (name, dumps(config), location, self._stamp(), request, asked),
         )
-        return _basin_info(db.execute("select * from basins where name = ?", (name,)).fetchone())
+        return basin_info(db.execute("select * from basins where name = ?", (name,)).fetchone())
 
     def _insert_stream(
         self,
@@ -287,9 +281,9 @@ class Catalog:
         db.execute(
             "insert into streams (basin, name, config, cipher, created, request, asked, time, touched)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (basin, name, _dumps(config), cipher, self._stamp(), request, asked, stored_time(0), self._clock()),
+            (basin, name, dumps(config), cipher, self._stamp(), request, asked, stored_time(0), self._clock()),
         )
-        row = _stream_row(db, basin, name)
+        row = stream_row(db, basin, name)
         assert row is not None
         return row
 
@@ -334,69 +328,3 @@ class Catalog:
 
     def _stamp(self) -> str:
         return stamp(self._clock())
-
-
-def stamp(ms: int) -> str:
-    """A time as RFC 3339.
-
-    >>> stamp(0)
-    '1970-01-01T00:00:00.000Z'
-    """
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _live_basin(db: sqlite3.Connection, name: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute("select * from basins where name = ?", (name,)).fetchone()
-    if row is None:
-        raise _no_basin(name)
-    if row["deleted"] is not None:
-        raise _basin_going(name)
-    return row
-
-
-def _stream_row(db: sqlite3.Connection, basin: int, name: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute("select * from streams where basin = ? and name = ?", (basin, name)).fetchone()
-    return row
-
-
-def _basin(row: sqlite3.Row) -> Basin:
-    return Basin(row["id"], row["name"], json.loads(row["config"]), row["deleted"] is not None)
-
-
-def _basin_info(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "location": row["location"],
-        "created_at": row["created"],
-        "deleted_at": row["deleted"],
-        "state": "active" if row["deleted"] is None else "deleting",
-    }
-
-
-def _stream_info(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "name": row["name"],
-        "created_at": row["created"],
-        "deleted_at": row["deleted"],
-        "cipher": row["cipher"],
-    }
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _no_basin(name: str) -> Exception:
-    return refusal("basin_not_found", f"basin `{name}` not found")
-
-
-def _basin_going(name: str) -> Exception:
-    return refusal("basin_deletion_pending", f"basin `{name}` is being deleted")
-
-
-def _no_stream(basin: str, name: str) -> Exception:
-    return refusal("stream_not_found", f"stream `{name}` in basin `{basin}` not found")
-
-
-def _stream_going(basin: str, name: str) -> Exception:
-    return refusal("stream_deletion_pending", f"stream `{name}` in basin `{basin}` is being deleted")

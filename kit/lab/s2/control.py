@@ -11,9 +11,10 @@ from ...s2.fields import json_object, text
 from ..store import Store
 from .answers import answer_json, refusal
 from .call import Call
-from .catalog import CREATED, Catalog, Page
+from .catalog import CREATED, Catalog
 from .configs import basin_json, basin_layer, basin_patch, stream_layer, stream_patch
 from .names import basin_fault, location_fault, stream_fault
+from .rows import Page
 
 LOCATIONS = (
     {"name": "aws:us-east-1", "is_private": False},

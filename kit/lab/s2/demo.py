@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from ...s2.messages import varint
-from .catalog import stamp
 from .chunks import placed
 from .configs import INFINITE, resolved
-from .drafts import body_part
+from .inputs import body_part
+from .rows import stamp
 from .schema import stored_time
 
 BASIN = "demo-shop"

@@ -16,7 +16,7 @@ from .answers import refusal
 from .chunks import Chunk, placed
 from .cipher import encrypted
 from .configs import INFINITE, Layer
-from .drafts import FENCE, TRIM, Draft, times_of
+from .draft import FENCE, TRIM, Draft, times_of
 from .schema import stored_time, told_time
 from .shelf import Shelf
 

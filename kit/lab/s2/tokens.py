@@ -16,8 +16,8 @@ from ...s2.fields import flag, json_object, maybe, text
 from ..store import Store
 from .answers import answer_json, refusal
 from .call import Call
-from .catalog import stamp
 from .names import token_fault
+from .rows import stamp
 from .scopes import ROOT, Principal, principal_of
 
 _PREFIX = "s2lab_"
