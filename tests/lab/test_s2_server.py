@@ -877,6 +877,30 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path):
             assert b"request_timeout" in told
 
 
+def test_one_who_never_reads_is_let_go(tmp_path):
+    with house(tmp_path, stall=0.4) as server, server.client(s2_basin=BASIN) as client:
+        client.post("/v1/basins", json={"basin": BASIN})
+        path = made(server)
+        for _ in range(20):
+            append(client, path, *("x" * 1000 for _ in range(1000)))
+        with socket.create_connection(server.address) as sock:
+            sock.settimeout(5)
+            head = f"GET {path}?seq_num=0 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ns2-basin: {BASIN}\r\n"
+            sock.sendall(f"{head}content-type: s2s/proto\r\n\r\n".encode())
+            time.sleep(1)
+            got = 0
+            while piece := sock.recv(1 << 20):
+                got += len(piece)
+                assert not piece.endswith(b"\r\n0\r\n\r\n")
+            assert got < 20_000_000
+        two = Two(server.address)
+        two.acknowledge = False
+        id = two.request("GET", f"{path}?seq_num=0", content_type="s2s/proto")
+        two.until(lambda: id in two.reset)
+        assert two.whole(two.request("GET", "/health"))[0] == 200
+        two.close()
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 

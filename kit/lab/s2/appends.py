@@ -17,7 +17,7 @@ from .draft import FENCE, Draft
 from .exchange import Gone
 from .hub import Hub
 from .inputs import draft_of, draft_of_input
-from .log import Stream
+from .stream import Stream
 
 PROTOBUF = ("application/protobuf", "application/x-protobuf")
 SESSION = {"content-type": CONTENT_TYPE, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}

@@ -10,7 +10,6 @@ from typing import Any
 from ..store import Store
 from .answers import refusal
 from .configs import Layer, basin_json, basin_patched, resolved, stream_json, stream_patched
-from .log import Stream
 from .rows import (
     Basin,
     Page,
@@ -27,6 +26,7 @@ from .rows import (
     stream_row,
 )
 from .schema import stored_time
+from .stream import Stream
 
 CREATED, UPDATED, NOOP = "created", "updated", "noop"
 

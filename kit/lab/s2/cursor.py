@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ...s2.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_U64
 from .chunks import Chunk, metered, places
 from .cipher import decrypted
-from .log import Stream
 from .shelf import Shelf
+from .stream import Stream
 
 
 @dataclass(slots=True)

@@ -224,6 +224,9 @@ class _Message(Exchange):
     def abort(self) -> None:
         self.finished = True
         self.keeps = False
+        if not self.transport.is_closing() and self.transport.get_write_buffer_size():
+            # Nobody takes what is there already; to wait for that would be to wait for ever.
+            self.transport.abort()
         self.transport.close()
 
     def _wants_more(self) -> None:

@@ -11,8 +11,9 @@ from .call import Call
 from .catalog import Catalog
 from .cipher import key_of
 from .configs import Layer, stream_layer
-from .log import Log, Stream
+from .log import Log
 from .shelf import Shelf
+from .stream import Stream
 from .tuning import Tuning
 from .usage import Usage
 

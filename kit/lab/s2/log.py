@@ -10,15 +10,17 @@ from functools import partial
 from typing import Any
 
 from ...s2.errors import FencingTokenMismatchError, SeqNumMismatchError
+from ...s2.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 from ...s2.types import AppendAck, StreamPosition
 from ..store import Store
 from .answers import refusal
 from .chunks import Chunk, placed
 from .cipher import encrypted
-from .configs import INFINITE, Layer
+from .configs import INFINITE
 from .draft import FENCE, TRIM, Draft, times_of
 from .schema import stored_time, told_time
 from .shelf import Shelf
+from .stream import Stream
 
 MAX_WRITING = 16 * 1024 * 1024
 """Bytes in one commit."""
@@ -26,52 +28,6 @@ _ROWS = 8
 """Rows in one statement. Each statement hands the interpreter over and back, which takes longer than the insert."""
 _GCM_SEQ_NUMS = 2**32
 _LONGEST = 10**12
-
-
-class Stream:
-    """A stream that is in use."""
-
-    def __init__(self, row: sqlite3.Row, basin: str, config: Layer) -> None:
-        self.id: int = row["id"]
-        self.basin = basin
-        self.name: str = row["name"]
-        self.config = config
-        self.cipher: str | None = row["cipher"]
-        self.deleted = row["deleted"] is not None
-        self.tail = StreamPosition(row["next"], told_time(row["time"]))
-        """What is durable."""
-        self.size: int = row["size"]
-        self.trim: int = row["trim"]
-        self.fence: str = row["fence"]
-        """With what is on its way to disk, like the two that follow."""
-        self.next = self.tail.seq_num
-        self.time = self.tail.timestamp
-        self.pending = 0
-        self.broken = False
-        """Something did not reach the disk; what was placed after it cannot either."""
-        self.watchers: set[asyncio.Event] = set()
-        self._settled: asyncio.Event | None = None
-
-    def wake(self) -> None:
-        """Tells those who follow that something is new."""
-        for watcher in self.watchers:
-            watcher.set()
-
-    async def settled(self) -> None:
-        """Returns when nothing is on its way to disk that was when this was called."""
-        if self.pending:
-            if self._settled is None:
-                self._settled = asyncio.Event()
-            await self._settled.wait()
-
-    def settle(self, count: int) -> None:
-        self.pending -= count
-        if self._settled is not None:
-            self._settled.set()
-            self._settled = None
-
-    def gone(self) -> Exception:
-        return refusal("stream_deletion_pending", f"stream `{self.name}` in basin `{self.basin}` is being deleted")
 
 
 @dataclass(slots=True)
@@ -155,10 +111,14 @@ class Log:
         try:
             while self._waiting:
                 entries = self._taken()
+                chunks = _joined(entries)
                 try:
-                    lost = await self._store.write(partial(_written, entries=entries, now=self._clock()))
+                    lost = await self._store.write(partial(_written, entries=entries, chunks=chunks, now=self._clock()))
                 except sqlite3.Error:
                     lost = {entry.stream.id for entry in entries}
+                for chunk in chunks:
+                    if chunk.stream not in lost:
+                        self._shelf.keep(chunk)
                 self._told(entries, lost)
         finally:
             self._task = None
@@ -186,7 +146,6 @@ class Log:
                 if entry.trim > stream.trim:
                     stream.trim = entry.trim
                     self.trimmed.add(stream)
-                self._shelf.keep(chunk)
                 self.written += len(chunk.data)
                 self._count(stream, chunk)
         for entry in entries:
@@ -233,52 +192,87 @@ def _expiry(now: int, retention: Any) -> int | None:
     return int(now + retention * 1000)
 
 
-def _written(db: sqlite3.Connection, entries: list[_Entry], now: int) -> set[int]:
+class _Group:
+    """Appends to one stream that follow each other and are stored as one."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.count = self.size = 0
+
+    def takes(self, chunk: Chunk) -> bool:
+        """Whether there is room for it: a chunk holds no more than a batch may."""
+        return (
+            self.count + chunk.count <= MAX_BATCH_RECORDS
+            and self.size + chunk.size <= MAX_BATCH_BYTES
+            and (self.chunks[0].expires is None) == (chunk.expires is None)
+        )
+
+    def add(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        self.count += chunk.count
+        self.size += chunk.size
+
+    def joined(self) -> Chunk:
+        first, last = self.chunks[0], self.chunks[-1]
+        if first is last:
+            return first
+        data = b"".join([chunk.data for chunk in self.chunks])
+        return Chunk(
+            first.stream, first.first, self.count, first.first_time, last.last_time, self.size, data, last.expires
+        )
+
+
+def _joined(entries: list[_Entry]) -> list[Chunk]:
+    """What the appends put on the disk: small ones together, so that they are read as quickly as large ones."""
+    groups: dict[int, _Group] = {}
+    done: list[_Group] = []
+    for entry in entries:
+        stream, chunk = entry.stream, entry.chunk
+        group = groups.get(stream.id)
+        # Encrypted records stay with those of their key: who has that can read them all.
+        if group is None or stream.cipher is not None or not group.takes(chunk):
+            group = groups[stream.id] = _Group()
+            done.append(group)
+        group.add(chunk)
+    return [group.joined() for group in done]
+
+
+def _written(db: sqlite3.Connection, entries: list[_Entry], chunks: list[Chunk], now: int) -> set[int]:
     """Stores chunks; the streams whose chunks could not be, as they are deleted or stand elsewhere."""
     by_stream: dict[int, list[_Entry]] = {}
     for entry in entries:
         by_stream.setdefault(entry.stream.id, []).append(entry)
-    lost: set[int] = set()
-    values: list[Any] = []
-    rows = 0
-    for id, these in by_stream.items():
-        first, last = these[0].chunk, these[-1].chunk
-        moved = db.execute(
-            "update streams set next = ?, time = ?, fence = ?, trim = max(trim, ?), size = size + ?, touched = ?"
-            " where id = ? and next = ? and deleted is null",
-            (
-                last.next,
-                stored_time(last.last_time),
-                these[-1].fence,
-                max(entry.trim for entry in these),
-                sum(entry.chunk.size for entry in these),
-                now,
-                id,
-                first.first,
-            ),
-        )
-        if moved.rowcount != 1:
-            lost.add(id)
-            continue
-        for entry in these:
-            chunk = entry.chunk
-            values += (
-                id,
-                chunk.first,
-                chunk.count,
-                stored_time(chunk.first_time),
-                stored_time(chunk.last_time),
-                chunk.size,
-                chunk.expires,
-                chunk.data,
-            )
-            rows += 1
-            if rows == _ROWS:
-                db.execute(_insert(rows), values)
-                values, rows = [], 0
-    if rows:
-        db.execute(_insert(rows), values)
+    lost = {id for id, these in by_stream.items() if not _moved(db, id, these, now)}
+    wanted = [chunk for chunk in chunks if chunk.stream not in lost]
+    for at in range(0, len(wanted), _ROWS):
+        rows = wanted[at : at + _ROWS]
+        db.execute(_insert(len(rows)), [value for chunk in rows for value in _columns(chunk)])
     return lost
+
+
+def _moved(db: sqlite3.Connection, id: int, entries: list[_Entry], now: int) -> bool:
+    """Moves a stream on by these appends; false where it does not stand where they begin."""
+    first, last = entries[0].chunk, entries[-1].chunk
+    moved = db.execute(
+        "update streams set next = ?, time = ?, fence = ?, trim = max(trim, ?), size = size + ?, touched = ?"
+        " where id = ? and next = ? and deleted is null",
+        (
+            last.next,
+            stored_time(last.last_time),
+            entries[-1].fence,
+            max(entry.trim for entry in entries),
+            sum(entry.chunk.size for entry in entries),
+            now,
+            id,
+            first.first,
+        ),
+    )
+    return moved.rowcount == 1
+
+
+def _columns(chunk: Chunk) -> tuple[Any, ...]:
+    times = stored_time(chunk.first_time), stored_time(chunk.last_time)
+    return chunk.stream, chunk.first, chunk.count, *times, chunk.size, chunk.expires, chunk.data
 
 
 def _insert(rows: int) -> str:

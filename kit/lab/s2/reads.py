@@ -17,8 +17,8 @@ from .appends import PROTOBUF
 from .call import Call, mime
 from .cursor import Cursor, Limits, first_at
 from .hub import Hub
-from .log import Stream
 from .sessions import Events, Frames, Session
+from .stream import Stream
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 

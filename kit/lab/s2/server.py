@@ -17,8 +17,9 @@ from .control import Basins, Locations, Streams
 from .faulty import Faulty
 from .hub import Hub
 from .listener import Listener
-from .log import Log, Stream
+from .log import Log
 from .shelf import Shelf
+from .stream import Stream
 from .sweeper import Sweeper
 from .tokens import Tokens
 from .tuning import Tuning, now

@@ -18,7 +18,7 @@ from .answers import accepted, refusal
 from .cursor import Batch, Cursor
 from .exchange import Exchange
 from .hub import Hub
-from .log import Stream
+from .stream import Stream
 from .tuning import now
 
 _HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}

@@ -10,9 +10,10 @@ from functools import partial
 from ..store import Store
 from .catalog import Catalog
 from .chunks import metered, places
-from .log import Log, Stream
+from .log import Log
 from .schema import stored_time
 from .shelf import Shelf
+from .stream import Stream
 from .usage import Usage
 
 _CHECKPOINT = 4 * 1024 * 1024
