@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from kit.lab import copies
+from kit.lab.services import NAMES
 from tests.home import living_in
 
 from .conftest import KitLab, Notebook
@@ -43,10 +44,11 @@ def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
     assert opened.output(0).inner_text() == ""
     assert opened.output(1).inner_text().endswith("True")
     rows = opened.output(2).locator("table tbody tr")
-    assert rows.count() == 1
-    assert re.search(r"amdahl\s+http://127\.0\.0\.1:\d+\s+up\s+\d", rows.first.inner_text())
+    assert rows.count() == len(NAMES)
+    for row, name in zip(rows.all(), NAMES, strict=True):
+        assert re.search(rf"{name}\s+http://127\.0\.0\.1:\d+\s+up\s+\d", row.inner_text())
     url = re.search(r"http://127\.0\.0\.1:\d+", opened.output(3).inner_text())[0]
-    assert url in rows.first.inner_text()
+    assert url in opened.output(2).inner_text()
     assert url in "".join(jupyter.said)
 
 
@@ -67,7 +69,7 @@ def test_a_cell_typed_by_hand(notebook, page):
     page.keyboard.type("; print(6 * 7, kit.Lab().status().state.tolist())")
     page.keyboard.press("Shift+Enter")
     opened.wait()
-    assert opened.output(0).inner_text().strip() == "42 ['up']"
+    assert opened.output(0).inner_text().strip() == f"42 {['up'] * len(NAMES)}"
 
 
 def test_an_expected_failure_is_short_in_a_cell(notebook, screenshot):

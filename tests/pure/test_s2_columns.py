@@ -193,7 +193,14 @@ BROKEN = {
 @pytest.mark.parametrize("name", ODD)
 def test_odd_but_legal(name):
     payload = ODD[name]
-    expected = read_batch_of(payload)
+    try:
+        expected = read_batch_of(payload)
+    except WireError:
+        # What is legal inside a group that nobody knows has changed between releases of the protobuf runtime.
+        assert name == "a group with field zero in it"
+        with pytest.raises(WireError):
+            columns_of(payload)
+        return
     for decoder in (*DECODERS, None):
         for around in (b"", plain(200)):
             found = objects_of(columns_of(around, payload, around, decoder=decoder))
