@@ -128,6 +128,25 @@ class Blobs(Sequence[bytes]):
                 high = middle - 1
         return low
 
+    def pieces(self, size: int) -> Iterator[Blobs]:
+        """The events in pieces of at most so many bytes of `raw` each, or of one event.
+
+        >>> [list(piece) for piece in Blobs.of([b"a", b"bb", b"c", b"long"]).pieces(5)]
+        [[b'a', b'bb'], [b'c'], [b'long']]
+        """
+        start, bounds = 0, self._bounds
+        while start < self._count:
+            # The entries for where an event's length begins are every second one, and they grow.
+            low, high = start + 1, self._count
+            while low < high:
+                middle = (low + high + 1) // 2
+                if bounds[2 * middle] - bounds[2 * start] <= size:
+                    low = middle
+                else:
+                    high = middle - 1
+            yield self[start:low]
+            start = low
+
     def before(self, size: int) -> int:
         """How many events are read by one who takes another while those it has are smaller than `size`."""
         total = 0

@@ -69,7 +69,7 @@ def _as_bytes(chunk: pa.Array) -> pa.Array:
 def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
     """Batches of a chunk, each made when it is asked for."""
     sizes = np.asarray(pc.binary_length(chunk)).astype(np.int64)
-    ends = np.cumsum(sizes + _head_sizes(sizes))
+    ends = np.cumsum(sizes + _head_sizes(sizes.astype(np.uint64)))
     start = done = 0
     while start < len(chunk):
         stop = max(int(np.searchsorted(ends, done + most, side="right")), start + 1)
@@ -79,36 +79,46 @@ def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
 
 def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
     kind = pa.large_binary()
-    heads, head_sizes = _heads(sizes)
+    heads, head_sizes = varint_column(sizes.astype(np.uint64))
     # Arrow joins lengths and contents into one piece of memory, which is the wire's form.
     joined = pc.binary_join_element_wise(heads, events, pa.scalar(b"", kind))
-    offsets = np.frombuffer(joined.buffers()[1], np.int64, len(joined) + 1)
-    data = joined.buffers()[2]
+    offsets, data = contents(joined)
     bounds = array("Q", bytes(8 * (2 * len(joined) + 1)))
     places = np.frombuffer(bounds, np.uint64)
     places[::2] = offsets
     places[1::2] = offsets[:-1] + head_sizes
-    return Blobs(data.to_pybytes() if data is not None else b"", bounds, len(joined))
+    return Blobs(data, bounds, len(joined))
 
 
-def _head_sizes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How many bytes each length takes."""
-    taken = np.ones(len(sizes), np.int64)
-    for bits in (7, 14, 21, 28, 35):
-        taken += sizes >> bits > 0
-    return taken
+def contents(column: pa.Array) -> tuple[npt.NDArray[np.int64], bytes]:
+    """Where the entries of a new `large_binary` column are, and all of them one after the other."""
+    data = column.buffers()[2]
+    return np.frombuffer(column.buffers()[1], np.int64, len(column) + 1), data.to_pybytes() if data else b""
 
 
-def _heads(sizes: npt.NDArray[np.int64]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The lengths as they are written, and how many bytes each takes."""
-    taken = _head_sizes(sizes)
+def varint_column(values: npt.NDArray[np.uint64], before: bytes = b"") -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Numbers as they are written, each after the same bytes, as `large_binary`; and how many bytes each takes."""
+    taken = np.full(len(values), len(before), np.int64) + _head_sizes(values)
     starts = np.cumsum(taken) - taken
     data = np.empty(int(taken.sum()), np.uint8)
-    for n in range(int(taken.max(initial=1))):
-        has = taken > n
-        more = np.where(taken[has] > n + 1, 128, 0)
-        data[starts[has] + n] = sizes[has] >> 7 * n & 127 | more
+    for n, byte in enumerate(before):
+        data[starts + n] = byte
+    for n in range(int(taken.max(initial=len(before) + 1)) - len(before)):
+        has = taken > n + len(before)
+        more = np.where(taken[has] > n + len(before) + 1, 128, 0)
+        part = (values[has] >> np.uint64(7 * n) & np.uint64(127)).astype(np.int64)
+        data[starts[has] + len(before) + n] = part | more
     offsets = np.append(starts, len(data)).astype(np.int64)
-    return pa.Array.from_buffers(
-        pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    ), taken
+    column = pa.Array.from_buffers(pa.large_binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return column, taken
+
+
+def _head_sizes(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """How many bytes each number takes."""
+    taken = np.ones(len(values), np.int64)
+    for bits in range(7, 64, 7):
+        larger = values >> np.uint64(bits) > 0
+        if not larger.any():
+            break
+        taken += larger
+    return taken

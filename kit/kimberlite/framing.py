@@ -57,7 +57,7 @@ def seal(whole: bytearray) -> bytes:
     return bytes(whole)
 
 
-def read_header(head: bytes | bytearray | memoryview) -> Header:
+def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) -> Header:
     """What the 14 bytes of a header say; `WireError` before anything of the payload is awaited."""
     magic, version, length, checksum = _HEADER.unpack_from(head)
     if magic != MAGIC:
@@ -67,8 +67,8 @@ def read_header(head: bytes | bytearray | memoryview) -> Header:
         )
     if version != VERSION:
         raise WireError(f"the frame is of protocol version {version}; this package speaks version {VERSION}")
-    if length > MAX_PAYLOAD:
-        raise WireError(f"a frame states a length of {length:,}; at most {MAX_PAYLOAD:,} are possible")
+    if length > limit:
+        raise WireError(f"a frame states a length of {length:,}; at most {limit:,} are possible")
     return Header(length, checksum)
 
 
@@ -88,7 +88,9 @@ class FrameReader:
     >>> reader.finish()
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_PAYLOAD) -> None:
+        self.limit = limit
+        """The largest payload that is taken; may be changed between frames."""
         self._held = bytearray()
         self._at = 0
         self._header: Header | None = None
@@ -110,7 +112,7 @@ class FrameReader:
                 if len(self._held) - self._at < HEADER_SIZE:
                     return
                 # Before it is kept: after an error the next call meets the same bytes, and the same error.
-                self._header = read_header(self._held[self._at : self._at + HEADER_SIZE])
+                self._header = read_header(self._held[self._at : self._at + HEADER_SIZE], self.limit)
                 self._at += HEADER_SIZE
             stop = self._at + self._header.length
             if len(self._held) < stop:

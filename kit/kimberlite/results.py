@@ -39,6 +39,8 @@ ARROW = {
 }
 _PLAIN = {BIGINT: pa.int64(), TEXT: pa.string(), BOOLEAN: pa.bool_(), TIMESTAMP: TIME}
 _TYPES = list_of(WIRE_TEXT)
+_FEW = 30
+"""Fewer rows are quicker read one by one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,7 +71,9 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None) ->
         raise WireError(f"rows were asked for, but the answer is {kind.__name__ if kind else head.variant}")
     names: list[str] = _TYPES.read(reader)
     start = reader.at
-    found = scan(reader, len(names))
+    many = reader.count() >= _FEW
+    reader.at = start
+    found = scan(reader, len(names)) if many else None
     columns: Sequence[Cells]
     if found is None:
         reader.at = start

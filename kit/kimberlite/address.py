@@ -1,0 +1,99 @@
+"""Where a server is, and how to speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..core.retry import Policy
+from ..core.secrets import Secret
+from .errors import KimberliteInputError
+from .types import TenantId
+
+DEFAULT_PORT = 5432
+
+
+class Place(NamedTuple):
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def place_of(address: str) -> Place:
+    """The host and port that an address names; Kimberlite's own port where it names none.
+
+    >>> place_of("localhost:3000"), place_of("db.example"), place_of("[::1]:3000")
+    (Place(host='localhost', port=3000), Place(host='db.example', port=5432), Place(host='::1', port=3000))
+    """
+    told = f"{address!r} is no address of a Kimberlite server"
+    hint = 'give one like "localhost:3000"'
+    if not isinstance(address, str):
+        raise KimberliteInputError(told, hint=hint)
+    text = address.strip().removeprefix("tcp://").removeprefix("kimberlite://").rstrip("/")
+    host, colon, port = text.rpartition(":")
+    if not colon or (text.count(":") > 1 and not text.startswith("[")) or port.endswith("]"):
+        host, port = text, str(DEFAULT_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise KimberliteInputError(told, hint=hint)
+    if any(char in host for char in "/@ \t\r\n?#"):
+        raise KimberliteInputError("the address holds more than a host and a port", hint=hint)
+    return Place(host, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A server and what was said about speaking to it. No secret shows in its repr."""
+
+    places: tuple[Place, ...]
+    tenant_id: int | None = None
+    api_key: Secret | None = None
+    timeout: float | None = 30.0
+    connect_timeout: float | None = 5.0
+    max_retries: int = 3
+    policy: Policy = field(default_factory=Policy, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        address: str | Sequence[str],
+        tenant_id: TenantId | int | None,
+        api_key: str | Secret | None,
+        timeout: float | None,
+        connect_timeout: float | None,
+        max_retries: int,
+    ) -> Settings:
+        """The settings, checked."""
+        given = [address] if isinstance(address, str) else list(address)
+        if not given:
+            raise KimberliteInputError("no address is given", hint='give one like "localhost:3000"')
+        for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
+            _check_seconds(name, value)
+        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+            raise KimberliteInputError(f"max_retries={max_retries!r}: give a number from 0 up")
+        return cls(
+            tuple(place_of(one) for one in given),
+            None if tenant_id is None else TenantId(int(tenant_id)).value,
+            None if api_key is None else Secret(api_key),
+            timeout,
+            connect_timeout,
+            max_retries,
+            Policy(attempts=max_retries + 1, base=0.1, cap=2.0),
+        )
+
+    @property
+    def where(self) -> str:
+        """The address, to be told."""
+        return " or ".join(map(str, self.places))
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise KimberliteInputError(f"{name}={value!r}: give seconds above 0, or None to wait for ever")

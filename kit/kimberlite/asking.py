@@ -1,0 +1,130 @@
+"""Operations on a connection, written once for both colours: what is asked, and how an answer is judged.
+
+An operation is a generator. It yields steps and receives what came of them:
+
+    Post     -> int      a request on its way, its number
+    Take     -> bytes    the payload of the answer to that number
+    Pause    -> None     wait
+
+Requests may be posted before earlier answers are taken. A step that cannot be done raises `NetworkError` or
+`TimeoutError`, which say whether the server may have acted. The drivers are in `connection.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..core import retry
+from ..core.steps import Pause
+from .address import Settings
+from .errors import BusyError, KimberliteError, NetworkError, NotLeaderError, TimeoutError, WireError, server_error
+from .structs import Audit
+from .wire import REQUEST, RESPONSE, Response, decode, peek, responses
+
+T = TypeVar("T")
+Operation = Generator[Any, Any, T]
+Walk = Generator[Any, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A request; `tenant_id` None is the client's own."""
+
+    op: str
+    payload: Any
+    tenant_id: int | None = None
+    audit: Audit | None = None
+    resource: str = ""
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Waits for an answer."""
+
+    number: int
+
+
+def raise_refusal(payload: bytes, post: Post | None = None) -> bytes:
+    """The payload of an answer, unless it is an error: that is raised."""
+    head = peek(payload)
+    if head.kind != RESPONSE:
+        raise WireError("an answer was expected, and something else came")
+    if head.variant == 0:
+        told: Any = decode(payload)
+        error = server_error(told.payload.code, told.payload.message, head.id)
+        if post is not None:
+            error.op, error.resource = post.op, post.resource
+        raise error
+    return payload
+
+
+def answer_of(payload: bytes, kind: type[T]) -> T:
+    """The answer, which must be of this kind."""
+    message = decode(payload)
+    if not isinstance(message, Response) or not isinstance(message.payload, kind):
+        told = type(message.payload).__name__
+        raise WireError(f"the answer is {told}, where {kind.__name__} was asked for")
+    return message.payload
+
+
+def ask(settings: Settings, post: Post, *, safe: bool = True) -> Operation[bytes]:
+    """The payload of the answer. Repeated as the settings allow: what is not `safe` to repeat only where it is
+    certain that the server did nothing."""
+    started = time.monotonic()
+    tries = 1
+    while True:
+        try:
+            number = yield Post(post.op, post.payload, post.tenant_id, post.audit, post.resource, tries - 1)
+            return raise_refusal((yield Take(number)), post)
+        except (NetworkError, TimeoutError, BusyError) as error:
+            pause = pause_after(settings, error, tries, time.monotonic() - started, safe)
+            if pause is None:
+                raise
+        yield Pause(pause)
+        tries += 1
+
+
+def pause_after(
+    settings: Settings, error: KimberliteError, tries: int, elapsed: float = 0.0, safe: bool = True
+) -> float | None:
+    """Seconds to wait before another try, or None."""
+    if isinstance(error, WireError):
+        return None  # the server speaks something else; asking again does not change that
+    if isinstance(error, BusyError):
+        # A follower of a cluster did nothing; a server that is busy may have been so while it wrote.
+        outcome = retry.Outcome(maybe_received=not isinstance(error, NotLeaderError))
+    else:
+        outcome = retry.Outcome(maybe_received=bool(getattr(error, "maybe_received", True)))
+    return retry.pause_before_retry(settings.policy, outcome, attempt=tries, elapsed=elapsed, safe=safe)
+
+
+def asked(settings: Settings, post: Post, kind: type[T], *, safe: bool = True) -> Operation[T]:
+    """The answer itself."""
+    return answer_of((yield from ask(settings, post, safe=safe)), kind)
+
+
+def op_of(payload: Any) -> str:
+    """What a request is called in the log of calls."""
+    name = type(payload).__name__
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+__all__ = [
+    "REQUEST",
+    "Operation",
+    "Pause",
+    "Post",
+    "Take",
+    "Walk",
+    "answer_of",
+    "ask",
+    "asked",
+    "op_of",
+    "pause_after",
+    "raise_refusal",
+    "responses",
+]

@@ -1,0 +1,300 @@
+"""The connection of coroutines: asyncio streams on the background loop, where subscriptions live too.
+
+A coroutine may run on any loop, also on one that is gone before the next call: its operations are carried out on the
+background loop, and it waits for their end. Many may be under way at once; answers are matched by number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from ..core import loop
+from ..core.steps import Emit, Pause
+from .address import Place, Settings
+from .asking import Operation, Post, Take, Walk
+from .errors import KimberliteError, NetworkError, WireError
+from .framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
+from .ledger import Ledger, reason_of
+from .wire import PUSH, decode, peek
+
+T = TypeVar("T")
+_PIECE = 1024 * 1024
+
+
+class Channel(Ledger):
+    """A connection on the background loop. Its coroutines run there; `Crossing` reaches it from other loops."""
+
+    def __init__(self, settings: Settings, on_push: Callable[[Any], None] | None = None) -> None:
+        super().__init__(settings)
+        self._on_push = on_push
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._opening: asyncio.Lock | None = None
+        self._heard = 0.0
+        self._flights.clear()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._writer is not None
+
+    async def connect(self) -> None:
+        """Connects now, if there is no connection."""
+        if self._pid != os.getpid():
+            self._forget()  # a forked child has no such loop; the parent's connection is left alone
+        if self._writer is not None:
+            return
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._writer is None:
+                reader, writer = await self._open()
+                self.generation += 1
+                self._writer = writer
+                self._reading = asyncio.get_running_loop().create_task(self._read(reader, writer))
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Does the operation's steps and gives its result."""
+        try:
+            wanted = next(operation)
+            while True:
+                try:
+                    got = await self._step(wanted)
+                except Exception as error:
+                    wanted = operation.throw(error)
+                else:
+                    wanted = operation.send(got)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            operation.close()
+
+    async def next_emitted(self, operation: Walk, first: bool) -> Any:
+        """Does the operation's steps up to the next thing it emits; `_END` at the end."""
+        try:
+            wanted = next(operation) if first else operation.send(None)
+            while not isinstance(wanted, Emit):
+                try:
+                    got = await self._step(wanted)
+                except Exception as error:
+                    wanted = operation.throw(error)
+                else:
+                    wanted = operation.send(got)
+        except StopIteration:
+            return _END
+        return wanted.item
+
+    async def close(self) -> None:
+        """Closes the connection; may be called twice."""
+        self.closed = True
+        await self.drop()
+
+    async def drop(self, error: KimberliteError | None = None) -> None:
+        """Ends this connection; the next request makes another."""
+        writer, self._writer = self._writer, None
+        reading, self._reading = self._reading, None
+        if reading is not None and reading is not asyncio.current_task():
+            reading.cancel()
+        self._fail(error)
+        if writer is not None:
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), 1)
+
+    async def _step(self, step: Any) -> Any:
+        if isinstance(step, Post):
+            return await self._post(step)
+        if isinstance(step, Take):
+            return await self._take(step.number)
+        assert isinstance(step, Pause)
+        await asyncio.sleep(step.seconds)
+
+    async def _post(self, post: Post) -> int:
+        number, frame = self.frame(post)
+        if self._writer is None or self._pid != os.getpid():
+            await self.connect()
+        writer = self._writer
+        if writer is None:
+            raise self.unreachable("the connection broke as soon as it was made")
+        self.sent(number, post, len(frame))
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        self._answers[number].add_done_callback(_seen)
+        writer.write(frame)
+        if writer.transport.get_write_buffer_size() > _PIECE:
+            try:
+                await asyncio.wait_for(writer.drain(), self.settings.timeout)
+            except TimeoutError:
+                silence = self.silent(post)
+                await self.drop(silence)
+                raise silence from None
+            except OSError:
+                pass  # the reading side tells it to all who wait
+        return number
+
+    async def _take(self, number: int) -> bytes:
+        answer = self._answers[number]
+        try:
+            while True:
+                done, _ = await asyncio.wait([answer], timeout=self.settings.timeout)
+                if done:
+                    return answer.result()
+                since = asyncio.get_running_loop().time() - self._heard
+                if since >= (self.settings.timeout or 0):
+                    flight = self._flights.get(number)
+                    silence = self.silent(flight.post if flight else None)
+                    await self.drop(silence)
+                    raise silence
+        finally:
+            if not answer.done():
+                self.landed(number, error=asyncio.CancelledError("cancelled"))
+                answer.cancel()
+            self._answers.pop(number, None)
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.closed:
+            raise NetworkError("the client is closed", maybe_received=False)
+        reasons = []
+        for place in self.settings.places:
+            try:
+                return await self._greet(place)
+            except KimberliteError:
+                raise
+            except TimeoutError:
+                reasons.append(f"{place}: no connection within {self.settings.connect_timeout} s")
+            except (OSError, asyncio.IncompleteReadError) as error:
+                reasons.append(f"{place}: {reason_of(error)}")
+        raise self.unreachable("; ".join(reasons))
+
+    async def _greet(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        opening = asyncio.open_connection(place.host, place.port, limit=_PIECE)
+        reader, writer = await asyncio.wait_for(opening, self.settings.connect_timeout)
+        try:
+            writer.write(self.hello())
+            try:
+                payload = await asyncio.wait_for(self._receive(reader), self.settings.timeout)
+            except TimeoutError:
+                raise self.silent() from None
+            self.greeted(payload)
+        except BaseException:
+            writer.close()
+            raise
+        return reader, writer
+
+    async def _receive(self, reader: asyncio.StreamReader) -> bytes:
+        head = read_header(await reader.readexactly(HEADER_SIZE))
+        assert head.length <= MAX_PAYLOAD
+        pieces, left = [], head.length
+        while left:
+            piece = await reader.read(left)
+            if not piece:
+                raise EOFError("the server closed it inside a frame")
+            # Silence is no byte at all; a large frame on a slow line is none.
+            self._heard = asyncio.get_running_loop().time()
+            pieces.append(piece)
+            left -= len(piece)
+        payload = b"".join(pieces)
+        check(payload, head)
+        self._heard = asyncio.get_running_loop().time()
+        return payload
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes frame after frame, to the end of the connection."""
+        failure: KimberliteError
+        try:
+            while True:
+                payload = await self._receive(reader)
+                head = peek(payload)
+                if head.kind == PUSH:
+                    if self._on_push is not None:
+                        self._on_push(decode(payload).payload)
+                    continue
+                self.arrived(head.id, payload)
+                answer = self._answers.get(head.id)
+                if answer is not None and not answer.done():
+                    answer.set_result(payload)
+        except WireError as error:
+            failure = error
+        except asyncio.IncompleteReadError:
+            failure = self.lost("the server closed it")
+        except (OSError, EOFError) as error:
+            failure = self.lost(reason_of(error))
+        if self._writer is writer:
+            await self.drop(failure)
+
+    def _fail(self, error: KimberliteError | None) -> None:
+        """Tells all who wait."""
+        for number, answer in list(self._answers.items()):
+            if answer.done():
+                continue
+            flight = self._flights.get(number)
+            post = flight.post if flight else None
+            failure = error
+            if failure is None or type(failure) is NetworkError:
+                reason = "it was closed here" if error is None else str(error.args[0]).rpartition("broke: ")[2]
+                failure = self.lost(reason, post)
+            self.landed(number, error=failure)
+            answer.set_exception(failure)
+
+
+_END = object()
+
+
+def _seen(answer: asyncio.Future[bytes]) -> None:
+    """An answer that nobody takes any more may fail in silence."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+class Crossing:
+    """A channel for coroutines on other loops: cancelling one cancels what it started."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def connect(self) -> None:
+        """Connects now."""
+        await across(self.channel.connect)
+
+    async def run(self, operation: Operation[T]) -> T:
+        """The operation's result."""
+        result: T = await across(self.channel.run, operation)
+        return result
+
+    async def walk(self, operation: Walk) -> AsyncIterator[Any]:
+        """What the operation emits."""
+        first = True
+        try:
+            while (item := await across(self.channel.next_emitted, operation, first)) is not _END:
+                first = False
+                yield item
+        finally:
+            operation.close()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        self.channel.closed = True
+        if self.channel.connected and self.channel._pid == os.getpid():
+            await across(self.channel.close)
+
+    def abandon(self) -> None:
+        """Closes the connection some time soon, for whoever cannot wait."""
+        channel = self.channel
+        channel.closed = True
+        if channel.connected and channel._pid == os.getpid() and loop.running():
+            with contextlib.suppress(RuntimeError):
+                loop.start(channel.close)
+
+
+async def across(function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a coroutine function that runs on the background loop."""
+    return await asyncio.wrap_future(loop.start(function, *args))

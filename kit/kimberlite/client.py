@@ -1,0 +1,464 @@
+"""The client of the reference, in both colours: events of streams, subscriptions, and SQL over tables.
+
+What the reference describes and the protocol does not have is done as near to it as can be, and told where it shows:
+positions are per stream (see `read_from_position`), and the time of an event is that of its arrival, unless more is
+known (see `Event.timestamp_source`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, Self
+
+from ..core.faces import AsyncFace, SyncFace, verb, walk
+from ..core.secrets import Secret
+from ..core.steps import Emit
+from . import appending, reading, sql
+from .address import Settings
+from .asking import Operation, Post, Walk, asked, responses
+from .channel import Channel, Crossing
+from .connection import Line
+from .enums import DataClass
+from .errors import KimberliteInputError
+from .listing import StreamRow, list_streams
+from .places import Book, StreamLike, create, resolve
+from .sql import ExecuteResult, QueryResult
+from .structs import Audit, ColumnInfo, IndexInfo, TableInfo
+from .subscription import CREDITS, AsyncSubscription, Flow, Subscription
+from .types import Event, Position, StreamId, TenantId
+from .wire import requests
+
+Numbering = Literal["named", "native"]
+
+
+class _Calls:
+    """What a client of either colour can do."""
+
+    _settings: Settings
+    _book: Book
+    _driver: Any
+
+    def _capabilities(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def _tenant(self, given: TenantId | int | None = None) -> int | None:
+        return self._settings.tenant_id if given is None else TenantId(int(given)).value
+
+    @verb
+    def append(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        data: bytes,
+        *,
+        expected_offset: Position | int | None = None,
+        audit: Audit | None = None,
+    ) -> Operation[Position]:
+        """The position of the event, which is stored when this returns.
+
+        A stream that is not there is made. `expected_offset` is the length that the stream must have: if another
+        writer was quicker, that is an `OffsetMismatchError` and nothing is written; without it the event goes to the
+        end, wherever that is. A lost answer never leads to a second write. `audit` says who writes and why, with an
+        idempotency key for the server's log.
+        """
+        _check_bytes(data)
+        found = yield from self._append(tenant_id, stream_id, [data], expected_offset, audit)
+        return Position(found[0][0])
+
+    @verb
+    def append_batch(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        events: Sequence[bytes],
+        *,
+        expected_offset: Position | int | None = None,
+        audit: Audit | None = None,
+    ) -> Operation[list[Position]]:
+        """The position of each event. Up to a megabyte is stored all or nothing; more is cut into such pieces, and an
+        error says in `appended` how many events had been stored. No events give no positions, without a request."""
+        if isinstance(events, bytes | bytearray | str):
+            raise KimberliteInputError("a list of bytes is needed", hint="for one event there is append()")
+        given = list(events)
+        for one in given:
+            _check_bytes(one)
+        found = yield from self._append(tenant_id, stream_id, given, expected_offset, audit)
+        return [Position(first + n) for first, count in found for n in range(count)]
+
+    def _append(
+        self,
+        tenant_id: TenantId | int | None,
+        stream: StreamLike,
+        events: Sequence[bytes],
+        expected: Position | int | None,
+        audit: Audit | None,
+    ) -> Operation[list[tuple[int, int]]]:
+        wanted = None if expected is None else reading.offset_of(expected, "expected_offset")
+        self._book.tenant(tenant_id, stream)
+        if not events:
+            return []
+        packed = yield from resolve(self._book, tenant_id, stream)
+        batches = appending.batches_of(events)
+        return (yield from appending.append(self._book, packed, batches, wanted, audit))
+
+    @verb
+    def read_stream(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        *,
+        from_position: Position | int = 0,
+        limit: int | None = None,
+    ) -> Operation[list[Event]]:
+        """The events of a stream, from its beginning or from a position, up to its end as it is now.
+
+        The protocol does not carry the time of an event. `event.timestamp` is the server's where it tells it otherwise
+        (the lab's does), else when this client was told that the event is stored, else when it arrived here;
+        `event.timestamp_source` says which. Do not take the last for the time of writing.
+        """
+        packed = yield from resolve(self._book, tenant_id, stream_id)
+        start = reading.offset_of(from_position, "from_position")
+        return (yield from self._events(packed, start, limit))
+
+    def _events(self, packed: int, start: int, limit: int | None) -> Operation[list[Event]]:
+        found = yield from reading.collected(reading.pages(self._book, packed, start, limit))
+        if not found:
+            return []
+        stop = found[-1].first + len(found[-1].events)
+        runs = yield from reading.stored(self._book, self._capabilities(), packed, found[0].first, stop)
+        return reading.events_of(self._book, packed, found, runs)
+
+    @walk
+    def iter_stream(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        *,
+        from_position: Position | int = 0,
+        limit: int | None = None,
+    ) -> Walk:
+        """The same, one event after the other, without holding more than a page."""
+        packed = yield from resolve(self._book, tenant_id, stream_id)
+        start = reading.offset_of(from_position, "from_position")
+        pages = reading.pages(self._book, packed, start, limit)
+        got: Any = None
+        try:
+            while True:
+                wanted = pages.send(got)
+                if not isinstance(wanted, Emit):
+                    try:
+                        got = yield wanted
+                    except Exception as error:
+                        wanted, got = pages.throw(error), None
+                        if not isinstance(wanted, Emit):
+                            got = yield wanted
+                            continue
+                    else:
+                        continue
+                got = None
+                for event in reading.events_of(self._book, packed, [wanted.item]):
+                    yield Emit(event)
+        except StopIteration:
+            return
+        finally:
+            pages.close()
+
+    @verb
+    def read_from_position(
+        self,
+        position: Position | int,
+        limit: int | None = None,
+        *,
+        stream_id: StreamLike | None = None,
+        tenant_id: TenantId | int | None = None,
+    ) -> Operation[list[Event]]:
+        """The events at and after a position, of several streams.
+
+        Kimberlite counts positions per stream; there is no position in the whole log that could be read from. So this
+        reads each stream from that position on: `stream_id`, or else the streams that this client has used, or else
+        those of its tenant. They come in the order in which they were stored where the server tells it (the lab's
+        does), else in that of their positions.
+        """
+        start = reading.offset_of(position)
+        if stream_id is not None:
+            packed = yield from resolve(self._book, tenant_id, stream_id)
+            return (yield from self._events(packed, start, limit))
+        chosen = [*self._book.used]
+        if not chosen:
+            rows = yield from list_streams(self._book, self._capabilities(), self._tenant(tenant_id))
+            chosen = [row.id for row in rows if not row.hidden]
+        found: list[tuple[tuple[int, int], Event]] = []
+        for packed in chosen:
+            events = yield from self._events(packed, start, limit)
+            runs: list[reading.Run] = []
+            if events:
+                first, last = events[0].position.value, events[-1].position.value
+                runs = yield from reading.stored(self._book, self._capabilities(), packed, first, last + 1)
+            order = {run.first + n: run.position + n for run in runs for n in range(run.count)}
+            for event in events:
+                at = event.position.value
+                found.append(((order.get(at, at), packed), event))
+        found.sort(key=lambda pair: pair[0])
+        return [event for _, event in found[: None if limit is None else limit]]
+
+    @verb
+    def create_stream(
+        self, name: str, data_class: DataClass | None = None, *, tenant_id: TenantId | int | None = None
+    ) -> Operation[StreamId]:
+        """The stream of that name, made if it is not there. The server gives it its number."""
+        tenant = self._tenant(tenant_id)
+        if tenant is None:
+            raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
+        if isinstance(name, StreamId | int) or not isinstance(name, str):
+            raise KimberliteInputError(f"a stream's name is a text, not {name!r}")
+        packed = yield from create(self._book, tenant, name, data_class)
+        self._book.native.add(packed)
+        return StreamId.from_u64(packed)
+
+    @verb
+    def stream_length(self, tenant_id: TenantId | int | None, stream_id: StreamLike) -> Operation[Position]:
+        """The position that the next event of the stream will get."""
+        packed = yield from resolve(self._book, tenant_id, stream_id)
+        return Position((yield from appending.length(self._book, packed)))
+
+    @verb
+    def list_streams(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[StreamRow]]:
+        """The streams of the tenant: id, number, length, and the name where it is known.
+
+        The real server does not list streams: their numbers are tried one after the other, and a name is known only
+        where this client made or used the stream. `hidden` marks what looks like a table's own log.
+        """
+        rows = yield from list_streams(self._book, self._capabilities(), self._tenant(tenant_id))
+        self._book.native.update(row.id for row in rows)
+        return rows
+
+    @verb
+    def query(
+        self,
+        sql_text: str,
+        params: Sequence[Any] = (),
+        *,
+        at: Position | int | Any = None,
+        tenant_id: TenantId | int | None = None,
+        audit: Audit | None = None,
+    ) -> Operation[QueryResult]:
+        """The rows of a SELECT. Parameters stand as `$1`, `$2` in the text: None, bool, int, str, datetime.
+
+        `at` reads the tables as they were: at a position as `position()` tells it, or at a time. Numbers with a
+        fraction, dates and bytes come as text, as the protocol has no others.
+        """
+        return (yield from sql.query(self._book, sql_text, params, at, self._tenant(tenant_id), audit))
+
+    @verb
+    def execute(
+        self,
+        sql_text: str,
+        params: Sequence[Any] = (),
+        *,
+        tenant_id: TenantId | int | None = None,
+        audit: Audit | None = None,
+    ) -> Operation[ExecuteResult]:
+        """How many rows a statement changed. It is never sent a second time once the server may have it: a
+        `NetworkError` or `TimeoutError` says in `maybe_received` whether to look before trying again."""
+        return (yield from sql.execute(self._book, sql_text, params, self._tenant(tenant_id), audit))
+
+    @verb
+    def position(self, *, tenant_id: TenantId | int | None = None) -> Operation[Position]:
+        """What `at=` takes to see the tables as they are now, later."""
+        return (yield from sql.position(self._book, self._tenant(tenant_id)))
+
+    @verb
+    def list_tables(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[TableInfo]]:
+        """The tables, each with its number of columns."""
+        post = Post("list_tables", requests.ListTables(), self._tenant(tenant_id))
+        return (yield from asked(self._settings, post, responses.ListTables)).tables
+
+    @verb
+    def describe_table(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[ColumnInfo]]:
+        """The columns of a table."""
+        post = Post("describe_table", requests.DescribeTable(name), self._tenant(tenant_id), resource=name)
+        return (yield from asked(self._settings, post, responses.DescribeTable)).columns
+
+    @verb
+    def list_indexes(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[IndexInfo]]:
+        """The indexes of a table."""
+        post = Post("list_indexes", requests.ListIndexes(name), self._tenant(tenant_id), resource=name)
+        return (yield from asked(self._settings, post, responses.ListIndexes)).indexes
+
+    @verb
+    def server_info(self) -> Operation[responses.GetServerInfo]:
+        """What the server is: version, capabilities, how long it runs."""
+        post = Post("server_info", requests.GetServerInfo())
+        return (yield from asked(self._settings, post, responses.GetServerInfo))
+
+    @verb
+    def sync(self) -> Operation[bool]:
+        """Whether everything is on disk now; each append is when it is acknowledged."""
+        return (yield from asked(self._settings, Post("sync", requests.Sync()), responses.Sync)).success
+
+    def _flow(
+        self,
+        tenant_id: TenantId | int | None,
+        stream: StreamLike,
+        start: Position | int | None,
+        credits: int,
+        group: str | None,
+    ) -> Flow:
+        self._book.tenant(tenant_id, stream)
+        first = None if start is None else reading.offset_of(start, "from_position")
+        find = partial(resolve, self._book, tenant_id, stream)
+        return Flow(self._settings, self._book, find, first, credits, group)
+
+    def __repr__(self) -> str:
+        tenant = "" if self._settings.tenant_id is None else f", tenant {self._settings.tenant_id}"
+        return f"<{type(self).__name__} at {self._settings.where}{tenant}>"
+
+
+class Client(_Calls, SyncFace):
+    """A client whose calls block. It connects at once, and again whenever the connection was lost.
+
+    client = Client("localhost:3000", tenant_id=TenantId(1), api_key="...")
+
+    `timeout` is how long the server may be silent, `connect_timeout` how long connecting may take, both in seconds.
+    What is safe to repeat is tried up to `max_retries` times more. `compression` is taken for the reference's sake; the
+    protocol has none. `numbering="native"` takes each `StreamId` as the server's own number, where the default takes
+    `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        tenant_id: TenantId | int | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = 30,
+        max_retries: int = 3,
+        compression: bool = False,
+        *,
+        connect_timeout: float | None = 5.0,
+        numbering: Numbering = "named",
+        default_data_class: DataClass = DataClass.PUBLIC,
+    ) -> None:
+        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
+        self._book = _book(self._settings, numbering, default_data_class)
+        self._driver: Any = Line(self._settings)
+        self._driver.connect()
+
+    def subscribe(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        *,
+        from_position: Position | int | None = None,
+        credits: int = CREDITS,
+        consumer_group: str | None = None,
+    ) -> Subscription:
+        """The events that are appended from now on, or from a position on, as they come; each once and in order.
+
+        The server sends at most `credits` events before some are taken. A connection that breaks is made again.
+        """
+        return Subscription(self._flow(tenant_id, stream_id, from_position, credits, consumer_group))
+
+    def _capabilities(self) -> tuple[str, ...]:
+        found: tuple[str, ...] = self._driver.capabilities
+        return found
+
+    def __del__(self) -> None:
+        driver = getattr(self, "_driver", None)
+        if driver is not None:
+            driver.close()
+
+
+class AsyncClient(_Calls, AsyncFace):
+    """A client whose calls are awaited, on any loop: `client = await AsyncClient.connect("localhost:3000")`.
+
+    Many calls may be under way at once. The arguments are those of `Client`.
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        tenant_id: TenantId | int | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = 30,
+        max_retries: int = 3,
+        compression: bool = False,
+        *,
+        connect_timeout: float | None = 5.0,
+        numbering: Numbering = "named",
+        default_data_class: DataClass = DataClass.PUBLIC,
+    ) -> None:
+        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
+        self._book = _book(self._settings, numbering, default_data_class)
+        self._driver: Any = Crossing(Channel(self._settings))
+
+    @classmethod
+    async def connect(
+        cls,
+        address: str | Sequence[str],
+        tenant_id: TenantId | int | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = 30,
+        max_retries: int = 3,
+        compression: bool = False,
+        *,
+        connect_timeout: float | None = 5.0,
+        numbering: Numbering = "named",
+        default_data_class: DataClass = DataClass.PUBLIC,
+    ) -> Self:
+        """A client that is connected."""
+        client = cls(
+            address,
+            tenant_id,
+            api_key,
+            timeout,
+            max_retries,
+            compression,
+            connect_timeout=connect_timeout,
+            numbering=numbering,
+            default_data_class=default_data_class,
+        )
+        await client._driver.connect()
+        return client
+
+    def subscribe(
+        self,
+        tenant_id: TenantId | int | None,
+        stream_id: StreamLike,
+        *,
+        from_position: Position | int | None = None,
+        credits: int = CREDITS,
+        consumer_group: str | None = None,
+    ) -> AsyncSubscription:
+        """The events that are appended from now on, or from a position on, as they come; each once and in order.
+
+        Awaited, it begins at once; `async for` begins it too. See `Client.subscribe`.
+        """
+        return AsyncSubscription(self._flow(tenant_id, stream_id, from_position, credits, consumer_group))
+
+    async def __aenter__(self) -> Self:
+        await self._driver.connect()
+        return self
+
+    def _capabilities(self) -> tuple[str, ...]:
+        found: tuple[str, ...] = self._driver.channel.capabilities
+        return found
+
+    def __del__(self) -> None:
+        driver = getattr(self, "_driver", None)
+        if driver is not None:
+            driver.abandon()
+
+
+def _book(settings: Settings, numbering: Numbering, data_class: DataClass) -> Book:
+    if numbering not in ("named", "native"):
+        raise KimberliteInputError(f"numbering={numbering!r}", hint='choose "named" or "native"')
+    return Book(settings, numbering, DataClass(data_class))
+
+
+def _check_bytes(data: Any) -> None:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise KimberliteInputError(
+            f"an event is bytes, not {type(data).__name__}",
+            hint="encode it first: text.encode(), json.dumps(...).encode()",
+        )

@@ -1,0 +1,170 @@
+"""What every connection shares: numbers, the greeting, errors in words, the log of calls, and how steps are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from ..core import calls
+from ..core.steps import Emit
+from .address import Settings
+from .asking import Operation, Post, Walk, answer_of, raise_refusal
+from .errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedError, WireError
+from .framing import HEADER_SIZE, VERSION
+from .wire import encode_request, peek, requests, responses
+
+T = TypeVar("T")
+_HINT = "is the address right and the server running? `kit.Lab()` starts an embedded one"
+
+
+class _Flight(NamedTuple):
+    """A request that was sent."""
+
+    post: Post
+    started: float
+    clock: float
+    size: int
+    generation: int
+
+
+class Ledger:
+    """What both kinds of connection share: numbers, the greeting, errors in words, the log of calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.capabilities: tuple[str, ...] = ()
+        self.closed = False
+        self.generation = 0
+        """Which connection this is, counted from 1; more than 1 means that one was lost."""
+        self._number = 1
+        self._flights: dict[int, _Flight] = {}
+
+    def hello(self) -> bytes:
+        """The first request."""
+        key = self.settings.api_key
+        token = None if key is None else key.reveal()
+        tenant = self.settings.tenant_id or 0
+        return encode_request(1, tenant, requests.Handshake(VERSION, token))
+
+    def greeted(self, payload: bytes) -> None:
+        """Judges the answer to the first request."""
+        try:
+            answer = answer_of(raise_refusal(payload), responses.Handshake)
+        except KimberliteError as error:
+            error.op, error.resource = "connect", self.settings.where
+            raise
+        if answer.server_version != VERSION:
+            raise WireError(f"the server speaks protocol version {answer.server_version}, this package {VERSION}")
+        if not answer.authenticated:
+            error = UnauthorizedError("the server wants an API key", 3)
+            error.op, error.resource = "connect", self.settings.where
+            raise error
+        self.capabilities = tuple(answer.capabilities)
+
+    def frame(self, post: Post) -> tuple[int, bytes]:
+        """The next number, and the request as bytes."""
+        if self.closed:
+            raise NetworkError("the client is closed", maybe_received=False, op=post.op)
+        self._number += 1
+        tenant = post.tenant_id if post.tenant_id is not None else self.settings.tenant_id or 0
+        return self._number, encode_request(self._number, tenant, post.payload, post.audit)
+
+    def sent(self, number: int, post: Post, size: int) -> None:
+        self._flights[number] = _Flight(post, calls.now(), time.perf_counter(), size, self.generation)
+
+    def landed(self, number: int, received: int = 0, error: BaseException | None = None, status: int = 0) -> None:
+        """One row for the log."""
+        flight = self._flights.pop(number, None)
+        if flight is not None:
+            calls.record(
+                "kimberlite",
+                flight.post.op,
+                flight.started,
+                time.perf_counter() - flight.clock,
+                bytes_in=received,
+                bytes_out=flight.size,
+                status=status,
+                retries=flight.post.retries,
+                error="" if error is None else f"{type(error).__name__}: {error.args[0] if error.args else ''}",
+            )
+
+    def arrived(self, number: int, payload: bytes) -> None:
+        """The same for an answer: status 200, or the server's code for a refusal."""
+        refusal = None
+        if peek(payload).variant == 0:
+            try:
+                raise_refusal(payload)
+            except KimberliteError as error:
+                refusal = error
+        code = 200 if refusal is None else refusal.code or 0
+        self.landed(number, len(payload) + HEADER_SIZE, refusal, code)
+
+    def unreachable(self, reason: str) -> NetworkError:
+        told = f"kimberlite: {self.settings.where}: could not connect: {reason}"
+        return NetworkError(told, hint=_HINT, maybe_received=False, op="connect", resource=self.settings.where)
+
+    def lost(self, reason: str, post: Post | None = None) -> NetworkError:
+        op = post.op if post else None
+        told = f"kimberlite: {op or 'the connection'} at {self.settings.where}: the connection broke: {reason}"
+        return NetworkError(told, hint=_fate(post), maybe_received=True, op=op, resource=post and post.resource)
+
+    def silent(self, post: Post | None = None) -> TimeoutError:
+        op = post.op if post else "connect"
+        told = f"kimberlite: {op} at {self.settings.where}: no answer within {self.settings.timeout} s"
+        return TimeoutError(told, hint=_fate(post), maybe_received=post is not None, op=op)
+
+
+_WRITES = (requests.AppendEvents, requests.Query, requests.CreateStream)
+
+
+def _fate(post: Post | None) -> str | None:
+    if post is None or not isinstance(post.payload, _WRITES):
+        return None
+    if isinstance(post.payload, requests.Query) and post.payload.sql.lstrip()[:6].lower() in ("select", "show"):
+        return None
+    return "the write may have happened; read to see, before it is made again"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, in words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def run(operation: Operation[T], step: Callable[[Any], Any]) -> T:
+    """Does an operation's steps, each by `step`, and gives its result."""
+    try:
+        wanted = next(operation)
+        while True:
+            try:
+                got = step(wanted)
+            except Exception as error:
+                wanted = operation.throw(error)
+            else:
+                wanted = operation.send(got)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        operation.close()
+
+
+def walk(operation: Walk, step: Callable[[Any], Any]) -> Iterator[Any]:
+    """What an operation emits, as it comes."""
+    try:
+        wanted = next(operation)
+        while True:
+            if isinstance(wanted, Emit):
+                yield wanted.item
+                wanted = operation.send(None)
+                continue
+            try:
+                got = step(wanted)
+            except Exception as error:
+                wanted = operation.throw(error)
+            else:
+                wanted = operation.send(got)
+    except StopIteration:
+        return
+    finally:
+        operation.close()

@@ -1,0 +1,94 @@
+"""Which streams there are: asked where the server lists them, tried one after the other where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from .asking import Operation, Post, Take, answer_of, asked, raise_refusal, responses
+from .errors import KimberliteInputError, ServerError, StreamNotFoundError
+from .places import Book
+from .reading import EVENTS_TABLE
+from .types import StreamId, Timestamp
+from .wire import requests
+
+_AT_ONCE = 32
+_GAP = 16
+"""Numbers are dense on the real server; so many that are missing in a row end the search."""
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A stream as a listing tells it."""
+
+    id: int
+    number: int
+    name: str | None
+    length: int
+    hidden: bool = False
+    """Whether it looks like the log of a table."""
+    data_class: str | None = None
+    created: datetime | None = None
+
+    @property
+    def stream_id(self) -> StreamId:
+        return StreamId.from_u64(self.id)
+
+
+def list_streams(book: Book, capabilities: Collection[str], tenant: int | None) -> Operation[list[StreamRow]]:
+    """The streams of a tenant, in the order of their numbers."""
+    if tenant is None:
+        raise KimberliteInputError("whose streams?", hint="give tenant_id=, here or to the client")
+    if EVENTS_TABLE in capabilities:
+        return (yield from _told(book, tenant))
+    return (yield from _tried(book, tenant))
+
+
+def _told(book: Book, tenant: int) -> Operation[list[StreamRow]]:
+    sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
+    post = Post("list_streams", requests.Query(sql), tenant)
+    answer = yield from asked(book.settings, post, responses.Query)
+    rows = []
+    for packed, number, name, length, kind, made in answer.rows:
+        created = made.datetime() if isinstance(made, Timestamp) else None
+        rows.append(StreamRow(int(packed), int(number), name, int(length), False, kind, created))
+    return rows
+
+
+def _tried(book: Book, tenant: int) -> Operation[list[StreamRow]]:
+    names = {packed: name for (owner, name), packed in book.ids.items() if owner == tenant}
+    rows: list[StreamRow] = []
+    missing, local = 0, 1
+    while missing < _GAP and local < _MOST:
+        numbers = []
+        for number in range(local, local + _AT_ONCE):
+            packed = tenant << 32 | number
+            numbers.append((number, (yield Post("stream_info", requests.StreamInfo(packed), tenant))))
+        for number, sent in numbers:
+            packed = tenant << 32 | number
+            try:
+                length = answer_of(raise_refusal((yield Take(sent))), responses.StreamInfo).length
+            except StreamNotFoundError:
+                missing += 1
+                continue
+            missing = 0
+            name = names.get(packed)
+            hidden = name is None and length > 0 and (yield from _is_table_log(book, packed))
+            rows.append(StreamRow(packed, number, name, length, hidden))
+        local += _AT_ONCE
+    return rows
+
+
+def _is_table_log(book: Book, packed: int) -> Operation[bool]:
+    """Whether the first event is a change of a table, as tables' own streams hold them."""
+    import json
+
+    post = Post("read", requests.ReadEvents(packed, 0, 1), packed >> 32)
+    try:
+        page = yield from asked(book.settings, post, responses.ReadEvents)
+        first = json.loads(page.events[0]) if len(page.events) else None
+    except (ServerError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "table" in first and bool({"type", "op", "operation"} & first.keys())

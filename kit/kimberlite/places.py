@@ -1,0 +1,124 @@
+"""Streams as callers name them, and as the server does; and what is known of their ends.
+
+The reference numbers streams as it likes: `StreamId(1, 100)`. The server gives numbers out itself, so such a stream is
+one of the *name* `stream_100`, which is made when it is first used. What the server told (by `create_stream`, by
+`streams()`), or a packed number, is that very stream; a text is a stream of that name.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from .address import Settings
+from .asking import Operation, Post, asked, responses
+from .enums import DataClass
+from .errors import KimberliteInputError, UnauthorizedError
+from .types import StreamId, TenantId
+from .wire import requests
+
+StreamLike = StreamId | int | str
+_STAMPS = 1000
+"""Appends of this client whose time is remembered."""
+
+
+@dataclass(slots=True)
+class End:
+    """The end of a stream, as far as this client knows."""
+
+    next: int | None = None
+    epoch: int = 0
+    """Counts how often `next` was found wrong; whoever reserved before that is refused too, and need not tell again."""
+
+
+@dataclass(slots=True)
+class Book:
+    """What a client knows of streams."""
+
+    settings: Settings
+    numbering: Literal["named", "native"] = "named"
+    data_class: DataClass = DataClass.PUBLIC
+    ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    native: set[int] = field(default_factory=set)
+    ends: dict[int, End] = field(default_factory=dict)
+    used: dict[int, StreamId] = field(default_factory=dict)
+    """By the server's number, the id that callers use for it."""
+    stamps: OrderedDict[int, list[tuple[int, int, datetime]]] = field(default_factory=OrderedDict)
+
+    def end(self, packed: int) -> End:
+        return self.ends.setdefault(packed, End())
+
+    def tenant(self, given: TenantId | int | None, stream: StreamLike) -> int:
+        """The tenant of a call, which must be that of the stream."""
+        tenant = None if given is None else TenantId(int(given)).value
+        if isinstance(stream, str):
+            if tenant is None:
+                tenant = self.settings.tenant_id
+            if tenant is None:
+                raise KimberliteInputError(f"whose stream is {stream!r}?", hint="give tenant_id=")
+            return tenant
+        owner = as_id(stream).tenant_id
+        if tenant is not None and tenant != owner:
+            raise KimberliteInputError(f"tenant_id is {tenant}, but the stream is of tenant {owner}")
+        return owner
+
+    def stamp(self, packed: int, first: int, count: int, time: datetime) -> None:
+        """Remembers when an append was acknowledged."""
+        known = self.stamps.setdefault(packed, [])
+        known.append((first, first + count, time))
+        del known[:-_STAMPS]
+
+    def stamped(self, packed: int, offset: int) -> datetime | None:
+        """When this client was told that the event is stored, if it was."""
+        for first, stop, time in reversed(self.stamps.get(packed, ())):
+            if first <= offset < stop:
+                return time
+        return None
+
+
+def as_id(stream: StreamId | int) -> StreamId:
+    """A stream's id, from an id or a packed number."""
+    if isinstance(stream, StreamId):
+        return stream
+    if isinstance(stream, bool) or not isinstance(stream, int):
+        raise KimberliteInputError(f"a stream is a StreamId, a packed number or a name, not {stream!r}")
+    return StreamId.from_u64(stream)
+
+
+def resolve(book: Book, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
+    """The server's number of a stream; one that goes by a name is made, where it is not there yet."""
+    tenant = book.tenant(tenant_id, stream)
+    if not isinstance(stream, str):
+        one = as_id(stream)
+        packed = one.to_u64()
+        if not isinstance(stream, StreamId) or book.numbering == "native" or packed in book.native:
+            book.used.setdefault(packed, one)
+            return packed
+    name = stream if isinstance(stream, str) else f"stream_{one.stream_number}"
+    key = (tenant, name)
+    if key not in book.ids:
+        try:
+            found = yield from create(book, tenant, name)
+        except UnauthorizedError:
+            # A role that may only read cannot make streams; where numbers are the server's, this is the stream.
+            if isinstance(stream, str):
+                raise
+            return one.to_u64()
+        book.ids[key] = found
+    packed = book.ids[key]
+    book.used.setdefault(packed, StreamId.from_u64(packed) if isinstance(stream, str) else one)
+    return packed
+
+
+def create(book: Book, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
+    """Makes a stream, or finds the one of that name."""
+    if not name:
+        raise KimberliteInputError("a stream's name is not empty")
+    chosen = book.data_class if data_class is None else data_class
+    post = Post("create_stream", requests.CreateStream(name, chosen), tenant, resource=name)
+    answer = yield from asked(book.settings, post, responses.CreateStream)
+    packed: int = answer.stream_id
+    book.ids[tenant, name] = packed
+    return packed

@@ -1,0 +1,177 @@
+"""Reading: pages of events, the next one asked for before the last one is taken apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ..core.steps import Emit
+from .asking import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
+from .blobs import Blobs
+from .errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError
+from .places import Book
+from .types import MAX_U64, Event, Position, StreamId, TenantId
+from .wire import event_count, requests
+
+PAGE = 4 * 1024 * 1024
+"""Bytes asked for at once. The server reads its file from the start for each page, so few and large ones are kind."""
+_SMALL = 64 * 1024
+EVENTS_TABLE = "kit.events.v1"
+"""The capability of a server that tells when, and in which order over all streams, events were stored."""
+_TOLD = 50_000
+"""Events whose times are asked for at once."""
+_RUNS = (
+    "SELECT MIN(stream_offset) AS first, COUNT(*) AS n, MIN(position) AS at, ts FROM kit_events"
+    " WHERE stream_id = $1 AND stream_offset >= $2 AND stream_offset < $3"
+    " GROUP BY ts, position - stream_offset ORDER BY first"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Page(NamedTuple):
+    """Events that stand one after the other."""
+
+    first: int
+    events: Blobs
+
+
+def pages(book: Book, packed: int, start: int = 0, limit: int | None = None) -> Walk:
+    """The events from `start` up to the end as it is now, as `Page`s; a lost connection goes on where it was."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
+    at, left = start, limit
+    stop: int | None = None
+    tries, began = 1, time.monotonic()
+    resource = f"stream {packed & 0xFFFFFFFF} of tenant {packed >> 32}"
+    numbers: list[int] = []
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, max(_SMALL, left * 256))
+        payload = requests.ReadEvents(packed, at, size)
+        try:
+            if not numbers:
+                if stop is None:
+                    info = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=resource)
+                    numbers.append((yield info))
+                numbers.append((yield Post("read", payload, packed >> 32, resource=resource, retries=tries - 1)))
+            if len(numbers) > 1:
+                answer = raise_refusal((yield Take(numbers.pop(0))))
+                stop = answer_of(answer, responses.StreamInfo).length
+            page = raise_refusal((yield Take(numbers.pop(0))))
+            count = event_count(page)
+            following = at + count
+            taken = count if left is None else min(left, count)
+            assert stop is not None
+            more = count > 0 and following < stop and (left is None or count < left)
+            if more:
+                ahead = PAGE if left is None else min(PAGE, max(_SMALL, (left - count) * 256))
+                further = requests.ReadEvents(packed, following, ahead)
+                numbers.append((yield Post("read", further, packed >> 32, resource=resource)))
+        except (NetworkError, TimeoutError, BusyError) as error:
+            pause = pause_after(book.settings, error, tries, time.monotonic() - began)
+            if pause is None:
+                raise
+            yield Pause(pause)
+            numbers.clear()
+            tries += 1
+            continue
+        except StreamNotFoundError as error:
+            error.op, error.resource = "read", resource
+            raise
+        tries, began = 1, time.monotonic()
+        events = answer_of(page, responses.ReadEvents).events
+        blobs = Blobs.of(events)
+        surplus = max(0, following - stop) if left is None else 0  # stored after the read began
+        taken = max(0, taken - surplus)
+        if taken:
+            yield Emit(Page(at, blobs[:taken] if taken < count else blobs))
+        if left is not None:
+            left -= taken
+        if not more:
+            return
+        at = following
+
+
+def collected(walk: Walk) -> Operation[list[Page]]:
+    """All that a walk emits, at once."""
+    found: list[Page] = []
+    try:
+        wanted = next(walk)
+        while True:
+            if isinstance(wanted, Emit):
+                found.append(wanted.item)
+                wanted = walk.send(None)
+                continue
+            try:
+                got = yield wanted
+            except Exception as error:
+                wanted = walk.throw(error)
+            else:
+                wanted = walk.send(got)
+    except StopIteration:
+        return found
+    finally:
+        walk.close()
+
+
+class Run(NamedTuple):
+    """Events that were stored at one time, one after the other also in the whole log."""
+
+    first: int
+    count: int
+    position: int
+    time: int
+    """Nanoseconds since 1970."""
+
+
+def stored(book: Book, capabilities: Collection[str], packed: int, first: int, stop: int) -> Operation[list[Run]]:
+    """When, and where in the whole log, these events were stored; nothing where the server does not tell."""
+    runs: list[Run] = []
+    if EVENTS_TABLE not in capabilities:
+        return runs
+    for start in range(first, stop, _TOLD):
+        params: list[Any] = [packed, start, min(stop, start + _TOLD)]
+        post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource="kit_events")
+        answer = yield from asked(book.settings, post, responses.Query)
+        for at, count, position, when in answer.rows:
+            runs.append(Run(int(at), int(count), int(position), getattr(when, "nanoseconds", when)))
+    return runs
+
+
+def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
+    """The events as objects, each with the best time that is known for it."""
+    known = {run.first + n: run.time for run in runs for n in range(run.count)}
+    stream = book.used.get(packed) or StreamId.from_u64(packed)
+    tenant = TenantId(stream.tenant_id)
+    now = datetime.now(UTC)
+    out = []
+    for page in found:
+        for offset, data in enumerate(page.events, page.first):
+            when: datetime | None
+            if offset in known:
+                when, source = moment(known[offset]), "server"
+            elif (when := book.stamped(packed, offset)) is not None:
+                source = "appended"
+            else:
+                when, source = now, "received"
+            out.append(Event(Position(offset), tenant, stream, when, data, source))
+    return out
+
+
+def moment(nanos: int) -> datetime:
+    """A time from nanoseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=nanos // 1000)
+
+
+def offset_of(position: Position | int | None, name: str = "position") -> int:
+    """A position as a number."""
+    if position is None:
+        return 0
+    try:
+        number = int(position.__index__())
+    except (AttributeError, TypeError):
+        raise KimberliteInputError(f"{name}={position!r}: give a Position, or a number from 0 up") from None
+    if isinstance(position, bool) or not 0 <= number <= MAX_U64:
+        raise KimberliteInputError(f"{name}={position!r}: give a Position, or a number from 0 up")
+    return number

@@ -1,0 +1,153 @@
+"""SQL: statements with parameters, at a position or a time; and what tables there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .asking import Operation, Post, answer_of, ask, asked, responses
+from .errors import InternalError, KimberliteInputError, PositionAheadError, WireError
+from .places import Book
+from .structs import Audit
+from .types import MAX_U64, Position, Timestamp, Value
+from .wire import requests
+
+_COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
+_TIMES = "give a position, a datetime, or its text like 2026-01-31T12:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows of a SELECT: tuples, in the order of `columns`."""
+
+    columns: list[str]
+    rows: Sequence[tuple[Value, ...]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<{len(self.rows):,} rows of {', '.join(self.columns)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteResult:
+    """What a statement changed. `log_offset` is no position for `at=`; `position()` tells one."""
+
+    rows_affected: int
+    log_offset: int
+
+
+def is_read(sql: str) -> bool:
+    """Whether a statement only reads, as the server decides it.
+
+    >>> is_read("-- all\\n select 1"), is_read("insert into t values (1)")
+    (True, False)
+    """
+    at = 0
+    while found := _COMMENT.match(sql, at):
+        at = found.end()
+    return re.match(r"select\b|show\b|with\b|explain\b|\(", sql[at : at + 8], re.IGNORECASE) is not None
+
+
+def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query | requests.QueryAt:
+    """The request for a statement; `at` a position, a time, or its text.
+
+    >>> statement("select * from t;", [], at="2026-01-31T12:00:00Z").sql
+    "select * from t\\nFOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z'"
+    """
+    if not isinstance(sql, str) or not sql.strip():
+        raise KimberliteInputError(f"a statement of SQL is needed, not {sql!r:.80}")
+    cells = [cell_of(value) for value in params]
+    if at is None:
+        return requests.Query(sql, cells)
+    if isinstance(at, Position) or (hasattr(at, "__index__") and not isinstance(at, bool)):
+        return requests.QueryAt(sql, cells, int(at))
+    text = _time(at)
+    # On a line of its own: the statement may end in a comment.
+    return requests.Query(f"{sql.rstrip().rstrip(';')}\nFOR SYSTEM_TIME AS OF '{text}'", cells)
+
+
+def cell_of(value: Any) -> Any:
+    """A parameter in a form that the wire has: numbers of numpy too, a float only where it is whole."""
+    if hasattr(value, "item") and not hasattr(value, "isoformat"):
+        value = value.item()
+    if value is not None and value != value:
+        return None  # NaN and NaT: missing, in a frame
+    return value
+
+
+def _time(given: Any) -> str:
+    if isinstance(given, Timestamp):
+        given = given.datetime()
+    if isinstance(given, str):
+        try:
+            given = datetime.fromisoformat(given)
+        except ValueError:
+            raise KimberliteInputError(f"at={given!r} is no time", hint=_TIMES) from None
+    if not isinstance(given, datetime):
+        raise KimberliteInputError(f"at={given!r} is neither a position nor a time", hint=_TIMES)
+    if given.tzinfo is None:
+        raise KimberliteInputError(f"at={given.isoformat()} has no time zone", hint="write one: ...Z, or tzinfo=UTC")
+    return given.isoformat().replace("+00:00", "Z")
+
+
+def query_payload(
+    book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
+) -> Operation[bytes]:
+    """The rows as they came."""
+    payload = statement(sql, params, at)
+    return (yield from ask(book.settings, Post("query", payload, tenant, audit, _brief(sql)), safe=is_read(sql)))
+
+
+def query(
+    book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
+) -> Operation[QueryResult]:
+    """The rows."""
+    payload = yield from query_payload(book, sql, params, at, tenant, audit)
+    kind = responses.Query if isinstance(statement(sql, params, at), requests.Query) else responses.QueryAt
+    answer: Any = answer_of(payload, kind)
+    return QueryResult(answer.columns, answer.rows)
+
+
+def execute(
+    book: Book, sql: str, params: Sequence[Any], tenant: int | None, audit: Audit | None
+) -> Operation[ExecuteResult]:
+    """What a statement changed. Repeated only where it is certain that the server did nothing."""
+    if is_read(sql):
+        raise KimberliteInputError("this statement reads", hint="use query(sql), which gives its rows")
+    post = Post("execute", statement(sql, params), tenant, audit, _brief(sql))
+    answer = yield from asked(book.settings, post, responses.Query, safe=False)
+    rows = list(answer.rows)
+    if answer.columns != ["rows_affected", "log_offset"] or len(rows) != 1:
+        raise WireError("the answer to a statement that writes has other columns than rows_affected and log_offset")
+    return ExecuteResult(int(rows[0][0]), int(rows[0][1]))  # type: ignore[arg-type]
+
+
+def position(book: Book, tenant: int | None = None) -> Operation[Position]:
+    """The newest position that `at=` takes: what the tables are like now, as a bookmark."""
+    listed = yield from asked(book.settings, Post("list_tables", requests.ListTables(), tenant), responses.ListTables)
+    if not listed.tables:
+        return Position(0)
+    name = '"' + listed.tables[0].name.replace('"', '""') + '"'
+    if re.fullmatch(r"[A-Za-z_]\w*", listed.tables[0].name):
+        name = listed.tables[0].name
+    # The server tells it only in the refusal of a position that is not there yet.
+    try:
+        yield from ask(
+            book.settings,
+            Post("position", requests.QueryAt(f"SELECT * FROM {name} LIMIT 1", [], MAX_U64), tenant),
+        )
+    except PositionAheadError as error:
+        if error.current is not None:
+            return Position(error.current)
+        raise
+    raise InternalError("the server did not tell its position", 1)
+
+
+def _brief(sql: str) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= 60 else line[:59] + "…"
