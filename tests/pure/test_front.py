@@ -59,5 +59,5 @@ def test_connect_names_both_ways(monkeypatch):
     message = str(caught.value)
     for part in ("base_url=", "AMDAHL_URL", "api_key=", "API_KEY", "kit.Lab()"):
         assert part in message
-    with pytest.raises(kit.KitError, match="there are: .*amdahl"):
+    with pytest.raises(kit.KitError, match=r"there are: .*amdahl"):
         kit.connect("amdal")
