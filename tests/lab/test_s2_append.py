@@ -860,6 +860,38 @@ def test_a_broken_http_2_answer_is_a_broken_connection(serve):
     assert server.log.bodies == [b"0"]
 
 
+def test_whatever_bytes_come_the_session_ends_in_time():
+    settings_frame = b"\0\0\0\4\0\0\0\0\0"
+    head = b"\0\0\1\1\4\0\0\0\1\x88"
+    frames = [head, b"\0\0\5\0\0\0\0\0\1\0\0\2\0\0", b"\0\0\4\x08\0\0\0\0\1\0\0\1\0", b"\0\0\x08\6\0\0\0\0\0pingping"]
+    frames += [b"\0\0\x0b\7\0\0\0\0\0\0\0\0\1\0\0\0\0bye", b"\0\0\4\3\0\0\0\0\1\0\0\0\7", settings_frame]
+    rng = random.Random(1)
+
+    def script(_):
+        yield settings_frame
+        time.sleep(0.003)
+        said = bytearray(b"".join(rng.choices(frames, k=rng.randrange(1, 6))))
+        for _ in range(rng.randrange(4)):
+            said[rng.randrange(len(said))] = rng.randrange(256)
+        yield bytes(said)
+        yield None
+
+    server = RawServer(script)
+
+    async def main():
+        for _ in range(150):
+            session = stream(server.url, attempts=1, request=0.2).append_session()
+            ticket = await session.submit(one(0))
+            with pytest.raises(S2Error):
+                await asyncio.wait_for(asyncio.shield(session.close()), 2)
+            with pytest.raises(S2Error):
+                await ticket
+
+    run(main())
+    server.close()
+    assert server.connections == 150
+
+
 def test_pings_are_answered(serve):
     async def script(exchange):
         exchange.head()
@@ -1085,6 +1117,30 @@ def test_a_cancelled_session_leaves_nothing_behind(serve, where):
 
     run(main())
     assert server.wait_closed()
+
+
+def test_a_cancel_at_any_moment_leaves_nothing_behind(serve):
+    server = serve()
+    rng = random.Random(5)
+
+    async def work():
+        async with stream(server.url).producer(batching=Batching(max_records=2)) as producer:
+            tickets = [await producer.submit(Record(b"%d" % n)) for n in range(20)]
+            await tickets[-1]
+
+    async def main():
+        for n in range(120):
+            task = asyncio.create_task(work())
+            await asyncio.sleep(rng.random() * 0.012)
+            task.cancel()
+            await asyncio.sleep(rng.random() * 0.002)
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+            assert task.done()
+            await asyncio.sleep(0)
+            assert len(asyncio.all_tasks()) == 1, (n, asyncio.all_tasks())
+
+    run(main())
 
 
 def test_a_session_that_is_forgotten_goes_with_the_loop(serve):
