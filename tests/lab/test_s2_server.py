@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 
 import h2.config
 import h2.connection
@@ -893,12 +895,12 @@ def test_one_who_never_reads_is_let_go(tmp_path):
                 got += len(piece)
                 assert not piece.endswith(b"\r\n0\r\n\r\n")
             assert got < 20_000_000
-        two = Two(server.address)
-        two.acknowledge = False
-        id = two.request("GET", f"{path}?seq_num=0", content_type="s2s/proto")
-        two.until(lambda: id in two.reset)
-        assert two.whole(two.request("GET", "/health"))[0] == 200
-        two.close()
+        with closing(Two(server.address)) as two:
+            two.acknowledge = False
+            id = two.request("GET", f"{path}?seq_num=0", content_type="s2s/proto")
+            two.until(lambda: id in two.reset)
+            two.h2.increment_flow_control_window(65535)
+            assert two.whole(two.request("GET", "/health"))[0] == 200
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------
@@ -1178,20 +1180,19 @@ def test_a_disk_that_takes_no_more_is_told_and_recovered_from(tmp_path):
 
 
 def test_it_stops_while_sessions_are_open(tmp_path):
-    with house(tmp_path) as server:
-        client = server.client(s2_basin=BASIN)
-        client.post("/v1/basins", json={"basin": BASIN})
-        path = made(server, "s")
-        two = Two(server.address)
-        ids = [two.request("GET", f"{path}?seq_num=0", content_type="s2s/proto") for _ in range(5)]
-        ids += [two.request("POST", path, end=False, content_type="s2s/proto") for _ in range(5)]
-        two.until(lambda: set(ids) <= set(two.heads))
-        started = time.monotonic()
-    assert time.monotonic() - started < 3
-    while not two.over:
-        two.step()
-    two.close()
-    client.close()
+    with contextlib.ExitStack() as stack:
+        with house(tmp_path) as server:
+            client = stack.enter_context(server.client(s2_basin=BASIN))
+            client.post("/v1/basins", json={"basin": BASIN})
+            path = made(server)
+            two = stack.enter_context(closing(Two(server.address)))
+            ids = [two.request("GET", f"{path}?seq_num=0", content_type="s2s/proto") for _ in range(5)]
+            ids += [two.request("POST", path, end=False, content_type="s2s/proto") for _ in range(5)]
+            two.until(lambda: set(ids) <= set(two.heads))
+            started = time.monotonic()
+        assert time.monotonic() - started < 3
+        while not two.over:
+            two.step()
 
 
 # --- the shop -------------------------------------------------------------------------------------------------------
