@@ -28,9 +28,14 @@ _PIECE = 1024 * 1024
 class Channel(Ledger):
     """A connection on the background loop. Its coroutines run there; `Crossing` reaches it from other loops."""
 
-    def __init__(self, settings: Settings, on_push: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_push: Callable[[Any], None] | None = None,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(settings)
-        self._on_push = on_push
+        self._on_push, self._on_lost = on_push, on_lost
         self._forget()
 
     def _forget(self) -> None:
@@ -229,6 +234,7 @@ class Channel(Ledger):
         except (OSError, EOFError) as error:
             failure = self.lost(reason_of(error))
         if self._writer is writer:
+            self._on_lost()
             await self.drop(failure)
 
     def _fail(self, error: KimberliteError | None) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Literal, Self
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.secrets import Secret
-from ..core.steps import Emit
 from . import appending, reading, sql
 from .address import Settings
 from .asking import Operation, Post, Walk, asked, responses
@@ -78,9 +77,7 @@ class _Calls:
     ) -> Operation[list[Position]]:
         """The position of each event. Up to a megabyte is stored all or nothing; more is cut into such pieces, and an
         error says in `appended` how many events had been stored. No events give no positions, without a request."""
-        if isinstance(events, bytes | bytearray | str):
-            raise KimberliteInputError("a list of bytes is needed", hint="for one event there is append()")
-        given = list(events)
+        given: list[Any] = _several(events)
         for one in given:
             _check_bytes(one)
         found = yield from self._append(tenant_id, stream_id, given, expected_offset, audit)
@@ -141,28 +138,9 @@ class _Calls:
         """The same, one event after the other, without holding more than a page."""
         packed = yield from resolve(self._book, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
-        pages = reading.pages(self._book, packed, start, limit)
-        got: Any = None
-        try:
-            while True:
-                wanted = pages.send(got)
-                if not isinstance(wanted, Emit):
-                    try:
-                        got = yield wanted
-                    except Exception as error:
-                        wanted, got = pages.throw(error), None
-                        if not isinstance(wanted, Emit):
-                            got = yield wanted
-                            continue
-                    else:
-                        continue
-                got = None
-                for event in reading.events_of(self._book, packed, [wanted.item]):
-                    yield Emit(event)
-        except StopIteration:
-            return
-        finally:
-            pages.close()
+        yield from reading.pages(
+            self._book, packed, start, limit, lambda page: reading.events_of(self._book, packed, [page])
+        )
 
     @verb
     def read_from_position(
@@ -195,7 +173,7 @@ class _Calls:
             if events:
                 first, last = events[0].position.value, events[-1].position.value
                 runs = yield from reading.stored(self._book, self._capabilities(), packed, first, last + 1)
-            order = {run.first + n: run.position + n for run in runs for n in range(run.count)}
+            order = {run.first + n: run.position + n for run in runs for n in range(run.length)}
             for event in events:
                 at = event.position.value
                 found.append(((order.get(at, at), packed), event))
@@ -210,8 +188,6 @@ class _Calls:
         tenant = self._tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
-        if isinstance(name, StreamId | int) or not isinstance(name, str):
-            raise KimberliteInputError(f"a stream's name is a text, not {name!r}")
         packed = yield from create(self._book, tenant, name, data_class)
         self._book.native.add(packed)
         return StreamId.from_u64(packed)
@@ -454,6 +430,12 @@ def _book(settings: Settings, numbering: Numbering, data_class: DataClass) -> Bo
     if numbering not in ("named", "native"):
         raise KimberliteInputError(f"numbering={numbering!r}", hint='choose "named" or "native"')
     return Book(settings, numbering, DataClass(data_class))
+
+
+def _several(events: Any) -> list[Any]:
+    if isinstance(events, bytes | bytearray | memoryview | str):
+        raise KimberliteInputError("a list of bytes is needed", hint="for one event there is append()")
+    return list(events)
 
 
 def _check_bytes(data: Any) -> None:

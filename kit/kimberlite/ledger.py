@@ -57,9 +57,9 @@ class Ledger:
         if answer.server_version != VERSION:
             raise WireError(f"the server speaks protocol version {answer.server_version}, this package {VERSION}")
         if not answer.authenticated:
-            error = UnauthorizedError("the server wants an API key", 3)
-            error.op, error.resource = "connect", self.settings.where
-            raise error
+            refusal = UnauthorizedError("the server wants an API key", 3)
+            refusal.op, refusal.resource = "connect", self.settings.where
+            raise refusal
         self.capabilities = tuple(answer.capabilities)
 
     def frame(self, post: Post) -> tuple[int, bytes]:

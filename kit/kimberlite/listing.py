@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from .asking import Operation, Post, Take, answer_of, asked, raise_refusal, responses
 from .errors import KimberliteInputError, ServerError, StreamNotFoundError
@@ -50,10 +51,11 @@ def _told(book: Book, tenant: int) -> Operation[list[StreamRow]]:
     sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
     post = Post("list_streams", requests.Query(sql), tenant)
     answer = yield from asked(book.settings, post, responses.Query)
+    told: Sequence[Any] = answer.rows
     rows = []
-    for packed, number, name, length, kind, made in answer.rows:
+    for packed, number, name, length, kind, made in told:
         created = made.datetime() if isinstance(made, Timestamp) else None
-        rows.append(StreamRow(int(packed), int(number), name, int(length), False, kind, created))
+        rows.append(StreamRow(packed, number, name, length, False, kind, created))
     return rows
 
 

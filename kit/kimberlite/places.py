@@ -114,8 +114,8 @@ def resolve(book: Book, tenant_id: TenantId | int | None, stream: StreamLike) ->
 
 def create(book: Book, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
     """Makes a stream, or finds the one of that name."""
-    if not name:
-        raise KimberliteInputError("a stream's name is not empty")
+    if not isinstance(name, str) or not name:
+        raise KimberliteInputError(f"a stream's name is a text that is not empty, not {name!r}")
     chosen = book.data_class if data_class is None else data_class
     post = Post("create_stream", requests.CreateStream(name, chosen), tenant, resource=name)
     answer = yield from asked(book.settings, post, responses.CreateStream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -37,8 +37,15 @@ class Page(NamedTuple):
     events: Blobs
 
 
-def pages(book: Book, packed: int, start: int = 0, limit: int | None = None) -> Walk:
-    """The events from `start` up to the end as it is now, as `Page`s; a lost connection goes on where it was."""
+def pages(
+    book: Book,
+    packed: int,
+    start: int = 0,
+    limit: int | None = None,
+    make: Callable[[Page], Iterable[Any]] = lambda page: (page,),
+) -> Walk:
+    """The events from `start` up to the end as it is now, as `Page`s or what `make` makes of them; where a connection
+    is lost it goes on from there."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
     at, left = start, limit
@@ -85,7 +92,8 @@ def pages(book: Book, packed: int, start: int = 0, limit: int | None = None) -> 
         surplus = max(0, following - stop) if left is None else 0  # stored after the read began
         taken = max(0, taken - surplus)
         if taken:
-            yield Emit(Page(at, blobs[:taken] if taken < count else blobs))
+            for item in make(Page(at, blobs[:taken] if taken < count else blobs)):
+                yield Emit(item)
         if left is not None:
             left -= taken
         if not more:
@@ -119,7 +127,7 @@ class Run(NamedTuple):
     """Events that were stored at one time, one after the other also in the whole log."""
 
     first: int
-    count: int
+    length: int
     position: int
     time: int
     """Nanoseconds since 1970."""
@@ -134,14 +142,14 @@ def stored(book: Book, capabilities: Collection[str], packed: int, first: int, s
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
         post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource="kit_events")
         answer = yield from asked(book.settings, post, responses.Query)
-        for at, count, position, when in answer.rows:
-            runs.append(Run(int(at), int(count), int(position), getattr(when, "nanoseconds", when)))
+        rows: Sequence[Any] = answer.rows
+        runs += [Run(at, count, position, when.nanoseconds) for at, count, position, when in rows]
     return runs
 
 
 def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
     """The events as objects, each with the best time that is known for it."""
-    known = {run.first + n: run.time for run in runs for n in range(run.count)}
+    known = {run.first + n: run.time for run in runs for n in range(run.length)}
     stream = book.used.get(packed) or StreamId.from_u64(packed)
     tenant = TenantId(stream.tenant_id)
     now = datetime.now(UTC)

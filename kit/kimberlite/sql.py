@@ -139,7 +139,7 @@ def position(book: Book, tenant: int | None = None) -> Operation[Position]:
     try:
         yield from ask(
             book.settings,
-            Post("position", requests.QueryAt(f"SELECT * FROM {name} LIMIT 1", [], MAX_U64), tenant),
+            Post("position", requests.QueryAt(f"SELECT * FROM {name} LIMIT 1", [], MAX_U64), tenant),  # noqa: S608
         )
     except PositionAheadError as error:
         if error.current is not None:

@@ -8,6 +8,7 @@ from the event after the last one that came.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import os
 from collections.abc import Callable, Generator
@@ -58,7 +59,7 @@ class Flow:
         if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
             raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
         self._book, self._find, self._group, self._window = book, find, group, credits
-        self._channel = Channel(settings, self._pushed)
+        self._channel = Channel(settings, self._pushed, self._lost)
         self._settings = settings
         self.next = start
         """The offset of the event that comes next; None while that is not known."""
@@ -117,8 +118,7 @@ class Flow:
         await self.open()
         assert self._id is not None
         self._window += credits
-        answer = await self._credit(credits)
-        return answer
+        return await self._credit(credits)
 
     async def close(self) -> None:
         """Unsubscribes and closes; may be called twice."""
@@ -173,17 +173,9 @@ class Flow:
         told = any(name.startswith("kit.") for name in self._channel.capabilities)
         try:
             while not self.closed:
-                watch = self._channel._reading
-                if watch is None:
-                    await self._again()
-                    continue
-                waiting = asyncio.ensure_future(self._broken.wait())
-                things: set[Any] = {waiting, watch}
-                done, _ = await asyncio.wait(
-                    things, timeout=_HEARTBEAT if told else _NUDGE, return_when=asyncio.FIRST_COMPLETED
-                )
-                waiting.cancel()
-                if not done:
+                try:
+                    await asyncio.wait_for(self._broken.wait(), _HEARTBEAT if told else _NUDGE)
+                except builtins.TimeoutError:
                     try:
                         await self._credit(0)
                         continue
@@ -218,8 +210,9 @@ class Flow:
     async def _credit(self, credits: int) -> int:
         assert self._id is not None
         post = Post("credit", requests.SubscribeCredit(self._id, credits), self.packed >> 32)
-        answer = await self._channel.run(asked(self._quick(), post, responses.SubscriptionAck))
-        self.balance = answer.credits_remaining
+        await self._channel.run(asked(self._quick(), post, responses.SubscriptionAck))
+        # The balance that the answer tells may be older than pushes that came behind it.
+        self.balance += credits
         return self.balance
 
     def _refill(self) -> None:
@@ -234,9 +227,7 @@ class Flow:
         try:
             await self._credit(used)
         except (NetworkError, TimeoutError, BusyError, SubscriptionError):
-            # Another connection grants anew.
-            if self._broken is not None:
-                self._broken.set()
+            self._lost()  # another connection grants anew
         else:
             self._refill()
 
@@ -254,10 +245,9 @@ class Flow:
         assert self.next is not None
         if push.start_offset > self.next:
             self._id = None  # events are missing; what else this connection sends is of no use
-            if self._broken is not None:
-                self._broken.set()
+            self._lost()
             return
-        self.balance = push.credits_remaining
+        self.balance -= len(push.events)
         for offset, data in enumerate(push.events, push.start_offset):
             if offset >= self.next:
                 self._events.append((offset, data))
@@ -271,7 +261,11 @@ class Flow:
             words = reason.name.lower().replace("_", " ")
             self.error = SubscriptionError(f"the server ended the subscription: {words}", 18)
             self._wake()
-        elif self._broken is not None:
+        else:
+            self._lost()
+
+    def _lost(self) -> None:
+        if self._broken is not None:
             self._broken.set()
 
     def _wake(self) -> None:
