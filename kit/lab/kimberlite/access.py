@@ -1,0 +1,132 @@
+"""Who asks, and what they may."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ...kimberlite import requests as ask
+from ...kimberlite.structs import ApiKeyInfo
+from ..store import Store
+from .refusal import INVALID, KEY_NOT_FOUND, UNAUTHORIZED, Refusal
+
+PREFIX = "kmb_live_"
+ROLES = ("Admin", "User", "Analyst", "Auditor")
+_READS = (ask.ReadEvents, ask.StreamInfo, ask.Subscribe, ask.SubscribeCredit, ask.Unsubscribe, ask.GetServerInfo)
+_QUERIES = (ask.Query, ask.QueryAt, ask.ListTables, ask.DescribeTable, ask.ListIndexes)
+_WRITES = (ask.CreateStream, ask.AppendEvents, ask.Sync, ask.ConsentGrant, ask.ConsentWithdraw)
+_LOOKS = (ask.ConsentCheck, ask.ConsentList)
+_MAY: dict[str, tuple[type[Any], ...]] = {
+    "User": (*_READS, *_QUERIES, *_WRITES, *_LOOKS),
+    "Analyst": (*_READS, *_QUERIES, *_LOOKS),
+    "Auditor": (*_READS, ask.AuditQuery, ask.VerifyAuditChain),
+}
+"""An Admin may do everything, for every tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Someone whose key is known."""
+
+    subject: str
+    tenant: int
+    roles: frozenset[str]
+
+    @property
+    def admin(self) -> bool:
+        return "Admin" in self.roles
+
+    def check(self, tenant: int, payload: Any) -> None:
+        """Refuses what this identity may not ask of this tenant."""
+        if self.admin:
+            return
+        if tenant != self.tenant:
+            raise Refusal(UNAUTHORIZED, f"access to tenant {tenant} is not allowed")
+        if not any(isinstance(payload, _MAY.get(role, ())) for role in self.roles):
+            roles = ", ".join(sorted(self.roles))
+            raise Refusal(UNAUTHORIZED, f"role {roles} may not ask for {type(payload).__name__}")
+
+    @property
+    def writes(self) -> bool:
+        """Whether statements that change something are allowed."""
+        return self.admin or "User" in self.roles
+
+    def reads_stream(self, name: str) -> None:
+        """Refuses a stream that an Auditor may not see."""
+        if self.roles == {"Auditor"} and not name.startswith("audit_"):
+            raise Refusal(UNAUTHORIZED, "role Auditor may only read streams named audit_*")
+
+
+class Keys:
+    """The key of this lab, and those that were made with it."""
+
+    def __init__(self, token: str, store: Store) -> None:
+        self.key = PREFIX + token
+        self._store = store
+
+    def identify(self, token: str) -> Identity | None:
+        """Whose key it is; None for nobody's."""
+        if hmac.compare_digest(token.encode(), self.key.encode()):
+            return Identity("lab", 0, frozenset({"Admin"}))
+        rows = self._store.read(
+            "select subject, tenant, roles from keys where hash = ? and not revoked"
+            " and (expires is null or expires > ?)",
+            (_hash(token), time.time_ns()),
+        )
+        if not rows:
+            return None
+        return Identity(rows[0]["subject"], rows[0]["tenant"], frozenset(json.loads(rows[0]["roles"])))
+
+    async def register(
+        self, subject: str, tenant: int, roles: list[str], expires: int | None
+    ) -> tuple[str, ApiKeyInfo]:
+        """A new key, and what may be told of it later."""
+        if not roles or any(role not in ROLES for role in roles):
+            raise Refusal(INVALID, f"roles must be one or more of {', '.join(ROLES)}")
+        key = PREFIX + secrets.token_hex(32)
+        info = ApiKeyInfo(secrets.token_hex(8), subject, tenant, list(roles), expires)
+        await self._store.write(
+            lambda db: db.execute(
+                "insert into keys (id, hash, subject, tenant, roles, expires) values (?, ?, ?, ?, ?, ?)",
+                (info.key_id, _hash(key), subject, tenant, json.dumps(roles), expires),
+            )
+        )
+        return key, info
+
+    async def revoke(self, key: str) -> None:
+        """Ends a key."""
+        await self._store.write(lambda db: _revoke(db, key))
+
+    async def rotate(self, key: str) -> tuple[str, ApiKeyInfo]:
+        """Ends a key and makes another with the same rights."""
+        rows = self._store.read("select * from keys where hash = ? and not revoked", (_hash(key),))
+        if not rows:
+            raise Refusal(KEY_NOT_FOUND, "API key not found")
+        row = rows[0]
+        await self.revoke(key)
+        return await self.register(row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])
+
+    def list(self, tenant: int | None) -> list[ApiKeyInfo]:
+        """The keys in force, of a tenant or of all."""
+        rows = self._store.read("select * from keys where not revoked order by rowid")
+        return [
+            ApiKeyInfo(row["id"], row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])
+            for row in rows
+            if tenant in (None, row["tenant"])
+        ]
+
+
+def _revoke(db: sqlite3.Connection, key: str) -> None:
+    if not db.execute("update keys set revoked = 1 where hash = ? and not revoked", (_hash(key),)).rowcount:
+        raise Refusal(KEY_NOT_FOUND, "API key not found")
+
+
+def _hash(key: str) -> bytes:
+    # Keys are long and random, so that a plain hash is enough.
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,107 @@
+"""The log of who did what: each entry holds the hash of the one before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import sqlite3
+import time
+from typing import Any
+
+from ...kimberlite import requests as ask
+from ...kimberlite import responses as told
+from ...kimberlite.structs import Audit, AuditEventInfo
+from ..store import Store
+
+_START = bytes(32)
+_MOST = 10_000
+_HASHED = ("id", "at", "action", "tenant", "subject", "actor", "reason", "correlation", "request")
+
+
+class AuditLog:
+    """Entries of all tenants in one chain; each tenant is shown its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, action: str, tenant: int, audit: Audit | None, actor: str, subject: str | None = None) -> None:
+        """Adds an entry. What the request says of itself goes into it."""
+        said = audit or Audit()
+        values = {
+            "id": secrets.token_hex(16),
+            "at": time.time_ns(),
+            "action": action,
+            "tenant": tenant,
+            "subject": subject,
+            "actor": said.actor or actor,
+            "reason": said.reason,
+            "correlation": said.correlation_id,
+            "request": said.idempotency_key,
+        }
+
+        def job(db: sqlite3.Connection) -> None:
+            last = db.execute("select hash from audit order by n desc limit 1").fetchone()
+            hashed = _hash(last[0] if last else _START, values)
+            db.execute(
+                "insert into audit (id, at, action, tenant, subject, actor, reason, correlation, request, hash)"
+                " values (:id, :at, :action, :tenant, :subject, :actor, :reason, :correlation, :request, :hash)",
+                {**values, "hash": hashed},
+            )
+
+        await self._store.write(job)
+
+    def find(self, tenant: int, asked: ask.AuditQuery) -> told.AuditQuery:
+        """The entries of a tenant that a query names, oldest first."""
+        most = min(_MOST if asked.limit is None else asked.limit, _MOST)
+        rows = self._store.read(
+            "select * from audit where tenant = :tenant and (:subject is null or subject = :subject)"
+            " and (:action is null or action = :action) and (:actor is null or actor = :actor)"
+            " and at between :start and :stop order by n limit :most",
+            {
+                "tenant": tenant,
+                "subject": asked.subject_id,
+                "action": asked.action_type,
+                "actor": asked.actor,
+                "start": _signed(asked.time_from_nanos, 0),
+                "stop": _signed(asked.time_to_nanos, 2**63 - 1),
+                "most": most,
+            },
+        )
+        return told.AuditQuery([_event(row) for row in rows])
+
+    def verify(self) -> told.VerifyAuditChain:
+        """Whether every entry has the hash that it should have."""
+        last, count = _START, 0
+        for row in self._store.read("select * from audit order by n"):
+            if _hash(last, {name: row[name] for name in _HASHED}) != row["hash"]:
+                return told.VerifyAuditChain(False, count, last.hex(), count, f"entry {row['id']} was changed")
+            last = row["hash"]
+            count += 1
+        return told.VerifyAuditChain(True, count, last.hex(), None, None)
+
+
+def _signed(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else min(value, 2**63 - 1)
+
+
+def _hash(last: bytes, values: dict[str, Any]) -> bytes:
+    text = json.dumps([values[name] for name in _HASHED], ensure_ascii=False)
+    return hashlib.sha256(last + text.encode()).digest()
+
+
+def _event(row: sqlite3.Row) -> AuditEventInfo:
+    return AuditEventInfo(
+        event_id=row["id"],
+        timestamp_nanos=row["at"],
+        action=row["action"],
+        subject_id=row["subject"],
+        actor=row["actor"],
+        tenant_id=row["tenant"],
+        ip_address=None,
+        correlation_id=row["correlation"],
+        request_id=row["request"],
+        reason=row["reason"],
+        source_country=None,
+        changed_field_names=[],
+    )

@@ -1,0 +1,272 @@
+"""One connection: frames in, answered in their order; frames out, pushes between answers."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...kimberlite import requests as ask
+from ...kimberlite import responses as told
+from ...kimberlite.errors import KimberliteInputError, WireError
+from ...kimberlite.framing import HEADER_SIZE, VERSION, seal
+from ...kimberlite.messages import RESPONSE, Request
+from ...kimberlite.postcard import varint
+from ...kimberlite.wire import FrameReader, decode, encode_response
+from ..faults import Rule, reset
+from .access import Identity
+from .calls import EXTENSIONS, HANDSHAKE, Call, Raw
+from .refusal import BUSY, EXISTS, INTERNAL, INVALID, STORAGE, STREAM_NOT_FOUND, UNAUTHORIZED, Refusal
+from .subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from .listener import Listener
+
+BEFORE_HANDSHAKE = 64 * 1024
+"""The largest frame from someone who did not say who they are."""
+_INCOMING = 1024 * 1024
+"""Bytes that wait to be looked at, before the client has to wait."""
+_OUTGOING = 1024 * 1024
+_LARGE = 256 * 1024
+"""Messages from this size on are read in a thread: it may take a while."""
+_GARBAGE = b"<html><body><h1>It works!</h1></body></html>"
+_STATUSES = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 404: STREAM_NOT_FOUND, 409: EXISTS, 429: BUSY, 503: BUSY}
+
+
+class Closed(ConnectionError):
+    """The connection is to be closed without another word."""
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection."""
+
+    def __init__(self, home: Listener) -> None:
+        self._home = home
+        self._incoming = bytearray()
+        self._news = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._paused = False
+        self._transport: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._identity: Identity | None = None
+        self._subscriptions = Subscriptions(home.streams, self._push)
+        self._frames = FrameReader(BEFORE_HANDSHAKE)
+
+    # --- what the event loop calls ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.set_write_buffer_limits(high=_OUTGOING)
+        if not self._home.admit(self):
+            self._transport.abort()
+            return
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    def data_received(self, data: bytes) -> None:
+        self._incoming += data
+        self._news.set()
+        if len(self._incoming) > _INCOMING and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._home.dismiss(self)
+        self._writable.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # --- the connection's life --------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        try:
+            while True:
+                data = await self._more()
+                for payload in self._frames.feed(data):
+                    await self._handle(payload)
+        except (Closed, TimeoutError):
+            pass
+        except WireError:
+            # As the real server does: nobody is told why.
+            self._home.metrics.errors["WireError"] += 1
+        finally:
+            await self._subscriptions.end_all()
+            self._transport.close()
+
+    async def end(self) -> None:
+        """Closes the connection; what was answered has left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._transport.close()
+
+    async def _more(self) -> bytes:
+        """The next bytes that arrive."""
+        if not self._incoming:
+            self._news.clear()
+            async with asyncio.timeout(self._home.tuning.idle):
+                await self._news.wait()
+        data, self._incoming = bytes(self._incoming), bytearray()
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def _handle(self, payload: bytes) -> None:
+        if len(payload) >= _LARGE:
+            message = await asyncio.get_running_loop().run_in_executor(None, decode, payload)
+        else:
+            message = decode(payload)
+        if not isinstance(message, Request):
+            raise Closed  # a client has nothing to push, and nothing to respond to
+        name = type(message.payload).__name__
+        metrics, started = self._home.metrics, time.monotonic()
+        rule = self._home.faults.take("kimberlite", name, f"{name}/{_about(message.payload)}")
+        metrics.in_flight += 1
+        status = "error"
+        try:
+            if rule is not None:
+                await self._before(rule)
+            call: Call | None = None
+            try:
+                if rule is not None and rule.kind.isdigit():
+                    raise _refused(int(rule.kind))
+                if isinstance(message.payload, ask.Handshake):
+                    answer: Any = self._handshake(message.payload)
+                else:
+                    if self._identity is None:
+                        raise Refusal(UNAUTHORIZED, "must authenticate via Handshake first")
+                    call = Call(message, self._identity, self._subscriptions, self._transport.write)
+                    answer = await self._home.calls.answer(call)
+                status = "ok"
+            except Refusal as refusal:
+                answer = told.Error(refusal.code, refusal.message)
+            except sqlite3.Error as error:
+                answer = told.Error(STORAGE, f"storage failed: {error}")
+            frame = self._frame(message.id, answer)
+            if isinstance(answer, told.Error):
+                metrics.errors[answer.exception().code_name] += 1
+            await self._send(frame, rule)
+            if call is not None and call.after is not None:
+                call.after()
+        finally:
+            metrics.in_flight -= 1
+            metrics.requests[name, status] += 1
+            metrics.took(name, time.monotonic() - started)
+
+    def _handshake(self, asked: ask.Handshake) -> told.Handshake:
+        auth = self._home.metrics.auth
+        if asked.client_version != VERSION:
+            auth["api_key", "version"] += 1
+            raise Refusal(INVALID, f"unsupported client version {asked.client_version}; this server speaks {VERSION}")
+        if asked.auth_token is not None:
+            self._identity = self._home.keys.identify(asked.auth_token)
+            if self._identity is None:
+                auth["api_key", "failure"] += 1
+                raise Refusal(UNAUTHORIZED, "authentication failed: the API key is not valid")
+            auth["api_key", "success"] += 1
+            self._frames.limit = self._home.largest
+        return told.Handshake(VERSION, self._identity is not None, [*HANDSHAKE, *EXTENSIONS])
+
+    def _frame(self, number: int, answer: Any) -> bytes:
+        try:
+            if isinstance(answer, Raw):
+                head = b"%c%b%b" % (RESPONSE, varint(number), varint(answer.variant))
+                return seal(bytearray(b"".join((bytes(HEADER_SIZE), head, *answer.pieces))))
+            return encode_response(number, answer)
+        except KimberliteInputError as error:
+            return encode_response(number, told.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    async def _send(self, frame: bytes, rule: Rule | None) -> None:
+        if rule is not None and rule.kind in ("reset", "truncate", "stall", "garbage"):
+            await self._spoil(frame, rule)
+        self._transport.write(frame)
+        await self._drained()
+
+    async def _push(self, frames: list[bytes], stream: int) -> None:
+        """Sends what a subscription has; returns when there is room for more."""
+        metrics = self._home.metrics
+        for group in self._under_faults(frames, stream):
+            if isinstance(group, tuple):
+                rule, frame = group
+                try:
+                    await self._before(rule)
+                    if rule.kind in ("reset", "truncate", "stall", "garbage"):
+                        await self._spoil(frame, rule)
+                    self._transport.write(frame)
+                except Closed:
+                    self._transport.close()
+                    raise
+            else:
+                self._transport.write(group)
+        metrics.pushed += len(frames)
+        await self._drained()
+
+    def _under_faults(self, frames: list[bytes], stream: int) -> Iterator[bytes | tuple[Rule, bytes]]:
+        """The frames, together where no rule falls on one."""
+        whole = list[bytes]()
+        for frame in frames:
+            rule = self._home.faults.take("kimberlite", "Push", f"Push/{stream}")
+            if rule is None:
+                whole.append(frame)
+                continue
+            if whole:
+                yield b"".join(whole)
+                whole = []
+            yield rule, frame
+        if whole:
+            yield b"".join(whole)
+
+    async def _drained(self) -> None:
+        if self._transport.is_closing():
+            raise Closed
+        if not self._writable.is_set():
+            try:
+                async with asyncio.timeout(self._home.tuning.stall):
+                    await self._writable.wait()
+            except TimeoutError:
+                self._transport.abort()
+                raise Closed from None
+
+    async def _before(self, rule: Rule) -> None:
+        """What a fault does before a request is looked at."""
+        if rule.kind == "delay":
+            await asyncio.sleep(rule.seconds)
+        elif rule.kind == "drop":
+            raise Closed
+
+    async def _spoil(self, frame: bytes, rule: Rule) -> None:
+        """Sends a part of a frame, or something else, and ends the connection as the rule says."""
+        self._transport.write(_GARBAGE if rule.kind == "garbage" else frame[: int(rule.after)])
+        if rule.kind == "stall":
+            await asyncio.sleep(rule.seconds)
+        if rule.kind == "reset":
+            # What was written must have left, or the reset would take it along.
+            await asyncio.sleep(0.01)
+            reset(self._transport)
+        raise Closed
+
+
+def _about(payload: Any) -> str:
+    """The stream or table that a request is about, for rules that name one."""
+    for name in ("stream_id", "name", "table_name"):
+        value = getattr(payload, name, None)
+        if value is not None:
+            return str(value)
+    return ""
+
+
+def _refused(status: int) -> Refusal:
+    """The error that stands for an HTTP status."""
+    code = _STATUSES.get(status, INVALID if status < 500 else INTERNAL)
+    return Refusal(code, f"a fault was asked for: status {status}")

@@ -1,0 +1,68 @@
+"""The protocol's port, on loopback, and what its connections share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ...kimberlite.framing import MAX_PAYLOAD
+from ..faults import FaultPlan
+from ..web import HOST, listening_socket
+from .access import Keys
+from .calls import Calls
+from .connection import Connection
+from .metrics import Metrics
+from .streams import Streams
+from .tuning import Tuning
+
+MAX_CONNECTIONS = 1024
+
+
+@dataclass(slots=True)
+class Listener:
+    """Accepts connections."""
+
+    streams: Streams
+    calls: Calls
+    keys: Keys
+    faults: FaultPlan
+    metrics: Metrics
+    tuning: Tuning
+    wanted: int = 0
+    largest: int = MAX_PAYLOAD
+    _server: asyncio.Server | None = None
+    _connections: set[Connection] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        assert self._server is not None, "not listening"
+        return f"{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self), sock=listening_socket(self.wanted), backlog=512
+        )
+
+    async def stop(self) -> None:
+        """Takes no more connections, and ends those there are."""
+        if self._server is None:
+            return
+        self._server.close()
+        await asyncio.gather(*(connection.end() for connection in list(self._connections)))
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for one more."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        self._connections.add(connection)
+        self.metrics.connections += 1
+        self.metrics.active += 1
+        return True
+
+    def dismiss(self, connection: Connection) -> None:
+        """Notes that a connection is over."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self.metrics.active -= 1

@@ -1,0 +1,93 @@
+"""The server: its parts put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..services import House
+from ..store import Store
+from ..web import WebServer
+from . import demo, schema, side
+from .access import Keys
+from .audit import AuditLog
+from .calls import Calls
+from .consents import Consents
+from .listener import Listener
+from .metrics import Metrics
+from .sql.workers import Workers
+from .streams import Streams
+from .tenants import Registry
+from .tuning import Tuning
+
+
+class KimberliteServer:
+    """The embedded Kimberlite."""
+
+    name = "kimberlite"
+    health = ""
+
+    def __init__(self, house: House, tuning: Tuning | None = None) -> None:
+        self._house = house
+        self._tuning = tuning or Tuning.of()
+        self._listener: Listener | None = None
+
+    async def start(self) -> None:
+        house = self._house
+        self._store = Store(house.folder / "kimberlite.sqlite", schema.SQL)
+        if house.demo:
+            await self._store.write(demo.fill_streams)
+        self._streams = Streams(self._store)
+        self._workers = Workers(house.folder, self._tuning.statement)
+        # The processes for SQL take a moment to start; what has no need of them does not wait.
+        self._ready = asyncio.ensure_future(self._prepare())
+        keys, metrics = Keys(house.token, self._store), Metrics()
+        registry = Registry(self._store, self._workers)
+        calls = Calls(
+            self._streams,
+            self._workers,
+            self._ready,
+            keys,
+            registry,
+            AuditLog(self._store),
+            Consents(self._store),
+        )
+        port = house.port(self.name)
+        self._listener = Listener(self._streams, calls, keys, house.faults, metrics, self._tuning, port)
+
+        def text() -> str:
+            return metrics.text(self._streams.appended, self._streams.appended_bytes, self._workers.position)
+
+        self._side = WebServer(side.build(keys.key, text, lambda: self._ready.done() and not self._ready.exception()))
+        self._key = keys.key
+        await self._side.start()
+        await self._listener.start()
+
+    async def _prepare(self) -> None:
+        await self._workers.start()
+        if self._house.demo:
+            await demo.fill_tables(self._workers)
+        self._workers.warm()
+
+    async def stop(self) -> None:
+        if self._listener is None:
+            return
+        await self._listener.stop()
+        await self._side.stop()
+        self._ready.cancel()
+        await asyncio.gather(self._ready, return_exceptions=True)
+        await self._workers.close()
+        await self._store.close()
+
+    @property
+    def url(self) -> str:
+        assert self._listener is not None, "not started"
+        return f"kimberlite://{self._listener.address}"
+
+    def env(self) -> dict[str, str]:
+        assert self._listener is not None, "not started"
+        return {
+            "KIMBERLITE_ADDRESS": self._listener.address,
+            "KIMBERLITE_API_KEY": self._key,
+            "KIMBERLITE_TENANT": str(demo.TENANT),
+            "KIMBERLITE_METRICS_URL": f"{self._side.url}/metrics",
+        }

@@ -1,0 +1,226 @@
+"""Rows of SQLite as the wire's form of a result, with the types of the columns behind them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from ....kimberlite.framing import MAX_PAYLOAD
+from ....kimberlite.postcard import varint, write_text, zigzag
+from ....kimberlite.sqltypes import TYPES, Type
+from ....kimberlite.values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP
+from ..refusal import EXECUTION, Refusal
+from .functions import as_text
+from .stamps import MARK, is_stamp, nanoseconds, stamp
+
+_BATCH = 4096
+_FEW = 200
+"""Up to so many rows are written one by one; beyond that the preparations pay."""
+_LARGEST = MAX_PAYLOAD - 64 * 1024
+_AGGREGATE = re.compile(r"(count|sum|avg|min|max)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(r"^(DISTINCT )?[^\W\d]\w*\.", re.IGNORECASE)
+
+
+def column_name(name: str) -> str:
+    """A column's name as the server gives it: aggregates in capitals and without the table.
+
+    >>> column_name("count( * )"), column_name("Sum(o.amount)"), column_name("total")
+    ('COUNT(*)', 'SUM(amount)', 'total')
+    """
+    call = _AGGREGATE.fullmatch(name.strip())
+    if call is None:
+        return name
+    inner = _TABLE.sub(lambda found: found[1] or "", " ".join(call[2].split()))
+    return f"{call[1].upper()}({inner})"
+
+
+class Encoder:
+    """Makes the body of an answer from a cursor."""
+
+    def __init__(self, names: Sequence[str], declared: Sequence[str]) -> None:
+        self._names = names
+        self._kinds = [_kind(declared[n]) if n < len(declared) else None for n in range(len(names))]
+        self._told = [declared[n] if self._kinds[n] else "" for n in range(len(names))]
+        self._seen: list[set[type]] = [set() for _ in names]
+
+    def body(self, cursor: sqlite3.Cursor) -> bytes:
+        """The columns' names, the rows, and the types."""
+        pieces, size, count = list[bytes](), 0, 0
+        rows = cursor.fetchmany(_FEW)
+        while rows:
+            count += len(rows)
+            for seen, column in zip(self._seen, zip(*rows, strict=True), strict=True):
+                seen.update(map(type, column))
+            piece = self._few(rows) if len(rows) <= _FEW else self._many(rows)
+            size += len(piece)
+            if size > _LARGEST:
+                raise Refusal(
+                    EXECUTION,
+                    f"the result is larger than the {MAX_PAYLOAD >> 20} MiB that an answer can have: ask for fewer"
+                    " columns, or page by primary key (WHERE key > $1 ORDER BY key LIMIT n)",
+                )
+            pieces.append(piece)
+            rows = cursor.fetchmany(_BATCH)
+        head = bytearray(varint(len(self._names)))
+        for name in self._names:
+            write_text(head, name)
+        return b"".join((head, varint(count), *pieces))
+
+    def types(self) -> list[str]:
+        """The type of each column: as declared, or as its values are."""
+        return [self._type(n) for n in range(len(self._names))]
+
+    def _type(self, n: int) -> str:
+        if self._told[n]:
+            return self._told[n]
+        seen = self._seen[n] - {type(None)}
+        if seen == {int}:
+            return "BIGINT"
+        if seen in ({float}, {float, int}):
+            return "REAL"
+        if seen == {str}:
+            return "TEXT"
+        return "TIMESTAMP" if seen == {bytes} and self._kinds[n] is not Type.BYTES else ""
+
+    def _few(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        out, head, kinds = bytearray(), varint(len(self._names)), self._kinds
+        for row in rows:
+            out += head
+            for value, kind in zip(row, kinds, strict=True):
+                write_cell(out, value, kind)
+        return bytes(out)
+
+    def _many(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from ....kimberlite.columns import contents
+
+        wide = pa.large_binary()
+        columns = [_cells(column, kind) for column, kind in zip(zip(*rows, strict=True), self._kinds, strict=True)]
+        head = pa.scalar(varint(len(self._names)), wide)
+        joined = pc.binary_join_element_wise(head, *columns, pa.scalar(b"", wide))
+        return contents(joined)[1]
+
+
+def _kind(declared: str) -> Type | None:
+    word = declared.partition("(")[0].partition(" ")[0]
+    return TYPES.get(word.upper())
+
+
+def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
+    """Adds a cell as a column of this type has it."""
+    if value is None:
+        out.append(NULL)
+    elif isinstance(value, str):
+        out.append(TEXT)
+        write_text(out, value)
+    elif isinstance(value, bytes) and is_stamp(value):
+        out.append(TIMESTAMP)
+        out += varint(zigzag(nanoseconds(value)))
+    elif isinstance(value, int) and kind is Type.BOOLEAN:
+        out.append(BOOLEAN)
+        out.append(bool(value))
+    elif isinstance(value, int) and kind not in (Type.DATE, Type.TIME, Type.REAL):
+        out.append(BIGINT)
+        out += varint(zigzag(value))
+    else:
+        out.append(TEXT)
+        write_text(out, _text(value, kind))
+
+
+def _text(value: Any, kind: Type | None) -> str:
+    if isinstance(value, int) and kind in (Type.DATE, Type.TIME):
+        return f"{'Date' if kind is Type.DATE else 'Time'}({value})"
+    return as_text(value)
+
+
+def _cells(column: Sequence[Any], kind: Type | None) -> Any:
+    """The cells of a column as they are written, as `large_binary`."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    seen = set(map(type, column)) - {type(None)}
+    mask = np.array([value is None for value in column])
+    plain: Any
+    if seen == {int} and kind not in (Type.DATE, Type.TIME, Type.REAL):
+        numbers = pa.array(column, pa.int64()).fill_null(0).to_numpy()
+        plain = _booleans(numbers) if kind is Type.BOOLEAN else _numbers(numbers, BIGINT)
+    elif seen == {str}:
+        plain = _texts(pa.array(column, pa.large_string()).fill_null(""))
+    elif seen == {float} and (short := _floats(pa.array(column, pa.float64()).fill_null(0.0))) is not None:
+        plain = _texts(short)
+    elif seen == {bytes} and (times := _times(column)) is not None:
+        plain = _numbers(times, TIMESTAMP)
+    else:
+        cells = []
+        for value in column:
+            out = bytearray()
+            write_cell(out, value, kind)
+            cells.append(bytes(out))
+        return pa.array(cells, pa.large_binary())
+    return pc.if_else(pa.array(mask), pa.scalar(bytes([NULL]), pa.large_binary()), plain) if mask.any() else plain
+
+
+def _numbers(values: Any, tag: int) -> Any:
+    import numpy as np
+
+    from ....kimberlite.columns import varint_column
+
+    folded = (values.astype(np.int64) << 1 ^ values.astype(np.int64) >> 63).view(np.uint64)
+    return varint_column(folded, bytes([tag]))[0]
+
+
+def _booleans(values: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    data = np.empty((len(values), 2), np.uint8)
+    data[:, 0], data[:, 1] = BOOLEAN, values != 0
+    offsets = np.arange(0, 2 * len(values) + 1, 2)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+
+
+def _times(column: Sequence[Any]) -> Any:
+    """The nanoseconds of a column of times, or None where some of its bytes are no time."""
+    import numpy as np
+
+    none = stamp(0)
+    whole = b"".join([none if value is None else value for value in column])
+    if len(whole) != len(none) * len(column) or set(map(len, filter(None, column))) != {len(none)}:
+        return None
+    parts = np.frombuffer(whole, np.dtype([("mark", f"S{len(MARK)}"), ("time", ">u8")]))
+    # numpy leaves out zeros at the end of a text.
+    if not (parts["mark"] == MARK.rstrip(b"\0")).all():
+        return None
+    return (parts["time"].astype(np.uint64) ^ np.uint64(1 << 63)).view(np.int64)
+
+
+def _texts(column: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from ....kimberlite.columns import varint_column
+
+    wide = pa.large_binary()
+    data = column.cast(wide)
+    heads, _ = varint_column(np.asarray(pc.binary_length(data)).astype(np.uint64), bytes([TEXT]))
+    return pc.binary_join_element_wise(heads, data, pa.scalar(b"", wide))
+
+
+def _floats(column: Any) -> Any:
+    """Numbers as text, or None where Arrow writes one of them otherwise than `as_text` does."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = pc.abs(column)
+    usual = pc.or_(pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e9)), pc.equal(column, 0.0))
+    if not pc.all(usual).as_py():
+        return None
+    # Adding nothing makes one zero of the two that there are.
+    return pc.add(column, 0.0).cast(pa.string()).cast(pa.large_string())

@@ -1,0 +1,300 @@
+"""What can be asked of a tenant's tables: to read, to change, to define, to list."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from ....kimberlite.framing import MAX_PAYLOAD
+from ....kimberlite.postcard import TEXT as WIRE_TEXT
+from ....kimberlite.postcard import list_of
+from ....kimberlite.results import TYPES_MARK
+from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
+from . import schema
+from .database import Database
+from .ddl import AddColumn, CreateIndex, CreateTable, Definition, DropColumn, DropTable, definition
+from .dialect import Statement, parse
+from .helpers import Helpers
+from .rows import Encoder, column_name
+from .tokens import place, syntax_error
+
+_OPEN = 32
+"""Databases kept open."""
+Params = list[Any]
+Outcome = tuple[int, int]
+"""How many rows were changed, and how many there were before in the table's own log."""
+
+
+def file_of(folder: Path, tenant: int) -> Path:
+    """The database of a tenant's tables."""
+    return folder / f"kimberlite-{tenant}.sqlite"
+
+
+class Tenants:
+    """The tables of all tenants, each in a file of its own."""
+
+    def __init__(self, folder: Path, *, writes: bool) -> None:
+        self._folder = folder
+        self._writes = writes
+        self._open: OrderedDict[int, Database] = OrderedDict()
+        self._helpers = Helpers(folder / "kimberlite.sqlite")
+
+    def newest(self) -> int:
+        """The newest position of all."""
+        found = [0]
+        for path in self._folder.glob("kimberlite-*.sqlite"):
+            tenant = path.stem.removeprefix("kimberlite-")
+            if tenant.isdigit():
+                found.append(schema.newest(self._database(int(tenant)).db))
+        return max(found)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def query(
+        self, tenant: int, sql: str, params: Params, *, position: int | None, current: int, now: int, seconds: float
+    ) -> bytes:
+        """The body of an answer to a SELECT, with the types of its columns behind it."""
+        statement = parse(sql)
+        if not statement.reads:
+            raise Refusal(EXECUTION, f"{statement.verb} changes data and cannot be read at a position")
+        base = self._database(tenant)
+        if statement.position is not None:
+            position = statement.position
+        if position is not None and position > current:
+            raise Refusal(AHEAD, f"position {position} is ahead of current log position {current}")
+        base.functions.time = now
+        # One transaction: what the types are read from, and the views, are of the same time as the rows.
+        base.db.execute("begin")
+        try:
+            if statement.time is not None:
+                position = schema.position_at(base.db, statement.time)
+                if position is None and statement.time < self._horizon(base.db):
+                    raise Refusal(EXECUTION, "AS OF names a time before the first that is retained")
+                position = position or 0
+            if statement.verb == "SHOW":
+                return self._show(base.db, statement, position)
+            return self._select(base, tenant, statement, params, position, seconds)
+        finally:
+            base.db.execute("rollback")
+
+    def _horizon(self, db: sqlite3.Connection) -> int:
+        found = db.execute('select min(at) from "~commits"').fetchone()[0]
+        return 0 if found is None else int(found)
+
+    def _select(
+        self, base: Database, tenant: int, statement: Statement, params: Params, position: int | None, seconds: float
+    ) -> bytes:
+        explains = statement.verb == "EXPLAIN"
+        if explains:
+            if [token.upper for token in statement.words[:3]][1:] == ["QUERY", "PLAN"]:
+                raise syntax_error("Expected a statement", statement.source, statement.words[1].at)
+            statement = parse(statement.source[statement.words[0].at + len("EXPLAIN") :])
+            if not statement.reads or statement.verb in ("EXPLAIN", "SHOW"):
+                raise Refusal(EXECUTION, f"EXPLAIN of {statement.verb} is not supported by this server")
+            statement.tokens.insert(0, statement.tokens[0]._replace(kind="word", text="explain query plan "))
+        # What is made here goes with the transaction.
+        names = self._helpers.make(base.db, tenant, statement, params)
+        if position is None:
+            names += [table.name for table in schema.tables(base.db)]
+        else:
+            names += schema.show_as_of(base.db, position)
+        declared = [] if explains else base.declared(statement)
+
+        def use(cursor: sqlite3.Cursor) -> bytes:
+            if explains:
+                plan = "\n".join(row[3] for row in cursor)
+                return _result(["plan"], [(plan,)])
+            found = [column_name(statement.original(column[0])) for column in cursor.description]
+            encoder = Encoder(found, declared)
+            return _told(encoder.body(cursor), encoder.types())
+
+        return base.run(statement, params, seconds, names, use, views=position is not None)
+
+    def _show(self, db: sqlite3.Connection, statement: Statement, position: int | None) -> bytes:
+        words = [token.upper for token in statement.words]
+        tables = schema.tables(db, position)
+        if words == ["SHOW", "TABLES"]:
+            return _result(["table_name"], [(table.name,) for table in tables])
+        if len(words) == 4 and words[:3] == ["SHOW", "COLUMNS", "FROM"]:
+            name = statement.words[3].name
+            for table in tables:
+                if table.name.lower() == name.lower():
+                    rows = [
+                        (one.name, one.declared, one.nullable, one.name in table.key, n)
+                        for n, one in enumerate(table.columns, 1)
+                    ]
+                    return _result(["column_name", "data_type", "is_nullable", "primary_key", "position"], rows)
+            at = place(statement.source, statement.words[3].at)
+            raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {at}")
+        raise Refusal(EXECUTION, "only SHOW TABLES and SHOW COLUMNS FROM are supported by this server")
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def execute(self, tenant: int, sql: str, params: Params, *, position: int, now: int, seconds: float) -> bytes:
+        """Changes data or tables as one commit; the body of the answer."""
+        statement = parse(sql)
+        if statement.reads:
+            raise Refusal(EXECUTION, f"{statement.verb} changes nothing")
+        base = self._database(tenant)
+        base.functions.time = now
+        base.db.execute("begin immediate")
+        try:
+            base.db.execute('update "~now" set position = ?', (position,))
+            if statement.verb in ("INSERT", "UPDATE", "DELETE"):
+                changed, offset = self._change(base, statement, params, seconds)
+            else:
+                changed, offset = self._define(base.db, statement, position)
+            base.db.execute('insert into "~commits" (position, at) values (?, ?)', (position, now))
+            base.db.execute("commit")
+        except BaseException as error:
+            if base.db.in_transaction:
+                base.db.execute("rollback")
+            if isinstance(error, sqlite3.Error):
+                raise Refusal(EXECUTION, str(error)) from None
+            raise
+        return _result(["rows_affected", "log_offset"], [(changed, offset)])
+
+    def _change(self, base: Database, statement: Statement, params: Params, seconds: float) -> Outcome:
+        words = statement.words
+        at = {"INSERT": ("INTO",), "UPDATE": (), "DELETE": ("FROM",)}[statement.verb]
+        n = 1
+        if at:
+            n = next((n + 1 for n, token in enumerate(words) if token.upper in at), 1)
+        name = words[n].name.strip("[]") if n < len(words) else ""
+        table = schema.table(base.db, name)
+        if table is None and name.isidentifier():
+            raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {place(statement.source, words[n].at)}")
+
+        def use(cursor: sqlite3.Cursor) -> int:
+            # Rows that RETURNING makes are not sent, but the statement is not over before they were fetched.
+            for _ in cursor:
+                pass
+            return max(cursor.rowcount, 0)
+
+        names = [table.name for table in schema.tables(base.db)]
+        changed = base.run(statement, params, seconds, names, use, changes=True)
+        if table is None:
+            return changed, 0
+        base.db.execute('update "~tables" set changes = changes + ? where id = ?', (changed, table.id))
+        return changed, table.changes + changed
+
+    def _define(self, db: sqlite3.Connection, statement: Statement, position: int) -> Outcome:
+        wanted = definition(statement)
+        table = schema.table(db, wanted.name if isinstance(wanted, CreateTable | DropTable) else wanted.table)
+        if isinstance(wanted, CreateTable):
+            if table is None:
+                schema.create(db, wanted.name, wanted.columns, wanted.key, position)
+            elif not wanted.if_not_exists:
+                raise Refusal(EXISTS, f"table '{wanted.name}' already exists")
+            return 0, 0
+        if table is None:
+            if isinstance(wanted, DropTable) and wanted.if_exists:
+                return 0, 0
+            name = wanted.name if isinstance(wanted, DropTable) else wanted.table
+            raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found")
+        self._redefine(db, table, wanted, position)
+        return 0, table.changes
+
+    def _redefine(self, db: sqlite3.Connection, table: schema.Table, wanted: Definition, position: int) -> None:
+        known = {column.name.lower(): column for column in table.columns}
+        if isinstance(wanted, DropTable):
+            schema.drop(db, table, position)
+        elif isinstance(wanted, AddColumn):
+            if wanted.column.name.lower() in known:
+                raise Refusal(EXISTS, f"column '{wanted.column.name}' already exists in table '{table.name}'")
+            schema.add_column(db, table, wanted.column, position)
+        elif isinstance(wanted, DropColumn):
+            column = known.get(wanted.name.lower())
+            if column is None:
+                raise Refusal(EXECUTION, f"column '{wanted.name}' not found in table '{table.name}'")
+            if column.name in table.key:
+                raise Refusal(EXECUTION, f"column '{column.name}' belongs to the primary key of '{table.name}'")
+            schema.drop_column(db, table, column, position)
+        elif isinstance(wanted, CreateIndex):
+            for name in wanted.columns:
+                if name.lower() not in known:
+                    raise Refusal(EXECUTION, f"column '{name}' not found in table '{table.name}'")
+            columns = ", ".join(map(schema.quoted, wanted.columns))
+            db.execute(
+                f"create index if not exists {schema.quoted(wanted.name)} on {schema.quoted(table.name)} ({columns})"
+            )
+
+    def drop_all(self, tenant: int, *, position: int, now: int) -> int:
+        """Drops a tenant's tables; how many there were."""
+        db = self._database(tenant).db
+        db.execute("begin immediate")
+        try:
+            tables = schema.tables(db)
+            for table in tables:
+                schema.drop(db, table, position)
+            db.execute('insert into "~commits" (position, at) values (?, ?)', (position, now))
+            db.execute("commit")
+        except BaseException:
+            db.execute("rollback")
+            raise
+        return len(tables)
+
+    # --- listing ----------------------------------------------------------------------------------------------------
+
+    def tables(self, tenant: int) -> list[dict[str, Any]]:
+        """The tables, with how many columns each has."""
+        return [
+            {"name": table.name, "columns": len(table.columns)} for table in schema.tables(self._database(tenant).db)
+        ]
+
+    def describe(self, tenant: int, name: str) -> dict[str, Any]:
+        """A table's columns."""
+        table = self._known(tenant, name)
+        return {
+            "name": table.name,
+            "columns": [[one.name, one.declared, one.nullable, one.name in table.key] for one in table.columns],
+        }
+
+    def indexes(self, tenant: int, name: str) -> list[dict[str, Any]]:
+        """A table's indexes, without that of its primary key."""
+        table, db = self._known(tenant, name), self._database(tenant).db
+        found = []
+        for row in db.execute(f"pragma main.index_list({schema.quoted(table.name)})").fetchall():
+            if row[3] == "c":
+                columns = [info[2] for info in db.execute(f"pragma main.index_info({schema.quoted(row[1])})")]
+                found.append({"name": row[1], "columns": columns})
+        return sorted(found, key=lambda one: str(one["name"]))
+
+    def _known(self, tenant: int, name: str) -> schema.Table:
+        table = schema.table(self._database(tenant).db, name)
+        if table is None:
+            raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found")
+        return table
+
+    def _database(self, tenant: int) -> Database:
+        path = file_of(self._folder, tenant)
+        found = self._open.get(tenant)
+        if found is None:
+            exists = path.exists()
+            if not exists and not self._writes:
+                return Database(None)
+            found = self._open[tenant] = Database(path, writes=self._writes)
+            while len(self._open) > _OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(tenant)
+        return found
+
+
+def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
+    """A small result."""
+    from ....kimberlite.responses import Query
+    from ....kimberlite.schema import kind_of
+
+    out = bytearray()
+    kind_of(Query).write(out, Query(columns, rows))
+    return bytes(out)
+
+
+def _told(body: bytes, types: list[str]) -> bytes:
+    """The body with the types of its columns behind it, where there is room."""
+    out = bytearray()
+    WIRE_TEXT.write(out, TYPES_MARK)
+    list_of(WIRE_TEXT).write(out, types)
+    return body + out if len(body) + len(out) < MAX_PAYLOAD - 16 else body

@@ -1,0 +1,148 @@
+"""A process that runs SQL for the server, one statement at a time.
+
+The database is shut as far as an engine can be (`database.py`): no file but the tenant's own, no statement beyond its
+time. What an engine does not bound, this process does: memory beyond the limit ends it, and the server starts another.
+
+An order is two pieces, each with its length in eight bytes (big-endian) before it: JSON that says what to do, and for
+statements the request as it came. An answer is one letter and one piece:
+
+    S   started: JSON {"position"}, the newest there is; sent once, when orders can be taken
+    R   result: the body of the answer on the wire
+    J   result: JSON
+    E   refused: JSON {"code", "message"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sqlite3
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from ....kimberlite.wire import decode
+from ..refusal import INTERNAL, STORAGE, Refusal
+from .tenants import Tenants
+
+LENGTH = struct.Struct(">Q")
+HEAD = struct.Struct(">cQ")
+OUT_OF_MEMORY = 77
+"""The exit status that says so."""
+
+
+class Worker:
+    """Carries out the orders of one server."""
+
+    def __init__(self, folder: Path, out: IO[bytes], *, writes: bool) -> None:
+        self.busy = threading.Event()
+        self._tenants = Tenants(folder, writes=writes)
+        self._out = out
+        self.send(b"S", json.dumps({"position": self._tenants.newest() if writes else 0}).encode())
+
+    def run(self, order: dict[str, Any], body: bytes) -> None:
+        """Carries one out and sends what came of it."""
+        self.busy.set()
+        try:
+            result = self._result(order, body)
+            if isinstance(result, bytes):
+                self.send(b"R", result)
+            else:
+                self.send(b"J", json.dumps(result).encode())
+        except Refusal as refusal:
+            self._refuse(refusal.code, refusal.message)
+        except sqlite3.Error as error:
+            self._refuse(STORAGE, str(error))
+        except Exception as error:
+            # Whatever it is, the next order has nothing to do with it.
+            self._refuse(INTERNAL, f"the server failed ({type(error).__name__})")
+            if os.environ.get("KIT_LAB_DEBUG"):
+                raise
+        finally:
+            self.busy.clear()
+
+    def _result(self, order: dict[str, Any], body: bytes) -> Any:
+        do, tenant = order.pop("do"), order.pop("tenant")
+        if do in ("query", "execute"):
+            asked: Any = decode(body)
+            call = self._tenants.query if do == "query" else self._tenants.execute
+            return call(tenant, asked.payload.sql, asked.payload.params, **order)
+        calls: dict[str, Callable[..., Any]] = {
+            "tables": self._tenants.tables,
+            "describe": self._tenants.describe,
+            "indexes": self._tenants.indexes,
+            "drop": self._tenants.drop_all,
+        }
+        return calls[do](tenant, **order)
+
+    def _refuse(self, code: int, message: str) -> None:
+        self.send(b"E", json.dumps({"code": code, "message": message[:2000]}).encode())
+
+    def send(self, letter: bytes, payload: bytes) -> None:
+        """Sends one answer."""
+        self._out.write(HEAD.pack(letter, len(payload)))
+        self._out.write(payload)
+        self._out.flush()
+
+
+def resident() -> int:
+    """Bytes of memory this process holds; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _watch_memory(busy: threading.Event, limit: int) -> None:
+    while busy.wait():
+        if resident() > limit:
+            os._exit(OUT_OF_MEMORY)
+        time.sleep(0.02)
+
+
+def _read(orders: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
+    source = sys.stdin.buffer
+
+    def piece() -> bytes:
+        head = source.read(LENGTH.size)
+        data = source.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
+        if len(head) < LENGTH.size or len(data) < LENGTH.unpack(head)[0]:
+            # The server is gone; a statement that runs would be for nobody.
+            os._exit(0)
+        return data
+
+    while True:
+        orders.put((piece(), piece()))
+
+
+def main() -> None:
+    """What the server starts: the folder, whether to write, and the memory limit in bytes."""
+    settings = json.loads(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(5)  # what answers requests comes first
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(orders,), daemon=True).start()
+    worker = Worker(Path(settings["folder"]), out, writes=settings["writes"])
+    threading.Thread(target=_watch_memory, args=(worker.busy, settings["memory"]), daemon=True).start()
+    while True:
+        order, body = orders.get()
+        worker.run(json.loads(order), body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Subscriptions of a connection: events pushed as they are committed, as many as credits were granted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from ...kimberlite.blobs import Blobs
+from ...kimberlite.enums import CloseReason
+from ...kimberlite.messages import Push, SubscriptionClosed, SubscriptionEvents
+from ...kimberlite.types import MAX_U32, MAX_U64
+from ...kimberlite.wire import encode
+from .streams import Streams
+
+BATCH_GROUP = "kit-batch"
+"""The consumer group of clients that take several events in one frame; the official one loses all but the first."""
+_SPREAD = 0x517CC1B727220A95
+_SINGLE, _BATCH = 64, 2048
+"""Events in one round."""
+_SIZE = 1024 * 1024
+
+
+class Subscription:
+    """One of them."""
+
+    def __init__(
+        self,
+        id: int,
+        stream: int,
+        offset: int,
+        credits: int,
+        batch: bool,
+        streams: Streams,
+        send: Callable[[list[bytes], int], Awaitable[None]],
+    ) -> None:
+        self.id = id
+        self.stream = stream
+        self.credits = credits
+        self._offset = offset
+        self._batch = batch
+        self._streams = streams
+        self._send = send
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to push."""
+        self._streams.watch(self.stream, self._news)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def grant(self, credits: int) -> int:
+        """Adds credits; what there are now."""
+        self.credits = min(self.credits + credits, MAX_U32)
+        self._news.set()
+        return self.credits
+
+    async def end(self) -> None:
+        """Ends it; nothing is pushed any more when this returns."""
+        self._streams.unwatch(self.stream, self._news)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def closed(self, reason: CloseReason) -> bytes:
+        """The frame that tells its end."""
+        return encode(Push(SubscriptionClosed(self.id, reason)))
+
+    async def _run(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._pump()
+
+    async def _pump(self) -> None:
+        most, seen = _BATCH if self._batch else _SINGLE, False
+        while True:
+            self._news.clear()
+            stream = self._streams.get(self.stream)
+            if stream is None and seen:
+                await self._send([self.closed(CloseReason.STREAM_DELETED)], self.stream)
+                return
+            seen = stream is not None
+            if stream is not None and self.credits and self._offset < stream.length:
+                events = self._streams.following(stream, self._offset, min(most, self.credits), _SIZE)
+                if not len(events):
+                    continue
+                frames = self._frames(events)
+                self._offset += len(events)
+                await self._send(frames, self.stream)
+                continue
+            await self._news.wait()
+
+    def _frames(self, events: Blobs) -> list[bytes]:
+        groups = [events] if self._batch else [events[n : n + 1] for n in range(len(events))]
+        frames, offset = [], self._offset
+        for group in groups:
+            self.credits -= len(group)
+            frames.append(encode(Push(SubscriptionEvents(self.id, offset, group, self.credits))))
+            offset += len(group)
+        return frames
+
+
+class Subscriptions:
+    """Those of one connection."""
+
+    def __init__(self, streams: Streams, send: Callable[[list[bytes], int], Awaitable[None]]) -> None:
+        self._streams = streams
+        self._send = send
+        self._all: dict[int, Subscription] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, tenant: int, stream: int, offset: int, credits: int, group: str | None) -> Subscription:
+        """A new one, not yet started."""
+        self._count += 1
+        id = (tenant * _SPREAD + stream + self._count) & MAX_U64
+        made = Subscription(id, stream, offset, credits, group == BATCH_GROUP, self._streams, self._send)
+        self._all[id] = made
+        return made
+
+    def get(self, id: int) -> Subscription | None:
+        return self._all.get(id)
+
+    async def end(self, id: int) -> None:
+        """Ends one."""
+        await self._all.pop(id).end()
+
+    async def end_all(self) -> None:
+        """Ends them all."""
+        everything = list(self._all.values())
+        self._all.clear()
+        await asyncio.gather(*(one.end() for one in everything))
