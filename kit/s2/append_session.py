@@ -50,6 +50,10 @@ class BatchSubmitTicket:
         """Whether awaiting it takes no time."""
         return self._told.done()
 
+    def told(self) -> AppendAck:
+        """The acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        return self._told.result()
+
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
         """Has this called with the acknowledgement, on the loop; never, where the batch fails."""
         self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))

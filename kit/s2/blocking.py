@@ -30,7 +30,7 @@ class SyncBatchSubmitTicket:
 
     def result(self, timeout: float | None = None) -> AppendAck:
         """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
-        ack: AppendAck = loop.call(_awaited, self._ticket, timeout)
+        ack: AppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
     def done(self) -> bool:
@@ -86,7 +86,7 @@ class SyncRecordSubmitTicket:
         if self._ticket is None:
             self._producer._catch_up(timeout)
         assert self._ticket is not None
-        ack: IndexedAppendAck = loop.call(_awaited, self._ticket, timeout)
+        ack: IndexedAppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
     def done(self) -> bool:

@@ -31,6 +31,8 @@ from .dialing import dial
 
 _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
+_SMALL = 16 * 1024
+"""Pieces are joined up to here; for larger ones a copy costs more than a frame."""
 _WINDOW = 1024 * 1024
 """How much of an answer may wait here to be read: some 20,000 acknowledgements."""
 _FIRST_WINDOW = 65535
@@ -299,7 +301,8 @@ class Duplex(asyncio.Protocol):
                     self._done = True
                     http.end_stream(stream)
                 return
-            size = min(http.local_flow_control_window(stream), http.max_outbound_frame_size, len(self._piece))
+            window = http.local_flow_control_window(stream)
+            size = min(window, http.max_outbound_frame_size, _WRITE, len(self._piece))
             if size <= 0:
                 return
             http.send_data(stream, self._piece[:size])
@@ -316,7 +319,7 @@ class Duplex(asyncio.Protocol):
         """Whether there is more to send; small pieces become one."""
         pieces: list[bytes] = []
         size = 0
-        while not self._ending and size < self._http.max_outbound_frame_size:
+        while not self._ending and size < _SMALL:
             piece = self._source()
             if piece is None:
                 break

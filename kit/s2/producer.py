@@ -12,7 +12,7 @@ from .batching import Accumulator
 from .errors import S2ClientError, S2Error, S2InputError
 from .limits import MAX_BATCH_BYTES, check_conditions, check_u64, metered_bytes
 from .settings import Batching
-from .types import AppendInput, IndexedAppendAck, Record
+from .types import AppendAck, AppendInput, IndexedAppendAck, Record
 
 _Posted = asyncio.Future[BatchSubmitTicket]
 
@@ -29,12 +29,18 @@ class RecordSubmitTicket:
     def __await__(self) -> Generator[Any, None, IndexedAppendAck]:
         # Shielded: a caller that gives up waiting must not take the answer from the batch's other records.
         posted = self._posted if self._posted.done() else asyncio.shield(self._posted)
-        ack = yield from (yield from posted.__await__()).__await__()
-        return IndexedAppendAck(ack.start.seq_num + self._index, ack)
+        return self._of((yield from (yield from posted.__await__()).__await__()))
 
     def done(self) -> bool:
         """Whether awaiting it takes no time."""
         return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
+
+    def told(self) -> IndexedAppendAck:
+        """The acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        return self._of(self._posted.result().told())
+
+    def _of(self, ack: AppendAck) -> IndexedAppendAck:
+        return IndexedAppendAck(ack.start.seq_num + self._index, ack)
 
     def __repr__(self) -> str:
         return f"<RecordSubmitTicket, {'done' if self.done() else 'on its way'}>"

@@ -715,15 +715,14 @@ def test_a_loop_that_stood_still_is_no_silence_of_the_service(serve):
     async def main():
         async with stream(server.url, request=0.1, attempts=1).append_session() as session:
             await appended(session, one(0))
-            for n in range(3):
-                tickets = [await session.submit(one(n + 1))]
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                time.sleep(0.4)  # noqa: ASYNC251
-                await tickets[0]
+            ticket = await session.submit(one(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            time.sleep(0.4)  # noqa: ASYNC251
+            await ticket
 
     run(main())
-    assert server.log.bodies == [b"0", b"1", b"2", b"3"]
+    assert server.log.bodies == [b"0", b"1"]
 
 
 def test_it_gives_up_after_so_many_tries_with_the_cause(serve):
@@ -1826,7 +1825,7 @@ def test_real_cuts(client, fresh, real):
                     pass
 
         run(main())
-        assert cutter.cuts >= 15, cutter.cuts
+        assert cutter.cuts >= 8, cutter.cuts
     assert read_all(client, fresh) == bodies_of(batches)
 
 
