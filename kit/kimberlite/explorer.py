@@ -1,0 +1,392 @@
+"""Kimberlite in a notebook: SQL, streams, tables and metrics as DataFrames."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ..core import progress
+from ..core.completion import Names
+from ..core.errors import SetupError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from . import appending, reading, sql
+from .asking import Operation
+from .client import Client
+from .enums import DataClass
+from .errors import KimberliteInputError
+from .places import StreamLike, resolve
+from .sql import ExecuteResult
+from .structs import Audit
+from .subscription import Subscription
+from .types import Position, StreamId, TenantId
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.frames import BodyMode
+
+T = TypeVar("T")
+METRICS_PORT = 9090
+
+
+def connect(
+    environment: Mapping[str, str],
+    *,
+    address: str | None = None,
+    api_key: str | Secret | None = None,
+    tenant_id: TenantId | int | None = None,
+    metrics_url: str | None = None,
+    **options: Any,
+) -> Kimberlite:
+    """What `kit.connect("kimberlite", ...)` gives; further options are those of `kit.kimberlite.Client`."""
+    where = address or environment.get("KIMBERLITE_ADDRESS")
+    tenant = tenant_id if tenant_id is not None else environment.get("KIMBERLITE_TENANT")
+    missing = []
+    if not where:
+        missing.append("an address (argument address= or variable KIMBERLITE_ADDRESS)")
+    if tenant is None or tenant == "":
+        missing.append("a tenant (argument tenant_id= or variable KIMBERLITE_TENANT)")
+    if missing or not where:
+        raise SetupError(
+            f"kimberlite needs {' and '.join(missing)}",
+            hint="without a server of your own: kit.Lab().kimberlite runs on an embedded one",
+        )
+    if isinstance(tenant, str):
+        if not tenant.strip().isdecimal():
+            raise SetupError(f"KIMBERLITE_TENANT is {tenant!r}, which is no tenant's number")
+        tenant = int(tenant)
+    key = api_key or environment.get("KIMBERLITE_API_KEY") or None
+    client = Client(where, tenant, key, **options)
+    return Kimberlite(client, metrics_url or environment.get("KIMBERLITE_METRICS_URL"))
+
+
+class Kimberlite:
+    """Kimberlite to explore: every verb gives a DataFrame.
+
+    `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
+    streams in `k["`, and tables in `k.tables["`.
+    """
+
+    def __init__(self, client: Client, metrics_url: str | None = None) -> None:
+        self.client = client
+        self.tables = Tables(client)
+        """The tables: call it for a frame, index it for the columns of one."""
+        self._metrics_url = metrics_url
+        self._names = Names(lambda: [row.name or str(row.number) for row in client.list_streams() if not row.hidden])
+
+    def query(self, sql_text: str, *params: Any, at: Any = None, audit: Audit | None = None) -> pd.DataFrame:
+        """The rows of a SELECT, typed as the columns are declared: an empty result has the same types.
+
+        Parameters stand as `$1`, `$2` in the text. `at` reads the tables as they were: at a position as `position()`
+        tells it, or at a time. Columns that stayed text although they are declared otherwise are told in
+        `df.attrs["as_text"]`; a result that was cut by the server says so by a warning, and in `attrs["truncated"]`.
+        """
+        from .results import result_columns
+        from .tables import capped, declared_types, mentioned, result_frame, tells_types
+
+        client = self.client
+        if not sql.is_read(sql_text):
+            raise KimberliteInputError("this statement changes something", hint="use execute(sql, *params)")
+        payload = self._run(sql.query_payload(client._book, sql_text, params, at, client._tenant(), audit))
+        declared: dict[str, str] = {}
+        if not tells_types(payload):
+            names = mentioned(sql_text, client.list_tables())
+            declared = declared_types({name: client.describe_table(name) for name in names})
+        found = result_columns(payload, declared)
+        attrs: dict[str, Any] = {"truncated": False}
+        if not self._own_server() and (told := capped(len(found))):
+            attrs = {"truncated": True, "note": told}
+            warnings.warn(told, stacklevel=2)
+        return result_frame(found, attrs)
+
+    def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
+        """How many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by itself."""
+        self.tables._names.forget()
+        return self.client.execute(sql_text, params, audit=audit)
+
+    def position(self) -> Position:
+        """A bookmark: `query(..., at=bookmark)` sees the tables as they are now."""
+        return self.client.position()
+
+    def read(
+        self,
+        stream: StreamLike,
+        start: Position | int = 0,
+        limit: int | None = None,
+        body: BodyMode = "auto",
+        *,
+        times: bool = True,
+    ) -> pd.DataFrame:
+        """The events of a stream from `start` on, up to its end as it is now.
+
+        Columns: `offset`, `time`, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
+        "auto", which looks and tells in `df.attrs`. The protocol does not carry the time of an event: `time` is missing
+        unless the server tells it otherwise, as the lab's does (`times=False` does not ask it);
+        `df.attrs["time"]` says so.
+        """
+        from ..core.frames import expand_bodies, to_frame
+        from .bulk import event_table
+
+        client, first = self.client, reading.offset_of(start, "start")
+        packed = self._found(stream)
+        expected = limit
+        if limit is None and progress.wanted():
+            expected = max(0, self._run(appending.length(client._book, packed)) - first)
+        pages: list[reading.Page] = []
+        with progress.bar(expected, what=f"read {stream}"[:40], unit=" events") as bar:
+            for page in client._driver.walk(reading.pages(client._book, packed, first, limit)):
+                pages.append(page)
+                bar.update(len(page.events))
+        runs: list[reading.Run] = []
+        if times and pages:
+            stop = pages[-1].first + len(pages[-1].events)
+            runs = self._run(reading.stored(client._book, client._capabilities(), packed, pages[0].first, stop))
+        found, bodies = event_table(pages, runs)
+        expanded = expand_bodies(bodies, body, taken=found.column_names)
+        for name, column in expanded.columns.items():
+            found = found.append_column(name, column)
+        source = "server" if self._own_server() and times else "not told by the server"
+        return to_frame(found, {"stream": str(stream), "time": source, **expanded.attrs})
+
+    def append(
+        self,
+        stream: StreamLike,
+        data: Any,
+        *,
+        body: str | None = None,
+        expected_offset: Position | int | None = None,
+        audit: Audit | None = None,
+    ) -> pd.DataFrame:
+        """Where the events are now: one row per batch, with `first` and `count`.
+
+        Takes a DataFrame, or bytes, texts and dicts, one or many. A frame's rows become JSON objects, unless `body`
+        names the column of the events (one called `body` alone is taken for that). A stream that is not there is made.
+        With `expected_offset` nothing is written unless the stream has that length.
+        """
+        import pyarrow as pa
+
+        from ..core.frames import to_frame
+        from .bulk import batches
+
+        client = self.client
+        wanted = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
+        given = batches(data, body)
+        packed = self._made(stream)
+        count = len(data) if hasattr(data, "__len__") else None
+        with progress.bar(count, what=f"append to {stream}"[:40], unit=" events") as bar:
+            found = self._run(appending.append(client._book, packed, given, wanted, audit, bar.update))
+        self._names.forget()
+        return to_frame(
+            pa.table(
+                {
+                    "first": pa.array([first for first, _ in found], pa.uint64()),
+                    "count": pa.array([number for _, number in found], pa.int64()),
+                }
+            ),
+            {"stream": str(stream), "appended": sum(number for _, number in found)},
+        )
+
+    def subscribe(self, stream: StreamLike, start: Position | int | None = None, **options: Any) -> Subscription:
+        """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
+        packed = self._found(stream)
+        return self.client.subscribe(None, packed, from_position=start, **options)
+
+    def streams(self) -> pd.DataFrame:
+        """One row per stream: id, number, name, length. See `Client.list_streams` for what the real server tells."""
+        from .tables import stream_frame
+
+        return stream_frame(self.client.list_streams())
+
+    def create(self, name: str, data_class: DataClass | None = None) -> StreamId:
+        """The stream of that name, made if it is not there."""
+        self._names.forget()
+        return self.client.create_stream(name, data_class)
+
+    def describe(self, table: str) -> pd.DataFrame:
+        """One row per column of a table: column, type, nullable, primary_key."""
+        return self.tables[table]
+
+    def server(self) -> pd.DataFrame:
+        """What the server is, one row: version, capabilities, how long it runs."""
+        from ..core.frames import from_rows
+
+        info = self.client.server_info()
+        return from_rows(
+            [
+                {
+                    "address": self.client._settings.where,
+                    "version": info.build_version,
+                    "protocol": info.protocol_version,
+                    "mode": info.cluster_mode.name.lower(),
+                    "uptime_seconds": info.uptime_secs,
+                    "tenants": info.tenant_count,
+                    "capabilities": ", ".join(info.capabilities),
+                }
+            ]
+        )
+
+    def metrics(self) -> pd.DataFrame:
+        """The server's own counters as tidy rows: time, metric, value, unit, and a column per label.
+
+        They come from its HTTP side port, 9090 on the same host unless `metrics_url=` or KIMBERLITE_METRICS_URL says
+        otherwise.
+        """
+        from ..core.http import Driver, Settings
+        from ..core.retry import Policy
+        from ..core.steps import Request, call
+        from .tables import metric_frame
+
+        url = self._metrics_url
+        if url is None:
+            place = self.client._settings.places[0]
+            url = f"http://{place._replace(port=METRICS_PORT)}"
+        base = url.rstrip("/").removesuffix("/metrics")
+        driver = Driver(Settings("kimberlite", base))
+        try:
+            # The real server closes after each answer, and may cut a long one.
+            request = Request("GET", "/metrics", op="metrics", safe=True, limit=16 * 1024 * 1024)
+            response = driver.run(call(request, Policy(attempts=3, base=0.1)))
+        finally:
+            driver.close()
+        if not response.ok:
+            raise SetupError(f"{base}/metrics answered with status {response.status}", hint="give metrics_url=")
+        return metric_frame(response.text(), time.time())
+
+    def _own_server(self) -> bool:
+        return reading.EVENTS_TABLE in self.client._capabilities()
+
+    def _found(self, stream: StreamLike) -> int:
+        """The server's number of a stream that is there; a name that is not there is told, with those like it."""
+        if isinstance(stream, StreamId):
+            return self._run(resolve(self.client._book, None, stream))
+        tenant = self.client._settings.tenant_id or 0
+        if isinstance(stream, int) and not isinstance(stream, bool):
+            return stream if stream >> 32 else tenant << 32 | stream
+        if not isinstance(stream, str):
+            raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
+        known = self.client._book.ids.get((tenant, stream))
+        if known is not None:
+            return known
+        if not self._own_server():
+            return self._run(resolve(self.client._book, tenant, stream))  # only making it tells its number
+        rows = self.client.list_streams()
+        for row in rows:
+            if row.name == stream:
+                self.client._book.ids[tenant, stream] = row.id
+                return row.id
+        import difflib
+
+        near = difflib.get_close_matches(stream, [row.name or "" for row in rows], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "streams() lists them; append() and create() make one"
+        raise KimberliteInputError(f"there is no stream {stream!r}", hint=hint)
+
+    def _made(self, stream: StreamLike) -> int:
+        if isinstance(stream, str):
+            return self._run(resolve(self.client._book, self.client._settings.tenant_id, stream))
+        return self._found(stream)
+
+    def _run(self, operation: Operation[T]) -> T:
+        result: T = self.client._driver.run(operation)
+        return result
+
+    def __getitem__(self, stream: StreamLike) -> Stream:
+        return Stream(self, stream)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names.get()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        settings = self.client._settings
+        return f"<Kimberlite at {settings.where}, tenant {settings.tenant_id}: .query(sql), .streams(), .tables()>"
+
+    def _repr_html_(self) -> str:
+        settings = self.client._settings
+        return text(f"Kimberlite at {settings.where}, tenant {settings.tenant_id}") + table(("try", "to get"), _TRY)
+
+
+_TRY = (
+    (".streams(), .tables(), .describe(table)", "what there is"),
+    ('.query("select ... where x = $1", value)', "rows, typed as the columns are declared"),
+    (".query(sql, at=bookmark)", "the same as it was; bookmark = .position()"),
+    (".read(stream, start=, limit=)", "events as a DataFrame"),
+    (".append(stream, df)", "the rows of a DataFrame as events"),
+    (".server(), .metrics()", "how the server is"),
+)
+
+
+class Tables:
+    """The tables of a tenant: call it for a frame of all, index it for the columns of one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._names = Names(lambda: [one.name for one in client.list_tables()])
+
+    def __call__(self) -> pd.DataFrame:
+        """One row per table: name and number of columns."""
+        from .tables import table_frame
+
+        return table_frame(self._client.list_tables())
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        from .tables import column_frame
+
+        return column_frame(self._client.describe_table(name))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names.get()
+
+    def __repr__(self) -> str:
+        return "<Tables: call it for a frame, index it for the columns of one>"
+
+
+class Stream:
+    """A handle on a stream; no traffic before a verb is called. Made by `k["name"]`."""
+
+    def __init__(self, explorer: Kimberlite, name: StreamLike) -> None:
+        self._explorer, self.name = explorer, name
+
+    def read(
+        self, start: Position | int = 0, limit: int | None = None, body: BodyMode = "auto", *, times: bool = True
+    ) -> pd.DataFrame:
+        """The events from `start` on. See `Kimberlite.read`."""
+        return self._explorer.read(self.name, start, limit, body, times=times)
+
+    def tail(self, n: int = 10, body: BodyMode = "auto") -> pd.DataFrame:
+        """The newest `n` events."""
+        length = len(self)
+        return self._explorer.read(self.name, max(0, length - n), n, body)
+
+    def append(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Where the events are now. See `Kimberlite.append`."""
+        return self._explorer.append(self.name, data, **options)
+
+    def subscribe(self, start: Position | int | None = None, **options: Any) -> Subscription:
+        """The events as they come."""
+        return self._explorer.subscribe(self.name, start, **options)
+
+    def __len__(self) -> int:
+        explorer = self._explorer
+        found: int = explorer._run(appending.length(explorer.client._book, explorer._found(self.name)))
+        return found
+
+    def __bool__(self) -> bool:
+        return True  # not a question to the server
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .subscribe()>"
+
+    def _repr_html_(self) -> str:
+        return text(repr(self)[1:-1])

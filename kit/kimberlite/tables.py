@@ -1,0 +1,123 @@
+"""Listings, metrics and results of SQL as frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..core.frames import TIME, free_name, to_frame
+from . import prometheus
+from .listing import StreamRow
+from .results import TYPES_MARK, ResultColumns
+from .structs import ColumnInfo, TableInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FULL_SCAN, KEY_SCAN = 100_000, 10_000
+"""Where the real server stops to read, without a word."""
+
+
+def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:
+    """Streams: id, number, name, length, and what else is known of them."""
+    return to_frame(
+        pa.table(
+            {
+                "id": pa.array([row.id for row in rows], pa.uint64()),
+                "number": pa.array([row.number for row in rows], pa.int64()),
+                "name": pa.array([row.name for row in rows], pa.string()),
+                "length": pa.array([row.length for row in rows], pa.int64()),
+                "data_class": pa.array([row.data_class for row in rows], pa.string()),
+                "created": pa.array([row.created for row in rows], pa.timestamp("us", "UTC")),
+                "hidden": pa.array([row.hidden for row in rows], pa.bool_()),
+            }
+        )
+    )
+
+
+def table_frame(tables: Sequence[TableInfo]) -> pd.DataFrame:
+    """Tables: name and number of columns."""
+    return to_frame(
+        pa.table(
+            {
+                "name": pa.array([one.name for one in tables], pa.string()),
+                "columns": pa.array([one.column_count for one in tables], pa.int64()),
+            }
+        )
+    )
+
+
+def column_frame(columns: Sequence[ColumnInfo]) -> pd.DataFrame:
+    """The columns of a table."""
+    return to_frame(
+        pa.table(
+            {
+                "column": pa.array([one.name for one in columns], pa.string()),
+                "type": pa.array([one.data_type for one in columns], pa.string()),
+                "nullable": pa.array([one.nullable for one in columns], pa.bool_()),
+                "primary_key": pa.array([one.primary_key for one in columns], pa.bool_()),
+            }
+        )
+    )
+
+
+def mentioned(sql: str, tables: Sequence[TableInfo]) -> list[str]:
+    """The tables whose names occur in a statement.
+
+    >>> mentioned("select * from orders o", [TableInfo("orders", 3), TableInfo("order", 1)])
+    ['orders']
+    """
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    return [one.name for one in tables if one.name.lower() in words]
+
+
+def declared_types(described: Mapping[str, Sequence[ColumnInfo]]) -> dict[str, str]:
+    """The types of columns by name; a name that means different types in different tables has none."""
+    found: dict[str, str] = {}
+    unsure = set()
+    for columns in described.values():
+        for one in columns:
+            if found.setdefault(one.name, one.data_type) != one.data_type:
+                unsure.add(one.name)
+    return {name: kind for name, kind in found.items() if name not in unsure}
+
+
+def tells_types(payload: bytes) -> bool:
+    """Whether the server put the columns' types behind the rows."""
+    return TYPES_MARK.encode() in payload[-65536:]
+
+
+def capped(rows: int) -> str | None:
+    """What to say of a result that has as many rows as the real server reads at most."""
+    if rows not in (FULL_SCAN, KEY_SCAN):
+        return None
+    return (
+        f"the result has exactly {rows:,} rows, where the server stops to read: there may be more. Page by the primary"
+        " key: WHERE key > $1 ORDER BY key LIMIT 5000"
+    )
+
+
+def result_frame(found: ResultColumns, attrs: Mapping[str, Any]) -> pd.DataFrame:
+    """A result of SQL as a frame."""
+    return to_frame(found.table, {**attrs, **({"as_text": found.as_text} if found.as_text else {})})
+
+
+def metric_frame(text: str, now: float) -> pd.DataFrame:
+    """A page of metrics as tidy rows: time, metric, value, unit, and a column per label."""
+    page = prometheus.parse(text)
+    milliseconds = round(now * 1000)
+    names = ["time", "metric", "value", "unit"]
+    columns: dict[str, Any] = {
+        "time": pa.array([milliseconds if time is None else time for time, *_ in page.rows], TIME),
+        "metric": pa.array([name for _, name, *_ in page.rows], pa.string()),
+        "value": pa.array([value for _, _, value, _ in page.rows], pa.float64()),
+        "unit": pa.array([prometheus.unit_of(name) for _, name, *_ in page.rows], pa.string()),
+    }
+    for label in page.labels:
+        free = free_name(label, names, "label.")
+        names.append(free)
+        columns[free] = pa.array([labels.get(label) for *_, labels in page.rows], pa.string())
+    return to_frame(pa.table(columns), {"unread": page.unread} if page.unread else {})
