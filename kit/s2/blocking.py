@@ -85,7 +85,8 @@ class SyncRecordSubmitTicket:
         """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
         if self._ticket is None:
             self._producer._catch_up(timeout)
-        assert self._ticket is not None
+        if self._ticket is None:
+            raise TimeoutError
         ack: IndexedAppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 

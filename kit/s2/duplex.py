@@ -40,6 +40,7 @@ _UNREAD = 4 * 1024 * 1024
 """Answers to a service's own questions that may wait for it to read them."""
 _SECRET = frozenset({"authorization", "s2-encryption-key"})
 _GOAWAY = 7
+_GOAWAY_HEAD = 8
 _HEAD = 9
 _MAX_FRAME = 16384
 """What a service may send unless it is told otherwise, which it is not."""
@@ -397,55 +398,35 @@ class _GoAway(NamedTuple):
 
 
 class _Frames:
-    """Takes GOAWAY frames out of what is received.
+    """Cuts what is received into frames, GOAWAY frames apart from the others.
 
-    The h2 package lets nothing follow one. Yet it only says that no new request is taken: one that was accepted
-    goes on to its end, and a service that shuts down in order relies on that.
+    The h2 package lets nothing follow a GOAWAY. Yet that only says that no new request is taken: one that was accepted
+    goes on to its end, and a service that shuts down in order relies on it. Frame by frame, because of what is given
+    to h2 at once nothing comes out if there is anything wrong in it.
     """
 
     def __init__(self) -> None:
-        self._head = b""
-        self._left = 0
-        """Bytes of the frame under way that are still to come."""
-        self._kept: bytearray | None = None
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes | _GoAway]:
-        """What is received, in order."""
-        start = at = 0
-        while at < len(data):
-            if self._left:
-                step = min(self._left, len(data) - at)
-                if self._kept is not None:
-                    self._kept += data[at : at + step]
-                    start = at + step
-                self._left -= step
-                at += step
-                if not self._left and self._kept is not None:
-                    last, code = struct.unpack(">II", self._kept[:8])
-                    yield _GoAway(last & 0x7FFFFFFF, code, bytes(self._kept[8:]))
-                    self._kept = None
-                continue
-            held = len(self._head)
-            self._head += data[at : at + _HEAD - held]
-            if len(self._head) < _HEAD:
-                # Held back until its type is known.
-                if start < at:
-                    yield data[start:at]
-                return
-            size, kind = int.from_bytes(self._head[:3], "big"), self._head[3]
-            if size > _MAX_FRAME:
-                # Before it is waited for: this may be no HTTP/2 at all.
-                raise h2.exceptions.FrameTooLargeError(f"a frame of {size:,} bytes")
-            if kind == _GOAWAY and size >= 8:
-                if start < at:
-                    yield data[start:at]
-                self._kept = bytearray()
-                start = at + _HEAD - held
-            elif held:
-                yield self._head
-                start = at + _HEAD - held
-            self._left = size
-            at += _HEAD - held
-            self._head = b""
-        if start < at and self._kept is None:
-            yield data[start:at]
+        """The frames that are complete now, in order."""
+        self._held += data
+        held = self._held
+        at = 0
+        try:
+            while len(held) - at >= _HEAD:
+                size, kind = int.from_bytes(held[at : at + 3], "big"), held[at + 3]
+                if size > _MAX_FRAME:
+                    # Before it is waited for: this may be no HTTP/2 at all.
+                    raise h2.exceptions.FrameTooLargeError(f"a frame of {size:,} bytes")
+                end = at + _HEAD + size
+                if len(held) < end:
+                    return
+                frame, at = bytes(held[at:end]), end
+                if kind == _GOAWAY and size >= _GOAWAY_HEAD:
+                    last, code = struct.unpack_from(">II", frame, _HEAD)
+                    yield _GoAway(last & 0x7FFFFFFF, code, frame[_HEAD + _GOAWAY_HEAD :])
+                else:
+                    yield frame
+        finally:
+            del held[:at]

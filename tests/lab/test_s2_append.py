@@ -1052,7 +1052,11 @@ def test_a_peer_that_stops_reading_is_noticed():
         taken.append(connection)
         # Settings with a window of 1 GiB, and the same for the connection.
         connection.sendall(b"\0\0\x06\4\0\0\0\0\0" + b"\0\4\x40\0\0\0" + b"\0\0\4\x08\0\0\0\0\0\x3f\0\0\0")
-        time.sleep(0.1)
+        received, at, kind = b"", len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None
+        while kind != 1:  # the request
+            while len(received) < at + 9:
+                received += connection.recv(1000)
+            kind, at = received[at + 3], at + 9 + int.from_bytes(received[at : at + 3], "big")
         connection.sendall(b"\0\0\1\1\4\0\0\0\1\x88")  # the head of an answer: 200
 
     thread = threading.Thread(target=accept)
