@@ -261,7 +261,8 @@ class _Threaded:
         for _ in range(200):
             await asyncio.sleep(0.01)
             self._close_all()
-            if not server._active_count:  # type: ignore[attr-defined]
+            # Neither has a public name; from 3.13 on it is the second.
+            if not (getattr(server, "_active_count", 0) or getattr(server, "_clients", ())):
                 break
 
     async def _listen(self) -> asyncio.Server:
