@@ -244,7 +244,10 @@ class Kimberlite:
             place = self.client._settings.places[0]
             url = f"http://{place._replace(port=METRICS_PORT)}"
         base = url.rstrip("/").removesuffix("/metrics")
-        driver = Driver(Settings("kimberlite", base))
+        # The lab's port wants the key; to another host than the server's own it is never sent.
+        host = base.removeprefix("http://").removeprefix("https://").rpartition(":")[0]
+        own = host.strip("[]") in {place.host for place in self.client._settings.places}
+        driver = Driver(Settings("kimberlite", base, self.client._settings.api_key if own else None))
         try:
             # The real server closes after each answer, and may cut a long one.
             request = Request("GET", "/metrics", op="metrics", safe=True, limit=16 * 1024 * 1024)
