@@ -185,19 +185,10 @@ class Line(Ledger):
 
 
 def _filled(sock: socket.socket, size: int) -> bytearray:
-    """So many bytes; memory is taken as they come, not as they are announced."""
-    if size <= 65536:
-        held = bytearray(size)
-        _fill(sock, memoryview(held))
-        return held
-    held = bytearray(65536)
-    _fill(sock, memoryview(held))
-    while len(held) < size:
-        grown = min(len(held) * 4, size)
-        start = len(held)
-        held.extend(bytes(grown - start))
-        with memoryview(held) as view:
-            _fill(sock, view[start:])
+    """So many bytes; a header that states more than 16 MiB was refused before."""
+    held = bytearray(size)
+    with memoryview(held) as view:
+        _fill(sock, view)
     return held
 
 

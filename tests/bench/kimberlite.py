@@ -1,8 +1,8 @@
 """Kimberlite against the official client, on one embedded server in one run. Run: python -m tests.bench.kimberlite
 
 The official client (`kimberlite==0.9.1`) is looked for in this Python, or in the one that OFFICIAL_PYTHON names. It is
-used as its documentation says: `read` in a loop of pages to a DataFrame, `query` to a DataFrame, `append` in batches of
-500 from the same frame. Both sides do one small thing first, so that neither connecting nor loading is in the figures.
+used as its documentation says: `read` in a loop of pages to a DataFrame, `append` in batches of 500 from the same frame,
+`query` in pages by the primary key, as it receives no answer of more than 128 KiB. Both sides do one small thing first, so that neither connecting nor loading is in the figures.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def ours_append() -> float:
 OFFICIAL = f"""
 import json, os, sys, time
 import pandas
-from kimberlite import Client, DataClass
+from kimberlite import Client, DataClass, Value
 
 def body(n): return (b"%09d" % n) + b"x" * ({BODY} - 9)
 
@@ -96,8 +96,12 @@ def read(client):
 def query(client):
     client.query("SELECT * FROM bench LIMIT 1")
     started = time.perf_counter()
-    result = client.query("SELECT * FROM bench")
-    rows = [[cell.data if hasattr(cell, "data") else cell for cell in row] for row in result.rows]
+    rows, at = [], -1
+    while True:
+        result = client.query("SELECT * FROM bench WHERE id > $1 ORDER BY id LIMIT 3000", [Value.bigint(at)])
+        if not result.rows: break
+        rows += [[cell.data for cell in row] for row in result.rows]
+        at = rows[-1][0]
     frame = pandas.DataFrame(rows, columns=result.columns)
     took = time.perf_counter() - started
     assert len(frame) == {ROWS}
@@ -170,7 +174,7 @@ def main() -> None:
         n = chosen.rounds
         rows = [
             compare("read 500 k x 200 B to a frame", "ours_read", "read", 1 / 5, env, n),
-            compare("the same with the server's times", "ours_read_with_times", "read", 1 / 5, env, n),
+            compare("the same with the server's times", "ours_read_with_times", "read", 1.0, env, n),
             compare("query 100 k rows to a frame", "ours_query", "query", 1 / 3, env, n),
             compare("append a frame of 250 k", "ours_append", "append", 1.0, env, n),
         ]
