@@ -122,10 +122,18 @@ def test_status_of_nothing(run):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_prints_variables_until_it_is_ended(environment, run, tmp_path, number):
     with serving(environment) as (child, variables):
-        assert set(variables) == {"AMDAHL_URL", "API_KEY", "S2_ACCESS_TOKEN", "S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"}
+        assert set(variables) == {
+            "AMDAHL_URL",
+            "API_KEY",
+            "S2_ACCESS_TOKEN",
+            "S2_ACCOUNT_ENDPOINT",
+            "S2_BASIN_ENDPOINT",
+        }
         lines = run("status").stdout
         for line, service in zip(lines.splitlines(), ("amdahl", "s2"), strict=True):
-            assert re.fullmatch(rf"{service} +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary", line)
+            assert re.fullmatch(
+                rf"{service} +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary", line
+            )
         assert variables["AMDAHL_URL"] in lines
         assert variables["S2_BASIN_ENDPOINT"] in lines
         assert variables["API_KEY"] not in lines
