@@ -161,12 +161,7 @@ class Calls:
         if found is not None and asked.max_bytes:
             call.identity.reads_stream(found.name)
             frame = (OFFICIAL_LIMIT if asked.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
-            work = (found, asked.from_offset, asked.max_bytes, frame)
-            if frame > OFFICIAL_LIMIT:
-                # Some MiB take longer than others should wait.
-                count, pieces = await asyncio.get_running_loop().run_in_executor(None, self._streams.read, *work)
-            else:
-                count, pieces = self._streams.read(*work)
+            count, pieces = self._streams.read(found, asked.from_offset, asked.max_bytes, frame)
         out = bytearray()
         _NEXT.write(out, asked.from_offset + count if count else None)
         return Raw(told.ALL.index(told.ReadEvents), [varint(count), *pieces, bytes(out)])

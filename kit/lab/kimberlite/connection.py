@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...kimberlite import requests as ask
 from ...kimberlite import responses as told
 from ...kimberlite.errors import KimberliteInputError, WireError
-from ...kimberlite.framing import VERSION, frame_of
+from ...kimberlite.framing import HEADER_SIZE, VERSION, seal
 from ...kimberlite.messages import RESPONSE, Request
 from ...kimberlite.postcard import varint
 from ...kimberlite.wire import FrameReader, decode, encode_response
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         try:
             if isinstance(answer, Raw):
                 head = b"%c%b%b" % (RESPONSE, varint(number), varint(answer.variant))
-                return frame_of([head, *answer.pieces])
+                return seal(bytearray(b"".join((bytes(HEADER_SIZE), head, *answer.pieces))))
             return encode_response(number, answer)
         except KimberliteInputError as error:
             return encode_response(number, told.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))

@@ -39,7 +39,6 @@ class Tenants:
         self._folder = folder
         self._writes = writes
         self._open: OrderedDict[int, Database] = OrderedDict()
-        self._none: Database | None = None
         self._helpers = Helpers(folder / "kimberlite.sqlite")
 
     def newest(self) -> int:
@@ -50,13 +49,6 @@ class Tenants:
             if tenant.isdigit():
                 found.append(schema.newest(self._database(int(tenant)).db))
         return max(found)
-
-    def close(self) -> None:
-        """Closes what is open."""
-        for base in (*self._open.values(), *([self._none] if self._none else [])):
-            base.close()
-        self._open.clear()
-        self._helpers.close()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -282,9 +274,7 @@ class Tenants:
         if found is None:
             exists = path.exists()
             if not exists and not self._writes:
-                # For a tenant that never wrote no file is made.
-                self._none = self._none or Database(None)
-                return self._none
+                return Database(None)
             found = self._open[tenant] = Database(path, writes=self._writes)
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
