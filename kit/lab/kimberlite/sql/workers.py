@@ -185,13 +185,16 @@ class _Process:
         self._settings = {"folder": str(folder), "writes": writes, "memory": MEMORY}
         self._child: asyncio.subprocess.Process | None = None
         self.told: dict[str, Any] = {}
+        self._ended = False
 
     @property
     def alive(self) -> bool:
-        return self._child is not None and self._child.returncode is None
+        # One that was killed has a status only later, and takes no more orders until then.
+        return not self._ended and self._child is not None and self._child.returncode is None
 
     def end(self) -> None:
         """Ends it at once; may be called twice."""
+        self._ended = True
         if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
