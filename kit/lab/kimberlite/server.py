@@ -30,8 +30,17 @@ class KimberliteServer:
         self._house = house
         self._tuning = tuning or Tuning.of()
         self._listener: Listener | None = None
+        self._begun: asyncio.Event | None = None
+        """Set when `start` is over, well or not."""
 
     async def start(self) -> None:
+        self._begun = asyncio.Event()
+        try:
+            await self._start()
+        finally:
+            self._begun.set()
+
+    async def _start(self) -> None:
         house = self._house
         self._store = Store(house.folder / "kimberlite.sqlite", schema.SQL)
         if house.demo:
@@ -57,7 +66,7 @@ class KimberliteServer:
         def text() -> str:
             return metrics.text(self._streams.appended, self._streams.appended_bytes, self._workers.position)
 
-        self._side = WebServer(side.build(keys.key, text, lambda: self._ready.done() and not self._ready.exception()))
+        self._side = WebServer(side.build(keys.key, text, self._well))
         self._key = keys.key
         await self._side.start()
         await self._listener.start()
@@ -68,7 +77,13 @@ class KimberliteServer:
             await demo.fill_tables(self._workers)
         self._workers.warm()
 
+    def _well(self) -> bool:
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
+
     async def stop(self) -> None:
+        if self._begun is not None:
+            # Another server of the lab could not start, say, while this one was on the way.
+            await self._begun.wait()
         if self._listener is None:
             return
         await self._listener.stop()

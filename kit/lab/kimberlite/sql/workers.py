@@ -206,15 +206,23 @@ class _Process:
 
     async def start(self) -> None:
         """Starts it; returns when it takes orders."""
-        self._child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "kit.lab.kimberlite.sql.worker",
-            json.dumps(self._settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
+        making = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "kit.lab.kimberlite.sql.worker",
+                json.dumps(self._settings),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=_environment(),
+            )
         )
+        try:
+            self._child = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # Cancelled in the middle, asyncio would wait for ever for pipes that are not connected.
+            self._child = await making
+            raise
         try:
             async with asyncio.timeout(_START):
                 _, payload = await self._answer()
