@@ -14,18 +14,21 @@ import asyncio
 import os
 import time
 import weakref
-import zlib
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
+import httpcore
 import httpx
 
 from . import calls
-from .errors import AnswerError, InputError, KitError, Lost, Silent, Unreachable
-from .secrets import Secret
+from .chunked import Framing, Malformed, Sized, framing_of
+from .errors import InputError, KitError, Lost, Silent, Unreachable
+from .network import BlockingStream, LoopStream, install
+from .secrets import Secret, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
+from .unpacking import Unpacker
 
 T = TypeVar("T")
 
@@ -49,13 +52,14 @@ class Settings:
     """Certificates are checked, unless a caller gives False or an SSL context of their own."""
 
     def __post_init__(self) -> None:
+        quoted = without_password(self.base_url)
         try:
             url = httpx.URL(self.base_url)
         except (httpx.InvalidURL, TypeError) as error:
-            raise InputError(f"{self.service}: {self.base_url!r} is not an address: {error}") from None
+            raise InputError(f"{self.service}: {quoted} is not an address: {error}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise InputError(
-                f"{self.service}: {self.base_url!r} is not an address",
+                f"{self.service}: {quoted} is not an address",
                 hint="give one like https://host or http://127.0.0.1:8080",
             )
         if url.userinfo:
@@ -70,11 +74,19 @@ class Settings:
             headers[self.header] = self.scheme + self.credential.reveal()
         return {
             "headers": headers,
-            "verify": self.verify,
+            # Certificates are a good part of what making a client takes, and nothing here speaks TLS then.
+            "verify": self.verify if httpx.URL(self.base_url).scheme == "https" else False,
+            # What runs on this machine is not reached through a proxy, whatever the environment names for the rest.
+            "trust_env": not _is_here(self.base_url),
             "limits": httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_IDLE_CONNECTIONS),
             # A redirect would carry the credential to wherever an answer points.
             "follow_redirects": False,
         }
+
+
+def _is_here(url: str) -> bool:
+    host = httpx.URL(url).host
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 class _Driver:
@@ -151,41 +163,6 @@ class _Driver:
         )
 
 
-class _Unpacker:
-    """Undoes a body's packing, never past `limit` bytes in all."""
-
-    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
-        self.limit = limit
-        self.total = 0
-        packing = headers.get("content-encoding", "identity").strip().lower()
-        if packing not in ("identity", "gzip", ""):
-            raise AnswerError(f"the answer is packed as {packing!r}, which was not asked for")
-        self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise self._too_large()
-
-    def feed(self, piece: bytes) -> bytes:
-        if self._gzip is not None:
-            try:
-                piece = self._gzip.decompress(piece, self.limit - self.total + 1)
-            except zlib.error as error:
-                raise AnswerError(f"the answer's gzip packing is broken: {error}") from None
-        self.total += len(piece)
-        if self.total > self.limit:
-            raise self._too_large()
-        return piece
-
-    def finish(self) -> None:
-        if self._gzip is not None and self.total and not self._gzip.eof:
-            raise Lost("the answer's gzip packing ends too early")
-
-    def _too_large(self) -> AnswerError:
-        return AnswerError(
-            f"the answer is larger than the limit of {self.limit:,} bytes", hint="ask for less, page by page"
-        )
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class _Read:
     """Wanted: the next piece of an answer's raw body."""
@@ -207,7 +184,7 @@ class _Opened:
     request: Request
     answer: httpx.Response
     pieces: Any
-    unpacker: _Unpacker
+    unpacker: Unpacker
     log: Callable[[int, str], None]
     error: str = ""
 
@@ -269,10 +246,10 @@ class _Work:
         failure: KitError | None = None
         try:
             answer = yield self.driver.build(request)
-            unpacker = _Unpacker(answer.headers, request.limit)
-            pieces = self.pieces_of(answer)
+            unpacker = Unpacker(answer.headers, request.limit)
             if request.timeouts is not None and request.timeouts.silence is not None:
                 answer.request.extensions["timeout"]["read"] = request.timeouts.silence
+            pieces = self.pieces_of(answer)
             if stays_open:
                 over = partial(self.driver.log, request, started, clock, answer.status_code)
                 return Stream(answer.status_code, answer.headers, _Opened(request, answer, pieces, unpacker, over))
@@ -315,6 +292,79 @@ class _Work:
         raise failure
 
 
+_FAST_FROM = 8 * 1024 * 1024
+"""A body of a told length is read past the transport's parser from this size on: its connection is used up by it."""
+
+
+def _framing(answer: httpx.Response) -> Framing | None:
+    """How the body is framed, where reading it past the transport's parser saves something."""
+    if answer.request.method == "HEAD" or answer.status_code in (204, 304):
+        return None
+    framing = framing_of(answer.headers)
+    return None if isinstance(framing, Sized) and framing.left < _FAST_FROM else framing
+
+
+def _bound(answer: httpx.Response, stream: Any) -> None:
+    """Tells the connection how much the body is, so that what comes behind it is not taken for another answer."""
+    if not isinstance(stream, BlockingStream | LoopStream) or not stream.at_body:
+        return
+    if answer.request.method == "HEAD" or answer.status_code in (204, 304):
+        stream.expect(0)
+    elif isinstance(framing := framing_of(answer.headers), Sized):
+        stream.expect(framing.left)
+
+
+def _patience(answer: httpx.Response) -> float | None:
+    seconds: float | None = answer.request.extensions["timeout"]["read"]
+    return seconds
+
+
+def _pieces(answer: httpx.Response) -> Iterator[bytes]:
+    stream, framing = answer.extensions.get("network_stream"), _framing(answer)
+    if framing is None or not isinstance(stream, BlockingStream) or not stream.at_body:
+        _bound(answer, stream)
+        yield from answer.iter_raw()
+        return
+    try:
+        yield from stream.body(framing, _patience(answer))
+    except _BELOW as error:
+        raise _translated(error) from None
+    if framing.end:
+        for _ in answer.iter_raw():
+            pass  # the parser gets an end that it understands, so that the connection can be used again
+    answer.close()
+
+
+async def _apieces(answer: httpx.Response) -> AsyncIterator[bytes]:
+    stream, framing = answer.extensions.get("network_stream"), _framing(answer)
+    if framing is None or not isinstance(stream, LoopStream) or not stream.at_body:
+        _bound(answer, stream)
+        async for piece in answer.aiter_raw():
+            yield piece
+        return
+    try:
+        async for piece in stream.body(framing, _patience(answer)):
+            yield piece
+    except _BELOW as error:
+        raise _translated(error) from None
+    if framing.end:
+        async for _ in answer.aiter_raw():
+            pass
+    await answer.aclose()
+
+
+_BELOW = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, Malformed)
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    """Failures below the transport in its words."""
+    if isinstance(error, httpcore.TimeoutException):
+        return httpx.ReadTimeout(str(error))
+    if isinstance(error, httpcore.NetworkError):
+        return httpx.ReadError(str(error))
+    return httpx.RemoteProtocolError(str(error))
+
+
 class Driver(_Driver):
     """Does the steps of an operation one after the other, in the caller's thread."""
 
@@ -333,7 +383,7 @@ class Driver(_Driver):
         return self._drive(operation)
 
     def _drive(self, operation: Operation[Any] | Walk[Any]) -> Generator[Any, None, Any]:
-        work = _Work(self, operation, httpx.Response.iter_raw)
+        work = _Work(self, operation, _pieces)
         wants = work.wants()
         answer: httpx.Response | None = None
         try:
@@ -347,7 +397,9 @@ class Driver(_Driver):
                 result: Any = None
                 try:
                     if isinstance(want, httpx.Request):
-                        result = answer = self._connected().send(want, stream=True)
+                        # The transport itself: cookies, redirects and hooks, a fifth of a small call, are not used.
+                        result = answer = self._connected()._transport_for_url(want.url).handle_request(want)
+                        answer.request = want
                     elif isinstance(want, _Read):
                         result = next(want.pieces, b"")
                     elif isinstance(want, Pause):
@@ -379,6 +431,7 @@ class Driver(_Driver):
         if self._client is None or self._pid != os.getpid():
             # After a fork the parent's sockets must be left alone.
             self._client, self._pid = httpx.Client(**self.settings.client_options()), os.getpid()
+            install((self._client._transport, *self._client._mounts.values()))
             # A client in a notebook is seldom closed by hand; its sockets go with it.
             weakref.finalize(self, _close_in, self._pid, self._client)
         return self._client
@@ -407,7 +460,7 @@ class AsyncDriver(_Driver):
         return self._drive(operation, [])
 
     async def _drive(self, operation: Operation[Any] | Walk[Any], returned: list[Any]) -> AsyncIterator[Any]:
-        work = _Work(self, operation, httpx.Response.aiter_raw)
+        work = _Work(self, operation, _apieces)
         wants = work.wants()
         answer: httpx.Response | None = None
         try:
@@ -421,7 +474,9 @@ class AsyncDriver(_Driver):
                 result: Any = None
                 try:
                     if isinstance(want, httpx.Request):
-                        result = answer = await self._connected().send(want, stream=True)
+                        transport = self._connected()._transport_for_url(want.url)
+                        result = answer = await transport.handle_async_request(want)
+                        answer.request = want
                     elif isinstance(want, _Read):
                         result = await anext(want.pieces, b"")
                     elif isinstance(want, Pause):
@@ -454,5 +509,6 @@ class AsyncDriver(_Driver):
         if self._client is None or self._loop is not loop or self._pid != os.getpid():
             # Connections belong to the loop that opened them; `asyncio.run` in two cells makes two loops.
             self._client = httpx.AsyncClient(**self.settings.client_options())
+            install((self._client._transport, *self._client._mounts.values()))
             self._loop, self._pid = loop, os.getpid()
         return self._client

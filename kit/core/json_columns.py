@@ -90,6 +90,19 @@ def widen(a: pa.DataType, b: pa.DataType) -> pa.DataType:
     return pa.string()
 
 
+def sound(value: Any, depth: int = 0) -> Any:
+    """The value with keys that a column can be named by: what UTF-8 cannot hold in them is shown as escapes.
+
+    >>> sound({"a": 1, "\\ud800": {"\\udfff": 2}})
+    {'a': 1, '\\\\ud800': {'\\\\udfff': 2}}
+    """
+    if depth > DEEPEST or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, list):
+        return [sound(item, depth + 1) for item in value]
+    return {key if key.isascii() else _clean(key): sound(item, depth + 1) for key, item in value.items()}
+
+
 def text_of(value: Any) -> str | None:
     """A value in a text column: strings as they are, the rest as JSON."""
     if value is None or isinstance(value, str):
@@ -174,12 +187,18 @@ def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
         return array_of(chunk.to_pylist(), pa.string())
 
 
-def read_lines(lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.DataType]) -> pa.Table | None:
+def read_lines(
+    lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.DataType], *, others: bool = False
+) -> pa.Table | None:
     """Lines of JSON objects, read by Arrow; None where they do not fit the types, or hold other keys.
+
+    With `others` the objects may hold other keys, which are left aside.
 
     It may run in any thread, and lets others run meanwhile.
     """
     buffer = pa.py_buffer(lines)
+    if not bytes(memoryview(buffer)[:64]).lstrip().startswith(b"{"):
+        return None  # Arrow's reader ends the whole process where the first of its lines is a null
     if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
         return None
     try:
@@ -191,7 +210,8 @@ def read_lines(lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.Dat
                 block_size=max(_THREADS_FROM, buffer.size // 2) + 1,
             ),
             parse_options=pa.json.ParseOptions(
-                explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="error"
+                explicit_schema=pa.schema(list(types.items())),
+                unexpected_field_behavior="ignore" if others else "error",
             ),
         )
         # The reader copies strings without looking at their encoding.
@@ -230,7 +250,7 @@ class ObjectColumns:
         self._bytes += buffer.size
         if not self.types:
             head = bytes(memoryview(buffer)[: 64 * 1024]).split(b"\n")[:SAMPLE]
-            parsed = (_object(line) for line in head)
+            parsed = (parsed_object(line) for line in head)
             self._learn([row for row in parsed if row is not None])
             self._reading = dict(self.types)
         self._add(buffer, count)
@@ -302,7 +322,7 @@ class ObjectColumns:
         if cut < 0:
             lines = bytes(view).split(b"\n")
             lines = lines[:-1] if lines and not lines[-1] else lines
-            self.add_rows([_object(line) for line in lines])
+            self.add_rows([parsed_object(line) for line in lines])
             return
         first = bytes(view[:cut]).count(b"\n")
         self._add(buffer.slice(0, cut), first)
@@ -329,12 +349,17 @@ class ObjectColumns:
         self.rows += count
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+def parsed_object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line; None where it is none."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    # Only an escape, or bytes beyond ASCII, can make a key that is no UTF-8.
+    found: dict[str, Any] = value if line.isascii() and b"\\u" not in line else sound(value)
+    return found
 
 
 def _lines_in(buffer: pa.Buffer) -> int:

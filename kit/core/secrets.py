@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from .errors import InputError
+
+T = TypeVar("T")
+
+
+def hidden(value: T) -> T | Secret:
+    """A credential as a `Secret`, to be put in the place of an argument: a traceback may show variables.
+
+    What is none is given back, for whoever takes it to refuse.
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    try:
+        return Secret(value)
+    except InputError:
+        return value
+
+
+def without_password(address: Any) -> str:
+    """An address as it may be quoted in an error: what stands before an @ could be a password.
+
+    >>> without_password("ftp://me:pass@host/x"), without_password("nonsense")
+    ("'ftp://...@host/x'", "'nonsense'")
+    """
+    if not isinstance(address, str) or "@" not in address:
+        return repr(address)
+    before, _, after = address.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return repr(f"{scheme if slashes else ''}{slashes}...@{after}")
 
 
 class Secret:

@@ -16,6 +16,7 @@ one blocking and one async, are in `http.py`; they close every stream an operati
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -216,7 +217,7 @@ def pause_in(body: Any) -> float | None:
     for holder in (body, *_nested(body)):
         value = holder.get("retry_after") if isinstance(holder, dict) else None
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            return float(value)
+            return float(value) if value < 1e300 else math.inf
     return None
 
 

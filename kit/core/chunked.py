@@ -1,0 +1,130 @@
+"""The framing of HTTP/1.1 bodies, for answers that are read past the transport's own parser. No I/O.
+
+A parser that hands out each piece as an object of its own copies it three times; for answers of hundreds of megabytes
+that is a good part of the time they take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+_LONGEST_LINE = 4096
+_LARGEST_TRAILER = 64 * 1024
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+
+class Malformed(Exception):
+    """The body is not framed as HTTP says."""
+
+
+class Framing(Protocol):
+    """Takes what is received, gives what the body is."""
+
+    over: bool
+    """Whether the body has ended."""
+    rest: bytes
+    """What came behind it, which no answer has any right to."""
+
+    @property
+    def end(self) -> bytes:
+        """What a parser that has seen the head only takes for the whole body; empty where there is no such thing."""
+        ...
+
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
+
+
+def framing_of(headers: Mapping[str, str]) -> Framing | None:
+    """How the body of an answer is framed; None where that is better left to others."""
+    coding = headers.get("transfer-encoding", "").strip().lower()
+    if coding == "chunked":
+        # Together with a length it is an attack, or a mistake.
+        return None if "content-length" in headers else Chunked()
+    if coding:
+        return None
+    length = headers.get("content-length", "").strip()
+    return Sized(int(length)) if length.isascii() and length.isdigit() and len(length) < 19 else None
+
+
+class Sized:
+    """A body whose length was told."""
+
+    end = b""
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+        """Bytes that are still to come."""
+        self.over = length == 0
+        self.rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The part of the data that is the body's."""
+        if len(data) > self.left:
+            data, self.rest = data[: self.left], self.rest + data[self.left :]
+        self.left -= len(data)
+        self.over = not self.left
+        if data:
+            yield data
+
+
+class Chunked:
+    """A body in chunks, each with its length before it."""
+
+    @property
+    def end(self) -> bytes:
+        """An empty body, for a connection on which nothing else has come."""
+        return b"" if self.rest else b"0\r\n\r\n"
+
+    def __init__(self) -> None:
+        self.over = False
+        self.rest = b""
+        self._line = bytearray()
+        self._left = 0
+        """Bytes of the chunk under way that are still to come."""
+        self._ending = False
+        """Whether the line end behind a chunk is next."""
+        self._trailer: int | None = None
+        """The size of the trailer so far, once the last chunk has come."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The parts of the data that are the body's."""
+        at = 0
+        while at < len(data) and not self.over:
+            if self._left:
+                part = data if not at and len(data) <= self._left else data[at : at + self._left]
+                at += len(part)
+                self._left -= len(part)
+                self._ending = not self._left
+                yield part
+                continue
+            end = data.find(b"\n", at)
+            stop = len(data) if end < 0 else end + 1
+            self._line += data[at:stop]
+            at = stop
+            if len(self._line) > _LONGEST_LINE:
+                raise Malformed("a line between chunks is too long")
+            if end >= 0:
+                line, self._line = bytes(self._line), bytearray()
+                if not line.endswith(b"\r\n"):
+                    raise Malformed("a line between chunks does not end as it should")
+                self._take(line[:-2])
+        if self.over:
+            self.rest += data[at:]
+
+    def _take(self, line: bytes) -> None:
+        if self._ending:
+            if line:
+                raise Malformed("a chunk is longer than it was told to be")
+            self._ending = False
+        elif self._trailer is not None:
+            self._trailer += len(line)
+            if self._trailer > _LARGEST_TRAILER:
+                raise Malformed("the trailer is too long")
+            self.over = not line
+        else:
+            digits = line.partition(b";")[0].strip(b" \t")
+            if not digits or len(digits) > 16 or not _HEX.issuperset(digits):
+                raise Malformed("a chunk's length is no number")
+            self._left = int(digits, 16)
+            if not self._left:
+                self._trailer = 0

@@ -1,0 +1,379 @@
+"""Records with positions, read from one position to another as Arrow batches: what engines stand on.
+
+A wing says how its records are read (`Ranged`); a `View` of a range is what DuckDB, Arrow, Parquet files and Dask are
+given: its columns are decided before it is read, it can be read more than once, and it reads no more than the columns
+and the positions that are asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from .errors import InputError, KitError
+from .frames import TIME
+from .pruning import mentions, narrowed
+from .shape import Decoded, Shape, shape_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .frames import BodyMode
+    from .secrets import Secret
+
+SAMPLE = 1000
+"""Records at the beginning and at the end of a range that the columns are decided on."""
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_800_000
+"""Milliseconds from the year 1 to the year 9999."""
+
+
+class MissingRange(KitError):
+    """Records that should be there are gone: trimmed, or deleted with their stream, while they were being read.
+
+    `missing` is their first position and the one after their last; what was read before them is whole.
+    """
+
+    missing: tuple[int, int] = (0, 0)
+
+
+class Drift(KitError):
+    """Records do not fit the columns that were decided; `wider` holds the types that would."""
+
+    wider: Mapping[str, pa.DataType]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The records from `first` up to, not including, `stop`; fewer rows where some are not shown."""
+
+    first: int
+    stop: int
+    batch: pa.RecordBatch
+
+
+class Ranged(ABC):
+    """A source of records by position. Reading it is traffic, making it is none."""
+
+    label: str
+    """What it is called in errors and in files."""
+    position: str
+    """The column of positions, the first of `head`."""
+    head: pa.Schema
+    """The columns beside the bodies."""
+    body: str = "body"
+    unit: str = "records"
+
+    @abstractmethod
+    def bounds(self) -> tuple[int, int]:
+        """The first position there is, and the one that the next record will get."""
+
+    @abstractmethod
+    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
+        """The records of a range, in order: the columns of `head`, then the raw body."""
+
+    def place(self, moment: int, *, last: bool = False) -> int | None:
+        """The position of the first record at or after a time, in milliseconds; None where that is not told.
+
+        With `last`, the position after the last record before the time; both are one where times never go back.
+        """
+        return None
+
+    def said(self, texts: pa.Array) -> pa.Array:
+        """Bodies of text as they are shown."""
+        return texts
+
+    def start(self, given: Any) -> int:
+        """The position that a caller's `start` means."""
+        if isinstance(given, bool) or not hasattr(given, "__index__"):
+            raise InputError(f"start={given!r} is no position", hint="give a number from 0 up")
+        at = int(given.__index__())
+        if at < 0:
+            raise InputError(f"start={given!r}: positions begin at 0")
+        return at
+
+    def until(self, given: Any) -> int:
+        """The position that a caller's `until` means."""
+        raise InputError(f"until={given!r}: {self.label} cannot be read up to a time")
+
+    def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
+        """Where the rows of a frame are now, and how many; with `once` nothing is ever sent twice."""
+        raise InputError(f"{self.label} cannot be appended to from here")
+
+    def close(self) -> None:  # noqa: B027  most have none of their own
+        """Closes the connection, where it is the source's own."""
+
+    @abstractmethod
+    def recipe(self) -> tuple[Callable[..., Ranged], tuple[Any, ...], dict[str, Secret]]:
+        """How another process makes the same: a function, arguments that hold no secret, and secrets by name."""
+
+
+class View(ds.Dataset):  # type: ignore[misc]
+    """A range of records as a table that is read when it is used.
+
+    Arrow, DuckDB and polars take it as a dataset; they ask `scanner` for the columns and the rows that they need.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> View:
+        view: View = ds.Dataset.__new__(cls)
+        return view
+
+    def __init__(
+        self,
+        source: Ranged,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        types: Mapping[str, pa.DataType] | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise InputError(f"limit={limit!r}: give a number of {source.unit} from 0 up")
+        self.source, self._given, self._body, self._types = source, (start, limit, until), body, types
+        self._strict = strict
+        self._lock = threading.RLock()
+        self._range: tuple[int, int] | None = None
+        self._shape: Shape | None = None
+        self.failure: BaseException | None = None
+        """What ended the last reading, where an engine in between tells only its text."""
+        self.unfit = 0
+        self._told = False
+
+    @classmethod
+    def of(cls, source: Ranged, first: int, stop: int, shape: Shape, *, strict: bool = False) -> View:
+        """A range whose columns are decided already; no traffic."""
+        view = cls(source, strict=strict)
+        view._range, view._shape = (first, stop), shape
+        return view
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The first position and the one after the last, as they were when first asked for."""
+        with self._lock:
+            if self._range is None:
+                start, limit, until = self._given
+                low, high = self.source.bounds()
+                if until is not None:
+                    high = min(high, self.source.until(until))
+                first = max(low, 0 if start is None else self.source.start(start))
+                if limit is not None:
+                    high = min(high, first + limit)
+                self._range = first, max(first, high)
+            return self._range
+
+    @property
+    def shape(self) -> Shape:
+        """What the bodies become; found on the first and the last records."""
+        with self._lock:
+            if self._shape is None:
+                first, stop = self.range
+                ends = {(first, min(stop, first + SAMPLE)), (max(first, stop - SAMPLE), stop)}
+                seen = [
+                    piece.batch.column(self.source.body)
+                    for end in sorted(ends)
+                    for piece in self.source.pieces(*end)
+                    if end[0] < end[1]
+                ]
+                taken = self.source.head.names
+                self._shape = shape_of(
+                    pa.chunked_array(seen, pa.binary()), self._body, taken, self.source.body, self._types
+                )
+            return self._shape
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns: position, time, what else the service tells, then the bodies."""
+        return pa.schema([*self.source.head, *self.shape.schema])
+
+    def widen(self, types: Mapping[str, pa.DataType]) -> None:
+        """Decides the columns anew, to hold values of these types too."""
+        self._shape = self.shape.widened(types)
+
+    def narrow(self, filter: Any) -> tuple[int, int]:
+        """The range outside of which a filter is never true."""
+        first, stop = self.range
+        schema = self.schema
+        first, stop = narrowed(filter, schema, self.source.position, first, stop)
+        if filter is None or first >= stop or "time" not in schema.names:
+            return first, stop
+        begin, end = narrowed(filter, schema, "time", _FIRST_TIME, _LAST_TIME, nullable=True)
+        if begin > _FIRST_TIME and (at := self.source.place(begin)) is not None:
+            first = max(first, at)
+        if end < _LAST_TIME and first < stop and (at := self.source.place(end, last=True)) is not None:
+            stop = min(stop, at)
+        return first, max(first, stop)
+
+    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Scan:
+        """Some columns of the rows for which a filter is true, read when they are taken."""
+        return Scan(self, columns, filter)
+
+    def reader(self, columns: Any = None, filter: Any = None) -> pa.RecordBatchReader:
+        """The same as a stream of batches."""
+        chosen = self.schema.names if columns is None else list(columns)
+        schema = pa.schema([self.schema.field(name) for name in chosen])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, filter))
+
+    def to_batches(self, columns: Any = None, filter: Any = None, **_: Any) -> Iterator[pa.RecordBatch]:
+        return iter(self.reader(columns, filter))
+
+    def to_table(self, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
+        return self.reader(columns, filter).read_all()
+
+    def head(self, num_rows: int, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
+        found, rows = [], 0
+        reader = self.reader(columns, filter)
+        for batch in reader:
+            found.append(batch)
+            rows += batch.num_rows
+            if rows >= num_rows:
+                break
+        return pa.Table.from_batches(found, reader.schema).slice(0, num_rows)
+
+    def count_rows(self, filter: Any = None, **_: Any) -> int:
+        return sum(batch.num_rows for batch in self.reader([self.source.position], filter))
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return f"<View of {self.source.label}>"
+
+    def pieces(self, first: int, stop: int, wanted: Collection[str] | None = None) -> Iterator[tuple[Piece, Decoded]]:
+        """The records of a part of the range with their decoded bodies."""
+        shape = self.shape
+        for piece in self._pieces(first, stop):
+            decoded = shape.decode(piece.batch.column(self.source.body), wanted)
+            if shape.mode == "text":
+                decoded.columns[shape.body] = self.source.said(decoded.columns[shape.body])
+            yield piece, decoded
+
+    def _batches(self, schema: pa.Schema, filter: Any) -> Iterator[pa.RecordBatch]:
+        try:
+            names = schema.names
+            needed = names
+            if filter is not None:
+                looked = [name for name in self.schema.names if name not in names]
+                needed = [*names, *(name for name in looked if mentions(filter, self.schema, name))]
+            first, stop = self.narrow(filter)
+            for piece, decoded in self.pieces(first, stop, needed):
+                self._judge(decoded, piece)
+                arrays = [_column(piece, decoded, name) for name in needed]
+                batch = (
+                    pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in needed]))
+                    if needed
+                    else piece.batch.select([])
+                )
+                if filter is not None:
+                    for part in pa.Table.from_batches([batch]).filter(filter).select(names).to_batches():
+                        if part.num_rows:
+                            yield part
+                elif batch.num_rows:
+                    yield batch
+            self._warn()
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):
+                self.failure = error
+            raise
+
+    def _judge(self, decoded: Decoded, piece: Piece) -> None:
+        if not decoded.unfit:
+            return
+        if self._strict and decoded.misfits:
+            names = ", ".join(sorted(decoded.misfits))
+            raise Drift(
+                f"{self.source.label}: records from {piece.first} on hold values that do not fit the column {names}",
+                wider=decoded.wider,
+            )
+        self.unfit += decoded.unfit
+
+    def _warn(self) -> None:
+        if self.unfit and not self._told and not self._strict:
+            self._told = True
+            warnings.warn(
+                f"{self.source.label}: {self.unfit:,} records hold keys or values that the columns, found on a sample,"
+                f" do not; their bytes are in the column {self.source.body!r}. types= gives columns of your own",
+                stacklevel=2,
+            )
+
+    def _pieces(self, first: int, stop: int) -> Iterator[Piece]:
+        """The pieces of a range, without a gap between them; an error says what is missing."""
+        at = first
+        if first >= stop:
+            return
+        pieces = self.source.pieces(first, stop)
+        try:
+            for piece in pieces:
+                if piece.first != at:
+                    raise _missing(self.source, at, min(piece.first, stop), "they are gone, as trimmed ones are")
+                at = piece.stop
+                yield piece
+        except MissingRange:
+            raise
+        except KitError as error:
+            error.hint = "\n  ".join(filter(None, (error.hint, _told(self.source, at, stop))))
+            error.missing = at, stop  # type: ignore[attr-defined]
+            raise
+        finally:
+            pieces.close()  # type: ignore[attr-defined]
+        if at < stop:
+            raise _missing(self.source, at, stop, "the service has them no more")
+
+
+class Scan:
+    """A scan that has not begun: what engines take from `View.scanner`."""
+
+    def __init__(self, view: View, columns: Any, filter: Any) -> None:
+        self._view, self._columns, self._filter = view, columns, filter
+
+    @property
+    def projected_schema(self) -> pa.Schema:
+        """The columns that come."""
+        schema = self._view.schema
+        return schema if self._columns is None else pa.schema([schema.field(name) for name in self._columns])
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """The batches, read as they are taken."""
+        return self._view.reader(self._columns, self._filter)
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """The same."""
+        return iter(self.to_reader())
+
+    def to_table(self) -> pa.Table:
+        """All of it at once."""
+        return self.to_reader().read_all()
+
+
+def _column(piece: Piece, decoded: Decoded, name: str) -> pa.Array:
+    return decoded.columns[name] if name in decoded.columns else piece.batch.column(name)
+
+
+def _told(source: Ranged, first: int, stop: int) -> str:
+    return f"not read: {source.unit} {first} to {stop - 1} of {source.label}"
+
+
+def _missing(source: Ranged, first: int, stop: int, why: str) -> MissingRange:
+    return MissingRange(
+        f"{source.unit} {first} to {stop - 1} of {source.label} are missing: {why}",
+        hint="what was read before them is whole; begin after them to read the rest",
+        resource=source.label,
+        missing=(first, stop),
+    )
+
+
+def milliseconds(values: pa.Array) -> tuple[pa.Array, int]:
+    """Unsigned milliseconds as times, and how many are past the year 9999 and so missing."""
+    late = pc.greater_equal(values, pa.scalar(_LAST_TIME, pa.uint64()))
+    count = pc.sum(late).as_py() or 0
+    if count:
+        values = pc.if_else(late, None, values)
+    return values.cast(pa.int64()).cast(TIME), count
