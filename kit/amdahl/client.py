@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import InputError, SetupError
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Timeouts, Walk
 from . import wire
 from .exchange import CONNECT_TIMEOUT, exchange
@@ -74,6 +74,7 @@ class Verbs:
         api_version: str | None = None,
         verify: Any = True,
     ) -> None:
+        api_key = hidden(api_key)
         settings = settings_of(base_url, api_key, timeout, api_version, verify)
         self.base_url, self.timeout = settings.base_url, timeout
         self._driver: Any = self._driver_type(settings)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from ..live.browser import Browser
+    from ..live.view import LiveView
+
 
 def connect(
     environment: Mapping[str, str],
@@ -74,6 +77,19 @@ class Amdahl:
             )
         return to_frame(result.table, attrs, nullable=result.typed)
 
+    def arrow(self, sql: str, limit: int | None = None) -> pa.RecordBatchReader:
+        """The same result as Arrow batches, in the server's own types; the service gives it in one answer.
+
+        The answer is decoded as it arrives. A result that was cut says so by a warning, as in `query`.
+        """
+        result = self._run(data.query_columns(self.client, sql, limit))
+        told = list(result.notes)
+        if result.truncated:
+            told.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
+        for note in told:
+            warnings.warn(note, stacklevel=2)
+        return result.table.to_reader(65_536)
+
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
         """What there is to query: one row per column, with its type and sample values.
 
@@ -118,6 +134,10 @@ class Amdahl:
     def events(self, session_id: str) -> pd.DataFrame:
         """The log of a session, one row per event; waits for the end of one that still runs."""
         return self.sessions[session_id].events()
+
+    def live(self, session_id: str, **options: Any) -> LiveView:
+        """A session's events as they happen: a live view. The options are those of `a.sessions[id].live()`."""
+        return self.sessions[session_id].live(**options)
 
     def deliveries(
         self,
@@ -202,6 +222,13 @@ class Amdahl:
         frame = calls.calls()
         return frame[frame["service"] == "amdahl"].reset_index(drop=True)
 
+    def browse(self) -> Browser:
+        """A small tree of the table, pages, sessions and webhooks, to click through: details, rows, live views."""
+        from ..live.browser import Browser
+        from .browsing import root
+
+        return Browser(root(self))
+
     def close(self) -> None:
         """Closes the connections."""
         self.client.close()
@@ -235,8 +262,8 @@ _TRY = (
     (".explore()", "its columns, with samples"),
     (".pages(), .webhooks()", "what is set up"),
     (".run(profile, task)", "an agent's session, followed to its end"),
-    (".sessions()", "the sessions started here"),
-    (".deliveries()", "webhook deliveries, as they arrive"),
+    (".sessions(), .live(session_id)", "the sessions started here; one as it goes on"),
+    (".deliveries(), .deliveries().live()", "webhook deliveries, as they arrive"),
     (".metrics()", "rate limit and usage"),
 )
 

@@ -27,6 +27,9 @@ from .webhooks import SIGNATURE_HEADERS, verify_webhook_signature
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..live.view import LiveView
+    from .feeding import DeliverySource
+
 HOST = "127.0.0.1"
 MAX_BODY = 4 * 1024 * 1024
 KEPT = 10_000
@@ -47,6 +50,7 @@ class Deliveries:
         self._arrived = threading.Condition()
         self._on_close = on_close
         self._connections: set[asyncio.Task[None]] = set()
+        self._watchers: list[Callable[[], Any]] = []
         self.total = 0
         self.refused = 0
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -68,6 +72,26 @@ class Deliveries:
     def url(self) -> str:
         """Where deliveries are to be sent."""
         return f"http://{HOST}:{self.port}/"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it listens no more."""
+        return self._ended is None
+
+    def live(self, *, where: Any = None, rows: int = 20, max_rows: int | None = None, **columns: Any) -> LiveView:
+        """The deliveries as they arrive: a live view. `where`, or `column=value`, says which; see `kit.Feed`."""
+        from ..live.view import live
+
+        return live(self._source(), rows, where, {"max_rows": max_rows}, columns)
+
+    def _source(self) -> DeliverySource:
+        from .feeding import DeliverySource
+
+        return DeliverySource(self)
+
+    def _rows_after(self, number: int) -> list[dict[str, Any]]:
+        with self._arrived:
+            return [row for row in self._rows if row["n"] > number]
 
     @property
     def df(self) -> pd.DataFrame:
@@ -107,6 +131,8 @@ class Deliveries:
             with contextlib.suppress(RuntimeError):
                 loop.portal().call(ended.set)
                 self._task.result(5)
+            for watcher in list(self._watchers):
+                watcher()
         if on_close is not None:
             on_close()
 
@@ -197,10 +223,12 @@ class Deliveries:
             "body": body.decode("utf-8", "backslashreplace"),
         }
         with self._arrived:
-            self._rows.append(row)
+            self._rows.append({**row, "n": self.total})
             self.total += 1
             self.refused += not verified
             self._arrived.notify_all()
+        for watcher in list(self._watchers):
+            watcher()
         return (202, {"received": True}) if verified else (401, {"error": "invalid_signature"})
 
 

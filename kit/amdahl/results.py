@@ -95,8 +95,10 @@ class ResultReader:
             if not self._take(rest[start:end]):
                 payload = None
         if payload is None:
+            from ..core.json_columns import sound
+
             payload = wire.judge(Response(response.status, response.headers, rest))
-            self._columns.add_rows(_listed(response.status, payload))
+            self._columns.add_rows(sound(_listed(response.status, payload)))
         assert payload is not None
         declared = declared_types(payload)
         notes: list[str] = []
@@ -156,6 +158,8 @@ class ResultReader:
         if self._take(rows):
             self._left_over = b""
             return
+        from ..core.json_columns import sound
+
         try:
             listed = json.loads(b"[" + rows + b"]")
         except (ValueError, RecursionError):
@@ -163,7 +167,7 @@ class ResultReader:
             return
         if not all(isinstance(row, dict) for row in listed):
             raise AmdahlError(200, "unknown", "the answer holds rows that are no objects")
-        self._columns.add_rows(listed)
+        self._columns.add_rows(sound(listed))
         self._left_over = b""
 
     def _joined(self, block: bytes) -> bytes:
@@ -270,7 +274,10 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
             kind = column.get("type")
             repeated = column.get("mode") == "REPEATED"
             declared[column["name"]] = kind.upper() if isinstance(kind, str) and not repeated else ""
-    return declared
+    from ..core.json_columns import sound
+
+    named: dict[str, str] = sound(declared)
+    return named
 
 
 def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[str]) -> pa.Table:
@@ -283,7 +290,7 @@ def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[s
         column = table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
         try:
             columns[name] = convert(column, kind)
-        except (pa.ArrowInvalid, ValueError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             notes.append(f"column {name!r} is not all {kind}: {str(error)[:100]}")
             columns[name] = column
     return pa.table(columns)
@@ -313,7 +320,11 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
         return column.cast(_NUMBERS[kind])
     if kind == "TIMESTAMP":
         if not text and not pa.types.is_null(column.type):
-            return pa.chunked_array([(column.cast("float64").to_pandas() * 1000).round().astype("Int64")]).cast(TIME)
+            import numpy as np
+
+            with np.errstate(invalid="ignore"):
+                found = (column.cast("float64").to_pandas() * 1000).round().astype("Int64")
+            return pa.chunked_array([found]).cast(TIME)
         return column.cast(pa.timestamp("us", "UTC")).cast(TIME, safe=False)
     if kind == "DATETIME":
         return column.cast(pa.timestamp("us")).cast(pa.timestamp("ms"), safe=False)

@@ -19,6 +19,9 @@ from .types import TERMINAL, AgentSession, SessionEvent
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..live.view import LiveView
+    from .feeding import SessionSource
+
 Answer = Mapping[str, Any] | str | Callable[[Any], Mapping[str, Any] | str | None] | None
 """What a paused session is given: an input, a text, or a function from what it asks for to one of these."""
 
@@ -83,6 +86,20 @@ class Session:
         )
         return from_rows(rows, schema, session_id=self.id)
 
+    def live(self, *, where: Any = None, rows: int = 20, from_checkpoint: Any = None, **columns: Any) -> LiveView:
+        """The events of the session, those that were and those that come: a live view that ends with the session.
+
+        `where`, or `column=value` such as `type="step.completed"`, says which; see `kit.Feed`.
+        """
+        from ..live.view import live
+
+        return live(self._source(), rows, where, {"from_checkpoint": from_checkpoint}, columns)
+
+    def _source(self) -> SessionSource:
+        from .feeding import SessionSource
+
+        return SessionSource(self._client, self.id)
+
     def _until_pause(self) -> Iterator[SessionEvent]:
         walk = agents.follow(self._client, self.id, lambda event: event)
         events = self._client._driver.walk(walk)
@@ -102,7 +119,7 @@ class Session:
 
     def _repr_html_(self) -> str:
         known = [(key, value) for key, value in self.state.items() if key != "session_id"]
-        more = {"awaiting_input": "It waits: .resume({...}). ", "running": ".wait() waits for it. "}
+        more = {"awaiting_input": "It waits: .resume({...}). ", "running": ".live() shows it, .wait() waits for it. "}
         hint = more.get(self.state.get("status", ""), "") + ".events() gives its log."
         return text(f"Session {self.id}. {hint}") + table(("field", "value"), known)
 

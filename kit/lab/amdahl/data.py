@@ -13,8 +13,9 @@ from . import interactions
 from .answers import answer
 from .columns import type_name
 from .fields import body_of
+from .flow import Flow
 from .sandbox import DEFAULT_ROWS, MAX_ROWS, Sandbox
-from .streams import Pieces, unless_gone
+from .streams import Growing, Pieces, unless_gone
 
 SCOPES = ("all", "schema", "clusters", "knowledge")
 _CLUSTERS = """
@@ -40,8 +41,8 @@ class Data:
         fields = await body_of(request)
         sql = fields.text("sql", limit=1_000_000)
         limit = fields.whole("limit", DEFAULT_ROWS, least=1, most=MAX_ROWS)
-        result = await unless_gone(request, self._sandbox.query(sql, limit))
-        return Pieces(result.body())
+        result = await unless_gone(request, self._sandbox.flow(sql, limit))
+        return Growing(result) if isinstance(result, Flow) else Pieces(result.body())
 
     async def explore(self, request: Request) -> Response:
         fields = await body_of(request)

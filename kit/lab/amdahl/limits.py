@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ...core.errors import SetupError
+from ..tuned import Tuned
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Tuned):
     """What a test or a demo may want otherwise; each has a variable `KIT_AMDAHL_<NAME>`."""
+
+    prefix: ClassVar[str] = "KIT_AMDAHL_"
 
     rate_limit: float = 6000
     """Requests a minute. The hosted service allows 100, which a notebook that is run again and again would exceed."""
@@ -22,20 +24,6 @@ class Tuning:
     """Between keep-alive comments on a stream."""
     retry_seconds: float = 0.2
     """Before the first repeat of a webhook delivery; doubles each time."""
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str] = os.environ) -> Tuning:
-        given = {}
-        for name in cls.__slots__:
-            variable = f"KIT_AMDAHL_{name.upper()}"
-            if environment.get(variable):
-                try:
-                    given[name] = float(environment[variable])
-                except ValueError:
-                    given[name] = math.nan
-                if not 0 < given[name] < math.inf:
-                    raise SetupError(f"{variable} must be a number above 0")
-        return cls(**given)
 
 
 @dataclass(frozen=True, slots=True)

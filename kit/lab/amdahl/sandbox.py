@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core.errors import SetupError
+from ..confined import OUT_OF_MEMORY, environment
 from . import interactions
 from .answers import Refusal
+from .flow import Flow, Result
 
 T = TypeVar("T")
 WORKERS = 4
@@ -34,32 +34,6 @@ _GRACE = 1.5
 _START = 30.0
 """Seconds that a worker may take to start."""
 _HEAD_SIZE = 9
-_OUT_OF_MEMORY = 77
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA")
-_PASSED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "VIRTUAL_ENV")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Rows as pieces of JSON, each row with a comma after it."""
-
-    pieces: list[bytes]
-    rows: int
-    truncated: bool
-    columns: list[dict[str, str]]
-
-    def body(self) -> list[bytes]:
-        """The answer to a query, in pieces; `rows` comes first, so that a client can read on as they arrive."""
-        tail = {"rowCount": self.rows, "truncated": self.truncated, "columns": self.columns}
-        pieces = [b'{"rows":[', *self.pieces]
-        if self.pieces:
-            pieces[-1] = pieces[-1].removesuffix(b",")
-        return [*pieces, b"]," + json.dumps(tail, separators=(",", ":"), ensure_ascii=False).encode()[1:]]
-
-    def values(self) -> list[dict[str, Any]]:
-        """The rows as objects; for small results."""
-        values: list[dict[str, Any]] = json.loads(b"".join(self.body()))["rows"]
-        return values
 
 
 class Sandbox:
@@ -88,6 +62,23 @@ class Sandbox:
         """The rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
         return await self._order({"sql": sql, "limit": limit, "seconds": self._seconds})
 
+    async def flow(self, sql: str, limit: int = DEFAULT_ROWS) -> Result | Flow:
+        """The same; a large result comes while it is made."""
+        flow = Flow()
+        task = asyncio.ensure_future(self._order({"sql": sql, "limit": limit, "seconds": self._seconds}, flow))
+        firm = asyncio.ensure_future(flow.firm.wait())
+        try:
+            await asyncio.wait({task, firm}, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            task.cancel()
+            raise
+        finally:
+            firm.cancel()
+        if task.done() and not flow.firm.is_set():
+            return task.result()
+        flow.goes_on_as(task)
+        return flow
+
     async def check(self, sql: str) -> str | None:
         """What is wrong with a query, or None; the query is not run."""
         try:
@@ -105,13 +96,13 @@ class Sandbox:
             await asyncio.gather(self._warming, return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
-    async def _order(self, order: dict[str, Any]) -> Result:
+    async def _order(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
         if "\0" in order["sql"]:
             raise Refusal(400, "sql: a query cannot hold a NUL character", details={"field": "sql"})
         async with self._turns:
             process = await self._take()
             try:
-                return await self._in_thread(process.run, order)
+                return await self._in_thread(process.run, order, flow)
             except Refusal:
                 raise
             except BaseException:
@@ -173,7 +164,7 @@ class _Process:
             [sys.executable, "-m", "kit.lab.amdahl.worker", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
         )
         self._late = False
         self._busy = False
@@ -199,14 +190,14 @@ class _Process:
             except (OSError, EOFError, ValueError):
                 raise Refusal(503, "the SQL engine did not start; the server's error output says why") from None
 
-    def run(self, order: dict[str, Any]) -> Result:
-        """One query from order to result."""
+    def run(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
+        """One query from order to result; what has gone into a flow is not in the result."""
         assert self._child.stdin is not None
         with self._within(order["seconds"] + _GRACE):
             try:
                 self._child.stdin.write(json.dumps(order).encode() + b"\n")
                 self._child.stdin.flush()
-                return self._result()
+                return self._result(flow)
             except (OSError, EOFError, ValueError):
                 raise self._failure(order) from None
 
@@ -234,8 +225,8 @@ class _Process:
             except OSError:
                 pass
 
-    def _result(self) -> Result:
-        pieces, size = list[bytes](), 0
+    def _result(self, flow: Flow | None) -> Result:
+        pieces, size, firm = list[bytes](), 0, False
         while True:
             head = self._exactly(_HEAD_SIZE)
             letter, length = head[:1], int.from_bytes(head[1:], "big")
@@ -249,6 +240,11 @@ class _Process:
             payload = self._exactly(length)
             if letter == b"R":
                 pieces.append(payload)
+                if flow is not None and firm:
+                    flow.take(pieces)
+                    pieces = []
+            elif letter == b"F":
+                firm = True
             elif letter == b"A":
                 pieces, size = [], 0
             elif letter == b"E":
@@ -273,17 +269,12 @@ class _Process:
         status = self._child.wait()
         if self._late:
             return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
-        if status == _OUT_OF_MEMORY:
+        if status == OUT_OF_MEMORY:
             return Refusal(400, "the query needs more memory than it is allowed")
         if status < 0:
             # By a signal: a crash of the engine, or the system short of memory. The same query would do it again.
             return Refusal(400, "the query ended the SQL engine; write it another way")
         return Refusal(503, "the SQL engine ended in the middle of the query; try again")
-
-
-def _environment() -> dict[str, str]:
-    """What a worker needs to start; credentials that may be among the variables stay here."""
-    return {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith(_PASSED_PREFIXES)}
 
 
 def require_engine() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from .answers import Refusal
+from .flow import Flow
 from .records import TERMINAL
 from .sessions import Sessions
 
@@ -52,6 +55,25 @@ class Pieces(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Growing(Response):
+    """A large result while it is made. Its head has told success, so a late failure can only cut it short."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        super().__init__(media_type="application/json")
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            async with aclosing(self._flow.body()) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Refusal:
+            return  # without the last chunk the client knows that something is missing
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

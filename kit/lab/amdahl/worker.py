@@ -7,6 +7,7 @@ starts another one. It reads orders as lines of JSON and answers in frames: one 
 
     S   started: sent once, when orders can be taken
     R   rows: JSON objects, each with a comma after it
+    F   firm: rows sent so far count and are followed by more, A will not come
     D   done: {"rowCount", "truncated", "columns"}
     E   refused: {"message"}
     A   again: rows sent so far do not count, the same query starts over
@@ -23,20 +24,22 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import duckdb
+import pyarrow as pa
 
+from ..confined import watch_memory
 from . import interactions
 from .columns import columns_of, described, row_sql, size_sql
 
 HEAD = struct.Struct(">cQ")
-OUT_OF_MEMORY = 77
-"""The exit status that says so."""
 _FETCH = 2048
 _CHUNK = 1 << 20
+_FIRM_AFTER = 16 << 20
+"""Bytes of rows that are held back, so that what goes wrong until then is an answer of its own."""
 _LOCKED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -102,14 +105,14 @@ class Worker:
 
     def run(self, order: dict[str, Any]) -> None:
         """Runs one query and sends what came of it."""
-        cursor = self._connection.cursor()
+        cursor, beside = self._connection.cursor(), self._connection.cursor()
         self._late = False
         self.busy.set()
-        timer = threading.Timer(order["seconds"], self._interrupt, (cursor,))
+        timer = threading.Timer(order["seconds"], self._interrupt, (cursor, beside))
         timer.daemon = True
         timer.start()
         try:
-            done = self._query(cursor, order)
+            done = self._query(cursor, beside, order)
         except Refused as refused:
             self._send(b"E", json.dumps({"message": str(refused)}).encode())
         except duckdb.Error as error:
@@ -120,64 +123,109 @@ class Worker:
             timer.cancel()
             self.busy.clear()
             cursor.close()
+            beside.close()
 
-    def _query(self, cursor: duckdb.DuckDBPyConnection, order: dict[str, Any]) -> dict[str, Any]:
+    def _query(
+        self, cursor: duckdb.DuckDBPyConnection, beside: duckdb.DuckDBPyConnection, order: dict[str, Any]
+    ) -> dict[str, Any]:
         sql, limit = one_select(cursor, order["sql"]), order["limit"]
         relation = cursor.sql(sql)
         columns = columns_of(relation.columns, relation.types)
         if order.get("check"):
             return {"rowCount": 0, "truncated": False, "columns": described(columns, None)}
-        sizes = None
-        # A second time only where integers turned out too large for JSON numbers.
-        for attempt in range(2):
-            if attempt:
-                self._send(b"A", b"")
-                found = self._start(cursor, size_sql(columns, sql, limit + 1)).fetchone()
-                assert found is not None
-                sizes = list(found)
-            rows, beyond = self._rows(self._start(cursor, row_sql(columns, sql, limit + 1, sizes)), limit)
-            if not beyond:
-                break
+        deadline = time.monotonic() + order["seconds"] / 4
+
+        def sizes_of() -> list[int] | None:
+            """How large the integers get, or None where finding out would take too much of the time there is."""
+            if time.monotonic() > deadline:
+                return None
+            found = _start(beside, size_sql(columns, sql, limit + 1)).fetchall()
+            return list(found[0])
+
+        sizes = [0] * len(columns)
+        rows, beyond = self._rows(_start(cursor, row_sql(columns, sql, limit + 1, None)), limit, sizes_of)
+        if beyond:
+            # A second time, as integers turned out too large for JSON numbers.
+            self._send(b"A", b"")
+            deadline = float("inf")
+            sizes = sizes_of() or sizes
+            rows, _ = self._rows(_start(cursor, row_sql(columns, sql, limit + 1, sizes)), limit, lambda: [0])
         return {"rowCount": min(rows, limit), "truncated": rows > limit, "columns": described(columns, sizes)}
 
-    def _start(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyConnection:
-        statements = cursor.extract_statements(sql)
-        # What is run is the client's text with ours around it: it is held to the same rule.
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise Refused("the SQL is not one SELECT statement")
-        return cursor.execute(statements[0])
-
-    def _rows(self, cursor: duckdb.DuckDBPyConnection, limit: int) -> tuple[int, bool]:
+    def _rows(
+        self, found: duckdb.DuckDBPyRelation, limit: int, sizes_of: Callable[[], list[int] | None]
+    ) -> tuple[int, bool]:
         """Sends the rows; how many there were, one beyond the limit included, and whether to start over."""
-        count, waiting, size = 0, list[bytes](), 0
-        while batch := cursor.fetchmany(_FETCH):
-            if any(beyond for _, beyond in batch):
+        count, sent, firm, known = 0, 0, False, False
+        waiting, size = list[memoryview](), 0
+        for batch in _batches(found):
+            if batch.column(1).true_count:
+                if firm:
+                    raise Refused("the query's integers are not the same each time it runs, and some are beyond 2^53")
                 return count, True
-            kept = batch[: limit - count]
-            count += len(batch)
-            text = "".join([text for text, _ in kept]).encode()
+            text = _text(batch.slice(0, max(0, limit - count)).column(0))
+            count += batch.num_rows
             waiting.append(text)
             size += len(text)
             if size > _CHUNK:
                 self._send(b"R", b"".join(waiting))
+                sent += size
                 waiting, size = [], 0
+            if sent > _FIRM_AFTER and not known:
+                known = True
+                sizes = sizes_of()
+                if sizes is not None and any(sizes):
+                    return count, True
+                if firm := sizes is not None:
+                    self._send(b"F", b"")
         if size:
             self._send(b"R", b"".join(waiting))
         return count, False
 
-    def _interrupt(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def _interrupt(self, *cursors: duckdb.DuckDBPyConnection) -> None:
         self._late = True
-        cursor.interrupt()
+        for cursor in cursors:
+            cursor.interrupt()
 
     def _told(self, error: duckdb.Error, order: dict[str, Any]) -> str:
         if self._late:
             return f"the query took longer than {order['seconds']:g} s and was stopped"
-        if isinstance(error, duckdb.OutOfMemoryException):
+        if isinstance(error, duckdb.OutOfMemoryException) or str(error).startswith("Out of Memory Error"):
             return "the query needs more memory than it is allowed"
         return shortened(str(error))
 
     def _send(self, letter: bytes, payload: bytes) -> None:
         self._out.write(HEAD.pack(letter, len(payload)) + payload)
+
+
+def _start(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    statements = cursor.extract_statements(sql)
+    # What is run is the client's text with ours around it: it is held to the same rule.
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise Refused("the SQL is not one SELECT statement")
+    return cursor.sql(statements[0])
+
+
+def _batches(found: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
+    """The result while it is made; as Arrow, whose texts need not become Python objects."""
+    reader = found.to_arrow_reader(_FETCH)
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError) as error:
+            raise duckdb.Error(str(error)) from None
+        yield batch
+
+
+def _text(column: pa.StringArray) -> memoryview:
+    """All values of a column without nulls, one behind the other, where they are."""
+    _, offsets, data = column.buffers()
+    if data is None or not len(column):
+        return memoryview(b"")
+    ends = memoryview(offsets).cast("i")
+    return memoryview(data)[ends[column.offset] : ends[column.offset + len(column)]]
 
 
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.@+ -]*[\w.@+-])+[/\\]?")
@@ -211,27 +259,6 @@ def ready_file(file: Path, demo: bool) -> None:
     draft.replace(file)
 
 
-def resident() -> int:
-    """Bytes of memory this process holds; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _watch_memory(busy: threading.Event, limit: int) -> None:
-    while busy.wait():
-        if resident() > limit:
-            os._exit(OUT_OF_MEMORY)
-        time.sleep(0.02)
-
-
 def _read(orders: queue.SimpleQueue[bytes]) -> None:
     for line in sys.stdin.buffer:
         orders.put(line)
@@ -258,7 +285,7 @@ def main() -> None:
         ready_file(file, settings["demo"])
     worker = Worker(file, out)
     out.write(HEAD.pack(b"S", 0))
-    _background(_watch_memory, worker.busy, settings["memory"])
+    _background(watch_memory, worker.busy, settings["memory"])
     while True:
         worker.run(json.loads(orders.get()))
 

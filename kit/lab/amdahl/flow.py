@@ -1,0 +1,94 @@
+"""Results of queries on their way from a worker to a client, whole or while they are made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+HEAD = b'{"rows":['
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows as pieces of JSON, each row with a comma after it."""
+
+    pieces: list[bytes]
+    rows: int
+    truncated: bool
+    columns: list[dict[str, str]]
+
+    def body(self) -> list[bytes]:
+        """The answer to a query, in pieces; `rows` comes first, so that a client can read on as they arrive."""
+        pieces = [HEAD, *self.pieces]
+        if self.pieces:
+            pieces[-1] = pieces[-1].removesuffix(b",")
+        return [*pieces, self.tail()]
+
+    def tail(self) -> bytes:
+        """What stands behind the rows."""
+        tail = {"rowCount": self.rows, "truncated": self.truncated, "columns": self.columns}
+        return b"]," + json.dumps(tail, separators=(",", ":"), ensure_ascii=False).encode()[1:]
+
+    def values(self) -> list[dict[str, Any]]:
+        """The rows as objects; for small results."""
+        values: list[dict[str, Any]] = json.loads(b"".join(self.body()))["rows"]
+        return values
+
+
+class Flow:
+    """A large result while it is made.
+
+    What the engine has made is kept here however slowly the client reads, so that no client keeps a worker; the limit
+    on the size of a result bounds it.
+    """
+
+    def __init__(self) -> None:
+        self.firm = asyncio.Event()
+        """Whether rows have come that will be part of the answer."""
+        self._loop = asyncio.get_running_loop()
+        self._pieces = deque[bytes]()
+        self._more = asyncio.Event()
+        self._task: asyncio.Future[Result] | None = None
+
+    def take(self, pieces: list[bytes]) -> None:
+        """Rows for the client; called in the thread that reads from the worker."""
+        self._loop.call_soon_threadsafe(self._add, pieces)
+
+    def _add(self, pieces: list[bytes]) -> None:
+        self._pieces += pieces
+        self._more.set()
+        self.firm.set()
+
+    def goes_on_as(self, task: asyncio.Future[Result]) -> None:
+        """The work that ends with the rest of the result."""
+        self._task = task
+        task.add_done_callback(lambda _: self._more.set())
+
+    async def body(self) -> AsyncGenerator[bytes]:
+        """The answer in pieces. The work behind it is ended when nobody takes them any more."""
+        task = self._task
+        assert task is not None
+        try:
+            yield HEAD
+            held = b""
+            while True:
+                self._more.clear()
+                while self._pieces:
+                    if held:
+                        yield held
+                    held = self._pieces.popleft()
+                if task.done():
+                    break
+                await self._more.wait()
+            rest = task.result()
+            for piece in rest.pieces:
+                yield held
+                held = piece
+            yield held.removesuffix(b",")
+            yield rest.tail()
+        finally:
+            task.cancel()
