@@ -1,12 +1,42 @@
 """S2, durable streams: records with sequence numbers, appended and read as they come.
 
-from kit.s2 import AppendInput, Record, SeqNum
+>>> from kit.s2 import AppendInput, Record, SeqNum
+
+The whole client in its blocking colour; `S2` has the same names, awaited:
+
+>>> import kit
+>>> from kit.s2 import CommandRecord, Endpoints, ReadLimit, SyncS2, TailOffset
+>>> with kit.Lab("s2", join=False) as lab:
+...     env = lab.env()
+...     where = Endpoints(env["S2_ACCOUNT_ENDPOINT"], env["S2_BASIN_ENDPOINT"])
+...     with SyncS2(env["S2_ACCESS_TOKEN"], endpoints=where) as client:
+...         basin = client.basin(client.create_basin("docs-basin").name)  # a SyncS2Basin
+...         stream = basin.stream(basin.create_stream("notes").name)  # a SyncS2Stream
+...         ack = stream.append(AppendInput([Record(b"one"), Record(b"two", headers=[(b"kind", b"note")])]))
+...         print(ack.start.seq_num, ack.end.seq_num, stream.check_tail().seq_num)
+...
+...         with stream.append_session() as session:  # a SyncAppendSession; it gives a SyncBatchSubmitTicket
+...             ticket = session.submit(AppendInput([Record(b"three"), CommandRecord.fence("mine")]))
+...             print(ticket.result().end.seq_num)
+...         with stream.producer(fencing_token="mine") as producer:  # a SyncProducer; SyncRecordSubmitTicket
+...             print(producer.submit(Record(b"four")).result().seq_num)
+...
+...         print([record.body for record in stream.read(start=SeqNum(0), limit=ReadLimit(count=2)).records])
+...         with stream.read_session(start=TailOffset(1), wait=0) as session:  # a SyncReadSession
+...             print([record.seq_num for batch in session for record in batch.records])
+0 2 2
+4
+4
+[b'one', b'two']
+[4]
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..core.lazy import names as _names
+from ..core.lazy import shown as _shown
 from .batching import append_inputs, append_record_batches
 from .configs import (
     BasinConfig,
@@ -176,31 +206,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        import difflib
-
-        near = difflib.get_close_matches(name, __all__, n=1)
-        raise AttributeError(f"kit.s2 has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    import importlib
-
-    value = _public(getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name))
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-def _public(value: Any) -> Any:
-    """Tracebacks and help show the name that can be imported."""
-    if hasattr(value, "__module__"):
-        value.__module__ = __name__
-    return value
-
+__getattr__, __dir__ = _names(__name__, _WHERE, __all__)
 
 for _name in __all__:
     if _name not in _WHERE:
-        _public(globals()[_name])
+        _shown(__name__, globals()[_name])
 del _name

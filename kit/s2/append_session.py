@@ -18,12 +18,12 @@ from .in_flight import Batch, InFlight, Packed, pack
 from .limits import check_input, check_unacked
 from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
+from .settings import MAX_UNACKED_BYTES
 from .types import AppendAck, AppendInput
 
 if TYPE_CHECKING:
     from .duplex import Duplex
 
-MAX_UNACKED_BYTES = 5 * 1024 * 1024
 
 _OP = "append_session"
 _DRAINING = "server_draining"

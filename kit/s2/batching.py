@@ -99,6 +99,17 @@ async def append_inputs(
     """Groups records into appends by count, by bytes, and by how long the first of an append has waited.
 
     `match_seq_num` is for the first append; each later one is to follow on the one before.
+
+    >>> import asyncio
+    >>> from kit.s2 import Batching, Record, append_inputs, append_record_batches
+    >>> async def source():
+    ...     for n in range(5):
+    ...         yield Record(b"%d" % n)
+    >>> async def sizes():
+    ...     batches = [len(batch) async for batch in append_record_batches(source(), batching=Batching(max_records=2))]
+    ...     return batches, [len(one.records) async for one in append_inputs(source(), match_seq_num=0)]
+    >>> asyncio.run(sizes())
+    ([2, 2, 1], [5])
     """
     check_conditions(match_seq_num, fencing_token)
     async with aclosing(append_record_batches(records, batching=batching)) as batches:

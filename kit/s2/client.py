@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Walk
 from .basin import S2Basin, SyncS2Basin
 from .configs import BasinConfig, BasinInfo, EnsuredBasinInfo, LocationInfo
@@ -56,6 +56,7 @@ class AccountVerbs:
         compression: Compression = Compression.NONE,
         verify: Any = True,
     ) -> None:
+        access_token = hidden(access_token)
         self._link = Link(access_token, endpoints, timeout, retry, compression, type(self)._make_driver, verify)
         self._driver: Any = self._link.driver(self._link.endpoints.account)
 

@@ -136,12 +136,13 @@ def command_mask(batch: pa.RecordBatch) -> pa.Array | None:
 
 
 def record_table(
-    batches: Iterable[RecordColumns | pa.RecordBatch], body: BodyMode = "auto"
+    batches: Iterable[RecordColumns | pa.RecordBatch], body: BodyMode = "auto", *, fast: bool = True
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Records as a notebook shows them, and what was decided about them, for `df.attrs`.
 
     Columns: `seq_num`, `time`, `headers` where any record has some, then the bodies in the form asked for.
-    A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`.
+    A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`. `fast=False`
+    spares a few rows what the quick reader of JSON takes to start.
     """
     from ..core.frames import TIME, choose_mode, expand_bodies  # pandas, which decoding has no need of
 
@@ -164,7 +165,7 @@ def record_table(
     raw = table.column("body")
     if body == "json" or (body == "auto" and choose_mode(raw) == "json"):
         raw = _in_blocks(raw)
-    bodies = expand_bodies(raw, body, taken=columns)
+    bodies = expand_bodies(raw, body, taken=columns, fast=fast)
     return pa.table({**columns, **bodies.columns}), {**bodies.attrs, **attrs}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,9 @@ from .tables import info_frame, metric_frame, token_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..core.frames import BodyMode
+    from ..live.browser import Browser
 
 
 def connect(
@@ -132,6 +135,13 @@ class S2Explorer:
     def __getitem__(self, basin: str) -> Basin:
         return Basin(self.client, basin)
 
+    def browse(self) -> Browser:
+        """A small tree of basins and streams, to click through: details, rows, live views."""
+        from ..live.browser import Browser
+        from .browsing import root
+
+        return Browser(root(self))
+
     def close(self) -> None:
         """Closes the connections."""
         self.client.close()
@@ -174,6 +184,41 @@ class Basin:
     def streams(self, prefix: str = "") -> pd.DataFrame:
         """One row per stream, in order of names."""
         return info_frame(self._basin.list_all_streams(prefix=prefix, include_deleted=True), "cipher")
+
+    def read_many(
+        self,
+        prefix: str = "",
+        *,
+        streams: Iterable[str] | None = None,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        commands: bool = False,
+        at_once: int = 8,
+        max_bytes: int = 2 * 1024**3,
+    ) -> pd.DataFrame:
+        """The records of all streams whose names begin so, or of those named, as one DataFrame.
+
+        Columns: `stream`, then those of `read`; in order of names, each stream in its own order. `start`, `limit` and
+        `until` are those of `read`, for each stream. `at_once` are read side by side. A stream that cannot be read, or
+        not to its end, is told by a warning and in `df.attrs["failed"]`, by name, and what was read of it is kept;
+        the same holds for what would be more than `max_bytes` of records together.
+
+        >>> import kit
+        >>> with kit.Lab("s2", join=False) as lab:
+        ...     lab.s2["demo-shop"].read_many(streams=["clicks", "orders"], limit=2)["stream"].tolist()
+        ['clicks', 'clicks', 'orders', 'orders']
+        """
+        from .many import read_many
+
+        if not isinstance(prefix, str):
+            raise S2InputError(f"a prefix is a text, not {type(prefix).__name__}", hint="several names: streams=[...]")
+        if isinstance(streams, str):
+            raise S2InputError("streams= takes several names", hint=f"streams=[{streams!r}], or prefix=")
+        names = [info.name for info in self._basin.list_all_streams(prefix=prefix)] if streams is None else [*streams]
+        handles = [self[name] for name in names]
+        return read_many(handles, start, limit, until, body, commands, at_once, max_bytes, {"basin": self.name})
 
     def create(self, name: str, config: StreamConfig | None = None) -> Stream:
         """A new stream; one that is there already is brought to this configuration."""

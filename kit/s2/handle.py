@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.html import table, text
+from ..readable import Readable
 from . import bulk
 from .basin import SyncS2Basin
 from .configs import StreamConfig
@@ -18,13 +19,15 @@ from .types import AppendAck, AppendInput, CommandRecord, ReadLimit, SeqNum, Str
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from ..core.frames import BodyMode
+    from ..live.view import LiveView
     from .columns import RecordColumns
+    from .feeding import StreamSource
+    from .ranged import StreamRange
 
 
-class Stream:
+class Stream(Readable):
     """A handle on a stream; no traffic before a verb is called. Made by `s2["basin"]["stream"]`.
 
     `client` is the plain client's handle, for what has no verb here.
@@ -107,18 +110,41 @@ class Stream:
         with progress.bar(len(given.bodies), what=f"append to {self.name}"[:40], unit=" records") as bar:
             return append_encoded(self.client, inputs, bar.update).ack
 
-    def arrow(
-        self, start: Any = 0, limit: int | None = None, until: Any = None, *, commands: bool = False
-    ) -> pa.RecordBatchReader:
-        """The records as a stream of Arrow batches, read as they are taken: seq_num, timestamp, headers, body."""
-        import pyarrow as pa
+    def _ranged(self, **kind: Any) -> StreamRange:
+        """What Arrow, SQL, Parquet and Dask read."""
+        from .ranged import StreamRange
 
-        from .decoding import SCHEMA
+        return StreamRange(self.client, self._basin.name, **kind)
 
-        plan = self._plan(start, limit, until)
-        return pa.RecordBatchReader.from_batches(
-            SCHEMA, (columns.batch for columns in self._columns(plan, commands, lambda count: None))
-        )
+    def live(
+        self,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        *,
+        where: Any = None,
+        commands: bool = False,
+        rows: int = 20,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        from_checkpoint: Any = None,
+        **columns: Any,
+    ) -> LiveView:
+        """The stream as it moves: a live view of the records from `start` on, by default those that come from now on.
+
+        It runs while other cells do: `view.df`, `view.wait(n=100)`, `view.pause()`, `view.close()`. `start` and `body`
+        are those of `read`. `where`, or `column=value` here, says which records are wanted; see `kit.Feed` for this
+        and for the bounds. `from_checkpoint` goes on where an earlier feed stood.
+        """
+        from ..live.view import live
+
+        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
+        return live(self._source(start, body, commands=commands), rows, where, bounds, columns)
+
+    def _source(self, start: Any = "tail", body: BodyMode = "auto", *, commands: bool = False) -> StreamSource:
+        """What a feed of this stream follows; `kit.Feed(stream, start=...)` asks for it."""
+        from .feeding import StreamSource
+
+        return StreamSource(self.client, start, body, commands=commands)
 
     def fence(self, token: str) -> AppendAck:
         """Fences the stream: from here on, appends that name another fencing token fail. An empty token lifts it."""
@@ -137,7 +163,7 @@ class Stream:
         return self._basin.reconfigure_stream(self.name, config=config)
 
     def __repr__(self) -> str:
-        return f"<Stream {self.name} of {self._basin.name}: .read(limit=100), .tail(), .append(df), .arrow()>"
+        return f"<Stream {self.name} of {self._basin.name}: .read(limit=100), .tail(), .append(df), .live()>"
 
     def _repr_html_(self) -> str:
         return text(f"Stream {self.name} of {self._basin.name}") + table(("try", "to get"), _TRY)
@@ -173,7 +199,9 @@ class Stream:
 _TRY = (
     (".read(limit=100)", "records as a DataFrame, from the beginning"),
     ('.read("tail-100"), .tail()', "the newest"),
+    (".live()", "records as they come"),
     (".append(df)", "rows appended as JSON"),
-    (".arrow()", "records as a stream of Arrow batches"),
+    (".arrow(), .to_dask()", "records as a stream of Arrow batches, as a frame of Dask"),
+    (".to_parquet(path), kit.sql(query, s=stream)", "records in files; SQL over them"),
     (".fence(token), .trim(n), .config()", "orders to the service"),
 )

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret
 from ..core.steps import Operation
-from .append_session import MAX_UNACKED_BYTES, AppendSession
-from .blocking import SyncAppendSession, SyncProducer
 from .configs import StreamConfig
 from .fields import dumps, loads
 from .limits import check_input
 from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
-from .producer import Producer
 from .read_session import ReadSession, SyncReadSession
 from .reading import Start, plan_of, session, take_batch
 from .resources import stream_config_json
-from .settings import Batching
+from .settings import MAX_UNACKED_BYTES, Batching
 from .types import AppendAck, AppendInput, ReadBatch, ReadLimit, StreamPosition
 from .wire import tail_from_json
+
+if TYPE_CHECKING:
+    from .append_session import AppendSession
+    from .blocking import SyncAppendSession, SyncProducer
+    from .producer import Producer
 
 LONGEST_WAIT = 60
 """Seconds; a single read waits no longer, whatever it asks for."""
@@ -118,6 +120,8 @@ class StreamVerbs:
         headers = self._headers
         if stream_config is not None:
             headers = {**headers, "s2-stream-config": dumps(stream_config_json(stream_config)).decode()}
+        from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
+
         return AppendSession(
             self._link,
             self._link.endpoints.basin_url(self._basin),
@@ -135,6 +139,8 @@ class StreamVerbs:
         max_unacked_bytes: int,
         stream_config: StreamConfig | None,
     ) -> Producer:
+        from .producer import Producer
+
         return Producer(
             lambda: self._append_session(max_unacked_bytes, stream_config=stream_config),
             fencing_token=fencing_token,
@@ -230,6 +236,8 @@ class SyncS2Stream(StreamVerbs, SyncFace):
 
         `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
         """
+        from .blocking import SyncAppendSession
+
         return SyncAppendSession(lambda: self._append_session(max_unacked_bytes, max_unacked_batches, stream_config))
 
     def producer(
@@ -245,6 +253,8 @@ class SyncS2Stream(StreamVerbs, SyncFace):
 
         `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
         """
+        from .blocking import SyncProducer
+
         return SyncProducer(
             lambda: self._producer(fencing_token, match_seq_num, batching, max_unacked_bytes, stream_config)
         )

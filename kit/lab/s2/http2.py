@@ -10,6 +10,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
+import h2.frame_buffer
 import h2.settings
 
 from .exchange import App, Exchange, Gone, Headers
@@ -258,9 +259,19 @@ class _Stream(Exchange):
         self._connection.end(self.id)
 
 
+class _Buffer(h2.frame_buffer.FrameBuffer):
+    """Frames that do not describe themselves: the library has each told in words, all its bytes in hex, for nobody."""
+
+    def __next__(self) -> Any:
+        frame = super().__next__()
+        frame.__dict__["_body_repr"] = str
+        return frame
+
+
 def _connection() -> h2.connection.H2Connection:
     config = h2.config.H2Configuration(client_side=False, header_encoding=None)
     connection = h2.connection.H2Connection(config)
+    connection.incoming_buffer = _Buffer(server=True)
     connection.local_settings = h2.settings.Settings(client=False, initial_values=_SETTINGS)
     connection.max_inbound_frame_size = MAX_FRAME
     connection.decoder.max_header_list_size = MAX_HEADERS

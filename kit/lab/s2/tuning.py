@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ...core.errors import SetupError
+from ..tuned import Tuned
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Tuned):
     """What a test or a demo may want otherwise; each has a variable `KIT_S2_<NAME>`, in seconds."""
+
+    prefix: ClassVar[str] = "KIT_S2_"
 
     heartbeat_least: float = 5
     heartbeat_most: float = 15
@@ -26,20 +26,6 @@ class Tuning:
     """For the next piece of a request's body."""
     stall: float = 600
     """For a client to take what was sent to it."""
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str] = os.environ) -> Tuning:
-        given = {}
-        for name in cls.__slots__:
-            variable = f"KIT_S2_{name.upper()}"
-            if environment.get(variable):
-                try:
-                    given[name] = float(environment[variable])
-                except ValueError:
-                    given[name] = math.nan
-                if not 0 < given[name] < math.inf:
-                    raise SetupError(f"{variable} must be a number above 0")
-        return cls(**given)
 
 
 def now() -> int:

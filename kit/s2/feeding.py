@@ -1,0 +1,121 @@
+"""A stream as a feed's source: a read session that follows the tail, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from ..core.errors import Lost
+from ..core.http import AsyncDriver
+from ..live.shaping import Bodies
+from ..live.source import FEW, PREVIEW, Chunk, Opened, Position, Source, announced, gathered
+from .columns import Reading, columns_of, record_table
+from .decoding import SCHEMA
+from .errors import S2Error, retryable
+from .link import Link
+from .reading import Plan, Start, Taken, session, start_params
+from .settings import Retry
+from .starts import start_of
+from .stream import S2Stream, SyncS2Stream
+from .types import SeqNum, TailOffset
+
+if TYPE_CHECKING:
+    from ..core.frames import BodyMode
+
+_ONE_TRY = Retry(max_attempts=1)
+_SMALL_FRAME = 64
+
+
+class StreamSource(Source):
+    """The records of a stream from `start` on. Each opening has connections of its own; they are gone with it."""
+
+    service = "s2"
+    position_column: ClassVar[str | None] = "seq_num"
+
+    def __init__(
+        self, stream: SyncS2Stream, start: Any = "tail", body: BodyMode = "auto", *, commands: bool = False
+    ) -> None:
+        self.label = f"{stream._basin}/{stream.name}"
+        self._start = start_of(start)
+        start_params(self._start)  # refused here, before any traffic
+        self._commands = commands
+        self._bodies = Bodies(body)
+        link = stream._link
+        # The feed does the retrying, so that its reader sees it.
+        self._link: Link[AsyncDriver] = Link(
+            link.credential, link.endpoints, link.timeout, _ONE_TRY, link.compression, AsyncDriver, link.verify
+        )
+        self._stream = S2Stream(stream.name, stream._basin, self._link, stream._key)
+
+    @property
+    def key(self) -> str:
+        """The stream at its address."""
+        return f"s2:{self._link.endpoints.basin_url(self._stream._basin)}:{self.label}"
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The records after a sequence number, or from the start that was asked for."""
+        stream = self._stream
+        if isinstance(after, int):
+            start: Start = SeqNum(after + 1)
+        elif isinstance(self._start, TailOffset):
+            # Told as a number: a connection that breaks before the first record must not start at a later tail.
+            newest_now = (await stream.check_tail()).seq_num
+            first = max(0, newest_now - self._start.value)
+            start = SeqNum(first)
+            yield Chunk(_none(), first - 1, newest_now)
+        else:
+            start = self._start
+        plan = Plan(start)
+        walk = announced(session(stream._link, stream._path, stream._headers, plan, _take))
+        async for group in gathered(stream._driver.walk(walk), _size):
+            readings = [one for one in group if isinstance(one, Reading)]
+            if not readings:
+                yield Chunk(_none())
+                continue
+            found = columns_of(readings=readings)
+            last: int | None = found.last_seq_num
+            tail = None if found.tail is None else found.tail.seq_num
+            newest = readings[-1].tail
+            caught_up = newest is not None and (last is None or last + 1 >= newest.seq_num)
+            if not self._commands:
+                found = found.without_commands()
+            if last is None and newest is not None:
+                last = newest.seq_num - 1
+            yield Chunk(found.batch, last, tail, caught_up)
+        raise Lost(f"the read session of {self.label} was ended by the service")
+
+    async def tail(self) -> int | None:
+        """The sequence number that the next record will get."""
+        return (await self._stream.check_tail()).seq_num
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for driver in self._link.drivers():
+            await driver.close()
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """As `read` shows them: sequence number, time, headers, then the bodies."""
+        few = preview and sum(batch.num_rows for batch in batches) <= FEW
+        shape = partial(record_table, fast=not few)
+        return self._bodies.shape(batches, "body", shape, PREVIEW if preview else None)
+
+    def temporary(self, error: BaseException) -> bool:
+        """As the service's own table of errors says."""
+        return retryable(error) if isinstance(error, S2Error) else super().temporary(error)
+
+
+def _take(payload: bytes) -> Taken[Reading]:
+    reading = Reading.of(payload)
+    count = len(reading)
+    return Taken(reading, count, 0, reading.last_seq_num if count else -1, reading.tail)
+
+
+def _size(item: Reading | Opened) -> int:
+    return len(item.payload) if isinstance(item, Reading) else _SMALL_FRAME
+
+
+def _none() -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in SCHEMA], schema=SCHEMA)

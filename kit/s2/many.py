@@ -1,0 +1,128 @@
+"""Many streams at once: read side by side, in bounded memory, as one frame."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..core import progress
+from ..core.errors import KitError
+from ..core.frames import to_frame
+from .columns import RecordColumns, record_table
+from .errors import S2InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.frames import BodyMode
+    from .handle import Stream
+
+
+class _Room:
+    """How many bytes all readers together may still hold."""
+
+    def __init__(self, most: int) -> None:
+        self._left, self._lock = most, threading.Lock()
+        self.over = threading.Event()
+        self.most = most
+
+    def take(self, size: int) -> bool:
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+
+class _Reading:
+    """The records of one stream, and what ended their reading."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.batches: list[RecordColumns] = []
+        self.error: str | None = None
+
+    def run(self, plan: Callable[[], Any], commands: bool, room: _Room, seen: Callable[[int], Any]) -> None:
+        try:
+            for columns in self.stream._columns(plan(), commands, lambda count: None):
+                if room.over.is_set():
+                    return
+                if not room.take(columns.batch.nbytes):
+                    self.error = (
+                        f"max_bytes={room.most:,} are held already; its records from {self._next()} on were left"
+                    )
+                    return
+                self.batches.append(columns)
+                seen(len(columns))
+        except KitError as error:
+            self.error = f"{str(error).splitlines()[0]} (its records from {self._next()} on were not read)"
+
+    def _next(self) -> Any:
+        last = self.batches[-1].last_seq_num if self.batches else None
+        return "the start" if last is None else last + 1
+
+
+def read_many(
+    streams: Sequence[Stream],
+    start: Any,
+    limit: int | None,
+    until: Any,
+    body: BodyMode,
+    commands: bool,
+    at_once: int,
+    max_bytes: int,
+    attrs: dict[str, Any],
+) -> pd.DataFrame:
+    """See `Basin.read_many`."""
+    for name, value in (("at_once", at_once), ("max_bytes", max_bytes)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise S2InputError(f"{name}={value!r}: give a number from 1 up")
+    room = _Room(max_bytes)
+    readings = [_Reading(stream) for stream in streams]
+    for reading in readings[:1]:
+        reading.stream._plan(start, limit, until)  # a wrong argument is told once, before any traffic
+    lock = threading.Lock()
+    with progress.bar(len(readings), what="read streams", unit=" streams") as bar:
+
+        def ended(_: Future[None]) -> None:
+            with lock:
+                bar.update(1)
+
+        with ThreadPoolExecutor(min(at_once, max(1, len(readings))), "kit-read-many") as pool:
+            try:
+                for one in readings:
+                    plan = _planner(one.stream, start, limit, until)
+                    pool.submit(one.run, plan, commands, room, lambda count: None).add_done_callback(ended)
+                pool.shutdown(wait=True)
+            except BaseException:
+                room.over.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    failed = {one.stream.name: one.error for one in readings if one.error is not None}
+    if failed:
+        name, error = next(iter(failed.items()))
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        warnings.warn(
+            f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here", stacklevel=4
+        )
+    table, told = record_table([batch for one in readings for batch in one.batches], body)
+    counts = [sum(map(len, one.batches)) for one in readings]
+    places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))
+    names = pa.array([one.stream.name for one in readings], pa.string())
+    column = pa.DictionaryArray.from_arrays(places, names).cast(pa.string())
+    at = "stream" if "stream" not in table.column_names else "body.stream"
+    if at != "stream":
+        table = table.rename_columns([at if name == "stream" else name for name in table.column_names])
+    return to_frame(
+        table.add_column(0, "stream", column), {**attrs, "streams": len(readings), "failed": failed, **told}
+    )
+
+
+def _planner(stream: Stream, start: Any, limit: int | None, until: Any) -> Callable[[], Any]:
+    return lambda: stream._plan(start, limit, until)
