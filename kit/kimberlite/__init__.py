@@ -1,12 +1,36 @@
 """Kimberlite, an event log with SQL: streams of events per tenant, and tables that remember how they were.
 
-from kit.kimberlite import AsyncClient, Client, Position, StreamId, TenantId
+>>> from kit.kimberlite import AsyncClient, Client, Position
+
+>>> import asyncio, kit
+>>> with kit.Lab("kimberlite", join=False) as lab:
+...     where, options = lab.env()["KIMBERLITE_ADDRESS"], {"tenant_id": 1, "api_key": lab.env()["KIMBERLITE_API_KEY"]}
+...     with Client(where, **options) as client:
+...         print([client.append(None, "notes", event) for event in (b"one", b"two")])
+...         print([event.data for event in client.read_stream(None, "notes")])
+...         with client.subscribe(None, "notes", from_position=Position(1)) as subscription:  # a Subscription
+...             print(next(subscription).data)
+...         print(client.query("SELECT COUNT(*) AS n FROM accounts"))
+...
+...     async def read():
+...         async with AsyncClient(where, **options) as client:
+...             async with client.subscribe(None, "notes", from_position=0) as subscription:  # an AsyncSubscription
+...                 return (await anext(subscription)).data
+...
+...     print(asyncio.run(read()))
+[Position(value=0), Position(value=1)]
+[b'one', b'two']
+b'two'
+<1 rows of n>
+b'one'
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..core.lazy import names as _names
+from ..core.lazy import shown as _shown
 from .errors import (
     AlreadyExistsError,
     BusyError,
@@ -104,31 +128,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        import difflib
-
-        near = difflib.get_close_matches(name, __all__, n=1)
-        raise AttributeError(f"kit.kimberlite has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    import importlib
-
-    value = _public(getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name))
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-def _public(value: Any) -> Any:
-    """Tracebacks and help show the name that can be imported."""
-    if hasattr(value, "__module__"):
-        value.__module__ = __name__
-    return value
-
+__getattr__, __dir__ = _names(__name__, _WHERE, __all__)
 
 for _name in __all__:
     if _name not in _WHERE and _name not in ("ServerError", "Timestamp"):  # their examples use their own modules
-        _public(globals()[_name])
+        _shown(__name__, globals()[_name])
 del _name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..core.retry import Policy
-from ..core.secrets import Secret
+from ..core.secrets import Secret, without_password
 from .errors import KimberliteInputError
 from .types import TenantId
 
@@ -30,7 +30,7 @@ def place_of(address: str) -> Place:
     >>> place_of("localhost:3000"), place_of("db.example"), place_of("[::1]:3000")
     (Place(host='localhost', port=3000), Place(host='db.example', port=5432), Place(host='::1', port=3000))
     """
-    told = f"{address!r} is no address of a Kimberlite server"
+    told = f"{without_password(address)} is no address of a Kimberlite server"
     hint = 'give one like "localhost:3000"'
     if not isinstance(address, str):
         raise KimberliteInputError(told, hint=hint)

@@ -176,7 +176,7 @@ class Channel(Ledger):
                 raise
             except TimeoutError:
                 reasons.append(f"{place}: no connection within {self.settings.connect_timeout} s")
-            except (OSError, asyncio.IncompleteReadError) as error:
+            except (OSError, EOFError) as error:
                 reasons.append(f"{place}: {reason_of(error)}")
         raise self.unreachable("; ".join(reasons))
 

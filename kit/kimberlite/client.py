@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden
 from . import appending, reading, sql
 from .address import Settings
 from .asking import Operation, Post, Walk, asked, responses
@@ -315,6 +315,7 @@ class Client(_Calls, SyncFace):
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
+        api_key = hidden(api_key)
         self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
         self._book = _book(self._settings, numbering, default_data_class)
         self._driver: Any = Line(self._settings)
@@ -364,6 +365,7 @@ class AsyncClient(_Calls, AsyncFace):
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
+        api_key = hidden(api_key)
         self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
         self._book = _book(self._settings, numbering, default_data_class)
         self._driver: Any = Crossing(Channel(self._settings))
@@ -383,6 +385,7 @@ class AsyncClient(_Calls, AsyncFace):
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> Self:
         """A client that is connected."""
+        api_key = hidden(api_key)
         client = cls(
             address,
             tenant_id,

@@ -12,6 +12,7 @@ from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import table, text
 from ..core.secrets import Secret
+from ..readable import Readable
 from . import appending, reading, sql
 from .asking import Operation
 from .client import Client
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
+    from ..live.browser import Browser
+    from ..live.view import LiveView
+    from .feeding import StreamSource
+    from .ranged import StreamRange
 
 T = TypeVar("T")
 METRICS_PORT = 9090
@@ -189,6 +194,38 @@ class Kimberlite:
             {"stream": str(stream), "appended": sum(number for _, number in found)},
         )
 
+    def live(
+        self,
+        stream: StreamLike,
+        start: Position | int | str | None = "tail",
+        body: BodyMode = "auto",
+        *,
+        where: Any = None,
+        rows: int = 20,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        from_checkpoint: Any = None,
+        **columns: Any,
+    ) -> LiveView:
+        """The stream as it moves: a live view of the events from `start` on, by default those that come from now on.
+
+        `start` is an offset, "tail", or "tail-100". `time` is when an event arrived: the protocol carries no other.
+        `where`, or `column=value` here, says which events are wanted; see `kit.Feed` for this and for the bounds.
+        `from_checkpoint` goes on where an earlier feed stood.
+        """
+        from ..live.view import live
+
+        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
+        return live(self._source(stream, start, body), rows, where, bounds, columns)
+
+    def _source(
+        self, stream: StreamLike, start: Position | int | str | None = "tail", body: BodyMode = "auto"
+    ) -> StreamSource:
+        """What a feed follows; `kit.Feed(k["stream"], start=...)` asks for it."""
+        from .feeding import StreamSource
+
+        return StreamSource(self.client, self._found(stream), str(stream), start, body)
+
     def subscribe(self, stream: StreamLike, start: Position | int | None = None, **options: Any) -> Subscription:
         """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
         packed = self._found(stream)
@@ -301,6 +338,13 @@ class Kimberlite:
     def _ipython_key_completions_(self) -> list[str]:
         return self._names.get()
 
+    def browse(self) -> Browser:
+        """A small tree of streams and tables, to click through: details, rows, live views."""
+        from ..live.browser import Browser
+        from .browsing import root
+
+        return Browser(root(self))
+
     def close(self) -> None:
         """Closes the connection."""
         self.client.close()
@@ -325,6 +369,7 @@ _TRY = (
     ('.query("select ... where x = $1", value)', "rows, typed as the columns are declared"),
     (".query(sql, at=bookmark)", "the same as it was; bookmark = .position()"),
     (".read(stream, start=, limit=)", "events as a DataFrame"),
+    (".live(stream)", "events as they come"),
     (".append(stream, df)", "the rows of a DataFrame as events"),
     (".server(), .metrics()", "how the server is"),
 )
@@ -355,7 +400,7 @@ class Tables:
         return "<Tables: call it for a frame, index it for the columns of one>"
 
 
-class Stream:
+class Stream(Readable):
     """A handle on a stream; no traffic before a verb is called. Made by `k["name"]`."""
 
     def __init__(self, explorer: Kimberlite, name: StreamLike) -> None:
@@ -376,6 +421,20 @@ class Stream:
         """Where the events are now. See `Kimberlite.append`."""
         return self._explorer.append(self.name, data, **options)
 
+    def live(self, start: Position | int | str | None = "tail", body: BodyMode = "auto", **options: Any) -> LiveView:
+        """The events as they come: a live view. See `Kimberlite.live`."""
+        return self._explorer.live(self.name, start, body, **options)
+
+    def _source(self, start: Position | int | str | None = "tail", body: BodyMode = "auto") -> StreamSource:
+        return self._explorer._source(self.name, start, body)
+
+    def _ranged(self, **kind: Any) -> StreamRange:
+        """What Arrow, SQL, Parquet and Dask read."""
+        from .ranged import StreamRange
+
+        explorer = self._explorer
+        return StreamRange(explorer.client, explorer._found(self.name), str(self.name), **kind)
+
     def subscribe(self, start: Position | int | None = None, **options: Any) -> Subscription:
         """The events as they come."""
         return self._explorer.subscribe(self.name, start, **options)
@@ -389,7 +448,7 @@ class Stream:
         return True  # not a question to the server
 
     def __repr__(self) -> str:
-        return f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .subscribe()>"
+        return f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .live()>"
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1])

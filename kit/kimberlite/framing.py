@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .errors import KimberliteInputError, WireError
@@ -44,17 +44,34 @@ def frame(payload: bytes | bytearray) -> bytes:
     return seal(bytearray(HEADER_SIZE) + payload)
 
 
+def frame_of(pieces: Sequence[bytes]) -> bytes:
+    """A frame whose payload is in pieces, each copied once.
+
+    >>> frame_of([b"ab", b"c"]) == frame(b"abc")
+    True
+    """
+    size = checksum = 0
+    for piece in pieces:
+        size += len(piece)
+        checksum = zlib.crc32(piece, checksum)
+    if size > MAX_PAYLOAD:
+        raise _too_large(size)
+    return b"".join((_HEADER.pack(MAGIC, VERSION, size, checksum), *pieces))
+
+
 def seal(whole: bytearray) -> bytes:
     """A frame from its payload with room for the header before it."""
     size = len(whole) - HEADER_SIZE
     if size > MAX_PAYLOAD:
-        raise KimberliteInputError(
-            f"a message has at most {MAX_PAYLOAD:,} bytes, not {size:,}", hint="send less at once"
-        )
+        raise _too_large(size)
     with memoryview(whole) as view:
         checksum = zlib.crc32(view[HEADER_SIZE:])
     _HEADER.pack_into(whole, 0, MAGIC, VERSION, size, checksum)
     return bytes(whole)
+
+
+def _too_large(size: int) -> KimberliteInputError:
+    return KimberliteInputError(f"a message has at most {MAX_PAYLOAD:,} bytes, not {size:,}", hint="send less at once")
 
 
 def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) -> Header:

@@ -58,7 +58,7 @@ def pages(
         payload = requests.ReadEvents(packed, at, size)
         try:
             if not numbers:
-                if stop is None:
+                if stop is None and left is None:
                     info = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=resource)
                     numbers.append((yield info))
                 numbers.append((yield Post("read", payload, packed >> 32, resource=resource, retries=tries - 1)))
@@ -69,8 +69,7 @@ def pages(
             count = event_count(page)
             following = at + count
             taken = count if left is None else min(left, count)
-            assert stop is not None
-            more = count > 0 and following < stop and (left is None or count < left)
+            more = count > 0 and (stop is None or following < stop) and (left is None or count < left)
             if more:
                 ahead = PAGE if left is None else min(PAGE, max(_SMALL, (left - count) * 256))
                 further = requests.ReadEvents(packed, following, ahead)
@@ -89,7 +88,7 @@ def pages(
         tries, began = 1, time.monotonic()
         events = answer_of(page, responses.ReadEvents).events
         blobs = Blobs.of(events)
-        surplus = max(0, following - stop) if left is None else 0  # stored after the read began
+        surplus = max(0, following - stop) if left is None and stop is not None else 0  # stored after the read began
         taken = max(0, taken - surplus)
         if taken:
             for item in make(Page(at, blobs[:taken] if taken < count else blobs)):

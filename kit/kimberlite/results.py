@@ -20,12 +20,10 @@ from .cells import Cells, ObjectCells, WireCells, scan
 from .errors import WireError
 from .postcard import TEXT as WIRE_TEXT
 from .postcard import Reader, list_of
-from .sqltypes import Type, type_of, type_of_column
+from .sqltypes import TYPES_MARK, Type, type_of, type_of_column
 from .values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP, read_rows
 from .wire import peek, responses
 
-TYPES_MARK = "kit.types.v1"
-"""The capability of a server that tells types, and what it puts before them."""
 TIME = pa.timestamp("ns", "UTC")
 ARROW = {
     Type.INTEGER: pa.int64(),
@@ -78,6 +76,8 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None) ->
     if found is None:
         reader.at = start
         rows = read_rows(reader)
+        if len(rows) and len(rows[0]) != len(names):
+            raise WireError(f"rows of {len(rows[0])} cells, and {len(names)} names of columns")
         columns = [ObjectCells([row[n] for row in rows]) for n in range(len(names))]
         count = len(rows)
     else:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
+TYPES_MARK = "kit.types.v1"
+"""The capability of a server that tells types, and what it puts before them."""
+
 
 class Type(Enum):
     """What a column holds, whatever its type is called."""

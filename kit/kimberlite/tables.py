@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ..core import prometheus
 from ..core.frames import TIME, free_name, to_frame
-from . import prometheus
 from .listing import StreamRow
-from .results import TYPES_MARK, ResultColumns
+from .results import ResultColumns
+from .sqltypes import TYPES_MARK
 from .structs import ColumnInfo, TableInfo
 
 if TYPE_CHECKING:

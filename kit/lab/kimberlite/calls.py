@@ -16,7 +16,7 @@ from ...kimberlite.enums import CloseReason, ClusterMode
 from ...kimberlite.framing import MAX_PAYLOAD, OFFICIAL_LIMIT, VERSION
 from ...kimberlite.messages import Request
 from ...kimberlite.postcard import U64, option, varint
-from ...kimberlite.results import TYPES_MARK
+from ...kimberlite.sqltypes import TYPES_MARK
 from ...kimberlite.structs import ColumnInfo, IndexInfo, TableInfo
 from ...kimberlite.types import MAX_U32
 from ...kimberlite.wire import payload_of
@@ -161,7 +161,12 @@ class Calls:
         if found is not None and asked.max_bytes:
             call.identity.reads_stream(found.name)
             frame = (OFFICIAL_LIMIT if asked.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
-            count, pieces = self._streams.read(found, asked.from_offset, asked.max_bytes, frame)
+            work = (found, asked.from_offset, asked.max_bytes, frame)
+            if frame > OFFICIAL_LIMIT:
+                # Some MiB take longer than others should wait.
+                count, pieces = await asyncio.get_running_loop().run_in_executor(None, self._streams.read, *work)
+            else:
+                count, pieces = self._streams.read(*work)
         out = bytearray()
         _NEXT.write(out, asked.from_offset + count if count else None)
         return Raw(told.ALL.index(told.ReadEvents), [varint(count), *pieces, bytes(out)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...kimberlite import requests as ask
 from ...kimberlite import responses as told
 from ...kimberlite.errors import KimberliteInputError, WireError
-from ...kimberlite.framing import HEADER_SIZE, VERSION, seal
+from ...kimberlite.framing import VERSION, frame_of
 from ...kimberlite.messages import RESPONSE, Request
 from ...kimberlite.postcard import varint
 from ...kimberlite.wire import FrameReader, decode, encode_response
@@ -54,6 +54,11 @@ class Connection(asyncio.Protocol):
         self._identity: Identity | None = None
         self._subscriptions = Subscriptions(home.streams, self._push)
         self._frames = FrameReader(BEFORE_HANDSHAKE)
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether events are pushed here."""
+        return len(self._subscriptions) > 0
 
     # --- what the event loop calls ----------------------------------------------------------------------------------
 
@@ -180,7 +185,7 @@ class Connection(asyncio.Protocol):
         try:
             if isinstance(answer, Raw):
                 head = b"%c%b%b" % (RESPONSE, varint(number), varint(answer.variant))
-                return seal(bytearray(b"".join((bytes(HEADER_SIZE), head, *answer.pieces))))
+                return frame_of([head, *answer.pieces])
             return encode_response(number, answer)
         except KimberliteInputError as error:
             return encode_response(number, told.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))

@@ -17,6 +17,7 @@ from ...kimberlite.enums import DataClass
 from ...kimberlite.messages import Request
 from ...kimberlite.types import Timestamp
 from ...kimberlite.wire import payload_of
+from ..mixing import mixed
 from .sql.workers import Workers
 
 TENANT = 1
@@ -31,19 +32,6 @@ _NAMES = ("Alder", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Larch", "Maple", "O
 _KINDS = ("Clinic", "Practice", "Pharmacy", "Laboratory")
 _TREATMENTS = (("consultation", 4_500), ("imaging", 21_000), ("laboratory", 6_800), ("surgery", 182_000))
 _REASONS = ("not covered", "duplicate", "missing referral")
-
-
-def mixed(*numbers: int) -> int:
-    """A number that looks random and is the same everywhere.
-
-    >>> mixed(1, 2) == mixed(1, 2) != mixed(2, 1)
-    True
-    """
-    value = 0x9E3779B97F4A7C15
-    for number in numbers:
-        value = ((value ^ number) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-        value ^= value >> 29
-    return value
 
 
 # --- streams --------------------------------------------------------------------------------------------------------

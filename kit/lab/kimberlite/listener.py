@@ -39,6 +39,11 @@ class Listener:
         assert self._server is not None, "not listening"
         return f"{HOST}:{self._server.sockets[0].getsockname()[1]}"
 
+    @property
+    def subscribed(self) -> int:
+        """How many connections have subscriptions."""
+        return sum(connection.subscribed for connection in self._connections)
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(

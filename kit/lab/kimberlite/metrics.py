@@ -22,7 +22,6 @@ class Metrics:
         self.in_flight = 0
         self.connections = 0
         self.active = 0
-        self.subscribed = 0
         self.pushed = 0
         self._times: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
@@ -33,12 +32,12 @@ class Metrics:
         counts[bisect.bisect_left(BUCKETS, seconds)] += 1
         self._seconds[method] = self._seconds.get(method, 0.0) + seconds
 
-    def text(self, records: int, written: int, position: int) -> str:
+    def text(self, *, records: int, written: int, position: int, subscribed: int) -> str:
         """All of it in Prometheus' text format 0.0.4."""
-        lines = [line for block in self._blocks(records, written, position) for line in block]
+        lines = [line for block in self._blocks(records, written, position, subscribed) for line in block]
         return "\n".join(lines) + "\n"
 
-    def _blocks(self, records: int, written: int, position: int) -> Iterator[list[str]]:
+    def _blocks(self, records: int, written: int, position: int, subscribed: int) -> Iterator[list[str]]:
         yield _block(
             "requests_total",
             "counter",
@@ -53,7 +52,7 @@ class Metrics:
             "connections_by_state",
             "gauge",
             "Connections open, by state",
-            {(("state", "idle"),): self.active - self.subscribed, (("state", "subscribed"),): self.subscribed},
+            {(("state", "idle"),): self.active - subscribed, (("state", "subscribed"),): subscribed},
         )
         errors = {(("type", kind),): n for kind, n in sorted(self.errors.items())}
         yield _block("errors_total", "counter", "Error answers, by type", errors)

@@ -62,12 +62,8 @@ class KimberliteServer:
         )
         port = house.port(self.name)
         self._listener = Listener(self._streams, calls, keys, house.faults, metrics, self._tuning, port)
-
-        def text() -> str:
-            return metrics.text(self._streams.appended, self._streams.appended_bytes, self._workers.position)
-
-        self._side = WebServer(side.build(keys.key, text, self._well))
-        self._key = keys.key
+        self._metrics, self._key = metrics, keys.key
+        self._side = WebServer(side.build(keys.key, self._counts, self._well))
         await self._side.start()
         await self._listener.start()
 
@@ -76,6 +72,15 @@ class KimberliteServer:
         if self._house.demo:
             await demo.fill_tables(self._workers)
         self._workers.warm()
+
+    def _counts(self) -> str:
+        assert self._listener is not None, "not started"
+        return self._metrics.text(
+            records=self._streams.appended,
+            written=self._streams.appended_bytes,
+            position=self._workers.position,
+            subscribed=self._listener.subscribed,
+        )
 
     def _well(self) -> bool:
         return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None

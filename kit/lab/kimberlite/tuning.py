@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ...core.errors import SetupError
+from ..tuned import Tuned
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Tuned):
     """What a test or a demo may want otherwise; each has a variable `KIT_KIMBERLITE_<NAME>`, in seconds."""
+
+    prefix: ClassVar[str] = "KIT_KIMBERLITE_"
 
     idle: float = 300
     """Without a byte from a client, before the connection is closed."""
@@ -20,17 +20,3 @@ class Tuning:
     """For one statement of SQL."""
     stall: float = 60
     """For a client to take what was sent to it."""
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str] = os.environ) -> Tuning:
-        given = {}
-        for name in cls.__slots__:
-            variable = f"KIT_KIMBERLITE_{name.upper()}"
-            if environment.get(variable):
-                try:
-                    given[name] = float(environment[variable])
-                except ValueError:
-                    given[name] = math.nan
-                if not 0 < given[name] < math.inf:
-                    raise SetupError(f"{variable} must be a number above 0")
-        return cls(**given)

@@ -86,18 +86,6 @@ class Statement:
         return frozenset(found)
 
 
-def first_word(sql: str) -> str:
-    """The word that says what a statement does; spaces and comments before it are passed over.
-
-    >>> first_word("  -- now" + chr(10) + "/* so */ select 1")
-    'SELECT'
-    """
-    for token in cut(sql):
-        if token.kind != "space":
-            return token.upper or token.text
-    return ""
-
-
 def parse(sql: str) -> Statement:
     """The statement for SQLite; refused where it is none that this server knows."""
     tokens = cut(sql)

@@ -54,6 +54,11 @@ class Helpers:
             made += self._schema(db)
         return made
 
+    def close(self) -> None:
+        """Closes what is open."""
+        if self._db is not None:
+            self._db.close()
+
     def _store(self) -> sqlite3.Connection:
         if self._db is None:
             self._db = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)

@@ -10,7 +10,7 @@ from typing import Any
 from ....kimberlite.framing import MAX_PAYLOAD
 from ....kimberlite.postcard import TEXT as WIRE_TEXT
 from ....kimberlite.postcard import list_of
-from ....kimberlite.results import TYPES_MARK
+from ....kimberlite.sqltypes import TYPES_MARK
 from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
 from . import schema
 from .database import Database
@@ -39,6 +39,7 @@ class Tenants:
         self._folder = folder
         self._writes = writes
         self._open: OrderedDict[int, Database] = OrderedDict()
+        self._none: Database | None = None
         self._helpers = Helpers(folder / "kimberlite.sqlite")
 
     def newest(self) -> int:
@@ -49,6 +50,13 @@ class Tenants:
             if tenant.isdigit():
                 found.append(schema.newest(self._database(int(tenant)).db))
         return max(found)
+
+    def close(self) -> None:
+        """Closes what is open."""
+        for base in (*self._open.values(), *([self._none] if self._none else [])):
+            base.close()
+        self._open.clear()
+        self._helpers.close()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -274,7 +282,9 @@ class Tenants:
         if found is None:
             exists = path.exists()
             if not exists and not self._writes:
-                return Database(None)
+                # For a tenant that never wrote no file is made.
+                self._none = self._none or Database(None)
+                return self._none
             found = self._open[tenant] = Database(path, writes=self._writes)
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()

@@ -19,22 +19,17 @@ import os
 import queue
 import signal
 import sqlite3
-import struct
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from ....kimberlite.wire import decode
+from ...confined import watch_memory
 from ..refusal import INTERNAL, STORAGE, Refusal
+from .pipe import HEAD, LENGTH
 from .tenants import Tenants
-
-LENGTH = struct.Struct(">Q")
-HEAD = struct.Struct(">cQ")
-OUT_OF_MEMORY = 77
-"""The exit status that says so."""
 
 
 class Worker:
@@ -91,27 +86,6 @@ class Worker:
         self._out.flush()
 
 
-def resident() -> int:
-    """Bytes of memory this process holds; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _watch_memory(busy: threading.Event, limit: int) -> None:
-    while busy.wait():
-        if resident() > limit:
-            os._exit(OUT_OF_MEMORY)
-        time.sleep(0.02)
-
-
 def _read(orders: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
     source = sys.stdin.buffer
 
@@ -138,7 +112,7 @@ def main() -> None:
     orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(orders,), daemon=True).start()
     worker = Worker(Path(settings["folder"]), out, writes=settings["writes"])
-    threading.Thread(target=_watch_memory, args=(worker.busy, settings["memory"]), daemon=True).start()
+    threading.Thread(target=watch_memory, args=(worker.busy, settings["memory"]), daemon=True).start()
     while True:
         order, body = orders.get()
         worker.run(json.loads(order), body)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...confined import OUT_OF_MEMORY, environment
 from ..refusal import BUSY, EXECUTION, INTERNAL, Refusal
-from .worker import HEAD, LENGTH, OUT_OF_MEMORY
+from .pipe import HEAD, LENGTH
 
 READERS = 3
 MEMORY = 1 << 30
 _GRACE = 1.5
 """Seconds that a process has to stop a statement by itself when the time is over."""
 _START = 30.0
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA")
-_PASSED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "VIRTUAL_ENV", "KIT_LAB_DEBUG")
 
 
 @dataclass(slots=True)
@@ -97,7 +95,9 @@ class Workers:
             self._last += 1
             order["position"] = self._last
             # To the end, also for a client that went away: the position is written or not, but never half.
-            result = await asyncio.shield(self._writer.run(order, body, self._seconds))
+            running = asyncio.ensure_future(self._writer.run(order, body, self._seconds))
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())
+            result = await asyncio.shield(running)
             self.position = self._last
             return result
 
@@ -214,7 +214,7 @@ class _Process:
                 json.dumps(self._settings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env=_environment(),
+                env=environment(),
             )
         )
         try:
@@ -267,8 +267,3 @@ class _Process:
             # By a signal: a crash of the engine, or the system short of memory. The same would do it again.
             return Refusal(EXECUTION, "the statement ended the SQL engine; write it another way")
         return Refusal(INTERNAL, "the SQL engine ended in the middle of the statement; try again")
-
-
-def _environment() -> dict[str, str]:
-    """What a process needs to start; credentials that may be among the variables stay here."""
-    return {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith(_PASSED_PREFIXES)}

@@ -1,0 +1,143 @@
+"""A stream as a feed's source: a subscription, its events in columns."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from ..core import retry
+from ..core.frames import expand_bodies
+from ..live.shaping import Bodies
+from ..live.source import FEW, PREVIEW, Chunk, Position, Source
+from . import appending, reading
+from .bulk import TIME
+from .errors import BusyError, KimberliteError, KimberliteInputError, NetworkError, TimeoutError
+from .subscription import Flow
+
+if TYPE_CHECKING:
+    from ..core.frames import BodyMode
+    from .client import Client
+
+CREDITS = 16_384
+"""Events that may be under way; so many are taken at once where they come quickly."""
+_PAUSE = 0.04
+_SCHEMA = pa.schema([("offset", pa.uint64()), ("time", TIME), ("body", pa.binary())])
+_TAIL = re.compile(r"tail(?:\s*-\s*(\d+))?")
+
+
+class StreamSource(Source):
+    """The events of a stream from `start` on. `time` is when they arrived: the protocol carries no other."""
+
+    service = "kimberlite"
+    position_column: ClassVar[str | None] = "offset"
+
+    def __init__(self, client: Client, packed: int, name: str, start: Any = "tail", body: BodyMode = "auto") -> None:
+        self.label = name
+        self._packed, self._book = packed, client._book
+        self._settings = replace(client._settings, policy=retry.ONCE)  # the feed does the retrying
+        self._start, self._back = _start_of(start)
+        self._bodies = Bodies(body)
+        self._flow: Flow | None = None
+
+    @property
+    def key(self) -> str:
+        """The stream's number at its address."""
+        return f"kimberlite:{self._settings.where}:{self._packed}"
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The events after an offset, or from the start that was asked for."""
+        start = after + 1 if isinstance(after, int) else self._start
+        flow = Flow(self._settings, self._book, self._find, start, CREDITS, None)
+        flow.packed = self._packed
+        loop = asyncio.get_running_loop()
+        try:
+            if start is None:
+                await flow._channel.connect()
+                start = flow.next = max(0, await self._length(flow) - self._back)
+            # Told before it is opened: events may have come when that returns.
+            following, reconnects = start, 0
+            await flow.open()
+            self._flow = flow
+            # Pinned: a connection that breaks before the first event must not start at a later end.
+            yield Chunk(_columns([]), following - 1)
+            given = loop.time() - _PAUSE
+            while True:
+                events = await flow.take(following)
+                if not events:
+                    return
+                early = given + _PAUSE - loop.time()
+                if early > 0 and len(events) < CREDITS // 2:
+                    await asyncio.sleep(early)
+                    events = await flow.take(following)
+                if not events:
+                    return
+                following = events[-1][0] + 1
+                again, reconnects = flow.reconnects - reconnects, flow.reconnects
+                yield Chunk(_columns(events), following - 1, reconnects=again)
+                given = loop.time()
+        finally:
+            self._flow = None
+            await flow.close()
+
+    async def tail(self) -> int | None:
+        """How many events the stream has."""
+        flow = self._flow
+        return None if flow is None or not flow._channel.connected else await self._length(flow)
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """As `read` shows them: offset, time, then the bodies."""
+        few = preview and sum(batch.num_rows for batch in batches) <= FEW
+        shape = partial(_table, fast=not few)
+        found, attrs = self._bodies.shape(batches, "body", shape, PREVIEW if preview else None)
+        return found, {"time": "received", **attrs}
+
+    def temporary(self, error: BaseException) -> bool:
+        """No connection, no answer, or a server that is busy."""
+        if isinstance(error, KimberliteError):
+            return isinstance(error, NetworkError | TimeoutError | BusyError)
+        return super().temporary(error)
+
+    def _find(self) -> Any:
+        raise AssertionError("the stream's number is known")
+
+    async def _length(self, flow: Flow) -> int:
+        return await flow._channel.run(appending.length(self._book, self._packed))
+
+
+def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
+    offsets = np.fromiter((offset for offset, _ in events), np.uint64, len(events))
+    times = np.full(len(events), int(time.time() * 1000), np.int64)
+    bodies = pa.array([data for _, data in events], pa.binary())
+    return pa.RecordBatch.from_arrays([pa.array(offsets), pa.array(times).cast(TIME), bodies], schema=_SCHEMA)
+
+
+def _table(batches: Sequence[pa.RecordBatch], body: BodyMode, *, fast: bool = True) -> tuple[pa.Table, dict[str, Any]]:
+    found = pa.Table.from_batches(batches, _SCHEMA)
+    bodies = expand_bodies(found.column("body"), body, taken=("offset", "time"), fast=fast)
+    return pa.table({"offset": found.column("offset"), "time": found.column("time"), **bodies.columns}), bodies.attrs
+
+
+def _start_of(given: Any) -> tuple[int | None, int]:
+    """An offset, or None and how many events before the end.
+
+    >>> _start_of(7), _start_of("tail"), _start_of("tail-100")
+    ((7, 0), (None, 0), (None, 100))
+    """
+    if given is None:
+        return None, 0
+    if isinstance(given, str):
+        found = _TAIL.fullmatch(given.strip().lower())
+        if found is None:
+            raise KimberliteInputError(
+                f"start={given!r} is no place in a stream", hint='give a Position, an offset, "tail", or "tail-100"'
+            )
+        return None, int(found[1] or 0)
+    return reading.offset_of(given, "start"), 0
