@@ -1,0 +1,45 @@
+"""Who may speak: whoever has the key, as a bearer token, in the query, or as the password of a user."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+
+USERS = ("default", "root")
+"""`default` is the user that SynapRPC means where only a password is given."""
+
+
+class Access:
+    """The lab's key."""
+
+    def __init__(self, token: str) -> None:
+        self.key = f"sk_{token[:32]}"
+        self._expected = self.key.encode()
+
+    def allows(self, headers: Mapping[bytes, bytes], query: bytes = b"") -> bool:
+        """Whether a request over HTTP has a good credential."""
+        given = headers.get(b"authorization")
+        if given is None:
+            # Not percent-decoded, as the service does not either.
+            for part in query.split(b"&"):
+                if part.startswith(b"api_key="):
+                    return self._same(part[8:])
+            return False
+        if given.startswith(b"Bearer "):
+            return self._same(given[7:])
+        if given.startswith(b"Basic "):
+            try:
+                user, _, password = base64.b64decode(given[6:], validate=True).partition(b":")
+            except (binascii.Error, ValueError):
+                return False
+            return self._same(password) and user.decode("latin-1") in USERS
+        return False
+
+    def allows_user(self, user: str, password: str) -> bool:
+        """Whether AUTH over SynapRPC succeeds."""
+        return self._same(password.encode("utf-8", "replace")) and user in USERS
+
+    def _same(self, given: bytes) -> bool:
+        return hmac.compare_digest(given, self._expected)

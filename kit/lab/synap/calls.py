@@ -1,0 +1,260 @@
+"""The commands of SynapRPC: a list of values gives a value, or a refusal.
+
+Arguments are taken as the service takes them: a number sent as text counts as not given where the service overlooks it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ...synap.wire import NULL, packed
+from . import reports
+from .home import WATCH, Home
+from .refusal import Refusal
+
+Args = list[Any]
+Call = Callable[[Home, Args], "Any"]
+
+
+class Packed(bytes):
+    """A value that is encoded already."""
+
+
+class Pieces(tuple[bytes, ...]):
+    """An encoded value in pieces."""
+
+
+OK = "OK"
+
+
+def text(args: Args, n: int) -> str:
+    """An argument that must be a text."""
+    if n >= len(args):
+        raise Refusal(f"ERR missing argument {n}")
+    value = args[n]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    if not isinstance(value, str):
+        raise Refusal(f"ERR argument {n} must be a string")
+    return value
+
+
+def content(args: Args, n: int) -> bytes:
+    """An argument as bytes."""
+    if n >= len(args):
+        raise Refusal(f"ERR missing argument {n}")
+    value = args[n]
+    if isinstance(value, bytes):
+        return value
+    return (value if isinstance(value, str) else json.dumps(value)).encode()
+
+
+def number(args: Args, n: int) -> int | None:
+    """An optional argument that counts only as an Int from 0 up."""
+    value = args[n] if n < len(args) else None
+    return value if type(value) is int and value >= 0 else None
+
+
+def loose(args: Args, n: int) -> int:
+    """A number, also where it was sent as text."""
+    if n >= len(args):
+        raise Refusal(f"ERR missing argument {n}")
+    try:
+        return int(args[n])
+    except (TypeError, ValueError):
+        raise Refusal("ERR value is not an integer or out of range") from None
+
+
+def keys(args: Args) -> list[str]:
+    """The arguments that are texts; others are skipped, as the service does."""
+    return [arg for arg in args if isinstance(arg, str)]
+
+
+def get(home: Home, args: Args) -> Any:
+    return home.pairs.get(text(args, 0))
+
+
+def set_(home: Home, args: Args) -> Any:
+    home.pairs.set(text(args, 0), content(args, 1), number(args, 2))
+    return OK
+
+
+def mset(home: Home, args: Args) -> Any:
+    if len(args) % 2:
+        raise Refusal("ERR wrong number of arguments for MSET")
+    for n in range(0, len(args), 2):
+        home.pairs.set(text(args, n), content(args, n + 1))
+    return OK
+
+
+def mget(home: Home, args: Args) -> Any:
+    from ...synap.wire import array_head
+
+    wanted = keys(args)
+    values = [home.pairs.get(key) for key in wanted]
+    return Pieces(
+        (array_head(len(values)), b"".join([NULL if value is None else _packed_bytes(value) for value in values]))
+    )
+
+
+def _packed_bytes(value: bytes) -> bytes:
+    size = len(value)
+    if size < 256:
+        return b"\x81\xa5Bytes\xc4%c%b" % (size, value)
+    return packed(value)
+
+
+def delete(home: Home, args: Args) -> Any:
+    return sum(home.pairs.delete(key) for key in keys(args))
+
+
+def expire(home: Home, args: Args) -> Any:
+    return home.pairs.expire(text(args, 0), max(0, loose(args, 1)))
+
+
+def ttl(home: Home, args: Args) -> Any:
+    key = text(args, 0)
+    if home.pairs.peek(key) is None:
+        raise Refusal("ERR key does not exist")
+    left = home.pairs.ttl(key)
+    return -1 if left is None else left
+
+
+def scan(home: Home, args: Args) -> Any:
+    prefix = args[0] if args and isinstance(args[0], str) else ""
+    limit = number(args, 1)
+    return home.pairs.scan(prefix, 100 if limit is None else limit)
+
+
+def kvstats(home: Home, args: Args) -> Any:
+    told = reports.kv(home)
+    return {"total_keys": told["total_keys"], "total_memory_bytes": told["total_memory_bytes"], **told["operations"]}
+
+
+def qcreate(home: Home, args: Args) -> Any:
+    home.queues.create(text(args, 0))
+    return OK
+
+
+def qpublish(home: Home, args: Args) -> Any:
+    return home.queues.publish(text(args, 0), content(args, 1), number(args, 2), number(args, 3))
+
+
+def qconsume(home: Home, args: Args) -> Any:
+    found = home.queues.consume(text(args, 0), text(args, 1))
+    if found is None:
+        return None
+    return {"id": found.id, "payload": found.payload, "priority": found.priority, "retry_count": found.retries}
+
+
+def qack(home: Home, args: Args) -> Any:
+    home.queues.ack(text(args, 0), text(args, 1))
+    return OK
+
+
+def qnack(home: Home, args: Args) -> Any:
+    requeue = args[2] if len(args) > 2 and isinstance(args[2], bool | int) else True
+    home.queues.nack(text(args, 0), text(args, 1), bool(requeue))
+    return OK
+
+
+def spublish(home: Home, args: Args) -> Any:
+    return home.rooms.publish(text(args, 0), text(args, 1), content(args, 2))
+
+
+def sread(home: Home, args: Args) -> Any:
+    limit = number(args, 3)
+    start = max(0, loose(args, 2))
+    return Pieces(home.rooms.read_encoded(text(args, 0), text(args, 1), start, 100 if limit is None else limit))
+
+
+def screate(home: Home, args: Args) -> Any:
+    home.rooms.create(text(args, 0))
+    return OK
+
+
+def sdelete(home: Home, args: Args) -> Any:
+    home.rooms.delete(text(args, 0))
+    return OK
+
+
+def sstats(home: Home, args: Args) -> Any:
+    told = home.rooms.get(text(args, 0)).stats()
+    return {name: value for name, value in told.items() if name not in ("total_consumed", "dropped")}
+
+
+def publish(home: Home, args: Args) -> Any:
+    given = content(args, 1)
+    try:
+        payload = json.loads(given)
+        told = given.decode()
+    except (ValueError, RecursionError):
+        payload = given.decode("utf-8", "replace")
+        told = json.dumps(payload)
+    identity, matched = home.topics.publish(text(args, 0), payload, told)
+    return {"message_id": identity, "subscribers_matched": matched}
+
+
+def unsubscribe(home: Home, args: Args) -> Any:
+    return home.topics.unsubscribe(text(args, 0), keys(args[1:]) or None)
+
+
+def psstats(home: Home, args: Args) -> Any:
+    told = home.topics.stats()
+    told.pop("slow_consumers_dropped")
+    return told
+
+
+def flush(home: Home, args: Args) -> Any:
+    raise Refusal("ERR flush commands are disabled (allow_flush_commands)")
+
+
+CALLS: dict[str, Call] = {
+    "GET": get,
+    "SET": set_,
+    "MSET": mset,
+    "MGET": mget,
+    "DEL": delete,
+    "EXISTS": lambda home, args: home.pairs.peek(text(args, 0)) is not None,
+    "EXPIRE": expire,
+    "PERSIST": lambda home, args: home.pairs.persist(text(args, 0)),
+    "TTL": ttl,
+    "INCR": lambda home, args: home.pairs.add(text(args, 0), 1),
+    "DECR": lambda home, args: home.pairs.add(text(args, 0), -1),
+    "INCRBY": lambda home, args: home.pairs.add(text(args, 0), loose(args, 1)),
+    "DECRBY": lambda home, args: home.pairs.add(text(args, 0), -loose(args, 1)),
+    "KEYS": lambda home, args: home.pairs.keys(),
+    "SCAN": scan,
+    "DBSIZE": lambda home, args: len(home.pairs),
+    "KVSTATS": kvstats,
+    "FLUSHDB": flush,
+    "FLUSHALL": flush,
+    "QCREATE": qcreate,
+    "QPUBLISH": qpublish,
+    "QCONSUME": qconsume,
+    "QACK": qack,
+    "QNACK": qnack,
+    "QLIST": lambda home, args: home.queues.names(),
+    "QDELETE": lambda home, args: home.queues.delete(text(args, 0)),
+    "QPURGE": lambda home, args: home.queues.purge(text(args, 0)),
+    "QSTATS": lambda home, args: home.queues.get(text(args, 0)).stats(),
+    "SCREATE": screate,
+    "SGETORCREATE": lambda home, args: "CREATED" if home.rooms.get_or_create(text(args, 0)) else "EXISTS",
+    "SPUBLISH": spublish,
+    "SREAD": sread,
+    "SDELETE": sdelete,
+    "SLIST": lambda home, args: home.rooms.names(),
+    "SSTATS": sstats,
+    "PUBLISH": publish,
+    "UNSUBSCRIBE": unsubscribe,
+    "KV.UNWATCH": unsubscribe,
+    "TOPICS": lambda home, args: home.topics.names(),
+    "PSSTATS": psstats,
+}
+
+__all__ = ["CALLS", "OK", "WATCH", "Packed", "Pieces", "keys", "text"]

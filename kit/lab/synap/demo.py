@@ -1,0 +1,76 @@
+"""What a lab with demo data begins with: a parcel service's settings, its jobs, and what its vans report.
+
+Everything comes from whole-number arithmetic on a seed, so that each lab has the same; only the times are of now, as
+rooms forget what is older than an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from ..mixing import mixed
+from .home import Home
+
+JOBS = 60
+REPORTS = 2000
+ALERTS = 40
+_CITIES = ("Leipzig", "Porto", "Gent", "Tampere", "Graz", "Cork", "Lyon", "Brno")
+_KINDS = ("label", "invoice", "route", "photo")
+_STATES = ("loading", "driving", "driving", "driving", "delivering", "waiting")
+
+
+def fill(home: Home) -> None:
+    """Puts the demo data in: what is kept on disk once, what lives in memory at every start."""
+    if not len(home.pairs) and not home.queues.names():
+        _fill_pairs(home)
+        _fill_queues(home)
+    _fill_rooms(home)
+
+
+def _fill_pairs(home: Home) -> None:
+    for n in range(1, 41):
+        chance = mixed(1, n)
+        van = {
+            "plate": f"KT-{1000 + chance % 9000}",
+            "city": _CITIES[chance // 7 % 8],
+            "parcels": chance // 11 % 120,
+            "electric": chance // 13 % 3 > 0,
+        }
+        home.pairs.set(f"van:{n:02d}", json.dumps(van, separators=(",", ":")).encode())
+    for n in range(1, 9):
+        home.pairs.set(f"depot:{_CITIES[n - 1].lower()}", f"{_CITIES[n - 1]} depot, gate {n}".encode())
+        home.pairs.set(f"delivered:{_CITIES[n - 1].lower()}", str(mixed(2, n) % 5000).encode())
+    home.pairs.set("session:demo", b"signed in", 3600)
+    home.pairs.set("logo", bytes(range(0x80, 0xA0)))
+
+
+def _fill_queues(home: Home) -> None:
+    home.queues.create("jobs", {"max_depth": 1000, "ack_deadline": 30})
+    home.queues.create("mails")
+    for n in range(JOBS):
+        chance = mixed(3, n)
+        job = {"job": n, "kind": _KINDS[chance % 4], "van": 1 + chance // 5 % 40, "weight": chance // 7 % 300 / 10}
+        home.queues.publish("jobs", json.dumps(job).encode(), 9 if chance // 11 % 10 == 0 else 5, None)
+    for n in range(12):
+        home.queues.publish("mails", f"Parcel {7000 + n} is on its way".encode(), None, None)
+
+
+def _fill_rooms(home: Home) -> None:
+    now = int(time.time())
+    home.rooms.create("vans")
+    for n in range(REPORTS):
+        chance = mixed(4, n)
+        report = {
+            "van": 1 + chance % 40,
+            "state": _STATES[chance // 41 % 6],
+            "speed": chance // 43 % 900 / 10,
+            "battery": 20 + chance // 47 % 80,
+        }
+        at = now - 3000 + n * 3000 // REPORTS
+        home.rooms.publish("vans", "report", json.dumps(report, separators=(",", ":")).encode(), at)
+    home.rooms.create("alerts")
+    for n in range(ALERTS):
+        chance = mixed(5, n)
+        alert = f"van {1 + chance % 40} is {5 + chance // 7 % 50} minutes late"
+        home.rooms.publish("alerts", "late", json.dumps(alert).encode(), now - 2900 + n * 70)

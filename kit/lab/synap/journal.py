@@ -1,0 +1,132 @@
+"""Brings what changed in memory to disk, and holds answers back until it is there.
+
+Only the newest state of each thing is written: a message that is published, consumed and acknowledged within one
+commit costs nothing. While one commit is under way the next one gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..store import Store
+
+Row = tuple[Any, ...]
+
+
+class Rowed(Protocol):
+    """What makes its row when the commit begins, so that changing it often costs no more than once."""
+
+    def row(self) -> Row: ...
+
+
+Entry = Row | Rowed | None
+_TABLES = {
+    "pairs": ("key", 3),
+    "queues": ("name", 7),
+    "messages": ("id", 9),
+    "marks": ("name", 2),
+}
+
+
+class Journal:
+    """Rows that wait for the disk, by table and by their first column."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._rows: dict[str, dict[str, Entry]] = {name: {} for name in _TABLES}
+        self._waiting: list[Callable[[Exception | None], None]] = []
+        self._under_way: asyncio.Task[None] | None = None
+        self._scheduled = False
+        self.pairs = self._rows["pairs"]
+        self.queues = self._rows["queues"]
+        self.messages = self._rows["messages"]
+        self.marks = self._rows["marks"]
+
+    def touch(self) -> None:
+        """Something was put into a table: it is written soon."""
+        if not self._scheduled and self._under_way is None:
+            self._scheduled = True
+            # At the end of this turn, with all that the turn brings.
+            self._loop.call_soon(self._begin)
+
+    @property
+    def clean(self) -> bool:
+        """Whether all is on disk."""
+        return not self._scheduled and self._under_way is None
+
+    def when_kept(self, then: Callable[[Exception | None], None]) -> None:
+        """Calls back when all that was put in so far is on disk; at once if it is."""
+        if self.clean:
+            then(None)
+        else:
+            self._waiting.append(then)
+
+    async def kept(self) -> None:
+        """Returns when all that was put in so far is on disk."""
+        if self.clean:
+            return
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def then(error: Exception | None) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        self._waiting.append(then)
+        await done
+
+    async def close(self) -> None:
+        """Writes what is left."""
+        if self._scheduled:
+            self._begin()
+        while self._under_way is not None:
+            await asyncio.wait([self._under_way])
+
+    def _begin(self) -> None:
+        self._scheduled = False
+        batch = {
+            name: {key: row if row is None or isinstance(row, tuple) else row.row() for key, row in rows.items()}
+            for name, rows in self._rows.items()
+            if rows
+        }
+        for rows in self._rows.values():
+            rows.clear()
+        waiting, self._waiting = self._waiting, []
+        self._under_way = self._loop.create_task(self._commit(batch, waiting))
+
+    async def _commit(
+        self, batch: dict[str, dict[str, Row | None]], waiting: list[Callable[[Exception | None], None]]
+    ) -> None:
+        failure: Exception | None = None
+        try:
+            await self._store.write(lambda db: _write(db, batch))
+        except (sqlite3.Error, OSError) as error:
+            failure = error
+            # What is newer stays; the rest is tried again with the next commit, and its callers know that it failed.
+            for name, rows in batch.items():
+                self._rows[name].update({key: row for key, row in rows.items() if key not in self._rows[name]})
+        finally:
+            self._under_way = None
+        for then in waiting:
+            then(failure)
+        if self._waiting or (failure is None and any(self._rows.values())):
+            self._begin()
+
+
+def _write(db: sqlite3.Connection, batch: dict[str, dict[str, Row | None]]) -> None:
+    for name, rows in batch.items():
+        column, width = _TABLES[name]
+        gone = [(key,) for key, row in rows.items() if row is None]
+        if gone:
+            db.executemany(f"delete from {name} where {column} = ?", gone)  # noqa: S608
+        new = [row for row in rows.values() if row is not None]
+        if new:
+            places = ", ".join("?" * width)
+            db.executemany(f"insert or replace into {name} values ({places})", new)  # noqa: S608

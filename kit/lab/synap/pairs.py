@@ -1,0 +1,180 @@
+"""Keys and values: bytes with an optional end, kept on disk, watched by pattern."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterable
+
+from .journal import Journal, Row
+from .refusal import Refusal
+
+_INT64 = range(-(2**63), 2**63)
+_FAR = 2**62
+
+
+def now_ms() -> int:
+    """The clock of all ends, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Pairs:
+    """The values."""
+
+    def __init__(self, journal: Journal, rows: Iterable[Row] = ()) -> None:
+        self._journal = journal
+        self._values: dict[str, bytes] = {}
+        self._ends: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+        self._versions: dict[str, int] = {}
+        self.changed: Callable[[str, str, int, bytes | None], None] | None = None
+        """Told key, what happened, version and value."""
+        self.gets = self.sets = self.dels = self.hits = self.misses = 0
+        self.bytes = 0
+        now = now_ms()
+        for key, value, end in rows:
+            if end is None or end > now:
+                self._put(key, value, end)
+            else:
+                journal.pairs[key] = None
+                journal.touch()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: str) -> bytes | None:
+        """The value, counted as a read."""
+        self.gets += 1
+        value = self._values.get(key)
+        if value is not None and key in self._ends and self._over(key):
+            value = None
+        if value is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return value
+
+    def peek(self, key: str) -> bytes | None:
+        """The value, not counted."""
+        value = self._values.get(key)
+        return None if value is None or (key in self._ends and self._over(key)) else value
+
+    def set(
+        self, key: str, value: bytes, ttl: int | None = None, *, keep_end: bool = False, event: str = "set"
+    ) -> None:
+        """Puts a value; without `ttl` (seconds) it has no end."""
+        self.sets += 1
+        end = self._ends.get(key) if keep_end else None if ttl is None else now_ms() + min(ttl, _FAR // 1000) * 1000
+        self._put(key, value, end)
+        self._journal.pairs[key] = (key, value, end)
+        self._journal.touch()
+        self._tell(key, event, value)
+
+    def set_until(self, key: str, value: bytes, end: int) -> None:
+        """Puts a value that ends at a time in milliseconds."""
+        self.set(key, value)
+        self._end(key, end)
+
+    def delete(self, key: str, event: str = "del") -> bool:
+        """Whether it was there."""
+        if event == "del":
+            self.dels += 1
+            if key in self._ends and self._over(key):
+                return False
+        value = self._values.pop(key, None)
+        if value is None:
+            return False
+        self._ends.pop(key, None)
+        self.bytes -= len(key) + len(value)
+        self._journal.pairs[key] = None
+        self._journal.touch()
+        self._tell(key, event, None)
+        self._versions.pop(key, None)
+        return True
+
+    def add(self, key: str, amount: int) -> int:
+        """The whole number that a value is, changed by so much."""
+        value = self.peek(key)
+        try:
+            total = (0 if value is None else _whole(value)) + amount
+        except ValueError:
+            raise Refusal("Invalid value: Value is not a valid integer") from None
+        if total not in _INT64:
+            raise Refusal("Invalid value: Integer overflow")
+        self.set(key, str(total).encode(), keep_end=True, event="incrby" if amount >= 0 else "decrby")
+        return total
+
+    def expire(self, key: str, seconds: int) -> bool:
+        """Gives a key an end; whether it is there."""
+        if self.peek(key) is None:
+            return False
+        self._end(key, now_ms() + min(seconds, _FAR // 1000) * 1000)
+        self._tell(key, "expire", self._values.get(key))
+        return True
+
+    def persist(self, key: str) -> bool:
+        """Takes a key's end away; whether it had one."""
+        if self.peek(key) is None or key not in self._ends:
+            return False
+        del self._ends[key]
+        self._journal.pairs[key] = (key, self._values[key], None)
+        self._journal.touch()
+        self._tell(key, "persist", self._values[key])
+        return True
+
+    def ttl(self, key: str) -> int | None:
+        """Seconds left, or None where there is no end; a key that is not there is refused."""
+        if self.peek(key) is None:
+            raise Refusal(f"Key not found: {key}")
+        end = self._ends.get(key)
+        return None if end is None else max(0, end - now_ms()) // 1000
+
+    def keys(self) -> list[str]:
+        """All keys."""
+        return [key for key in list(self._values) if key not in self._ends or not self._over(key)]
+
+    def scan(self, prefix: str, limit: int) -> list[str]:
+        """So many of the keys that begin so."""
+        return [key for key in self.keys() if key.startswith(prefix)][: max(0, limit)]
+
+    def sweep(self) -> None:
+        """Removes what is over."""
+        now = now_ms()
+        while self._heap and self._heap[0][0] <= now:
+            end, key = heapq.heappop(self._heap)
+            if self._ends.get(key) == end:
+                self.delete(key, "expired")
+
+    def _over(self, key: str) -> bool:
+        if self._ends[key] > now_ms():
+            return False
+        self.delete(key, "expired")
+        return True
+
+    def _put(self, key: str, value: bytes, end: int | None) -> None:
+        before = self._values.get(key)
+        self.bytes += len(value) - len(before) if before is not None else len(key) + len(value)
+        self._values[key] = value
+        if end is None:
+            self._ends.pop(key, None)
+        else:
+            self._ends[key] = end
+            heapq.heappush(self._heap, (end, key))
+
+    def _end(self, key: str, end: int) -> None:
+        self._put(key, self._values[key], end)
+        self._journal.pairs[key] = (key, self._values[key], end)
+        self._journal.touch()
+
+    def _tell(self, key: str, event: str, value: bytes | None) -> None:
+        if self.changed is not None:
+            self._versions[key] = version = self._versions.get(key, 0) + 1
+            self.changed(key, event, version, value)
+
+
+def _whole(value: bytes) -> int:
+    """A value as the whole number it is written as; Python alone would take `1_0` and ` 1`, too."""
+    digits = value.removeprefix(b"-").removeprefix(b"+") if len(value) < 22 else b""
+    if not digits.isdigit():
+        raise ValueError
+    return int(value)

@@ -1,0 +1,171 @@
+"""Rooms: ordered logs in memory, kept encoded as SynapRPC answers them. They end with the server."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...synap.templates import encoded_event
+from ...synap.wire import array_head
+from .refusal import Refusal
+
+NUMBERS = [str(n) for n in range(256)]
+
+
+@dataclass(slots=True)
+class Room:
+    """One log. `first` is the offset of the oldest event that is still there."""
+
+    name: str
+    generation: int
+    created: int
+    first: int = 0
+    encoded: list[bytes] = field(default_factory=list)
+    events: list[tuple[str, str, bytes, int]] = field(default_factory=list)
+    """Id, event, data, time."""
+    start: int = 0
+    """How many of the front of the lists are gone; they are cut away now and then."""
+    readers: dict[str, int] = field(default_factory=dict)
+    """The next offset of each subscriber that ever was."""
+    consumed: int = 0
+    dropped: int = 0
+
+    @property
+    def next(self) -> int:
+        return self.first + len(self.encoded) - self.start
+
+    def stats(self) -> dict[str, Any]:
+        count = len(self.encoded) - self.start
+        return {
+            "name": self.name,
+            "message_count": count,
+            "min_offset": self.first,
+            "max_offset": max(0, self.next - 1),
+            "subscriber_count": len(self.readers),
+            "total_published": self.next,
+            "total_consumed": self.consumed,
+            "dropped": self.dropped,
+            "created_at": self.created,
+            "generation": self.generation,
+        }
+
+
+class Rooms:
+    """All rooms."""
+
+    def __init__(self, generation: Callable[[], int], soft: int, hard: int, retention: float) -> None:
+        self._generation = generation
+        self._soft, self._hard, self._retention = soft, hard, retention
+        self._rooms: dict[str, Room] = {}
+        head = os.urandom(8).hex()
+        self._head = f"{head[:8]}-{head[8:12]}-4{head[13:16]}-b{os.urandom(2).hex()[1:]}-"
+        self._numbers = itertools.count(int.from_bytes(os.urandom(4)) << 8)
+
+    def names(self) -> list[str]:
+        return list(self._rooms)
+
+    def all(self) -> list[Room]:
+        return list(self._rooms.values())
+
+    def get(self, name: str) -> Room:
+        room = self._rooms.get(name)
+        if room is None:
+            raise Refusal(f"Invalid request: Room '{name}' not found")
+        return room
+
+    def create(self, name: str) -> None:
+        if name in self._rooms:
+            raise Refusal(f"Invalid request: Room '{name}' already exists")
+        self._rooms[name] = Room(name, self._generation(), time.time_ns() // 1_000_000)
+
+    def get_or_create(self, name: str) -> bool:
+        """Whether it was made now."""
+        if name in self._rooms:
+            return False
+        self.create(name)
+        return True
+
+    def delete(self, name: str) -> None:
+        self.get(name)
+        del self._rooms[name]
+
+    def publish(self, name: str, event: str, data: bytes, at: int | None = None) -> int:
+        """The event's offset."""
+        room = self._rooms.get(name)
+        if room is None:
+            raise Refusal(f"Invalid request: Room '{name}' not found")
+        offset = room.next
+        identity = f"{self._head}{next(self._numbers):012x}"
+        stamp = int(time.time()) if at is None else at
+        room.encoded.append(encoded_event(offset, event, identity, data, stamp))
+        room.events.append((identity, event, data, stamp))
+        count = offset + 1 - room.first
+        if count > self._soft:
+            self._shorten(room, count)
+        return offset
+
+    def read(self, name: str, subscriber: str, start: int, limit: int) -> tuple[Room, int, int]:
+        """The room, and from where to where its lists hold what was asked for."""
+        room = self.get(name)
+        if start < room.first:
+            raise Refusal(
+                f"Invalid request: Stream offset {start} out of range; earliest retained offset is {room.first}"
+            )
+        begin = room.start + min(start, room.next) - room.first
+        stop = min(begin + max(0, limit), len(room.encoded))
+        room.readers[subscriber] = max(room.readers.get(subscriber, 0), start + stop - begin)
+        room.consumed += stop - begin
+        return room, begin, stop
+
+    def read_encoded(self, name: str, subscriber: str, start: int, limit: int) -> tuple[bytes, bytes]:
+        """The answer to SREAD: the head of an array, and its values."""
+        room, begin, stop = self.read(name, subscriber, start, limit)
+        return array_head(stop - begin), b"".join(room.encoded[begin:stop])
+
+    def read_json(self, name: str, subscriber: str, start: int, limit: int) -> str:
+        """The answer of HTTP."""
+        room, begin, stop = self.read(name, subscriber, start, limit)
+        quoted = json.dumps(name)
+        events = []
+        for offset, (identity, event, data, stamp) in enumerate(
+            room.events[begin:stop], room.first + begin - room.start
+        ):
+            numbers = ",".join([NUMBERS[byte] for byte in data])
+            events.append(
+                f'{{"id":"{identity}","offset":{offset},"room":{quoted},"event":{json.dumps(event)},'
+                f'"data":[{numbers}],"timestamp":{stamp},"metadata":{{}}}}'
+            )
+        following = start + stop - begin if stop > begin else start
+        return f'{{"events":[{",".join(events)}],"next_offset":{following}}}'
+
+    def compact(self) -> None:
+        """Drops what is older than the retention."""
+        oldest = time.time() - self._retention
+        for room in self._rooms.values():
+            begin = room.start
+            while begin < len(room.events) and room.events[begin][3] < oldest:
+                begin += 1
+            self._cut(room, begin - room.start)
+
+    def _shorten(self, room: Room, count: int) -> None:
+        """Keeps the soft number of events, and up to the hard one while somebody has not read them."""
+        slowest = min(room.readers.values(), default=room.next)
+        wanted = min(count - self._soft, max(0, slowest - room.first))
+        wanted = max(wanted, count - self._hard)
+        if wanted > 0:
+            room.dropped += max(0, room.first + wanted - slowest) if room.readers else 0
+            self._cut(room, wanted)
+
+    def _cut(self, room: Room, number: int) -> None:
+        if number <= 0:
+            return
+        room.first += number
+        room.start += number
+        if room.start > 1000 and room.start * 2 > len(room.encoded):
+            del room.encoded[: room.start], room.events[: room.start]
+            room.start = 0

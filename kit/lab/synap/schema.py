@@ -1,0 +1,36 @@
+"""What is kept on disk: values, queues and their messages. Rooms and topics live in memory, as the service has them."""
+
+SQL = """
+create table if not exists pairs (
+    key text primary key,
+    value blob not null,
+    expires integer
+) without rowid;
+
+create table if not exists queues (
+    name text primary key,
+    max_depth integer not null,
+    ack_deadline integer not null,
+    max_retries integer not null,
+    priority integer not null,
+    prefetch integer not null,
+    figures text not null
+) without rowid;
+
+create table if not exists messages (
+    id text primary key,
+    queue text not null,
+    place integer not null,
+    lane integer not null,
+    priority integer not null,
+    retries integer not null,
+    max_retries integer not null,
+    created integer not null,
+    payload blob not null
+) without rowid;
+
+create table if not exists marks (
+    name text primary key,
+    value integer not null
+) without rowid;
+"""

@@ -1,0 +1,294 @@
+"""Operations on a Synap, written once for both colours and both transports.
+
+An operation is a generator. It yields steps and receives what came of them:
+
+    Do       -> payload                         one command
+    Many     -> list of payloads or errors      commands that need not wait for each other
+    Calls    -> list of values or errors        calls of SynapRPC, many under way at once; bodies where `raw`
+    Bulk     -> bool                            whether SynapRPC can be used
+    Page     -> Response                        a page of HTTP
+    Emit     -> None                            hand one item to the caller
+
+`work` turns them into the three things that touch a socket, which the drivers do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..core import retry
+from ..core.errors import KitError
+from ..core.steps import Emit, Request, Response, call
+from . import native
+from .errors import (
+    SynapError,
+    SynapInputError,
+    SynapTransportError,
+    SynapWireError,
+    of_transport,
+    refusal,
+    unauthorized,
+)
+from .settings import Settings
+from .wire import read_answer
+
+T = TypeVar("T")
+Operation = Generator[Any, Any, T]
+Walk = Generator[Any, Any, None]
+
+MAX_BODY = 2 * 1024 * 1024
+"""What the server takes in one request over HTTP."""
+POLICY = retry.Policy(attempts=3, base=0.1, cap=2.0, statuses=frozenset({429, 502, 503, 504}))
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """One command. What is not `safe` is never sent twice by itself; `binary` has no form in JSON."""
+
+    command: str
+    payload: Mapping[str, Any]
+    safe: bool = True
+    binary: bool = False
+
+    @property
+    def resource(self) -> str:
+        for name in ("key", "queue", "room", "topic", "name"):
+            value = self.payload.get(name)
+            if isinstance(value, str):
+                return value[:80]
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    commands: Sequence[Do]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    calls: Sequence[native.Call]
+    safe: bool = True
+    raw: bool = False
+    resource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    path: str
+    params: Mapping[str, Any] | None = None
+
+
+# --- what the drivers do --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Wanted: the answers to these requests, or the errors that came instead."""
+
+    operations: Sequence[Generator[Any, Any, Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """Wanted: the bodies of the answers to these calls."""
+
+    calls: Sequence[native.Call]
+    safe: bool
+
+
+def work(settings: Settings, step: Any) -> Operation[Any]:
+    """One step, in terms of what the drivers do."""
+    if isinstance(step, Do):
+        [result] = yield from _many(settings, [step])
+        if isinstance(result, Exception):
+            raise result
+        return result
+    if isinstance(step, Many):
+        return (yield from _many(settings, step.commands))
+    if isinstance(step, Calls):
+        bodies = (yield Rpc(step.calls, step.safe)) if step.calls else []
+        if step.raw:
+            return bodies
+        return [_value(body, call[0], step.resource) for body, call in zip(bodies, step.calls, strict=True)]
+    if isinstance(step, Page):
+        return (yield from _page(settings, step))
+    assert isinstance(step, Bulk)
+    return (yield step)
+
+
+def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:
+    if not commands:
+        return []
+    if settings.native:
+        return (yield from _natively(commands))
+    bodies = [b"" if one.binary else encoded(one) for one in commands]
+    long = [n for n, body in enumerate(bodies) if not body or len(body) > MAX_BODY]
+    if long:
+        yield from _check_long(commands, bodies, long)
+        answers = yield from _natively([commands[n] for n in long])
+        by_place = dict(zip(long, answers, strict=True))
+    others = [n for n in range(len(commands)) if not long or n not in by_place]
+    responses = (yield Http([_request(commands[n], bodies[n]) for n in others])) if others else []
+    found: list[Any] = [None] * len(commands)
+    for n, response in zip(others, responses, strict=True):
+        try:
+            found[n] = judged(response, commands[n])
+        except SynapError as error:
+            found[n] = error
+    for n in long:
+        found[n] = by_place[n]
+    return found
+
+
+def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[int]) -> Operation[None]:
+    able = yield Bulk()
+    for n in long:
+        if able and native.knows(commands[n].command):
+            continue
+        one = commands[n]
+        if one.binary:
+            raise SynapInputError(
+                "bytes that are not UTF-8 cannot be sent in JSON, and SynapRPC cannot be reached",
+                hint="give rpc_url=synap://host:15501, or encode them as text",
+                op=one.command,
+                resource=one.resource,
+            )
+        raise SynapInputError(
+            f"the request has {len(bodies[n]):,} bytes; the server takes {MAX_BODY:,} over HTTP",
+            hint="over SynapRPC more is possible: give rpc_url=synap://host:15501, or a synap:// address",
+            op=one.command,
+            resource=one.resource,
+        )
+
+
+def _natively(commands: Sequence[Do]) -> Operation[list[Any]]:
+    calls = [native.call_of(one.command, one.payload) for one in commands]
+    bodies = yield Rpc(calls, all(one.safe for one in commands))
+    found: list[Any] = []
+    for one, body in zip(commands, bodies, strict=True):
+        value = _value(body, one.command, one.resource)
+        if not isinstance(value, SynapError):
+            try:
+                value = native.reply_of(one.command, value)
+            except SynapError as error:
+                value = error
+        found.append(value)
+    return found
+
+
+def _value(body: Any, op: str, resource: str) -> Any:
+    """The value of an answer, or the error that it is."""
+    if isinstance(body, Exception):
+        return body
+    try:
+        _, good, value = read_answer(body)
+    except SynapError as error:
+        return error
+    return value if good else refusal(value, op=op, resource=resource)
+
+
+def encoded(one: Do) -> bytes:
+    """A command as the body of its request; bytes become lists of numbers."""
+    asked = {"command": one.command, "request_id": "kit", "payload": dict(one.payload)}
+    try:
+        return json.dumps(asked, default=_numbers, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SynapInputError(f"this cannot be sent as JSON: {error}", op=one.command, resource=one.resource) from None
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _request(one: Do, body: bytes) -> Generator[Any, Any, Response]:
+    request = Request("POST", "/api/v1/command", op=one.command, body=body, safe=one.safe)
+    return call(request, POLICY)
+
+
+def judged(response: Any, one: Do) -> Any:
+    """The payload of an answer, unless it is a refusal: that is raised."""
+    if isinstance(response, KitError):
+        raise of_transport(response, one.command, one.resource) from None
+    if response.status == 401:
+        raise unauthorized(one.command, one.resource)
+    try:
+        told = response.json()
+    except ValueError:
+        told = None
+    if not response.ok:
+        text = told.get("error") if isinstance(told, dict) else response.text().strip()[:300]
+        shown = str(text or f"the server answered with status {response.status}")
+        raise refusal(shown, response.status, op=one.command, resource=one.resource)
+    if not isinstance(told, dict) or not isinstance(told.get("success"), bool):
+        raise SynapWireError(
+            "the answer is none of Synap",
+            hint="is this the address of a Synap server, and its HTTP port?",
+            op=one.command,
+            resource=one.resource,
+        )
+    if not told["success"]:
+        raise refusal(str(told.get("error") or "refused without a word"), op=one.command, resource=one.resource)
+    return told.get("payload")
+
+
+def _page(settings: Settings, page: Page) -> Operation[Response]:
+    if settings.native:
+        raise SynapInputError(f"{page.path} is a page of the HTTP port", hint="use a client with an http:// address")
+    one = Do(page.path, {})
+    [response] = yield Http([call(Request("GET", page.path, op=page.path, params=page.params, safe=True), POLICY)])
+    if isinstance(response, KitError):
+        raise of_transport(response, one.command)
+    if response.status == 401:
+        raise unauthorized(one.command)
+    if not response.ok:
+        raise refusal(response.text().strip()[:300] or f"status {response.status}", response.status, op=one.command)
+    found: Response = response
+    return found
+
+
+def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
+    """A field of an answer, of the kind that it must have."""
+    value = payload.get(name) if isinstance(payload, Mapping) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise SynapWireError(f"an answer without {name!r}, or of another form")
+    return value  # type: ignore[return-value]
+
+
+def text_or_bytes(value: bytes) -> str | bytes:
+    """A value as text, where it is UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def raised(results: Sequence[Any]) -> list[Any]:
+    """The results, unless one is an error: the first is raised."""
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return list(results)
+
+
+__all__ = [
+    "Bulk",
+    "Calls",
+    "Do",
+    "Emit",
+    "Many",
+    "Operation",
+    "Page",
+    "SynapTransportError",
+    "Walk",
+    "work",
+]

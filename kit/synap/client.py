@@ -1,0 +1,123 @@
+"""The clients: `SynapClient` blocks, `AsyncSynapClient` is awaited; otherwise they are the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.secrets import Secret, hidden
+from .asking import Do, Operation, Page
+from .driver import AsyncDriver, Driver
+from .errors import SynapWireError
+from .kv import AsyncKV, SyncKV
+from .pubsub import AsyncPubSub, SyncPubSub
+from .queue import AsyncQueues, SyncQueues
+from .settings import Settings, settings
+from .stream import AsyncStreams, SyncStreams
+
+
+class _Verbs:
+    """What both clients have."""
+
+    _driver: Any
+    _settings: Settings
+
+    @verb
+    def health(self) -> Operation[dict[str, Any]]:
+        """status, service and version of the server. Over HTTP only."""
+        return _json((yield Page("/health")))
+
+    @verb
+    def info(self, section: str | None = None) -> Operation[dict[str, Any]]:
+        """What the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
+        told = yield Do("info", {} if section is None else {"section": section})
+        if not isinstance(told, dict):
+            raise SynapWireError("information of another form", op="info")
+        return told
+
+    @verb
+    def metrics(self) -> Operation[str]:
+        """The server's page of metrics, as Prometheus reads it. Over HTTP only."""
+        response = yield Page("/metrics")
+        text: str = response.text()
+        return text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._settings.url}{_beside(self._driver)}>"
+
+
+class SynapClient(_Verbs, SyncFace):
+    """A Synap server: `.kv`, `.queue`, `.stream` and `.pubsub`.
+
+    The address chooses the transport: `http://host:15500`, or `synap://host:15501` for SynapRPC alone. A client over
+    HTTP reads and writes in bulk over SynapRPC where that is reachable: at `rpc_url`, at SYNAP_RPC_URL if SYNAP_URL is
+    this address, or at the usual port beside the usual port. What it found is in its repr.
+
+    >>> SynapClient("http://localhost:15500")
+    <SynapClient http://localhost:15500, SynapRPC not tried yet>
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | Secret | None = None,
+        username: str | None = None,
+        password: str | Secret | None = None,
+        rpc_url: str | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 5.0,
+    ) -> None:
+        api_key, password = hidden(api_key), hidden(password)
+        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        self._driver = Driver(self._settings)
+        self.kv = SyncKV(self._driver)
+        self.queue = SyncQueues(self._driver)
+        self.stream = SyncStreams(self._driver)
+        self.pubsub = SyncPubSub(self._driver)
+
+
+class AsyncSynapClient(_Verbs, AsyncFace):
+    """The same for coroutines: every call is awaited. Need not be closed, and may be used from one loop after another.
+
+    >>> AsyncSynapClient("synap://localhost")
+    <AsyncSynapClient synap://localhost>
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | Secret | None = None,
+        username: str | None = None,
+        password: str | Secret | None = None,
+        rpc_url: str | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 5.0,
+    ) -> None:
+        api_key, password = hidden(api_key), hidden(password)
+        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        self._driver = AsyncDriver(self._settings)
+        self.kv = AsyncKV(self._driver)
+        self.queue = AsyncQueues(self._driver)
+        self.stream = AsyncStreams(self._driver)
+        self.pubsub = AsyncPubSub(self._driver)
+
+
+def _beside(driver: Any) -> str:
+    """What is known of SynapRPC."""
+    if driver.settings.native:
+        return ""
+    if driver.bulk is None:
+        return ", SynapRPC not tried yet"
+    return f", in bulk over SynapRPC at {driver.settings.rpc}" if driver.bulk else ", without SynapRPC"
+
+
+def _json(response: Any) -> dict[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SynapWireError("the answer is none of Synap", hint="is this the HTTP port of a Synap server?")
+    return found

@@ -1,0 +1,479 @@
+"""Synap in a notebook: keys, queues, rooms, topics and metrics as DataFrames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from ..core import progress
+from ..core.completion import Names
+from ..core.errors import SetupError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from ..readable import Readable
+from . import inputs
+from .asking import Operation
+from .client import SynapClient
+from .errors import SynapError, SynapInputError
+from .listings import Listing
+from .subscription import Subscription
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..core.frames import BodyMode
+    from ..live.browser import Browser
+    from ..live.view import LiveView
+    from .feeding import RoomSource
+    from .ranged import RoomRange
+
+T = TypeVar("T")
+Kind = Literal["auto", "room", "topic", "queue"]
+
+
+def connect(
+    environment: Mapping[str, str],
+    *,
+    url: str | None = None,
+    api_key: str | Secret | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    rpc_url: str | None = None,
+    **options: Any,
+) -> Synap:
+    """What `kit.connect("synap", ...)` gives; further options are those of `kit.synap.SynapClient`."""
+    where = url or environment.get("SYNAP_URL")
+    if not where:
+        raise SetupError(
+            "synap needs an address (argument url= or variable SYNAP_URL)",
+            hint="without a server of your own: kit.Lab().synap runs on an embedded one",
+        )
+    if (
+        api_key is None
+        and username is None
+        and password is None
+        and (url is None or url == environment.get("SYNAP_URL"))
+    ):
+        # Another address than the environment's does not get its key.
+        api_key = environment.get("SYNAP_API_KEY") or None
+    if rpc_url is None and where == environment.get("SYNAP_URL") and not where.startswith("synap://"):
+        rpc_url = environment.get("SYNAP_RPC_URL") or None
+    return Synap(SynapClient(where, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
+
+
+class Synap:
+    """Synap to explore: every verb gives a DataFrame.
+
+    `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
+    without taking its messages is nothing the server can do: `queues()` tells its figures, and
+    `client.queue.consume(...)` takes one.
+    """
+
+    def __init__(self, client: SynapClient) -> None:
+        self.client = client
+        self._rooms = Names(client.stream.list)
+        queues, topics = Names(client.queue.list), Names(client.pubsub.topics)
+        self.queues = Listing("queues", self._all_queues, self._queue, queues)
+        """The queues: call it for a frame, index it for the row of one."""
+        self.streams = Listing("rooms", self._all_rooms, self.__getitem__, self._rooms)
+        """The rooms: call it for a frame, index it for a handle on one."""
+        self.topics = Listing("topics", self._all_topics, self._topic, topics)
+        """The topics: call it for a frame, index it for the row of one."""
+        self._listed = (self._rooms, queues, topics)
+
+    # --- keys and values --------------------------------------------------------------------------------------------
+
+    def keys(self, prefix: str = "", limit: int | None = None) -> pd.DataFrame:
+        """One row per key that begins so: `key`. With `limit`, so many of them, any."""
+        from .tables import key_frame
+
+        return key_frame(self.client.kv.scan(prefix, limit))
+
+    def get(self, keys: str | Iterable[str], body: BodyMode = "auto", *, ttl: bool = True) -> pd.DataFrame:
+        """One row per key, in order: key, type, ttl (seconds left), and the value in the form that `body` says.
+
+        `type` is "json", "integer", "text", "bytes", or "missing". JSON objects become columns, as everywhere.
+        `ttl=False` leaves the seconds out, which are one question more for each key.
+        """
+        from .tables import value_frame
+
+        wanted = [keys] if isinstance(keys, str) else [str(key) for key in keys]
+        for key in wanted:
+            inputs.name(key, "a key")
+        values = self.client.kv.mget(wanted)
+        left = self._run(_ttls(wanted)) if ttl else None
+        return value_frame(wanted, values, left, body)
+
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    def _all_queues(self) -> pd.DataFrame:
+        """One row per queue: queue, depth, in_flight, dead_letters, consumers, and counters since it was made.
+
+        `depth` is what is ready; what was given out and not acknowledged is in `in_flight`. Dead letters are only
+        counted: the server shows them nowhere.
+        """
+        from .tables import queue_frame
+
+        return queue_frame(self._run(_stats_of("queue", self.client.queue.list())), time.time())
+
+    def _queue(self, queue: str) -> pd.DataFrame:
+        """The row of one queue."""
+        from .tables import queue_frame
+
+        return queue_frame([(queue, self.client.queue.stats(queue))], time.time())
+
+    def drain(self, queue: str, limit: int, consumer_id: str = "kit", body: BodyMode = "auto") -> pd.DataFrame:
+        """Takes up to `limit` messages, and acknowledges each: message_id, priority, retries, then the bodies."""
+        from .tables import message_frame
+
+        taken = []
+        for _ in range(inputs.whole(limit, "limit")):
+            message = self.client.queue.consume(queue, consumer_id)
+            if message is None:
+                break
+            taken.append(message)
+            self.client.queue.ack(queue, message.message_id)
+        return message_frame(taken, body, queue)
+
+    # --- rooms ------------------------------------------------------------------------------------------------------
+
+    def _all_rooms(self) -> pd.DataFrame:
+        """One row per room: room, events, first and last offset, subscribers, published, created, generation."""
+        from .tables import room_frame
+
+        return room_frame(self._run(_stats_of("stream", self.client.stream.list())), time.time())
+
+    def read(
+        self,
+        room: str,
+        start: int = 0,
+        limit: int | None = None,
+        decode: BodyMode = "auto",
+        *,
+        subscriber_id: str = "kit",
+    ) -> pd.DataFrame:
+        """The events of a room from an offset on, up to its end as it is now, as far as the room still has them.
+
+        Columns: `offset`, `time` (in whole seconds, as the server keeps it), `event`, `id`, then the data as `decode`
+        says: "json" (a column per key), "text", "bytes", or "auto", which looks and tells in `df.attrs`. Where the
+        beginning is gone, the frame begins with the oldest event there is, and `attrs["missed"]` counts the others.
+        """
+        from .columns import join
+        from .reading import pages
+        from .tables import event_frame
+
+        room, first = inputs.name(room, "a room"), inputs.whole(start, "start")
+        most = inputs.optional(limit, "limit")
+        stats = self.client.stream.stats(room)
+        begin = max(first, int(stats["min_offset"]))
+        end = max(begin, int(stats["total_published"]))
+        stop = end if most is None else min(end, begin + most)
+        found = []
+        with progress.bar(stop - begin, what=f"read {room}"[:40], unit=" events") as bar:
+            for page in self._walk_pages(pages(room, subscriber_id, begin, stop)):
+                found.append(page)
+                bar.update(page.num_rows)
+        attrs = {"room": room, "generation": stats["generation"], "missed": max(0, begin - first) if first < end else 0}
+        return event_frame(join(found), decode, attrs)
+
+    def _walk_pages(self, walk: Any) -> Iterable[Any]:
+        found: Iterable[Any] = self.client._driver.walk(walk)
+        return found
+
+    # --- topics -----------------------------------------------------------------------------------------------------
+
+    def _all_topics(self) -> pd.DataFrame:
+        """One row per topic that somebody subscribed to by name: topic, subscribers, messages, created.
+
+        Patterns with `*` and `#` are not listed by the server; `metrics()` counts them.
+        """
+        from .tables import topic_frame
+
+        names = self.client.pubsub.topics()
+        rows = [] if self.client._settings.native else self._run(_stats_of("pubsub", names))
+        return topic_frame(names, rows)
+
+    def _topic(self, topic: str) -> pd.DataFrame:
+        """The row of one topic."""
+        from .tables import topic_frame
+
+        return topic_frame([topic], [(topic, self.client.pubsub.info(topic))])
+
+    def subscribe(self, topics: str | Iterable[str], **options: Any) -> Subscription:
+        """The messages of topics as they come: `for message in syn.subscribe("orders.*")`."""
+        return self.client.pubsub.subscribe([topics] if isinstance(topics, str) else topics, **options)
+
+    def live(
+        self,
+        room: str | None = None,
+        *,
+        topics: str | Iterable[str] | None = None,
+        start: int | None = None,
+        body: BodyMode = "auto",
+        where: Any = None,
+        rows: int = 20,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        from_checkpoint: Any = None,
+        **columns: Any,
+    ) -> LiveView:
+        """A room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
+
+        A room is followed from now on, or from the offset `start` on. Topics keep nothing: what is published while the
+        connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says which rows
+        are wanted; see `kit.Feed` for this and for the bounds. `from_checkpoint` goes on in a room.
+        """
+        from ..live.view import live
+        from .feeding import RoomSource, TopicSource
+
+        source: RoomSource | TopicSource
+        if (room is None) == (topics is None):
+            raise SynapInputError("name a room, or topics", hint='syn.live("room"), or syn.live(topics=["orders.*"])')
+        if room is not None:
+            source = RoomSource(self.client, room, start, body)
+        else:
+            if start is not None or from_checkpoint is not None:
+                raise SynapInputError(
+                    "topics keep nothing to start from", hint="start= and from_checkpoint= are for rooms"
+                )
+            assert topics is not None
+            source = TopicSource(self.client, [topics] if isinstance(topics, str) else list(topics), body)
+        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
+        return live(source, rows, where, bounds, columns)
+
+    def watch_queue(self, *queues: str, every: float = 1.0, rows: int = 20, max_rows: int | None = None) -> LiveView:
+        """Queues as they fill and empty: a live view with a row for each queue every so many seconds.
+
+        Their messages cannot be looked at without taking them; these are the figures that `queues()` gives.
+        """
+        from ..live.view import live
+        from .watching import QueueSource
+
+        return live(QueueSource(self.client, queues, every), rows, None, {"max_rows": max_rows}, {})
+
+    # --- all --------------------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        target: str,
+        data: Any,
+        kind: Kind = "auto",
+        *,
+        event: str = "event",
+        body: str | None = None,
+        priority: int | None = None,
+    ) -> pd.DataFrame:
+        """What became of each value: one row with its `offset` (room), `message_id` (queue) or `subscribers` (topic).
+
+        `data` is a DataFrame or a Series, or values, one or many. A frame's rows become JSON objects, unless `body`
+        names the column of the values; a column `event` names each event of a room. With `kind="auto"` the target is
+        the room or the queue of that name, and a topic where there is neither.
+        """
+        from .bulk import values_of
+        from .tables import published_frame
+
+        target = inputs.name(target, "a target")
+        values, events = values_of(data, body, event)
+        chosen = self._kind_of(target) if kind == "auto" else kind
+        with progress.bar(len(values), what=f"publish to {target}"[:40], unit=" messages") as bar:
+            results: list[Any] = []
+            step = 10_000
+            for n in range(0, len(values), step):
+                part = values[n : n + step]
+                if chosen == "room":
+                    results += self.client.stream.publish_many(target, zip(events[n : n + step], part, strict=True))
+                elif chosen == "queue":
+                    results += self.client.queue.publish_many(target, part, priority)
+                elif chosen == "topic":
+                    results += self._run(_publish_all(target, part))
+                else:
+                    raise SynapInputError(f"kind={kind!r}", hint='choose "room", "queue", "topic" or "auto"')
+                bar.update(len(part))
+        for names in self._listed:
+            names.forget()
+        return published_frame(target, chosen, results)
+
+    def _kind_of(self, target: str) -> Kind:
+        room, queue = target in self.client.stream.list(), target in self.client.queue.list()
+        if room and queue:
+            raise SynapInputError(f"there are a room and a queue {target!r}", hint='say kind="room" or kind="queue"')
+        return "room" if room else "queue" if queue else "topic"
+
+    def metrics(self) -> pd.DataFrame:
+        """The server's figures as tidy rows: time, metric, value, unit, and a column per label.
+
+        They are those of `/metrics`, of `/info`, and of the counters of keys, queues, rooms and topics.
+        """
+        from .tables import metric_frame
+
+        client = self.client
+        info: Mapping[str, Any] = {}
+        told = client.metrics()
+        try:
+            info = client.info()
+        except SynapError as error:
+            if error.status_code not in (401, 403):
+                raise
+        beside = {"kv": client.kv.stats(), "pubsub": client.pubsub.stats()}
+        return metric_frame(told, info, beside, time.time())
+
+    def server(self) -> pd.DataFrame:
+        """What the server is, one row: address, version, uptime, transport."""
+        from ..core.frames import from_rows
+
+        health = self.client.health()
+        info = self.client.info("server").get("server", {})
+        return from_rows(
+            [
+                {
+                    "address": self.client._settings.url,
+                    "version": health.get("version"),
+                    "status": health.get("status"),
+                    "uptime_seconds": info.get("uptime_in_seconds"),
+                    "synaprpc": bool(self.client._driver.bulk),
+                }
+            ]
+        )
+
+    def _run(self, operation: Operation[T]) -> T:
+        result: T = self.client._driver.run(operation)
+        return result
+
+    def __getitem__(self, room: str) -> Room:
+        return Room(self, inputs.name(room, "a room"))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._rooms.get()
+
+    def browse(self) -> Browser:
+        """A small tree of queues, rooms, topics and keys, to click through: details, rows, live views."""
+        from ..live.browser import Browser
+        from .browsing import root
+
+        return Browser(root(self))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Synap at {self.client._settings.url}: .keys(), .queues(), .streams(), .topics()>"
+
+    def _repr_html_(self) -> str:
+        return text(f"Synap at {self.client._settings.url}") + table(("try", "to get"), _TRY)
+
+
+_TRY = (
+    (".keys(prefix), .get(keys)", "what is stored, a row per key"),
+    (".queues()", "depth, in flight, dead letters of each queue"),
+    (".streams(), .read(room, start=, limit=)", "rooms, and their events as a DataFrame"),
+    (".topics(), .subscribe(topics)", "who listens to what; messages as they come"),
+    (".live(room), .live(topics=[...])", "a live view of a room, or of topics"),
+    (".publish(room_queue_or_topic, df)", "the rows of a DataFrame as events or messages"),
+    (".metrics(), .server()", "how the server is"),
+)
+
+
+class Room(Readable):
+    """A handle on a room; no traffic before a verb is called. Made by `syn["name"]`."""
+
+    def __init__(self, explorer: Synap, name: str) -> None:
+        self._explorer, self.name = explorer, name
+
+    def read(self, start: int = 0, limit: int | None = None, decode: BodyMode = "auto") -> pd.DataFrame:
+        """The events from an offset on. See `Synap.read`."""
+        return self._explorer.read(self.name, start, limit, decode)
+
+    def tail(self, n: int = 10, decode: BodyMode = "auto") -> pd.DataFrame:
+        """The newest `n` events."""
+        return self._explorer.read(self.name, max(0, len(self) - inputs.whole(n, "n")), n, decode)
+
+    def _ranged(self, **kind: Any) -> RoomRange:
+        """What Arrow, SQL and Parquet read."""
+        from .ranged import RoomRange
+
+        return RoomRange(self._explorer.client, self.name, **kind)
+
+    def live(self, start: int | None = None, **options: Any) -> LiveView:
+        """The events as they come: a live view. See `Synap.live`."""
+        return self._explorer.live(self.name, start=start, **options)
+
+    def _source(self, start: int | None = None, body: BodyMode = "auto") -> RoomSource:
+        """What a feed of this room follows; `kit.Feed(syn["room"], start=0)` asks for it."""
+        from .feeding import RoomSource
+
+        return RoomSource(self._explorer.client, self.name, start, body)
+
+    def publish(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Where the events are now. See `Synap.publish`."""
+        return self._explorer.publish(self.name, data, "room", **options)
+
+    def __len__(self) -> int:
+        """The offset of the next event."""
+        return int(self._explorer.client.stream.stats(self.name)["total_published"])
+
+    def __bool__(self) -> bool:
+        return True  # not a question to the server
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name}: .read(limit=100), .tail(), .publish(df)>"
+
+    def _repr_html_(self) -> str:
+        return text(repr(self)[1:-1])
+
+
+def _ttls(keys: list[str]) -> Operation[list[int | None]]:
+    """Seconds left; None where there is no end, or no key."""
+    from .asking import Bulk, Calls, Do, Many
+
+    if (yield Bulk()):
+        found = yield Calls([("TTL", (key,)) for key in keys])
+        return [one if type(one) is int and one >= 0 else None for one in _but_missing(found)]
+    told = yield Many([Do("kv.ttl", {"key": key}) for key in keys])
+    return [one.get("ttl") if isinstance(one, Mapping) else None for one in _but_missing(told)]
+
+
+def _but_missing(results: list[Any]) -> list[Any]:
+    for one in results:
+        if isinstance(one, SynapError) and one.status_code != 404:
+            raise one
+    return results
+
+
+def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mapping[str, Any]]]]:
+    """The figures of each; what was deleted meanwhile is left out."""
+    from .asking import Do, Many
+
+    command, field = {
+        "queue": ("queue.stats", "queue"),
+        "stream": ("stream.stats", "room"),
+        "pubsub": ("pubsub.info", "topic"),
+    }[family]
+    told = (yield Many([Do(command, {field: name}) for name in names])) if names else []
+    rows = []
+    for name, one in zip(names, told, strict=True):
+        if isinstance(one, SynapError):
+            if one.status_code in (400, 404):
+                continue
+            raise one
+        rows.append((name, one))
+    return rows
+
+
+def _publish_all(topic: str, values: list[Any]) -> Operation[list[int]]:
+    from .asking import Bulk, Calls, Do, member, raised
+
+    if (yield Bulk()):
+        found = raised((yield Calls([("PUBLISH", (topic, inputs.as_text(value))) for value in values], safe=False)))
+    else:
+        found = []
+        for value in values:
+            found.append((yield Do("pubsub.publish", {"topic": topic, "payload": value}, safe=False)))
+    return [member(one, "subscribers_matched", int) for one in found]

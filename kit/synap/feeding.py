@@ -1,0 +1,125 @@
+"""A room's events, and what is published to topics, as sources of feeds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from ..core.frames import expand_bodies
+from ..live.shaping import Bodies
+from ..live.source import PREVIEW, Chunk, Position, Source
+from .columns import SCHEMA, TOPIC_SCHEMA
+from .driver import AsyncDriver
+from .errors import SynapError, SynapTransportError, SynapWireError
+from .following import Follower
+from .subscription import Subscription
+
+if TYPE_CHECKING:
+    from ..core.frames import BodyMode
+    from .client import SynapClient
+
+_ROOM = 100_000
+"""Messages of topics that wait here while the feed is busy."""
+
+
+class RoomSource(Source):
+    """The events of a room from an offset on, or from now on. A room made anew is followed from its beginning."""
+
+    service = "synap"
+
+    def __init__(self, client: SynapClient, room: str, start: int | None = None, body: BodyMode = "auto") -> None:
+        self.label = room
+        self._driver = AsyncDriver(client._settings)
+        self._url = client._settings.url
+        self._start = start
+        self._bodies = Bodies(body)
+        Follower(self._driver, room, start)  # what it refuses, it refuses here
+
+    @property
+    def key(self) -> str:
+        """The room at its address."""
+        return f"synap:{self._url}:{self.label}"
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The events after an offset, or from the start that was asked for."""
+        follower = Follower(self._driver, self.label, after + 1 if isinstance(after, int) else self._start)
+        reconnects = 0
+        async for found in follower:
+            again, reconnects = follower.reconnects - reconnects, follower.reconnects
+            batches = found.events.combine_chunks().to_batches()
+            batch = batches[0] if batches else _none(SCHEMA)
+            gaps = int(found.missed > 0) + int(found.restarted)
+            yield Chunk(batch, found.next_offset - 1, reconnects=again, gaps=gaps)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._driver.close()
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """Offset, time, event, id, then the data."""
+        return self._bodies.shape(batches, "data", _shaped(SCHEMA), PREVIEW if preview else None)
+
+    def temporary(self, error: BaseException) -> bool:
+        """No connection, or no answer."""
+        return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
+
+
+class TopicSource(Source):
+    """What is published to topics from now on. The server keeps nothing: what comes while it is cut off is a gap."""
+
+    service = "synap"
+    resumes: ClassVar[bool] = False
+    holds: ClassVar[bool] = False
+
+    def __init__(self, client: SynapClient, topics: Sequence[str], body: BodyMode = "auto") -> None:
+        self.label = ", ".join(topics)
+        self._topics = list(topics)
+        self._driver = AsyncDriver(client._settings)
+        self._bodies = Bodies(body)
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """What is published from now on; the first chunk, empty, comes once the subscription stands."""
+        subscription = Subscription(self._driver, self._topics, _ROOM)
+        tables = subscription.tables()
+        gaps = dropped = 0
+        try:
+            async for table in tables:
+                batches = table.combine_chunks().to_batches()
+                lost = subscription.gaps - gaps + int(subscription.dropped > dropped)
+                again, gaps, dropped = subscription.gaps - gaps, subscription.gaps, subscription.dropped
+                yield Chunk(batches[0] if batches else _none(TOPIC_SCHEMA), reconnects=again, gaps=lost)
+        finally:
+            await tables.aclose()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._driver.close()
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """Time, topic, id, then the data."""
+        return self._bodies.shape(batches, "data", _shaped(TOPIC_SCHEMA), PREVIEW if preview else None)
+
+    def temporary(self, error: BaseException) -> bool:
+        """No connection, or no answer."""
+        return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
+
+
+def _shaped(schema: pa.Schema) -> Any:
+    def table(batches: Sequence[pa.RecordBatch], body: BodyMode) -> tuple[pa.Table, dict[str, Any]]:
+        found = pa.Table.from_batches(batches, schema)
+        names = schema.names[:-1]
+        bodies = expand_bodies(found.column("data"), body, taken=names)
+        return pa.table({**{name: found.column(name) for name in names}, **bodies.columns}), bodies.attrs
+
+    return table
+
+
+def temporary(error: BaseException) -> bool:
+    """Whether another try may help."""
+    return isinstance(error, SynapTransportError) and not isinstance(error, SynapWireError)
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

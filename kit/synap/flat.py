@@ -1,0 +1,89 @@
+"""Many values of one kind, without the library's lists and maps between them and their readers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .wire import NULL, Refused, _Reader, plain
+
+
+class _NotFlat(Exception):
+    """A value that the quick way does not know."""
+
+
+def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
+    """So many values from `at` on, and where they end: the quick way where they are texts, bytes and nulls."""
+    if count > len(data) - at:
+        raise Refused(f"{count:,} values were announced, {len(data) - at:,} bytes are there")
+    start = at
+    found: list[Any] = []
+    try:
+        for _ in range(count):
+            if data.startswith(b"\x81\xa5Bytes", at):
+                at += 7
+                size, at = _size(data, at, _BIN)
+                found.append(data[at : at + size])
+                at += size
+            elif data.startswith(b"\x81\xa3Str", at):
+                at += 5
+                size, at = _size(data, at, _STR)
+                found.append(data[at : at + size].decode())
+                at += size
+            elif data.startswith(NULL, at):
+                at += 5
+                found.append(None)
+            else:
+                raise _NotFlat
+    except (_NotFlat, UnicodeDecodeError):
+        reader = _Reader(data, start)
+        found = [plain(reader.value(0)) for _ in range(count)]
+        at = reader.at
+    if at > len(data):
+        raise Refused("a message that ends too early")
+    return found, at
+
+
+_BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+_STR = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+
+
+def _size(data: bytes, at: int, widths: dict[int, int]) -> tuple[int, int]:
+    """The size of a text or of bytes, and where they begin."""
+    if at >= len(data):
+        raise Refused("a message that ends too early")
+    first = data[at]
+    if widths is _STR and 0xA0 <= first < 0xC0:
+        return first & 31, at + 1
+    width = widths.get(first)
+    if width is None:
+        raise _NotFlat
+    stop = at + 1 + width
+    size = int.from_bytes(data[at + 1 : stop], "big")
+    if size > len(data) - stop:
+        raise Refused(f"{size:,} bytes were announced, {len(data) - stop:,} are there")
+    return size, stop
+
+
+def array_length(data: bytes, at: int) -> tuple[int, int] | None:
+    """How many values an `Array` at this place has, and where they begin; None where there is no array."""
+    if not data.startswith(b"\x81\xa5Array", at):
+        return None
+    at += 7
+    first = data[at : at + 1]
+    if first and 0x90 <= first[0] < 0xA0:
+        return first[0] & 15, at + 1
+    width = {b"\xdc": 2, b"\xdd": 4}.get(first)
+    if width is None:
+        return None
+    return int.from_bytes(data[at + 1 : at + 1 + width], "big"), at + 1 + width
+
+
+def read_values(body: bytes, at: int) -> list[Any]:
+    """The values of an answer that is an `Array`."""
+    found = array_length(body, at)
+    if found is None:
+        raise Refused("an answer that is no Array")
+    values, stop = flat_values(body, found[1], found[0])
+    if stop != len(body):
+        raise Refused(f"{len(body) - stop} bytes too many after a message")
+    return values

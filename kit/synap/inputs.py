@@ -1,0 +1,99 @@
+"""What callers give, checked before there is any traffic."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+from .errors import SynapInputError
+
+_WARNED: set[str] = set()
+
+
+def name(value: Any, what: str) -> str:
+    """A key, a queue, a room, a topic, or a consumer."""
+    if not isinstance(value, str):
+        raise SynapInputError(f"{what} is a text, not {type(value).__name__}")
+    if not value:
+        raise SynapInputError(f"{what} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise SynapInputError(f"{what} {value!r} holds half of a character, which UTF-8 cannot") from None
+    return value
+
+
+def names(values: Any, what: str) -> list[str]:
+    """Several of them."""
+    if isinstance(values, str | bytes):
+        raise SynapInputError(f"a list of {what}s is needed, not one", hint=f"give [{values!r}]")
+    return [name(value, what) for value in values]
+
+
+def whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
+    """A whole number within bounds. The server takes anything else for "not given", without a word."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise SynapInputError(f"{what} is a whole number, not {value!r}")
+    number: int = value.__index__()
+    if not least <= number <= most:
+        raise SynapInputError(f"{what}={number}", hint=f"give a whole number from {least} to {most}")
+    return number
+
+
+def optional(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
+    return None if value is None else whole(value, what, least, most)
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SynapInputError(
+            f"{type(value).__name__} cannot be stored: {error}", hint="give text, bytes or JSON"
+        ) from None
+
+
+def value(given: Any) -> str | bytes:
+    """A value as it is stored: texts as they are, bytes as text where they are UTF-8, everything else as JSON."""
+    if isinstance(given, str):
+        return name(given, "a value") if given else given
+    if isinstance(given, bytes | bytearray | memoryview):
+        raw = bytes(given)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+    return as_text(given)
+
+
+def payload(given: Any) -> bytes:
+    """A queue message's bytes."""
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    text = given if isinstance(given, str) else as_text(given)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise SynapInputError("the message holds half of a character, which UTF-8 cannot") from None
+
+
+def data(given: Any) -> Any:
+    """An event's data: JSON as it is, bytes as text where they are UTF-8, and as bytes where they are not."""
+    if isinstance(given, bytes | bytearray | memoryview):
+        raw = bytes(given)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+    return given
+
+
+def once(about: str, text: str) -> None:
+    """Warns, the first time in this process."""
+    if about not in _WARNED:
+        _WARNED.add(about)
+        warnings.warn(text, stacklevel=6)

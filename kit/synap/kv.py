@@ -1,0 +1,204 @@
+"""Keys and values: `client.kv`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from . import flat, inputs, wire
+from .asking import Bulk, Calls, Do, Many, Operation, member, raised, text_or_bytes
+from .errors import SynapError, SynapInputError, SynapWireError, refusal
+from .types import Stats
+
+_TOGETHER = 5000
+"""Keys in one call."""
+_ALL = 2**31
+_LOSSY = "<binary data: "
+
+Value = str | bytes
+"""A value: text, or bytes where they are not UTF-8."""
+
+
+class KV:
+    """Values by key. Texts are stored as they are and come back as they are: `"42"` stays text."""
+
+    _driver: Any
+
+    @verb
+    def set(self, key: str, value: Any, ttl: int | None = None) -> Operation[bool]:
+        """True. Text and bytes are stored as they are, everything else as JSON text; `ttl` is in seconds.
+
+        Without `ttl` the key stays for ever, also where it had an end before.
+        """
+        asked = _set(key, value, inputs.optional(ttl, "ttl"))
+        yield asked
+        return True
+
+    @verb
+    def get(self, key: str) -> Operation[str | bytes | None]:
+        """The value as text, as bytes where it is not UTF-8, or None where there is none."""
+        key = inputs.name(key, "a key")
+        return (yield from _shown(key, (yield Do("kv.get", {"key": key}))))
+
+    @verb
+    def get_json(self, key: str) -> Operation[Any]:
+        """The value read as JSON, or None where there is none."""
+        key = inputs.name(key, "a key")
+        value = yield from _shown(key, (yield Do("kv.get", {"key": key})))
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, RecursionError):
+            raise SynapError("the value is not JSON", op="kv.get", resource=key) from None
+
+    @verb
+    def delete(self, key: str) -> Operation[bool]:
+        """Whether it was there."""
+        told = yield Do("kv.del", {"key": inputs.name(key, "a key")})
+        return member(told, "deleted", bool)
+
+    @verb
+    def exists(self, key: str) -> Operation[bool]:
+        """Whether there is a value."""
+        told = yield Do("kv.exists", {"key": inputs.name(key, "a key")})
+        return member(told, "exists", bool)
+
+    @verb
+    def mset(self, pairs: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> Operation[bool]:
+        """True, when all pairs are stored. Not as one: the server has nothing that does so without changing texts."""
+        given = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        try:
+            commands = [_set(key, value, None) for key, value in given]
+        except (TypeError, ValueError) as error:
+            if isinstance(error, SynapError):
+                raise
+            raise SynapInputError("mset takes pairs of a key and a value", hint='[("key", "value"), ...]') from None
+        if len(commands) > 1 and (yield Bulk()):
+            flat = [part for one in commands for part in (one.payload["key"], one.payload["value"])]
+            step = 2 * _TOGETHER
+            calls = [("MSET", tuple(flat[n : n + step])) for n in range(0, len(flat), step)]
+            raised((yield Calls(calls)))
+        elif commands:
+            raised((yield Many(commands)))
+        return True
+
+    @verb
+    def mget(self, keys: Iterable[str]) -> Operation[list[str | bytes | None]]:
+        """The values in the order of the keys; None for each that is not there."""
+        wanted = inputs.names(keys, "key")
+        if len(wanted) > 1 and (yield Bulk()):
+            return (yield from _bulk(wanted))
+        found = raised((yield Many([Do("kv.get", {"key": key}) for key in wanted]))) if wanted else []
+        values: list[str | bytes | None] = []
+        for key, value in zip(wanted, found, strict=True):
+            values.append((yield from _shown(key, value)))
+        return values
+
+    @verb
+    def incr(self, key: str) -> Operation[int]:
+        """The number that is stored, one higher than before; a key that is not there begins at 0."""
+        return (yield from _add("kv.incr", key, 1))
+
+    @verb
+    def incrby(self, key: str, amount: int) -> Operation[int]:
+        """The number that is stored, so much higher than before."""
+        return (yield from _add("kv.incr", key, amount))
+
+    @verb
+    def decr(self, key: str) -> Operation[int]:
+        """The number that is stored, one lower than before."""
+        return (yield from _add("kv.decr", key, 1))
+
+    @verb
+    def decrby(self, key: str, amount: int) -> Operation[int]:
+        """The number that is stored, so much lower than before."""
+        return (yield from _add("kv.decr", key, amount))
+
+    @verb
+    def scan(self, prefix: str = "", limit: int | None = None) -> Operation[list[str]]:
+        """The keys that begin so, sorted; with `limit`, so many of them, any. The server knows no cursor."""
+        if not isinstance(prefix, str):
+            raise SynapInputError("prefix is a text")
+        most = _ALL if limit is None else inputs.whole(limit, "limit")
+        told = yield Do("kv.scan", {"prefix": prefix, "limit": most})
+        return sorted(str(key) for key in member(told, "keys", list))
+
+    @verb
+    def ttl(self, key: str) -> Operation[int | None]:
+        """Seconds that a key has left, or None where it has no end. A key that is not there is an error (404)."""
+        told = yield Do("kv.ttl", {"key": inputs.name(key, "a key")})
+        left = told.get("ttl") if isinstance(told, Mapping) else None
+        return left if isinstance(left, int) else None
+
+    @verb
+    def expire(self, key: str, seconds: int) -> Operation[bool]:
+        """Whether the key is there, and ends after so many seconds now."""
+        asked = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
+        return member((yield Do("kv.expire", asked)), "result", bool)
+
+    @verb
+    def persist(self, key: str) -> Operation[bool]:
+        """Whether the key had an end, and has none now."""
+        return member((yield Do("kv.persist", {"key": inputs.name(key, "a key")})), "result", bool)
+
+    @verb
+    def stats(self) -> Operation[Stats]:
+        """How many keys and bytes, and how often they were read and written."""
+        return Stats((yield Do("kv.stats", {})))
+
+
+class SyncKV(KV, SyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+class AsyncKV(KV, AsyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+def _set(key: Any, value: Any, ttl: int | None) -> Do:
+    stored = inputs.value(value)
+    payload = {"key": inputs.name(key, "a key"), "value": stored}
+    if ttl is not None:
+        payload["ttl"] = ttl  # type: ignore[assignment]
+    return Do("kv.set", payload, binary=isinstance(stored, bytes))
+
+
+def _add(command: str, key: str, amount: int) -> Operation[int]:
+    payload = {"key": inputs.name(key, "a key"), "amount": inputs.whole(amount, "amount", -(2**63))}
+    return member((yield Do(command, payload, safe=False)), "value", int)
+
+
+def _shown(key: str, value: Any) -> Operation[str | bytes | None]:
+    """A value of either transport. HTTP shows what is not UTF-8 as a remark; then the bytes are asked for."""
+    if isinstance(value, str) and value.startswith(_LOSSY) and value.endswith(" bytes>"):
+        raw = yield Do("kv.get", {"key": key, "type": "bytes"})
+        value = None if raw is None else wire.as_bytes(raw)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return text_or_bytes(value)
+    raise SynapWireError("a value of another form", op="kv.get", resource=key)
+
+
+def _bulk(keys: list[str]) -> Operation[list[str | bytes | None]]:
+    parts = [keys[n : n + _TOGETHER] for n in range(0, len(keys), _TOGETHER)]
+    bodies = raised((yield Calls([("MGET", tuple(part)) for part in parts], raw=True)))
+    found: list[Any] = []
+    for part, body in zip(parts, bodies, strict=True):
+        values = values_of(body, "MGET")
+        if len(values) != len(part):
+            raise SynapWireError(f"{len(values)} values came for {len(part)} keys", op="MGET")
+        found += [text_or_bytes(value) if isinstance(value, bytes) else value for value in values]
+    return found
+
+
+def values_of(body: bytes, op: str) -> list[Any]:
+    """The values of a good answer."""
+    _, at = wire.peek(body)
+    if not at:
+        _, _, told = wire.read_answer(body)
+        raise refusal(str(told), op=op)
+    return flat.read_values(body, at)

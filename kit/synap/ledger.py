@@ -1,0 +1,100 @@
+"""What both connections of SynapRPC share: numbers, frames, greetings, failures, and the log of calls."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..core import calls as call_log
+from . import wire
+from .errors import SynapError, SynapTimeoutError, SynapTransportError, SynapWireError, refusal
+from .native import Call
+from .settings import Place, Settings
+
+_TOGETHER = 256
+"""Calls in one piece that is sent; the server reads no more before it has answered some."""
+_LAST = wire.PUSH - 1
+
+
+class Ledger:
+    """The books of a connection."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self.settings, self.place = settings, place
+        self._next = 1
+
+    def numbers(self, count: int) -> range:
+        """So many numbers in a row."""
+        if self._next + count > _LAST:
+            self._next = 1
+        found = range(self._next, self._next + count)
+        self._next += count
+        return found
+
+    def frames(self, calls: Sequence[Call], first: int) -> Iterator[bytes]:
+        """The calls as pieces to send."""
+        for start in range(0, len(calls), _TOGETHER):
+            part = calls[start : start + _TOGETHER]
+            yield b"".join([wire.request(first + start + n, *call) for n, call in enumerate(part)])
+
+    def attempts(self, safe: bool) -> int:
+        """How often to try; what is not safe is repeated only where it was never sent."""
+        return 3
+
+    def pause(self, attempt: int) -> float:
+        return min(2.0, 0.1 * 2.0**attempt) * random.random()
+
+    def again(self, found: Sequence[Any], todo: Sequence[int], safe: bool) -> list[int]:
+        """Which of those that failed are worth another try."""
+        return [
+            n
+            for n in todo
+            if isinstance(found[n], SynapTransportError)
+            and not isinstance(found[n], SynapWireError)
+            and (safe or not found[n].maybe_received)
+        ]
+
+    def _fail(self, found: list[Any], todo: Sequence[int], failure: SynapTransportError) -> None:
+        for n in todo:
+            if found[n] is None or isinstance(found[n], SynapError):
+                found[n] = failure
+
+    def greeted(self, body: bytes) -> None:
+        """Judges the answer to AUTH. A server without users refuses every AUTH, and answers all the same."""
+        _, good, told = wire.read_answer(body)
+        if not good and not str(told).startswith("WRONGPASS"):
+            raise refusal(str(told), op="AUTH")
+
+    def unreachable(self, reason: str) -> SynapTransportError:
+        error = SynapTransportError(
+            f"SynapRPC at {self.place}: could not connect: {reason}",
+            hint="is the address right and the server running? `kit.Lab()` starts an embedded one",
+        )
+        error.maybe_received = False
+        return error
+
+    def lost(self, reason: str, op: str = "") -> SynapTransportError:
+        return SynapTransportError(f"SynapRPC at {self.place}: the connection broke: {reason}", op=op or None)
+
+    def silent(self, op: str = "") -> SynapTimeoutError:
+        return SynapTimeoutError(f"SynapRPC at {self.place}: no answer within {self.settings.timeout} s", op=op or None)
+
+
+def log(
+    calls: Sequence[Call],
+    found: Sequence[Any],
+    todo: Sequence[int],
+    started: float,
+    seconds: float,
+    attempt: int,
+    error: str,
+) -> None:
+    """Adds a row for an exchange; calls that were under way together are one."""
+    if not todo:
+        return
+    name = calls[todo[0]][0]
+    received = sum(len(found[n]) for n in todo if isinstance(found[n], bytes))
+    op = name if len(todo) == 1 else f"{name} x {len(todo)}"
+    status = 0 if error else 200
+    call_log.record("synap", op, started, seconds, bytes_in=received, status=status, retries=attempt, error=error)

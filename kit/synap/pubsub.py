@@ -1,0 +1,85 @@
+"""Topics: `client.pubsub`."""
+
+from __future__ import annotations
+
+from builtins import list as List
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from . import inputs
+from .asking import Do, Operation, member
+from .errors import SynapInputError
+from .subscription import Subscription
+from .types import Stats
+
+
+class PubSub:
+    """Messages to whoever listens now; nothing is kept, and nothing comes twice.
+
+    Topics have segments between dots. In what one subscribes to, `*` stands for one segment or a part of one, and a
+    last `#` for any number of them.
+    """
+
+    _driver: Any
+
+    @verb
+    def publish(self, topic: str, message: Any, metadata: Mapping[str, str] | None = None) -> Operation[int]:
+        """How many subscriptions match; that they were reached is nowhere told.
+
+        `message` is any JSON value. `metadata`, texts by name, goes over HTTP only.
+        """
+        asked: dict[str, Any] = {"topic": inputs.name(topic, "a topic"), "payload": inputs.data(message)}
+        if isinstance(asked["payload"], bytes):
+            raise SynapInputError("a message that is not UTF-8 has no form in JSON", hint="encode it as text")
+        if metadata is not None:
+            if self._driver.settings.native:
+                inputs.once("metadata", "over synap:// a message has no metadata; it had no effect")
+            asked["metadata"] = dict(metadata)
+        return member((yield Do("pubsub.publish", asked, safe=False)), "subscribers_matched", int)
+
+    def subscribe(self, topics: Iterable[str], *, buffer: int = 100_000) -> Subscription:
+        """The messages as they come: `async for message in client.pubsub.subscribe(["orders.*"])`.
+
+        On a client of either colour; a plain `for` works as well. Ends with `break`, or with `close()`. A lost
+        connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
+        """
+        wanted = inputs.names(topics, "topic")
+        if not wanted:
+            raise SynapInputError("no topic was given")
+        if any("," in topic for topic in wanted) and not self._driver.settings.native and not self._driver.settings.rpc:
+            raise SynapInputError("a topic with a comma cannot be subscribed to over a WebSocket", hint="give rpc_url=")
+        return Subscription(self._driver, wanted, inputs.whole(buffer, "buffer", 1))
+
+    @verb
+    def topics(self) -> Operation[List[str]]:
+        """The topics that somebody subscribed to by name, sorted; patterns are not among them."""
+        return sorted(member((yield Do("pubsub.topics", {})), "topics", List))
+
+    @verb
+    def stats(self) -> Operation[Stats]:
+        """total_topics, total_subscribers, messages_published, messages_delivered, and more."""
+        return Stats((yield Do("pubsub.stats", {})))
+
+    @verb
+    def info(self, topic: str) -> Operation[Stats]:
+        """subscriber_count, message_count, created_at of a topic. Over HTTP only."""
+        return Stats((yield Do("pubsub.info", {"topic": inputs.name(topic, "a topic")})))
+
+    @verb
+    def unsubscribe(self, subscriber_id: str, topics: Iterable[str] | None = None) -> Operation[int]:
+        """How many subscriptions of somebody ended; needed only for those that were left behind."""
+        asked: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
+        if topics is not None:
+            asked["topics"] = inputs.names(topics, "topic")
+        return member((yield Do("pubsub.unsubscribe", asked)), "unsubscribed", int)
+
+
+class SyncPubSub(PubSub, SyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+class AsyncPubSub(PubSub, AsyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver

@@ -1,0 +1,204 @@
+"""Queues of messages: `client.queue`."""
+
+from __future__ import annotations
+
+from builtins import list as List
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from . import inputs, native
+from .asking import Bulk, Calls, Do, Operation, member
+from .errors import SynapError
+from .types import QueueMessage, Stats
+from .wire import as_bytes
+
+
+class Queues:
+    """Messages that one consumer after another takes, each to be acknowledged before its deadline.
+
+    What is not acknowledged in time comes again, at most `max_retries` times; then it is only counted.
+    The server has no way to look at messages without taking them.
+    """
+
+    _driver: Any
+
+    @verb
+    def create(
+        self,
+        name: str,
+        max_depth: int | None = None,
+        ack_deadline_secs: int | None = None,
+        *,
+        default_max_retries: int | None = None,
+        default_priority: int | None = None,
+        prefetch_limit: int | None = None,
+    ) -> Operation[bool]:
+        """True. A queue that is there keeps the settings it was made with, and the server does not tell them.
+
+        Over `synap://` the server takes no settings; a warning says so.
+        """
+        config = {
+            "max_depth": inputs.optional(max_depth, "max_depth"),
+            "ack_deadline_secs": inputs.optional(ack_deadline_secs, "ack_deadline_secs"),
+            "default_max_retries": inputs.optional(default_max_retries, "default_max_retries"),
+            "default_priority": inputs.optional(default_priority, "default_priority", 0, 9),
+            "prefetch_limit": inputs.optional(prefetch_limit, "prefetch_limit"),
+        }
+        given = {key: value for key, value in config.items() if value is not None}
+        if given and self._driver.settings.native:
+            inputs.once(
+                "queue settings",
+                f"over synap:// a queue is made with the server's own settings; {', '.join(given)} had no effect. "
+                "An http:// client can give them",
+            )
+        if given and not {"max_depth", "ack_deadline_secs", "prefetch_limit"} & set(given):
+            # The server overlooks the others unless one of these is there; this is its own default.
+            given["prefetch_limit"] = 0
+        yield Do("queue.create", {"name": inputs.name(name, "a queue"), "config": given})
+        return True
+
+    @verb
+    def publish(
+        self, queue: str, payload: Any, priority: int | None = None, max_retries: int | None = None
+    ) -> Operation[str]:
+        """The message's id. Bytes go as they are, text as UTF-8, everything else as JSON.
+
+        `priority` is from 0 to 9, 9 first. Never sent twice by itself: an error of the connection leaves open
+        whether it is there.
+        """
+        return member((yield _publish(queue, payload, priority, max_retries)), "message_id", str)
+
+    @verb
+    def publish_many(
+        self,
+        queue: str,
+        payloads: Iterable[Any],
+        priority: int | None = None,
+        max_retries: int | None = None,
+        *,
+        ordered: bool = False,
+    ) -> Operation[List[str]]:
+        """The ids, in the order of the payloads.
+
+        Over SynapRPC many messages are under way at once, and the protocol lets a server take them in another order;
+        `ordered=True` waits for each before it sends the next, as HTTP always does. When one fails, its error is
+        raised; `published` of it holds the ids, None for those without one.
+        """
+        given = [inputs.payload(payload) for payload in payloads]
+        ids: List[str] = []
+        if not given:
+            return ids
+        shape = _publish(queue, b"", priority, max_retries)
+        found: List[Any] = []
+        if not ordered and len(given) > 1 and (yield Bulk()):
+            name, _, *tail = native.call_of(shape.command, shape.payload)[1]
+            calls = [("QPUBLISH", (name, payload, *tail)) for payload in given]
+            found = yield Calls(calls, safe=False, resource=name)
+        else:
+            for payload in given:
+                try:
+                    told = yield replace(shape, payload={**shape.payload, "payload": payload})
+                    found.append(member(told, "message_id", str))
+                except SynapError as failure:
+                    found += [failure, *[None] * (len(given) - len(found) - 1)]
+                    break
+        failed = [one for one in found if isinstance(one, SynapError)]
+        if failed:
+            error = failed[0]
+            error.published = [one if isinstance(one, str) else None for one in found]
+            raise error
+        ids += found
+        return ids
+
+    @verb
+    def consume(self, queue: str, consumer_id: str) -> Operation[QueueMessage | None]:
+        """The next message, or None where there is none. Never asked twice by itself: each asking takes one.
+
+        To a queue that does not exist the server answers like to an empty one; so the first empty answer of each queue
+        is followed by a look whether it exists, and an error (404) where it does not.
+        """
+        queue = inputs.name(queue, "a queue")
+        asked = {"queue": queue, "consumer_id": inputs.name(consumer_id, "a consumer")}
+        told = yield Do("queue.consume", asked, safe=False)
+        message = told.get("message") if isinstance(told, Mapping) else None
+        known = self._driver.__dict__.setdefault("known_queues", set())
+        if message is not None:
+            known.add(queue)
+            return _message(message)
+        if queue not in known:
+            yield Do("queue.stats", {"queue": queue})
+            known.add(queue)
+        return None
+
+    @verb
+    def ack(self, queue: str, message_id: str) -> Operation[bool]:
+        """True: the message is done with. One that was done before, or came too late, is an error (404)."""
+        asked = {"queue": inputs.name(queue, "a queue"), "message_id": inputs.name(message_id, "a message's id")}
+        yield Do("queue.ack", asked, safe=False)
+        return True
+
+    @verb
+    def nack(self, queue: str, message_id: str, requeue: bool = True) -> Operation[bool]:
+        """True: the message goes back, behind all others, or with `requeue=False` it is dropped, uncounted."""
+        asked = {
+            "queue": inputs.name(queue, "a queue"),
+            "message_id": inputs.name(message_id, "a message's id"),
+            "requeue": bool(requeue),
+        }
+        yield Do("queue.nack", asked, safe=False)
+        return True
+
+    @verb
+    def list(self) -> Operation[List[str]]:
+        """The names of all queues, sorted."""
+        return sorted(member((yield Do("queue.list", {})), "queues", List))
+
+    @verb
+    def stats(self, queue: str) -> Operation[Stats]:
+        """depth (ready messages), consumers, published, consumed, acked, nacked, dead_lettered."""
+        return Stats((yield Do("queue.stats", {"queue": inputs.name(queue, "a queue")})))
+
+    @verb
+    def purge(self, queue: str) -> Operation[int]:
+        """How many ready messages were thrown away; those given out are not touched."""
+        return member((yield Do("queue.purge", {"queue": inputs.name(queue, "a queue")})), "purged", int)
+
+    @verb
+    def delete(self, queue: str) -> Operation[bool]:
+        """Whether it was there."""
+        queue = inputs.name(queue, "a queue")
+        self._driver.__dict__.setdefault("known_queues", set()).discard(queue)
+        return member((yield Do("queue.delete", {"queue": queue})), "deleted", bool)
+
+
+class SyncQueues(Queues, SyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+class AsyncQueues(Queues, AsyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+def _publish(queue: Any, payload: Any, priority: int | None, max_retries: int | None) -> Do:
+    asked: dict[str, Any] = {"queue": inputs.name(queue, "a queue"), "payload": inputs.payload(payload)}
+    if priority is not None:
+        asked["priority"] = inputs.whole(priority, "priority", 0, 9)
+    if max_retries is not None:
+        asked["max_retries"] = inputs.whole(max_retries, "max_retries", 0, 2**32 - 1)
+    return Do("queue.publish", asked, safe=False)
+
+
+def _message(told: Any) -> QueueMessage:
+    retries = told.get("max_retries") if isinstance(told, Mapping) else None
+    return QueueMessage(
+        member(told, "id", str),
+        as_bytes(told.get("payload")),
+        member(told, "priority", int),
+        member(told, "retry_count", int),
+        retries if isinstance(retries, int) else None,
+        told.get("headers") or {},
+    )

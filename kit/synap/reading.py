@@ -1,0 +1,63 @@
+"""Reading a room in bulk: pages of columns, over SynapRPC where it can be used."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from . import columns, wire
+from .asking import Bulk, Calls, Do, Emit, Operation, Walk, member, raised
+from .errors import SynapError, refusal
+
+PAGE = 10_000
+_AHEAD = 2
+_EARLIEST = re.compile(r"earliest retained offset is (\d{1,19})")
+
+
+def earliest_in(error: SynapError) -> int | None:
+    """The oldest offset that an error names."""
+    found = _EARLIEST.search(error.message)
+    return int(found[1]) if found else None
+
+
+def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Table]:
+    """The events from an offset on, up to `limit` of them."""
+    if (yield Bulk()):
+        [table] = yield from _tables(room, subscriber, [(start, limit)])
+        return table
+    asked = {"room": room, "subscriber_id": subscriber, "from_offset": start, "limit": limit}
+    return columns.from_maps(member((yield Do("stream.consume", asked)), "events", list))
+
+
+def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
+    """The events from an offset to another, page by page; less where there are less."""
+    bulk = yield Bulk()
+    size = PAGE if bulk else PAGE // 5
+    at = start
+    while at < stop:
+        if not bulk:
+            tables = [(yield from page(room, subscriber, at, min(size, stop - at)))]
+        else:
+            # Offsets have no gaps, so the next page can be asked for while this one is on the way.
+            wanted = [(begin, min(size, stop - begin)) for begin in range(at, min(stop, at + _AHEAD * size), size)]
+            tables = yield from _tables(room, subscriber, wanted)
+        for table in tables:
+            if not table.num_rows:
+                return
+            yield Emit(table)
+            at += table.num_rows
+            if table.num_rows < size:
+                return
+
+
+def _tables(room: str, subscriber: str, wanted: list[tuple[int, int]]) -> Operation[list[pa.Table]]:
+    calls = [("SREAD", (room, subscriber, start, limit)) for start, limit in wanted]
+    bodies = raised((yield Calls(calls, raw=True, resource=room)))
+    found = []
+    for body in bodies:
+        _, at = wire.peek(body)
+        if not at:
+            raise refusal(str(wire.read_answer(body)[2]), op="SREAD", resource=room)
+        found.append(columns.read_events(body, at))
+    return found

@@ -1,0 +1,141 @@
+"""Where a Synap is, and who speaks to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ..core.secrets import Secret, without_password
+from ..core.steps import Timeouts
+from .errors import SynapInputError
+
+HTTP_PORT, RPC_PORT = 15500, 15501
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host and a port of SynapRPC."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """What a client was made with."""
+
+    url: str
+    native: bool
+    """Whether all goes over SynapRPC."""
+    rpc: Place | None
+    """Where SynapRPC is, or may be; for bulk reads and subscriptions where `native` is False."""
+    announced: bool
+    """Whether somebody said that it is there."""
+    api_key: Secret | None
+    username: str | None
+    password: Secret | None
+    timeout: float
+    connect_timeout: float
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return Timeouts(connect=self.connect_timeout, read=self.timeout)
+
+    @property
+    def socket_url(self) -> str:
+        """The address for WebSockets."""
+        return "ws" + self.url.removeprefix("http")
+
+    def auth(self) -> tuple[str, ...] | None:
+        """The arguments of AUTH."""
+        if self.password is not None and self.username is not None:
+            return self.username, self.password.reveal()
+        return (self.api_key.reveal(),) if self.api_key is not None else None
+
+    def header(self) -> str | None:
+        """The Authorization header."""
+        if self.api_key is not None:
+            return f"Bearer {self.api_key.reveal()}"
+        if self.username is None or self.password is None:
+            return None
+        import base64
+
+        return f"Basic {base64.b64encode(f'{self.username}:{self.password.reveal()}'.encode()).decode()}"
+
+
+def settings(
+    url: str,
+    api_key: str | Secret | None,
+    username: str | None,
+    password: str | Secret | None,
+    rpc_url: str | None,
+    timeout: float,
+    connect_timeout: float,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Checked settings; everything wrong is told before there is any traffic."""
+    if not isinstance(url, str):
+        raise SynapInputError(f"an address is a text like http://localhost:{HTTP_PORT}, not {type(url).__name__}")
+    if api_key is not None and (username is not None or password is not None):
+        raise SynapInputError("api_key= and username=/password= were both given", hint="give one of them")
+    if (username is None) != (password is None):
+        raise SynapInputError("username= and password= belong together", hint="give both, or api_key=")
+    for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 86_400:
+            raise SynapInputError(f"{name}={value!r}", hint="give seconds, above 0")
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise SynapInputError(f"{without_password(url)} is no address: {error}") from None
+    if parts.username or parts.password:
+        # Not quoted back: it holds a password.
+        raise SynapInputError("the address holds a user or password", hint="give username= and password=")
+    if parts.scheme == "resp3":
+        raise SynapInputError("RESP3 is not spoken here", hint=f"give synap://{parts.hostname}:{RPC_PORT}, or http://")
+    if parts.scheme not in ("http", "https", "synap") or not parts.hostname:
+        raise SynapInputError(
+            f"{without_password(url)} is no address of Synap",
+            hint=f"give one like http://localhost:{HTTP_PORT} or synap://localhost",
+        )
+    native = parts.scheme == "synap"
+    announced = True
+    if native:
+        rpc: Place | None = _place(url)
+    elif rpc_url is not None:
+        rpc = _place(rpc_url)
+    elif environment.get("SYNAP_RPC_URL") and environment.get("SYNAP_URL", "").rstrip("/") == url.strip().rstrip("/"):
+        rpc = _place(environment["SYNAP_RPC_URL"])
+    else:
+        # On another port than the usual one, the usual port of SynapRPC may be that of another server.
+        usual = parts.scheme == "http" and port in (None, HTTP_PORT)
+        rpc, announced = (Place(parts.hostname, RPC_PORT) if usual else None), False
+    return Settings(
+        url.strip().rstrip("/"),
+        native,
+        rpc,
+        announced,
+        Secret(api_key) if api_key else None,
+        username,
+        Secret(password) if password is not None else None,
+        timeout,
+        connect_timeout,
+    )
+
+
+def _place(url: str) -> Place:
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise SynapInputError(f"{without_password(url)} is no address: {error}") from None
+    if parts.scheme != "synap" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SynapInputError(
+            f"{without_password(url)} is no address of SynapRPC", hint=f"give one like synap://localhost:{RPC_PORT}"
+        )
+    return Place(parts.hostname, RPC_PORT if port is None else port)

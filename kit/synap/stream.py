@@ -1,0 +1,186 @@
+"""Rooms of events: `client.stream`."""
+
+from __future__ import annotations
+
+import json
+from builtins import list as List
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..core.faces import AsyncFace, SyncFace, verb
+from . import inputs
+from .asking import Bulk, Calls, Do, Operation, member
+from .errors import SynapError, SynapInputError, SynapWireError
+from .types import Stats, StreamEvent
+from .wire import as_bytes
+
+if TYPE_CHECKING:
+    from .following import Follower
+
+
+class Streams:
+    """Ordered logs in the server's memory, read from any offset; reading removes nothing.
+
+    The server keeps events for an hour, about 10 000 a room, and none over a restart.
+    """
+
+    _driver: Any
+
+    @verb
+    def create(self, room: str, partitions: int | None = None, retention_hours: int | None = None) -> Operation[bool]:
+        """Whether the room was made now; one that is there stays as it is.
+
+        The server knows neither partitions nor a retention other than its hour: these arguments have no effect, and a
+        warning says so where they ask for more.
+        """
+        if inputs.optional(partitions, "partitions", 1) not in (None, 1) or (
+            inputs.optional(retention_hours, "retention_hours", 1) not in (None, 1)
+        ):
+            inputs.once(
+                "room settings",
+                "a room is one log whose events the server keeps for an hour; partitions and retention_hours have no "
+                "effect",
+            )
+        return member((yield Do("stream.get_or_create", {"room": inputs.name(room, "a room")})), "created", bool)
+
+    @verb
+    def publish(self, room: str, event: str, data: Any) -> Operation[int]:
+        """The event's offset. `data` is any JSON value, or text; bytes that are not UTF-8 need SynapRPC."""
+        asked = {
+            "room": inputs.name(room, "a room"),
+            "event": inputs.name(event, "an event"),
+            "data": inputs.data(data),
+        }
+        if isinstance(asked["data"], bytes):
+            [offset] = yield from _spublish(asked["room"], [(asked["event"], asked["data"])])
+            return offset
+        return member((yield Do("stream.publish", asked, safe=False)), "offset", int)
+
+    @verb
+    def publish_many(
+        self, room: str, events: Iterable[tuple[str, Any]], *, ordered: bool = False
+    ) -> Operation[List[int]]:
+        """The offsets of pairs of event and data, in the order of the pairs.
+
+        Over SynapRPC many are under way at once, and the protocol lets a server take them in another order, which the
+        offsets then show; `ordered=True` waits for each before it sends the next, as HTTP always does. When one
+        fails, its error is raised; `published` of it holds the offsets, None for those without one.
+        """
+        room = inputs.name(room, "a room")
+        given = [(inputs.name(event, "an event"), inputs.data(data)) for event, data in events]
+        if not given:
+            return []
+        binary = any(isinstance(data, bytes) for _, data in given)
+        if not ordered and ((yield Bulk()) or binary):
+            return (yield from _spublish(room, given))
+        found: list[Any] = []
+        for event, data in given:
+            try:
+                if isinstance(data, bytes):
+                    found += yield from _spublish(room, [(event, data)])
+                    continue
+                told = yield Do("stream.publish", {"room": room, "event": event, "data": data}, safe=False)
+                found.append(member(told, "offset", int))
+            except SynapError as error:
+                error.published = [*found, *[None] * (len(given) - len(found))]
+                raise
+        return found
+
+    @verb
+    def consume(
+        self, room: str, subscriber_id: str, from_offset: int = 0, limit: int = 100
+    ) -> Operation[List[StreamEvent]]:
+        """The events from an offset on, up to `limit` of them; none beyond the end.
+
+        The server does not remember where a subscriber was: pass `events[-1].offset + 1` next time. Take the same
+        `subscriber_id` again, as the server never forgets one. An offset that is gone is an error (400) that names the
+        oldest one there is.
+        """
+        room = inputs.name(room, "a room")
+        asked = {
+            "room": room,
+            "subscriber_id": inputs.name(subscriber_id, "a subscriber"),
+            "from_offset": inputs.whole(from_offset, "from_offset"),
+            "limit": inputs.whole(limit, "limit", 0, 2**31),
+        }
+        told = yield Do("stream.consume", asked)
+        return [_event(one, room) for one in member(told, "events", List)]
+
+    @verb
+    def list(self) -> Operation[List[str]]:
+        """The names of all rooms, sorted."""
+        return sorted(member((yield Do("stream.list", {})), "rooms", List))
+
+    @verb
+    def stats(self, room: str) -> Operation[Stats]:
+        """message_count, min_offset, max_offset, subscriber_count, total_published, generation, and more over HTTP."""
+        return Stats((yield Do("stream.stats", {"room": inputs.name(room, "a room")})))
+
+    @verb
+    def delete(self, room: str) -> Operation[bool]:
+        """True. A room that is not there is an error (400)."""
+        yield Do("stream.delete", {"room": inputs.name(room, "a room")})
+        return True
+
+
+class SyncStreams(Streams, SyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+
+class AsyncStreams(Streams, AsyncFace):
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    def follow(self, room: str, from_offset: int | None = None, **options: Any) -> Follower:
+        """The events as they come, as an async iterator of batches of columns. See `Follower`."""
+        from .following import Follower
+
+        return Follower(self._driver, room, from_offset, **options)
+
+
+def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:
+    """Over SynapRPC: data as JSON text, so that readers over HTTP find it as they expect; bytes as they are."""
+    if not (yield Bulk()):
+        raise SynapInputError(
+            "bytes that are not UTF-8 cannot be sent in JSON, and SynapRPC cannot be reached",
+            hint="give rpc_url=synap://host:15501, or encode them as text",
+            op="stream.publish",
+            resource=room,
+        )
+    calls = [
+        ("SPUBLISH", (room, event, data if isinstance(data, bytes) else inputs.as_text(data))) for event, data in events
+    ]
+    found = yield Calls(calls, safe=False, resource=room)
+    failed = [one for one in found if isinstance(one, SynapError)]
+    if failed:
+        error = failed[0]
+        error.published = [one if isinstance(one, int) else None for one in found]
+        raise error
+    return List(found)
+
+
+def decoded(data: bytes) -> Any:
+    """An event's data: the JSON value that was published, else text, else bytes."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return data
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _event(told: Any, room: str) -> StreamEvent:
+    if not isinstance(told, Mapping):
+        raise SynapWireError("an event of another form")
+    return StreamEvent(
+        member(told, "offset", int),
+        member(told, "event", str),
+        decoded(as_bytes(told.get("data"))),
+        member(told, "timestamp", int),
+        str(told.get("id", "")),
+        room,
+        told.get("metadata") or {},
+    )

@@ -1,0 +1,247 @@
+"""Keys, queues, rooms, topics, events and metrics as frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core import prometheus
+from ..core.frames import TIME, BodyMode, expand_bodies, free_name, to_frame
+from .types import QueueMessage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = Sequence[tuple[str, Mapping[str, Any]]]
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+
+
+def key_frame(keys: Sequence[str]) -> pd.DataFrame:
+    """Keys."""
+    return to_frame(pa.table({"key": pa.array(keys, pa.string())}))
+
+
+def type_of(value: str | bytes | None) -> str:
+    """What a value looks like.
+
+    >>> [type_of(value) for value in (None, "12", '{"a": 1}', "12 apples", b"\\xff")]
+    ['missing', 'integer', 'json', 'text', 'bytes']
+    """
+    if value is None:
+        return "missing"
+    if isinstance(value, bytes):
+        return "bytes"
+    if _INTEGER.fullmatch(value):
+        return "integer"
+    if value[:1] in ("{", "[") and value[-1:] in ("}", "]"):
+        import json
+
+        try:
+            json.loads(value)
+        except (ValueError, RecursionError):
+            return "text"
+        return "json"
+    return "text"
+
+
+def value_frame(
+    keys: Sequence[str], values: Sequence[str | bytes | None], ttls: Sequence[int | None] | None, body: BodyMode
+) -> pd.DataFrame:
+    """Values by key; those that are missing have no body and count as nothing else."""
+    columns: dict[str, Any] = {
+        "key": pa.array(keys, pa.string()),
+        "type": pa.array([type_of(value) for value in values], pa.string()),
+    }
+    if ttls is not None:
+        columns["ttl"] = pa.array(ttls, pa.int64())
+    raw = pa.array([value.encode() if isinstance(value, str) else value for value in values], pa.binary())
+    here = pc.is_valid(raw)
+    if raw.null_count and raw.null_count < len(raw):
+        # Rows without a value must not decide on the form of the others.
+        expanded = expand_bodies(raw.filter(here), body, taken=columns)
+        places = pc.subtract(pc.cumulative_sum(here.cast(pa.int64())), 1)
+        places = pc.if_else(here, places, pa.scalar(None, pa.int64()))
+        bodies = {name: column.take(places) for name, column in expanded.columns.items()}
+    else:
+        expanded = expand_bodies(raw, body, taken=columns)
+        bodies = expanded.columns
+    renamed = {free_name("value" if name == "body" else name, columns): column for name, column in bodies.items()}
+    return to_frame(pa.table({**columns, **renamed}), expanded.attrs, nullable=("ttl",))
+
+
+def _stamp(now: float, count: int) -> pa.Array:
+    return pa.array([round(now * 1000)] * count, pa.timestamp("ms", "UTC"))
+
+
+def _numbers(rows: Rows, name: str) -> pa.Array:
+    found = [row.get(name) for _, row in rows]
+    return pa.array([one if type(one) is int and abs(one) < 2**63 else None for one in found], pa.int64())
+
+
+def queue_frame(rows: Rows, now: float) -> pd.DataFrame:
+    """Queues and their figures."""
+    figures = {name: _numbers(rows, name) for name in ("consumed", "acked", "nacked")}
+    flight = pc.subtract(pc.subtract(figures["consumed"], figures["acked"]), figures["nacked"])
+    return to_frame(
+        pa.table(
+            {
+                "queue": pa.array([name for name, _ in rows], pa.string()),
+                "depth": _numbers(rows, "depth"),
+                "in_flight": pc.max_element_wise(flight, pa.scalar(0, pa.int64())),
+                "dead_letters": _numbers(rows, "dead_lettered"),
+                "consumers": _numbers(rows, "consumers"),
+                "published": _numbers(rows, "published"),
+                **figures,
+                "time": _stamp(now, len(rows)),
+            }
+        )
+    )
+
+
+def room_frame(rows: Rows, now: float) -> pd.DataFrame:
+    """Rooms and their figures."""
+    created = [row.get("created_at") for _, row in rows]
+    return to_frame(
+        pa.table(
+            {
+                "room": pa.array([name for name, _ in rows], pa.string()),
+                "events": _numbers(rows, "message_count"),
+                "first": _numbers(rows, "min_offset"),
+                "last": _numbers(rows, "max_offset"),
+                "subscribers": _numbers(rows, "subscriber_count"),
+                "published": _numbers(rows, "total_published"),
+                "consumed": _numbers(rows, "total_consumed"),
+                "dropped": _numbers(rows, "dropped"),
+                "created": pa.array([one if type(one) is int else None for one in created], TIME),
+                "generation": _numbers(rows, "generation"),
+                "time": _stamp(now, len(rows)),
+            }
+        ),
+        nullable=("consumed", "dropped"),
+    )
+
+
+def topic_frame(names: Sequence[str], rows: Rows) -> pd.DataFrame:
+    """Topics and their figures."""
+    told = dict(rows)
+    all_rows = [(name, told.get(name, {})) for name in names]
+    created = _numbers(all_rows, "created_at").cast(pa.timestamp("s", "UTC")).cast(TIME)
+    return to_frame(
+        pa.table(
+            {
+                "topic": pa.array(names, pa.string()),
+                "subscribers": _numbers(all_rows, "subscriber_count"),
+                "messages": _numbers(all_rows, "message_count"),
+                "created": created,
+            }
+        ),
+        nullable=("subscribers", "messages"),
+    )
+
+
+def event_frame(events: pa.Table, decode: BodyMode, attrs: Mapping[str, Any]) -> pd.DataFrame:
+    """Events of a room."""
+    head = events.drop_columns(["data"])
+    expanded = expand_bodies(events["data"], decode, taken=head.column_names)
+    for name, column in expanded.columns.items():
+        if name == "body" and expanded.mode == "text":
+            column = unquoted(column)
+        head = head.append_column("data" if name == "body" and "data" not in expanded.columns else name, column)
+    return to_frame(head, {**attrs, **expanded.attrs})
+
+
+def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as they were published: rooms keep the JSON of what was, a text with its quotes."""
+    import json
+
+    quoted = pc.and_(pc.starts_with(column, '"'), pc.ends_with(column, '"'))
+    if not pc.any(quoted).as_py():
+        return column
+    found = []
+    for text in column.to_pylist():
+        if text is not None and len(text) > 1 and text[0] == text[-1] == '"':
+            try:
+                text = json.loads(text).encode("utf-8", "backslashreplace").decode()
+            except ValueError:
+                pass
+        found.append(text)
+    return pa.chunked_array([pa.array(found, pa.string())])
+
+
+def message_frame(messages: Sequence[QueueMessage], body: BodyMode, queue: str) -> pd.DataFrame:
+    """Messages that were taken from a queue."""
+    columns: dict[str, Any] = {
+        "message_id": pa.array([one.message_id for one in messages], pa.string()),
+        "priority": pa.array([one.priority for one in messages], pa.int64()),
+        "retries": pa.array([one.retry_count for one in messages], pa.int64()),
+    }
+    raw = pa.array([one.payload for one in messages], pa.binary())
+    expanded = expand_bodies(raw, body, taken=columns)
+    return to_frame(pa.table({**columns, **expanded.columns}), {"queue": queue, **expanded.attrs})
+
+
+def published_frame(target: str, kind: str, results: Sequence[Any]) -> pd.DataFrame:
+    """What became of what was published."""
+    name, of = {
+        "room": ("offset", pa.int64()),
+        "queue": ("message_id", pa.string()),
+        "topic": ("subscribers", pa.int64()),
+    }[kind]
+    return to_frame(pa.table({name: pa.array(results, of)}), {kind: target, "published": len(results)})
+
+
+def metric_frame(
+    page: str, info: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]], now: float
+) -> pd.DataFrame:
+    """Everything that the server counts, as tidy rows."""
+    found = prometheus.parse(page)
+    milliseconds = round(now * 1000)
+    rows = [
+        (milliseconds if at is None else at, name, *_scaled(name, value), labels)
+        for at, name, value, labels in found.rows
+    ]
+    for source, told in (("info", info), *beside.items()):
+        for name, value in _flat(told):
+            rows.append((milliseconds, f"synap_{source}_{name}", value, _unit(name), {}))
+    columns: dict[str, Any] = {
+        "time": pa.array([row[0] for row in rows], TIME),
+        "metric": pa.array([row[1] for row in rows], pa.string()),
+        "value": pa.array([row[2] for row in rows], pa.float64()),
+        "unit": pa.array([row[3] for row in rows], pa.string()),
+    }
+    for label in found.labels:
+        columns[free_name(label, columns, "label.")] = pa.array([row[4].get(label) for row in rows], pa.string())
+    return to_frame(pa.table(columns), {"unread": found.unread} if found.unread else {})
+
+
+def _scaled(name: str, value: float) -> tuple[float, str]:
+    """Value and unit; the server gives the load average a hundredfold."""
+    if name == "synap_host_load_average":
+        return value / 100, "value"
+    return value, _unit(name)
+
+
+def _unit(name: str) -> str:
+    if name.endswith(("_percent",)):
+        return "percent"
+    if name.endswith(("uptime_in_seconds",)):
+        return "s"
+    if "memory" in name and not name.endswith("ratio"):
+        return "bytes"
+    known = prometheus.unit_of(name)
+    return "count" if known == "value" else known
+
+
+def _flat(told: Mapping[str, Any], prefix: str = "", depth: int = 0) -> list[tuple[str, float]]:
+    """The numbers in it, by the names of where they are."""
+    found: list[tuple[str, float]] = []
+    for name, value in told.items():
+        if isinstance(value, Mapping) and depth < 4:
+            found += _flat(value, f"{prefix}{name}_", depth + 1)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append((f"{prefix}{name}", float(value)))
+    return found
