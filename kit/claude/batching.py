@@ -1,0 +1,128 @@
+"""Many prompts in a few requests: never more at once than the service has places for, results in order."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.steps import Operation
+from . import wire
+from .errors import ClaudeAPIError
+from .exchange import ask
+from .types import BatchResponse, BatchResult
+
+_EXTRA = 3.0
+"""Seconds that the service may take beyond a prompt's own, before it gives up on it."""
+
+
+def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Pairs of id and prompt: plain texts are numbered, dicts may bring an id of their own.
+
+    >>> listed(["a", {"prompt": "b", "id": "mine"}])
+    [('0', 'a'), ('mine', 'b')]
+    """
+    if isinstance(prompts, str | Mapping):
+        raise InputError("prompts must be a list of texts", hint="for one prompt there is complete()")
+    pairs = []
+    for place, prompt in enumerate(prompts):
+        name = str(place)
+        text: Any = prompt
+        if isinstance(prompt, Mapping):
+            text = prompt.get("prompt")
+            given = prompt.get("id")
+            name = name if given is None else str(given)
+        pairs.append((name, wire.prompt_text(text, f"prompt {place}")))
+    return pairs
+
+
+def route(client: Any, prompt: str, project: str | None, context_size: int = 0) -> Operation[str]:
+    """The model that the service would choose."""
+    body: dict[str, Any] = {"prompt": prompt, "context_size": context_size}
+    if project is not None:
+        body["project_id"] = project
+    answer = yield from ask(client, "POST", "/v1/route", "route", body, read=30, project=project)
+    model = wire.parsed(answer, "route").get("recommended_model")
+    if not isinstance(model, str):
+        raise wire.unreadable("route", "no model", answer)
+    return wire.chosen_model(model) or "sonnet"
+
+
+def part(
+    client: Any, prompts: Sequence[tuple[str, str]], model: str | None, timeout: float, project: str | None
+) -> Operation[list[BatchResult]]:
+    """The results of one request's worth of prompts. What is paid is in the client's book when this returns."""
+    request_id = uuid.uuid4().hex
+    body = wire.batch(prompts, model, timeout, project)
+    read = len(prompts) * (timeout + _EXTRA) + 10
+    answered = False
+    try:
+        answer = yield from ask(
+            client, "POST", "/v1/batch", "batch", body, read=read, project=project, request_id=request_id, repeat=False
+        )
+        results = wire.batch_results(answer, prompts)
+        answered = True
+    except ClaudeAPIError as error:
+        answered = error.paid is False
+        raise
+    finally:
+        if not answered:
+            client._book.unknown("batch", model, project, request_id, len(prompts))
+    for result in results:
+        if result.usage is not None and result.cost is not None:
+            client._book.completed("batch", model or "auto", result.usage, result.cost, project, request_id)
+        elif result.paid is None:
+            client._book.unknown("batch", model, project, request_id)
+    return results
+
+
+def batch(
+    client: Any,
+    prompts: Iterable[str | Mapping[str, Any]],
+    model: str | None,
+    parallel: bool,
+    timeout: float,
+    project: str | None,
+) -> Operation[BatchResponse]:
+    """All of them. What was paid for is given back whatever comes after it; only where there is nothing, it raises."""
+    pairs = listed(prompts)
+    size = wire.BATCH if parallel else 1
+    if model is None and len(pairs) > size:
+        # Each request would be routed anew, by its own first prompt.
+        model = yield from route(client, pairs[0][1], project, len(pairs[0][1].split()))
+    results: list[BatchResult] = []
+    while len(results) < len(pairs):
+        wanted = pairs[len(results) : len(results) + size]
+        try:
+            results += yield from part(client, wanted, model, timeout, project)
+        except ClaudeAPIError as error:
+            if not any(result.status == "completed" for result in results):
+                raise
+            results += unanswered(wanted, error)
+            results += left_out(pairs[len(results) :], error)
+    return summed(results)
+
+
+def unanswered(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
+    """What is said of prompts whose request failed."""
+    return [BatchResult(name, prompt, "failed", error=error.message, paid=error.paid) for name, prompt in pairs]
+
+
+def left_out(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
+    """What is said of prompts that were not sent any more."""
+    reason = f"not sent, as a request before it failed: {error.message}"
+    return [BatchResult(name, prompt, "failed", error=reason, paid=False) for name, prompt in pairs]
+
+
+def summed(results: list[BatchResult]) -> BatchResponse:
+    """Results with their totals, which are over the completed ones."""
+    done = [result for result in results if result.status == "completed"]
+    return BatchResponse(
+        total=len(results),
+        completed=len(done),
+        failed=len(results) - len(done),
+        results=results,
+        total_cost=sum(result.cost or 0.0 for result in done),
+        total_tokens=sum(result.usage.total_tokens for result in done if result.usage is not None),
+    )

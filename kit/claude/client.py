@@ -1,0 +1,310 @@
+"""The reference's client, in both colours."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.http import AsyncDriver, Driver, Settings
+from ..core.secrets import Secret, hidden
+from ..core.steps import Operation, Timeouts
+from . import batching, streaming, tasks, wire
+from .book import Book, Spent
+from .exchange import CONNECT_TIMEOUT, LOG, ask, policy
+from .streaming import Transport
+from .types import BatchResponse, Response, UsageStats
+
+URL = "http://localhost:8006"
+TIMEOUT = 300.0
+
+
+def settings_of(
+    base_url: str | None,
+    api_key: str | Secret | None,
+    timeout: float | None,
+    verify: Any = True,
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[Settings, float]:
+    """Where and how to ask, and how long to wait: from the arguments, else the environment, else what is usual."""
+    if timeout is None:
+        given = environment.get("CLAUDE_TIMEOUT")
+        try:
+            timeout = float(given) if given else TIMEOUT
+        except ValueError:
+            timeout = math.nan
+        wire.seconds(timeout, "the variable CLAUDE_TIMEOUT")
+    key = api_key or environment.get("CLAUDE_API_KEY") or None
+    settings = Settings(
+        "claude",
+        base_url or environment.get("CLAUDE_API_URL") or URL,
+        None if key is None else key if isinstance(key, Secret) else Secret(key),
+        timeouts=Timeouts(CONNECT_TIMEOUT, 30.0),
+        verify=verify,
+    )
+    return settings, wire.seconds(timeout)
+
+
+class Verbs:
+    """What both clients can do."""
+
+    _driver_type: Callable[[Settings], Any]
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = None,
+        max_retries: int = 3,
+        project_id: str | None = None,
+        retry_delay: float = 1.0,
+        *,
+        project_keys: Mapping[str, str | Secret] | None = None,
+        verify: Any = True,
+    ) -> None:
+        api_key = hidden(api_key)
+        project_keys = {name: hidden(key) for name, key in (project_keys or {}).items()}
+        settings, self.timeout = settings_of(base_url, api_key, timeout, verify)
+        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+            raise InputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
+        if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
+            raise InputError(f"retry_delay={retry_delay!r}: give seconds from 0 to 300")
+        if project_id is not None and not isinstance(project_id, str):
+            raise InputError(f"project_id={project_id!r}: give a text")
+        self.base_url = settings.base_url.rstrip("/")
+        self.project_id = project_id
+        self.max_retries = max_retries
+        self._policy = policy(max_retries, retry_delay)
+        self._project_keys = {
+            name: key if isinstance(key, Secret) else Secret(key) for name, key in (project_keys or {}).items()
+        }
+        self._book = Book()
+        self._own_project: str | None = None
+        self._warned: set[tuple[str, str]] = set()
+        self._driver: Any = self._driver_type(settings)
+
+    @property
+    def spent(self) -> Spent:
+        """What this client has spent so far, and how many of its calls it cannot know about."""
+        return self._book.spent
+
+    @verb
+    def complete(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        timeout: float | None = None,
+        project_id: str | None = None,
+    ) -> Operation[Response]:
+        """The answer to a prompt.
+
+        `model` is "haiku", "sonnet", "opus", or "auto" for the service's choice. `timeout` is in seconds, here and at
+        the service, which takes 1 to 300. A call that may have been paid for is never repeated.
+        """
+        return (
+            yield from streaming.complete(
+                self,
+                wire.prompt_text(prompt),
+                wire.chosen_model(model),
+                self._limited(timeout),
+                project_id or self.project_id,
+            )
+        )
+
+    @verb
+    def agentic_task(
+        self,
+        description: str,
+        allow_tools: list[str] | None = None,
+        allow_agents: list[str] | None = None,
+        allow_skills: list[str] | None = None,
+        timeout: float = 300,
+        max_cost: float = 1.0,
+        model: str | None = None,
+        project_id: str | None = None,
+        working_directory: str | None = None,
+    ) -> Operation[dict[str, Any]]:
+        """What a task with tools, agents and skills gave: `status`, `result`, `artifacts`, `execution_log`, `usage`.
+
+        `max_cost` in USD is compared by the service after the run: a dearer one raises `BudgetExceededError`, with what
+        it did cost. The service takes whole seconds, at most 600.
+        """
+        return (
+            yield from tasks.run(
+                self,
+                wire.prompt_text(description, "description"),
+                wire.names(allow_tools, "allow_tools"),
+                wire.names(allow_agents, "allow_agents"),
+                wire.names(allow_skills, "allow_skills"),
+                math.ceil(wire.seconds(timeout)),
+                max_cost,
+                wire.chosen_model(model),
+                project_id or self.project_id,
+                working_directory,
+            )
+        )
+
+    @verb
+    def batch(
+        self,
+        prompts: Iterable[str | Mapping[str, Any]],
+        model: str | None = "auto",
+        parallel: bool = True,
+        timeout: float | None = None,
+        project_id: str | None = None,
+    ) -> Operation[BatchResponse]:
+        """What came of many prompts, in their order: `results`, each "completed" or "failed", and totals.
+
+        They go at most 50 to a request, one request after the other; the service runs a few of a request at once.
+        `parallel=False` sends each by itself. `timeout` is for each prompt. Where a later request fails, what came
+        before it, and is paid, is given back, and the rest says why it failed.
+        """
+        return (
+            yield from batching.batch(
+                self,
+                prompts,
+                wire.chosen_model(model),
+                parallel,
+                self._limited(30.0 if timeout is None else timeout),
+                project_id or self.project_id,
+            )
+        )
+
+    @verb
+    def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
+        """What a project has used in the "month", the last "week" or "day", by model, and what is left of its limit."""
+        if period not in wire.PERIODS:
+            raise InputError(f"period={period!r}", hint=f"choose one of {', '.join(wire.PERIODS)}")
+        project = project_id or self.project_id
+        params = {"period": period, "project_id": project}
+        answer = yield from ask(self, "GET", "/v1/usage", "get_usage", params=params, read=30, project=project)
+        stats = wire.stats_of(answer)
+        self._told_project(project, stats.project_id)
+        return stats
+
+    @verb
+    def health(self) -> Operation[dict[str, Any]]:
+        """How the service is: `status`, `version`, `services`. "degraded" is the usual state of one without Redis."""
+        return wire.parsed((yield from ask(self, "GET", "/health", "health", read=10)), "health")
+
+    @verb
+    def capabilities(self) -> Operation[dict[str, Any]]:
+        """The agents and skills that tasks may ask for."""
+        return wire.parsed((yield from ask(self, "GET", "/v1/capabilities", "capabilities", read=30)), "capabilities")
+
+    @verb
+    def route(self, prompt: str, context_size: int = 0, project_id: str | None = None) -> Operation[str]:
+        """The model that the service would choose for a prompt."""
+        project = project_id or self.project_id
+        return (yield from batching.route(self, wire.prompt_text(prompt), project, context_size))
+
+    def _limited(self, timeout: float | None) -> float:
+        return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
+
+    def _told_project(self, asked: str | None, told: str | None) -> None:
+        """Remembers whose key this is; says once where the service charges another project than it was asked to."""
+        if told is None:
+            return
+        if asked is None:
+            self._own_project = told
+        elif asked != told and (asked, told) not in self._warned:
+            self._warned.add((asked, told))
+            LOG.warning(
+                "project %r was asked for, but the service charges %r, the project of the key; "
+                "project_keys={%r: key} gives a project a key of its own",
+                asked,
+                told,
+                asked,
+            )
+
+    def __repr__(self) -> str:
+        project = f", project {self.project_id}" if self.project_id else ""
+        return f"<{type(self).__name__} at {self.base_url}{project}>"
+
+
+class ClaudeClient(Verbs, SyncFace):
+    """The Claude Code API service with calls that block.
+
+    >>> ClaudeClient("http://127.0.0.1:1", api_key="cc_00", project_id="demo")
+    <ClaudeClient at http://127.0.0.1:1, project demo>
+
+    Without arguments it reads `CLAUDE_API_URL`, `CLAUDE_API_KEY` and `CLAUDE_TIMEOUT`. `max_retries` is how often a
+    call is tried in all; only what cannot have run is repeated. A key belongs to a project, and the service charges
+    that one whatever `project_id` says; `project_keys={project: key}` really switches. Debug records go to the logger
+    `client`.
+    """
+
+    _driver_type = Driver
+
+    def stream(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        timeout: float | None = None,
+        project_id: str | None = None,
+        *,
+        transport: Transport = "http",
+    ) -> Iterator[str]:
+        """The answer to a prompt, piece by piece.
+
+        By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
+        servers stream through in earnest and the hosted service does not.
+        """
+        found = self._pieces(prompt, model, timeout, project_id, transport)
+        return (piece for piece in found if isinstance(piece, str))
+
+    def _pieces(
+        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
+    ) -> Iterator[str | Response]:
+        streaming.checked(transport)
+        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
+        project = project_id or self.project_id
+        if transport == "ws":
+            return streaming.socket_pieces(self, *asked, project)
+        found: Iterator[str | Response] = self._driver.walk(streaming.pieces(self, *asked, project))
+        return found
+
+
+class AsyncClaudeClient(Verbs, AsyncFace):
+    """The Claude Code API service with calls that are awaited; the same verbs and arguments as `ClaudeClient`.
+
+    >>> AsyncClaudeClient("http://127.0.0.1:1", api_key="cc_00", project_id="demo")
+    <AsyncClaudeClient at http://127.0.0.1:1, project demo>
+    """
+
+    _driver_type = AsyncDriver
+
+    def stream(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        timeout: float | None = None,
+        project_id: str | None = None,
+        *,
+        transport: Transport = "http",
+    ) -> AsyncIterator[str]:
+        """The answer to a prompt, piece by piece, for `async for`. See `ClaudeClient.stream`."""
+        return _texts(self._pieces(prompt, model, timeout, project_id, transport))
+
+    def _pieces(
+        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
+    ) -> AsyncIterator[str | Response]:
+        streaming.checked(transport)
+        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
+        project = project_id or self.project_id
+        if transport == "ws":
+            return streaming.async_socket_pieces(self, *asked, project)
+        found: AsyncIterator[str | Response] = self._driver.walk(streaming.pieces(self, *asked, project))
+        return found
+
+
+async def _texts(pieces: Any) -> AsyncIterator[str]:
+    try:
+        async for piece in pieces:
+            if isinstance(piece, str):
+                yield piece
+    finally:
+        await pieces.aclose()

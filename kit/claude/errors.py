@@ -1,0 +1,84 @@
+"""What the Claude Code API service says when it says no.
+
+ClaudeAPIError            anything the service, or the way to it, refuses    (also KitError)
+  AuthenticationError     no key, or one the service does not know
+  PermissionError         the key's profile forbids it                       (also the builtin of that name)
+  RateLimitError          too many requests, of this key or upstream
+  TimeoutError            no answer in time, at the service or here          (also the builtin of that name)
+  BudgetExceededError     the project's tokens, a task's cost or your own limit are used up
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from ..core.errors import KitError
+
+
+class ClaudeAPIError(KitError):
+    """The service refused, failed, or could not be reached.
+
+    `status_code` and `detail` are what it answered, `request_id` is what its log calls the request. `paid` says whether
+    the call may have cost something: False where it is known that it did not, True where it did, None where nobody
+    here can know; such a call is never repeated by itself.
+
+    >>> try:
+    ...     raise RateLimitError("slow down", status_code=429, paid=False)
+    ... except ClaudeAPIError as error:
+    ...     print(type(error).__name__, error.status_code, error.paid)
+    RateLimitError 429 False
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        detail: Any = None,
+        request_id: str | None = None,
+        paid: bool | None = None,
+        hint: str | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message, hint=hint, service="claude", **fields)
+        self.message = message
+        self.status_code = self.status = status_code
+        self.detail = detail
+        self.request_id = request_id
+        self.paid = paid
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.message, dict(self.__dict__))
+
+
+class AuthenticationError(ClaudeAPIError):
+    """401: the key is missing or not known to the service."""
+
+
+class PermissionError(ClaudeAPIError, builtins.PermissionError):
+    """403: a tool, an agent, a skill, a time or a cost that the key's profile does not allow."""
+
+
+class RateLimitError(ClaudeAPIError):
+    """429: too many requests. Nothing ran; the service's count starts anew with each minute."""
+
+
+class TimeoutError(ClaudeAPIError, builtins.TimeoutError):
+    """The answer did not come in time."""
+
+
+class BudgetExceededError(ClaudeAPIError):
+    """A budget stands in the way: the project's tokens, the cost a task may have, or a limit set on this side."""
+
+    def __init__(self, message: str = "", *, estimated_cost: float | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.estimated_cost = estimated_cost
+        """In USD, where it is known: what the task did cost, or what a guarded call would cost."""
+
+
+def _again(kind: type[ClaudeAPIError], message: str, fields: dict[str, Any]) -> ClaudeAPIError:
+    """An error as it was before it was pickled."""
+    error = kind(message)
+    error.__dict__.update(fields)
+    return error

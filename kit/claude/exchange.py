@@ -1,0 +1,99 @@
+"""One exchange with the service, through a client of either colour, repeated only where nothing can have run."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.errors import KitError
+from ..core.retry import Outcome, Policy, pause_before_retry
+from ..core.steps import Operation, Pause, Request, Timeouts, asked_pause
+from ..core.steps import Response as Answer
+from . import wire
+from .errors import ClaudeAPIError
+
+LOG = logging.getLogger("client")
+CONNECT_TIMEOUT = 5.0
+
+
+def policy(attempts: int, delay: float) -> Policy:
+    """How often and after what a client repeats.
+
+    429 is left to the caller, as the reference shows it. 500, 504 and lost answers are final for whatever may have run:
+    repeating them would run, and pay, twice.
+    """
+    return Policy(
+        attempts=max(1, attempts), base=delay, cap=max(delay, 8.0), statuses=frozenset(range(500, 600)),
+        refused=frozenset({502, 503}),
+    )  # fmt: skip
+
+
+def ask(
+    client: Any,
+    method: str,
+    path: str,
+    what: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    read: float,
+    params: Mapping[str, Any] | None = None,
+    project: str | None = None,
+    request_id: str | None = None,
+    repeat: bool = True,
+    task_timeout: float | None = None,
+) -> Operation[Answer]:
+    """The answer, where it is a good one; else the exception that says why not."""
+    headers = {"x-request-id": request_id or uuid.uuid4().hex}
+    key = client._project_keys.get(project) if client._project_keys else None
+    if key is not None:
+        headers["authorization"] = f"Bearer {key.reveal()}"
+    request = Request(
+        method,
+        path,
+        op=what,
+        params=params,
+        headers=headers,
+        body=None if body is None else wire.body(body),
+        timeouts=Timeouts(CONNECT_TIMEOUT, read),
+        limit=wire.LARGEST,
+        safe=method == "GET",
+    )
+    tries = 1
+    while True:
+        started = time.monotonic()
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, headers["x-request-id"])
+        answer: Answer | None = None
+        failed: ClaudeAPIError
+        try:
+            answer = yield request
+        except KitError as error:
+            failed = wire.failure(error, what, read)
+            failed.request_id = headers["x-request-id"]
+            outcome = Outcome(maybe_received=failed.paid is not False)
+            again = request.safe or failed.paid is False
+        else:
+            assert answer is not None
+            elapsed = time.monotonic() - started
+            if LOG.isEnabledFor(logging.DEBUG):
+                LOG.debug("%s: status %d after %.3f s", what, answer.status, elapsed)
+            if answer.status == 200:
+                return answer
+            failed = wire.refusal(answer, what, elapsed, task_timeout)
+            failed.op, failed.resource = what, path
+            outcome = Outcome(answer.status, asked_pause=asked_pause(answer))
+            again = request.safe or wire.worth_repeating(answer)
+        pause = None
+        if again and repeat:
+            pause = pause_before_retry(client._policy, outcome, attempt=tries, safe=request.safe)
+        if pause is None:
+            # Not inside the handler, or the transport's error would be chained to ours.
+            raise failed
+        LOG.debug("%s: again in %.2f s, as %s", what, pause, type(failed).__name__)
+        yield Pause(pause)
+        request = replace(request, retries=tries)
+        tries += 1

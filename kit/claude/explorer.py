@@ -1,0 +1,331 @@
+"""The Claude Code API service in a notebook: answers that read well, batches and usage as DataFrames."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from ..core import calls, loop
+from ..core.errors import SetupError
+from ..core.html import table, text
+from ..core.secrets import Secret
+from . import wire
+from .client import AsyncClaudeClient, ClaudeClient, settings_of
+from .guard import Guard
+from .live import LiveAnswer
+from .prices import LIKELY_OUTPUT, PRICES, cost_of, likely_tokens
+from .results import TaskResult
+from .runs import Batch
+from .streaming import Transport, checked
+from .types import Response
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .feeding import AnswerSource
+
+
+def connect(
+    environment: Mapping[str, str],
+    *,
+    url: str | None = None,
+    base_url: str | None = None,
+    api_key: str | Secret | None = None,
+    timeout: float | None = None,
+    max_retries: int = 3,
+    project_id: str | None = None,
+    project_keys: Mapping[str, str | Secret] | None = None,
+    max_cost: float | None = None,
+    verify: Any = True,
+) -> Claude:
+    """What `kit.connect("claude", ...)` gives. `max_cost` limits what may be spent through it, in USD."""
+    settings, seconds = settings_of(url or base_url, api_key, timeout, verify, environment)
+    if settings.credential is None:
+        raise SetupError(
+            "claude needs an API key (argument api_key= or variable CLAUDE_API_KEY)",
+            hint="without an account: kit.Lab().claude runs on an embedded server",
+        )
+    options: dict[str, Any] = {"max_retries": max_retries, "project_id": project_id}
+    options |= {"project_keys": project_keys, "verify": verify}
+    return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
+
+
+class Claude:
+    """The Claude Code API service to explore.
+
+    >>> from kit.claude import ClaudeClient
+    >>> Claude(ClaudeClient("http://127.0.0.1:1", "cc_00"))
+    <Claude at http://127.0.0.1:1: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
+
+    `client` is the plain client; `budget` limits what may be spent, see `Guard`.
+    """
+
+    def __init__(self, client: ClaudeClient, max_cost: float | None = None) -> None:
+        self.client = client
+        self.budget = Guard(client._book, max_cost)
+        self.last_batch: Batch | None = None
+        """The newest batch, whole or not: `.frame()` has what is paid for, `.resume()` goes on."""
+        self._async: AsyncClaudeClient | None = None
+
+    def ask(
+        self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
+    ) -> Response:
+        """The answer to a prompt; it shows its text, and what it took."""
+        self._guard(prompt, model, "ask")
+        return self.client.complete(prompt, model, timeout, project_id)
+
+    def live(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        *,
+        timeout: float | None = None,
+        project_id: str | None = None,
+        transport: Transport = "http",
+    ) -> LiveAnswer:
+        """The answer to a prompt, shown while it comes; other cells run meanwhile.
+
+        `transport="ws"` streams by WebSocket, for servers that do so in earnest, as the lab does; by "http" the service
+        gives the answer whole.
+        """
+        self._guard(prompt, model, "live")
+        checked(transport)
+        seconds = None if timeout is None else wire.seconds(timeout)
+        client = self._background()
+        name = wire.chosen_model(model) or "auto"
+        return LiveAnswer(lambda: client._pieces(prompt, model, seconds, project_id, transport), name)
+
+    def _source(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        *,
+        timeout: float | None = None,
+        project_id: str | None = None,
+        transport: Transport = "http",
+    ) -> AnswerSource:
+        """What `kit.Feed(c, prompt="...")` follows: the pieces of the answer, and when each came."""
+        from .feeding import AnswerSource
+
+        self._guard(prompt, model, "feed")
+        checked(transport)
+        seconds = None if timeout is None else wire.seconds(timeout)
+        client = self._background()
+        label = wire.chosen_model(model) or "auto"
+        return AnswerSource(lambda: client._pieces(prompt, model, seconds, project_id, transport), label)
+
+    def batch(
+        self,
+        prompts: Iterable[str],
+        model: str | None = "auto",
+        *,
+        timeout: float = 30.0,
+        project_id: str | None = None,
+        max_cost: float | None = None,
+        keep: str | os.PathLike[str] | None = None,
+        at_once: int | None = None,
+        patience: float = 65.0,
+    ) -> pd.DataFrame:
+        """One row per prompt: prompt, status, content, tokens, cost, error. Takes a list, or a column of a DataFrame,
+        whose index the result has.
+
+        What is likely to cost more than `budget.estimate_above` is held until it is given a `max_cost`; at `max_cost`
+        it stops. After an interrupt, or an error, `last_batch.frame()` has what was paid for and `resume()` goes on.
+        `keep` names a file for the results, so that also a new kernel goes on where this one was. `at_once` prompts go
+        in one request; an answer that is lost loses so many. Past the rate limit it waits, `patience` seconds at most.
+        """
+        batch = Batch(
+            self.client,
+            self.budget,
+            prompts,
+            model=model,
+            timeout=timeout,
+            project_id=project_id,
+            max_cost=max_cost,
+            keep=keep,
+            at_once=at_once,
+            patience=patience,
+        )
+        self.last_batch = batch
+        return self._run(batch)
+
+    def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
+        """Goes on with the newest batch: runs what is not completed, and gives the whole frame.
+
+        Prompts whose answer was lost may have been paid for; they are sent again only with `unknown=True`.
+        """
+        if self.last_batch is None:
+            raise SetupError("there is no batch to go on with", hint="start one: .batch(prompts)")
+        if max_cost is not None:
+            self.last_batch.max_cost = max_cost
+        return self._run(self.last_batch, unknown)
+
+    def estimate(self, prompts: Iterable[str], model: str | None = "auto") -> pd.DataFrame:
+        """What a batch is likely to cost, one row per model that may answer; nothing is sent."""
+        from .frames import estimate_frame
+
+        texts = [wire.prompt_text(prompt) for prompt in prompts]
+        chosen = wire.chosen_model(model)
+        into = sum(likely_tokens(one) for one in texts)
+        rows = []
+        for name in PRICES if chosen is None else (chosen,):
+            out = round(len(texts) * (self.client._book.usual_output(name) or LIKELY_OUTPUT))
+            rows.append((name, len(texts), into, out, cost_of(name, into, out)))
+        return estimate_frame(rows)
+
+    def task(
+        self,
+        description: str,
+        allow_tools: list[str] | None = None,
+        allow_agents: list[str] | None = None,
+        allow_skills: list[str] | None = None,
+        *,
+        timeout: float = 300,
+        max_cost: float = 1.0,
+        model: str | None = None,
+        project_id: str | None = None,
+        working_directory: str | None = None,
+    ) -> TaskResult:
+        """What an agentic task gave; `.log` and `.artifacts` are DataFrames.
+
+        `max_cost` is compared by the service after the run. On this side a task with more than is left of
+        `budget.max_cost` is not sent.
+        """
+        self.budget.check(max_cost if self.budget.max_cost is not None else 0.0, "task")
+        return TaskResult(
+            self.client.agentic_task(
+                description,
+                allow_tools,
+                allow_agents,
+                allow_skills,
+                timeout,
+                max_cost,
+                model,
+                project_id,
+                working_directory,
+            )
+        )
+
+    def usage(self, period: str = "month", project_id: str | None = None) -> pd.DataFrame:
+        """What was used, one row per model: model, tokens, cost, token_share, cost_share; totals are in `df.attrs`.
+
+        `period` is "month" (since the 1st), "week" or "day".
+        """
+        from .frames import usage_frame
+
+        return usage_frame(self.client.get_usage(period, project_id))
+
+    def ledger(self) -> pd.DataFrame:
+        """What was paid through this explorer, call by call. The service tells sums only.
+
+        A call whose answer was lost is "unknown": nobody here can know whether it was paid.
+        """
+        from .frames import ledger_frame
+
+        return ledger_frame(self.client._book.lines())
+
+    def models(self) -> pd.DataFrame:
+        """The models, and USD for a million of their tokens."""
+        from .frames import price_frame
+
+        return price_frame()
+
+    def capabilities(self) -> pd.DataFrame:
+        """The agents and skills that tasks may ask for: kind, name, description."""
+        import pyarrow as pa
+
+        from ..core.frames import from_rows
+
+        told = self.client.capabilities()
+        rows = [
+            {"kind": kind, "name": one.get("name"), "description": one.get("description")}
+            for kind, place in (("agent", "agents"), ("skill", "skills"))
+            for one in told.get(place) or ()
+            if isinstance(one, dict)
+        ]
+        return from_rows(rows, pa.schema([(name, pa.string()) for name in ("kind", "name", "description")]))
+
+    def metrics(self, period: str = "month") -> pd.DataFrame:
+        """Usage and cost by model in a period, and the budget, as tidy rows. Call by call there is `ledger()`.
+
+        Columns: time, metric, value, unit, and the labels model, project_id, period.
+        """
+        from .frames import metric_frame
+
+        return metric_frame(self.client.get_usage(period), time.time())
+
+    def health(self) -> dict[str, Any]:
+        """How the service is."""
+        return self.client.health()
+
+    def calls(self) -> pd.DataFrame:
+        """The requests that this process made to the service."""
+        frame = calls.calls()
+        return frame[frame["service"] == "claude"].reset_index(drop=True)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+        background, self._async = self._async, None
+        if background is not None:
+            loop.call(background.close)
+
+    def _run(self, batch: Batch, unknown: bool = False) -> pd.DataFrame:
+        try:
+            batch.run(unknown=unknown)
+        except KeyboardInterrupt:
+            print(
+                f"interrupted: {batch.summary()}\nlast_batch.frame() has what there is; resume() goes on",
+                file=sys.stderr,
+            )
+            raise
+        return batch.frame()
+
+    def _guard(self, prompt: str, model: str | None, what: str) -> None:
+        likely = self.budget.likely(wire.prompt_text(prompt), wire.chosen_model(model))
+        if self.budget.max_cost is not None:
+            self.budget.check(likely, what)
+
+    def _background(self) -> AsyncClaudeClient:
+        """The client on the background loop, with the same book."""
+        if self._async is None:
+            ours = self.client
+            settings = ours._driver.settings
+            self._async = AsyncClaudeClient(
+                settings.base_url,
+                settings.credential,
+                ours.timeout,
+                ours.max_retries,
+                ours.project_id,
+                ours._policy.base,
+                project_keys=ours._project_keys,
+                verify=settings.verify,
+            )
+            self._async._book = ours._book
+        return self._async
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Claude at {self.client.base_url}: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>"
+
+    def _repr_html_(self) -> str:
+        return text(f"Claude Code API service at {self.client.base_url}") + table(("try", "to get"), _TRY)
+
+
+_TRY = (
+    (".ask(prompt)", "an answer, with what it took"),
+    (".live(prompt)", "an answer that fills as it comes"),
+    (".batch(prompts, model=)", "one row per prompt; .resume() after an interrupt"),
+    (".estimate(prompts)", "what that would cost"),
+    (".task(description, allow_tools=)", "an agentic task, with .log and .artifacts"),
+    (".usage(period), .metrics(), .ledger()", "what was spent"),
+    (".budget(max_cost=5)", "a limit on this side"),
+)

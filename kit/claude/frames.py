@@ -1,0 +1,180 @@
+"""What the service tells, as DataFrames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..core.frames import TIME, to_frame
+from .prices import PRICES
+from .types import BatchResult, Paid, UsageStats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
+
+
+def batch_frame(results: Sequence[BatchResult], index: Any = None, **attrs: Any) -> pd.DataFrame:
+    """One row per prompt."""
+    columns: dict[str, list[Any]] = {
+        "prompt": [result.prompt for result in results],
+        "status": [result.status for result in results],
+        "content": [result.content for result in results],
+        "tokens": [None if result.usage is None else result.usage.total_tokens for result in results],
+        "cost": [result.cost for result in results],
+        "error": [result.error for result in results],
+    }
+    kinds = (_TEXT, _TEXT, _TEXT, _INT, _FLOAT, _TEXT)
+    frame = to_frame(_table(columns, kinds), attrs, nullable=("tokens",))
+    if index is not None:
+        frame.index = index
+    return frame
+
+
+def usage_frame(stats: UsageStats) -> pd.DataFrame:
+    """One row per model, dearest first, with its share of all."""
+    rows = sorted(stats.by_model.items(), key=lambda row: (-row[1]["cost"], row[0]))
+    tokens, cost = [int(used["tokens"]) for _, used in rows], [used["cost"] for _, used in rows]
+    columns: dict[str, list[Any]] = {
+        "model": [model for model, _ in rows],
+        "tokens": tokens,
+        "cost": cost,
+        "token_share": _shares(tokens),
+        "cost_share": _shares(cost),
+    }
+    attrs = {
+        "project_id": stats.project_id,
+        "period": stats.period,
+        "total_tokens": stats.total_tokens,
+        "total_cost": stats.total_cost,
+        "limit": stats.limit,
+        "remaining": stats.remaining,
+    }
+    return to_frame(_table(columns, (_TEXT, _INT, _FLOAT, _FLOAT, _FLOAT)), attrs)
+
+
+def _shares(values: Sequence[float]) -> list[float]:
+    total = sum(values)
+    return [value / total if total else 0.0 for value in values]
+
+
+def log_frame(entries: Iterable[Any]) -> pd.DataFrame:
+    """One row per step of a task: when, what, and the details as JSON text."""
+    import pandas as pd
+
+    rows = [entry for entry in entries if isinstance(entry, Mapping)]
+    known = {"step", "timestamp", "action", "details"}
+    details = [
+        # Some servers put the details beside the rest.
+        entry["details"] if "details" in entry else {name: value for name, value in entry.items() if name not in known}
+        for entry in rows
+    ]
+    columns: dict[str, list[Any]] = {
+        "step": [_count(entry.get("step"), place) for place, entry in enumerate(rows, start=1)],
+        "time": _moments(pd, [entry.get("timestamp") for entry in rows], local=False),
+        "action": [_said(entry.get("action")) for entry in rows],
+        "details": [_said(detail) if detail else None for detail in details],
+    }
+    return to_frame(_table(columns, (_INT, TIME, _TEXT, _TEXT)))
+
+
+def artifact_frame(artifacts: Iterable[Any]) -> pd.DataFrame:
+    """One row per file that a task left; paths are the server's."""
+    import pandas as pd
+
+    rows = [artifact for artifact in artifacts if isinstance(artifact, Mapping)]
+    columns: dict[str, list[Any]] = {
+        "path": [_said(row.get("path")) for row in rows],
+        "type": [_said(row.get("type")) for row in rows],
+        "size_bytes": [_count(row.get("size_bytes"), None) for row in rows],
+        "created_at": _moments(pd, [row.get("created_at") for row in rows], local=True),
+    }
+    return to_frame(_table(columns, (_TEXT, _TEXT, _INT, TIME)), nullable=("size_bytes",))
+
+
+def ledger_frame(lines: Sequence[Paid]) -> pd.DataFrame:
+    """One row per call of this client that was paid, or may have been."""
+    columns: dict[str, list[Any]] = {
+        "time": [round(line.time * 1000) for line in lines],
+        "method": [line.method for line in lines],
+        "model": [line.model for line in lines],
+        "project_id": [line.project_id for line in lines],
+        "status": [line.status for line in lines],
+        "tokens": [line.tokens for line in lines],
+        "cost": [line.cost for line in lines],
+        "request_id": [line.request_id for line in lines],
+    }
+    kinds = (TIME, _TEXT, _TEXT, _TEXT, _TEXT, _INT, _FLOAT, _TEXT)
+    return to_frame(_table(columns, kinds), nullable=("tokens",))
+
+
+def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
+    """Usage and budget as tidy rows."""
+    rows: list[tuple[Any, ...]] = []
+    at = round(now * 1000)
+    for model, used in stats.by_model.items():
+        labels = (model, stats.project_id, stats.period)
+        rows.append((at, "usage_tokens", used["tokens"], "tokens", *labels))
+        rows.append((at, "usage_cost", used["cost"], "USD", *labels))
+    budget = {"budget_limit": stats.limit, "budget_remaining": stats.remaining}
+    for name, value in budget.items():
+        # Only over a month does the service's remainder mean what is left.
+        if value is not None and stats.period == "month":
+            rows.append((at, name, value, "tokens", None, stats.project_id, stats.period))
+    names = ("time", "metric", "value", "unit", "model", "project_id", "period")
+    cells: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    columns = {name: list(column) for name, column in zip(names, cells, strict=True)}
+    return to_frame(_table(columns, (TIME, _TEXT, _FLOAT, _TEXT, _TEXT, _TEXT, _TEXT)))
+
+
+def price_frame() -> pd.DataFrame:
+    """The models and what a million of their tokens costs."""
+    columns: dict[str, list[Any]] = {
+        "model": list(PRICES),
+        "input_per_million": [rates[0] for rates in PRICES.values()],
+        "output_per_million": [rates[1] for rates in PRICES.values()],
+    }
+    return to_frame(_table(columns, (_TEXT, _FLOAT, _FLOAT)))
+
+
+def estimate_frame(rows: Sequence[tuple[str, int, int, int, float]]) -> pd.DataFrame:
+    """One row per model: prompts, tokens in and out, USD."""
+    names = ("model", "prompts", "input_tokens", "output_tokens", "cost")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return to_frame(_table(columns, (_TEXT, _INT, _INT, _INT, _FLOAT)))
+
+
+def _table(columns: Mapping[str, Sequence[Any]], kinds: Sequence[Any]) -> pa.Table:
+    return pa.table({name: pa.array(values, kind) for (name, values), kind in zip(columns.items(), kinds, strict=True)})
+
+
+def _count(value: Any, otherwise: int | None) -> int | None:
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if good else otherwise
+
+
+def _said(value: Any) -> str | None:
+    """A value as text that Arrow can hold."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _moments(pd: Any, values: Sequence[Any], *, local: bool) -> list[Any]:
+    """Times without a zone: the log's are UTC, those of files the server's own; as milliseconds."""
+    found: list[int | None] = []
+    for value in values:
+        moment = pd.to_datetime(value if isinstance(value, str) else None, errors="coerce")
+        if moment is None or pd.isna(moment):
+            found.append(None)
+            continue
+        if moment.tzinfo is None:
+            # Taken for this machine's zone, which is the server's where it runs beside us.
+            moment = pd.Timestamp(moment.to_pydatetime().astimezone()) if local else moment.tz_localize("UTC")
+        found.append(round(moment.timestamp() * 1000))
+    return found

@@ -1,0 +1,89 @@
+"""Limits on this side: what may be spent at all, and from what cost on a batch is estimated and held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import InputError
+from .book import Book
+from .errors import BudgetExceededError
+from .prices import LIKELY_OUTPUT, likely_cost
+from .types import dollars
+
+ASK_ABOVE = 1.00
+
+
+class Guard:
+    """What this explorer may spend. Call it to change: `c.budget(max_cost=5, estimate_above=0.5)`.
+
+    `max_cost` is for everything from here on together; what would go past it is not sent. A batch that is likely to
+    cost more than `estimate_above` is held until it is given a `max_cost=` of its own. Both in USD.
+    """
+
+    def __init__(self, book: Book, max_cost: float | None = None) -> None:
+        self._book = book
+        self._base = book.spent.cost
+        self.max_cost = _usd(max_cost, "max_cost")
+        self.estimate_above: float | None = ASK_ABOVE
+        self.uncertain = 0.0
+        """What lost answers are likely to have cost; counted as spent."""
+
+    def __call__(self, max_cost: float | None = None, estimate_above: float | None = ASK_ABOVE) -> Guard:
+        self.max_cost = _usd(max_cost, "max_cost")
+        self.estimate_above = _usd(estimate_above, "estimate_above")
+        self._base = self._book.spent.cost
+        self.uncertain = 0.0
+        return self
+
+    @property
+    def spent(self) -> float:
+        """USD since the limit was set, lost answers counted at what they are likely to have cost."""
+        return self._book.spent.cost - self._base + self.uncertain
+
+    @property
+    def left(self) -> float:
+        """USD that may still be spent."""
+        return math.inf if self.max_cost is None else max(0.0, self.max_cost - self.spent)
+
+    def likely(self, prompt: str, model: str | None) -> float:
+        """What an answer is likely to cost, by what answers of the model have been so far."""
+        return likely_cost(prompt, model or "sonnet", self._book.usual_output(model) or LIKELY_OUTPUT)
+
+    def check(self, cost: float, what: str) -> None:
+        """Holds a call that would go past `max_cost`."""
+        if cost > self.left:
+            raise BudgetExceededError(
+                f"{what}: about {dollars(cost)}, and {dollars(self.left)} are left of max_cost={self.max_cost:g};"
+                " nothing was sent",
+                estimated_cost=cost,
+                paid=False,
+                hint="raise it with .budget(max_cost=...)",
+            )
+
+    def check_batch(self, prompts: Sequence[str], model: str | None) -> None:
+        """Holds a batch that is likely to cost more than `estimate_above`."""
+        if self.estimate_above is None:
+            return
+        cost = sum(self.likely(prompt, model) for prompt in prompts)
+        if cost > self.estimate_above:
+            raise BudgetExceededError(
+                f"batch: {len(prompts):,} prompts are likely to cost about {dollars(cost)}; nothing was sent",
+                estimated_cost=cost,
+                paid=False,
+                hint=f"go ahead with max_cost={math.ceil(cost * 130) / 100:g}, or set .budget(estimate_above=...)",
+            )
+
+    def __repr__(self) -> str:
+        limit = "no limit" if self.max_cost is None else f"of {dollars(self.max_cost)}"
+        asks = "never" if self.estimate_above is None else f"above {dollars(self.estimate_above)}"
+        return f"<Budget: {dollars(self.spent)} spent, {limit}; batches are held {asks}>"
+
+
+def _usd(value: Any, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"{name}={value!r}: give USD from 0 up, or None for no limit")
+    return float(value)

@@ -1,0 +1,268 @@
+"""An answer in pieces: by HTTP, whole and then cut, or by WebSocket as the service sends it.
+
+The service has no other streaming. On the real one the WebSocket's chat runs its command without the prompt and blocks
+all else, so HTTP is the default; a server that streams in earnest, as the embedded one does, is asked with
+`transport="ws"`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..core import calls
+from ..core.errors import InputError
+from ..core.steps import Emit, Operation, Walk
+from . import wire
+from .batching import route
+from .errors import AuthenticationError, BudgetExceededError, ClaudeAPIError, PermissionError, TimeoutError
+from .exchange import CONNECT_TIMEOUT, LOG, ask
+from .types import Response
+
+if TYPE_CHECKING:
+    from .client import AsyncClaudeClient, ClaudeClient
+
+Transport = Literal["http", "ws"]
+PIECES = 20
+_GRACE = 10.0
+_FRAME = 16 * 1024 * 1024
+
+
+def checked(transport: str) -> None:
+    if transport not in ("http", "ws"):
+        raise InputError(f"transport={transport!r}", hint='choose "http" or "ws"')
+
+
+def complete(
+    client: Any, prompt: str, model: str | None, timeout: float, project: str | None, method: str = "complete"
+) -> Operation[Response]:
+    """A completion, written into the client's book."""
+    request_id = uuid.uuid4().hex
+    body = wire.chat(prompt, model, timeout, project)
+    answered = False
+    try:
+        answer = yield from ask(
+            client,
+            "POST",
+            "/v1/chat/completions",
+            method,
+            body,
+            read=timeout + _GRACE,
+            project=project,
+            request_id=request_id,
+        )
+        response = wire.response_of(answer, method)
+        answered = True
+    except ClaudeAPIError as error:
+        answered = error.paid is False
+        raise
+    finally:
+        # An interrupt leaves this way too.
+        if not answered:
+            client._book.unknown(method, model, project, request_id)
+    client._book.completed(method, response.model, response.usage, response.cost, response.project_id, request_id)
+    client._told_project(project, response.project_id)
+    return response
+
+
+def pieces(client: Any, prompt: str, model: str | None, timeout: float, project: str | None) -> Walk[str | Response]:
+    """The text in pieces, then the whole."""
+    response = yield from complete(client, prompt, model, timeout, project, "stream")
+    text = response.content
+    size = max(1, len(text) // PIECES)
+    for start in range(0, len(text), size):
+        yield Emit(text[start : start + size])
+    yield Emit(response)
+
+
+def socket_pieces(
+    client: ClaudeClient, prompt: str, model: str | None, timeout: float, project: str | None
+) -> Iterator[str | Response]:
+    """The same by WebSocket, blocking."""
+    from websockets.sync.client import connect
+
+    if model is None:
+        model = client._driver.run(route(client, prompt, project))
+    chat = _Chat(client, prompt, model, timeout, project)
+    try:
+        with connect(
+            chat.url,
+            additional_headers=chat.headers,
+            open_timeout=CONNECT_TIMEOUT,
+            close_timeout=1,
+            max_size=_FRAME,
+        ) as socket:
+            socket.send(chat.message())
+            while not chat.done:
+                yield chat.feed(socket.recv(chat.left()))
+    except ClaudeAPIError:
+        raise  # some of ours are OSErrors too
+    except chat.FAILURES as error:
+        failed = chat.failure(error)
+    else:
+        return
+    finally:
+        chat.over()
+    raise failed
+
+
+async def async_socket_pieces(
+    client: AsyncClaudeClient, prompt: str, model: str | None, timeout: float, project: str | None
+) -> AsyncIterator[str | Response]:
+    """The same by WebSocket, awaited."""
+    import asyncio
+
+    from websockets.asyncio.client import connect
+
+    if model is None:
+        model = await client._driver.run(route(client, prompt, project))
+    chat = _Chat(client, prompt, model, timeout, project)
+    try:
+        async with connect(
+            chat.url,
+            additional_headers=chat.headers,
+            open_timeout=CONNECT_TIMEOUT,
+            close_timeout=1,
+            max_size=_FRAME,
+        ) as socket:
+            await socket.send(chat.message())
+            while not chat.done:
+                yield chat.feed(await asyncio.wait_for(socket.recv(), chat.left()))
+    except ClaudeAPIError:
+        raise  # some of ours are OSErrors too
+    except chat.FAILURES as error:
+        failed = chat.failure(error)
+    else:
+        return
+    finally:
+        chat.over()
+    raise failed
+
+
+class _Chat:
+    """One chat over a WebSocket: what is said, and what the frames mean."""
+
+    def __init__(self, client: Any, prompt: str, model: str, timeout: float, project: str | None) -> None:
+        from websockets.exceptions import WebSocketException
+
+        self.FAILURES = (WebSocketException, OSError, EOFError)
+        settings = client._driver.settings
+        self.url = f"ws{settings.base_url.removeprefix('http').rstrip('/')}/v1/stream"
+        key = client._project_keys.get(project) or settings.credential
+        self.request_id = uuid.uuid4().hex
+        self.headers = {"x-request-id": self.request_id}
+        if key is not None:
+            self.headers["authorization"] = f"Bearer {key.reveal()}"
+        self.done = False
+        self._sent = False
+        self._told = False
+        self._client, self._prompt, self._model, self._project = client, prompt, model, project
+        self._timeout = timeout
+        self._ends = time.monotonic() + CONNECT_TIMEOUT + timeout + _GRACE
+        self._text: list[str] = []
+        self._size = 0
+        self._started, self._clock = calls.now(), time.perf_counter()
+
+    def message(self) -> str:
+        """What asks for the answer."""
+        request: dict[str, Any] = {
+            "type": "chat",
+            "model": self._model,
+            "messages": [{"role": "user", "content": self._prompt}],
+        }
+        if self._project is not None:
+            request["project_id"] = self._project
+        self._sent = True
+        LOG.debug("stream: chat on %s, request %s", self.url, self.request_id)
+        return json.dumps(request)
+
+    def left(self) -> float:
+        """Seconds to wait for the next frame. After an error of its own the service may keep silent for ever."""
+        return max(0.01, self._ends - time.monotonic())
+
+    def feed(self, frame: str | bytes) -> str | Response:
+        """The next piece, or at the end the whole."""
+        self._size += len(frame)
+        if self._size > wire.LARGEST:
+            raise wire.unreadable("stream", "larger than the limit")
+        try:
+            value = json.loads(frame)
+        except (ValueError, RecursionError):
+            value = None
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind == "token" and isinstance(value.get("content"), str):
+            self._text.append(value["content"])
+            # The time is for the first piece; the others come as they come, but not never.
+            self._ends = time.monotonic() + self._timeout + _GRACE
+            return str(value["content"])
+        if kind == "error":
+            raise self._refused(str(value.get("error", "no reason given")))
+        if kind != "done":
+            raise wire.unreadable("stream", "a frame that is none of token, done, error")
+        return self._whole(value)
+
+    def _whole(self, value: dict[str, Any]) -> Response:
+        used, cost = wire.usage_of(value.get("usage")), wire.number(value.get("cost"))
+        if used is None or cost is None:
+            raise wire.unreadable("stream", "no usage or cost")
+        if not self._text:
+            raise ClaudeAPIError(
+                "stream: the service ended the answer without any text",
+                paid=True if used.total_tokens else None,
+                hint='its WebSocket does not pass prompts on; use transport="http"',
+            )
+        model = str(value.get("model") or self._model)
+        self._client._book.completed("stream", model, used, cost, self._project, self.request_id)
+        self._told = self.done = True
+        return Response(self.request_id, model, "".join(self._text), used, cost, self._project)
+
+    def _refused(self, said: str) -> ClaudeAPIError:
+        kind: type[ClaudeAPIError] = ClaudeAPIError
+        if said.startswith("Budget exceeded"):
+            kind = BudgetExceededError
+        elif said.startswith(("api_key required", "Invalid API key", "Not authenticated")):
+            kind = AuthenticationError
+        elif said.startswith("Permission denied"):
+            kind = PermissionError
+        elif "timed out" in said:
+            kind = TimeoutError
+        before = (BudgetExceededError, AuthenticationError, PermissionError)
+        early = issubclass(kind, before) or said.startswith(("Invalid ", "Unknown ", "No messages"))
+        self._told = early
+        return kind(f"stream: {said[:500]}", detail=said, request_id=self.request_id, paid=False if early else None)
+
+    def failure(self, error: Exception) -> ClaudeAPIError:
+        """The exception for a socket that could not be opened, or broke."""
+        from websockets.exceptions import InvalidStatus
+
+        what = "stream (WebSocket)"
+        if isinstance(error, InvalidStatus):
+            status = error.response.status_code
+            kind = AuthenticationError if status == 401 else PermissionError if status == 403 else ClaudeAPIError
+            return kind(f"{what}: the service refused the connection (status {status})", status_code=status, paid=False)
+        fields: dict[str, Any] = {"request_id": self.request_id, "paid": None if self._sent else False}
+        if isinstance(error, OSError) and type(error).__name__ == "TimeoutError":
+            return TimeoutError(f"{what}: nothing came in time", **fields)
+        reason = str(error)[:300] or type(error).__name__
+        if not self._sent:
+            return ClaudeAPIError(f"{what}: could not connect to {self.url}: {reason}", **fields)
+        return ClaudeAPIError(f"{what}: the connection broke: {reason}", **fields)
+
+    def over(self) -> None:
+        """Writes down what is known, however it ended: an answer that was left early has been paid for."""
+        if self._sent and not self._told:
+            self._client._book.unknown("stream", self._model, self._project, self.request_id)
+        self._told = True
+        calls.record(
+            "claude",
+            "stream",
+            self._started,
+            time.perf_counter() - self._clock,
+            bytes_in=self._size,
+            bytes_out=len(self._prompt),
+            status=101 if self._sent else 0,
+            error="" if self.done else "interrupted",
+        )

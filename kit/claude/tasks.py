@@ -1,0 +1,99 @@
+"""Agentic tasks."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.steps import Operation
+from . import wire
+from .errors import ClaudeAPIError
+from .exchange import ask
+from .types import Usage
+
+_GRACE = 15.0
+
+
+def run(
+    client: Any,
+    description: str,
+    tools: list[str],
+    agents: list[str],
+    skills: list[str],
+    timeout: int,
+    max_cost: float,
+    model: str | None,
+    project: str | None,
+    working_directory: str | None,
+) -> Operation[dict[str, Any]]:
+    """The report of a task that came to an end; outcomes with a name of their own are raised."""
+    if not description.strip():
+        raise InputError("description is empty", hint="say what the task is")
+    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < math.inf:
+        raise InputError(f"max_cost={max_cost!r}: give USD from 0 up")
+    body: dict[str, Any] = {
+        "description": description,
+        "allow_tools": tools,
+        "allow_agents": agents,
+        "allow_skills": skills,
+        "timeout": timeout,
+        "max_cost": max_cost,
+    }
+    if model is not None:
+        body["model"] = model
+    if working_directory is not None:
+        body["working_directory"] = working_directory
+    if project is None:
+        # Left out, the service would charge its project "default", and the key's own usage would not add up.
+        project = yield from _own_project(client)
+    if project is not None:
+        body["project_id"] = project
+    request_id = uuid.uuid4().hex
+    answered = False
+    try:
+        answer = yield from ask(
+            client,
+            "POST",
+            "/v1/task",
+            "agentic_task",
+            body,
+            read=timeout + _GRACE,
+            project=project,
+            request_id=request_id,
+            task_timeout=timeout,
+        )
+        report = wire.parsed(answer, "agentic_task")
+        answered = _booked(client, report, project, request_id)
+        return wire.task_outcome(report)
+    except ClaudeAPIError as error:
+        answered = answered or error.paid is not None
+        raise
+    finally:
+        if not answered:
+            client._book.unknown("agentic_task", model, project, request_id)
+
+
+def _booked(client: Any, report: dict[str, Any], project: str | None, request_id: str) -> bool:
+    """Whether it is known what the task cost."""
+    used = report.get("usage")
+    used = used if isinstance(used, dict) else {}
+    cost, counted = wire.number(used.get("total_cost")), wire.usage_of(used)
+    if cost is None:
+        return report.get("status") == "failed"
+    client._book.completed(
+        "agentic_task", str(used.get("model_used", "auto")), counted or Usage(0, 0, 0), cost, project, request_id
+    )
+    return True
+
+
+def _own_project(client: Any) -> Operation[str | None]:
+    if client._own_project is None:
+        try:
+            answer = yield from ask(client, "GET", "/v1/usage", "get_usage", params={"period": "day"}, read=30)
+            client._own_project = wire.stats_of(answer).project_id or None
+        except ClaudeAPIError:
+            return None  # the task itself will tell what is wrong
+    own: str | None = client._own_project
+    return own

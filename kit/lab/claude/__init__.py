@@ -1,0 +1,25 @@
+"""The embedded Claude Code API service: completions, batches, tasks, usage, streams, and no model.
+
+`server.py` puts the parts together. `app.py` has the order of checks (key, rate limit, body) and the routes;
+`chat.py`, `tasks.py`, `usage.py`, `process.py`, `streams.py`, `health.py` and `control.py` answer them. `runs.py`
+stands in for the service's command: it takes a place in the pool, obeys the directives in a prompt (`directives.py`)
+and lets `writer.py` make the text. `routing.py` chooses models. `ledger.py` keeps usage and
+budgets, `keys.py` keys and their limits, `profiles.py` what they may do. What they share: `fields.py` (bodies in),
+`answers.py` (bodies out), `tuning.py`, `schema.py`. `demo.py` puts in some weeks of usage.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..services import House, Server
+
+__all__ = ["create"]
+
+
+def create(house: House) -> Server:
+    """The server, not yet listening."""
+    from .server import ClaudeServer
+
+    return ClaudeServer(house)

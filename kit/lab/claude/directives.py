@@ -1,0 +1,73 @@
+"""What a prompt may ask of the lab itself, so that demos and tests can have any outcome:
+
+    Summarise this. [lab words=200 delay=0.5]
+
+words=N            an answer of so many words
+delay=S            that takes so many seconds; past the request's timeout it becomes one
+tokens=IN/OUT      counted as so many, whatever it is
+say=KIND           `html`, `escapes` or `long`: an answer that no display should trust
+fail=KIND          timeout, rate_limited, overloaded, upstream_error, auth_error, cli_error, json, null, budget
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_FOUND = re.compile(r"\[lab ([^\]\n]{0,200})\]")
+_FAILURES = {
+    "timeout",
+    "rate_limited",
+    "overloaded",
+    "upstream_error",
+    "auth_error",
+    "cli_error",
+    "json",
+    "null",
+    "budget",
+}
+MOST_WORDS = 100_000
+LONGEST_DELAY = 700.0
+_MOST_TOKENS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    words: int | None = None
+    delay: float = 0.0
+    tokens: tuple[int, int] | None = None
+    say: str = ""
+    fail: str = ""
+    wrong: str = ""
+    """What could not be understood; the run then fails with it."""
+
+
+def read(prompt: str) -> tuple[Directives, str]:
+    """The directives of a prompt, and the prompt without them.
+
+    >>> read("Hello [lab words=3 fail=overloaded]")
+    (Directives(words=3, delay=0.0, tokens=None, say='', fail='overloaded', wrong=''), 'Hello')
+    >>> read("Hello [lab colour=red]")[0].wrong
+    "no directive 'colour=red'"
+    """
+    given = [part for found in _FOUND.findall(prompt) for part in found.split()]
+    if not given:
+        return Directives(), prompt
+    words: int | None = None
+    delay, tokens, say, fail, wrong = 0.0, None, "", "", ""
+    for part in given:
+        name, _, value = part.partition("=")
+        if name == "words" and value.isdecimal() and len(value) < 9:
+            words = min(int(value), MOST_WORDS)
+        elif name == "delay" and re.fullmatch(r"\d{1,6}(\.\d{1,6})?", value):
+            delay = min(float(value), LONGEST_DELAY)
+        elif name == "tokens" and re.fullmatch(r"\d{1,10}/\d{1,10}", value):
+            into, _, out = value.partition("/")
+            tokens = min(int(into), _MOST_TOKENS), min(int(out), _MOST_TOKENS)
+        elif name == "say" and value in ("html", "escapes", "long"):
+            say = value
+        elif name == "fail" and value in _FAILURES:
+            fail = value
+        else:
+            wrong = f"no directive {part!r}"
+    return Directives(words, delay, tokens, say, fail, wrong), _FOUND.sub("", prompt).strip()

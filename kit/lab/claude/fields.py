@@ -1,0 +1,186 @@
+"""Bodies in, checked field by field; what is wrong is told in the service's words, all at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from .answers import Refusal
+
+_ECHO = 200
+
+
+class Fields:
+    """The fields of a body. Unknown ones are ignored; `check()` refuses once all have been looked at."""
+
+    def __init__(self, body: bytes) -> None:
+        self._wrong: list[dict[str, Any]] = []
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Refusal(
+                422,
+                [
+                    {
+                        "type": "json_invalid",
+                        "loc": ["body", getattr(error, "pos", 0)],
+                        "msg": "JSON decode error",
+                        "input": {},
+                        "ctx": {"error": str(error)[:_ECHO]},
+                    }
+                ],
+            ) from None
+        if not isinstance(value, dict):
+            self._say(
+                "model_attributes_type",
+                (),
+                "Input should be a valid dictionary or object to extract fields from",
+                value,
+            )
+            self.check()
+        self.values: dict[str, Any] = value
+
+    def check(self) -> None:
+        """Refuses the request if anything was wrong."""
+        if self._wrong:
+            raise Refusal(422, self._wrong)
+
+    def text(self, name: str, default: str | None = None, *, null: bool = False) -> str:
+        """A text; without a default it must be there. With `null` an absent one is ""."""
+        value = self.values.get(name, default)
+        if name not in self.values and default is None and not null:
+            self._missing(name)
+            return ""
+        if value is None and null:
+            return ""
+        if not isinstance(value, str):
+            self._say("string_type", (name,), "Input should be a valid string", value)
+            return ""
+        return value
+
+    def number(self, name: str, default: float, least: float = -math.inf, most: float = math.inf) -> float:
+        """A number within bounds."""
+        value = self.values.get(name, default)
+        found = _number(value)
+        if found is None:
+            self._say("float_type", (name,), "Input should be a valid number", value)
+            return default
+        if found < least:
+            self._say("greater_than_equal", (name,), f"Input should be greater than or equal to {least:g}", value)
+        elif found > most:
+            self._say("less_than_equal", (name,), f"Input should be less than or equal to {most:g}", value)
+        return found
+
+    def integer(self, name: str, default: int, *, least: int | None = None) -> int:
+        """A whole number; 30.0 is one."""
+        value = self.values.get(name, default)
+        found = _number(value)
+        if found is None:
+            self._say("int_type", (name,), "Input should be a valid integer", value)
+            return default
+        if found != int(found):
+            message = "Input should be a valid integer, got a number with a fractional part"
+            self._say("int_from_float", (name,), message, value)
+            return default
+        if least is not None and found < least:
+            self._say("greater_than_equal", (name,), f"Input should be greater than or equal to {least}", value)
+        return int(found)
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts; absent is empty, null is not allowed."""
+        value = self.values.get(name, [])
+        if not isinstance(value, list):
+            self._say("list_type", (name,), "Input should be a valid list", value)
+            return []
+        for place, one in enumerate(value):
+            if not isinstance(one, str):
+                self._say("string_type", (name, place), "Input should be a valid string", one)
+        return [one for one in value if isinstance(one, str)]
+
+    def messages(self, name: str = "messages") -> list[dict[str, Any]]:
+        """A list of messages: any objects, their content a text or a list of blocks."""
+        if name not in self.values:
+            self._missing(name)
+            return []
+        value = self.values[name]
+        if not isinstance(value, list):
+            self._say("list_type", (name,), "Input should be a valid list", value)
+            return []
+        for place, one in enumerate(value):
+            if not isinstance(one, dict):
+                self._say("dict_type", (name, place), "Input should be a valid dictionary", one)
+        return [one for one in value if isinstance(one, dict)]
+
+    def prompts(self) -> list[tuple[str | None, str]]:
+        """A list of objects, each with a prompt and perhaps an id."""
+        if "prompts" not in self.values:
+            self._missing("prompts")
+            return []
+        value = self.values["prompts"]
+        if not isinstance(value, list):
+            self._say("list_type", ("prompts",), "Input should be a valid list", value)
+            return []
+        found: list[tuple[str | None, str]] = []
+        for place, one in enumerate(value):
+            where = ("prompts", place)
+            if not isinstance(one, dict):
+                message = "Input should be a valid dictionary or object to extract fields from"
+                self._say("model_attributes_type", where, message, one)
+            elif "prompt" not in one:
+                self._say("missing", (*where, "prompt"), "Field required", one)
+            elif not isinstance(one["prompt"], str):
+                self._say("string_type", (*where, "prompt"), "Input should be a valid string", one["prompt"])
+            elif not isinstance(one.get("id"), str | None):
+                self._say("string_type", (*where, "id"), "Input should be a valid string", one["id"])
+            else:
+                found.append((one.get("id"), one["prompt"]))
+        return found
+
+    def _missing(self, name: str) -> None:
+        self._say("missing", (name,), "Field required", self.values)
+
+    def _say(self, kind: str, where: tuple[str | int, ...], message: str, value: Any) -> None:
+        if len(self._wrong) < 100:
+            self._wrong.append({"type": kind, "loc": ["body", *where], "msg": message, "input": _echo(value)})
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _echo(value: Any) -> Any:
+    """What was given, as far as it is short."""
+    if isinstance(value, str):
+        return value[:_ECHO]
+    if isinstance(value, dict | list):
+        text = json.dumps(value)
+        return value if len(text) <= _ECHO else text[:_ECHO]
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+
+
+def prompt_of(messages: list[dict[str, Any]]) -> str:
+    """Messages as the one text that the service's command is given.
+
+    >>> prompt_of([{"role": "user", "content": "Hello"}, {"content": [{"type": "text", "text": "there"}]}])
+    'user: Hello\\n\\nuser: there'
+    """
+    return "\n\n".join(f"{message.get('role') or 'user'}: {_content(message.get('content'))}" for message in messages)
+
+
+def _content(content: Any) -> str:
+    if isinstance(content, list):
+        texts = [block.get("text") for block in content if isinstance(block, dict) and block.get("type") == "text"]
+        return " ".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""

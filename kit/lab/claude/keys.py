@@ -1,0 +1,85 @@
+"""Keys: whose they are, what they may do, and how often they may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Who asks."""
+
+    digest: str
+    project_id: str
+    rate_limit: int
+    profile: str | None
+
+
+class Keys:
+    """All keys of the server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known = {
+            row["digest"]: Key(row["digest"], row["project_id"], row["rate_limit"], row["profile"])
+            for row in store.read("select * from keys")
+        }
+
+    async def add(self, key: str, project: str, rate_limit: int, profile: str | None) -> Key:
+        """Makes a key known, or gives a known one other rights."""
+        made = Key(digest(key), project, rate_limit, profile)
+
+        def put(db: sqlite3.Connection) -> None:
+            db.execute(
+                "insert or replace into keys values (?, ?, ?, ?, ?)",
+                (made.digest, project, rate_limit, profile, round(time.time() * 1000)),
+            )
+
+        await self._store.write(put)
+        self._known[made.digest] = made
+        return made
+
+    def find(self, key: str) -> Key | None:
+        # By its digest: how long the look-up takes tells nothing about the keys that there are.
+        return self._known.get(digest(key))
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def main_key(token: str) -> str:
+    """The key that a lab gives out, in the service's form."""
+    return f"cc_{hashlib.sha256(f'claude {token}'.encode()).hexdigest()[:40]}"
+
+
+class RateLimit:
+    """So many requests of a key in each window of the clock; those denied are not counted.
+
+    >>> limit = RateLimit(60, clock=lambda: 100.0)
+    >>> [limit.take("key", 2) for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __init__(self, window: float, clock: Callable[[], float] = time.time) -> None:
+        self._window = window
+        self._clock = clock
+        self._now = 0.0
+        self._taken: dict[str, int] = {}
+
+    def take(self, digest: str, most: int) -> bool:
+        """Counts one request; whether it may pass."""
+        now = self._clock() // self._window
+        if now != self._now:
+            self._now, self._taken = now, {}
+        taken = self._taken.get(digest, 0)
+        if taken >= most:
+            return False
+        self._taken[digest] = taken + 1
+        return True

@@ -1,0 +1,125 @@
+"""Usage and budgets, by key and project. A run is written down before its answer leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from ..store import Store
+from .answers import Refusal
+from .keys import Key
+from .runs import Run
+
+DAY = 24 * 3600
+PERIODS = ("month", "week", "day")
+_INSERT = (
+    "insert into usage (digest, project_id, kind, model, input_tokens, output_tokens, cost, request_id, at)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class Ledger:
+    """All usage of all projects, and what each may use in a month."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._limits: dict[str, int | None] = {
+            row["id"]: row["monthly_token_limit"] for row in store.read("select * from projects")
+        }
+        self._reserved: dict[str, int] = {}
+
+    async def set_limit(self, project: str, tokens: int | None) -> None:
+        """What a project may use in a calendar month; None for as much as it likes."""
+        await self._store.write(
+            lambda db: db.execute("insert or replace into projects values (?, ?)", (project, tokens))
+        )
+        self._limits[project] = tokens
+
+    async def record(self, key: Key, project: str, kind: str, runs: list[Run], request_id: str) -> None:
+        """Writes runs down; returns when they are on disk."""
+        at = round(time.time() * 1000)
+        rows = [
+            (
+                key.digest,
+                project,
+                kind,
+                run.model,
+                run.input_tokens,
+                run.output_tokens,
+                run.cost,
+                request_id,
+                at,
+            )
+            for run in runs
+        ]
+
+        def put(db: sqlite3.Connection) -> None:
+            db.executemany(_INSERT, rows)
+
+        if rows:
+            await self._store.write(put)
+
+    def usage(self, project: str, period: str) -> dict[str, Any]:
+        """As `/v1/usage` tells it."""
+        rows = self._store.read(
+            "select model, sum(input_tokens + output_tokens) as tokens, sum(cost) as cost from usage"
+            " where project_id = ? and at >= ? group by model order by model",
+            (project, since(period)),
+        )
+        by_model = {row["model"]: {"tokens": row["tokens"], "cost": row["cost"]} for row in rows}
+        total = sum(row["tokens"] for row in rows)
+        limit = self._limits.get(project)
+        return {
+            "project_id": project,
+            "period": period,
+            "total_tokens": total,
+            "total_cost": sum(row["cost"] for row in rows),
+            "by_model": by_model,
+            "limit": limit,
+            "remaining": None if limit is None else limit - total,
+        }
+
+    def remaining(self, project: str) -> int | None:
+        """Tokens left of the month's, None where there is no limit."""
+        limit = self._limits.get(project)
+        if limit is None:
+            return None
+        rows = self._store.read(
+            "select coalesce(sum(input_tokens + output_tokens), 0) as tokens from usage"
+            " where project_id = ? and at >= ?",
+            (project, since("month")),
+        )
+        return limit - int(rows[0]["tokens"])
+
+    @contextmanager
+    def reserved(self, project: str, estimate: int, status: int = 429) -> Iterator[None]:
+        """Keeps room for a run in the project's budget until it has been written down; refuses where there is none."""
+        remaining = self.remaining(project)
+        taken = self._reserved.get(project, 0)
+        if remaining is not None and taken + estimate > remaining:
+            raise over_budget(project, status)
+        self._reserved[project] = taken + estimate
+        try:
+            yield
+        finally:
+            left = self._reserved[project] - estimate
+            if left:
+                self._reserved[project] = left
+            else:
+                del self._reserved[project]
+
+
+def over_budget(project: str, status: int = 429) -> Refusal:
+    return Refusal(status, f"Budget exceeded for project {project[:200]}")
+
+
+def since(period: str) -> int:
+    """When a period began: a month with its first day, a week and a day that long ago. In milliseconds."""
+    if period == "month":
+        first = datetime.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return round(first.timestamp() * 1000)
+    return round((time.time() - (7 * DAY if period == "week" else DAY)) * 1000)

@@ -1,0 +1,118 @@
+"""What stands in for the service's command: a place in the pool, a prompt in, text and token counts out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+
+from ...claude.prices import cost_of
+from . import directives, writer
+from .answers import Refusal
+
+QUEUE = 10
+"""Prompts that may wait, for each that may run."""
+_STDERR = {
+    "rate_limited": (429, "API rate limit reached"),
+    "overloaded": (503, "upstream is overloaded"),
+    "timeout": (504, "the upstream connection timed out"),
+    "upstream_error": (502, "upstream server error"),
+    "auth_error": (502, "authentication with the upstream failed"),
+    "cli_error": (502, "the command failed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run gave."""
+
+    text: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def cost(self) -> float:
+        return cost_of(self.model, self.input_tokens, self.output_tokens)
+
+    @property
+    def total(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": self.total,
+        }
+
+
+class TimedOut(Refusal):
+    """A run that took longer than it was given."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(504, f"Task timed out after {seconds} seconds")
+
+
+class Pool:
+    """So many at once, ten times as many waiting, and no more."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.active = 0
+        self.waiting = 0
+        self._places = asyncio.Semaphore(workers)
+
+    @property
+    def queue(self) -> int:
+        return QUEUE * self.workers
+
+    def admit(self, count: int) -> None:
+        """Refuses where so many more would not find a place."""
+        if self.active + self.waiting + count > self.workers + self.queue:
+            raise Refusal(
+                503,
+                f"Worker pool overloaded: {self.active} active workers, {self.waiting} queued tasks. Try again later.",
+            )
+
+    async def run(self, prompt: str, model: str, timeout: float) -> Run:
+        """Runs one prompt when there is a place."""
+        self.waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self.waiting -= 1
+        self.active += 1
+        try:
+            return await _run(prompt, model, timeout)
+        finally:
+            self.active -= 1
+            self._places.release()
+
+
+async def _run(prompt: str, model: str, timeout: float) -> Run:
+    asked, text = directives.read(prompt)
+    delay = math.inf if asked.fail == "timeout" else asked.delay
+    if delay > timeout:
+        await asyncio.sleep(timeout)
+        raise TimedOut(timeout)
+    if delay:
+        await asyncio.sleep(delay)
+    if asked.wrong:
+        raise _failed("cli_error", asked.wrong)
+    if asked.fail in _STDERR:
+        raise _failed(asked.fail, _STDERR[asked.fail][1])
+    if asked.fail == "json":
+        raise Refusal(500, "Failed to parse JSON output: Expecting value: line 1 column 1 (char 0)")
+    if asked.fail == "null":
+        raise Refusal(500, None)
+    written = writer.write(text, model, asked.words, asked.say)
+    into, out = asked.tokens or (len(prompt.split()), len(written.split()))
+    return Run(written, model, into, out)
+
+
+def _failed(category: str, stderr: str) -> Refusal:
+    return Refusal(
+        _STDERR[category][0], f"Process exited with code 1\nStderr: {stderr}", {"x-error-category": category}
+    )

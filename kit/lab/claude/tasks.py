@@ -1,0 +1,195 @@
+"""Agentic tasks: permission, budget, one run, and a report of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from .answers import Refusal, answer
+from .app import Desk, reading, request_id, taking
+from .directives import read
+from .fields import Fields
+from .keys import Key
+from .profiles import AGENTS, SKILLS, permit
+from .routing import choose
+from .runs import Run, TimedOut
+
+_PLENTY = 1_000_000
+"""The budget that the service's router assumes for a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What was asked."""
+
+    description: str
+    tools: list[str]
+    agents: list[str]
+    skills: list[str]
+    timeout: int
+    max_cost: float
+    model: str
+    working_directory: str = "/project"
+
+    @classmethod
+    def of(cls, fields: Fields) -> Task:
+        task = cls(
+            fields.text("description"),
+            fields.texts("allow_tools"),
+            fields.texts("allow_agents"),
+            fields.texts("allow_skills"),
+            fields.integer("timeout", 300),
+            fields.number("max_cost", 1.0),
+            fields.text("model", null=True),
+            fields.text("working_directory", "/project"),
+        )
+        fields.check()
+        return task
+
+    @property
+    def prompt(self) -> str:
+        lines = [f"Task: {self.description}", f"Working directory: {self.working_directory}"]
+        for what, names in (("Tools", self.tools), ("Agents", self.agents), ("Skills", self.skills)):
+            if names:
+                lines.append(f"{what} you may use: {', '.join(names)}")
+        return "\n".join(lines)
+
+    @property
+    def estimate(self) -> int:
+        words = 1.5 * len(self.description.split())
+        return int(3 * (words + 500 * bool(self.tools) + 2000 * bool(self.agents) + 1000 * bool(self.skills)))
+
+    def chosen(self) -> str:
+        if self.model:
+            return self.model
+        if self.agents or self.skills:
+            return "sonnet"
+        return choose(self.description, len(self.description), _PLENTY)
+
+
+def routes(desk: Desk) -> Sequence[BaseRoute]:
+    return [taking(desk, "/task", task), reading(desk, "/capabilities", capabilities)]
+
+
+async def task(desk: Desk, key: Key, fields: Fields, request: Request) -> Response:
+    asked = Task.of(fields)
+    project = fields.text("project_id", "default" if desk.tuning.real else key.project_id)
+    fields.check()
+    permit(key.profile, asked.tools, asked.agents, asked.skills, asked.timeout, asked.max_cost)
+    return answer(await perform(desk, key, project, asked, request_id(request)))
+
+
+async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) -> dict[str, Any]:
+    """The report of a task that may be done."""
+    if not asked.description:
+        raise _broke("Description is required")
+    for what, wanted, there in (("agents", asked.agents, AGENTS), ("skills", asked.skills, SKILLS)):
+        unknown = [one for one in wanted if one not in there]
+        if unknown:
+            raise _broke(f"Unknown {what} requested: {', '.join(unknown)[:200]}")
+    task_id = str(uuid.uuid4())
+    report: dict[str, Any] = {"task_id": task_id, "status": "failed", "result": {}}
+    report |= {"execution_log": [], "artifacts": [], "usage": {}}
+    started = datetime.now(UTC)
+    try:
+        if read(asked.prompt)[0].fail == "budget":
+            raise Refusal(429, "over budget")
+        with desk.ledger.reserved(project, asked.estimate):
+            run = await _ran(desk, asked)
+            exceeded = run.cost > asked.max_cost
+            if not (exceeded and desk.tuning.real):
+                # The hosted service leaves out of its books what was too dear.
+                await desk.ledger.record(key, project, "task", [run], name)
+    except Refusal as refusal:
+        if refusal.status == 429 and not refusal.headers:
+            needed = {"estimated_tokens": asked.estimate}
+            return {**report, "result": {"error": "Insufficient budget"}, "usage": needed}
+        if refusal.status == 503 and not refusal.headers:
+            return {**report, "result": {"error": str(refusal.detail)}}
+        if desk.tuning.real:
+            raise _broke("object of type 'NoneType' has no len()") from None
+        status = "timeout" if isinstance(refusal, TimedOut) else "failed"
+        told = str(refusal.detail or "the command gave no result")
+        log = [_entry(1, started, "task_failed", {"error": told})]
+        return {**report, "status": status, "result": {"error": told}, "execution_log": log}
+    used: dict[str, Any] = {**run.usage, "total_cost": run.cost, "model_used": run.model}
+    if exceeded:
+        del used["total_tokens"]
+        told = f"Cost ${run.cost:.4f} exceeded limit ${asked.max_cost:.4f}"
+        return {**report, "status": "cost_exceeded", "result": {"error": told, "output": run.text[:500]}, "usage": used}
+    used["duration_seconds"] = round((datetime.now(UTC) - started).total_seconds(), 2)
+    workspace = desk.folder / "agentic_tasks" / task_id
+    return {
+        **report,
+        "status": "completed",
+        "result": {
+            "summary": run.text[:1000],
+            "full_output": run.text,
+            "workspace_directory": str(workspace),
+        },
+        "execution_log": _log(desk, asked, run, started),
+        "artifacts": [] if desk.tuning.real else [_artifact(desk, task_id, asked, run)],
+        "usage": used,
+    }
+
+
+async def _ran(desk: Desk, asked: Task) -> Run:
+    desk.pool.admit(1)
+    return await desk.pool.run(asked.prompt, asked.chosen(), max(0, asked.timeout))
+
+
+def _broke(why: str) -> Refusal:
+    return Refusal(500, f"Task execution failed: {why}")
+
+
+def _log(desk: Desk, asked: Task, run: Run, started: datetime) -> list[dict[str, Any]]:
+    """What happened, step by step. The hosted service tells only that it is over."""
+    steps: list[tuple[str, dict[str, Any]]] = []
+    if not desk.tuning.real:
+        steps.append(("thinking", {"text": f"How to: {asked.description[:200]}", "model": run.model}))
+        steps += [("agent_spawn", {"agent": name, "does": AGENTS[name]}) for name in asked.agents]
+        steps += [("skill_invoke", {"skill": name, "does": SKILLS[name]}) for name in asked.skills]
+        steps += [("tool_call", {"tool": name, "note": "stands for a call; the lab runs none"}) for name in asked.tools]
+        steps.append(("result", {"input_tokens": run.input_tokens, "output_tokens": run.output_tokens}))
+    steps.append(("task_completed", {"output_length": len(run.text)}))
+    pace = (datetime.now(UTC) - started) / len(steps)
+    return [
+        _entry(place, started + place * pace, action, details) for place, (action, details) in enumerate(steps, start=1)
+    ]
+
+
+def _entry(step: int, at: datetime, action: str, details: dict[str, Any]) -> dict[str, Any]:
+    # In UTC and without saying so, as the service does.
+    stamp = at.replace(tzinfo=None).isoformat(timespec="microseconds")
+    return {"step": step, "timestamp": stamp, "action": action, "details": details}
+
+
+def _artifact(desk: Desk, task_id: str, asked: Task, run: Run) -> dict[str, Any]:
+    """A report that the task leaves in its workspace."""
+    folder = desk.folder / "agentic_tasks" / task_id
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.md"
+    text = f"# {asked.description.splitlines()[0][:200]}\n\n{run.text}\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return {
+        "type": "file",
+        "path": str(path),
+        "size_bytes": path.stat().st_size,
+        "created_at": datetime.fromtimestamp(path.stat().st_mtime).isoformat(),
+    }
+
+
+async def capabilities(desk: Desk, key: Key, request: Request) -> Response:
+    agents = [
+        {"name": name, "description": does, "tools": ["Read", "Grep"], "model": "sonnet"}
+        for name, does in sorted(AGENTS.items())
+    ]
+    skills = [{"name": name, "description": does, "command": name} for name, does in sorted(SKILLS.items())]
+    return answer({"agents": agents, "skills": skills, "agents_count": len(agents), "skills_count": len(skills)})
