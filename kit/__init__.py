@@ -10,30 +10,71 @@ Names load on first use: `import kit` itself costs next to nothing.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import amdahl, core, s2
+    from . import amdahl, claude, core, kimberlite, plots, s2, synap
     from .core.calls import calls
     from .core.errors import KitError
     from .core.progress import show as progress
+    from .dasking.writing import from_frame
     from .front import connect
+    from .joining import sql
     from .lab.lab import Lab
+    from .live.feed import Feed
+    from .live.view import LiveView
+    from .parquet.scanning import scan
+
+if sys.version_info < (3, 11):  # noqa: UP036  a checkout may be tried with any
+    _told = f"kit needs Python 3.11 or later, and this is {sys.version.split()[0]}: {sys.executable}"
+    # A command gets the sentence alone.
+    raise SystemExit(_told) if sys.argv[:1] == ["-m"] else ImportError(_told)
 
 _WHERE = {
+    "Feed": "kit.live.feed:Feed",
     "Lab": "kit.lab.lab:Lab",
+    "LiveView": "kit.live.view:LiveView",
     "connect": "kit.front:connect",
     "calls": "kit.core.calls:calls",
     "progress": "kit.core.progress:show",
+    "scan": "kit.parquet.scanning:scan",
+    "sql": "kit.joining:sql",
     "KitError": "kit.core.errors:KitError",
     "amdahl": "kit.amdahl",
+    "claude": "kit.claude",
     "core": "kit.core",
+    "from_frame": "kit.dasking.writing:from_frame",
+    "kimberlite": "kit.kimberlite",
+    "nest": "kit.nesting:nest",
+    "plots": "kit.plots",
     "s2": "kit.s2",
+    "synap": "kit.synap",
 }
 
-__all__ = ["KitError", "Lab", "__version__", "amdahl", "calls", "connect", "core", "progress", "s2"]
+__all__ = [
+    "Feed",
+    "KitError",
+    "Lab",
+    "LiveView",
+    "__version__",
+    "amdahl",
+    "calls",
+    "claude",
+    "connect",
+    "core",
+    "from_frame",
+    "kimberlite",
+    "nest",
+    "plots",
+    "progress",
+    "s2",
+    "scan",
+    "sql",
+    "synap",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -53,3 +94,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext kit`: magics for SQL and prompts, and `asyncio.run(...)` inside cells."""
+    from .magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext kit`: everything as it was."""
+    from .magics import unload
+
+    unload(shell)

@@ -8,22 +8,41 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .core.errors import InputError
+from .core.secrets import hidden
 
 if TYPE_CHECKING:
     from .amdahl.explorer import Amdahl
+    from .claude.explorer import Claude
+    from .kimberlite.explorer import Kimberlite
     from .s2.explorer import S2Explorer
+    from .synap.explorer import Synap
 
 EXPLORERS = {
     "s2": "kit.s2.explorer",
+    "kimberlite": "kit.kimberlite.explorer",
+    "synap": "kit.synap.explorer",
+    "claude": "kit.claude.explorer",
     "amdahl": "kit.amdahl.explorer",
 }
 """One module for each service; its `connect(environment, **arguments)` makes the explorer."""
+
+_CREDENTIALS = ("access_token", "api_key", "password")
 
 
 @overload
 def connect(
     service: Literal["s2"], *, environment: Mapping[str, str] | None = None, **arguments: Any
 ) -> S2Explorer: ...
+@overload
+def connect(
+    service: Literal["kimberlite"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> Kimberlite: ...
+@overload
+def connect(
+    service: Literal["claude"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> Claude: ...
+@overload
+def connect(service: Literal["synap"], *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Synap: ...
 @overload
 def connect(
     service: Literal["amdahl"], *, environment: Mapping[str, str] | None = None, **arguments: Any
@@ -34,8 +53,13 @@ def connect(service: str, *, environment: Mapping[str, str] | None = None, **arg
     """The explorer of a real service: `kit.connect("amdahl", url=..., api_key=...)`.
 
     What is not given as an argument is taken from the environment; what is in neither is told by name.
+
+    >>> connect("claude", url="http://127.0.0.1:8006", api_key="cc_00")
+    <Claude at http://127.0.0.1:8006: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
     """
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")
+    # Tracebacks may show variables, and none of them should hold a credential.
+    arguments |= {name: hidden(arguments[name]) for name in _CREDENTIALS if isinstance(arguments.get(name), str)}
     make: Callable[..., Any] = importlib.import_module(EXPLORERS[service]).connect
     return make(os.environ if environment is None else environment, **arguments)

@@ -3,6 +3,7 @@
 kit lab       the embedded servers, and JupyterLab on the notebooks
 kit serve     the servers alone
 kit status    what is running
+kit doctor    whether the installation is sound
 kit env       the variables that point other programs at it
 """
 
@@ -83,11 +84,14 @@ def _parser() -> argparse.ArgumentParser:
         dest="ports",
         help="the port of a service; may be repeated",
     )
+    serve.add_argument("--moving", action="store_true", help="have the demo data go on, a few records a second")
     serve.add_argument("--no-demo", action="store_false", dest="demo", help="start empty, without the demo data")
     serve.set_defaults(run=_serve)
 
     status = commands.add_parser("status", help="one line for each service of yours that is running; fails for none")
     status.set_defaults(run=_status)
+    doctor = commands.add_parser("doctor", help="check this installation and say what to do")
+    doctor.set_defaults(run=_doctor)
     env = commands.add_parser("env", help='print the variables of the servers that run: eval "$(kit env)"')
     env.set_defaults(run=_env)
     return parser
@@ -146,7 +150,7 @@ def _lab(given: argparse.Namespace) -> int:
     lab: Lab | None = None
     server: Jupyter | None = None
     try:
-        lab = Lab(*names, path=path)
+        lab = Lab(*names, path=path, moving=True)
         server = jupyter.Jupyter(
             folder,
             {**os.environ, **lab.env()},
@@ -239,7 +243,14 @@ def _serve(given: argparse.Namespace) -> int:
 
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    orders = {"services": names, "demo": given.demo, "path": path, "joinable": True, "ports": ports}
+    orders = {
+        "services": names,
+        "demo": given.demo,
+        "path": path,
+        "joinable": True,
+        "ports": ports,
+        "moving": given.moving,
+    }
     try:
         asyncio.run(serve(orders, ready))
     except OSError as error:
@@ -271,6 +282,14 @@ def _status(given: argparse.Namespace) -> int:
     wide = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     _print("  ".join(f"{cell:{width}}" for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows)
     return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from ..doctor import examine
+
+    report = examine()
+    print(repr(report), flush=True)
+    return 0 if report.healthy else 1
 
 
 def _env(given: argparse.Namespace) -> int:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..amdahl.explorer import Amdahl
+    from ..claude.explorer import Claude
+    from ..kimberlite.explorer import Kimberlite
     from ..s2.explorer import S2Explorer
+    from ..synap.explorer import Synap
 
 
 class Lab:
@@ -28,7 +31,8 @@ class Lab:
     ['up']
 
     Services are named (`Lab("amdahl")`) or all there are. `demo=False` leaves out the demo data, `path=` keeps the
-    data in that folder, `join=False` always starts servers of one's own. Servers that were started here end with
+    data in that folder, `join=False` always starts servers of one's own, `moving=True` has the demo data go on, see
+    `move()`. Servers that were started here end with
     this process, with `close()`, or with the `with` block; joined ones are left running.
     """
 
@@ -39,6 +43,7 @@ class Lab:
         path: str | os.PathLike[str] | None = None,
         join: bool = True,
         ports: dict[str, int] | None = None,
+        moving: bool = False,
     ) -> None:
         names = chosen(services)
         self._child: subprocess.Popen[bytes] | None = None
@@ -53,19 +58,28 @@ class Lab:
                     "path": None if path is None else os.fspath(path),
                     "joinable": join,
                     "ports": ports,
+                    "moving": moving,
                 }
             )
             self._finalizer = weakref.finalize(self, child.end, self._child)
         self._described = described
         self._names = names if self.joined else tuple(described["services"])
         self._control = running.control(described)
+        if moving and self.joined:
+            self.move()
 
     if TYPE_CHECKING:
 
         @property
         def amdahl(self) -> Amdahl: ...
         @property
+        def claude(self) -> Claude: ...
+        @property
+        def kimberlite(self) -> Kimberlite: ...
+        @property
         def s2(self) -> S2Explorer: ...
+        @property
+        def synap(self) -> Synap: ...
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in NAMES:
@@ -144,6 +158,13 @@ class Lab:
         else:
             rules = self._ask("GET", "/faults")
         return from_rows(rules, _RULE_SCHEMA())
+
+    def move(self, on: bool = True) -> bool:
+        """Has the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views live.
+
+        `lab.move(False)` ends it. Gives whether it goes on now.
+        """
+        return bool(self._ask("POST" if on else "DELETE", "/moving")["moving"])
 
     def close(self) -> None:
         """Ends the servers that were started here; joined ones are left running. May be called twice."""

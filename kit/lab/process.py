@@ -26,6 +26,7 @@ from ..core.errors import InputError, KitError
 from ..version import __version__
 from . import descriptors, parent
 from .faults import FaultPlan, Rule
+from .moving import Mover
 from .services import House, Server, create
 from .web import WebServer
 
@@ -43,10 +44,13 @@ class Process:
         self.folder = Path(path or tempfile.mkdtemp(prefix="kit-lab-"))
         self.servers: list[Server] = []
         self.control = WebServer(self._control_app())
+        self.mover: Mover | None = None
         self._descriptor: Path | None = None
 
     async def start(self) -> dict[str, Any]:
         """Starts everything; what a client needs to know about it."""
+        # Also in a folder that others can enter, what the servers keep is this user's alone.
+        os.umask(0o077)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             house = House(self.folder, self.token, self.faults, self.orders["demo"], self.orders.get("ports"))
@@ -67,6 +71,9 @@ class Process:
             "services": {server.name: {"url": server.url, "health": server.health} for server in self.servers},
             "env": {name: value for server in self.servers for name, value in server.env().items()},
         }
+        self.mover = Mover(described["env"], tuple(self.orders["services"]))
+        if self.orders.get("moving"):
+            self.mover.start()
         if self.orders.get("joinable"):
             self._descriptor = descriptors.write(described)
         return described
@@ -75,6 +82,8 @@ class Process:
         if self._descriptor is not None:
             self._descriptor.unlink(missing_ok=True)
         await self.control.stop()
+        if self.mover is not None:
+            await asyncio.to_thread(self.mover.stop)
         await asyncio.gather(*(server.stop() for server in self.servers), return_exceptions=True)
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -93,6 +102,14 @@ class Process:
                     return JSONResponse({"error": str(error)}, 400)
             return JSONResponse(self.faults.rows())
 
+        async def moving(request: Request) -> Response:
+            assert self.mover is not None
+            if request.method == "POST":
+                self.mover.start()
+            elif request.method == "DELETE":
+                await asyncio.to_thread(self.mover.stop)
+            return JSONResponse({"moving": self.mover.moving})
+
         async def close(request: Request) -> Response:
             asyncio.get_running_loop().call_later(0.05, self.ended.set)
             return JSONResponse({})
@@ -101,6 +118,7 @@ class Process:
             routes=[
                 Route("/status", status),
                 Route("/faults", faults, methods=["GET", "POST", "DELETE"]),
+                Route("/moving", moving, methods=["GET", "POST", "DELETE"]),
                 Route("/close", close, methods=["POST"]),
             ]
         )

@@ -12,8 +12,11 @@ from ..core.errors import InputError
 from .faults import FaultPlan
 
 MODULES = {
-    "amdahl": "kit.lab.amdahl",
     "s2": "kit.lab.s2",
+    "kimberlite": "kit.lab.kimberlite",
+    "synap": "kit.lab.synap",
+    "claude": "kit.lab.claude",
+    "amdahl": "kit.lab.amdahl",
 }
 """One module for each service; its `create(house)` makes the server."""
 

@@ -17,6 +17,9 @@ from .faults import App, Message, Receive, Send
 
 HOST = "127.0.0.1"
 MAX_BODY = 64 * 1024 * 1024
+MAX_HEAD = 64 * 1024
+HEAD_SECONDS = 30.0
+"""For the head of a request to come, once it has begun, or the connection has."""
 _FLUSH_AT = 256 * 1024
 
 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -63,12 +66,48 @@ class OneWrite:
 
 
 class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with bounds for the head of a request, which it has not: in bytes and in seconds."""
+
+    _head: int | None = 0
+    """Bytes that came since the head under way began; None where none is."""
+    _late: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+        self._late = self.loop.call_later(HEAD_SECONDS, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head is not None and self._head > MAX_HEAD and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+            self._end()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["kit.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+        if self._head is None:
+            self._head = 0
+            self._late = self.loop.call_later(HEAD_SECONDS, self._end)
+
+    def on_headers_complete(self) -> None:
+        self._in_time()
+        self._head = None
+        super().on_headers_complete()
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _end(self) -> None:
+        self._in_time()
+        self.transport.close()
 
 
 class WebServer:
@@ -119,7 +158,8 @@ class WebServer:
 
 def listening_socket(port: int = 0) -> socket.socket:
     """A bound socket on loopback, on the port or on any free one."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named: only then does asyncio send small writes on its connections without delay.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((HOST, port))

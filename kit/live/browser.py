@@ -1,0 +1,267 @@
+"""`explorer.browse()`: a small tree of what a service has, and for the chosen thing its details, its rows, its life."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from html import escape
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ..core.html import LONGEST, table, text, visible
+from . import kernel
+from .tree import Branch, Node, Tree, hidden
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READ = 100
+_SHOWN_ROWS = 20
+_SHOWN_COLUMNS = 12
+_STYLE = (
+    "<style>.kit-browse code{font-family:var(--jp-code-font-family,monospace);"
+    "font-size:var(--jp-code-font-size,13px);background:var(--jp-layout-color2,#eee);padding:1px 5px;border-radius:3px}"
+    ".kit-browse .quiet{color:var(--jp-ui-font-color2,#777)}.kit-browse .bad{color:var(--jp-error-color1,#c00)}"
+    ".kit-browse td,.kit-browse th{white-space:nowrap}.kit-browse{overflow:auto;line-height:1.4}</style>"
+)
+
+
+class Browser:
+    """A tree to click through. Show it as the last line of a cell; without widgets it tells its first level."""
+
+    def __init__(self, root: Node) -> None:
+        self._tree = Tree(root)
+        self._chosen = self._tree.top
+        self._panel: Any = None
+        self._view: Any = None
+        self._turn = 0
+        self._variables: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        self._tree.unfold(self._tree.top)
+        names = [f"  {one.node.kind} {visible(one.node.name)}" for one in self._tree.shown()[1:]]
+        return "\n".join([f"<Browser of {self._tree.root.code}>", *names[:50]])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        self._tree.unfold(self._tree.top)
+        rows = [(one.node.kind, one.node.name, one.node.code) for one in self._tree.shown()[1:]]
+        return {
+            "text/plain": repr(self),
+            "text/html": text(self._tree.root.name) + table(("", "name", "in code"), rows),
+        }
+
+    def _ipython_display_(self) -> None:
+        if kernel.kernel() is None:
+            print(repr(self))
+            return
+        if self._panel is None:
+            from .panel import Panel
+
+            self._panel = kernel.detached(lambda: Panel(self))
+            self._do(lambda turn: self._show(turn, self._tree.top))
+        kernel.shell().display_pub.publish(
+            data={
+                "text/plain": f"<Browser of {self._tree.root.code}>",
+                # For readers without a kernel.
+                "text/html": self._repr_mimebundle_()["text/html"],
+                "application/vnd.jupyter.widget-view+json": {
+                    "model_id": self._panel.box.model_id,
+                    "version_major": 2,
+                    "version_minor": 0,
+                },
+            },
+            metadata={},
+        )
+
+    def close(self) -> None:
+        """Ends a live view that is shown, and frees the widgets. May be called twice."""
+        with self._lock:
+            self._closed = True
+            panel, self._panel = self._panel, None
+        self._end_view()
+        if panel is not None:
+            kernel.detached(panel.close)
+
+    # --- what the panel's controls do -------------------------------------------------------------------------------
+
+    def _choose(self, path: tuple[str, ...]) -> None:
+        branch = next((one for one in self._tree.shown(self._needle()) if one.path == path), None)
+        if branch is None or branch is self._chosen:
+            return
+        self._chosen = branch
+        self._do(lambda turn: self._show(turn, branch))
+
+    def _press_fold(self) -> None:
+        branch = self._chosen
+        if branch.open:
+            self._tree.fold(branch)
+            self._paint_tree()
+        else:
+            self._do(lambda turn: self._show(turn, branch))
+
+    def _press_refresh(self) -> None:
+        branch = self._chosen
+        self._do(lambda turn: self._show(turn, branch, anew=True))
+
+    def _press_read(self) -> None:
+        branch = self._chosen
+        self._do(lambda turn: self._read(turn, branch))
+
+    def _press_live(self) -> None:
+        branch = self._chosen
+        self._do(lambda turn: self._live(turn, branch))
+
+    def _press_filter(self) -> None:
+        self._paint_tree()
+
+    # --- in a thread, so that neither the kernel nor the page waits -------------------------------------------------
+
+    def _do(self, deed: Callable[[int], None]) -> None:
+        """Does it aside, under a number: what a later deed has overtaken shows nothing any more."""
+        with self._lock:
+            self._turn += 1
+            turn = self._turn
+        panel = self._panel
+        if panel is not None:
+            panel.busy(True)
+
+        def run() -> None:
+            try:
+                deed(turn)
+            except Exception as error:
+                self._put(turn, _failed(f"{type(error).__name__}: {error}"))
+            finally:
+                if turn == self._turn and self._panel is not None:
+                    self._panel.busy(False)
+
+        threading.Thread(target=kernel.detached, args=(run,), name="kit-browse", daemon=True).start()
+
+    def _show(self, turn: int, branch: Branch, *, anew: bool = False) -> None:
+        self._tree.unfold(branch, anew=anew)
+        self._paint_tree()
+        about = self._about(branch)
+        self._end_view(turn)
+        self._put(turn, about)
+
+    def _about(self, branch: Branch) -> str:
+        node = branch.node
+        parts = [text(f"{node.kind} {node.name}"), f"<div><code>{_safe(node.code)}</code></div>"]
+        if branch.trouble:
+            parts.append(_failed(branch.trouble))
+        elif branch.found is not None:
+            more = hidden(branch, self._needle())
+            parts.append(
+                text(f"{len(branch.found):,} in it" + (f", {more:,} not listed: use the filter" if more else ""))
+            )
+        if node.details is not None:
+            told: Mapping[str, Any] = node.details()
+            parts.append(table(("", ""), [(name, value) for name, value in told.items() if value is not None]))
+        return "".join(parts)
+
+    def _read(self, turn: int, branch: Branch) -> None:
+        node = branch.node
+        if node.read is None:
+            return
+        started = time.perf_counter()
+        frame = node.read(READ)
+        took = (time.perf_counter() - started) * 1000
+        name = kernel.leave(self._variable(node.code, node.name), frame)
+        self._end_view(turn)
+        head = f"{len(frame):,} rows in {took:,.0f} ms, in the variable "
+        self._put(turn, f"<div>{head}<code>{_safe(name)}</code></div>{frame_html(frame)}")
+
+    def _variable(self, code: str, name: str) -> str:
+        """A variable for the thing's rows: the same each time, and none that the user has for something else."""
+        taken = kernel.shell().user_ns
+        if code not in self._variables:
+            stem = variable_of(name)
+            self._variables[code] = next(
+                made for n in count(1) if (made := stem if n == 1 else f"{stem}_{n}") not in taken
+            )
+        return self._variables[code]
+
+    def _live(self, turn: int, branch: Branch) -> None:
+        node = branch.node
+        if node.live is None:
+            return
+        self._end_view(turn)
+        view = node.live()
+        with self._lock:
+            panel = self._panel
+            if turn == self._turn and panel is not None:
+                self._view = view
+                panel.put(_styled(f"<code>{_safe(node.code)}.live()</code>"), view.widget)
+                return
+        view.close()
+
+    def _put(self, turn: int, html: str) -> None:
+        with self._lock:
+            if turn == self._turn and self._panel is not None:
+                self._panel.put(_styled(html))
+
+    def _paint_tree(self) -> None:
+        panel = self._panel
+        if panel is not None:
+            panel.paint(self._tree.shown(self._needle()), self._chosen)
+
+    def _needle(self) -> str:
+        return "" if self._panel is None else str(self._panel.needle)
+
+    def _end_view(self, turn: int | None = None) -> None:
+        with self._lock:
+            if turn is not None and turn != self._turn:
+                return
+            view, self._view = self._view, None
+            if view is not None and self._panel is not None:
+                self._panel.put("")
+        if view is not None:
+            view.close()
+
+
+def _styled(html: str) -> str:
+    return f'{_STYLE}<div class="kit-browse">{html}</div>'
+
+
+def frame_html(frame: pd.DataFrame) -> str:
+    """The first rows and columns of a frame."""
+    names = [str(name) for name in frame.columns[:_SHOWN_COLUMNS]]
+    part = frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
+    rows = [[_short(value) for value in row] for row in part.itertuples(index=False, name=None)]
+    more = []
+    if len(frame) > _SHOWN_ROWS:
+        more.append(f"{len(frame) - _SHOWN_ROWS:,} more rows")
+    if len(frame.columns) > _SHOWN_COLUMNS:
+        more.append(f"{len(frame.columns) - _SHOWN_COLUMNS:,} more columns")
+    return table(names, rows) + (text(f"… and {', '.join(more)}") if more else "")
+
+
+def _short(value: Any) -> str:
+    """A value's text, cut before anything looks at each of its characters: it may have megabytes."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")
+    if isinstance(value, bytes | str):
+        value = value[: LONGEST * 4]
+    return str(value)[: LONGEST * 4]
+
+
+def _safe(code: str) -> str:
+    return escape(visible(code))
+
+
+def _failed(words: str) -> str:
+    return f'<div class="bad">{escape(visible(words[:500]))}</div>'
+
+
+def variable_of(name: str) -> str:
+    """A variable's name made of a thing's.
+
+    >>> variable_of("sensors/boiler-1"), variable_of("1st")
+    ('sensors_boiler_1_rows', '_1st_rows')
+    """
+    made = re.sub(r"\W+", "_", name).strip("_").lower()[:60] or "some"
+    return f"_{made}_rows" if made[0].isdigit() else f"{made}_rows"

@@ -1,0 +1,48 @@
+"""A user's function, called with the rows that came, in a thread of its own: slow ones hold up nobody else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .feed import Feed
+
+_AT_ONCE = 65_536
+
+
+class Caller:
+    """Calls one function with frames of new rows, in order, one call at a time; its errors are kept by the feed."""
+
+    def __init__(self, feed: Feed, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self._feed = feed
+        self._stopped = threading.Event()
+        self._cursor = feed.position_of_next
+        self._thread = threading.Thread(target=self._run, name="kit-feed-callback", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No further calls."""
+        self._stopped.set()
+        self._feed._wake()
+
+    def join(self, timeout: float) -> None:
+        """Until it has been told of everything that came; not from inside the function itself."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        while not self._stopped.is_set():
+            taken = self._feed._take_from(self._cursor, _AT_ONCE, self._stopped.is_set)
+            if taken is None:
+                return
+            self._cursor, frame = taken
+            if not self._stopped.is_set():
+                try:
+                    self.function(frame)
+                except Exception as error:
+                    self._feed._problem(f"callback {name}", error)
+            del frame, taken  # not kept while it waits for the next

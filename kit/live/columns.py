@@ -1,0 +1,145 @@
+"""Chunks of columns that differ, as one table; and what a notebook has at hand, as chunks of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.errors import InputError
+from ..core.json_columns import ObjectColumns, array_of, recast, text_of, widen
+
+
+def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """One table of all rows: a column that some chunks lack has gaps there, one of several types is the widest.
+
+    >>> a, b = pa.record_batch({"n": [1]}), pa.record_batch({"n": [2.5], "x": ["later"]})
+    >>> unified([a, b]).to_pylist()
+    [{'n': 1.0, 'x': None}, {'n': 2.5, 'x': 'later'}]
+    """
+    if not batches:
+        return pa.table({})
+    if all(batch.schema.equals(batches[0].schema) for batch in batches):
+        return pa.Table.from_batches(batches)
+    kinds: dict[str, pa.DataType] = {}
+    for batch in batches:
+        for field in batch.schema:
+            kinds[field.name] = _wider(kinds.get(field.name, pa.null()), field.type)
+    columns = {}
+    for name, kind in kinds.items():
+        columns[name] = _column(
+            [batch.column(name) if name in batch.schema.names else len(batch) for batch in batches], kind
+        )
+    return pa.table(columns)
+
+
+def _column(pieces: Sequence[Any], kind: pa.DataType) -> pa.ChunkedArray:
+    chunks = [pa.nulls(piece, kind) if isinstance(piece, int) else _brought(piece, kind) for piece in pieces]
+    if any(not chunk.type.equals(kind) for chunk in chunks):
+        chunks = [_as_text(chunk) for chunk in chunks]
+        kind = pa.string()
+    return pa.chunked_array(chunks, kind)
+
+
+def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
+    """As `widen` does for what JSON has, and for what Arrow has besides."""
+    if a.equals(b) or pa.types.is_null(b):
+        return a
+    if pa.types.is_null(a):
+        return b
+    if pa.types.is_dictionary(a) or pa.types.is_dictionary(b):
+        return _wider(*(kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (a, b)))
+    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
+        return max(a, b, key=lambda kind: ("s", "ms", "us", "ns").index(kind.unit))
+    if pa.types.is_integer(a) and pa.types.is_integer(b):
+        wide = [pa.uint64() if pa.types.is_unsigned_integer(kind) else pa.int64() for kind in (a, b)]
+        return widen(*wide) if not wide[0].equals(wide[1]) else wide[0]
+    numbers = [kind for kind in (a, b) if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    if len(numbers) == 2:
+        return pa.float64()
+    if all(_is_bytes(kind) for kind in (a, b)):
+        return pa.large_binary()
+    return widen(a, b)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _brought(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
+    if chunk.type.equals(kind):
+        return chunk
+    if pa.types.is_string(kind):
+        return _as_text(chunk)
+    try:
+        return recast(chunk, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return _as_text(chunk)
+
+
+def _as_text(chunk: pa.Array) -> pa.Array:
+    if pa.types.is_string(chunk.type):
+        return chunk
+    if pa.types.is_timestamp(chunk.type) or pa.types.is_floating(chunk.type):
+        return chunk.cast(pa.string())
+    if _is_bytes(chunk.type):
+        return pa.array([None if v is None else v.decode("utf-8", "backslashreplace") for v in chunk.to_pylist()])
+    return pa.array([text_of(value) for value in recast(chunk, pa.string()).to_pylist()], pa.string())
+
+
+def batches_of(item: Any) -> list[pa.RecordBatch]:
+    """What a source of the user's own gives, as columns: a DataFrame, Arrow, dicts, texts; one or a list.
+
+    >>> batches_of([{"a": 1}, {"a": 2, "b": "x"}])[0].to_pylist()
+    [{'a': 1, 'b': None}, {'a': 2, 'b': 'x'}]
+    """
+    if isinstance(item, pa.RecordBatch):
+        return [item]
+    if isinstance(item, pa.Table):
+        return [batch for batch in item.to_batches() if batch.num_rows]
+    if isinstance(item, Mapping):
+        if item and all(_is_column(value) for value in item.values()):
+            return [pa.record_batch({str(name): _values(value) for name, value in item.items()})]
+        return batches_of([item])
+    if type(item).__module__.partition(".")[0] == "pandas" and hasattr(item, "columns"):
+        return [_frame_batch(item)]
+    if isinstance(item, list | tuple):
+        if not item:
+            return []
+        if all(isinstance(row, Mapping) for row in item):
+            collected = ObjectColumns(max_keys=100_000)
+            collected.add_rows([{str(name): value for name, value in row.items()} for row in item])
+            return _whole(collected.table(), len(item))
+        return [pa.record_batch({"value": _values(item)})]
+    if isinstance(item, str | bytes | int | float | bool):
+        return [pa.record_batch({"value": _values([item])})]
+    raise InputError(
+        f"a source gave {type(item).__name__}, which is no rows",
+        hint="yield a DataFrame, an Arrow table, a dict, a text, or a list of dicts or texts",
+    )
+
+
+def _whole(table: pa.Table, rows: int) -> list[pa.RecordBatch]:
+    if not table.num_columns:
+        return [pa.record_batch({"value": pa.nulls(rows, pa.string())})]
+    return [table.combine_chunks().to_batches()[0]]
+
+
+def _is_column(value: Any) -> bool:
+    return isinstance(value, list | tuple | pa.Array) or type(value).__module__.split(".")[0] in ("numpy", "pandas")
+
+
+def _values(values: Any) -> pa.Array:
+    try:
+        found = pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError, OverflowError):
+        return array_of([value if not isinstance(value, bytes) else repr(value) for value in values], pa.string())
+    return pc.cast(found, found.type) if isinstance(found, pa.Array) else found.combine_chunks()
+
+
+def _frame_batch(frame: Any) -> pa.RecordBatch:
+    return pa.record_batch(
+        [_values(frame.iloc[:, n]) for n in range(frame.shape[1])], names=[str(c) for c in frame.columns]
+    )

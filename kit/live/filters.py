@@ -1,0 +1,186 @@
+"""Which rows are wanted: `column=value`, a function of the columns, or what stands in a view's filter box."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..core.errors import InputError
+from ..core.frames import to_frame
+
+Mask = npt.NDArray[np.bool_]
+Test = Callable[[pa.Table], Mask]
+
+_COMPARISON = re.compile(r"\s*([^\s=<>!]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*")
+_FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
+
+
+def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
+    """The filters that were given, each with what it is called where it fails."""
+    found: list[tuple[str, Test]] = []
+    given = where if isinstance(where, list | tuple) else [] if where is None else [where]
+    for one in given:
+        if isinstance(one, Mapping):
+            found += [(f"filter {name}", equals(str(name), value)) for name, value in one.items()]
+        elif isinstance(one, str):
+            found.append((f"filter {one!r}", query(one)))
+        elif callable(one):
+            found.append((f"filter {getattr(one, '__name__', 'function')}", _called(one)))
+        else:
+            raise InputError(
+                f"where={one!r} is no filter",
+                hint='give a function of the rows, {"column": value}, a text like "price > 3", or a list of these',
+            )
+    return found + [(f"filter {name}", equals(name, value)) for name, value in columns.items()]
+
+
+def equals(name: str, value: Any) -> Test:
+    """Rows that hold this value in a column, or one of several; a row without the column holds None."""
+    several = not isinstance(value, str | bytes | Mapping) and isinstance(value, Collection)
+    wanted = list(value) if several else [value]
+
+    def test(table: pa.Table) -> Mask:
+        if name not in table.column_names:
+            return np.full(table.num_rows, None in wanted)
+        column = table.column(name)
+        mask = np.zeros(table.num_rows, bool)
+        for one in wanted:
+            mask |= _truth(pc.is_null(column)) if one is None else _equal(column, one)
+        return mask
+
+    return test
+
+
+def query(text: str) -> Test:
+    """The rows that a line of text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`;
+    anything else is looked for in all columns, without regard to case.
+
+    >>> rows = pa.table({"name": ["Ann", "Bob"], "age": [30, 40]})
+    >>> query("age > 35")(rows).tolist(), query("an")(rows).tolist(), query("name=Bob and age=40")(rows).tolist()
+    ([False, True], [True, False], [False, True])
+    """
+    parts = re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE)
+    compared = [_COMPARISON.fullmatch(part) for part in parts]
+    if all(compared):
+        tests = [_compared(*found.groups()) for found in compared if found is not None]
+        return lambda table: np.logical_and.reduce([test(table) for test in tests])
+    return lambda table: _contains(table, text.strip())
+
+
+def matching(table: pa.Table, mask: Mask) -> pa.Table:
+    """The rows that passed."""
+    return table.filter(pa.array(mask))
+
+
+def _called(function: Callable[[Any], Any]) -> Test:
+    def test(table: pa.Table) -> Mask:
+        told = function(to_frame(table))
+        mask = np.asarray(told)
+        if mask.ndim == 0:
+            return np.full(table.num_rows, bool(mask))
+        if mask.shape != (table.num_rows,):
+            raise InputError(f"a filter told {mask.shape} for {table.num_rows} rows; tell true or false for each row")
+        return (
+            np.asarray([value is True or value is np.True_ for value in told])
+            if mask.dtype == object
+            else mask.astype(bool)
+        )
+
+    return test
+
+
+def _compared(name: str, sign: str, value: str) -> Test:
+    value = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    test = equals(name, None if value.lower() in ("null", "none") else value)
+    if sign in ("=", "=="):
+        return test
+    if sign == "!=":
+        return lambda table: ~test(table)
+    function = _FUNCTIONS[sign]
+
+    def compare(table: pa.Table) -> Mask:
+        if name not in table.column_names:
+            return np.zeros(table.num_rows, bool)
+        column = table.column(name)
+        scalar = _scalar(value, column.type)
+        if scalar is None:
+            column, scalar = _text(column), pa.scalar(value)
+        return _truth(function(column, scalar))
+
+    return compare
+
+
+def _equal(column: pa.ChunkedArray, value: Any) -> Mask:
+    scalar = _scalar(value, column.type)
+    if scalar is None:
+        return _truth(pc.equal(_text(column), pa.scalar(value if isinstance(value, str) else str(value))))
+    return _truth(pc.equal(column, scalar))
+
+
+def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar | None:
+    """The value as one of the column's, None where it cannot be one."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    try:
+        if pa.types.is_boolean(kind) and isinstance(value, str):
+            return pa.scalar({"true": True, "false": False}[value.lower()])
+        if isinstance(value, bool) != pa.types.is_boolean(kind) and not isinstance(value, str):
+            return None
+        if pa.types.is_integer(kind) and isinstance(value, float):
+            return pa.scalar(value)
+        if isinstance(value, str) and pa.types.is_integer(kind) and not re.fullmatch(r"[-+]?\d+", value):
+            return pa.scalar(float(value))
+        if isinstance(value, str) and pa.types.is_timestamp(kind):
+            # As it is shown: without a zone it is the local one.
+            moment = datetime.fromisoformat(value)
+            return pa.scalar(moment.astimezone() if kind.tz else moment, kind)
+        if isinstance(value, str) and not pa.types.is_string(kind):
+            return pa.scalar(value.encode() if _bytes(kind) else value).cast(kind)
+        return pa.scalar(value, kind)
+    except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException):
+        return None
+
+
+def _bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _contains(table: pa.Table, text: str) -> Mask:
+    mask = np.zeros(table.num_rows, bool)
+    for column in table.columns:
+        if _bytes(column.type):
+            found = pc.match_substring(column, text.encode("utf-8", "replace"), ignore_case=text.isascii())
+        else:
+            found = pc.match_substring(_text(column), text, ignore_case=True)
+        mask |= _truth(found)
+    return mask
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_string(column.type):
+        return column
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
+
+
+def _truth(found: Any) -> Mask:
+    mask: Mask = np.asarray(
+        pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+        if isinstance(found, pa.Array)
+        else pc.fill_null(found, False).to_numpy()
+    )
+    return mask.astype(bool)
+
+
+def names(tests: Iterable[tuple[str, Test]]) -> str:
+    """What the filters are called."""
+    return ", ".join(name.removeprefix("filter ") for name, _ in tests)

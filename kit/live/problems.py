@@ -1,0 +1,70 @@
+"""What went wrong in a user's own code, kept with its line and shown, while the feed goes on."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import traceback
+from dataclasses import dataclass
+
+_LONGEST = 500
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@dataclass(slots=True)
+class Problem:
+    """An error of a callback or filter, and how often it came."""
+
+    where: str
+    message: str
+    line: str
+    error: BaseException
+    count: int = 1
+
+    def __str__(self) -> str:
+        again = f" ({self.count} times)" if self.count > 1 else ""
+        return f"{self.where} failed{again}: {self.message}" + (f" — {self.line}" if self.line else "")
+
+
+class Problems:
+    """The last few, each kind once."""
+
+    KEPT = 20
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], Problem] = {}
+
+    def add(self, where: str, error: BaseException) -> None:
+        """Keeps an error; the same one again is counted."""
+        line = line_of(error)
+        message = f"{type(error).__name__}: {error}"[:_LONGEST]
+        kind = where, line, type(error).__name__
+        if kind in self._known:
+            self._known[kind].count += 1
+            self._known[kind].message = message
+            return
+        if len(self._known) >= self.KEPT:
+            del self._known[next(iter(self._known))]
+        # Without its frames, which would keep every row that they saw.
+        self._known[kind] = Problem(where, message, line, error.with_traceback(None))
+
+    def all(self) -> list[Problem]:
+        """Oldest first."""
+        return list(self._known.values())
+
+    def clear(self) -> None:
+        """Forgets them."""
+        self._known.clear()
+
+
+def line_of(error: BaseException) -> str:
+    """The line of the user's own code that an error came from: the last one outside any library."""
+    found = ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if name.startswith(_HERE) or "site-packages" in name or f"{os.sep}lib{os.sep}python" in name:
+            continue
+        source = linecache.getline(name, number).strip()
+        where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
+        found = f"{where}, line {number}: {source}"[:_LONGEST]
+    return found

@@ -1,0 +1,127 @@
+"""One timer for all views: at most ten frames a second for each, and a bounded number of messages for all together.
+
+A frame is not sent before a front end has said that it took the one before. The word comes from a small model in the
+front end (see `pulse.py`), so a page that lags gets fewer frames, and a page that is gone next to none.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .kernel import detached
+
+if TYPE_CHECKING:
+    from .view import LiveView
+
+TICK = 0.1
+PER_TICK = 8
+"""Messages in a tick; with the pulse's own, and what the controls send, that stays below a hundred a second."""
+_lock = threading.RLock()
+
+
+class Screen:
+    """The timer's thread; it runs while there is a view, and sleeps while nothing changes."""
+
+    def __init__(self) -> None:
+        from .pulse import Pulse
+
+        self.views: list[LiveView] = []
+        self._changed = threading.Event()
+        self._stopped = False
+        self._next = 0
+        self._pulse = Pulse()
+        self.sent = 0
+        """Messages sent to front ends, counted."""
+        self._thread = threading.Thread(target=detached, args=(self._run,), name="kit-views", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something may be there to repaint."""
+        self._changed.set()
+
+    def look_up(self) -> None:
+        """A front end has shown a sign of life."""
+        self._pulse.forgive()
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Ends the thread and frees the pulse's models."""
+        self._stopped = True
+        self._changed.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(2)
+        self._pulse.close()
+
+    def _run(self) -> None:
+        while self._wait():
+            while not self._pulse.free() and not self._stopped:
+                self._pulse.came.wait(TICK / 4)
+            began = time.monotonic()
+            self._repaint()
+            time.sleep(max(0.0, TICK - (time.monotonic() - began)))
+
+    def _wait(self) -> bool:
+        """Until something has changed; False at the end."""
+        self._changed.wait(self._patience())
+        self._changed.clear()
+        return not self._stopped
+
+    def _patience(self) -> float | None:
+        """Seconds until a view wants a repaint by itself; None while none does."""
+        now = time.monotonic()
+        waits = [view._due - now for view in list(self.views) if view._due is not None]
+        return max(0.0, min(waits)) if waits else None
+
+    def _repaint(self) -> None:
+        """One round: the views that have something new, beginning where the last round ended."""
+        views = list(self.views)
+        left, sent = PER_TICK, 0
+        for n in range(len(views)):
+            view = views[(self._next + n) % len(views)]
+            if left <= 0:
+                self._next = (self._next + n) % len(views)
+                self._changed.set()
+                break
+            done = view._repaint(left)
+            left -= done
+            sent += done
+        if sent:
+            self._pulse.beat()
+            self.sent += sent + 1
+
+
+_screen: Screen | None = None
+_pid = os.getpid()
+
+
+def add(view: LiveView) -> Screen:
+    """The screen, with this view on it."""
+    global _screen, _pid
+    with _lock:
+        if _screen is None or _pid != os.getpid():
+            _screen, _pid = Screen(), os.getpid()
+        _screen.views.append(view)
+        return _screen
+
+
+def remove(view: LiveView) -> None:
+    """Takes a view off; the last one ends the timer."""
+    global _screen
+    with _lock:
+        screen = _screen
+        if screen is None or view not in screen.views:
+            return
+        screen.views.remove(view)
+        if screen.views:
+            return
+        _screen = None
+    screen.stop()
+
+
+def views() -> list[LiveView]:
+    """Those that are shown."""
+    with _lock:
+        return [] if _screen is None else list(_screen.views)

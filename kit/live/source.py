@@ -1,0 +1,187 @@
+"""What a feed needs of a service: chunks of columns that follow a position, and how they are shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from ..core.errors import KitError, TransportError
+from ..core.steps import Emit, Open, Walk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+Position = int | str | None
+"""Where a source goes on: what a checkpoint keeps, so a number or a text."""
+
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+FEW = 64
+"""Rows that are read one by one sooner than all at once."""
+PREVIEW = 32 * 1024
+"""Bytes of a value that are looked at where only a glance is wanted, as in a view."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Some rows, as they came: `batch` holds them in columns, none where only news of the position came."""
+
+    batch: pa.RecordBatch
+    last: Position = None
+    """The position of the last row; the source goes on after it. None where nothing is known of it."""
+    tail: int | None = None
+    """The number that the next row of the service will get, where it told that."""
+    caught_up: bool | None = None
+    """Whether this was the newest there is; None where the service does not tell."""
+    reconnects: int = 0
+    """Connections that the source made anew by itself since the chunk before."""
+    gaps: int = 0
+    """How often rows before these are missing, as far as the source knows."""
+
+
+class Source:
+    """A subscription, before it is opened. Wings derive their own; `source_of` makes one of other things.
+
+    A source belongs to one feed. `open` may be called again after an error, with the position to go on after.
+    """
+
+    service: str = ""
+    label: str = "feed"
+    """What is followed, in a word or two."""
+    position_column: ClassVar[str | None] = None
+    """The column of numbers that grow from row to row, where there is one: rows that come twice are left out by it."""
+    resumes: ClassVar[bool] = True
+    """Whether it can go on after a position. If not, a lost connection leaves a gap, which the feed tells."""
+    holds: ClassVar[bool] = True
+    """Whether the service waits while nothing is taken; else what comes during a pause is counted and let go."""
+
+    @property
+    def key(self) -> str:
+        """What a checkpoint is of: the same for the same subscription, in another process too."""
+        return f"{self.service}:{self.label}"
+
+    @property
+    def what(self) -> str:
+        """The heading of its view."""
+        return f"{self.service} · {self.label}" if self.service else self.label
+
+    def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The chunks after a position, or from the source's own start; it ends where the service has no more.
+
+        Runs on the background loop. Closing the iterator closes what it opened.
+        """
+        raise NotImplementedError
+
+    async def tail(self) -> int | None:
+        """The number that the next row will get, asked now; None where that cannot be asked."""
+        return None
+
+    async def close(self) -> None:
+        """Lets go of what several openings shared."""
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """Rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""
+        from .columns import unified
+
+        return unified(batches), {}
+
+    def temporary(self, error: BaseException) -> bool:
+        """Whether another try may help."""
+        if isinstance(error, TransportError):
+            return True
+        if isinstance(error, KitError):
+            return error.status in _AGAIN
+        return isinstance(error, OSError | EOFError | asyncio.TimeoutError)
+
+
+async def gathered(
+    items: AsyncIterator[T], size: Callable[[T], int], *, most: int = 1024 * 1024, pause: float = 0.04
+) -> AsyncIterator[list[T]]:
+    """The items in groups: what came within a moment of the group before is one, up to so many bytes.
+
+    Many small messages become few chunks, and the first one after a silence does not wait. At most twice `most`
+    bytes wait here; then the items are not asked for more.
+    """
+    ready: list[T] = []
+    waiting = 0
+    error: BaseException | None = None
+    over = False
+    some, room = asyncio.Event(), asyncio.Event()
+
+    async def pump() -> None:
+        nonlocal waiting, error, over
+        try:
+            async for item in items:
+                ready.append(item)
+                waiting += size(item)
+                some.set()
+                if waiting >= 2 * most:
+                    room.clear()
+                    await room.wait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            error = failure
+        finally:
+            over = True
+            some.set()
+
+    task = asyncio.get_running_loop().create_task(pump())
+    loop = asyncio.get_running_loop()
+    given = loop.time() - pause
+    try:
+        while True:
+            await some.wait()
+            early = given + pause - loop.time()
+            if early > 0 and not over and waiting < most:
+                await asyncio.sleep(early)
+            group, ready[:] = list(ready), []
+            waiting = 0
+            some.clear()
+            room.set()
+            if over:
+                some.set()
+            if group:
+                yield group
+                given = loop.time()
+            elif over:
+                if error is not None:
+                    raise error
+                return
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        closing = getattr(items, "aclose", None)
+        if closing is not None:
+            await closing()
+
+
+class Opened:
+    """What `announced` emits when an answer has begun."""
+
+
+OPENED = Opened()
+
+
+def announced(walk: Walk[Any]) -> Walk[Any]:
+    """The items of an HTTP operation, and `OPENED` each time that a stream has been opened: connected, if silent."""
+    received: Any = None
+    failure: Exception | None = None
+    try:
+        while True:
+            try:
+                step = walk.send(received) if failure is None else walk.throw(failure)
+            except StopIteration:
+                return
+            received, failure = None, None
+            try:
+                received = yield step
+            except Exception as error:
+                failure = error
+            if isinstance(step, Open) and received is not None and received.status == 200:
+                yield Emit(OPENED)
+    finally:
+        walk.close()

@@ -1,0 +1,100 @@
+"""What there is to browse, as a tree that is asked for branch by branch. No widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .view import LiveView
+
+MOST = 300
+"""Children of one node that are listed; a filter finds the others."""
+
+
+@dataclass(slots=True)
+class Node:
+    """One thing: what it is called, how it is reached in code, and what can be done with it."""
+
+    name: str
+    kind: str
+    code: str
+    """The expression that gives it."""
+    children: Callable[[], list[Node]] | None = None
+    details: Callable[[], Mapping[str, Any]] | None = None
+    read: Callable[[int], pd.DataFrame] | None = None
+    live: Callable[[], LiveView] | None = None
+
+
+@dataclass(slots=True)
+class Branch:
+    """A node in the tree as it is shown."""
+
+    node: Node
+    depth: int
+    path: tuple[str, ...]
+    open: bool = False
+    found: list[Branch] | None = None
+    """Its branches, once they were asked for."""
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class Tree:
+    """The branches that are shown, and what becomes of them."""
+
+    root: Node
+    top: Branch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.top = Branch(self.root, 0, (self.root.name,))
+
+    def unfold(self, branch: Branch, *, anew: bool = False) -> None:
+        """Opens a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
+        if branch.node.children is None:
+            return
+        if branch.found is None or anew:
+            known = {one.path: one for one in branch.found or ()}
+            branch.trouble = ""
+            try:
+                nodes = branch.node.children()
+            except Exception as error:
+                branch.trouble = f"{type(error).__name__}: {error}"
+                nodes = []
+            branch.found = []
+            for node in nodes:
+                path = (*branch.path, node.kind, node.name)
+                found = known.get(path) or Branch(node, branch.depth + 1, path)
+                found.node = node
+                branch.found.append(found)
+        branch.open = True
+
+    def fold(self, branch: Branch) -> None:
+        """Closes a branch; what is known of it stays."""
+        branch.open = False
+
+    def shown(self, needle: str = "") -> list[Branch]:
+        """The branches in view, those without the needle in their name or below left out."""
+        return list(_shown(self.top, needle.lower()))
+
+
+def _shown(branch: Branch, needle: str) -> Iterator[Branch]:
+    yield branch
+    if not branch.open:
+        return
+    hits = [one for one in branch.found or () if not needle or _holds(one, needle)]
+    for one in hits[:MOST]:
+        yield from _shown(one, needle)
+
+
+def _holds(branch: Branch, needle: str) -> bool:
+    return needle in branch.node.name.lower() or any(_holds(one, needle) for one in branch.found or ())
+
+
+def hidden(branch: Branch, needle: str = "") -> int:
+    """How many of an open branch's children are beyond what is listed."""
+    hits = [one for one in branch.found or () if not needle or _holds(one, needle.lower())]
+    return max(0, len(hits) - MOST) if branch.open else 0

@@ -1,0 +1,264 @@
+"""`%load_ext kit`: SQL and prompts as cells, and `asyncio.run(...)` inside them.
+
+    %kit                      what is running, and what to try
+    %lab                      starts or joins the embedded servers; leaves them in the variable `lab`
+    %%amdahl                  SQL over Amdahl's interactions
+    %%kql                     SQL on Kimberlite
+    %%sql                     SQL over the notebook's own frames, Arrow tables and handles
+    %%claude                  a prompt
+
+`name <<` before a query keeps the result in a variable: `%%kql orders <<`. `{expression}` in a query is a parameter:
+its value is bound, never pasted into the text. `{expression}` in a prompt is replaced by its value's text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+
+from .core.errors import InputError, SetupError
+from .magic_text import Order, bound, filled, literal, order_of
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .lab.lab import Lab
+
+
+@magics_class
+class KitMagics(Magics):
+    """The magics of the toolkit."""
+
+    @line_magic
+    def kit(self, line: str) -> Any:
+        """What is running, and what to try.
+
+        %kit           the services in reach, the state of the extension
+        %kit calls     one row for each request this process made
+        %kit doctor    checks this installation and says what to do
+        """
+        word = line.strip()
+        if word == "calls":
+            from .core.calls import calls
+
+            return calls()
+        if word == "doctor":
+            from .doctor import examine
+
+            return examine()
+        if word:
+            raise InputError(f"%kit {word}: there is no such word", hint="%kit, %kit calls or %kit doctor")
+        return Status(self._space())
+
+    @line_magic
+    def lab(self, line: str) -> Any:
+        """Starts or joins the embedded servers, and leaves them in the variable `lab`.
+
+        %lab               all services
+        %lab s2 synap      these
+        %lab status        what runs where
+        %lab stop          ends those that were started here
+        """
+        from .lab.lab import Lab
+
+        words = line.replace(",", " ").split()
+        space = self._space()
+        mine = space.get("lab")
+        if words == ["stop"]:
+            if not isinstance(mine, Lab):
+                raise SetupError("no lab is in the variable `lab`", hint="%lab starts one")
+            mine.close()
+            del space["lab"]
+            return None
+        if words == ["status"]:
+            if not isinstance(mine, Lab):
+                raise SetupError("no lab is in the variable `lab`", hint="%lab starts one")
+            return mine.status()
+        if isinstance(mine, Lab) and not words:
+            return mine
+        if "lab" in space and not isinstance(mine, Lab):
+            raise InputError("the variable `lab` holds something else", hint="del lab, or use kit.Lab() yourself")
+        lab = Lab(*words)
+        self._space()["lab"] = lab
+        return lab
+
+    @no_var_expand
+    @line_cell_magic
+    def amdahl(self, line: str, cell: str | None = None) -> Any:
+        """The result of a SELECT over Amdahl's interactions, as a DataFrame.
+
+        %%amdahl [name <<] [--limit ROWS] [--on VARIABLE]
+        select channel, count(*) as n from interactions where sentiment < {limit} group by 1
+        """
+        order = order_of("amdahl", line, cell, ("limit", "on"))
+        # The service takes no parameters, so values go as literals that no dialect can read in another way.
+        text, _ = bound(order.text, self._value, lambda _, value: literal(value))
+        found = self._explorer("amdahl", order).query(text, order.whole("limit"))
+        return self._kept(order, found)
+
+    @no_var_expand
+    @line_cell_magic
+    def kql(self, line: str, cell: str | None = None) -> Any:
+        """The rows of SQL on Kimberlite, as a DataFrame; what changes something gives how many rows it changed.
+
+        %%kql [name <<] [--at POSITION] [--on VARIABLE]
+        select * from orders where customer = {customer}
+        """
+        from .kimberlite.sql import is_read
+
+        order = order_of("kql", line, cell, ("at", "on"))
+        text, values = bound(order.text, self._value, lambda n, _: f"${n}")
+        explorer = self._explorer("kimberlite", order)
+        at = order.options.get("at")
+        if is_read(text):
+            when = None if at is None else int(at) if at.isdigit() else self._value(at)
+            return self._kept(order, explorer.query(text, *values, at=when))
+        if at is not None:
+            raise InputError("--at reads tables as they were; this statement changes something")
+        return self._kept(order, explorer.execute(text, *values))
+
+    @no_var_expand
+    @line_cell_magic
+    def sql(self, line: str, cell: str | None = None) -> Any:
+        """The result of SQL over the notebook's frames, Arrow tables and handles, as a DataFrame.
+
+        %%sql [name <<]
+        select city, sum(total) from orders join customers using (customer) where total > {least} group by 1
+        """
+        from .joining import query
+
+        order = order_of("sql", line, cell, ())
+        text, values = bound(order.text, self._value, lambda n, _: f"${n}")
+        return self._kept(order, query(text, {}, values, self._space()).df())
+
+    @no_var_expand
+    @line_cell_magic
+    def claude(self, line: str, cell: str | None = None) -> Any:
+        """The answer to a prompt.
+
+        %%claude [name <<] [--model haiku] [--live] [--on VARIABLE]
+        Summarise these complaints: {complaints}
+        """
+        order = order_of("claude", line, cell, ("model", "on"), ("live",))
+        prompt = filled(order.text, self._value)
+        explorer = self._explorer("claude", order)
+        ask = explorer.live if "live" in order.options else explorer.ask
+        return self._kept(order, ask(prompt, order.options.get("model") or "auto"))
+
+    # --- what they stand on -----------------------------------------------------------------------------------------
+
+    @property
+    def _shell(self) -> InteractiveShell:
+        assert self.shell is not None
+        return self.shell
+
+    def _space(self) -> dict[str, Any]:
+        space: dict[str, Any] = self._shell.user_ns
+        return space
+
+    def _value(self, expression: str) -> Any:
+        try:
+            return self._shell.ev(expression)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise InputError(f"{{{expression}}}: {type(error).__name__}: {error}") from None
+
+    def _explorer(self, service: str, order: Order) -> Any:
+        name = order.options.get("on")
+        space = self._space()
+        if name is not None:
+            if name not in space:
+                raise InputError(f"--on {name}: there is no such variable")
+            return getattr(space[name], service) if name in labs_in(space) else space[name]
+        return reached(service, space)
+
+    def _kept(self, order: Order, found: Any) -> Any:
+        if order.name is None:
+            return found
+        self._space()[order.name] = found
+        return None
+
+
+def reached(service: str, space: dict[str, Any]) -> Any:
+    """The explorer a magic uses: the notebook's lab's, else that of the real service which the environment names."""
+    for lab in labs_in(space).values():
+        if service in dir(lab):
+            return getattr(lab, service)
+    if service not in _connected:
+        from .front import connect
+
+        try:
+            _connected[service] = connect(service)
+        except SetupError as error:
+            message = f"no {service} is in reach: {error.args[0]}"
+            raise SetupError(message, hint="%lab starts the embedded servers") from None
+    return _connected[service]
+
+
+_connected: dict[str, Any] = {}
+
+
+def labs_in(space: dict[str, Any]) -> dict[str, Lab]:
+    """The labs among the notebook's variables, the one called `lab` first."""
+    from .lab.lab import Lab
+
+    found = {name: value for name, value in list(space.items()) if isinstance(value, Lab) and not name.startswith("_")}
+    return dict(sorted(found.items(), key=lambda item: item[0] != "lab"))
+
+
+class Status:
+    """What `%kit` shows."""
+
+    def __init__(self, space: dict[str, Any]) -> None:
+        from .nesting import nested
+        from .version import __version__
+
+        self._rows = [("kit", __version__), ("asyncio.run in cells", "yes" if nested() else "no")]
+        labs = labs_in(space)
+        self._rows += [(name, repr(lab)) for name, lab in labs.items()]
+        if not labs:
+            self._rows.append(("lab", "none in this notebook; %lab starts or joins one"))
+        self._rows += [(service, repr(explorer)) for service, explorer in _connected.items()]
+        self._rows.append(("magics", "%lab, %%amdahl, %%kql, %%sql, %%claude; `%%kql?` tells more about one"))
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name, _ in self._rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in self._rows)
+
+    def _repr_html_(self) -> str:
+        from .core.html import table
+
+        return table(("", ""), self._rows)
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+_NAMES = {"line": ("kit", "lab", "amdahl", "kql", "sql", "claude"), "cell": ("amdahl", "kql", "sql", "claude")}
+
+
+def load(shell: Any) -> None:
+    """What `%load_ext kit` does."""
+    from .magic_completion import Matcher
+    from .nesting import nest
+
+    nest()
+    shell.register_magics(KitMagics)
+    matcher = Matcher(shell.user_ns)
+    shell.Completer.custom_matchers.append(matcher.match)
+    shell._kit_matcher = matcher.match
+
+
+def unload(shell: Any) -> None:
+    """What `%unload_ext kit` does: everything as it was."""
+    from .nesting import unnest
+
+    unnest()
+    for kind, names in _NAMES.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    matcher = shell.__dict__.pop("_kit_matcher", None)
+    if matcher in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(matcher)
+    for explorer in _connected.values():
+        explorer.close()
+    _connected.clear()

@@ -1,0 +1,238 @@
+"""Parquet files as one table that is read when it is used."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ..core.errors import InputError
+from ..core.html import text
+from ..core.json_columns import recast, widest
+from .manifest import Manifest
+from .store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def scan(path: Any) -> Scan:
+    """Parquet files as a table that is read when it is used: what `to_parquet` wrote, or any others.
+
+    `path` is a folder, a file, or a pattern with `*`; on this machine, or wherever fsspec reaches. The table goes into
+    `kit.sql` and into whatever takes Arrow; `.read()` is a DataFrame, `.to_dask()` a frame of Dask. Files whose columns
+    differ are shown with the widest types.
+    """
+    return Scan(path)
+
+
+class Scan:
+    """Parquet files, read when they are used. Made by `kit.scan(path)`."""
+
+    def __init__(self, path: Any) -> None:
+        self.path = os.fspath(path) if hasattr(path, "__fspath__") else path
+        self._store = Store(path)
+        self._found: Any = None
+        self.manifest = None if any(char in self.path for char in "*?[") else Manifest.read(self._store)
+        """What the folder says of itself, where `to_parquet` wrote it."""
+
+    def _files(self) -> list[str]:
+        store = self._store
+        if self.manifest is not None:
+            return [store.where(part.name) for part in self.manifest.parts]
+        if any(char in self.path for char in "*?["):
+            found = glob.glob(store.root, recursive=True) if store.local else store._fs.glob(store.root)
+            return sorted(found)
+        if store.is_file():
+            return [store.root]
+        hidden = ("_", ".")
+        return [
+            store.where(name)
+            for name in store.names()
+            if name.endswith(".parquet") and not any(step.startswith(hidden) for step in name.split("/"))
+        ]
+
+    def _dataset(self) -> Any:
+        if self._found is None:
+            files = self._files()
+            if not files and self.manifest is None:
+                raise InputError(f"there are no Parquet files at {self.path}")
+            self._found = _dataset(files, self._store, self.manifest)
+        return self._found
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        schema: pa.Schema = self._dataset().schema
+        return schema
+
+    def read(self, columns: list[str] | None = None, limit: int | None = None) -> pd.DataFrame:
+        """The rows as a DataFrame: some columns of them, and so many, where that is asked for."""
+        from ..core.frames import to_frame
+
+        dataset = self._dataset()
+        if columns is not None and (wrong := [name for name in columns if name not in dataset.schema.names]):
+            raise InputError(f"there is no column {wrong[0]!r}", hint=f"there are {', '.join(dataset.schema.names)}")
+        found = dataset.to_table(columns=columns) if limit is None else dataset.head(limit, columns=columns)
+        return to_frame(_plain(found), {"path": self.path})
+
+    def arrow(self, columns: list[str] | None = None) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches."""
+        reader: pa.RecordBatchReader = self._dataset().scanner(columns=columns).to_reader()
+        return reader
+
+    @property
+    def plain_schema(self) -> pa.Schema:
+        """The columns, dictionaries shown as what they stand for."""
+        return pa.schema(
+            [field.with_type(_value_type(field.type)) for field in self._dataset().schema]
+        ).remove_metadata()
+
+    def to_dask(self) -> Any:
+        """A frame of Dask with a partition for each file, its dtypes known without reading."""
+        from ..dasking.reading import of_scan
+
+        return of_scan(self)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def __len__(self) -> int:
+        return self.manifest.rows if self.manifest is not None else int(self._dataset().count_rows())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        if self.manifest is None:
+            return f"<Scan of {self.path}: .read(), .arrow(), .to_dask()>"
+        told = self.manifest
+        return (
+            f"<Scan of {self.path}: {told.rows:,} rows in {len(told.parts)} files, {told.source} from {told.start}"
+            f" to {told.next - 1}>"
+            if told.parts
+            else f"<Scan of {self.path}: no rows of {told.source} yet>"
+        )
+
+    def _repr_html_(self) -> str:
+        return text(repr(self)[1:-1])
+
+
+def of_file(path: Any, file: str, schema: pa.Schema, own: list[str]) -> pa.Table:
+    """One file of a scan, with the columns of all."""
+    store = Store(path)
+    one = _plain(_dataset([file], store, Manifest("", 0, 0, own) if own else None).to_table())
+    columns = []
+    for field in schema:
+        n = one.schema.get_field_index(field.name)
+        column = pa.nulls(one.num_rows, field.type) if n < 0 else one.column(n)
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        columns.append(pa.chunked_array([recast(chunk, field.type) for chunk in chunks], field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _dataset(files: list[str], store: Store, manifest: Manifest | None) -> Any:
+    parting = ds.HivePartitioning.discover(infer_dictionary=False)
+    if not files:
+        return ds.dataset(pa.table({}))
+    # Values in paths are texts where they could be anything: "0123" is no number.
+    own = manifest.partition_by if manifest is not None else []
+    if own:
+        parting = ds.partitioning(pa.schema([(name, pa.string()) for name in own]), flavor="hive")
+    schemas = [_schema(file, store) for file in files]
+    merged = pa.schema(_merged(schemas))
+    options = {"filesystem": store.filesystem, "format": "parquet", "partition_base_dir": store.root}
+    if own or not store.is_file():
+        options["partitioning"] = parting
+    if all(_same(schema, merged) for schema in schemas):
+        if own:
+            merged = pa.schema([*merged, *(pa.field(name, pa.string()) for name in own)])
+            return ds.dataset(files, schema=merged, **options)
+        return ds.dataset(files, **options)
+    whole = ds.dataset(files, **options)
+    return Widened(whole, pa.schema([*merged, *(f for f in whole.schema if f.name not in merged.names)]))
+
+
+def _schema(file: str, store: Store) -> pa.Schema:
+    return pq.read_schema(file, filesystem=store.filesystem).remove_metadata()
+
+
+def _same(schema: pa.Schema, merged: pa.Schema) -> bool:
+    """Whether Arrow itself shows the file with these columns: missing ones are nulls to it."""
+    return all(merged.field(field.name).type.equals(field.type) for field in schema)
+
+
+def _merged(schemas: list[pa.Schema]) -> list[pa.Field]:
+    types: dict[str, list[pa.DataType]] = {}
+    for schema in schemas:
+        for field in schema:
+            types.setdefault(field.name, []).append(field.type)
+    last = [name for name in types if name in ("body", "data")]
+    names = [name for name in types if name not in last] + last
+    return [pa.field(name, _widest(types[name])) for name in names]
+
+
+def _widest(types: list[pa.DataType]) -> pa.DataType:
+    return types[0] if all(kind.equals(types[0]) for kind in types) else widest(types)
+
+
+class Widened(ds.Dataset):  # type: ignore[misc]
+    """Files whose columns differ, each brought to the widest types as it is read."""
+
+    def __new__(cls, *_: Any) -> Widened:
+        made: Widened = ds.Dataset.__new__(cls)
+        return made
+
+    def __init__(self, whole: Any, schema: pa.Schema) -> None:
+        self._whole, self._schema = whole, schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
+        """Some columns of the rows for which a filter is true."""
+        schema = self._schema
+        reader = pa.RecordBatchReader.from_batches(schema, self._batches())
+        return ds.Scanner.from_batches(reader, columns=columns, filter=filter)
+
+    def to_table(self, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
+        return self.scanner(columns, filter).to_table()
+
+    def head(self, num_rows: int, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
+        return self.scanner(columns, filter).head(num_rows)
+
+    def count_rows(self, filter: Any = None, **_: Any) -> int:
+        return int(self._whole.count_rows() if filter is None else self.scanner([], filter).count_rows())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for fragment in self._whole.get_fragments():
+            keys = ds.get_partition_keys(fragment.partition_expression)
+            for batch in fragment.to_batches():
+                arrays = []
+                for field in self._schema:
+                    n = batch.schema.get_field_index(field.name)
+                    if n >= 0:
+                        arrays.append(recast(batch.column(n), field.type))
+                    elif field.name in keys:
+                        arrays.append(pa.array([keys[field.name]] * batch.num_rows, field.type))
+                    else:
+                        arrays.append(pa.nulls(batch.num_rows, field.type))
+                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Dictionaries as what they stand for."""
+    for n, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(n, field.name, table.column(n).cast(field.type.value_type))
+    return table

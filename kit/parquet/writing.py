@@ -1,0 +1,243 @@
+"""A range of records into Parquet files, in constant memory.
+
+Rows are gathered to row groups and row groups to files. Where records no longer fit the columns, the file is ended and
+the next one has wider columns, by the rules of `core.json_columns`; `kit.scan` shows all files with the widest. Each
+file states its source and its range in its own metadata, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..core import progress
+from ..core.errors import InputError
+from .manifest import Manifest, Part
+from .store import Store, StoreError
+
+if TYPE_CHECKING:
+    from ..core.ranged import Piece, View
+    from ..core.shape import Decoded
+
+GROUP_ROWS = 122_880
+GROUP_BYTES = 32 * 1024 * 1024
+FILE_BYTES = 128 * 1024 * 1024
+"""Of records as Arrow holds them; files are smaller. A crash costs at most one file's reading."""
+_PARTITIONED_BYTES = 64 * 1024 * 1024
+_MOST_PARTITIONS = 1000
+_TIMES = {"date": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
+
+
+def write(
+    view: View, path: Any, partition_by: Sequence[str] | str = (), resume: bool = True, compression: str = "zstd"
+) -> Manifest:
+    """Writes what the folder does not hold yet; its manifest afterwards."""
+    store = Store(path)
+    names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
+    manifest = _begun(view, store, names, resume)
+    manifest.sweep(store)
+    first, stop = manifest.next, max(manifest.next, view.range[1])
+    _check_partitions(view, names)
+    kind = _Partitioned if names else _Files
+    with progress.bar(stop - first, what=f"to {store.path}"[-40:], unit=f" {view.source.unit}") as bar:
+        with kind(store, manifest, view, compression) as files:
+            for piece, decoded in _fitting(view, first, stop, files):
+                files.add(piece, decoded)
+                bar.update(piece.stop - piece.first)
+            files.end()
+    return manifest
+
+
+def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest:
+    first = view.range[0]
+    manifest = Manifest.read(store)
+    if manifest is None:
+        if store.is_file() or any(name.endswith(".parquet") and "part-" not in name for name in store.names()):
+            raise InputError(f"{store.path} holds other files", hint="give a folder of its own")
+        return Manifest(view.source.label, first, first, names)
+    if not resume:
+        raise InputError(
+            f"{store.path} holds {manifest.rows:,} rows already", hint="resume=True goes on, or give another folder"
+        )
+    if manifest.source != view.source.label:
+        raise InputError(f"{store.path} holds {manifest.source}, not {view.source.label}", hint="give another folder")
+    if manifest.partition_by != names:
+        raise InputError(f"{store.path} is partitioned by {manifest.partition_by or 'nothing'}", hint="keep to that")
+    end = view.source.bounds()[1]
+    if end < manifest.next:
+        raise InputError(
+            f"{view.source.label} ends at {end}, but {store.path} reaches to {manifest.next}: it is another one by now",
+            hint="give another folder",
+        )
+    return manifest
+
+
+def _check_partitions(view: View, names: list[str]) -> None:
+    for name in names:
+        if name not in view.schema.names and not (name in _TIMES and "time" in view.schema.names):
+            raise InputError(
+                f"partition_by={name!r}: there is no such column",
+                hint=f"there are {', '.join(view.schema.names)}, and date and hour of the time",
+            )
+
+
+def _fitting(view: View, first: int, stop: int, files: _Files) -> Iterator[tuple[Piece, Decoded]]:
+    """The records, their columns widened where one does not hold them."""
+    for piece, decoded in view.pieces(first, stop):
+        if decoded.wider:
+            before = view.shape
+            view.widen(decoded.wider)
+            if not view.shape.schema.equals(before.schema):
+                files.end()
+                decoded = view.shape.decode(piece.batch.column(view.source.body))
+        yield piece, decoded
+
+
+class _Files:
+    """Where the records go: one file after the other."""
+
+    most = FILE_BYTES
+
+    def __init__(self, store: Store, manifest: Manifest, view: View, compression: str) -> None:
+        self._store, self._manifest, self._view, self._compression = store, manifest, view, compression
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+        self._written = 0
+        self._file_bytes = 0
+        self._stop = manifest.next
+        self._open = ExitStack()
+        self._writer: Any = None
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        # What is in an open file is not lost where the service failed: the file is ended, and counts.
+        if error is not None and not isinstance(error, OSError | KeyboardInterrupt | InputError):
+            try:
+                self.end()
+            except Exception as second:
+                self._open.__exit__(type(second), second, None)
+            return
+        if error is not None:
+            self._open.__exit__(kind, error, trace)
+
+    def add(self, piece: Piece, decoded: Decoded) -> None:
+        """The next records."""
+        schema = self._view.schema
+        names = schema.names
+        arrays = [decoded.columns[n] if n in decoded.columns else piece.batch.column(n) for n in names]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        if batch.num_rows:
+            self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        self._file_bytes += batch.nbytes
+        self._stop = piece.stop
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._flush()
+        if self._file_bytes >= self.most:
+            self.end()
+
+    def _table(self) -> pa.Table:
+        table = pa.Table.from_batches(self._batches, self._batches[0].schema)
+        self._batches, self._rows, self._bytes = [], 0, 0
+        return table
+
+    def _flush(self) -> None:
+        if not self._batches:
+            return
+        table = self._table()
+        if self._writer is None:
+            self._writer = self._begin(self._name(self._manifest.next), table.schema)
+        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self._written += table.num_rows
+
+    def _name(self, first: int, folder: str = "") -> str:
+        return f"{folder}part-{first:020d}.parquet"
+
+    def _begin(self, name: str, schema: pa.Schema) -> Any:
+        file = self._open.enter_context(self._store.writing(name))
+        return self._open.enter_context(pq.ParquetWriter(file, schema, compression=self._compression))
+
+    def _metadata(self) -> dict[str, str]:
+        told = {"source": self._manifest.source, "first": self._manifest.next, "stop": self._stop}
+        return {"kit": json.dumps(told)}
+
+    def end(self) -> None:
+        """Ends the file and counts it."""
+        self._flush()
+        if self._stop == self._manifest.next:
+            return
+        parts = []
+        if self._writer is not None:
+            self._writer.add_key_value_metadata(self._metadata())
+            self._open.close()
+            parts = [Part(self._name(self._manifest.next), self._manifest.next, self._stop, self._written)]
+        self._commit(parts)
+        self._writer, self._written, self._open = None, 0, ExitStack()
+
+    def _commit(self, parts: list[Part]) -> None:
+        known = Manifest.read(self._store)
+        if (known.next if known else self._manifest.start) != self._manifest.next:
+            raise StoreError(f"{self._store.path} is being written by another process", resource=self._store.path)
+        self._manifest.parts += parts
+        self._manifest.next = self._stop
+        self._manifest.write(self._store)
+        self._file_bytes = 0
+
+
+class _Partitioned(_Files):
+    """The same with a file per partition: those of one stretch of records are counted together."""
+
+    most = _PARTITIONED_BYTES
+
+    def _flush(self) -> None:
+        pass  # partitions are told apart when a stretch is whole
+
+    def end(self) -> None:
+        if self._stop == self._manifest.next:
+            return
+        parts = []
+        if self._batches:
+            for folder, table in self._partitions(self._table()):
+                name = self._name(self._manifest.next, folder)
+                schema = table.schema.with_metadata(self._metadata())
+                with self._store.writing(name) as file:
+                    pq.write_table(table.cast(schema), file, compression=self._compression, row_group_size=GROUP_ROWS)
+                parts.append(Part(name, self._manifest.next, self._stop, table.num_rows))
+        self._commit(parts)
+
+    def _partitions(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+        names = self._manifest.partition_by
+        values = [_value(table, name) for name in names]
+        keys = pa.table(values, names=[f"k{n}" for n in range(len(names))])
+        groups = keys.append_column("row", pa.array(range(len(table)))).group_by(keys.column_names)
+        found = groups.aggregate([("row", "list")])
+        if len(found) > _MOST_PARTITIONS:
+            raise InputError(
+                f"partition_by={names}: {len(found):,} different values among {len(table):,} records",
+                hint=f"choose columns with fewer; at most {_MOST_PARTITIONS} files are written at once",
+            )
+        rest = [name for name in table.column_names if name not in names]
+        for row in found.to_pylist():
+            folder = "".join(f"{name}={_text(row[f'k{n}'])}/" for n, name in enumerate(names))
+            yield folder, table.take(pa.array(sorted(row["row_list"]))).select(rest)
+
+
+def _value(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name in table.column_names:
+        column = table.column(name)
+        return column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column
+    return pc.strftime(table.column("time"), format=_TIMES[name])
+
+
+def _text(value: Any) -> str:
+    return "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe="")

@@ -1,0 +1,103 @@
+"""What every handle that can be read offers to engines: Arrow streams, Parquet files, Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    import pyarrow as pa
+
+    from .core.frames import BodyMode
+    from .core.ranged import Ranged
+    from .parquet.scanning import Scan
+
+
+class Readable:
+    """A handle whose records have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
+
+    def _ranged(self, **kind: Any) -> Ranged:
+        raise NotImplementedError
+
+    def arrow(
+        self,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        *,
+        types: Mapping[str, pa.DataType] | None = None,
+        **kind: Any,
+    ) -> pa.RecordBatchReader:
+        """The records as a stream of Arrow batches, read as they are taken, with the columns of `read`.
+
+        The columns are decided before the first batch, on the first and the last thousand records. What a later record
+        has beyond them is not lost: its raw bytes are then in the column of raw bodies, and a warning counts such
+        records at the end. `types` names columns of your own: `types={"total": pa.float64()}`. S2 also takes
+        `commands=True`, which shows orders to the service among the records.
+        """
+        from .core.ranged import View
+
+        return View(self._ranged(**kind), start, limit, until, body, types).reader()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def to_parquet(
+        self,
+        path: Any,
+        partition_by: Sequence[str] | str = (),
+        resume: bool = True,
+        *,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        types: Mapping[str, pa.DataType] | None = None,
+        compression: str = "zstd",
+        **kind: Any,
+    ) -> Scan:
+        """The records up to the end as it is now, written to Parquet files; what `kit.scan(path)` gives.
+
+        `path` is a folder of their own, on this machine or wherever fsspec reaches. The same call again writes what
+        came since, and goes on where an earlier one was stopped, be it by `kill -9`: files appear whole, and a manifest
+        beside them says up to which position they reach. `partition_by` names columns, or `date` and `hour` of
+        the time, that become folders. Memory does not grow with the records. Where later ones do not fit the columns,
+        the next file has wider ones, and `kit.scan` shows all with the widest.
+        """
+        from .core.ranged import View
+        from .parquet.scanning import Scan
+        from .parquet.writing import write
+
+        write(View(self._ranged(**kind), start, limit, until, body, types), path, partition_by, resume, compression)
+        return Scan(path)
+
+    def to_dask(
+        self,
+        *,
+        partitions: int | None = None,
+        rows: int | None = None,
+        every: Any = None,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        types: Mapping[str, pa.DataType] | None = None,
+        **kind: Any,
+    ) -> dd.DataFrame:
+        """The records up to the end as it is now, as a frame of Dask: its partitions are ranges of positions.
+
+        There are so many `partitions`, or so many `rows` in each, or each covers a time (`every="1h"`); without any of
+        these a partition holds about 64 MB. Columns and dtypes are those of `.arrow()`, found on the first and the last
+        records, integers and booleans with room for gaps. Whoever computes a partition reads it over a connection of
+        its own, and reads the same again if it has to. Make a `distributed.Client` before this: its workers are handed
+        the credential, which is in no graph, key or dashboard.
+        """
+        from .core.ranged import View
+        from .dasking.reading import of_view
+
+        found: dd.DataFrame = of_view(
+            View(self._ranged(**kind), start, limit, until, body, types), partitions, rows, every
+        )
+        return found
