@@ -62,6 +62,60 @@ def test_python_examples_parse():
         ast.parse(block)
 
 
+def test_what_is_linked_is_there_and_every_notebook_is_linked():
+    linked = set(re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README))
+    assert {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")} <= linked
+    for target in linked:
+        assert (ROOT / target).is_file(), target
+
+
+def test_pictures_are_small():
+    for name in re.findall(r"!\[[^]]+\]\((tests/[^)]+)\)", README):
+        assert (ROOT / name).stat().st_size < 200_000, name
+
+
+def test_names_in_the_reference_tables_are_there():
+    import importlib
+
+    page = (ROOT / "notebooks" / "reference.md").read_text()
+    for wing, name in set(re.findall(r"`kit\.(s2|kimberlite|synap|claude|amdahl)\.(\w+)`", page)):
+        assert name in importlib.import_module(f"kit.{wing}").__all__
+    for wing, names in re.findall(r"`from kit\.(\w+) import ([\w, ]+)`", page):
+        for name in names.split(", "):
+            assert name in importlib.import_module(f"kit.{wing}").__all__
+
+
+def test_verbs_in_the_reference_tables_are_there():
+    import importlib
+
+    from kit.front import EXPLORERS
+
+    page = (ROOT / "notebooks" / "reference.md").read_text()
+    short = {"s2": "S2Explorer", "k": "Kimberlite", "syn": "Synap", "c": "Claude", "a": "Amdahl"}
+    modules = dict(zip(short, EXPLORERS.values(), strict=True))
+    for name, title in short.items():
+        explorer = getattr(importlib.import_module(modules[name]), title)
+        column = [line.split("|")[3] for line in page.splitlines() if line.count("|") == 4]
+        found = {verb for cell in column for verb in re.findall(rf"`{name}\.(\w+)\(", cell)}
+        assert found, name
+        for verb in found - {"queues", "streams", "topics", "tables", "sessions"}:  # made with each explorer
+            assert hasattr(explorer, verb), f"{name}.{verb}"
+
+
+@pytest.mark.lab
+def test_the_examples_of_each_service_run(tmp_path, monkeypatch):
+    import kit
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    blocks = re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", README, re.S)
+    assert [name for name, _ in blocks] == ["s2", "kimberlite", "synap", "claude", "amdahl", "across"]
+    with kit.Lab(join=False) as lab:
+        names: dict[str, object] = {"kit": kit, "lab": lab}
+        for _, block in blocks:
+            exec(block, names)
+        names["view"].close()
+
+
 @pytest.mark.lab
 def test_the_first_example_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -6,78 +6,68 @@ The guide's side is what its page shows: a `requests.Session` with the headers s
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
 
-from .measure import compare, peak_mb, show
+from .measure import Figures, Pairs, Side, peak_mb, size, timed
+from .measure import main as run
 from .replay import Replay
 
-CALLS = 400
 ROWS = 1_000_000
-SQL = f"select i.* exclude (tags) from interactions i cross join range(20) limit {ROWS}"
 
 
-def ours_get() -> dict[str, float]:
+def sql() -> str:
+    return f"select i.* exclude (tags) from interactions i cross join range(20) limit {size()}"
+
+
+def ours_get() -> Figures:
     from kit.amdahl import AmdahlClient
 
     client = AmdahlClient()
-    return timed(lambda: client.get("/me"))
+    return timed(lambda: client.get("/me"), size())
 
 
-def guide_get() -> dict[str, float]:
+def guide_get() -> Figures:
     client = guide_client()
-    return timed(lambda: client("GET", "/me"))
+    return timed(lambda: client("GET", "/me"), size())
 
 
-def timed(call) -> dict[str, float]:
-    for _ in range(50):
-        call()
-    # The quiet half of the calls: what else the machine does falls on single ones.
-    took = []
-    for _ in range(CALLS):
-        started = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - started)
-    return {"time": sum(sorted(took)[: CALLS // 2]) / (CALLS // 2)}
-
-
-def ours_query() -> dict[str, float]:
+def ours_query() -> Figures:
     import kit
     import kit.core.frames  # what the guide's side does with `import pandas`: loading is not what is timed
 
     amdahl = kit.connect("amdahl", timeout=120)
     started = time.perf_counter()
-    frame = amdahl.query(SQL, limit=ROWS)
+    frame = amdahl.query(sql(), limit=size())
     took = time.perf_counter() - started
-    assert len(frame) == ROWS
+    assert len(frame) == size()
     return {"time": took, "peak memory": peak_mb()}
 
 
-def guide_query() -> dict[str, float]:
+def guide_query() -> Figures:
     import pandas
 
     client = guide_client()
     started = time.perf_counter()
-    result = client("POST", "/data/query", {"sql": SQL, "limit": ROWS})
+    result = client("POST", "/data/query", {"sql": sql(), "limit": size()})
     frame = pandas.DataFrame(result["rows"])
     took = time.perf_counter() - started
-    assert len(frame) == ROWS
+    assert len(frame) == size()
     return {"time": took, "peak memory": peak_mb()}
 
 
-def drain_query() -> dict[str, float]:
+def drain_query() -> Figures:
     """The same answer read and thrown away: what the server and the loopback take by themselves."""
     import httpx
 
     started = time.perf_counter()
     headers = {"Authorization": f"Bearer {os.environ['API_KEY']}", "Accept-Encoding": "identity"}
-    body = {"sql": SQL, "limit": ROWS}
+    body = {"sql": sql(), "limit": size()}
     url = f"{os.environ['AMDAHL_URL']}/api/platform/v1/data/query"
     with httpx.stream("POST", url, json=body, headers=headers, timeout=120) as answer:
-        size = sum(len(piece) for piece in answer.iter_raw())
-    return {"time": time.perf_counter() - started, "bytes": size}
+        received = sum(len(piece) for piece in answer.iter_raw())
+    return {"time": time.perf_counter() - started, "bytes": received}
 
 
 def guide_client(whole: bool = False):
@@ -98,37 +88,31 @@ def guide_client(whole: bool = False):
     return request
 
 
-SIDES = {side.__name__: side for side in (ours_get, guide_get, ours_query, guide_query, drain_query)}
+SIDES: dict[str, Side] = {side.__name__: side for side in (ours_get, guide_get, ours_query, guide_query, drain_query)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
-    if chosen.side:
-        print(json.dumps(SIDES[chosen.side]()))
-        return
+def rows(pairs: Pairs) -> None:
     import kit
 
     # The lab's limits are real; these are not what is measured here.
     os.environ |= {"KIT_AMDAHL_RATE_LIMIT": "1e9", "KIT_AMDAHL_QUERY_SECONDS": "120"}
-    here = __spec__.name
-    goals = {"time": 1 / 3, "peak memory": 0.5}
     with kit.Lab("amdahl", join=False) as lab:
         env = lab.env()
-        rows = compare(here, "GET /me", "ours_get", "guide_get", {"time": 1.0}, env, chosen.rounds + 4)
-        name = f"query of {ROWS:,} rows to a frame"
-        rows += compare(here, f"{name}, on the lab", "ours_query", "guide_query", goals, env, chosen.rounds)
-        rows += compare(here, "ours against reading its bytes only", "ours_query", "drain_query", {"time": 2.0}, env, 3)
-        # The lab takes as long to make the answer as a quick client to read it; this leaves that out for both.
-        os.environ |= env
-        recorded = Replay(guide_client(whole=True)("POST", "/data/query", {"sql": SQL, "limit": ROWS}))
+        pairs.compare("Amdahl: GET /me", "ours_get", "guide_get", env, goal=1.0, size=400, rounds=pairs.rounds + 2)
+        for some in pairs.growth(1_000, 10_000, 100_000):
+            pairs.compare(f"Amdahl: {some:,} rows of SQL to a frame", "ours_query", "guide_query", env, size=some)
+        name = "Amdahl: 1 M rows of SQL to a frame"
+        goals = {"time": 1 / 4, "peak memory": 0.5}
+        pairs.compare(name, "ours_query", "guide_query", env, figures=goals, size=ROWS)
+        pairs.compare(f"{name}, against its bytes only", "ours_query", "drain_query", env, size=ROWS)
+        # The lab takes a good part of the time to make the answer; this leaves that out for both.
+        os.environ |= {**env, "KIT_BENCH_SIZE": str(pairs.size(ROWS))}
+        answer = guide_client(whole=True)("POST", "/data/query", {"sql": sql(), "limit": size()})
+    recorded = Replay(answer)
     env = {**env, "AMDAHL_URL": recorded.url}
-    rows += compare(here, f"{name}, answer from memory", "ours_query", "guide_query", goals, env, chosen.rounds)
+    pairs.compare(f"{name}, answer from memory", "ours_query", "guide_query", env, goal=1 / 4, size=ROWS)
     recorded.close()
-    show(rows)
 
 
 if __name__ == "__main__":
-    main()
+    run(__spec__.name, rows, SIDES, __doc__)

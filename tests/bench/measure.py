@@ -1,13 +1,24 @@
-"""Two ways of doing one thing, in processes of their own, in turn, after a warm-up; ratios pair by pair."""
+"""Two ways of doing one thing, in processes of their own, in turn, after a warm-up; ratios pair by pair.
+
+A benchmark is a module with `SIDES`, functions that do a thing once and give their figures, and `rows(pairs)`, which
+says what is compared with what. `size()` is how much a side is to do.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Figures = dict[str, float]
+Side = Callable[[], Figures]
+_SIZE = "KIT_BENCH_SIZE"
 
 
 @dataclass
@@ -16,57 +27,124 @@ class Row:
 
     name: str
     ratios: list[float]
-    goal: float
+    goal: float | None
     what: str = "time"
     ours: float = 0.0
     theirs: float = 0.0
+    size: int = 0
 
     @property
     def median(self) -> float:
         return statistics.median(self.ratios)
 
+    @property
+    def verdict(self) -> str:
+        return "" if self.goal is None else "met" if self.median <= self.goal else "MISSED"
+
     def line(self) -> str:
-        verdict = "met" if self.median <= self.goal else "MISSED"
         spread = f"{min(self.ratios):.3f}..{max(self.ratios):.3f}"
-        return (
-            f"| {self.name} | {self.what} | {self.median:.3f} | {spread} | <= {self.goal:g} | {verdict} | "
-            f"{self.ours:.4g} / {self.theirs:.4g} |"
-        )
+        goal = "" if self.goal is None else f"<= {self.goal:.3g}"
+        theirs = f" / {self.theirs:.4g}" if self.theirs else ""
+        return f"| {self.name} | {self.what} | {self.median:.3f} | {spread} | {goal} | {self.verdict} | {self.ours:.4g}{theirs} |"
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name, "figure": self.what, "size": self.size, "ratio": self.median, "ratios": self.ratios,
+            "goal": self.goal, "verdict": self.verdict, "ours": self.ours, "theirs": self.theirs,
+        }  # fmt: skip
 
 
 HEAD = "| comparison | of | ours / theirs (median) | spread | goal | | ours / theirs |\n|---|---|---|---|---|---|---|"
 
 
-def once(module: str, side: str, env: dict[str, str]) -> dict[str, float]:
-    """Runs one side in a process of its own; it prints one line of JSON figures."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, "--side", side],
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+@dataclass
+class Pairs:
+    """Runs the comparisons of one module. `quick` does a hundredth of the work, once, and judges nothing."""
+
+    module: str
+    rounds: int = 3
+    quick: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+    def size(self, full: int) -> int:
+        """How much is to be done: all of it, or a hundredth."""
+        return max(200, full // 100) if self.quick else full
+
+    def growth(self, *sizes: int) -> tuple[int, ...]:
+        """Sizes at which the same is compared, to see how it grows."""
+        return sizes[:1] if self.quick else sizes
+
+    def compare(
+        self,
+        name: str,
+        ours: str,
+        theirs: str,
+        env: Mapping[str, str],
+        *,
+        goal: float | None = None,
+        figures: Mapping[str, float | None] | None = None,
+        size: int = 0,
+        rounds: int | None = None,
+    ) -> None:
+        """The two sides in turn, who goes first changing, after one round that is thrown away; a row per figure."""
+        size = self.size(size) if size else 0
+        if not self.quick:
+            self._once(ours, env, size)
+            self._once(theirs, env, size)
+        pairs = []
+        for number in range(1 if self.quick else rounds or self.rounds):
+            order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
+            found = {side: self._once(side, env, size) for side in order}
+            pairs.append((found[ours], found[theirs]))
+        for figure, its_goal in (figures or {"time": goal}).items():
+            ratios = [a[figure] / b[figure] for a, b in pairs]
+            a, b = (statistics.median(side[figure] for side in sides) for sides in zip(*pairs, strict=True))
+            self._add(Row(name, ratios, its_goal, figure, a, b, size))
+
+    def alone(
+        self, name: str, side: str, env: Mapping[str, str], figure: str, goal: float | None, *, size: int = 0
+    ) -> None:
+        """A figure that is a ratio by itself."""
+        size = self.size(size) if size else 0
+        found = [self._once(side, env, size)[figure] for _ in range(1 if self.quick else self.rounds)]
+        self._add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
+
+    def _add(self, row: Row) -> None:
+        if self.quick:
+            row.goal = None
+        self.rows.append(row)
+        print(row.line(), flush=True)
+
+    def _once(self, side: str, env: Mapping[str, str], size: int) -> Figures:
+        """One side in a process of its own; it prints one line of figures. `process` is the time of all of it."""
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", self.module, "--side", side],
+            env={**os.environ, **env, _SIZE: str(size)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        took = time.perf_counter() - began
+        figures: Figures = json.loads(done.stdout.splitlines()[-1])
+        return {"process": took, **figures}
 
 
-def compare(
-    module: str, name: str, ours: str, theirs: str, goals: dict[str, float], env: dict[str, str], rounds: int = 5
-) -> list[Row]:
-    """The two sides in turn, who goes first changing; a row for each figure that has a goal."""
-    once(module, ours, env)
-    once(module, theirs, env)
-    pairs = []
-    for number in range(rounds):
-        order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
-        figures = {side: once(module, side, env) for side in order}
-        pairs.append((figures[ours], figures[theirs]))
-    rows = []
-    for figure, goal in goals.items():
-        ratios = [a[figure] / b[figure] for a, b in pairs]
-        a, b = (statistics.median(side[figure] for side in sides) for sides in zip(*pairs, strict=True))
-        rows.append(Row(name, ratios, goal, figure, a, b))
-    return rows
+def size() -> int:
+    """How much the side that runs is to do."""
+    return int(os.environ[_SIZE])
+
+
+def timed(deed: Callable[[], object], times: int, warm: int = 20) -> Figures:
+    """The median of many repeats of something small."""
+    for _ in range(min(warm, times)):
+        deed()
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        deed()
+        took.append(time.perf_counter() - began)
+    return {"time": statistics.median(took)}
 
 
 def peak_mb() -> float:
@@ -76,7 +154,21 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def show(rows: list[Row]) -> None:
+def resident_mb() -> float:
+    """The memory this process has now, in MB."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main(module: str, rows: Callable[[Pairs], None], sides: Mapping[str, Side], about: str | None) -> None:
+    """What `python -m tests.bench.NAME` does."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", choices=sides, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the work, to see that it runs")
+    chosen = parser.parse_args()
+    if chosen.side:
+        print(json.dumps(sides[chosen.side]()))
+        return
     print(HEAD)
-    for row in rows:
-        print(row.line())
+    rows(Pairs(module, chosen.rounds, chosen.quick))

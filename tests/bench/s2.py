@@ -7,13 +7,13 @@ each does so with one record first, so that neither connecting nor loading libra
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
+import statistics
 import time
 
-from .measure import compare, peak_mb, show
+from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, timed
+from .measure import main as run
 
 RECORDS = 1_000_000
 BODY = 200
@@ -27,21 +27,22 @@ def body(n: int) -> bytes:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def ours_read() -> dict[str, float]:
+def ours_read() -> Figures:
     import kit
     import kit.core.frames
 
     stream = kit.connect("s2")[BASIN]["read"]
     stream.read(limit=1, body="bytes")
+    before, count = resident_mb(), size()
     started = time.perf_counter()
-    frame = stream.read(body="bytes")
+    frame = stream.read(limit=count, body="bytes")
     took = time.perf_counter() - started
-    assert len(frame) == RECORDS
-    memory = frame.memory_usage(deep=False).sum() / 1e6
-    return {"time": took, "peak memory": peak_mb(), "frame": memory}
+    assert len(frame) == count
+    result = frame.memory_usage(deep=False).sum() / 2**20
+    return {"time": took, "peak memory": peak_mb(), "memory / frame": (peak_mb() - before) / result}
 
 
-def official_read() -> dict[str, float]:
+def official_read() -> Figures:
     import pandas
     import s2_sdk
 
@@ -50,7 +51,7 @@ def official_read() -> dict[str, float]:
             await s2[BASIN]["read"].read(start=s2_sdk.SeqNum(0), limit=s2_sdk.ReadLimit(count=1))
             started = time.perf_counter()
             seq_num, timestamp, bodies = [], [], []
-            limit = s2_sdk.ReadLimit(count=RECORDS)
+            limit = s2_sdk.ReadLimit(count=size())
             async for batch in s2[BASIN]["read"].read_session(start=s2_sdk.SeqNum(0), limit=limit):
                 for record in batch.records:
                     seq_num.append(record.seq_num)
@@ -59,13 +60,13 @@ def official_read() -> dict[str, float]:
             frame = pandas.DataFrame({"seq_num": seq_num, "time": timestamp, "body": bodies})
             frame["time"] = pandas.to_datetime(frame["time"], unit="ms", utc=True)
             took = time.perf_counter() - started
-            assert len(frame) == RECORDS
+            assert len(frame) == size()
             return took
 
     return {"time": asyncio.run(main()), "peak memory": peak_mb()}
 
 
-def drain_read() -> dict[str, float]:
+def drain_read() -> Figures:
     """The same bytes received and thrown away."""
     import httpx
 
@@ -76,20 +77,81 @@ def drain_read() -> dict[str, float]:
         "accept-encoding": "identity",
     }
     url = f"{os.environ['S2_BASIN_ENDPOINT']}/v1/streams/read/records"
-    started = time.perf_counter()
-    with httpx.stream("GET", url, params={"seq_num": 0, "count": RECORDS}, headers=headers, timeout=60) as answer:
-        size = sum(len(piece) for piece in answer.iter_raw())
-    assert size > RECORDS * BODY
-    return {"time": time.perf_counter() - started}
+    with httpx.Client(headers=headers, timeout=60) as client:
+        client.get(url, params={"seq_num": 0, "count": 1})
+        started = time.perf_counter()
+        with client.stream("GET", url, params={"seq_num": 0, "count": size()}) as answer:
+            received = sum(len(piece) for piece in answer.iter_raw())
+        took = time.perf_counter() - started
+    assert received > size() * BODY
+    return {"time": took}
 
 
-def ours_objects() -> dict[str, float]:
+# --- a few records --------------------------------------------------------------------------------------------------
+
+
+def ours_small() -> Figures:
+    import kit
+
+    stream = kit.connect("s2")[BASIN]["read"]
+    return timed(lambda: stream.read(limit=100, body="bytes"), size())
+
+
+def official_small() -> Figures:
+    import pandas
+    import s2_sdk
+
+    async def main() -> float:
+        async with official() as s2:
+            stream, took = s2[BASIN]["read"], []
+            for _ in range(size() + 20):
+                started = time.perf_counter()
+                batch = await stream.read(start=s2_sdk.SeqNum(0), limit=s2_sdk.ReadLimit(count=100))
+                records = batch.records
+                frame = pandas.DataFrame(
+                    {
+                        "seq_num": [record.seq_num for record in records],
+                        "time": pandas.to_datetime([record.timestamp for record in records], unit="ms", utc=True),
+                        "body": [record.body for record in records],
+                    }
+                )
+                assert len(frame) == 100
+                took.append(time.perf_counter() - started)
+            return statistics.median(took[20:])
+
+    return {"time": asyncio.run(main())}
+
+
+def ours_unary() -> Figures:
+    from kit.s2 import S2
+
+    return asyncio.run(unary(S2))
+
+
+def official_unary() -> Figures:
+    from s2_sdk import S2
+
+    return asyncio.run(unary(S2))
+
+
+async def unary(make) -> Figures:
+    """The smallest call there is: where a stream ends."""
+    async with connected(make) as s2:
+        stream, took = s2[BASIN]["read"], []
+        for _ in range(size() + 20):
+            started = time.perf_counter()
+            await stream.check_tail()
+            took.append(time.perf_counter() - started)
+        return {"time": statistics.median(took[20:])}
+
+
+def ours_objects() -> Figures:
     from kit.s2 import S2, ReadLimit, SeqNum
 
     return {"time": asyncio.run(objects(S2, SeqNum, ReadLimit))}
 
 
-def official_objects() -> dict[str, float]:
+def official_objects() -> Figures:
     from s2_sdk import S2, ReadLimit, SeqNum
 
     return {"time": asyncio.run(objects(S2, SeqNum, ReadLimit))}
@@ -100,9 +162,9 @@ async def objects(make, seq_num, limit) -> float:
         await s2[BASIN]["read"].read(start=seq_num(0), limit=limit(count=1))
         started = time.perf_counter()
         count = 0
-        async for batch in s2[BASIN]["read"].read_session(start=seq_num(0), limit=limit(count=RECORDS // 4)):
+        async for batch in s2[BASIN]["read"].read_session(start=seq_num(0), limit=limit(count=size())):
             count += len(batch.records)
-        assert count == RECORDS // 4
+        assert count == size()
         return time.perf_counter() - started
 
 
@@ -112,11 +174,12 @@ async def objects(make, seq_num, limit) -> float:
 def frame_to_append():
     import pandas
 
-    return pandas.DataFrame({"body": [body(n) for n in range(RECORDS // 4)]})
+    return pandas.DataFrame({"body": [body(n) for n in range(size())]})
 
 
-def ours_append() -> dict[str, float]:
+def ours_append() -> Figures:
     import kit
+    import kit.s2.blocking  # what speaks HTTP/2 loads when it is first used: loading is not what is timed
 
     stream = kit.connect("s2")[BASIN].create(f"append-{os.getpid()}")
     frame = frame_to_append()
@@ -128,7 +191,7 @@ def ours_append() -> dict[str, float]:
     return {"time": took}
 
 
-def official_append() -> dict[str, float]:
+def official_append() -> Figures:
     import s2_sdk
 
     frame = frame_to_append()
@@ -154,19 +217,19 @@ def official_append() -> dict[str, float]:
 # --- latency of a tailing session -----------------------------------------------------------------------------------
 
 
-def ours_tail() -> dict[str, float]:
+def ours_tail() -> Figures:
     from kit.s2 import S2, AppendInput, Record, SeqNum
 
     return asyncio.run(tail(S2, AppendInput, Record, SeqNum))
 
 
-def official_tail() -> dict[str, float]:
+def official_tail() -> Figures:
     from s2_sdk import S2, AppendInput, Record, SeqNum
 
     return asyncio.run(tail(S2, AppendInput, Record, SeqNum))
 
 
-async def tail(make, append_input, record, seq_num) -> dict[str, float]:
+async def tail(make, append_input, record, seq_num) -> Figures:
     """Seconds from handing in a record to seeing it in a session that follows the stream."""
     took = []
     async with connected(make) as s2:
@@ -185,7 +248,7 @@ async def tail(make, append_input, record, seq_num) -> dict[str, float]:
 
         reader = asyncio.create_task(follow())
         await asyncio.sleep(0.3)
-        for n in range(400):
+        for n in range(size()):
             seen.clear()
             handed_in[n] = time.perf_counter()
             await stream.append(append_input(records=[record(body=b"%d" % n)]))
@@ -213,12 +276,16 @@ def official():
     return connected(s2_sdk.S2)
 
 
-SIDES = {
+SIDES: dict[str, Side] = {
     side.__name__: side
     for side in (
         ours_read,
         official_read,
         drain_read,
+        ours_small,
+        official_small,
+        ours_unary,
+        official_unary,
         ours_objects,
         official_objects,
         ours_append,
@@ -229,31 +296,29 @@ SIDES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    if chosen.side:
-        print(json.dumps(SIDES[chosen.side]()))
-        return
+def rows(pairs: Pairs) -> None:
     import kit
 
-    here = __spec__.name
     with kit.Lab("s2", demo=False, join=False) as lab:
-        stream = lab.s2.create_basin(BASIN).create("read")
-        for start in range(0, RECORDS, 100_000):
-            stream.append([body(n) for n in range(start, start + 100_000)])
-        n = chosen.rounds
-        rows = compare(here, "read 1 M x 200 B to a frame", "ours_read", "official_read", {"time": 1 / 8}, lab.env(), n)
-        rows += compare(here, "the same against its bytes only", "ours_read", "drain_read", {"time": 2.0}, lab.env(), n)
-        rows += compare(
-            here, "read_session to objects", "ours_objects", "official_objects", {"time": 1 / 1.5}, lab.env(), n
-        )
-        rows += compare(here, "append a frame of 250 k", "ours_append", "official_append", {"time": 0.5}, lab.env(), n)
-        rows += compare(here, "append to seen", "ours_tail", "official_tail", {"p50": 1.0, "p99": 1.0}, lab.env(), n)
-    show(rows)
+        stream, env = lab.s2.create_basin(BASIN).create("read"), lab.env()
+        count = pairs.size(RECORDS)
+        for start in range(0, count, 100_000):
+            stream.append([body(n) for n in range(start, min(start + 100_000, count))])
+        for some in pairs.growth(1_000, 10_000, 100_000):
+            pairs.compare(f"S2: read {some:,} x 200 B to a frame", "ours_read", "official_read", env, size=some)
+        name = "S2: read 1 M x 200 B to a frame"
+        pairs.compare(name, "ours_read", "official_read", env, figures={"time": 0.1, "peak memory": 0.5}, size=RECORDS)
+        pairs.compare(f"{name}, against its bytes only", "ours_read", "drain_read", env, goal=1 / 0.6, size=RECORDS)
+        pairs.alone(f"{name}", "ours_read", env, "memory / frame", 2.0, size=RECORDS)
+        pairs.compare("S2: read 100 records to a frame", "ours_small", "official_small", env, goal=1.1, size=300)
+        pairs.compare("S2: one small call", "ours_unary", "official_unary", env, goal=1.1, size=500)
+        pairs.compare("S2: session to objects", "ours_objects", "official_objects", env, goal=1 / 1.5, size=250_000)
+        for some in pairs.growth(1_000, 10_000):
+            pairs.compare(f"S2: append a frame of {some:,}", "ours_append", "official_append", env, size=some)
+        pairs.compare("S2: append a frame of 250,000", "ours_append", "official_append", env, goal=1 / 3, size=250_000)
+        goals = {"p50": 1.0, "p99": 1.0}
+        pairs.compare("S2: append to seen", "ours_tail", "official_tail", env, figures=goals, size=400)
 
 
 if __name__ == "__main__":
-    main()
+    run(__spec__.name, rows, SIDES, __doc__)

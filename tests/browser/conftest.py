@@ -231,9 +231,18 @@ class Notebook:
         """Saves it, as a user would, and gives the file's content."""
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
-        self._until(lambda: self.path.stat().st_mtime_ns != before, 30)
-        document: dict[str, Any] = json.loads(self.path.read_text())
-        return document
+        saved: list[dict[str, Any]] = []
+
+        def whole() -> bool:
+            # It is written in place: for a moment there is a part of it, or nothing.
+            try:
+                saved[:] = [json.loads(self.path.read_text())] if self.path.stat().st_mtime_ns != before else []
+            except ValueError:
+                return False
+            return bool(saved)
+
+        self._until(whole, 30)
+        return saved[0]
 
     def close(self) -> None:
         """Shuts its kernel down and takes the file away."""

@@ -30,6 +30,7 @@ def test_jupyterlab_opens_on_copies_of_the_notebooks(jupyter, page, screenshot):
         assert (jupyter.notebooks / name).read_bytes() == (source / name).read_bytes()
     assert shipped
     page.locator(".jp-NotebookPanel").wait_for()  # the first is open already
+    assert page.locator(".lm-TabBar-tab.jp-mod-current", has_text="00-tour.ipynb").count() == 1
     page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
     screenshot("first-page")
     assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0  # nobody is asked anything
@@ -46,20 +47,36 @@ def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
     rows = opened.output(2).locator("table tbody tr")
     assert rows.count() == len(NAMES)
     for row, name in zip(rows.all(), NAMES, strict=True):
-        assert re.search(rf"{name}\s+http://127\.0\.0\.1:\d+\s+up\s+\d", row.inner_text())
+        assert re.search(rf"{name}\s+\w+://127\.0\.0\.1:\d+\s+up\s+\d", row.inner_text())
     url = re.search(r"http://127\.0\.0\.1:\d+", opened.output(3).inner_text())[0]
     assert url in opened.output(2).inner_text()
     assert url in "".join(jupyter.said)
 
 
-@pytest.mark.parametrize("path", sorted(copies.shipped().glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_notebook_of_the_package_runs_to_its_end(notebook, screenshot, path):
+# The others run from a clean kernel in tests/lab/test_notebooks.py; these show what wants a page.
+@pytest.mark.parametrize("name", ["00-tour", "06-live", "08-your-own-services"])
+def test_a_notebook_of_the_package_runs_to_its_end(notebook, screenshot, name):
+    path = copies.shipped() / f"{name}.ipynb"
     cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     opened = notebook(*("".join(cell["source"]) for cell in cells)).run(120)
-    screenshot(path.stem)
+    screenshot(name)
     kinds = [output["output_type"] for cell in opened.save()["cells"] for output in cell["outputs"]]
     assert "error" not in kinds
     assert len(kinds) >= len(cells) / 2
+
+
+def test_the_tour_has_live_data_on_the_screen(notebook, screenshot):
+    """As somebody sees it who runs the cells and has not come to the last one."""
+    document = json.loads((copies.shipped() / "00-tour.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
+    assert "close()" in cells[-1]
+    opened = notebook(*cells[:-1]).run(120)
+    view = next(opened.output(n) for n, cell in enumerate(cells) if ".live(" in cell)
+    view.locator(".kit-live-state", has_text="live").first.wait_for()
+    newest = view.locator(".kit-live-rows tbody tr").first
+    before = newest.inner_text()
+    opened._until(lambda: newest.inner_text() != before, 30)
+    screenshot("live")
 
 
 def test_a_cell_typed_by_hand(notebook, page):

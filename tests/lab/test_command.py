@@ -125,15 +125,22 @@ def test_serve_prints_variables_until_it_is_ended(environment, run, tmp_path, nu
         assert set(variables) == {
             "AMDAHL_URL",
             "API_KEY",
+            "CLAUDE_API_KEY",
+            "CLAUDE_API_URL",
+            "KIMBERLITE_ADDRESS",
+            "KIMBERLITE_API_KEY",
+            "KIMBERLITE_METRICS_URL",
+            "KIMBERLITE_TENANT",
             "S2_ACCESS_TOKEN",
             "S2_ACCOUNT_ENDPOINT",
             "S2_BASIN_ENDPOINT",
+            "SYNAP_API_KEY",
+            "SYNAP_RPC_URL",
+            "SYNAP_URL",
         }
         lines = run("status").stdout
-        for line, service in zip(lines.splitlines(), ("amdahl", "s2"), strict=True):
-            assert re.fullmatch(
-                rf"{service} +up +[\d.]+ ms +http://127\.0\.0\.1:\d+ +process \d+ +data temporary", line
-            )
+        for line, service in zip(lines.splitlines(), ("s2", "kimberlite", "synap", "claude", "amdahl"), strict=True):
+            assert re.fullmatch(rf"{service} +up +[\d.]+ ms +\w+://127\.0\.0\.1:\d+ +process \d+ +data temporary", line)
         assert variables["AMDAHL_URL"] in lines
         assert variables["S2_BASIN_ENDPOINT"] in lines
         assert variables["API_KEY"] not in lines
@@ -161,28 +168,84 @@ def test_what_is_served_is_joined_and_left_running(environment, run):
         run("status")
 
 
+@contextmanager
+def opened(environment, *arguments) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`kit lab`, up, and what it told; interrupted in the end."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "kit", "lab", "--no-browser", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with child:
+        said = ""
+        while "To stop" not in said:
+            line = child.stdout.readline()
+            assert line, said
+            said += line
+        yield child, said
+        child.send_signal(signal.SIGINT)
+    assert child.returncode == 0
+
+
 def test_lab_joins_what_is_served_and_leaves_it_running(environment, run, tmp_path):
     with serving(environment) as (_, variables):
-        child = subprocess.Popen(
-            [sys.executable, "-m", "kit", "lab", "--no-browser", "--port", "0", "--notebooks", str(tmp_path / "mine")],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with child:
-            said = ""
-            while "To stop" not in said:
-                line = child.stdout.readline()
-                assert line, said
-                said += line
-            child.send_signal(signal.SIGINT)
-        assert child.returncode == 0
-        assert variables["AMDAHL_URL"] in said
-        assert variables["API_KEY"] not in said
-        assert "joined" in said
-        assert str(tmp_path / "mine") in said
+        with opened(environment, "--port", "0", "--notebooks", str(tmp_path / "mine")) as (_, said):
+            assert variables["AMDAHL_URL"] in said
+            assert variables["API_KEY"] not in said
+            assert "joined" in said
+            assert str(tmp_path / "mine") in said
         assert variables["AMDAHL_URL"] in run("status").stdout
+
+
+def test_a_second_lab_joins_the_first_and_passes_over_what_a_crash_has_left(environment, run, tmp_path):
+    """One is on the port that JupyterLab likes best, or on the next; both show the tour, on the same servers."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / "run" / "kit"
+    left.mkdir(mode=0o700)
+    described = {"pid": gone.pid, "version": "0", "demo": True, "path": None, "services": {}, "token": "x"}
+    (left / f"lab-{gone.pid}.json").write_text(json.dumps({**described, "control": "http://127.0.0.1:1"}))
+
+    with opened(environment) as (_, first):
+        assert f"lab-{gone.pid}.json" not in [path.name for path in left.glob("lab-*.json")]
+        assert "joined" not in first
+        assert len(first.splitlines()) < 20  # one screen
+        with opened(environment) as (_, second):
+            pages = [re.search(r"JupyterLab +(http\S+?)\?token=", said)[1] for said in (first, second)]
+            assert pages[0] != pages[1]
+            assert all(page.endswith("/lab/tree/00-tour.ipynb") for page in pages)
+            servers = [re.findall(r"\w+://127\.0\.0\.1:\d+", said) for said in (first, second)]
+            assert len(servers[0]) == 5
+            assert servers[0] == servers[1]
+            assert "joined, as they were running already" in second
+        run("status")  # the second has left the first one's servers up
+    run("status", status=1)
+    assert not living_in(tmp_path)
+
+
+STALE = ("S2_ACCESS_TOKEN", "KIMBERLITE_API_KEY", "SYNAP_API_KEY", "CLAUDE_API_KEY", "API_KEY")
+
+
+def test_a_token_of_an_earlier_lab_is_told_with_the_way_out(lab):
+    import kit
+
+    environment = {name: value[:-6] + "000000" if name in STALE else value for name, value in lab.env().items()}
+    ask = {
+        "s2": lambda found: found.basins(),
+        "kimberlite": lambda found: found.streams(),
+        "synap": lambda found: found.keys(),
+        "claude": lambda found: found.usage(),
+        "amdahl": lambda found: found.me(),
+    }
+    for service, question in ask.items():
+        with pytest.raises(kit.KitError) as caught:
+            question(kit.connect(service, environment=environment))
+        shown = "\n".join(caught.value._render_traceback_())
+        assert re.search(r"api_key=|access_token=", shown), shown
+        assert not any(lab.env()[name] in shown or environment[name] in shown for name in STALE)
 
 
 def test_the_variables_point_any_client_at_it(environment):

@@ -17,7 +17,7 @@ from kit.core.errors import AnswerError, InputError, Lost, Silent, TransportErro
 from kit.core.http import AsyncDriver, Driver, Settings
 from kit.core.retry import Policy
 from kit.core.secrets import Secret
-from kit.core.steps import Emit, Next, Open, Request, Timeouts, call, read_rest
+from kit.core.steps import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
 
 from .rawserver import RawServer, endless, plain
 
@@ -284,7 +284,7 @@ def test_a_cancelled_task_leaves_the_client_usable(serve):
     asyncio.run(main())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of loops that ended
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of loops that ended
 def test_one_async_client_over_several_loops(serve):
     server = serve(lambda head: [plain(b"ok")])
     driver = AsyncDriver(Settings("test", server.url))
@@ -320,3 +320,141 @@ def test_line_ends_in_headers_are_refused_before_traffic(serve, run):
     with pytest.raises((InputError, TransportError)):
         run(server.url, call(Request("GET", "/x", headers={"x-a": "1\r\nx-b: 2"})))
     assert not server.requests
+
+
+def test_what_comes_fast_is_taken_in_large_pieces(serve, run):
+    size = 64 * 1024 * 1024
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size
+    server = serve(lambda _: [head, bytes(size)])
+
+    def reading():
+        stream = yield Open(Request("GET", "/x", op="get", safe=True))
+        sizes = []
+        while piece := (yield Next(stream)):
+            sizes.append(len(piece))
+        return sizes
+
+    sizes = run(server.url, reading())
+    assert sum(sizes) == size
+    assert max(sizes) > 128 * 1024
+
+
+def test_what_runs_here_is_not_reached_through_a_proxy(serve, run, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    server = serve(lambda head: [plain(b"here")])
+    assert bytes(run(server.url, get()).body) == b"here"
+
+
+def test_what_runs_elsewhere_is_reached_through_the_proxy_of_the_environment(serve, run, monkeypatch):
+    proxy = serve(lambda head: [plain(b"through")])
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert bytes(run("http://far.example", get()).body) == b"through"
+    assert proxy.requests[0].startswith(b"GET http://far.example/x ")
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_chunks_cut_anywhere(serve, run, size):
+    body = os.urandom(5000)
+    whole = CHUNKED + b"".join(b"%x;e=1\r\n%s\r\n" % (len(p), p) for p in (body[:1], body[1:3000], body[3000:]))
+    whole += b"0\r\nx-sum: 1\r\n\r\n"
+    server = serve(lambda head: [whole[n : n + size] for n in range(0, len(whole), size)])
+    assert bytes(run(server.url, get()).body) == body
+
+
+def test_a_connection_is_kept_after_a_body_in_chunks(serve, run):
+    server = serve(lambda head: [CHUNKED + b"5\r\nhello\r\n", b"0\r\n\r\n"])
+
+    def several():
+        for _ in range(10):
+            response = yield from call(Request("GET", "/x", op="get", safe=True))
+            assert bytes(response.body) == b"hello"
+
+    run(server.url, several())
+    assert server.connections == 1
+
+
+def test_a_large_body_of_a_told_length_and_what_comes_after(serve, run):
+    size = 20 * 1024 * 1024
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size)
+    server = serve(lambda head: [whole])
+
+    def twice():
+        for _ in range(2):
+            response = yield from call(Request("GET", "/x", op="get", safe=True))
+            assert len(response.body) == size
+
+    run(server.url, twice())
+    assert server.connections == 2
+
+
+def test_what_stands_behind_a_body_is_no_answer(serve, run):
+    bodies = [CHUNKED + b"5\r\nfirst\r\n0\r\n\r\n" + plain(b"smuggled"), plain(b"second")]
+    server = serve(lambda head: [bodies.pop(0)])
+
+    def twice():
+        answers = []
+        for _ in range(2):
+            answers.append(bytes((yield from call(Request("GET", "/x", op="get", safe=True))).body))
+        return answers
+
+    assert run(server.url, twice()) == [b"first", b"second"]
+
+
+def test_a_provisional_answer_is_passed_over(serve, run):
+    server = serve(lambda head: [b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + CHUNKED + b"2\r\nok\r\n0\r\n\r\n"])
+    assert bytes(run(server.url, get()).body) == b"ok"
+
+
+def test_a_head_in_tiny_pieces(serve, run):
+    whole = CHUNKED + b"2\r\nok\r\n0\r\n\r\n"
+    server = serve(lambda head: [whole[n : n + 1] for n in range(len(whole))])
+    assert bytes(run(server.url, get()).body) == b"ok"
+
+
+def test_a_silent_peer_in_the_middle_of_chunks(serve, run):
+    gate = threading.Event()
+
+    def script(head):
+        yield CHUNKED + b"5\r\nhe"
+        gate.wait(30)
+
+    server = serve(script)
+    with pytest.raises(Silent):
+        run(server.url, get(timeouts=Timeouts(1, 0.3)))
+    gate.set()
+
+
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "whole", [plain(b"first"), plain(b"first" * 20_000), plain(b""), b"HTTP/1.1 204 No Content\r\n\r\n", IN_CHUNKS]
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_follows_an_answer_is_not_taken_for_the_next_one(serve, run, whole, apart):
+    """A server, or somebody between, that says an answer twice must not have the second call get the first's."""
+    answers = iter([whole, plain(b"second"), plain(b"third")])
+
+    def script(head):
+        answer = next(answers)
+        more = answer if answer is whole else b""
+        return [answer, more] if apart else [answer + more]
+
+    def asks():
+        bodies = []
+        for _ in range(3):
+            bodies.append((yield from call(Request("GET", "/", op="ask"))).body)
+            yield Pause(0.02)  # what comes late is there before the connection is used again
+        return bodies
+
+    server = serve(script)
+    assert run(server.url, asks())[1:] == [b"second", b"third"]
+    assert server.connections == 2

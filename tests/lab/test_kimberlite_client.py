@@ -449,6 +449,24 @@ def test_appends_under_faults_are_written_once(embedded, kind):
         assert [event.data for event in client.read_stream(T, stream)] == [b"%d" % n for n in range(10)]
 
 
+@pytest.mark.parametrize("after", [0, 5, 14, 17])
+def test_a_greeting_that_breaks_off_is_a_network_error(embedded, after):
+    """Cut before, in and behind the head of its frame; a client of either colour says so, and works the next time."""
+    embedded.faults("truncate", "Handshake/*", after=after)
+    with pytest.raises(NetworkError, match="could not connect"):
+        Client(embedded.address, T, embedded.key)
+    embedded.faults("truncate", "Handshake/*", after=after)
+
+    async def main():
+        with pytest.raises(NetworkError, match="could not connect"):
+            await AsyncClient.connect(embedded.address, T, embedded.key)
+        assert not embedded.plan.rows()
+        async with await AsyncClient.connect(embedded.address, T, embedded.key) as client:
+            await client.list_tables()
+
+    asyncio.run(main())
+
+
 def test_a_live_subscription_under_faults(embedded):
     with Client(embedded.address, T, embedded.key) as client:
         stream = client.create_stream("live")

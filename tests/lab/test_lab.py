@@ -53,7 +53,9 @@ def test_ready_in_under_3_s_and_up(alone):
         with kit.Lab(join=False) as lab:
             best = min(best, time.monotonic() - started)
             status = lab.status()
-    assert best < 3
+    # On a machine that has more to do than it can, that takes longer in proportion.
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
+    assert best < 3 * max(1.0, busy)
     assert status["state"].eq("up").all()
     assert (status["latency_ms"] > 0).all()
     assert list(status.columns) == ["service", "url", "state", "latency_ms"]
@@ -258,3 +260,33 @@ def test_a_large_request_is_refused(lab):
             f"POST /api/platform/v1/pages HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n".encode()
         )
         assert peer.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_the_demo_data_goes_on_when_asked(alone):
+    with kit.Lab(join=False, moving=True) as lab:
+        ways = {
+            "s2": lambda: lab.s2["demo-shop"]["clicks"].client.check_tail().seq_num,
+            "kimberlite": lambda: len(lab.kimberlite.read("logins", times=False)),
+            "synap": lambda: lab.synap.read("vans", start=0)["offset"].iloc[-1],
+        }
+        before = {name: way() for name, way in ways.items()}
+        lab.faults("s2", 503, count=3)  # a failure is no end
+        deadline = time.monotonic() + 20
+        growing = set(ways)
+        while growing and time.monotonic() < deadline:
+            time.sleep(0.2)
+            growing -= {name for name in growing if ways[name]() > before[name]}
+        assert not growing
+        assert lab.move() is True
+        assert lab.move(False) is False
+        still = {name: way() for name, way in ways.items()}
+        time.sleep(1.5)
+        assert still == {name: way() for name, way in ways.items()}
+
+
+def test_small_answers_leave_without_delay():
+    from kit.lab.web import listening_socket
+
+    with listening_socket() as listening:
+        # What asyncio goes by when it decides about Nagle's algorithm, which costs 40 ms where writes follow each other.
+        assert listening.proto == socket.IPPROTO_TCP

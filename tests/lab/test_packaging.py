@@ -63,11 +63,12 @@ def test_contents(wheel):
     assert "kit/py.typed" in names
     assert "kit/__main__.py" in names
     packed = {Path(name).name for name in names if name.startswith("kit/lab/notebooks/")}
-    assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} == packed
+    shipped = [path for path in (ROOT / "notebooks").iterdir() if path.suffix in (".ipynb", ".md")]
+    assert {path.name for path in shipped} == packed
     assert packed
     tops = {name.split("/")[0] for name in names}
     assert tops == {"kit", f"kit_notebook-{kit.__version__}.dist-info"}
-    assert not [name for name in names if "__pycache__" in name or "checkpoint" in name]
+    assert not [name for name in names if "__pycache__" in name or ".ipynb_checkpoints" in name]
     assert metadata["Version"] == kit.__version__
     assert set(metadata.get_all("Provides-Extra")) == {"lab", "fast", "sql", "dask", "test"}
     assert metadata["License-Expression"] == "MIT"

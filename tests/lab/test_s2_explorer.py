@@ -188,7 +188,7 @@ def test_bodies_that_are_no_json_keep_their_bytes(stream):
 
 def test_arrow_streams(s2):
     reader = s2["demo-shop"]["clicks"].arrow()
-    assert reader.schema.names == ["seq_num", "timestamp", "headers", "body"]
+    assert reader.schema.names == ["seq_num", "time", "headers", "session", "page", "ms", "body"]
     first = reader.read_next_batch()
     rest = reader.read_all()
     assert first.num_rows + rest.num_rows == 20_000

@@ -45,6 +45,18 @@ def test_import_costs_under_60_ms_over_a_bare_interpreter():
     assert min(float(run(code)) for _ in range(7)) < 0.060
 
 
+def test_an_old_python_is_told_in_a_sentence(tmp_path):
+    old = "import sys; sys.version_info = (3, 10, 4, 'final', 0); "
+    done = subprocess.run([sys.executable, "-c", old + "import kit"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: kit needs Python 3.11 or later, and this is")
+    as_command = old + "sys.argv = ['-m']; import kit"
+    done = subprocess.run([sys.executable, "-c", as_command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("kit needs Python 3.11 or later")
+
+
 def test_every_public_name_has_a_docstring():
     for name in kit.__all__:
         if name != "__version__":

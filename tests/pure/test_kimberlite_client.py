@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 import kit.kimberlite
+from kit.core.prometheus import parse
 from kit.kimberlite import (
     Event,
     KimberliteError,
@@ -17,7 +18,6 @@ from kit.kimberlite import (
 )
 from kit.kimberlite.address import Place, Settings, place_of
 from kit.kimberlite.places import Book
-from kit.kimberlite.prometheus import parse
 from kit.kimberlite.sql import is_read, statement
 from kit.kimberlite.tables import capped, metric_frame
 from kit.kimberlite.testing import MockClient

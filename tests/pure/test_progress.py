@@ -50,3 +50,27 @@ def test_one_switch_and_one_variable(monkeypatch):
     assert not progress.wanted()
     monkeypatch.setenv("KIT_PROGRESS", "1")
     assert progress.wanted()
+
+
+def test_a_bar_is_drawn_once_it_takes_a_while_and_leaves_nothing(monkeypatch):
+    import ipywidgets
+
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    kit.progress(True)
+    monkeypatch.setattr("tqdm.auto.tqdm", __import__("tqdm.notebook", fromlist=["tqdm"]).tqdm)
+    before = len(ipywidgets.widgets.widget._instances)
+    with progress.bar(10, what="read") as bar:
+        bar.update(3)
+        assert len(ipywidgets.widgets.widget._instances) > before
+        bar.set_postfix_str("words")
+        bar.n = 7
+        assert bar._drawn.n == 7
+    bar.close()
+    assert len(ipywidgets.widgets.widget._instances) == before
+
+
+def test_a_quick_thing_makes_nothing(monkeypatch):
+    kit.progress(True)
+    with progress.bar(10) as bar:
+        bar.update(10)
+        assert bar._drawn is None and bar.n == 10

@@ -1,0 +1,184 @@
+"""What a feed of 100 000 records a second costs, without and with a view, in percent of a core; and the naive ways.
+
+    python -m tests.bench.live
+
+Everything runs in a real kernel, and this process is its front end: it takes every message, and answers what a page
+would answer. The records are frames of S2 as they come from the wire, decoded as a feed does. The naive ways, one
+`Output.append_stdout` or one trait set for each record, run at a rate that they still keep up with.
+"""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import time
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+from .measure import Pairs, Row, Side
+from .measure import main as run
+
+SECONDS = 5.0
+GOAL = 8.0
+"""Percent of a core that a view may add."""
+
+SETUP = """
+import asyncio, threading, time
+from functools import partial
+import kit
+from kit.live.source import FEW, Chunk, Source
+from kit.s2 import AppendInput, Record
+from kit.s2.columns import columns_of, record_table
+from kit.s2.messages import encode_record
+from kit.live.shaping import Bodies
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128]); n >>= 7
+    return out + bytes([n])
+
+def field(number, data): return bytes([number << 3 | 2]) + varint(len(data)) + data
+
+def record(n):
+    body = b'{"id":%d,"city":"Oslo","price":%d.5,"item":"espresso","paid":true}' % (n, n % 90)
+    return b"\\x08" + varint(n) + b"\\x10" + varint(1_760_000_000_000 + n) + field(4, body)
+
+FRAME = b"".join(field(1, record(n)) for n in range(1000))
+
+class Paced(Source):
+    service, label = "bench", "records"
+    def __init__(self, rate):
+        self.rate, self.bodies = rate, Bodies("json")
+    async def open(self, after):
+        started, sent = time.monotonic(), 0
+        while True:
+            due = int((time.monotonic() - started) * self.rate) - sent
+            frames = due // 1000
+            if frames:
+                found = columns_of(*[FRAME] * frames)
+                sent += 1000 * frames
+                yield Chunk(found.batch, sent, sent, True)
+            await asyncio.sleep(0.04)
+    def shape(self, batches, *, preview=False):
+        return self.bodies.shape(batches, "body", partial(record_table, fast=not (preview and sum(b.num_rows for b in batches) <= FEW)), 32768 if preview else None)
+
+def cost(seconds):
+    cpu, began = time.process_time(), time.monotonic()
+    time.sleep(seconds)
+    return 100 * (time.process_time() - cpu) / (time.monotonic() - began)
+"""
+
+FEED = "feed = kit.Feed(Paced(100_000)); feed.wait(1000, timeout=10); time.sleep(1)"
+VIEW = "view = kit.LiveView(kit.Feed(Paced(100_000)), rows={rows}, owns=True); display(view); view.wait(1000); time.sleep(1)"
+RESULT = "print('RESULT', cost({seconds}), {count})"
+
+NAIVE = """
+import ipywidgets
+from IPython.display import display
+out = ipywidgets.{widget}(); display(out)
+def run():
+    started, n = time.monotonic(), 0
+    while time.monotonic() - started < {seconds} + 2:
+        {step}
+        n += 1
+        time.sleep(max(0, n / {rate} - (time.monotonic() - started)))
+thread = threading.Thread(target=run, daemon=True); thread.start(); time.sleep(1)
+"""
+
+
+class FrontEnd:
+    """A kernel, and what a page does for it: the pulse's number goes back as soon as it has come."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(stderr=subprocess.DEVNULL)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(60)
+        self.client.control_channel.send(self.client.session.msg("create_subshell_request", {}))
+        # As JupyterLab's pages do for their widgets, so that these answer while a cell runs.
+        self._subshell = self.client.get_control_msg(timeout=30)["content"]["subshell_id"]
+        self.messages = 0
+        self._models: dict[str, dict[str, Any]] = {}
+
+    def run(self, code: str) -> str:
+        """What the code prints; comms are served meanwhile."""
+        asked = self.client.execute(code)
+        printed = ""
+        while True:
+            try:
+                message = self.client.get_iopub_msg(timeout=60)
+            except queue.Empty:
+                raise AssertionError("the kernel is silent") from None
+            kind, content = message["msg_type"], message["content"]
+            if kind in ("comm_open", "comm_msg"):
+                self.messages += kind == "comm_msg"
+                self._comm(content)
+            elif message["parent_header"].get("msg_id") == asked:
+                if kind == "stream":
+                    printed += content["text"]
+                elif kind == "error":
+                    raise AssertionError("\n".join(content["traceback"]))
+                elif kind == "status" and content["execution_state"] == "idle":
+                    return printed
+
+    def _comm(self, content: dict[str, Any]) -> None:
+        state = content.get("data", {}).get("state", {})
+        if content.get("target_name"):
+            self._models[content["comm_id"]] = state
+            return
+        model = self._models.get(content["comm_id"], {})
+        if model.get("_model_name") == "IntTextModel" and "value" in state:
+            echo = [one for one, its in self._models.items() if its.get("_model_name") == "IntTextModel"][-1]
+            data = {"method": "update", "state": {"value": state["value"]}, "buffer_paths": []}
+            told = self.client.session.msg("comm_msg", {"comm_id": echo, "data": data})
+            told["header"]["subshell_id"] = self._subshell
+            self.client.shell_channel.send(told)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def measured(code: str, rounds: int, seconds: float, count: str = "0") -> tuple[float, float, float]:
+    """Percent of a core (the least of some rounds), what `count` tells, and messages a second."""
+    best, told, rate = float("inf"), 0.0, 0.0
+    for _ in range(rounds):
+        page = FrontEnd()
+        try:
+            page.run(SETUP)
+            page.run(code)
+            before, began = page.messages, time.monotonic()
+            printed = page.run(RESULT.format(seconds=seconds, count=count)).split()
+            cost, figure = float(printed[1]), float(printed[2])
+            if cost < best:
+                best, told, rate = cost, figure, (page.messages - before) / (time.monotonic() - began)
+        finally:
+            page.close()
+    return best, told, rate
+
+
+def rows(pairs: Pairs) -> None:
+    rounds = 1 if pairs.quick else pairs.rounds
+    seconds = 1.0 if pairs.quick else SECONDS
+    feed, _, _ = measured(FEED, rounds, seconds)
+    for shown in (20,) if pairs.quick else (20, 200):
+        view, _, messages = measured(VIEW.format(rows=shown), rounds, seconds)
+        name = f"live: what a view of {shown} rows adds to a feed of 100 000/s, of 8 % of a core"
+        pairs._add(Row(name, [(view - feed) / GOAL], 1.0, f"% ({messages:.0f} messages/s)", view - feed, feed))
+    if pairs.quick:
+        return
+    for widget, step in (("Output", "out.append_stdout('record %d\\n' % n)"), ("Label", "out.value = str(n)")):
+        rate = 200 if widget == "Output" else 500
+        naive, _, _ = measured(NAIVE.format(widget=widget, step=step, rate=rate, seconds=seconds), 2, seconds)
+        name = f"live: a view of 20 rows at 100 000/s, against {step.partition('(')[0].strip()} for each of {rate}/s"
+        view, _, _ = measured(VIEW.format(rows=20), 1, seconds)
+        pairs._add(Row(name, [(view / 100_000) / (naive / rate)], None, "% of a core per record", view, naive))
+
+
+SIDES: dict[str, Side] = {}
+
+if __name__ == "__main__":
+    run(__spec__.name, rows, SIDES, __doc__)

@@ -1,0 +1,43 @@
+"""`explorer.browse()` as a user clicks through it, in a real JupyterLab."""
+
+import os
+from pathlib import Path
+
+SHOTS = os.environ.get("KIT_SHOTS")
+"""A folder for pictures, to be looked at."""
+
+
+def shoot(page, name):
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+
+
+def choose(tree, name):
+    option = tree.locator("option", has_text=name).first
+    tree.select_option(value=option.get_attribute("value"))
+
+
+def test_clicking_through(notebook):
+    opened = notebook("import kit\nlab = kit.Lab()", "lab.s2.browse()").run()
+    page = opened.page
+    output = opened.output(1)
+    tree = output.locator("select").first
+    tree.locator("option", has_text="demo-shop").wait_for(state="attached", timeout=20_000)
+    choose(tree, "demo-shop")
+    tree.locator("option", has_text="orders").wait_for(state="attached", timeout=20_000)
+    choose(tree, "orders")
+    output.get_by_text("records written").wait_for(timeout=20_000)
+    assert output.locator("code", has_text="s2['demo-shop']['orders']").count() == 1
+    shoot(page, "browse-details")
+    output.get_by_role("button", name="Read 100").click()
+    output.get_by_text("100 rows in").wait_for(timeout=20_000)
+    assert output.locator("code", has_text="orders_rows").count() == 1
+    shoot(page, "browse-rows")
+    output.get_by_role("button", name="Live").click()
+    output.get_by_role("button", name="Pause").wait_for(timeout=20_000)
+    page.set_viewport_size({"width": 560, "height": 900})
+    shoot(page, "browse-narrow")
+    page.wait_for_timeout(300)
+    width = output.evaluate("node => node.scrollWidth - node.clientWidth")
+    assert width <= 2
+    page.set_viewport_size({"width": 1280, "height": 900})

@@ -1,0 +1,142 @@
+"""S2: frames, records in columns by three decoders and as objects, JSON bodies, refusals."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from typing import Any
+
+from kit.core.errors import KitError
+from kit.s2 import Compression, ReadBatch, SequencedRecord, StreamPosition, decoding, wire
+from kit.s2.columns import columns_of
+from kit.s2.errors import error_of, no_side_effects, retryable
+from kit.s2.frames import FrameReader, encode_frame, encode_terminal
+from kit.s2.messages import encode_batch, read_batch_of
+
+from .mutate import cuts
+from .running import Difference, Target
+
+RECORDS = [
+    SequencedRecord(n, b"body %d " % n * (n % 7), [(b"k", b"v" * n)] if n % 5 == 4 else [], 1_700_000_000_000 + n)
+    for n in range(12)
+]
+BATCHES = [
+    ReadBatch([], None),
+    ReadBatch(RECORDS, StreamPosition(12, 5)),
+    ReadBatch([SequencedRecord(n, b"x" * 20, [], 2**40 + n) for n in range(80)], None),
+    ReadBatch([SequencedRecord(2**64 - 1, b"", [(b"", b"fence")], 2**64 - 1)], StreamPosition(0, 0)),
+]
+DECODERS = ["objects", "layout", *(["ptars"] if decoding.compiled() else [])]
+
+
+def payloads() -> list[bytes]:
+    return [encode_batch(batch) for batch in BATCHES]
+
+
+def streams() -> list[bytes]:
+    """Bodies of sessions: frames one after the other."""
+    whole = payloads()
+    packed = [encode_frame(whole[2] * 3, packing) for packing in Compression]
+    return [
+        b"".join(encode_frame(one) for one in whole),
+        *packed,
+        packed[1] + encode_frame(b"x", reconnect=True),
+        encode_frame(whole[1]) + encode_terminal(412, b'{"seq_num_mismatch":7}'),
+        encode_terminal(416, b'{"tail":{"seq_num":5,"timestamp":9}}'),
+    ]
+
+
+def read_frames(data: bytes, chance: random.Random) -> None:
+    places = cuts(chance, len(data))
+    outcomes = []
+    for edges in ([0, len(data)], places):
+        reader, told = FrameReader(), list[Any]()
+        try:
+            for a, b in itertools.pairwise(edges):
+                for frame in reader.feed(data[a:b]):
+                    told.append((frame.payload, frame.reconnect, frame.terminal))
+            reader.finish()
+        except KitError as error:
+            told.append(type(error))
+        outcomes.append(told)
+    if outcomes[0] != outcomes[1]:
+        raise Difference(f"cut at {places[:8]}: {outcomes[0]} and {outcomes[1]}"[:400])
+    if outcomes[0] and isinstance(outcomes[0][-1], type):
+        raise KitError("refused")
+
+
+def read_records(data: bytes, chance: random.Random) -> None:
+    outcomes: dict[str, Any] = {}
+    for decoder in DECODERS:
+        try:
+            found = columns_of(data, decoder=decoder)
+            found.batch.validate(full=True)
+            outcomes[decoder] = (found.batch.to_pydict(), found.tail)
+        except KitError as error:
+            outcomes[decoder] = type(error).__name__
+    try:
+        batch = read_batch_of(data)
+        outcomes["plain"] = (
+            {
+                "seq_num": [one.seq_num for one in batch.records],
+                "timestamp": [one.timestamp for one in batch.records],
+                "headers": [[{"name": name, "value": value} for name, value in one.headers] for one in batch.records],
+                "body": [one.body for one in batch.records],
+            },
+            batch.tail,
+        )
+    except KitError as error:
+        outcomes["plain"] = type(error).__name__
+    first = outcomes["plain"]
+    for way, told in outcomes.items():
+        if told != first:
+            raise Difference(f"{way} says {str(told)[:200]}, plainly it is {str(first)[:200]}")
+    if isinstance(first, str):
+        raise KitError("refused")
+
+
+def read_json(data: bytes, chance: random.Random) -> None:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise KitError("no JSON") from None
+    refused = 0
+    for read in (wire.batch_from_json, wire.ack_from_json, wire.tail_from_json, wire.input_from_json):
+        for options in ({}, {"as_base64": True}) if read in (wire.batch_from_json, wire.input_from_json) else ({},):
+            try:
+                read(value, **options)
+            except KitError:
+                refused += 1
+    if refused == 6:
+        raise KitError("refused")
+
+
+def read_refusal(data: bytes, chance: random.Random) -> None:
+    error = error_of(chance.choice((400, 404, 409, 412, 416, 429, 500, 503)), data)
+    str(error), repr(error), retryable(error), no_side_effects(error)
+
+
+def bodies() -> list[bytes]:
+    batch = wire.batch_json(BATCHES[1])
+    return [json.dumps(one).encode() for one in (batch, wire.batch_json(BATCHES[1], as_base64=True))] + [
+        b'{"start":{"seq_num":1,"timestamp":2},"end":{"seq_num":3,"timestamp":4},"tail":{"seq_num":3,"timestamp":4}}',
+        b'{"tail":{"seq_num":18446744073709551615,"timestamp":0}}',
+        b'{"records":[{"body":"x","headers":[["a","b"]],"timestamp":7}],"match_seq_num":3,"fencing_token":"t"}',
+    ]
+
+
+REFUSALS = [
+    b'{"code":"stream_not_found","message":"no such stream"}',
+    b'{"seq_num_mismatch":7}',
+    b'{"fencing_token_mismatch":"t"}',
+    b'{"tail":{"seq_num":5,"timestamp":9}}',
+    b"<html>",
+]
+
+ALL = (
+    Target("s2-frames", streams, read_frames, (KitError,), factor=400),
+    Target("s2-records", payloads, read_records, (KitError,), factor=2000),
+    Target("s2-json", bodies, read_json, (KitError,), text=True),
+    Target("s2-refusals", lambda: REFUSALS, read_refusal, (KitError,), text=True),
+)

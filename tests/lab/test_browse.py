@@ -1,0 +1,183 @@
+"""Trees to browse: what they list, read and watch, on each service; and what an error in a branch does."""
+
+import time
+
+import ipywidgets
+import pandas as pd
+import pytest
+
+from kit.live.browser import Browser, frame_html, variable_of
+from kit.live.panel import Panel
+from kit.live.tree import MOST, Node, Tree, hidden
+
+pytestmark = pytest.mark.lab
+
+
+def find(tree, *names):
+    branch = tree.top
+    tree.unfold(branch)
+    for name in names:
+        branch = next(one for one in branch.found if one.node.name == name)
+        tree.unfold(branch)
+    return branch.node
+
+
+def tree_of(explorer):
+    return Tree(explorer.browse()._tree.root)
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "rows"),
+    [
+        ("s2", ("demo-shop", "orders"), 100),
+        ("kimberlite", ("streams", "claims"), 100),
+        ("kimberlite", ("tables", "invoices"), 100),
+        ("synap", ("rooms", "vans"), 100),
+        ("synap", ("keys", "van:"), 40),
+        ("amdahl", ("interactions",), 100),
+        ("amdahl", ("pages", "Open cases", "open_by_account"), 20),
+    ],
+)
+def test_what_there_is_can_be_read(lab, service, path, rows):
+    node = find(tree_of(getattr(lab, service)), *path)
+    assert isinstance(node.read(100), pd.DataFrame)
+    assert len(node.read(100)) == rows
+    assert node.details is None or node.details()
+    names = {"s2": "s2", "kimberlite": "k", "synap": "syn", "amdahl": "a"}
+    # The code that is shown gives the thing that is meant.
+    assert eval(node.code, {names[service]: getattr(lab, service)}) is not None
+
+
+def test_a_queue_has_figures_and_no_reading(lab):
+    node = find(tree_of(lab.synap), "queues", "jobs")
+    assert node.read is None
+    assert "depth" in node.details()
+
+
+def test_a_stream_can_be_watched(lab):
+    stream = lab.s2["demo-shop"].create("browsed")
+    view = find(tree_of(lab.s2), "demo-shop", "browsed").live()
+    try:
+        stream.append([b'{"a": 1}'])
+        assert len(view.wait(n=1, timeout=20).df) == 1
+    finally:
+        view.close()
+        lab.s2["demo-shop"].delete("browsed")
+
+
+def test_without_widgets_it_tells_its_first_level(lab):
+    browser = lab.s2.browse()
+    assert "basin demo-shop" in repr(browser)
+    assert "s2[&#x27;demo-shop&#x27;]" in browser._repr_mimebundle_()["text/html"]
+
+
+def numbered(count):
+    return Node("root", "r", "r", children=lambda: [Node(f"n{i:04}", "x", f"r[{i}]") for i in range(count)])
+
+
+def test_a_long_branch_is_cut_and_searched():
+    tree = Tree(numbered(5000))
+    tree.unfold(tree.top)
+    assert len(tree.shown()) == MOST + 1
+    assert hidden(tree.top) == 5000 - MOST
+    assert [one.node.name for one in tree.shown("n4711")][1:] == ["n4711"]
+
+
+def test_an_error_in_a_branch_is_kept_and_can_be_tried_again():
+    answers = [OSError("away"), [Node("late", "x", "x")]]
+
+    def children():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    tree = Tree(Node("root", "r", "r", children=children))
+    tree.unfold(tree.top)
+    assert tree.top.trouble == "OSError: away" and tree.top.found == []
+    tree.unfold(tree.top, anew=True)
+    assert tree.top.trouble == "" and [one.node.name for one in tree.top.found] == ["late"]
+
+
+def test_what_was_open_stays_open_when_asked_anew():
+    inner = Node("inner", "x", "x", children=lambda: [Node("leaf", "x", "x")])
+    tree = Tree(Node("root", "r", "r", children=lambda: [inner]))
+    tree.unfold(tree.top)
+    tree.unfold(tree.top.found[0])
+    tree.unfold(tree.top, anew=True)
+    assert [one.node.name for one in tree.shown()] == ["root", "inner", "leaf"]
+
+
+class Pressed(Browser):
+    """A browser with its panel, as a notebook would have it."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self._panel = Panel(self)
+        self._do(lambda turn: self._show(turn, self._tree.top))
+
+    def settle(self):
+        deadline = time.monotonic() + 10
+        while self._panel.working.value and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not self._panel.working.value
+
+
+def widget_count():
+    return len(ipywidgets.Widget.widgets if hasattr(ipywidgets.Widget, "widgets") else ipywidgets.widget._instances)
+
+
+def test_choosing_and_pressing(lab):
+    browser = Pressed(lab.kimberlite.browse()._tree.root)
+    panel = browser._panel
+    browser.settle()
+    assert [label.strip("\u2003▸▾ ") for label, _ in panel.tree.options] == ["Kimberlite", "streams", "tables"]
+    assert panel.read.disabled and panel.live.disabled
+    panel.tree.value = panel.tree.options[1][1]
+    browser.settle()
+    assert "claims" in str(panel.tree.options)
+    panel.tree.value = next(path for label, path in panel.tree.options if "claims" in label)
+    browser.settle()
+    assert "PHI" in panel.about.value and not panel.live.disabled
+    panel.filter.value = "logi"
+    assert "claims" not in str([label for label, _ in panel.tree.options])
+    browser.close()
+    browser.close()
+
+
+def test_what_is_overtaken_shows_nothing():
+    import threading
+
+    gate = threading.Event()
+
+    def slow():
+        gate.wait(10)
+        return {"slow": "answer"}
+
+    nodes = [Node("slow", "x", "x", details=slow), Node("quick", "x", "x", details=lambda: {"quick": "answer"})]
+    browser = Pressed(Node("root", "r", "r", children=lambda: nodes))
+    browser.settle()
+    panel = browser._panel
+    panel.tree.value = panel.tree.options[1][1]
+    panel.tree.value = panel.tree.options[2][1]
+    browser.settle()
+    gate.set()
+    time.sleep(0.2)
+    assert "quick" in panel.about.value and "slow" not in panel.about.value
+    browser.close()
+
+
+def test_hostile_names_and_values_are_text():
+    evil = "<img src=x onerror=alert(1)>"
+    browser = Pressed(Node(evil, evil, evil, children=lambda: [], details=lambda: {evil: evil}))
+    browser.settle()
+    assert "<img" not in browser._panel.about.value
+    browser.close()
+    html = frame_html(pd.DataFrame({evil: [evil, "x" * 10_000_000, b"\x00<b>"]}))
+    assert "<img" not in html and "<b>" not in html and len(html) < 20_000
+
+
+def test_variables():
+    assert variable_of("orders") == "orders_rows"
+    assert variable_of("a b/c-é") == "a_b_c_é_rows"
+    assert variable_of("!!!") == "some_rows"

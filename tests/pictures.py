@@ -1,0 +1,78 @@
+"""The README's pictures, taken of the real thing: `python -m tests.pictures` runs cells in `kit lab`, and photographs them.
+
+Needs Chromium on the path. The pictures are stored beside this file, in `pictures/`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import CHROMIUM, QUIET, KitLab, Notebook
+
+FOLDER = Path(__file__).with_name("pictures")
+LARGEST = 200_000
+
+LIVE = (
+    "import kit\n\nlab = kit.Lab(moving=True)",
+    'view = lab.s2["demo-shop"]["orders"].live("tail-20", rows=10)\nview',
+    "view.wait(55, timeout=120);",
+    "view.stats()",
+)
+PLOT = (
+    "import kit\n\nlab = kit.Lab()",
+    'complaints = lab.amdahl.query("""\n'
+    "    select occurred_at, channel from interactions where kind = 'complaint'\n"
+    '""", limit=20_000)\n'
+    'kit.plots.throughput(complaints, by="channel", every="7D", title="Complaints, week by week")',
+    "lab.status()",
+    "lab",
+)
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kit-pictures-") as home, sync_playwright() as driver:
+        command = KitLab(Path(home))
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            for name, cells, shown in (("live", LIVE, 1), ("plot", PLOT, 1)):
+                context = browser.new_context(
+                    viewport={"width": 1180, "height": 900}, device_scale_factor=1.5, color_scheme="light"
+                )
+                context.set_default_timeout(30_000)
+                page = context.new_page()
+                notebook = Notebook(command, page, *cells).run(150)
+                take(notebook, shown, FOLDER / f"{name}.png")
+                context.close()
+        finally:
+            browser.close()
+            command.interrupt()
+
+
+def take(notebook: Notebook, index: int, path: Path) -> None:
+    """A picture of a cell with what it shows."""
+    cell = notebook.cell(index)
+    cell.scroll_into_view_if_needed()
+    notebook.page.wait_for_timeout(300)
+    store(cell.screenshot(), path)
+
+
+def store(picture: Any, path: Path) -> None:
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image = image.crop((0, 0, image.width, image.height - 12))  # the next cell's frame
+    image.quantize(200, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    size = path.stat().st_size
+    print(f"{path.name}: {size / 1000:.0f} kB, {image.width} x {image.height}")
+    if size > LARGEST:
+        sys.exit(f"{path.name} is larger than {LARGEST / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

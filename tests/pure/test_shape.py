@@ -1,0 +1,88 @@
+"""Columns decided before the first batch: what fits is in them, what does not is kept beside them."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.core.errors import InputError
+from kit.core.shape import shape_of
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
+    max_leaves=5,
+)
+ROWS = st.lists(
+    st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3).map(lambda row: json.dumps(row).encode())
+    | st.sampled_from([b"", b"[1]", b"{", b"\xff", b'{"a":1}\n{"a":2}', b"null", b'{"seq_num": 1}']),
+    max_size=12,
+)
+
+
+def shaped(sample, **options):
+    return shape_of(pa.chunked_array([pa.array(sample, pa.binary())]), "json", ("seq_num",), **options)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ROWS, ROWS)
+def test_every_row_is_in_its_columns_or_whole_in_the_raw_one(sample, rows):
+    shape = shaped(sample)
+    decoded = shape.decode(pa.array(rows, pa.binary()))
+    table = pa.table(decoded.columns)
+    assert table.schema.equals(shape.schema)
+    for row, found in zip(rows, table.to_pylist(), strict=True):
+        if found["body"] is not None:
+            assert found["body"] == row
+            continue
+        value = json.loads(row)
+        assert isinstance(value, dict) and set(value) <= set(shape.types)
+        for key, kind in shape.types.items():
+            held = found[shape.names[key]]
+            if value.get(key) is None:
+                assert held is None
+            elif pa.types.is_string(kind) and not isinstance(value[key], str):
+                assert json.loads(held) == value[key]
+            elif not pa.types.is_nested(kind):
+                assert held == value[key]
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, ROWS)
+def test_the_wider_types_hold_everything(sample, rows):
+    shape = shaped(sample)
+    bodies = pa.array(rows, pa.binary())
+    for _ in range(6):
+        decoded = shape.decode(bodies)
+        if not decoded.wider:
+            break
+        shape = shape.widened(decoded.wider)
+    assert not decoded.misfits and decoded.unfit == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, ROWS, st.sets(st.sampled_from(["a", "b"]), min_size=1))
+def test_some_columns_are_what_they_are_among_all(sample, rows, wanted):
+    shape = shaped(sample)
+    bodies = pa.array(rows, pa.binary())
+    whole, some = shape.decode(bodies).columns, shape.decode(bodies, wanted).columns
+    assert set(some) == wanted & set(whole)
+    for name, column in some.items():
+        assert column.equals(whole[name])
+
+
+def test_text_bytes_and_types_of_the_callers():
+    bodies = pa.array([b"a", b"\xff"], pa.binary())
+    assert shape_of(pa.chunked_array([bodies[:1]])).decode(bodies).columns["body"].to_pylist() == ["a", "\\xff"]
+    assert shape_of(pa.chunked_array([bodies])).mode == "bytes"
+    assert shape_of(pa.chunked_array([], pa.binary())).mode == "bytes"
+    typed = shape_of(pa.chunked_array([], pa.binary()), "auto", types={"n": pa.float64()})
+    assert typed.decode(pa.array([b'{"n":1}'], pa.binary())).columns["n"].to_pylist() == [1.0]
+    with pytest.raises(InputError, match="body='xml'"):
+        shape_of(pa.chunked_array([bodies]), "xml")

@@ -1,0 +1,245 @@
+"""SynapRPC on the wire, and events as columns: good bytes, and every kind of bad ones."""
+
+import json
+import tracemalloc
+import uuid
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from thunder_rpc import Value
+from thunder_rpc.wire import Request as TheirRequest
+
+from kit.synap import columns, flat, wire
+from kit.synap.errors import SynapInputError, SynapWireError
+from kit.synap.templates import encoded_event
+
+VECTORS = [
+    (wire.request(1, "PING"), "080000009301a450494e4790"),
+    (wire.answer(1, "PONG"), "10000000920181a24f6b81a3537472a4504f4e47"),
+    (wire.answer(2, None), "0b000000920281a24f6ba44e756c6c"),
+    (wire.request(4, "SET", ["k", b"\xff", 60]), "1e000000"
+     "9304a35345549381a3537472a16b81a54279746573c401ff81a3496e743c"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("frame", "told"), VECTORS)
+def test_frames_are_those_of_the_protocol(frame, told):
+    assert frame.hex() == told
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=300),
+    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(), inner, max_size=20),
+    max_leaves=60,
+)
+
+
+@given(VALUES, st.integers(0, wire.PUSH))
+def test_what_is_written_is_read(value, number):
+    body = wire.answer(number, value)[4:]
+    assert wire.read_answer(body) == (number, True, value)
+    reader = wire._Reader(body)
+    assert reader.value(0) == msgpack.unpackb(body, strict_map_key=False)
+    assert reader.at == len(body)
+
+
+@given(st.lists(VALUES, max_size=5), st.text(max_size=20))
+def test_the_official_library_reads_our_requests_and_writes_the_same(args, command):
+    body = wire.request(7, command, args)[4:]
+    assert wire.read_request(body) == (7, command, args)
+
+    def theirs(value):
+        if isinstance(value, bool):
+            return Value.bool(value)
+        match value:
+            case None:
+                return Value.null()
+            case int():
+                return Value.int(value)
+            case float():
+                return Value.float(value)
+            case str():
+                return Value.str(value)
+            case bytes():
+                return Value.bytes(value)
+            case list():
+                return Value.array([theirs(one) for one in value])
+            case dict():
+                return Value.map([(theirs(key), theirs(one)) for key, one in value.items()])
+
+    written = TheirRequest(7, command, tuple(theirs(one) for one in args))
+    from thunder_rpc import wire as their_wire
+
+    assert their_wire.encode_frame(written) == wire.frame(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data):
+    for read in (wire.read_answer, wire.read_request, wire.peek, lambda body: columns.read_events(body, 0)):
+        try:
+            read(data)
+        except SynapWireError:
+            pass
+
+
+@given(st.data())
+def test_damaged_answers_are_read_or_refused(data):
+    events = [encoded_event(n, "e", str(uuid.UUID(int=n)), b"x" * n, 1_700_000_000) for n in range(5)]
+    body = bytearray(wire.answer_packed(1, wire.array_head(5), b"".join(events))[4:])
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(body[: data.draw(st.integers(0, len(body)))])
+    for one in (bytes(body), cut):
+        try:
+            _, at = wire.peek(one)
+            if at:
+                columns.read_events(one, at)
+        except SynapWireError:
+            pass
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x91" * 10_000,
+        b"\xdd\x00\x01\x00\x00" * 2000,
+        b"\x92\x01\x81\xa2Ok" + b"\x81\xa5Array\x91" * 10_000 + wire.NULL,
+        b"\x92\x01\x81\xa2Ok\x81\xa5Array\xdd\xff\xff\xff\xff",
+        b"\x92\x01\x81\xa2Ok\x81\xa5Bytes\xc6\xff\xff\xff\xff",
+        b"\x92\x01\x81\xa2Ok\x81\xa3Str\xdb\x7f\xff\xff\xff" + b"a" * 5000,
+        b"\x92\x01\x81\xa2Ok\x81\xa3Map\xdf\xff\xff\xff\xff" + b"a" * 5000,
+    ],
+    ids=["deep", "lying and deep", "deep values", "long array", "long bytes", "long text", "long map"],
+)
+def test_lying_lengths_and_depths_are_refused_in_little_memory(body):
+    tracemalloc.start()
+    try:
+        for read in (wire.read_answer, wire.read_request):
+            with pytest.raises(SynapWireError):
+                read(body)
+        with pytest.raises(SynapWireError):
+            columns.read_events(body, body.index(b"\x81") if b"\x81" in body else 0)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_is_kept():
+    frames = wire.Frames(1000)
+    with pytest.raises(SynapWireError, match="1,001 bytes"):
+        list(frames.feed((1001).to_bytes(4, "little")))
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10), st.data())
+def test_frames_come_out_whole_however_they_are_cut(bodies, data):
+    stream = b"".join(wire.frame(body) for body in bodies)
+    frames, found, at = wire.Frames(), [], 0
+    while at < len(stream):
+        stop = data.draw(st.integers(at + 1, len(stream)))
+        found += frames.feed(stream[at:stop])
+        at = stop
+    assert found == bodies
+    assert frames.pending == 0
+
+
+def test_what_has_no_form_is_told():
+    with pytest.raises(SynapInputError, match="64 bits"):
+        wire.request(1, "SET", [2**63])
+    with pytest.raises(SynapInputError, match="object"):
+        wire.request(1, "SET", [object()])
+    with pytest.raises(SynapInputError, match="UTF-8"):
+        wire.request(1, "SET", ["\ud800"])
+
+
+EVENT_DATA = st.builds(lambda piece, times: piece * times, st.binary(max_size=20), st.sampled_from([1, 20, 4000]))
+
+
+# --- many values ----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.none() | st.text() | EVENT_DATA | st.integers(-5, 5), max_size=20))
+def test_values_in_bulk_are_those_one_by_one(values):
+    body = wire.answer(3, values)[4:]
+    number, at = wire.peek(body)
+    assert (number, flat.read_values(body, at)) == (3, values)
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+EVENT = st.tuples(
+    st.integers(0, 2**62),
+    st.text(max_size=40),
+    st.uuids().map(str),
+    EVENT_DATA,
+    st.integers(0, 2**32),
+)
+
+
+def table_of(events):
+    body = wire.answer_packed(9, wire.array_head(len(events)), b"".join(encoded_event(*one) for one in events))[4:]
+    _, at = wire.peek(body)
+    return body, columns.read_events(body, at)
+
+
+@given(st.lists(EVENT, max_size=12))
+def test_events_at_once_are_those_one_by_one(events):
+    body, table = table_of(events)
+    assert table.equals(columns.from_maps(wire.read_answer(body)[2]))
+    if events:
+        count, start = flat.array_length(body, wire.peek(body)[1])
+        assert table.equals(columns._at_once(body, start, count))  # the quick way itself, not what stands in for it
+    assert table.schema == columns.SCHEMA
+    assert table["data"].to_pylist() == [data for _, _, _, data, _ in events]
+    assert table["offset"].to_pylist() == [offset for offset, *_ in events]
+
+
+def test_the_template_inside_of_data_confuses_nobody():
+    trap = encoded_event(5, "e", str(uuid.uuid4()), b"inner", 1)
+    events = [(n, "e", str(uuid.uuid4()), trap * 3, 2) for n in range(4)]
+    _, table = table_of(events)
+    assert table["data"].to_pylist() == [trap * 3] * 4
+
+
+def test_another_order_of_fields_and_older_forms_are_read():
+    told = [{"data": [1, 2], "event": "e", "timestamp": 7, "offset": 3, "id": "short"}]
+    body = msgpack.packb(
+        [
+            1,
+            {
+                "Ok": {
+                    "Array": [
+                        {
+                            "Map": [
+                                [{"Str": name}, {"Bytes": value} if name == "data" else wire.tagged(value)]
+                                for name, value in told[0].items()
+                            ]
+                        }
+                    ]
+                }
+            },
+        ]
+    )
+    _, at = wire.peek(body)
+    assert columns.read_events(body, at).to_pylist()[0]["data"] == b"\x01\x02"
+
+
+@given(st.lists(EVENT.filter(lambda one: len(one[3]) < 401), max_size=5))
+def test_both_transports_give_the_same_columns(events):
+    told = [
+        {"id": i, "offset": o, "room": "r", "event": e, "data": list(d), "timestamp": t, "metadata": {}}
+        for o, e, i, d, t in events
+    ]
+    assert columns.from_maps(json.loads(json.dumps(told))).equals(table_of(events)[1])
+
+
+@pytest.mark.parametrize("data", [[256], [-1], ["a"], 2**70, None, {"a": 1}])
+def test_data_that_is_none_is_refused(data):
+    with pytest.raises(SynapWireError):
+        columns.from_maps([{"id": "i", "offset": 1, "event": "e", "data": data, "timestamp": 1}])
