@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import random
 import signal
@@ -21,6 +23,7 @@ from kit.kimberlite.results import result_columns
 from kit.kimberlite.structs import Audit
 from kit.kimberlite.types import MAX_U32, MAX_U64, Timestamp
 from kit.kimberlite.wire import Response, encode_request, frame, requests, responses
+from kit.lab.kimberlite.sql.workers import Workers
 from tests.lab.kimberliteraw import Raw, Refused, Served, in_child
 
 pytestmark = pytest.mark.lab
@@ -992,6 +995,19 @@ def test_the_catalogue_survives_a_restart(tmp_path):
             assert raw.ask(requests.TenantGet(5)).tenant.name == "five"
     finally:
         served.close()
+
+
+def test_a_server_that_stops_while_a_reader_starts_leaves_nothing_behind(tmp_path):
+    async def brief(seconds):
+        workers = Workers(tmp_path, 5)
+        await workers.start()
+        workers.warm()
+        await asyncio.sleep(seconds)
+        await workers.close()
+
+    for turn in range(12):
+        asyncio.run(brief(turn * 0.01))
+        gc.collect()  # what was left open says so now, and pytest fails
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ class _Pool:
         self._turns = asyncio.Semaphore(most)
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
+        """Those that run, and those that were killed and are not gone yet: closing waits for them too."""
         self._warming: asyncio.Task[Any] | None = None
         self._closed = False
 
@@ -144,7 +145,6 @@ class _Pool:
                     self._idle.append(process)
                 else:
                     process.end()
-                    self._all.discard(process)
 
     async def close(self) -> None:
         self._closed = True
@@ -161,19 +161,18 @@ class _Pool:
             process = self._idle.pop()
             if process.alive:
                 return process
-            self._all.discard(process)
         return await self._started()
 
     async def _started(self) -> _Process:
         if self._closed:
             raise Refusal(BUSY, "the server is stopping")
+        self._all = {process for process in self._all if not process.over}
         process = self._make()
         self._all.add(process)
         try:
             await process.start()
         except BaseException:
             process.end()
-            self._all.discard(process)
             raise
         return process
 
@@ -192,6 +191,10 @@ class _Process:
         # One that was killed has a status only later, and takes no more orders until then.
         return not self._ended and self._child is not None and self._child.returncode is None
 
+    @property
+    def over(self) -> bool:
+        return self._ended if self._child is None else self._child.returncode is not None
+
     def end(self) -> None:
         """Ends it at once; may be called twice."""
         self._ended = True
@@ -200,9 +203,14 @@ class _Process:
                 self._child.kill()
 
     async def gone(self) -> None:
-        """Returns when the process is over."""
+        """Returns when the process is over and its pipe is read to the end, without which it would stay open."""
         if self._child is not None:
             await self._child.wait()
+            assert self._child.stdout is not None
+            # Where somebody else still reads, it is them who come to the end.
+            with contextlib.suppress(RuntimeError):
+                while await self._child.stdout.read(1 << 16):
+                    pass
 
     async def start(self) -> None:
         """Starts it; returns when it takes orders."""
