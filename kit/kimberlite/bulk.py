@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 TIME = pa.timestamp("ms", "UTC")
 
 
-def event_table(pages: Sequence[Page], runs: Sequence[Run]) -> tuple[pa.Table, pa.ChunkedArray]:
+class Part(NamedTuple):
+    """A page as a column of bytes. It holds nothing of what was received, which takes as much memory again."""
+
+    first: int
+    bodies: pa.Array
+
+
+def part(page: Page) -> tuple[Part]:
+    """A page as a column: what `reading.pages` is to make of each as it comes."""
+    return (Part(page.first, page.events.to_arrow()),)
+
+
+def event_table(parts: Sequence[Part], runs: Sequence[Run]) -> tuple[pa.Table, pa.ChunkedArray]:
     """`offset` and `time` (missing where the server does not tell it), and the bodies."""
-    bodies = pa.chunked_array([page.events.to_arrow() for page in pages], pa.binary()) if pages else None
-    if bodies is None:
-        bodies = pa.chunked_array([], pa.binary())
-    counts = [len(page.events) for page in pages]
-    offsets = np.concatenate(
-        [np.arange(page.first, page.first + n, dtype=np.uint64) for page, n in zip(pages, counts, strict=True)]
-        or [np.empty(0, np.uint64)]
-    )
+    bodies = pa.chunked_array([one.bodies for one in parts], pa.binary())
+    spans = [np.arange(first, first + len(bodies), dtype=np.uint64) for first, bodies in parts]
+    offsets = spans[0] if len(spans) == 1 else np.concatenate(spans or [np.empty(0, np.uint64)])
     if runs:
         times = np.repeat([run.time // 1_000_000 for run in runs], [run.length for run in runs])
         known = len(times) == len(offsets)

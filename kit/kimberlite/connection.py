@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any, TypeVar
 
 from ..core.steps import Pause
@@ -172,7 +173,7 @@ class Line(Ledger):
 
     def _receive(self, sock: socket.socket) -> bytes:
         head = read_header(_filled(sock, HEADER_SIZE))
-        payload = bytes(_filled(sock, head.length))
+        payload = _filled(sock, head.length)
         check(payload, head)
         return payload
 
@@ -184,12 +185,12 @@ class Line(Ledger):
             sock.close()
 
 
-def _filled(sock: socket.socket, size: int) -> bytearray:
-    """So many bytes; a header that states more than 16 MiB was refused before."""
-    held = bytearray(size)
-    with memoryview(held) as view:
+def _filled(sock: socket.socket, size: int) -> bytes:
+    """So many bytes, received where they stay; a header that states more than 16 MiB was refused before."""
+    held = BytesIO(bytes(size))  # gives its bytes out as they are, where `bytes` of a bytearray would be a copy
+    with held.getbuffer() as view:
         _fill(sock, view)
-    return held
+    return held.getvalue()
 
 
 def _fill(sock: socket.socket, view: memoryview) -> None:

@@ -133,23 +133,23 @@ class Kimberlite:
         `df.attrs["time"]` says so.
         """
         from ..core.frames import expand_bodies, to_frame
-        from .bulk import event_table
+        from .bulk import Part, event_table, part
 
         client, first = self.client, reading.offset_of(start, "start")
         packed = self._found(stream)
         expected = limit
         if limit is None and progress.wanted():
             expected = max(0, self._run(appending.length(client._book, packed)) - first)
-        pages: list[reading.Page] = []
+        parts: list[Part] = []
         with progress.bar(expected, what=f"read {stream}"[:40], unit=" events") as bar:
-            for page in client._driver.walk(reading.pages(client._book, packed, first, limit)):
-                pages.append(page)
-                bar.update(len(page.events))
+            for one in client._driver.walk(reading.pages(client._book, packed, first, limit, part)):
+                parts.append(one)
+                bar.update(len(one.bodies))
         runs: list[reading.Run] = []
-        if times and pages:
-            stop = pages[-1].first + len(pages[-1].events)
-            runs = self._run(reading.stored(client._book, client._capabilities(), packed, pages[0].first, stop))
-        found, bodies = event_table(pages, runs)
+        if times and parts:
+            stop = parts[-1].first + len(parts[-1].bodies)
+            runs = self._run(reading.stored(client._book, client._capabilities(), packed, parts[0].first, stop))
+        found, bodies = event_table(parts, runs)
         expanded = expand_bodies(bodies, body, taken=found.column_names)
         for name, column in expanded.columns.items():
             found = found.append_column(name, column)

@@ -12,7 +12,7 @@ from ..core.frames import TIME
 from ..core.ranged import Piece, Ranged
 from ..core.secrets import Secret
 from . import appending, reading, sql
-from .bulk import batches, event_table
+from .bulk import batches, event_table, part
 from .client import Client
 from .errors import KimberliteInputError
 from .results import result_columns
@@ -62,7 +62,7 @@ class StreamRange(Ranged):
         for page in walk:
             end = page.first + len(page.events)
             runs = client._driver.run(reading.stored(client._book, tells, self.packed, page.first, end))
-            table, bodies = event_table([page], runs)
+            table, bodies = event_table(part(page), runs)
             at = 0
             for body in bodies.chunks:
                 head = table.slice(at, len(body)).combine_chunks()

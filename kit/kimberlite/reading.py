@@ -63,8 +63,7 @@ def pages(
                     numbers.append((yield info))
                 numbers.append((yield Post("read", payload, packed >> 32, resource=resource, retries=tries - 1)))
             if len(numbers) > 1:
-                answer = raise_refusal((yield Take(numbers.pop(0))))
-                stop = answer_of(answer, responses.StreamInfo).length
+                stop = answer_of(raise_refusal((yield Take(numbers.pop(0)))), responses.StreamInfo).length
             page = raise_refusal((yield Take(numbers.pop(0))))
             count = event_count(page)
             following = at + count
@@ -93,6 +92,7 @@ def pages(
         if taken:
             for item in make(Page(at, blobs[:taken] if taken < count else blobs)):
                 yield Emit(item)
+        del page, events, blobs  # the next page is received where this one was, not beside it
         if left is not None:
             left -= taken
         if not more:

@@ -1,0 +1,82 @@
+"""How pages are asked for, and that none is held longer than it is needed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kit.kimberlite.address import Settings
+from kit.kimberlite.asking import Post, Take
+from kit.kimberlite.bulk import Part, event_table, part
+from kit.kimberlite.ledger import walk
+from kit.kimberlite.places import Book
+from kit.kimberlite.reading import Run, pages
+from kit.kimberlite.wire import Response, payload_of, requests, responses
+
+STREAM = 1 << 32 | 7
+
+
+def held(one: bytes) -> int:
+    """How often something is referred to; what that is for something in one list only is told by trying."""
+    return sys.getrefcount(one)
+
+
+class Server:
+    """Answers as a server whose pages hold so many of the events; it notes what was asked, and who holds its answers."""
+
+    def __init__(self, events: list[bytes], at_once: int) -> None:
+        self.events, self.at_once = events, at_once
+        self.sizes: list[int] = []
+        self.answers: list[bytes] = []
+        self.held: list[int] = []
+
+    def step(self, wanted: Any) -> Any:
+        if isinstance(wanted, Post):
+            self.answers.append(payload_of(Response(1, self._answer(wanted.payload))))
+            return len(self.answers) - 1
+        assert isinstance(wanted, Take)
+        self.held.append(sum(map(held, self.answers)) - sum(map(held, [bytes([1, 2]) for _ in self.answers])))
+        return self.answers[wanted.number]
+
+    def _answer(self, asked: Any) -> Any:
+        if isinstance(asked, requests.StreamInfo):
+            return responses.StreamInfo(len(self.events))
+        self.sizes.append(asked.max_bytes)
+        taken, size = list[bytes](), 0
+        for event in self.events[asked.from_offset : asked.from_offset + self.at_once]:
+            if size >= asked.max_bytes:
+                break
+            taken.append(event)
+            size += len(event)
+        return responses.ReadEvents(taken, None)
+
+
+def book() -> Book:
+    return Book(Settings.of("localhost:3000", 1, None, 30, 5, 3))
+
+
+def read(server: Server, of: Book, start: int = 0, limit: int | None = None) -> list[Part]:
+    return list(walk(pages(of, STREAM, start, limit, part), server.step))
+
+
+@pytest.mark.parametrize("limit", [None, 950])
+def test_a_page_is_not_held_while_the_next_one_is_received(limit: int | None) -> None:
+    server = Server([b"%04d" % n for n in range(1000)], 100)
+    found = read(server, book(), limit=limit)
+    assert len(server.held) > 9 and set(server.held) == {0}
+    table, bodies = event_table(found, [])
+    count = limit or 1000
+    assert bodies.to_pylist() == server.events[:count] and table["offset"].to_pylist() == list(range(count))
+
+
+def test_columns_of_no_page_one_page_and_many() -> None:
+    for count in (0, 1, 5):
+        found = [Part(3 + 2 * n, pa.array([b"a", b"b"], pa.binary())) for n in range(count)]
+        runs = [Run(3, 2 * count, 0, 5_000_000_000)] if count else []
+        table, bodies = event_table(found, runs)
+        assert table["offset"].to_pylist() == list(range(3, 3 + 2 * count)) and bodies.type == pa.binary()
+        assert table["offset"].type == pa.uint64() and bodies.to_pylist() == [b"a", b"b"] * count
+        assert [when.timestamp() for when in table["time"].to_pylist()] == [5] * 2 * count
