@@ -164,6 +164,7 @@ def walk(operation: Walk, step: Callable[[Any], Any]) -> Iterator[Any]:
                 wanted = operation.throw(error)
             else:
                 wanted = operation.send(got)
+                del got  # an answer is not to be held while the next one is received
     except StopIteration:
         return
     finally:
