@@ -50,7 +50,8 @@ def _of_frame(frame: Any, body: str | None, timestamp: str | None, headers: str 
     if body is None and list(frame.columns.drop([c for c in (timestamp, headers) if c])) == ["body"]:
         body = "body"
     if body is not None:
-        return Bodies(pa.array(frame[body], from_pandas=True), times, pairs)
+        column = frame[body]
+        return Bodies(column.to_numpy() if column.dtype == object else column, times, pairs)
     rows = frame.drop(columns=[c for c in (timestamp, headers) if c is not None])
     if not rows.columns.is_unique:
         raise S2InputError("the frame has columns of the same name; in a JSON object one of them would be lost")
@@ -74,9 +75,7 @@ def _of_records(given: list[Any]) -> Bodies:
         pairs.append(record.headers)
     timed, headed = any(time is not None for time in times), any(pairs)
     headers = [[{"name": name, "value": value} for name, value in some] for some in pairs]
-    return Bodies(
-        pa.array(bodies, pa.binary()), pa.array(times, pa.uint64()) if timed else None, headers if headed else None
-    )
+    return Bodies(bodies, pa.array(times, pa.uint64()) if timed else None, headers if headed else None)
 
 
 def _bytes(one: Any, number: int) -> bytes:

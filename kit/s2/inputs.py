@@ -60,7 +60,7 @@ def encode_inputs(
     body = _bodies(bodies)
     times = None if timestamps is None else _times(timestamps, len(body))
     pairs = None if headers is None else _Headers.of(headers, len(body))
-    sizes = 8 + np.asarray(pc.binary_length(body), np.int64)
+    sizes = 8 + (body.lengths() if isinstance(body, _Objects) else _lengths(body))
     if pairs is not None:
         sizes += pairs.metered()
     _refuse_large(sizes)
@@ -68,7 +68,7 @@ def encode_inputs(
 
 
 def _encoded(
-    body: pa.ChunkedArray,
+    body: pa.ChunkedArray | _Objects,
     times: pa.ChunkedArray | None,
     pairs: _Headers | None,
     sizes: Ints,
@@ -100,7 +100,7 @@ def _column(given: Any, what: str, kind: pa.DataType | None = None) -> pa.Chunke
     if isinstance(given, pa.ChunkedArray):
         return given
     try:
-        column = pa.array(given, kind) if kind is None or not isinstance(given, pa.Array) else given
+        column = pa.array(given, kind, from_pandas=True) if not isinstance(given, pa.Array) else given
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise S2InputError(f"the {what} cannot be a column: {error}") from None
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
@@ -110,15 +110,40 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _refuse_missing(column: Any, what: str, hint: str) -> None:
+def _refuse_missing(column: Any, what: str, hint: str, first: int = 0) -> None:
     if column.null_count:
-        at = int(np.flatnonzero(np.asarray(column.is_null()))[0])
+        at = first + int(np.flatnonzero(np.asarray(column.is_null()))[0])
         raise S2InputError(f"{what} {at} is missing", hint=hint)
 
 
-def _bodies(given: Any) -> pa.ChunkedArray:
+class _Objects:
+    """Bodies that are Python objects. A piece at a time becomes Arrow's, in memory that the last piece was in; for all
+    of them at once the system would have to find as much again, which takes longer than the rest."""
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def slice(self, start: int, length: int) -> pa.ChunkedArray:
+        return _wide(self._given[start : start + length], start)
+
+    def lengths(self) -> Ints:
+        """In bytes. Whatever cannot be a body is found on the way."""
+        starts = range(0, len(self), _ROUND)
+        return np.concatenate([np.zeros(0, np.int64), *(_lengths(self.slice(start, _ROUND)) for start in starts)])
+
+
+def _bodies(given: Any) -> pa.ChunkedArray | _Objects:
+    if isinstance(given, list) or (isinstance(given, np.ndarray) and given.dtype == object):
+        return _Objects(given)
+    return _wide(given)
+
+
+def _wide(given: Any, first: int = 0) -> pa.ChunkedArray:
     column = _column(given, "bodies")
-    _refuse_missing(column, "body", "give such a record an empty body, or leave it out")
+    _refuse_missing(column, "body", "give such a record an empty body, or leave it out", first)
     try:
         # Wide offsets: all the bodies together may be more than 2 GiB.
         return column.cast(_WIDE)
@@ -304,7 +329,7 @@ def _width(values: Ints) -> Ints:
     return width
 
 
-def _lengths(column: pa.Array) -> Ints:
+def _lengths(column: pa.Array | pa.ChunkedArray) -> Ints:
     return np.asarray(pc.binary_length(column), np.int64)
 
 
