@@ -25,6 +25,7 @@ import httpx
 from . import calls
 from .chunked import Framing, Malformed, Sized, framing_of
 from .errors import InputError, KitError, Lost, Silent, Unreachable
+from .loopback import is_loopback
 from .network import BlockingStream, LoopStream, install
 from .secrets import Secret, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
@@ -77,16 +78,11 @@ class Settings:
             # Certificates are a good part of what making a client takes, and nothing here speaks TLS then.
             "verify": self.verify if httpx.URL(self.base_url).scheme == "https" else False,
             # What runs on this machine is not reached through a proxy, whatever the environment names for the rest.
-            "trust_env": not _is_here(self.base_url),
+            "trust_env": not is_loopback(self.base_url),
             "limits": httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_IDLE_CONNECTIONS),
             # A redirect would carry the credential to wherever an answer points.
             "follow_redirects": False,
         }
-
-
-def _is_here(url: str) -> bool:
-    host = httpx.URL(url).host
-    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 class _Driver:

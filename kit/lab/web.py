@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ..core.loopback import is_loopback
 from .faults import App, Message, Receive, Send
 
 HOST = "127.0.0.1"
@@ -215,16 +214,3 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address or an origin names this machine itself.
-
-    >>> is_loopback("http://127.0.0.1:8888"), is_loopback("//localhost"), is_loopback("http://example.com")
-    (True, True, False)
-    """
-    try:
-        host = urlsplit(address).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -101,6 +101,8 @@ def test_tls_is_checked_and_redirects_are_not_followed_unless_told():
     assert options["verify"] is True and options["follow_redirects"] is False and options["trust_env"] is True
     for here in ("http://127.0.0.1:1", "http://localhost", "http://[::1]:3"):
         assert Settings("x", here).client_options()["trust_env"] is False
+    for elsewhere in ("http://127.example.com", "http://localhost.example.com"):
+        assert Settings("x", elsewhere).client_options()["trust_env"] is True
 
 
 def made():

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ...core.loopback import is_loopback
 from ..store import Store
-from ..web import is_loopback
 from .answers import Refusal, answer, nothing
 from .deliveries import BUSINESS, STATUSES, Deliveries
 from .fields import Fields, body_of, now, stamp, wrong

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from ...core.loopback import is_loopback
 from ...s2.errors import S2ServerError, WireError
-from ..web import is_loopback
 from .answers import JSON, answer_error, refusal
 from .call import Call, Unsupported, segments
 from .exchange import App, Exchange, Gone

@@ -1,0 +1,19 @@
+"""Whether something is on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address or an origin names this machine itself.
+
+    >>> is_loopback("http://127.0.0.1:8888"), is_loopback("//localhost"), is_loopback("http://127.0.0.1.example.com")
+    (True, True, False)
+    """
+    try:
+        host = urlsplit(address).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
