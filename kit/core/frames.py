@@ -48,16 +48,27 @@ def to_frame(
     """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        series = _series(column, gaps=name in nullable or column.null_count > 0)
+        gaps = name in nullable or column.null_count > 0
         # Series would be aligned with each other, which is most of what a small frame costs. Arrays are not; those of
         # numbers are then the frame's own, as Arrow's cannot be written to.
-        columns[name] = series if table.num_rows > _SMALL else _array(series)
+        columns[name] = _series(column, gaps=gaps) if table.num_rows > _SMALL else _array(column, gaps=gaps)
     frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
     frame.attrs.update(attrs or {})
     return frame
 
 
-def _array(series: pd.Series[Any]) -> Any:
+def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
+    """What `_series` gives, as an array; those kinds that most frames have without making a Series on the way."""
+    kind = column.type
+    if pa.types.is_integer(kind) and not gaps:
+        return column.to_numpy().copy()
+    if kind == TIME:
+        return _UTC.__from_arrow__(column).copy()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _TEXT.__from_arrow__(column)
+    if pa.types.is_binary(kind):
+        return pd.arrays.ArrowExtensionArray(column)
+    series = _series(column, gaps=gaps)
     return series.array if isinstance(series.dtype, ExtensionDtype) else series.to_numpy(copy=True)
 
 
