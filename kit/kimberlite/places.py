@@ -45,6 +45,8 @@ class Book:
     ends: dict[int, End] = field(default_factory=dict)
     used: dict[int, StreamId] = field(default_factory=dict)
     """By the server's number, the id that callers use for it."""
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Bytes of an event, as the last page of a stream had them."""
     stamps: OrderedDict[int, list[tuple[int, int, datetime]]] = field(default_factory=OrderedDict)
 
     def end(self, packed: int) -> End:

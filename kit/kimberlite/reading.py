@@ -18,6 +18,9 @@ from .wire import event_count, requests
 PAGE = 4 * 1024 * 1024
 """Bytes asked for at once. The server reads its file from the start for each page, so few and large ones are kind."""
 _SMALL = 64 * 1024
+_LEAST = 16 * 1024
+_GUESS = 256
+"""Bytes that an event is taken to have before one of its stream was seen."""
 EVENTS_TABLE = "kit.events.v1"
 """The capability of a server that tells when, and in which order over all streams, events were stored."""
 _TOLD = 50_000
@@ -54,8 +57,7 @@ def pages(
     resource = f"stream {packed & 0xFFFFFFFF} of tenant {packed >> 32}"
     numbers: list[int] = []
     while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, max(_SMALL, left * 256))
-        payload = requests.ReadEvents(packed, at, size)
+        payload = requests.ReadEvents(packed, at, _size(book, packed, left))
         try:
             if not numbers:
                 if stop is None and left is None:
@@ -68,10 +70,12 @@ def pages(
             count = event_count(page)
             following = at + count
             taken = count if left is None else min(left, count)
+            if count:
+                book.sizes[packed] = len(page) // count + 1
             more = count > 0 and (stop is None or following < stop) and (left is None or count < left)
             if more:
-                ahead = PAGE if left is None else min(PAGE, max(_SMALL, (left - count) * 256))
-                further = requests.ReadEvents(packed, following, ahead)
+                rest = None if left is None else left - count
+                further = requests.ReadEvents(packed, following, _size(book, packed, rest))
                 numbers.append((yield Post("read", further, packed >> 32, resource=resource)))
         except (NetworkError, TimeoutError, BusyError) as error:
             pause = pause_after(book.settings, error, tries, time.monotonic() - began)
@@ -98,6 +102,15 @@ def pages(
         if not more:
             return
         at = following
+
+
+def _size(book: Book, packed: int, left: int | None) -> int:
+    """Bytes to ask for, where so many events are wanted: there is no limit by number. An eighth more than those of the
+    last page would have had, so that one page mostly does; what comes too much is only received."""
+    if left is None:
+        return PAGE
+    known = book.sizes.get(packed)
+    return min(PAGE, max(_SMALL, left * _GUESS) if known is None else max(_LEAST, left * known * 9 // 8))
 
 
 def collected(walk: Walk) -> Operation[list[Page]]:

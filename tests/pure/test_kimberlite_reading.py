@@ -72,6 +72,22 @@ def test_a_page_is_not_held_while_the_next_one_is_received(limit: int | None) ->
     assert bodies.to_pylist() == server.events[:count] and table["offset"].to_pylist() == list(range(count))
 
 
+def test_so_much_is_asked_for_as_the_events_of_the_stream_take() -> None:
+    server, known = Server([b"x" * 200] * 5000, 5000), book()
+    for _ in range(2):
+        assert sum(len(one.bodies) for one in read(server, known, limit=100)) == 100
+    assert server.sizes[0] == 65_536 and 100 * 202 <= server.sizes[1] <= 100 * 202 * 1.2
+    server, known = Server([b"x" * 20_000] * 500, 500), book()
+    assert sum(len(one.bodies) for one in read(server, known, limit=100)) == 100
+    assert len(server.sizes) == 2, "after the first page it is known how large they are"
+    read(server, known, limit=100)
+    assert len(server.sizes) == 3
+    server, known = Server([b""] * 10 + [b"x" * 60_000] * 30, 40), book()
+    assert [len(one.bodies) for one in read(server, known, limit=10)] == [10]
+    assert sum(len(one.bodies) for one in read(server, known, start=10, limit=30)) == 30
+    assert max(server.sizes) <= 4 * 1024 * 1024 and min(server.sizes) >= 16 * 1024
+
+
 def test_columns_of_no_page_one_page_and_many() -> None:
     for count in (0, 1, 5):
         found = [Part(3 + 2 * n, pa.array([b"a", b"b"], pa.binary())) for n in range(count)]
