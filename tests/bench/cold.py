@@ -19,6 +19,14 @@ def ours_s2() -> Figures:
     return {}
 
 
+def pandas_alone() -> Figures:
+    """What both sides need, and nothing else."""
+    import pandas
+
+    assert pandas.DataFrame
+    return {}
+
+
 def official_s2() -> Figures:
     import asyncio
     import os
@@ -43,7 +51,7 @@ def official_s2() -> Figures:
     return {}
 
 
-SIDES: dict[str, Side] = {side.__name__: side for side in (ours_s2, official_s2)}
+SIDES: dict[str, Side] = {side.__name__: side for side in (ours_s2, pandas_alone, official_s2)}
 
 
 def rows(pairs: Pairs) -> None:
@@ -54,6 +62,8 @@ def rows(pairs: Pairs) -> None:
         stream.append([b'{"n":%d,"city":"Oslo"}' % n for n in range(1000)])
         name = "cold interpreter to the first frame of 100 records"
         pairs.compare(name, "ours_s2", "official_s2", lab.env(), figures={"process": 0.8}, rounds=pairs.rounds + 4)
+        name = "cold interpreter: import pandas and no more"
+        pairs.compare(name, "pandas_alone", "official_s2", lab.env(), figures={"process": None}, rounds=pairs.rounds + 4)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ def rows(pairs: Pairs) -> None:
     for shown in (20,) if pairs.quick else (20, 200):
         view, _, messages = measured(VIEW.format(rows=shown), rounds, seconds)
         name = f"live: what a view of {shown} rows adds to a feed of 100 000/s, of 8 % of a core"
-        pairs._add(Row(name, [(view - feed) / GOAL], 1.0, f"% ({messages:.0f} messages/s)", view - feed, feed))
+        pairs.add(Row(name, [(view - feed) / GOAL], 1.0, f"% ({messages:.0f} messages/s)", view - feed, feed))
     if pairs.quick:
         return
     for widget, step in (("Output", "out.append_stdout('record %d\\n' % n)"), ("Label", "out.value = str(n)")):
@@ -175,7 +175,7 @@ def rows(pairs: Pairs) -> None:
         naive, _, _ = measured(NAIVE.format(widget=widget, step=step, rate=rate, seconds=seconds), 2, seconds)
         name = f"live: a view of 20 rows at 100 000/s, against {step.partition('(')[0].strip()} for each of {rate}/s"
         view, _, _ = measured(VIEW.format(rows=20), 1, seconds)
-        pairs._add(Row(name, [(view / 100_000) / (naive / rate)], None, "% of a core per record", view, naive))
+        pairs.add(Row(name, [(view / 100_000) / (naive / rate)], None, "% of a core per record", view, naive))
 
 
 SIDES: dict[str, Side] = {}

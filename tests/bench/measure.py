@@ -99,7 +99,7 @@ class Pairs:
         for figure, its_goal in (figures or {"time": goal}).items():
             ratios = [a[figure] / b[figure] for a, b in pairs]
             a, b = (statistics.median(side[figure] for side in sides) for sides in zip(*pairs, strict=True))
-            self._add(Row(name, ratios, its_goal, figure, a, b, size))
+            self.add(Row(name, ratios, its_goal, figure, a, b, size))
 
     def alone(
         self, name: str, side: str, env: Mapping[str, str], figure: str, goal: float | None, *, size: int = 0
@@ -107,9 +107,9 @@ class Pairs:
         """A figure that is a ratio by itself."""
         size = self.size(size) if size else 0
         found = [self._once(side, env, size)[figure] for _ in range(1 if self.quick else self.rounds)]
-        self._add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
+        self.add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
 
-    def _add(self, row: Row) -> None:
+    def add(self, row: Row) -> None:
         if self.quick:
             row.goal = None
         self.rows.append(row)
