@@ -2,12 +2,15 @@
 
 The official client (`kimberlite`) is used as its documentation says: `read` in a loop of pages to a DataFrame, `append` in
 batches of 500 from the same frame, `query` in pages by the primary key, as it receives no answer of more than 128 KiB.
-Both sides do one small thing first, so that neither connecting nor loading is in the figures.
+Both sides do one small thing first, so that neither connecting nor loading is in the figures. "Against its bytes only"
+compares with a bare socket on which the same requests are made and the answers thrown away: what the server and the
+loopback take by themselves.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import contextmanager
 
@@ -17,6 +20,7 @@ from .measure import main as run
 EVENTS = 500_000
 BODY = 200
 BATCH = 500
+HEADER = 14
 
 
 def body(n: int) -> bytes:
@@ -75,6 +79,57 @@ def official_read() -> Figures:
         frame = pandas.DataFrame({"offset": offsets[: size()], "body": bodies[: size()]})
         took = time.perf_counter() - started
     assert len(frame) == size()
+    return {"time": took}
+
+
+@contextmanager
+def bare():
+    """A socket after its handshake, with a way to take an answer: its bytes are received and thrown away."""
+    host, port = os.environ["KIMBERLITE_ADDRESS"].rsplit(":", 1)
+    held = memoryview(bytearray(2**20))
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def drained() -> int:
+            head = b""
+            while len(head) < HEADER:
+                head += sock.recv(HEADER - len(head))
+            left = length = int.from_bytes(head[6:10], "big")
+            while left:
+                left -= sock.recv_into(held[: min(left, len(held))])
+            return length
+
+        from kit.kimberlite.wire import requests
+
+        sock.sendall(asked(1, requests.Handshake(5, os.environ["KIMBERLITE_API_KEY"])))
+        drained()
+        yield sock, drained
+
+
+def asked(number: int, payload: object) -> bytes:
+    from kit.kimberlite.wire import encode_request
+
+    return encode_request(number, int(os.environ["KIMBERLITE_TENANT"]), payload)
+
+
+def drain_read() -> Figures:
+    """The same pages, each asked for when the one before it has come, their bytes received and thrown away."""
+    from kit.kimberlite.reading import PAGE
+    from kit.kimberlite.wire import requests
+
+    stream, per_page = int(os.environ["BENCH_STREAM"]), -(-PAGE // BODY)
+    pages = [
+        asked(2 + n, requests.ReadEvents(stream, first, min(PAGE, (size() - first) * BODY)))
+        for n, first in enumerate(range(0, size(), per_page))
+    ]
+    with bare() as (sock, drained):
+        started = time.perf_counter()
+        received = 0
+        for page in pages:
+            sock.sendall(page)
+            received += drained()
+        took = time.perf_counter() - started
+    assert received > size() * BODY
     return {"time": took}
 
 
@@ -160,18 +215,47 @@ def official_append() -> Figures:
         return {"time": time.perf_counter() - started}
 
 
+def drain_append() -> Figures:
+    """The same batches in the same number of requests under way, encoded beforehand; the answers are thrown away."""
+    from kit.kimberlite.appending import WINDOW
+    from kit.kimberlite.bulk import batches
+    from kit.kimberlite.wire import requests
+
+    with ours() as k:
+        name = f"bytes-{os.getpid()}"
+        stream = k.create(name).to_u64()
+        k.append(name, b"first")
+        at, frames = 1, list[bytes]()
+        for number, batch in enumerate(batches(frame_to_append()), 2):
+            frames.append(asked(number, requests.AppendEvents(stream, batch, at)))
+            at += len(batch)
+        with bare() as (sock, drained):
+            started = time.perf_counter()
+            for number, frame in enumerate(frames):
+                if number >= WINDOW:
+                    drained()
+                sock.sendall(frame)
+            for _ in frames[-WINDOW:]:
+                drained()
+            took = time.perf_counter() - started
+        assert len(k[name]) == size() + 1
+    return {"time": took}
+
+
 SIDES: dict[str, Side] = {
     side.__name__: side
     for side in (
         ours_read,
         ours_read_with_times,
         official_read,
+        drain_read,
         ours_small,
         official_small,
         ours_query,
         official_query,
         ours_append,
         official_append,
+        drain_append,
     )
 }
 
@@ -195,6 +279,7 @@ def rows(pairs: Pairs) -> None:
             pairs.compare(f"Kimberlite: read {some:,} x 200 B to a frame", "ours_read", "official_read", env, size=some)
         name = "Kimberlite: read 500 k x 200 B to a frame"
         pairs.compare(name, "ours_read", "official_read", env, goal=1 / 8, size=EVENTS)
+        pairs.compare(f"{name}, against its bytes only", "ours_read", "drain_read", env, size=EVENTS)
         pairs.compare(
             f"{name}, with the server's times", "ours_read_with_times", "official_read", env, goal=1.0, size=EVENTS
         )
@@ -203,9 +288,9 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(
             "Kimberlite: 100 k rows of SQL to a frame", "ours_query", "official_query", env, goal=1 / 3, size=100_000
         )
-        pairs.compare(
-            "Kimberlite: append a frame of 250 k", "ours_append", "official_append", env, goal=1 / 3, size=250_000
-        )
+        name = "Kimberlite: append a frame of 250 k"
+        pairs.compare(name, "ours_append", "official_append", env, goal=1 / 3, size=250_000)
+        pairs.compare(f"{name}, against its bytes only", "ours_append", "drain_append", env, size=250_000)
 
 
 if __name__ == "__main__":
