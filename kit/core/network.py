@@ -145,15 +145,18 @@ class BlockingStream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._timeout = timeout
         if self._gathered.add(buffer):
-            self._inner.write(self._gathered.take(), timeout)
+            self._send()
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def _send(self) -> None:
         if waiting := self._gathered.take():
             self._heads.sent()
-            try:
-                self._inner.write(waiting, self._timeout)
-            except httpcore.WriteError:
-                pass  # the peer may have answered, say with a refusal, before it had heard all
+            self._inner.write(waiting, self._timeout)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            self._send()
+        except httpcore.WriteError:
+            pass  # the peer may have answered, say with a refusal, before it had heard all
         return self._heads.kept() or self._heads.head(self._received(max_bytes, timeout))
 
     @property
@@ -193,8 +196,7 @@ class BlockingStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        if waiting := self._gathered.take():
-            self._inner.write(waiting, self._timeout)
+        self._send()
         return BlockingStream(self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:

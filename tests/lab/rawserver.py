@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
 
 class RawServer:
-    """Reads one request at a time and lets `script` write the answer, piece by piece, on the same connection."""
+    """Reads one request at a time and lets `script` write the answer, piece by piece, on the same connection.
 
-    def __init__(self, script: Callable[[bytes], Iterable[bytes]]) -> None:
+    With `bodies` it hears a request to its end first, and keeps what it heard.
+    """
+
+    def __init__(self, script: Callable[[bytes], Iterable[bytes]], *, bodies: bool = False) -> None:
         self._script = script
+        self._whole = bodies
+        self.bodies: list[bytes] = []
         self._sock = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
         self.requests: list[bytes] = []
@@ -45,6 +51,12 @@ class RawServer:
                     buffer += piece
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
                 self.requests.append(head)
+                if self._whole:
+                    length = int(re.search(rb"content-length: (\d+)|$", head, re.I)[1] or 0)
+                    while len(buffer) < length and (piece := connection.recv(65536)):
+                        buffer += piece
+                    self.bodies.append(buffer[:length])
+                    buffer = buffer[length:]
                 try:
                     for piece in self._script(head):
                         if piece is None:

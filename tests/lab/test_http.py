@@ -82,6 +82,30 @@ def test_connections_are_kept(serve):
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_bodies_of_any_size_on_a_connection_that_was_used(colour):
+    server = RawServer(lambda head: [plain(b"{}")], bodies=True)
+    edge = 64 * 1024
+    sizes = [1, edge - 200, edge - 1, edge, edge + 1, 5 * edge, 1_500_000, 1, 0, edge + 1]
+    posts = [call(Request("POST", "/x", op="post", body=b"a" * size)) for size in sizes]
+    if colour == "sync":
+        driver = Driver(Settings("test", server.url))
+        for post in posts:
+            assert bytes(driver.run(post).body) == b"{}"
+        driver.close()
+    else:
+
+        async def main():
+            driver = AsyncDriver(Settings("test", server.url))
+            for post in posts:
+                assert bytes((await driver.run(post)).body) == b"{}"
+            await driver.close()
+
+        asyncio.run(main())
+    server.close()
+    assert [len(body) for body in server.bodies] == sizes and server.connections == 1
+
+
 def test_nothing_there(run):
     with pytest.raises(Unreachable) as caught:
         run("http://127.0.0.1:9", get())
