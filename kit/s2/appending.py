@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core import loop
 from .errors import S2InputError
 from .handover import Handover
-from .in_flight import Packed, pack
+from .in_flight import Packed, check_size, pack
+from .stream import append_message
 from .types import AppendAck
 
 if TYPE_CHECKING:
@@ -56,7 +57,21 @@ def append_encoded(
     if first is None:
         # Asked for before a connection is made.
         raise S2InputError("there are no records to append")
-    return _Bulk(stream, max_unacked_bytes).run(chain([first], source), progress or (lambda count: None))
+    tell = progress or (lambda count: None)
+    second = next(source, None)
+    if second is None:
+        return _alone(stream, *first, tell)
+    return _Bulk(stream, max_unacked_bytes).run(chain([first, second], source), tell)
+
+
+def _alone(
+    stream: SyncS2Stream, message: bytes, records: int, metered: int, progress: Callable[[int], object]
+) -> Appended:
+    """A single append, which a connection that is there already carries in less time than a session takes to begin."""
+    check_size(records, metered)
+    ack = stream._driver.run(append_message(stream._link, stream._path, stream._headers, message))
+    progress(records)
+    return Appended(ack, ack, records)
 
 
 class _Bulk:

@@ -29,11 +29,16 @@ class Packed(NamedTuple):
 
 def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
     """The batch that this protobuf message of an append is; it must hold as many records and metered bytes as told."""
+    check_size(records, metered)
+    return Packed(encode_frame(payload, compression), records, metered)
+
+
+def check_size(records: int, metered: int) -> None:
+    """Refuses what no append can hold."""
     if not 1 <= records <= MAX_BATCH_RECORDS:
         raise S2InputError(f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {records}")
     if not 0 <= metered <= MAX_BATCH_BYTES:
         raise S2InputError(f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {metered:,}")
-    return Packed(encode_frame(payload, compression), records, metered)
 
 
 @dataclass(slots=True, eq=False)

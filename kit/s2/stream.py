@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 60
 """Seconds; a single read waits no longer, whatever it asks for."""
+
+
+def append_message(link: Link[Any], path: str, headers: Mapping[str, str], message: bytes) -> Operation[AppendAck]:
+    """Where the records of an append are that is encoded already."""
+    answer = yield from ask(
+        link, "POST", path, op="append", packed=message, headers={**headers, "accept": PROTOBUF}, appends=True
+    )
+    return ack_of(bytes(answer.body))
 
 
 class StreamVerbs:
@@ -63,16 +72,7 @@ class StreamVerbs:
     def append(self, inp: AppendInput) -> Operation[AppendAck]:
         """Where the records are now; all of them are appended, or none."""
         check_input(inp)
-        answer = yield from ask(
-            self._link,
-            "POST",
-            self._path,
-            op="append",
-            packed=encode_input(inp),
-            headers={**self._headers, "accept": PROTOBUF},
-            appends=True,
-        )
-        return ack_of(bytes(answer.body))
+        return (yield from append_message(self._link, self._path, self._headers, encode_input(inp)))
 
     @verb
     def read(
