@@ -942,6 +942,53 @@ def test_metrics(served, raw):
 # --- durability -----------------------------------------------------------------------------------------------------
 
 
+def test_requests_that_do_not_wait_are_answered_in_their_order(raw):
+    id, other = stream_of(raw, b"first"), stream_of(raw)
+    large = [bytes([n]) * 1000 for n in range(200)] * 2
+    audit = Audit(actor="someone")
+    raw.send(requests.AppendEvents(id, large, 1))  # read in a thread, as it is large
+    raw.send(requests.AppendEvents(id, [b"a", b"b"], 401), audit)  # writes to the log too before it is answered
+    raw.send(requests.AppendEvents(id, [b"never"], 99))
+    raw.send(requests.AppendEvents(other, [b"x"], 0))
+    raw.send(requests.AppendEvents(id, [b"c"], 403))
+    raw.send(requests.StreamInfo(id))
+    raw.send(requests.ReadEvents(id, 400, 1 << 20))
+    answers = [raw.next() for _ in range(7)]
+    first = answers[0].request_id
+    assert [answer.request_id for answer in answers] == list(range(first, first + 7))
+    told = [answer.payload for answer in answers]
+    assert [(one.first_offset, one.count) for one in (told[0], told[1], told[3], told[4])] == [
+        (1, 400),
+        (401, 2),
+        (0, 1),
+        (403, 1),
+    ]
+    assert "expected 99, actual" in told[2].message
+    assert told[5].length == 404 and list(told[6].events) == [large[-1], b"a", b"b", b"c"]
+
+
+def test_many_small_appends_at_once_are_all_stored(raw):
+    id = stream_of(raw)
+    for n in range(500):
+        raw.send(requests.AppendEvents(id, [b"%d" % n], n))
+    assert [raw.answer().first_offset for _ in range(500)] == list(range(500))
+    assert read_all(raw, id) == [b"%d" % n for n in range(500)]
+
+
+def test_what_is_written_when_its_writer_has_gone_is_there_for_others(served, raw):
+    id, length, page = stream_of(raw), 0, [b"x" * 1000] * 100
+    for _ in range(30):
+        with served.raw() as gone:
+            gone.send(requests.AppendEvents(id, page, length))
+            gone.send(requests.AppendEvents(id, page, length + 100))
+            time.sleep(random.random() / 200)
+        # What the store says is what others are told: no event is there and not seen.
+        actual = int(refused(raw, requests.AppendEvents(id, [b"y"], MAX_U64)).message.rpartition(" ")[2])
+        length = raw.ask(requests.StreamInfo(id)).length
+        assert length >= actual and length % 100 == 0
+        assert len(read_all(raw, id)) >= length
+
+
 def test_what_was_acknowledged_survives_kill(tmp_path):
     acknowledged: list[bytes] = []
     rows = 0
@@ -972,6 +1019,31 @@ def test_what_was_acknowledged_survives_kill(tmp_path):
             assert at(raw, position, "SELECT count(*) FROM t") == raw.sql("SELECT count(*) FROM t")
             raw.sql("INSERT INTO t VALUES (-1, 'after')")
             assert now_of(raw) > position
+
+
+def test_what_was_acknowledged_without_waiting_survives_kill(tmp_path):
+    acknowledged = 0
+    with in_child(tmp_path) as (child, env):
+        with Raw(env) as raw:
+            id = stream_of(raw)
+            stop = threading.Timer(0.5, child.send_signal, (signal.SIGKILL,))
+            stop.start()
+            try:
+                sent = 0
+                while True:
+                    if sent - acknowledged > 30 * 3:
+                        assert raw.answer().first_offset == acknowledged
+                        acknowledged += 3
+                    raw.send(requests.AppendEvents(id, [b"%d" % sent] * 3, sent))
+                    sent += 3
+            except (OSError, EOFError):
+                child.wait()
+    assert acknowledged > 100
+    with in_child(tmp_path) as (_, env), Raw(env) as raw:
+        found = read_all(raw, id)
+        assert acknowledged <= len(found) <= sent + 3 and len(found) % 3 == 0
+        assert found == [b"%d" % n for n in range(0, len(found), 3) for _ in range(3)]
+        assert raw.ask(requests.StreamInfo(id)).length == len(found)
 
 
 def test_the_catalogue_survives_a_restart(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ _INCOMING = 1024 * 1024
 _OUTGOING = 1024 * 1024
 _LARGE = 256 * 1024
 """Messages from this size on are read in a thread: it may take a while."""
+_UNDER_WAY = 64
+_UNDER_WAY_BYTES = 16 * 1024 * 1024
+"""Appends of one connection that are received and not yet answered: at most so many, or one."""
 _GARBAGE = b"<html><body><h1>It works!</h1></body></html>"
 _STATUSES = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 404: STREAM_NOT_FOUND, 409: EXISTS, 429: BUSY, 503: BUSY}
 
@@ -54,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._identity: Identity | None = None
         self._subscriptions = Subscriptions(home.streams, self._push)
         self._frames = FrameReader(BEFORE_HANDSHAKE)
+        self._appends: deque[tuple[asyncio.Task[None], int]] = deque()
 
     @property
     def subscribed(self) -> bool:
@@ -103,6 +108,9 @@ class Connection(asyncio.Protocol):
             # As the real server does: nobody is told why.
             self._home.metrics.errors["WireError"] += 1
         finally:
+            for task, _ in self._appends:
+                task.cancel()
+            await asyncio.gather(*(task for task, _ in self._appends), return_exceptions=True)
             await self._subscriptions.end_all()
             self._transport.close()
 
@@ -117,13 +125,22 @@ class Connection(asyncio.Protocol):
         """The next bytes that arrive."""
         if not self._incoming:
             self._news.clear()
-            async with asyncio.timeout(self._home.tuning.idle):
-                await self._news.wait()
+            await self._heard()
         data, self._incoming = bytes(self._incoming), bytearray()
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
         return data
+
+    async def _heard(self) -> None:
+        """Waits for bytes; who waits for an answer is not idle."""
+        while not self._news.is_set():
+            try:
+                async with asyncio.timeout(self._home.tuning.idle):
+                    await self._news.wait()
+            except TimeoutError:
+                if not self._appends or self._appends[-1][0].done():
+                    raise
 
     async def _handle(self, payload: bytes) -> None:
         if len(payload) >= _LARGE:
@@ -133,8 +150,37 @@ class Connection(asyncio.Protocol):
         if not isinstance(message, Request):
             raise Closed  # a client has nothing to push, and nothing to respond to
         name = type(message.payload).__name__
-        metrics, started = self._home.metrics, time.monotonic()
         rule = self._home.faults.take("kimberlite", name, f"{name}/{_about(message.payload)}")
+        if rule is None and isinstance(message.payload, ask.AppendEvents):
+            # The next request is received while this one is written, and appends that wait go into one commit. They
+            # are handed to the store in their order, and answered in it, each when it is committed.
+            await self._settled(_UNDER_WAY - 1, _UNDER_WAY_BYTES - len(payload))
+            before = self._appends[-1][0] if self._appends else None
+            task = asyncio.get_running_loop().create_task(self._answer(message, None, before))
+            task.add_done_callback(self._answered)
+            self._appends.append((task, len(payload)))
+            return
+        await self._settled()
+        await self._answer(message, rule)
+
+    async def _settled(self, most: int = 0, most_bytes: int = 0) -> None:
+        """Returns when no more than so many appends, of so many bytes, are under way."""
+        while self._appends and (
+            len(self._appends) > most
+            or sum(size for _, size in self._appends) > most_bytes
+            or self._appends[0][0].done()
+        ):
+            await self._appends[0][0]
+            self._appends.popleft()
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._transport.close()
+
+    async def _answer(self, message: Request, rule: Rule | None, before: asyncio.Task[None] | None = None) -> None:
+        """Does what is asked; answers when what was asked before is answered."""
+        name = type(message.payload).__name__
+        metrics, started = self._home.metrics, time.monotonic()
         metrics.in_flight += 1
         status = "error"
         try:
@@ -159,6 +205,8 @@ class Connection(asyncio.Protocol):
             frame = self._frame(message.id, answer)
             if isinstance(answer, told.Error):
                 metrics.errors[answer.exception().code_name] += 1
+            if before is not None:
+                await asyncio.wait([before])
             await self._send(frame, rule)
             if call is not None and call.after is not None:
                 call.after()

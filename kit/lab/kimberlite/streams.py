@@ -44,10 +44,10 @@ class Stream:
         """The number that names it on the wire."""
         return self.tenant << 32 | self.number
 
-    def grown(self, first: int, events: Blobs) -> None:
+    def grown(self, first: int, events: Blobs, size: int) -> None:
         """Notes what was committed."""
         self.length = max(self.length, first + len(events))
-        self.bytes += events.content_bytes
+        self.bytes += size
         if self.recent and self.recent[-1][0] + len(self.recent[-1][1]) != first:
             self.recent.clear()
             self.kept = 0
@@ -80,6 +80,7 @@ class Streams:
         last = store.read("select max(position + count) from chunks")[0][0]
         self._position = last or 0
         """Where the next event goes, among all there are. Only the store's thread changes it."""
+        self._writing: set[asyncio.Future[None]] = set()
         self.appended = 0
         self.appended_bytes = 0
 
@@ -156,12 +157,25 @@ class Streams:
             # Positions of a commit that fails later are not given out again: they may have been looked at.
             self._position = position
 
-        await self._store.write(job)
-        stream.grown(expected, events)
-        self._wake(stream.id)
-        self.appended += len(events)
-        self.appended_bytes += events.content_bytes
+        async def kept() -> None:
+            await self._store.write(job)
+            size = sum(size for _, size, _ in pieces)
+            stream.grown(expected, events, size)
+            self._wake(stream.id)
+            self.appended += len(events)
+            self.appended_bytes += size
+
+        # Whoever asked may go while it is written: it is there then, and whoever asks next must find it.
+        writing = asyncio.ensure_future(kept())
+        self._writing.add(writing)
+        writing.add_done_callback(self._written)
+        await asyncio.shield(writing)
         return expected
+
+    def _written(self, writing: asyncio.Future[None]) -> None:
+        self._writing.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # told to whoever waits; where nobody does, nothing is to be said
 
     def read(self, stream: Stream, first: int, max_bytes: int, frame: int) -> tuple[int, list[bytes]]:
         """Events from an offset on: how many, and their wire form in pieces.
