@@ -112,7 +112,8 @@ class AmdahlBench(Bench):
 
     def create_page(self, run: Run) -> None:
         with run.under():
-            page = run.attempt(lambda: create_page(run.client, {"name": run.name, "spec": SPEC}))
+            spec = {**SPEC, "text": run.wide()}
+            page = run.attempt(lambda: create_page(run.client, {"name": run.name, "spec": spec}))
         there = self._named(run.name)
         run.check(len(there) <= 1, "made", len(there), "times")
         run.check(run.error is not None or there == [page["id"]], "told to be made, and is not there")

@@ -95,7 +95,8 @@ class ClaudeBench(Bench):
     def complete(self, run: Run) -> None:
         with run.under():
             for n in range(2):
-                got = run.attempt(lambda n=n: run.client.complete(f"{run.name} {n}", model="haiku"))
+                prompt = f"{run.name} {n} {run.wide()}"
+                got = run.attempt(lambda prompt=prompt: run.client.complete(prompt, model="haiku"))
                 run.check(run.error is not None or bool(got.content), "an answer without content")
         self._balanced(run, *self._clients())
 

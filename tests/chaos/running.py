@@ -89,6 +89,10 @@ class Run:
         """The client of this run's colour, through the proxy."""
         return self.bench.clients[self.colour]
 
+    def wide(self) -> str:
+        """What makes some requests so large that they leave in more than one piece."""
+        return "w" * self.chance.choice((0, 0, 0, 60_000, 70_000, 200_000))
+
     def do(self, result: Any) -> Any:
         """What a call gives, whatever its colour."""
         return self.bench.desk.wait(result) if inspect.isawaitable(result) else result
@@ -174,6 +178,8 @@ class Bench:
         self.proxies = [Proxy(port, seed) for port in self.targets()]
         self.clients: dict[str, Any] = {}
         self._bounds: dict[str, list[int]] = {}
+        self.worn = True
+        """Whether connections may have suffered since they were last tried."""
         self.open()
 
     # --- for each service -------------------------------------------------------------------------------------------
@@ -329,12 +335,17 @@ def one_run(bench: Bench, verb: str, seed: str, report: Report) -> None:
     started = time.monotonic()
     told = judged(lambda: bench.verbs()[verb](run))
     took = time.monotonic() - started
+    met = len(proxy.fired) + run.met
+    if not told and run.failed and not met and not bench.worn:
+        told = f"violated: failed with nothing in its way: {run.error!r}"
     told = told or judged(lambda: works_again(bench, run), 15)
+    # What a fault did to connections is for the next run to find out, too.
+    bench.worn = met > 0
     tally = report.tallies.setdefault((bench.service, verb), Tally())
     tally.runs += 1
     tally.calls += run.calls
     tally.failed += run.failed
-    tally.met += len(proxy.fired) + run.met
+    tally.met += met
     tally.slowest = max(tally.slowest, took)
     if told:
         report.violations.append(f"FAILED --service {bench.service} --only {seed} {run.colour} [{run.trouble}] {told}")

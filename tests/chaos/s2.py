@@ -185,12 +185,14 @@ class S2Bench(Bench):
     def append(self, run: Run) -> None:
         name, sure = self._stream(run)
         acknowledged, tried = [], []
+        wide = run.wide().encode()
         with run.under():
             for n in range(3):
-                tried.append(body(n))
-                run.attempt(lambda n=n: run.client[self.basin][name].append(AppendInput([Record(body(n))])))
+                one = body(n) + wide
+                tried.append(one)
+                run.attempt(lambda one=one: run.client[self.basin][name].append(AppendInput([Record(one)])))
                 if run.error is None:
-                    acknowledged.append(body(n))
+                    acknowledged.append(one)
         run.once(self._there(sure), acknowledged, tried, what="records")
 
     def append_matched(self, run: Run) -> None:

@@ -101,10 +101,11 @@ class SynapBench(Bench):
         with run.under():
             got = run.attempt(lambda: run.client.kv.get("always"))
             run.check(run.error is not None or got == "there", "get gave", got)
-            run.attempt(lambda: run.client.kv.set(run.name, "new"))
+            new = "new" + run.wide()
+            run.attempt(lambda: run.client.kv.set(run.name, new))
             done = run.error is None
         there = self.sure.client.kv.get(run.name)
-        run.check(there in ("new", None) and (there == "new" or not done), "set was confirmed, and there is", there)
+        run.check(there in (new, None) and (there == new or not done), "set was confirmed, and there is", there)
 
     def mset(self, run: Run) -> None:
         pairs = {f"{run.name}-{n}": str(n) for n in range(40)}
