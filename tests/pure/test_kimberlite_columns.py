@@ -31,6 +31,22 @@ def answer(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
 
 
 @settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.integers(1, 200), st.integers(0, 199), st.integers(0, 199))
+def test_events_of_one_size_become_columns(event: bytes, count: int, start: int, stop: int) -> None:
+    items = [bytes([n]) + event for n in range(count)]
+    page = decode(payload_of(Response(300, responses.ReadEvents(items, None)))).payload.events
+    for blobs, wanted in ((page, items), (page[start:stop], items[start:stop]), (page[:1], items[:1])):
+        column = blobs.to_arrow()
+        column.validate(full=True)
+        assert column.type == pa.binary() and column.to_pylist() == wanted
+    # Of one size, but two lengths of it are not written alike, or one event is another size.
+    raw = page.raw + b"".join((bytes([len(items[0]) & 127 | 128, len(items[0]) >> 7 | 128, 0]), items[0], b"\x01x"))
+    for more in (1, 2):
+        mixed = Blobs.from_raw(raw[: len(raw) - (2 - more) * 2], count + more)
+        assert mixed.to_arrow().to_pylist() == [*items, items[0], b"x"][: count + more]
+
+
+@settings(max_examples=150, deadline=None)
 @given(BLOBS, st.integers(0, 2**64 - 200))
 def test_events_become_columns_and_columns_become_events(items: list[bytes], first: int) -> None:
     page = decode(payload_of(Response(1, responses.ReadEvents(items, None)))).payload.events
