@@ -19,6 +19,8 @@ CHUNK = 64 * 1024
 _KEPT = 256 * 1024
 """Bytes of a stream's end that are kept at hand for those who follow it."""
 _ROWS = 256
+_MAPPED = 2**30
+"""Bytes of the database that are read as memory; what is behind them is read as a file."""
 _NUMBERED = re.compile(r"stream_([1-9]\d{0,9})")
 MAX_NAME = 4096
 
@@ -75,6 +77,8 @@ class Streams:
         self._all: dict[int, Stream] = {}
         self._watchers: dict[int, set[asyncio.Event]] = {}
         self._names: dict[tuple[int, str], Stream] = {}
+        # Pages of events are then read where the system has them, without a call for each four KiB.
+        store.read(f"pragma mmap_size={_MAPPED}")
         for row in store.read("select * from streams order by id"):
             self._keep(_stream(row))
         last = store.read("select max(position + count) from chunks")[0][0]
