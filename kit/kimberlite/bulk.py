@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIME = pa.timestamp("ms", "UTC")
+_ROWS = 32_768
 
 
 class Part(NamedTuple):
@@ -56,7 +57,7 @@ def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:
     if body is not None:
         raise KimberliteInputError("body= names a column of a DataFrame")
     if isinstance(data, pd.Series):
-        return blobs_from_arrow(_column(data), CHUNK)
+        return _series_batches(data)
     if isinstance(data, pa.Array | pa.ChunkedArray):
         return blobs_from_arrow(data, CHUNK)
     if isinstance(data, bytes | bytearray | memoryview | str | dict):
@@ -72,11 +73,22 @@ def _frame_batches(frame: pd.DataFrame, body: str | None) -> Iterable[Blobs]:
     if body is not None:
         if body not in frame.columns:
             raise KimberliteInputError(f"the frame has no column {body!r}", hint=f"it has {_names(frame.columns)}")
-        return blobs_from_arrow(_column(frame[body]), CHUNK)
+        return _series_batches(frame[body])
     if frame.empty:
         return []
     lines = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="us", force_ascii=False)
     return batches_of([line.encode() for line in lines.splitlines()])
+
+
+def _series_batches(series: pd.Series[Any]) -> Iterable[Blobs]:
+    """Objects that are all bytes become a column some at a time, while those before are written: nothing can be wrong
+    with the later ones. Of all others the whole column is made first, as that may fail."""
+    import pandas as pd
+
+    if series.dtype != object or pd.api.types.infer_dtype(series, skipna=False) != "bytes":
+        return blobs_from_arrow(_column(series), CHUNK)
+    parts = (series.iloc[at : at + _ROWS] for at in range(0, len(series), _ROWS))
+    return (batch for some in parts for batch in blobs_from_arrow(_column(some), CHUNK))
 
 
 def _column(series: pd.Series[Any]) -> pa.ChunkedArray:

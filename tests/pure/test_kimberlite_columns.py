@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from kit.core.frames import to_frame
 from kit.kimberlite.blobs import Blobs
+from kit.kimberlite.bulk import batches
 from kit.kimberlite.columns import blobs_from_arrow, event_columns
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
 from kit.kimberlite.results import TYPES_MARK, result_columns, with_types
@@ -28,6 +30,19 @@ def answer(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b""])
+def test_a_large_frame_is_refused_before_anything_of_it_is_sent(wrong: Any) -> None:
+    bodies: list[Any] = [b"%d" % n for n in range(100_000)]
+    assert [one for blobs in batches(pd.Series(bodies)) for one in blobs] == bodies
+    bodies[90_000] = wrong
+    frame = pd.DataFrame({"body": pd.Series(bodies, dtype=object)})
+    if wrong == b"":
+        assert [one for blobs in batches(frame) for one in blobs] == bodies
+        return
+    with pytest.raises(KimberliteInputError):
+        next(iter(batches(frame)))
 
 
 @settings(max_examples=150, deadline=None)
