@@ -37,6 +37,7 @@ class StreamSource(Source):
     """The events of a stream from `start` on. `time` is when they arrived: the protocol carries no other."""
 
     service = "kimberlite"
+    begins: ClassVar[bool] = True
     position_column: ClassVar[str | None] = "offset"
 
     def __init__(self, client: Client, packed: int, name: str, start: Any = "tail", body: BodyMode = "auto") -> None:

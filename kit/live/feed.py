@@ -38,6 +38,8 @@ MAX_BYTES = 256 * 1024 * 1024
 _STEP = 0.2
 """Seconds after which a wait looks up, so that an interrupt is noticed on every system."""
 _CLOSING = 5.0
+_BEGINNING = 1.0
+"""Seconds; a service that takes longer to answer is waited for in the background."""
 _log = logging.getLogger("kit.live")
 _open: weakref.WeakSet[Feed] = weakref.WeakSet()
 
@@ -103,6 +105,18 @@ class Feed(Followed):
         self._engine = Engine(self, self.source, after)
         _open.add(self)
         loop.start(self._main)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Waits a moment for the source to stand, so that what is written after this is among what it gives."""
+        if not self.source.begins or threading.current_thread().name == "kit-loop":
+            return
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._state != "connecting", _BEGINNING)
+        except BaseException:
+            self.close()
+            raise
 
     # --- what there is ----------------------------------------------------------------------------------------------
 

@@ -55,6 +55,8 @@ class Source:
     """The column of numbers that grow from row to row, where there is one: rows that come twice are left out by it."""
     resumes: ClassVar[bool] = True
     """Whether it can go on after a position. If not, a lost connection leaves a gap, which the feed tells."""
+    begins: ClassVar[bool] = False
+    """Whether a first chunk, which may be empty, tells soon that it follows: what comes later will be seen."""
     holds: ClassVar[bool] = True
     """Whether the service waits while nothing is taken; else what comes during a pause is counted and let go."""
 

@@ -33,6 +33,7 @@ class StreamSource(Source):
     """The records of a stream from `start` on. Each opening has connections of its own; they are gone with it."""
 
     service = "s2"
+    begins: ClassVar[bool] = True
     position_column: ClassVar[str | None] = "seq_num"
 
     def __init__(

@@ -28,6 +28,7 @@ class RoomSource(Source):
     """The events of a room from an offset on, or from now on. A room made anew is followed from its beginning."""
 
     service = "synap"
+    begins: ClassVar[bool] = True
 
     def __init__(self, client: SynapClient, room: str, start: int | None = None, body: BodyMode = "auto") -> None:
         self.label = room
@@ -70,6 +71,7 @@ class TopicSource(Source):
     """What is published to topics from now on. The server keeps nothing: what comes while it is cut off is a gap."""
 
     service = "synap"
+    begins: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
     holds: ClassVar[bool] = False
 

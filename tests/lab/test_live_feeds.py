@@ -137,6 +137,34 @@ def test_synap_topics(lab):
         syn.live(topics=["a"], start=1)
 
 
+def test_what_is_written_once_a_feed_is_there_is_seen(lab, stream):
+    k, syn = lab.kimberlite, lab.synap
+    name = f"now-{uuid.uuid4().hex[:8]}"
+    k.create(name)
+    syn.client.stream.create(name)
+    for n in range(5):
+        with (
+            kit.Feed(stream) as records,
+            kit.Feed(k[name]) as events,
+            kit.Feed(syn[name]) as room,
+            syn.live(topics=[name]) as topic,
+        ):
+            one = b'{"n":%d}' % n
+            stream.append(one)
+            k.append(name, [one])
+            syn.publish(name, [{"n": n}], "room")
+            syn.publish(name, [{"n": n}], "topic")
+            for feed in (records, events, room, topic):
+                assert feed.wait(1, timeout=10).df["n"].tolist() == [n]
+
+
+def test_a_feed_of_a_silent_service_is_there_at_once(lab, stream):
+    lab.faults("s2", "delay", seconds=5, count=3)
+    began = time.monotonic()
+    with kit.Feed(stream) as feed:
+        assert time.monotonic() - began < 3 and feed.state == "connecting"
+
+
 def test_a_feed_from_the_tail_misses_nothing_that_comes_before_its_first_record(lab, stream):
     stream.append(bodies(0, 10))
     lab.faults("s2", "reset", path="*/records", method="GET", count=5)
