@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,8 +50,7 @@ def to_frame(
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         gaps = name in nullable or column.null_count > 0
-        # Series would be aligned with each other, which is most of what a small frame costs. Arrays are not; those of
-        # numbers are then the frame's own, as Arrow's cannot be written to.
+        # Series would be aligned with each other, which is most of what a small frame costs. Arrays are not.
         columns[name] = _series(column, gaps=gaps) if table.num_rows > _SMALL else _array(column, gaps=gaps)
     frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
     frame.attrs.update(attrs or {})
@@ -61,7 +61,7 @@ def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
     """What `_series` gives, as an array; those kinds that most frames have without making a Series on the way."""
     kind = column.type
     if pa.types.is_integer(kind) and not gaps:
-        return column.to_numpy().copy()
+        return _own(column.to_numpy())
     if kind == TIME:
         return _UTC.__from_arrow__(column).copy()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -72,6 +72,11 @@ def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
     return series.array if isinstance(series.dtype, ExtensionDtype) else series.to_numpy(copy=True)
 
 
+def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same in memory of the frame's own: Arrow's cannot be written to, and `df.loc[0, "n"] = 1` does."""
+    return values if values.flags.writeable else values.copy()
+
+
 def _series(column: pa.ChunkedArray, *, gaps: bool) -> pd.Series[Any]:
     kind = column.type
     series: pd.Series[Any]
@@ -80,11 +85,11 @@ def _series(column: pa.ChunkedArray, *, gaps: bool) -> pd.Series[Any]:
     elif pa.types.is_timestamp(kind):
         series = _moments(column.cast(pa.timestamp("ms", kind.tz), safe=False))
     elif pa.types.is_date(kind):
-        series = column.cast(pa.timestamp("ms")).to_pandas()
+        series = _moments(column.cast(pa.timestamp("ms")))
     elif gaps and str(kind) in _WITH_GAPS:
         series = column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)])
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        series = column.to_pandas()
+        series = pd.Series(_own(column.to_numpy()), copy=False)
     elif pa.types.is_null(kind):
         series = pd.Series([None] * len(column), dtype=object)
     else:
@@ -101,7 +106,7 @@ def _moments(column: pa.ChunkedArray) -> pd.Series[Any]:
     if numbers.null_count:
         numbers = numbers.fill_null(_NOT_A_TIME)
     values = numbers.to_numpy(zero_copy_only=False).view("M8[ms]")
-    return pd.Series(values, dtype=_UTC if column.type.tz else None, copy=False)
+    return pd.Series(values, dtype=_UTC, copy=False) if column.type.tz else pd.Series(_own(values), copy=False)
 
 
 def empty(schema: pa.Schema, attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def test_dtypes_are_as_promised_and_the_same_when_empty():
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-def test_a_small_frame_is_like_a_large_one_and_can_be_written_to(gaps):
+def test_a_small_frame_is_like_a_large_one_and_both_can_be_written_to(gaps):
     row = {"seq_num": 7, "time": 1_000, "text": "a", "n": 1, "x": 0.5, "ok": True, "raw": b"\xff", "many": [1]}
     rows = [row, dict.fromkeys(row) if gaps else row]
     few, many = (pa.Table.from_pylist(rows * times, SCHEMA) for times in (2, 6_000))
@@ -58,8 +58,9 @@ def test_a_small_frame_is_like_a_large_one_and_can_be_written_to(gaps):
     assert dtypes(small) == dtypes(large)
     pd.testing.assert_frame_equal(small, large.head(4))
     for name in ("seq_num", "time", "text", "n", "x", "ok", "raw"):
-        small.loc[3, name] = small.loc[0, name]
-        assert small[name].iloc[3] == small[name].iloc[0]
+        for frame in (small, large):
+            frame.loc[3, name] = frame.loc[0, name]
+            assert frame[name].iloc[3] == frame[name].iloc[0]
     assert few.equals(pa.Table.from_pylist(rows * 2, SCHEMA)), "what the frame was made of is as it was"
 
 
