@@ -55,7 +55,7 @@ def new_stream(lab, name):
     return basin
 
 
-FAULTY = int(os.environ.get("KIT_FAULTS", "120"))
+FAULTY = int(os.environ.get("KIT_FAULTS", "60"))
 """Faults that each test meets at least."""
 BATCHES = 20 * FAULTY
 
