@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import statistics
+import threading
 import time
 from contextlib import contextmanager
 
@@ -163,6 +164,33 @@ def ours_publish() -> Figures:
     return {"time": took}
 
 
+def bytes_publish() -> Figures:
+    """The same requests, encoded beforehand and sent as the connection takes them; the answers are thrown away."""
+    from kit.synap import wire
+
+    with ours() as syn:
+        name = f"bytes-{os.getpid()}"
+        syn.client.queue.create(name)
+        frames = b"".join(wire.request(n, "QPUBLISH", (name, body(n).encode())) for n in range(size()))
+        sock = syn.client._driver._line.connect()
+        held, heads = memoryview(bytearray(2**20)), 0
+        started = time.perf_counter()
+        sender = threading.Thread(target=sock.sendall, args=(frames,))
+        sender.start()
+        rest = b""
+        while heads < size():
+            data = memoryview(rest + held[: sock.recv_into(held)])
+            at = 0
+            while len(data) - at >= 4 and len(data) - at >= (end := 4 + int.from_bytes(data[at : at + 4], "little")):
+                at += end
+                heads += 1
+            rest = bytes(data[at:])
+        took = time.perf_counter() - started
+        sender.join()
+        syn.client.queue.delete(name)
+    return {"time": took}
+
+
 def official_publish(at_once: int = 1) -> Figures:
     async def publish(client) -> float:
         name = f"official-{os.getpid()}"
@@ -199,6 +227,7 @@ SIDES: dict[str, Side] = {
         ours_get,
         official_get,
         ours_publish,
+        bytes_publish,
         official_publish,
         official_publish_at_once,
     )
@@ -232,6 +261,7 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(
             f"{name}, theirs 100 at once", "ours_publish", "official_publish_at_once", env, goal=1 / 3, size=50_000
         )
+        pairs.compare(f"{name}, against its bytes only", "ours_publish", "bytes_publish", env, size=50_000)
 
 
 if __name__ == "__main__":
