@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Protocol, TypeVar
 
 from ..store import Store
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
@@ -29,6 +31,7 @@ _TABLES = {
     "messages": ("id", 9),
     "marks": ("name", 2),
 }
+_LOT = 256
 
 
 class Journal:
@@ -123,10 +126,17 @@ class Journal:
 def _write(db: sqlite3.Connection, batch: dict[str, dict[str, Row | None]]) -> None:
     for name, rows in batch.items():
         column, width = _TABLES[name]
-        gone = [(key,) for key, row in rows.items() if row is None]
-        if gone:
-            db.executemany(f"delete from {name} where {column} = ?", gone)  # noqa: S608
+        gone = [key for key, row in rows.items() if row is None]
+        for keys in _lots(gone):
+            places = ", ".join("?" * len(keys))
+            db.execute(f"delete from {name} where {column} in ({places})", keys)  # noqa: S608
         new = [row for row in rows.values() if row is not None]
-        if new:
-            places = ", ".join("?" * width)
-            db.executemany(f"insert or replace into {name} values ({places})", new)  # noqa: S608
+        for some in _lots(new):
+            places = ", ".join([f"({', '.join('?' * width)})"] * len(some))
+            db.execute(f"insert or replace into {name} values {places}", list(chain.from_iterable(some)))  # noqa: S608
+
+
+def _lots(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Some at a time: with each statement the interpreter is handed to the server's loop and asked back."""
+    for at in range(0, len(rows), _LOT):
+        yield rows[at : at + _LOT]
