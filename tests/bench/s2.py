@@ -73,13 +73,11 @@ def drain_read() -> Figures:
 
 def keep_read() -> Figures:
     """The same bytes received and copied once, to memory that nobody has used before, as a frame's must be."""
-    import numpy
-
-    memory, at = numpy.empty(size() * (BODY + 40), numpy.uint8), 0
+    memory, at = bytearray(size() * (BODY + 40)), 0
 
     def keep(piece: bytes) -> None:
         nonlocal at
-        memory[at : at + len(piece)] = numpy.frombuffer(piece, numpy.uint8)
+        memory[at : at + len(piece)] = piece
         at += len(piece)
 
     return received(keep)
