@@ -16,7 +16,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from .measure import Figures, Pairs, Side, size, timed
+from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, timed
 from .measure import main as run
 
 EVENTS = 200_000
@@ -55,11 +55,13 @@ def official(work) -> Figures:
 def ours_read() -> Figures:
     with ours() as syn:
         syn.read("read", limit=10, decode="bytes")
+        before = resident_mb()
         started = time.perf_counter()
         frame = syn.read("read", limit=size(), decode="bytes")
         took = time.perf_counter() - started
     assert len(frame) == size()
-    return {"time": took}
+    result = frame.memory_usage(deep=False).sum() / 2**20
+    return {"time": took, "memory / frame": (peak_mb() - before) / result}
 
 
 def ours_read_json() -> Figures:
@@ -251,6 +253,7 @@ def rows(pairs: Pairs) -> None:
             pairs.compare(f"Synap: read {some:,} events to a frame", "ours_read", "official_read", env, size=some)
         name = "Synap: read 200 k events x 200 B to a frame"
         pairs.compare(name, "ours_read", "official_read", env, goal=1 / 8, size=EVENTS)
+        pairs.alone(name, "ours_read", env, "memory / frame", 2.0, size=EVENTS)
         pairs.compare(f"{name}, a column per JSON key", "ours_read_json", "official_read", env, goal=1 / 5, size=EVENTS)
         name = "Synap: read 10 k keys to a frame"
         pairs.compare(name, "ours_keys", "official_keys", env, goal=1 / 5, size=10_000)
