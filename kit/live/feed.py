@@ -56,6 +56,9 @@ class Feed(Followed):
     function of a DataFrame that tells true or false for each row, `{"column": value}`, a text like "price > 3", or a
     list of these; a `column=value` here does the same. The newest rows are kept, up to `max_rows` and `max_bytes`;
     what had to go is counted in `stats()["dropped"]`. `from_checkpoint` goes on where another feed stood.
+
+    A feed of a service is given once it follows, so that what is written after this line is among its rows; a service
+    that does not answer within a second is waited for in the background.
     """
 
     def __init__(
