@@ -94,9 +94,7 @@ def test_a_fast_stream(notebook, jupyter, count):
     # Where other tests run beside it, five views of the full rate leave a cell less than its share.
     rate = RATE if count == 1 or SECONDS >= 30 else RATE // 4
     show = f"shown = [stream.live(max_rows=20_000) for _ in range({count})]\n"
-    show += (
-        "for view in shown:\n    display(view)\nwriter = writing(" + f"{SECONDS}, {rate})"
-    )
+    show += "for view in shown:\n    display(view)\nwriter = writing(" + f"{SECONDS}, {rate})"
     page = notebook(
         START,
         WRITER + SHARE,

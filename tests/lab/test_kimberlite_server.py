@@ -1278,6 +1278,24 @@ def test_damaged_frames_harm_nobody(served):
     assert answered > 300 and ended > 300
 
 
+def test_subscriptions_end_with_connections_that_end_badly(served):
+    with served.raw() as raw:
+        id = stream_of(raw, b"x")
+    watchers = served.server._streams._watchers
+    for n in range(300):
+        raw = served.raw()
+        ask = [encode_request(10 + m, 1, requests.Subscribe(id, 0, 5)) for m in range(20)]
+        # What is no frame ends the connection from one side, and a reset from the other, at about the same time.
+        raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.sock.sendall(b"".join(ask) + b"garbage" * 10)
+        time.sleep(n % 10 / 5000)
+        raw.close()
+    until = time.monotonic() + 10
+    while watchers.get(id) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not watchers.get(id)
+
+
 def test_many_connections(served):
     connections = [served.raw() for _ in range(200)]
     for connection in connections:

@@ -110,8 +110,9 @@ class Connection(asyncio.Protocol):
         finally:
             for task, _ in self._appends:
                 task.cancel()
+            stopped = self._subscriptions.stop_all()
             await asyncio.gather(*(task for task, _ in self._appends), return_exceptions=True)
-            await self._subscriptions.end_all()
+            await asyncio.gather(*(one.end() for one in stopped))
             self._transport.close()
 
     async def end(self) -> None:

@@ -55,11 +55,16 @@ class Subscription:
         self._news.set()
         return self.credits
 
-    async def end(self) -> None:
-        """Ends it; nothing is pushed any more when this returns."""
+    def stop(self) -> None:
+        """Has it end."""
         self._streams.unwatch(self.stream, self._news)
         if self._task is not None:
             self._task.cancel()
+
+    async def end(self) -> None:
+        """Ends it; nothing is pushed any more when this returns."""
+        self.stop()
+        if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def closed(self, reason: CloseReason) -> bytes:
@@ -126,8 +131,10 @@ class Subscriptions:
         """Ends one."""
         await self._all.pop(id).end()
 
-    async def end_all(self) -> None:
-        """Ends them all."""
+    def stop_all(self) -> list[Subscription]:
+        """Has them all end, at once: whoever waits for an end may be cancelled before it has begun."""
         everything = list(self._all.values())
         self._all.clear()
-        await asyncio.gather(*(one.end() for one in everything))
+        for one in everything:
+            one.stop()
+        return everything
