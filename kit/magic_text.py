@@ -22,6 +22,19 @@ _PROMPT = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
+_DIGITS = 20
+"""As many as a number of 64 bits has."""
+
+
+def whole(text: str) -> int | None:
+    r"""The whole number that a text is; None where it is none, or one that nothing counts to.
+
+    >>> whole("25"), whole("2.5"), whole("\u00b2")
+    (25, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a magic was asked to do."""
@@ -35,9 +48,9 @@ class Order:
         given = self.options.get(option)
         if given is None:
             return None
-        if not given.isdigit():
-            raise InputError(f"--{option} {given}: give a whole number")
-        return int(given)
+        if (number := whole(given)) is None:
+            raise InputError(f"--{option} {given[:40]}: give a whole number")
+        return number
 
 
 def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (), flags: Sequence[str] = ()) -> Order:

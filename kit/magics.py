@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from .core.errors import InputError, SetupError
-from .magic_text import Order, bound, filled, literal, order_of
+from .magic_text import Order, bound, filled, literal, order_of, whole
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -112,7 +112,8 @@ class KitMagics(Magics):
         explorer = self._explorer("kimberlite", order)
         at = order.options.get("at")
         if is_read(text):
-            when = None if at is None else int(at) if at.isdigit() else self._value(at)
+            number = None if at is None else whole(at)
+            when = number if at is None or number is not None else self._value(at)
             return self._kept(order, explorer.query(text, *values, at=when))
         if at is not None:
             raise InputError("--at reads tables as they were; this statement changes something")

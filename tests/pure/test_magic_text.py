@@ -47,9 +47,10 @@ def test_orders_that_are_wrong(line, cell, words):
         order_of("amdahl", line, cell, ("limit", "on"))
 
 
-def test_a_whole_number_is_asked_for():
-    with pytest.raises(InputError, match="--limit 1e3"):
-        order_of("amdahl", "--limit 1e3", "select 1", ("limit",)).whole("limit")
+@pytest.mark.parametrize("given", ["1e3", "\u00b2", "-1", "9" * 4400])
+def test_a_whole_number_is_asked_for(given):
+    with pytest.raises(InputError, match=f"--limit {given[:40]}: give a whole number"):
+        order_of("amdahl", f"--limit {given}", "select 1", ("limit",)).whole("limit")
 
 
 SPACE = {"x": 5, "name": "it's", "when": pd.Timestamp("2026-01-02"), "n": np.int64(7), "table": pd.DataFrame()}
