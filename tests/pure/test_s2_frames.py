@@ -197,9 +197,9 @@ def test_frames_before_a_broken_one_come_first():
         (0x40, b""),
         (0x40, b"not gzip"),
         (0x40, zlib.compress(b"x")),
-        (0x40, gzip.compress(b"x" * 5000)[:-1]),
-        (0x40, gzip.compress(b"x") + b"x"),
-        (0x40, gzip.compress(b"x") * 2),
+        (0x40, gzip.compress(b"x" * 5000, mtime=0)[:-1]),
+        (0x40, gzip.compress(b"x", mtime=0) + b"x"),
+        (0x40, gzip.compress(b"x", mtime=0) * 2),
     ],
 )
 def test_broken_packing(flag, payload):
