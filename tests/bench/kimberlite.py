@@ -119,7 +119,7 @@ def drain_read() -> Figures:
 
     stream, per_page = int(os.environ["BENCH_STREAM"]), -(-PAGE // BODY)
     pages = [
-        asked(2 + n, requests.ReadEvents(stream, first, min(PAGE, (size() - first) * BODY)))
+        asked(2 + n, requests.ReadEvents(stream, first, min(PAGE, (size() - first) * (BODY + 16))))
         for n, first in enumerate(range(0, size(), per_page))
     ]
     with bare() as (sock, drained):
