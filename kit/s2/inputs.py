@@ -96,11 +96,11 @@ def _encoded(
 # --- what was given -------------------------------------------------------------------------------------------------
 
 
-def _column(given: Any, what: str, kind: pa.DataType | None = None) -> pa.ChunkedArray:
+def _column(given: Any, what: str, kind: pa.DataType | None = None, gaps: bool | None = None) -> pa.ChunkedArray:
     if isinstance(given, pa.ChunkedArray):
         return given
     try:
-        column = pa.array(given, kind, from_pandas=True) if not isinstance(given, pa.Array) else given
+        column = pa.array(given, kind, from_pandas=gaps) if not isinstance(given, pa.Array) else given
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise S2InputError(f"the {what} cannot be a column: {error}") from None
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
@@ -142,7 +142,7 @@ def _bodies(given: Any) -> pa.ChunkedArray | _Objects:
 
 
 def _wide(given: Any, first: int = 0) -> pa.ChunkedArray:
-    column = _column(given, "bodies")
+    column = _column(given, "bodies", gaps=True)
     _refuse_missing(column, "body", "give such a record an empty body, or leave it out", first)
     try:
         # Wide offsets: all the bodies together may be more than 2 GiB.

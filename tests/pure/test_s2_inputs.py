@@ -165,6 +165,7 @@ def test_nothing_to_append():
         (["a"], {"timestamps": [-1]}, "timestamps"),
         (["a"], {"timestamps": pa.array([-1])}, "timestamps must be times, or whole numbers"),
         (["a"], {"timestamps": [1.5]}, "timestamps must be"),
+        (["a", "b"], {"timestamps": [1, float("nan")]}, "timestamps cannot be a column"),
         (["a"], {"timestamps": ["now"]}, "timestamps must be"),
         (["a"], {"timestamps": [2**64]}, "timestamps"),
         (["a"], {"timestamps": [datetime.datetime(1960, 1, 1, tzinfo=datetime.UTC)]}, "timestamps must be"),
