@@ -18,8 +18,13 @@ WIDGETS = "application/vnd.jupyter.widget-view+json"
 def run(path: Path, *, timeout: int = 120) -> nbformat.NotebookNode:
     """The notebook with the output of a run from top to bottom; the first cell that fails raises."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}}).execute()
+    execute(notebook, path.parent, timeout=timeout)
     return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path, *, timeout: int = 120) -> None:
+    """Run a notebook in a clean kernel that works in a folder, and put the outputs into its cells."""
+    NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}}).execute()
 
 
 def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from typing import IO, Any
 
 from ..core.errors import SetupError
@@ -16,8 +17,47 @@ from ..core.errors import SetupError
 _READY_WITHIN = 30.0
 
 
-def start(orders: dict[str, Any]) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-    """A child process with the servers up, and what it says of itself."""
+class Servers:
+    """The servers of one child process; they end when the last handle on them is closed or collected."""
+
+    def __init__(self, child: subprocess.Popen[bytes], described: dict[str, Any]) -> None:
+        self._child = child
+        self._pid = os.getpid()
+        self.described = described
+        weakref.finalize(self, _end_in, self._pid, child)
+        _started[described["pid"]] = self
+
+    @property
+    def running(self) -> bool:
+        """Whether the child process is there; a fork of its parent cannot tell, and takes it to be."""
+        return os.getpid() != self._pid or self._child.poll() is None
+
+
+_started: weakref.WeakValueDictionary[int, Servers] = weakref.WeakValueDictionary()
+"""What this process started, by the id of the child process."""
+
+
+def started() -> dict[int, Servers]:
+    """Return the servers that this process has started and still holds, by the id of their process."""
+    return dict(_started)
+
+
+def _end_in(pid: int, child: subprocess.Popen[bytes]) -> None:
+    # A fork has a copy of each handle. The servers are not the fork's to end.
+    if os.getpid() == pid:
+        end(child)
+
+
+def _forget() -> None:
+    _started.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def start(orders: dict[str, Any]) -> Servers:
+    """Start a child process, and return once its servers are up."""
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
@@ -46,7 +86,7 @@ def start(orders: dict[str, Any]) -> tuple[subprocess.Popen[bytes], dict[str, An
         if "error" in said or not said:
             end(child)
             raise SetupError(f"the lab did not start: {said.get('error') or _last_words(errors)}")
-        return child, said
+        return Servers(child, said)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError, SetupError
@@ -32,8 +30,8 @@ class Lab:
 
     Services are named (`Lab("amdahl")`) or all there are. `demo=False` leaves out the demo data, `path=` keeps the
     data in that folder, `join=False` always starts servers of one's own, `moving=True` has the demo data go on, see
-    `move()`. Servers that were started here end with
-    this process, with `close()`, or with the `with` block; joined ones are left running.
+    `move()`. Servers that this process started end when the last handle on them is closed or collected, at the latest
+    with the process. Servers of another process are left running.
     """
 
     def __init__(
@@ -46,12 +44,16 @@ class Lab:
         moving: bool = False,
     ) -> None:
         names = chosen(services)
-        self._child: subprocess.Popen[bytes] | None = None
         self._explorers: dict[str, Any] = {}
+        self._closed = False
+        # Held while one is looked for: another handle may let go of them at this moment.
+        held = child.started()
         described = running.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
-        if described is None:
-            self._child, described = child.start(
+        if described is not None:
+            self._servers = held.get(described["pid"])
+        else:
+            self._servers = child.start(
                 {
                     "services": names,
                     "demo": demo,
@@ -61,7 +63,7 @@ class Lab:
                     "moving": moving,
                 }
             )
-            self._finalizer = weakref.finalize(self, child.end, self._child)
+            described = self._servers.described
         self._described = described
         self._names = names if self.joined else tuple(described["services"])
         self._control = running.control(described)
@@ -86,6 +88,8 @@ class Lab:
             raise AttributeError(f"a lab has no {name!r}; its services are {', '.join(NAMES)}")
         if name not in self._names:
             raise SetupError(f"this lab runs without {name}", hint=f"start one with it: kit.Lab({name!r})")
+        if self._closed:
+            raise SetupError(f"this lab is closed, so there is no {name} in it", hint="start one again: kit.Lab()")
         if name not in self._explorers:
             from ..front import connect
 
@@ -167,13 +171,16 @@ class Lab:
         return bool(self._ask("POST" if on else "DELETE", "/moving")["moving"])
 
     def close(self) -> None:
-        """Ends the servers that were started here; joined ones are left running. May be called twice."""
+        """Close the explorers, and end the servers where this process started them and this is the last handle on them.
+
+        Servers that another process started are left running. May be called twice.
+        """
+        self._closed = True
         for explorer in self._explorers.values():
             explorer.close()
         self._explorers.clear()
         self._control.close()
-        if self._child is not None:
-            self._finalizer()
+        self._servers = None
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +189,8 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
-        how = "joined" if self.joined else "closed" if self._child and self._child.poll() is not None else "running"
+        gone = self._servers is not None and not self._servers.running
+        how = "closed" if self._closed else "ended" if gone else "joined" if self.joined else "running"
         return f"<Lab, {how}: {', '.join(f'{name} at {self.url(name)}' for name in self._names)}>"
 
     def _repr_html_(self) -> str:

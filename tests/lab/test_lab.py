@@ -1,5 +1,6 @@
 """The lab's life: started, joined, ended with its parent, durable, and closed to strangers."""
 
+import gc
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -75,6 +77,35 @@ def test_a_second_handle_joins_and_leaves_it_running(alone):
             assert not fourth.joined
             assert fourth.amdahl.query("select count(*) as n from interactions")["n"].tolist() == [0]
     assert not list((alone / "kit").glob("lab-*.json"))
+
+
+def test_the_servers_end_with_the_last_handle_of_the_process(alone):
+    lab = kit.Lab("amdahl")
+    pid = lab._described["pid"]
+    # As a cell that is run again: the first handle is collected once the second has its name.
+    lab = kit.Lab("amdahl")
+    gc.collect()
+    assert lab.joined
+    assert alive(pid)
+    assert lab.status()["state"].eq("up").all()
+    other = kit.Lab("amdahl")
+    lab.close()
+    assert "closed" in repr(lab)
+    with pytest.raises(SetupError, match="closed"):
+        lab.amdahl
+    assert other.status()["state"].eq("up").all()
+    other.close()
+    other.close()
+    assert not alive(pid)
+
+
+def test_handles_in_many_threads_share_the_servers(alone):
+    with kit.Lab("amdahl") as first, ThreadPoolExecutor(8) as pool:
+        labs = list(pool.map(lambda _: kit.Lab("amdahl"), range(16)))
+        assert {lab._described["pid"] for lab in labs} == {first._described["pid"]}
+        list(pool.map(lambda lab: lab.close(), labs))
+        assert first.status()["state"].eq("up").all()
+    assert not alive(first._described["pid"])
 
 
 def test_a_leftover_announcement_is_not_joined(alone):

@@ -3,6 +3,7 @@
 Against servers that take 200 ms longer for each request: KIT_NOTEBOOK_DELAY=0.2 pytest tests/lab/test_notebooks.py
 """
 
+import copy
 import os
 import re
 import time
@@ -50,6 +51,24 @@ def test_it_runs_from_top_to_bottom(path, slow):
         for book in (ran, stored)
     ]
     assert kinds[0] == kinds[1], "run `python -m tests.notebooks` to store the output anew"
+
+
+@pytest.mark.timeout(120)
+def test_the_tour_runs_twice_in_one_kernel(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    book = nbformat.read(notebooks.FOLDER / "00-tour.ipynb", as_version=4)
+    *cells, last = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert "lab.close()" in last.source
+    look = nbformat.v4.new_code_cell(
+        "import gc; gc.collect(); print(lab.status()['state'].eq('up').all(), view.feed.state)"
+    )
+    # Stopped before its last cell and run anew: the servers of the first run serve the second.
+    book.cells = [copy.deepcopy(cell) for cell in (*cells, *cells, look, last, *cells, last)]
+    for number, cell in enumerate(book.cells):
+        cell.id = f"cell-{number}"
+    notebooks.execute(book, notebooks.FOLDER)
+    [looked] = [cell for cell in book.cells if cell.source == look.source]
+    assert [output.text for output in looked.outputs] == ["True live\n"]
 
 
 def test_all_together_are_quick():
