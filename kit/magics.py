@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from .core.errors import InputError, SetupError
-from .magic_text import Order, bound, filled, literal, order_of, whole
+from .magic_text import Order, filled, order_of, whole
+from .sql_text import bound, literal
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -93,7 +94,7 @@ class KitMagics(Magics):
         """
         order = order_of("amdahl", line, cell, ("limit", "on"))
         # The service takes no parameters, so values go as literals that no dialect can read in another way.
-        text, _ = bound(order.text, self._value, lambda _, value: literal(value))
+        text, _ = bound(order.text, self._value, lambda _, value: literal(value), any_dialect=True)
         found = self._explorer("amdahl", order).query(text, order.whole("limit"))
         return self._kept(order, found)
 
