@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 MAX_BODY = 4 * 1024 * 1024
 KEPT = 10_000
+KEPT_BYTES = 256 * 1024 * 1024
+REFUSED_KEPT = 100
+REFUSED_HEAD = 200
+"""Bytes of the body of a refused delivery that are kept."""
+_UNDER_WAY = 64 * 1024 * 1024
+"""Bytes of bodies that are read at the same time, of all senders together."""
+_LINGER = 256 * 1024
 _IDLE = 60.0
 _CONNECTIONS = 100
 
@@ -40,13 +47,19 @@ _CONNECTIONS = 100
 class Deliveries:
     """Webhook deliveries as they arrive: `df` lists them, `wait(n)` waits for some, `close()` ends the receiver.
 
-    Made by `lab.amdahl.deliveries()`. A delivery whose signature is not right gets 401 and is listed as refused.
-    The newest 10 000 are kept; `total` counts all.
+    Made by `lab.amdahl.deliveries()`. A delivery without a signature, or from a web page, gets 401 before its body is
+    read; one with a wrong signature gets 401 after it. Both are counted in `refused`, and the newest 100 are listed
+    with the beginning of what they said. Of those that were verified the newest 10 000 are kept, up to 256 MB; `total`
+    counts all.
     """
 
     def __init__(self, secret: str | Secret, port: int = 0, *, on_close: Callable[[], Any] | None = None) -> None:
         self._secret = Secret(secret)
-        self._rows: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._verified: deque[dict[str, Any]] = deque()
+        self._kept_bytes = 0
+        # Apart, so that whoever sends forged ones cannot push out those that count.
+        self._forged: deque[dict[str, Any]] = deque(maxlen=REFUSED_KEPT)
+        self._under_way = 0
         self._arrived = threading.Condition()
         self._on_close = on_close
         self._connections: set[asyncio.Task[None]] = set()
@@ -91,7 +104,8 @@ class Deliveries:
 
     def _rows_after(self, number: int) -> list[dict[str, Any]]:
         with self._arrived:
-            return [row for row in self._rows if row["n"] > number]
+            rows = [row for kept in (self._verified, self._forged) for row in kept if row["n"] > number]
+        return sorted(rows, key=lambda row: row["n"])
 
     @property
     def df(self) -> pd.DataFrame:
@@ -100,8 +114,7 @@ class Deliveries:
 
         from ..core.frames import TIME, from_rows
 
-        with self._arrived:
-            rows = list(self._rows)
+        rows = self._rows_after(-1)
         schema = pa.schema(
             [("received_at", pa.string()), ("event", pa.string()), ("verified", pa.bool_()), ("body", pa.string())]
         )
@@ -147,9 +160,7 @@ class Deliveries:
         return f"<Deliveries {state}: {self.total} came, {self.refused} refused>"
 
     def _repr_html_(self) -> str:
-        with self._arrived:
-            rows = list(self._rows)[-10:]
-        shown = [(row["event"], "yes" if row["verified"] else "no", row["body"]) for row in rows]
+        shown = [(row["event"], "yes" if row["verified"] else "no", row["body"]) for row in self._rows_after(-1)[-10:]]
         return text(repr(self)[1:-1]) + table(("event", "verified", "body"), shown)
 
     async def _serve(self, sock: socket.socket, started: Future[None]) -> None:
@@ -185,23 +196,34 @@ class Deliveries:
         while http.our_state is not h11.MUST_CLOSE:
             request: h11.Request | None = None
             body = bytearray()
-            while True:
-                event = http.next_event()
-                if event is h11.NEED_DATA:
-                    http.receive_data(await reader.read(64 * 1024))
-                elif isinstance(event, h11.Request):
-                    request = event
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                    if len(body) > MAX_BODY:
-                        writer.write(_answer(http, 413, {"error": "too_large"}))
+            try:
+                while True:
+                    event = http.next_event()
+                    if event is h11.NEED_DATA:
+                        http.receive_data(await reader.read(64 * 1024))
+                    elif isinstance(event, h11.Request):
+                        request = event
+                        if refusal := self._refused_early(request):
+                            writer.write(_answer(http, *refusal))
+                            await _linger(reader, writer)
+                            return
+                    elif isinstance(event, h11.Data):
+                        body += event.data
+                        self._under_way += len(event.data)
+                        if len(body) > MAX_BODY:
+                            writer.write(_answer(http, 413, {"error": "too_large"}))
+                            return
+                        if self._under_way > _UNDER_WAY:
+                            writer.write(_answer(http, 503, {"error": "busy"}))
+                            return
+                    elif isinstance(event, h11.EndOfMessage):
+                        break
+                    else:
                         return
-                elif isinstance(event, h11.EndOfMessage):
-                    break
-                else:
-                    return
-            assert request is not None
-            status, said = self._take(request, bytes(body))
+                assert request is not None
+                status, said = self._take(request, bytes(body))
+            finally:
+                self._under_way -= len(body)
             writer.write(_answer(http, status, said))
             await writer.drain()
             if http.our_state is h11.DONE and http.their_state is h11.DONE:
@@ -209,27 +231,62 @@ class Deliveries:
             else:
                 return
 
-    def _take(self, request: h11.Request, body: bytes) -> tuple[int, dict[str, Any]]:
+    def _refused_early(self, request: h11.Request) -> tuple[int, dict[str, Any]] | None:
+        """The answer to what cannot be a delivery, whatever its body is."""
         if request.method != b"POST":
             return 405, {"error": "method_not_allowed"}
-        headers = {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in request.headers}
-        secret = self._secret.reveal()
+        headers = _headers_of(request)
+        # Services send no Origin; a page in the user's browser cannot leave it out.
+        if "origin" not in headers and any(headers.get(name) for name in SIGNATURE_HEADERS):
+            return None
+        self._keep(headers.get("x-webhook-event"), b"", verified=False)
+        return 401, {"error": "invalid_signature"}
+
+    def _take(self, request: h11.Request, body: bytes) -> tuple[int, dict[str, Any]]:
+        headers, secret = _headers_of(request), self._secret.reveal()
         verified = any(verify_webhook_signature(body, headers.get(name), secret) for name in SIGNATURE_HEADERS)
-        row = {
+        self._keep(headers.get("x-webhook-event") or (_event_in(body) if verified else None), body, verified)
+        return (202, {"received": True}) if verified else (401, {"error": "invalid_signature"})
+
+    def _keep(self, event: str | None, body: bytes, verified: bool) -> None:
+        said = (body if verified else body[:REFUSED_HEAD]).decode("utf-8", "backslashreplace")
+        row: dict[str, Any] = {
             "received_ms": int(time.time() * 1000),
             "received_at": None,
-            "event": headers.get("x-webhook-event") or _event_in(body),
+            "event": event if verified or event is None else event[:REFUSED_HEAD],
             "verified": verified,
-            "body": body.decode("utf-8", "backslashreplace"),
+            "body": said,
         }
         with self._arrived:
-            self._rows.append({**row, "n": self.total})
+            row["n"] = self.total
             self.total += 1
-            self.refused += not verified
+            if verified:
+                self._verified.append(row)
+                self._kept_bytes += len(said)
+                while len(self._verified) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._verified) > 1):
+                    self._kept_bytes -= len(self._verified.popleft()["body"])
+            else:
+                self._forged.append(row)
+                self.refused += 1
             self._arrived.notify_all()
         for watcher in list(self._watchers):
             watcher()
-        return (202, {"received": True}) if verified else (401, {"error": "invalid_signature"})
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the answer arrive: what is still being sent is dropped for a moment before the connection is closed."""
+    await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            left = _LINGER
+            while left > 0 and (piece := await reader.read(64 * 1024)):
+                left -= len(piece)
+
+
+def _headers_of(request: h11.Request) -> dict[str, str]:
+    return {bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in request.headers}
 
 
 def _event_in(body: bytes) -> str | None:

@@ -177,6 +177,46 @@ def test_a_forged_delivery_is_refused_and_listed(a):
         assert "s3cret" not in repr(deliveries) + deliveries._repr_html_()
 
 
+def test_a_flood_of_forged_deliveries_takes_no_memory_and_pushes_out_none(a):
+    import hashlib
+    import hmac
+    import tracemalloc
+
+    import kit.amdahl.receiver as receiver
+
+    def genuine(n):
+        body = json.dumps({"event": "session.completed", "n": n}).encode()
+        return body, hmac.new(b"s", body, hashlib.sha256).hexdigest()
+
+    large = b"x" * receiver.MAX_BODY
+    with a.deliveries(register=False, secret="s") as deliveries:
+        assert post(deliveries.url, genuine(0)[0], X_Webhook_Signature=genuine(0)[1])[0] == 202
+        tracemalloc.start()
+        try:
+            for n in range(30):
+                unsigned = {} if n % 2 else {"Origin": "https://evil.example", "X_Webhook_Signature": "0" * 64}
+                try:
+                    assert post(deliveries.url, large, **unsigned)[0] == 401
+                except (OSError, urllib.error.URLError):
+                    pass  # the answer came, and the connection was closed, while the body was being sent
+            for _ in range(3):
+                assert post(deliveries.url, large, X_Webhook_Signature="0" * 64)[0] == 401
+            time.sleep(0.3)  # the last one's connection is closed after its answer
+            grown = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        for _ in range(receiver.REFUSED_KEPT + 20):
+            assert post(deliveries.url, b"{}")[0] == 401
+        assert post(deliveries.url, genuine(1)[0], X_Webhook_Signature=genuine(1)[1])[0] == 202
+        frame = deliveries.df
+        assert grown < 1_000_000
+        assert [json.loads(body)["n"] for body in frame[frame["verified"]]["body"]] == [0, 1]
+        assert (~frame["verified"]).sum() == receiver.REFUSED_KEPT
+        assert frame["body"][~frame["verified"]].str.len().max() <= receiver.REFUSED_HEAD
+        assert deliveries.refused == 33 + receiver.REFUSED_KEPT + 20
+        assert deliveries.total == deliveries.refused + 2
+
+
 def test_the_receiver_bears_hostile_peers(a):
     with a.deliveries(register=False, secret="s") as deliveries:
         host, port = "127.0.0.1", deliveries.port
