@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from ..core import calls
 from ..core.errors import InputError, KitError
-from ..core.html import table, text
+from ..core.html import table, text, visible
 from ..core.secrets import Secret
 from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
@@ -70,7 +70,7 @@ class Amdahl:
         attrs = {"truncated": result.truncated, "row_count": result.row_count}
         if result.notes:
             attrs["notes"] = result.notes
-            warnings.warn("; ".join(result.notes), stacklevel=2)
+            warnings.warn(visible("; ".join(result.notes)), stacklevel=2)
         if result.truncated:
             warnings.warn(
                 f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=", stacklevel=2
@@ -87,7 +87,7 @@ class Amdahl:
         if result.truncated:
             told.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         for note in told:
-            warnings.warn(note, stacklevel=2)
+            warnings.warn(visible(note), stacklevel=2)
         return result.table.to_reader(65_536)
 
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:

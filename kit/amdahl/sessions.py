@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.errors import InputError, KitError
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from . import agents
 from .client import AmdahlClient
 from .exchange import PATIENT
@@ -115,7 +115,7 @@ class Session:
                 paused_after = None
 
     def __repr__(self) -> str:
-        return f"<Session {self.id}: {self.state.get('status', 'not asked yet')}>"
+        return one_line(f"<Session {self.id}: {self.state.get('status', 'not asked yet')}>")
 
     def _repr_html_(self) -> str:
         known = [(key, value) for key, value in self.state.items() if key != "session_id"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
 from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Timeouts
@@ -222,7 +223,7 @@ class Verbs:
 
     def __repr__(self) -> str:
         project = f", project {self.project_id}" if self.project_id else ""
-        return f"<{type(self).__name__} at {self.base_url}{project}>"
+        return one_line(f"<{type(self).__name__} at {self.base_url}{project}>")
 
 
 class ClaudeClient(Verbs, SyncFace):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.errors import InputError
+from ..core.html import one_line
 from . import batching, wire
 from .client import ClaudeClient
 from .errors import ClaudeAPIError, RateLimitError
@@ -137,7 +138,8 @@ class Batch:
                         raise
                     self._stop(left, "not sent, as a request before it failed")
                     warnings.warn(
-                        f"the batch stopped: {error.message}; resume() goes on with what is left", stacklevel=4
+                        one_line(f"the batch stopped: {error.message}; resume() goes on with what is left"),
+                        stacklevel=4,
                     )
                     break
                 waited_until, refusals = time.monotonic() + self._patience, 0

@@ -18,6 +18,8 @@ import os
 import traceback
 from typing import Any
 
+from .html import visible
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -40,6 +42,11 @@ class KitError(Exception):
             setattr(self, name, value)
 
     def __str__(self) -> str:
+        # Names and answers come from elsewhere: a terminal would act on what they hold.
+        return visible(self._in_full())
+
+    def _in_full(self) -> str:
+        """The whole text, as it was given; wings put it together in their own way."""
         message = super().__str__()
         return f"{message}\n  {self.hint}" if self.hint else message
 
@@ -58,7 +65,7 @@ def short_traceback(error: BaseException) -> list[str]:
         source = traceback.FrameSummary(name, lineno, frame.f_code.co_name).line or ""
         where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
         lines.append(f"{where}, line {lineno}: {source.strip()}")
-    return [*lines[-3:], f"{type(error).__name__}: {error}"]
+    return [*lines[-3:], visible(f"{type(error).__name__}: {error}")]
 
 
 class InputError(KitError, ValueError):

@@ -28,6 +28,15 @@ def visible(value: Any) -> str:
     )
 
 
+def one_line(value: Any) -> str:
+    """Return a value as text that cannot act and stays on its line.
+
+    >>> one_line("a\\nb")
+    'a\\\\nb'
+    """
+    return visible(value).replace("\n", "\\n")
+
+
 def text(value: Any) -> str:
     """A line of text."""
     return f"<div>{escape(visible(value))}</div>"

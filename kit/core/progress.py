@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any, Self
 
+from .html import one_line
+
 _PATIENCE = 0.5
 """Seconds that something takes before a bar is drawn for it."""
 _shown: bool | None = None
@@ -40,7 +42,7 @@ def bar(total: float | None = None, *, what: str = "", unit: str = "row", initia
 
     It appears only after half a second, so quick calls leave no trace in a notebook.
     """
-    return Bar(total, initial, {"desc": what or None, "unit": unit, **options} if wanted() else None)
+    return Bar(total, initial, {"desc": one_line(what) or None, "unit": unit, **options} if wanted() else None)
 
 
 class Bar:
@@ -73,7 +75,7 @@ class Bar:
 
     def set_postfix_str(self, words: str) -> None:
         """What stands behind the bar."""
-        self._words = words
+        self._words = words = one_line(words)
         if self._drawn is not None:
             self._drawn.set_postfix_str(words)
         else:

@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 
 from .errors import InputError, KitError
 from .frames import TIME
+from .html import one_line
 from .pruning import mentions, narrowed
 from .shape import Decoded, Shape, shape_of
 
@@ -245,7 +246,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        return f"<View of {self.source.label}>"
+        return one_line(f"<View of {self.source.label}>")
 
     def pieces(self, first: int, stop: int, wanted: Collection[str] | None = None) -> Iterator[tuple[Piece, Decoded]]:
         """The records of a part of the range with their decoded bodies."""
@@ -299,8 +300,8 @@ class View(ds.Dataset):  # type: ignore[misc]
         if self.unfit and not self._told and not self._strict:
             self._told = True
             warnings.warn(
-                f"{self.source.label}: {self.unfit:,} records hold keys or values that the columns, found on a sample,"
-                f" do not; their bytes are in the column {self.source.body!r}. types= gives columns of your own",
+                f"{one_line(self.source.label)}: {self.unfit:,} records hold keys or values that the columns, found on"
+                f" a sample, do not; their bytes are in the column {self.source.body!r}. types= gives columns of your own",
                 stacklevel=2,
             )
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import InputError, SetupError
 from ..core.frames import to_frame
+from ..core.html import one_line
 from ..core.ranged import SAMPLE, Ranged, View
 from ..core.shape import Shape
 from .credentials import held, hold
@@ -48,7 +49,7 @@ class Elsewhere:
         return self._make.__module__, repr(self._args)
 
     def __repr__(self) -> str:
-        return f"<{self.label}>"
+        return one_line(f"<{self.label}>")
 
 
 class RangeReader:
@@ -79,7 +80,7 @@ class RangeReader:
         return self._source.__dask_tokenize__(), str(self._shape.schema), str(self._head)
 
     def __repr__(self) -> str:
-        return f"<reader of {self._source.label}>"
+        return one_line(f"<reader of {self._source.label}>")
 
 
 def of_view(view: View, partitions: int | None, rows: int | None, every: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 
 from ..core.errors import InputError, KitError
+from ..core.html import one_line
 from ..readable import Readable
 from .reading import Elsewhere
 
@@ -114,4 +115,4 @@ class Writer:
         return True
 
     def __repr__(self) -> str:
-        return f"<writer to {self._target.label}>"
+        return one_line(f"<writer to {self._target.label}>")

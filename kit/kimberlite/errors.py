@@ -102,7 +102,7 @@ class ServerError(KimberliteError):
     def is_retryable(self) -> bool:
         return isinstance(self, BusyError)
 
-    def __str__(self) -> str:
+    def _in_full(self) -> str:
         # Made when asked for: the client names the operation and the resource after the answer was judged.
         where = " ".join(part for part in (self.op, self.resource) if part)
         told = f"[{self.code} {self.code_name}] {self.message}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from ..core.secrets import Secret
 from ..readable import Readable
 from . import appending, reading, sql
@@ -448,7 +448,7 @@ class Stream(Readable):
         return True  # not a question to the server
 
     def __repr__(self) -> str:
-        return f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .live()>"
+        return one_line(f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .live()>")
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..core.html import one_line
 from .asking import Operation, Post, answer_of, ask, asked, responses
 from .errors import InternalError, KimberliteInputError, PositionAheadError, WireError
 from .places import Book
@@ -30,7 +31,7 @@ class QueryResult:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"<{len(self.rows):,} rows of {', '.join(self.columns)}>"
+        return one_line(f"<{len(self.rows):,} rows of {', '.join(self.columns)}>")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from html import escape
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ..core.html import LONGEST, table, text, visible
+from ..core.html import LONGEST, one_line, table, text, visible
 from . import kernel
 from .tree import Branch, Node, Tree, hidden
 
@@ -44,8 +44,8 @@ class Browser:
 
     def __repr__(self) -> str:
         self._tree.unfold(self._tree.top)
-        names = [f"  {one.node.kind} {visible(one.node.name)}" for one in self._tree.shown()[1:]]
-        return "\n".join([f"<Browser of {self._tree.root.code}>", *names[:50]])
+        names = [f"  {one.node.kind} {one_line(one.node.name)}" for one in self._tree.shown()[1:]]
+        return "\n".join([visible(f"<Browser of {self._tree.root.code}>"), *names[:50]])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         self._tree.unfold(self._tree.top)

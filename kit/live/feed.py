@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..core import loop
 from ..core.errors import InputError
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from . import checkpoint
 from .adapters import source_of
 from .followed import Followed
@@ -310,7 +310,7 @@ class Feed(Followed):
 
     def __repr__(self) -> str:
         rate = self._rates.over(10)[0]
-        return f"<Feed of {self.source.label}, {self.state}: {self.total:,} rows, {rate:,.0f}/s>"
+        return one_line(f"<Feed of {self.source.label}, {self.state}: {self.total:,} rows, {rate:,.0f}/s>")
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1]) + table(("", ""), [(k, v) for k, v in self.stats().items() if v is not None])

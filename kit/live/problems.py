@@ -7,6 +7,8 @@ import os
 import traceback
 from dataclasses import dataclass
 
+from ..core.html import visible
+
 _LONGEST = 500
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -23,7 +25,7 @@ class Problem:
 
     def __str__(self) -> str:
         again = f" ({self.count} times)" if self.count > 1 else ""
-        return f"{self.where} failed{again}: {self.message}" + (f" — {self.line}" if self.line else "")
+        return visible(f"{self.where} failed{again}: {self.message}" + (f" — {self.line}" if self.line else ""))
 
 
 class Problems:

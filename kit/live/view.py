@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError
+from ..core.html import one_line
 from . import drawing, kernel
 from .feed import Feed, State
 from .page import MOST_ROWS, Page
@@ -173,7 +174,7 @@ class LiveView:
     def __repr__(self) -> str:
         rate = drawing.rate(self.feed._rates.over(10)[0])
         failed = f", {self.feed.stats()['error']}" if self.state == "failed" else ""
-        return f"<LiveView of {self.feed.source.label}, {self.state}: {self.total:,} rows, {rate}/s{failed}>"
+        return one_line(f"<LiveView of {self.feed.source.label}, {self.state}: {self.total:,} rows, {rate}/s{failed}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._snapshot()}

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ..core.errors import InputError
-from ..core.html import text
+from ..core.html import one_line, text
 from ..core.json_columns import recast, widest
 from .manifest import Manifest
 from .store import Store
@@ -110,9 +110,9 @@ class Scan:
 
     def __repr__(self) -> str:
         if self.manifest is None:
-            return f"<Scan of {self.path}: .read(), .arrow(), .to_dask()>"
+            return one_line(f"<Scan of {self.path}: .read(), .arrow(), .to_dask()>")
         told = self.manifest
-        return (
+        return one_line(
             f"<Scan of {self.path}: {told.rows:,} rows in {len(told.parts)} files, {told.source} from {told.start}"
             f" to {told.next - 1}>"
             if told.parts

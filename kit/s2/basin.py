@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
+from ..core.html import one_line
 from ..core.secrets import Secret
 from ..core.steps import Operation, Walk
 from .configs import EnsuredStreamInfo, StreamConfig, StreamInfo
@@ -101,7 +102,7 @@ class BasinVerbs:
         return stream_config_from_json(loads(answer.body))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._name} at {self._link.endpoints.basin_url(self._name)}>"
+        return one_line(f"<{type(self).__name__} {self._name} at {self._link.endpoints.basin_url(self._name)}>")
 
 
 class S2Basin(BasinVerbs, AsyncFace):

@@ -117,7 +117,7 @@ class S2ServerError(S2Error):
         self.message = message
         self.status_code = status_code
 
-    def __str__(self) -> str:
+    def _in_full(self) -> str:
         # Made when asked for: the transport names the operation and the resource after the body was judged.
         where = " ".join(part for part in (self.op, self.resource) if part)
         told = f"[{self.status_code} {self.code}] {self.message}"

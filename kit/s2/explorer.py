@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..core.completion import Names
 from ..core.errors import SetupError
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from ..core.secrets import Secret
 from .client import SyncS2
 from .configs import BasinConfig, StreamConfig
@@ -245,7 +245,7 @@ class Basin:
         return self._names.get()
 
     def __repr__(self) -> str:
-        return f'<Basin {self.name}: .streams(), .create(name), ["stream"]>'
+        return one_line(f'<Basin {self.name}: .streams(), .create(name), ["stream"]>')
 
 
 def _member(kind: Any, given: Any, what: str) -> Any:

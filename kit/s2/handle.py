@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from ..readable import Readable
 from . import bulk
 from .basin import SyncS2Basin
@@ -163,7 +163,7 @@ class Stream(Readable):
         return self._basin.reconfigure_stream(self.name, config=config)
 
     def __repr__(self) -> str:
-        return f"<Stream {self.name} of {self._basin.name}: .read(limit=100), .tail(), .append(df), .live()>"
+        return one_line(f"<Stream {self.name} of {self._basin.name}: .read(limit=100), .tail(), .append(df), .live()>")
 
     def _repr_html_(self) -> str:
         return text(f"Stream {self.name} of {self._basin.name}") + table(("try", "to get"), _TRY)

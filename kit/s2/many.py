@@ -14,6 +14,7 @@ import pyarrow as pa
 from ..core import progress
 from ..core.errors import KitError
 from ..core.frames import to_frame
+from ..core.html import one_line
 from .columns import RecordColumns, record_table
 from .errors import S2InputError
 
@@ -109,7 +110,8 @@ def read_many(
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         warnings.warn(
-            f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here", stacklevel=4
+            one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"),
+            stacklevel=4,
         )
     table, told = record_table([batch for one in readings for batch in one.batches], body)
     counts = [sum(map(len, one.batches)) for one in readings]

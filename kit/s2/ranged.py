@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.frames import TIME
+from ..core.html import one_line
 from ..core.ranged import Piece, Ranged, milliseconds
 from ..core.secrets import Secret
 from . import bulk
@@ -84,7 +85,8 @@ class StreamRange(Ranged):
         except ReadUnwrittenError:
             pass  # the stream is shorter; whoever asked for more says so
         if late:
-            warnings.warn(f"{self.label}: {late:,} timestamps past the year 9999 are missing in `time`", stacklevel=2)
+            label = one_line(self.label)
+            warnings.warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`", stacklevel=2)
 
     def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
         from .appending import append_encoded

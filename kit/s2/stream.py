@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.html import one_line
 from ..core.secrets import Secret
 from ..core.steps import Operation
 from .configs import StreamConfig
@@ -150,7 +151,7 @@ class StreamVerbs:
 
     def __repr__(self) -> str:
         where = self._link.endpoints.basin_url(self._basin)
-        return f"<{type(self).__name__} {self._name} of {self._basin} at {where}>"
+        return one_line(f"<{type(self).__name__} {self._name} of {self._basin} at {where}>")
 
 
 class S2Stream(StreamVerbs, AsyncFace):

@@ -43,7 +43,7 @@ class SynapError(KitError):
         """What was said, in the words of who said it."""
         return str(self.args[0]) if self.args else ""
 
-    def __str__(self) -> str:
+    def _in_full(self) -> str:
         where = " ".join(part for part in (self.op, self.resource) if part)
         told = f"{where}: {self.message}" if where else self.message
         told = f"{told} ({self.status_code})" if self.status_code is not None else told

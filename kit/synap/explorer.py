@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
-from ..core.html import table, text
+from ..core.html import one_line, table, text
 from ..core.secrets import Secret
 from ..readable import Readable
 from . import inputs
@@ -423,7 +423,7 @@ class Room(Readable):
         return True  # not a question to the server
 
     def __repr__(self) -> str:
-        return f"<Room {self.name}: .read(limit=100), .tail(), .publish(df)>"
+        return one_line(f"<Room {self.name}: .read(limit=100), .tail(), .publish(df)>")
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core import loop
+from ..core.html import one_line
 from .channel import Channel
 from .errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
 from .types import TopicMessage
@@ -239,7 +240,7 @@ class Subscription:
 
     def __repr__(self) -> str:
         over = f" over {self.transport}" if self.transport else ""
-        return f"<Subscription to {', '.join(self.topics)[:80]}{over}>"
+        return one_line(f"<Subscription to {', '.join(self.topics)[:80]}{over}>")
 
 
 def _unavailable(reason: str, status: int | None = None) -> SynapTransportError:

@@ -44,6 +44,60 @@ def test_a_cell_shows_a_short_message():
     assert "httpx" not in text
 
 
+ACTING = "a\x1b[31mred\x07\u202egnp.exe\u2066\x9b1m\ud800"
+SHOWN = "a\\x1b[31mred\\x07\\u202egnp.exe\\u2066\\x9b1m\\ud800"
+
+
+def every_error():
+    from kit.claude import ClaudeAPIError
+    from kit.kimberlite.errors import NetworkError, server_error
+    from kit.s2.errors import S2ClientError, S2ServerError
+    from kit.synap.errors import SynapError, refusal
+
+    named = S2ServerError("code", "gone", 404)
+    named.op, named.resource = "read", ACTING
+    yield from (errors.KitError("x", hint=ACTING), named, ClaudeAPIError(ACTING), AmdahlError(400, "c", ACTING))
+    yield from (S2ServerError("code", ACTING, 400), S2ClientError(ACTING), server_error(5, ACTING))
+    yield from (NetworkError(ACTING), SynapError(ACTING), refusal(ACTING, op="x"), errors.Lost(ACTING))
+
+
+@pytest.mark.parametrize("error", [*every_error()], ids=lambda error: type(error).__name__)
+def test_what_an_error_quotes_cannot_act_on_a_terminal(error):
+    assert SHOWN in str(error)
+    assert ACTING not in str(error)
+    assert SHOWN in "\n".join(error._render_traceback_())
+    assert SHOWN in str(pickle.loads(pickle.dumps(error)))
+
+
+def test_what_a_user_branches_on_stays_as_it_came():
+    from kit.s2 import S2ServerError
+
+    assert S2ServerError("code", ACTING, 400).message == ACTING
+    assert errors.KitError(ACTING).args == (ACTING,)
+
+
+def test_reprs_and_bars_cannot_act_on_a_terminal():
+    from kit.claude import ClaudeClient
+    from kit.core import progress
+    from kit.kimberlite.explorer import Stream
+    from kit.s2 import Endpoints, SyncS2
+    from kit.synap.explorer import Room
+
+    line = ACTING + "\nline"
+    s2 = SyncS2("token", endpoints=Endpoints("http://127.0.0.1:9", "http://127.0.0.1:9"))
+    clean = line.replace("\ud800", "")
+    made = [s2["basin-name"][clean], Room(None, line), Stream(None, line), ClaudeClient(project_id=line)]
+    for one in made:
+        assert "\\x1b[31mred\\x07\\u202egnp.exe" in repr(one)
+        assert not [char for char in repr(one) if not char.isprintable()]
+    progress.show(True)
+    try:
+        with progress.bar(3, what=line) as bar:
+            assert bar._options["desc"].isprintable()
+    finally:
+        progress.show(None)
+
+
 def test_a_hint_is_part_of_the_text():
     error = errors.SetupError("no key", hint="set it")
     assert str(error) == "no key\n  set it"
