@@ -301,7 +301,8 @@ class View(ds.Dataset):  # type: ignore[misc]
             self._told = True
             warnings.warn(
                 f"{one_line(self.source.label)}: {self.unfit:,} records hold keys or values that the columns, found on"
-                f" a sample, do not; their bytes are in the column {self.source.body!r}. types= gives columns of your own",
+                f" a sample, do not; their bytes are in the column {self.source.body!r}. types= gives columns of your"
+                " own",
                 stacklevel=2,
             )
 
