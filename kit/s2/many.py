@@ -30,6 +30,8 @@ class _Room:
 
     def __init__(self, most: int) -> None:
         self._left, self._lock = most, threading.Lock()
+        self.refused = False
+        """Whether the service has refused the credential: nothing more is asked then."""
         self.over = threading.Event()
         self.most = most
 
@@ -50,6 +52,9 @@ class _Reading:
         self.error: str | None = None
 
     def run(self, plan: Callable[[], Any], commands: bool, room: _Room, seen: Callable[[int], Any]) -> None:
+        if room.refused:
+            self.error = "not read: the service had refused the access token by then"
+            return
         try:
             for columns in self.stream._columns(plan(), commands, lambda count: None):
                 if room.over.is_set():
@@ -62,6 +67,7 @@ class _Reading:
                 self.batches.append(columns)
                 seen(len(columns))
         except KitError as error:
+            room.refused = room.refused or error.status == 401
             self.error = f"{str(error).splitlines()[0]} (its records from {self._next()} on were not read)"
 
     def _next(self) -> Any:

@@ -91,7 +91,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """Wanted: the answers to these requests, or the errors that came instead."""
+    """Wanted: the answers to these requests, or the errors that came instead; None for those that were not sent, as
+    the server had refused the credential by then."""
 
     operations: Sequence[Generator[Any, Any, Response]]
 
@@ -219,7 +220,7 @@ def judged(response: Any, one: Do) -> Any:
     """The payload of an answer, unless it is a refusal: that is raised."""
     if isinstance(response, KitError):
         raise of_transport(response, one.command, one.resource) from None
-    if response.status == 401:
+    if response is None or response.status == 401:
         raise unauthorized(one.command, one.resource)
     try:
         told = response.json()
@@ -272,12 +273,20 @@ def text_or_bytes(value: bytes) -> str | bytes:
         return value
 
 
-def raised(results: Sequence[Any]) -> list[Any]:
-    """The results, unless one is an error: the first is raised."""
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return list(results)
+def raised(results: Sequence[Any], counts: Sequence[int] | None = None, done: str = "") -> list[Any]:
+    """Return the results, unless one is an error: the first is raised.
+
+    Where `counts` says how many things each result stands for, the error says how many were `done`.
+    """
+    failure = next((one for one in results if isinstance(one, Exception)), None)
+    if failure is None:
+        return list(results)
+    if counts is not None and isinstance(failure, SynapError):
+        good = sum(count for one, count in zip(results, counts, strict=True) if not isinstance(one, Exception))
+        failure.done = good
+        told = f"{good:,} of {sum(counts):,} were {done}"
+        failure.hint = f"{told}; {failure.hint}" if failure.hint else told
+    raise failure
 
 
 __all__ = [

@@ -41,8 +41,9 @@ class _Batch:
 class Connection(asyncio.Protocol):
     """One connection, its answers handed to who waits for them."""
 
-    def __init__(self, on_push: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, on_push: Callable[[Any], None] | None, check: Callable[[bytes], None]) -> None:
         self.transport: Any = None
+        self._check = check
         self.waiting: dict[int, _Batch] = {}
         self.heard = time.monotonic()
         self.lost = asyncio.get_running_loop().create_future()
@@ -71,6 +72,8 @@ class Connection(asyncio.Protocol):
                     continue
                 batch = self.waiting.pop(number, None)
                 if batch is not None:
+                    if batch.left > 1:
+                        self._check(body)
                     batch.put(number, body)
         except SynapError as error:
             self._end(error)
@@ -190,7 +193,7 @@ class Channel(Ledger):
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._on_push), self.place.host, self.place.port
+                    lambda: Connection(self._on_push, self.check_refused), self.place.host, self.place.port
                 )
         except builtins.TimeoutError:
             raise self.unreachable(f"no connection within {self.settings.connect_timeout} s") from None
@@ -246,6 +249,6 @@ class Channel(Ledger):
 
     def _lost(self, connection: Connection, op: str) -> SynapError:
         error = connection.lost.exception()
-        if isinstance(error, SynapWireError):
+        if isinstance(error, SynapWireError) or (isinstance(error, SynapError) and error.status_code == 401):
             return error
         return self.lost(str(error.args[0]) if error and error.args else "it was closed", op)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..core import http
 from ..core.errors import KitError
-from ..core.steps import Emit
+from ..core.steps import Emit, Response
 from .asking import Bulk, Http, Operation, Rpc, Walk, work
 from .channel import Channel
 from .errors import SynapError
@@ -30,6 +30,18 @@ def http_settings(settings: Settings) -> http.Settings:
         headers={"accept-encoding": "identity"} | ({"authorization": header} if header else {}),
         timeouts=settings.timeouts,
     )
+
+
+class Gate:
+    """Shut as soon as the server has refused the credential: nothing more is sent of requests that belong together."""
+
+    shut = False
+
+    def passed(self, response: Response) -> Response:
+        """Return the answer, after a look at it."""
+        if response.status == 401:
+            self.shut = True
+        return response
 
 
 class _Base:
@@ -111,20 +123,23 @@ class Driver(_Base):
             return self._line.calls(want.calls, want.safe)
         if isinstance(want, Http):
             if len(want.operations) == 1:
-                return [self._get(want.operations[0])]
+                return [self._get(want.operations[0], Gate())]
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_AT_ONCE, "kit-synap")
-            return list(self._pool.map(self._get, want.operations))
+            gate = Gate()
+            return list(self._pool.map(lambda one: self._get(one, gate), want.operations))
         assert isinstance(want, Bulk)
         if self.bulk is None:
             assert self._line is not None
             self.judged(self._line.try_it())
         return self.bulk
 
-    def _get(self, operation: Any) -> Any:
+    def _get(self, operation: Any, gate: Gate) -> Any:
         assert self._http is not None
+        if gate.shut:
+            return None
         try:
-            return self._http.run(operation)
+            return gate.passed(self._http.run(operation))
         except KitError as error:
             return error
 
@@ -190,7 +205,7 @@ class AsyncDriver(_Base):
             return await self._channel.calls(want.calls, want.safe)
         if isinstance(want, Http):
             if len(want.operations) == 1:
-                return [await self._get(want.operations[0])]
+                return [await self._get(want.operations[0], Gate())]
             return await self._gather(want.operations)
         assert isinstance(want, Bulk)
         if self.bulk is None:
@@ -200,18 +215,20 @@ class AsyncDriver(_Base):
 
     async def _gather(self, operations: Sequence[Any]) -> list[Any]:
         found: list[Any] = [None] * len(operations)
-        rest = iter(enumerate(operations))
+        rest, gate = iter(enumerate(operations)), Gate()
 
         async def worker() -> None:
             for n, operation in rest:
-                found[n] = await self._get(operation)
+                found[n] = await self._get(operation, gate)
 
         await asyncio.gather(*(worker() for _ in range(min(_AT_ONCE, len(operations)))))
         return found
 
-    async def _get(self, operation: Any) -> Any:
+    async def _get(self, operation: Any, gate: Gate) -> Any:
         assert self._http is not None
+        if gate.shut:
+            return None
         try:
-            return await self._http.run(operation)
+            return gate.passed(await self._http.run(operation))
         except KitError as error:
             return error

@@ -27,6 +27,8 @@ class SynapError(KitError):
     """
 
     service = "synap"
+    done: int | None = None
+    """Of a call for many that failed in part: how many were done."""
     published: list[Any] | None = None
     """Of a publication of many that failed in part: what each got, None for those without an answer."""
 

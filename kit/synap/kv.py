@@ -66,7 +66,10 @@ class KV:
 
     @verb
     def mset(self, pairs: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> Operation[bool]:
-        """True, when all pairs are stored. Not as one: the server has nothing that does so without changing texts."""
+        """True, when all pairs are stored. Not as one: the server has nothing that does so without changing texts.
+
+        Where some fail, the first error is raised, and says in `done` how many were stored.
+        """
         given = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
         try:
             commands = [_set(key, value, None) for key, value in given]
@@ -78,9 +81,9 @@ class KV:
             flat = [part for one in commands for part in (one.payload["key"], one.payload["value"])]
             step = 2 * _TOGETHER
             calls = [("MSET", tuple(flat[n : n + step])) for n in range(0, len(flat), step)]
-            raised((yield Calls(calls)))
+            raised((yield Calls(calls)), [len(arguments) // 2 for _, arguments in calls], "stored")
         elif commands:
-            raised((yield Many(commands)))
+            raised((yield Many(commands)), [1] * len(commands), "stored")
         return True
 
     @verb

@@ -15,6 +15,9 @@ from .settings import Place, Settings
 _TOGETHER = 256
 """Calls in one piece that is sent; the server reads no more before it has answered some."""
 _LAST = wire.PUSH - 1
+_NOBODY = b"NOAUTH"
+_REFUSAL = 512
+"""Bytes of the longest refusal."""
 
 
 class Ledger:
@@ -65,6 +68,13 @@ class Ledger:
         _, good, told = wire.read_answer(body)
         if not good and not str(told).startswith("WRONGPASS"):
             raise refusal(str(told), op="AUTH")
+
+    def check_refused(self, body: bytes, op: str = "") -> None:
+        """Raise where an answer says that nobody is known on this connection: so will all that follow."""
+        if len(body) < _REFUSAL and _NOBODY in body:
+            _, good, told = wire.read_answer(body)
+            if not good and str(told).startswith(_NOBODY.decode()):
+                raise refusal(str(told), op=op)
 
     def unreachable(self, reason: str) -> SynapTransportError:
         error = SynapTransportError(

@@ -184,6 +184,8 @@ class Line(Ledger):
                     place = number - first
                     if not 0 <= place < len(calls) or found[places[place]] is not None:
                         raise SynapWireError("an answer to nothing that was asked")
+                    if len(calls) > 1:
+                        self.check_refused(body, calls[0][0])
                     found[places[place]] = body
                     left -= 1
             sock.settimeout(self.settings.timeout)
