@@ -319,6 +319,57 @@ def test_without_the_token_nothing_is_told(lab):
         assert ask(port, "GET", PLACES[name], credentials(lab)[name])[0] == 200, name
 
 
+OPEN = {
+    "s2": ("/health", "/ping"),
+    "synap": ("/health",),
+    "claude": ("/", "/ready", "/v1/providers", "/v1/providers/claude/models"),
+    "amdahl": ("/health",),
+}
+"""What the lab answers without its token."""
+CLOSED = {
+    "synap": ("/metrics", "/info", "/queue/list", "/kv/stats", "/api/v1/command", "/metrics?api_key=wrong", "/slowlog"),
+    "claude": ("/v1/capabilities", "/v1/usage", "/lab/keys", "/lab/budgets", "/v1/batch", "/v1/task", "/v1/route"),
+    "amdahl": ("/api/platform/v1/me", "/api/platform/v1/pages", "/metrics", "/api/platform/v1/me/context"),
+    "s2": ("/v1/basins", "/v1/metrics?set=account-ops", "/v1/access-tokens", "/v1/locations", "/metrics"),
+}
+
+
+def test_the_open_pages_say_nothing_of_what_the_user_does(lab):
+    ports = web_services(lab)
+
+    def said():
+        return {(name, path): ask(ports[name], "GET", path)[::2] for name, paths in OPEN.items() for path in paths}
+
+    before = said()
+    assert {status for status, _ in before.values()} == {200}
+    health = [json.loads(ask(ports["claude"], "GET", "/health")[2])]
+    lab.synap.client.queue.create("q-5ecret-name")
+    lab.synap.client.stream.create("r-5ecret-name")
+    lab.s2.create_basin("b-5ecret-name")
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(lab.claude.client.complete, "Say a 5ecret thing", "haiku")
+        for _ in range(20):
+            health.append(json.loads(ask(ports["claude"], "GET", "/health")[2]))
+        running.result(30)
+    assert said() == before
+    for one in health:
+        one.pop("uptime_seconds")
+        assert one == health[0]
+        assert "active_workers" not in str(one)
+    assert "active_workers" in str(lab.claude.client.health())
+
+
+def test_the_other_pages_want_the_token(lab):
+    lab.synap.client.queue.create("q-5ecret-name")
+    for name, port in web_services(lab).items():
+        for path in CLOSED[name]:
+            for method in ("GET", "POST"):
+                status, _, body = ask(port, method, path, {"Content-Length": "0"} if method == "POST" else None)
+                assert status in (401, 403, 404, 405), (name, path, status)
+                assert b"5ecret" not in body
+    assert "q-5ecret-name" in str(lab.synap.metrics().values.tolist())
+
+
 def test_foreign_pages_get_nothing(lab):
     """Another site's page in the user's browser: by its name for this machine, or by asking across origins."""
     for name, port in web_services(lab).items():

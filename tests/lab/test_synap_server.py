@@ -337,7 +337,7 @@ def test_a_listener_without_a_sign_of_life_is_cut(synap):
 
 def test_the_metrics_tell_of_every_queue_and_room(synap, command):
     command("queue.create", name='odd "name"')
-    page = httpx.get(f"{synap.url}/metrics").text
+    page = httpx.get(f"{synap.url}/metrics", headers={"authorization": f"Bearer {synap.key}"}).text
     assert 'synap_queue_depth{queue="odd \\"name\\""} 0' in page
     assert "synap_host_load_average" in page
 

@@ -50,6 +50,14 @@ class Desk:
             raise Refusal(401, "Invalid API key")
         return key
 
+    def knows(self, request: Request) -> bool:
+        """Return whether the request has a good key; it does not count against a limit."""
+        try:
+            self.authenticated(request.headers.get("authorization", ""))
+        except Refusal:
+            return False
+        return True
+
     def admit(self, request: Request) -> Key:
         """The key of a request, which counts against that key's limit from here on."""
         key = self.authenticated(request.headers.get("authorization", ""))
