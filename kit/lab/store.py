@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 _BATCH = 1000
+_ROOM_AGAIN = 0.25
+"""Seconds after which work that nobody waits for is tried again on a disk that is full."""
 
 
 class Store:
@@ -37,6 +39,14 @@ class Store:
         done: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((job, done))
         return await done
+
+    async def write_once_possible(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run the job in a transaction as soon as the disk takes it: for work that nobody is there to be refused."""
+        while True:
+            try:
+                return await self.write(job)
+            except sqlite3.OperationalError:
+                await asyncio.sleep(_ROOM_AGAIN)
 
     def read(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """Rows as committed; for statements that are quick."""

@@ -386,7 +386,7 @@ def test_sockets(synap, command):
 # --- what outlives the server ---------------------------------------------------------------------------------------
 
 
-def test_values_and_queues_outlive_it_and_rooms_do_not(tmp_path):
+def test_values_queues_and_rooms_outlive_it(tmp_path):
     def start():
         lab = SynapLab(tmp_path)
         return lab, Raw(lab, lab.key)
@@ -400,7 +400,12 @@ def test_values_and_queues_outlive_it_and_rooms_do_not(tmp_path):
     raw("QNACK", "q", held["id"], True)
     raw("QCONSUME", "q", "w")
     raw("SCREATE", "r")
+    assert [raw("SPUBLISH", "r", "e", f"{n}") for n in range(3)] == [0, 1, 2]
     generation = raw("SSTATS", "r")["generation"]
+    events = raw("SREAD", "r", "me", 0)
+    raw("SCREATE", "gone")
+    raw("SPUBLISH", "gone", "e", "0")
+    raw("SDELETE", "gone")
     raw.close()
     lab.close()
     lab, raw = start()
@@ -410,8 +415,13 @@ def test_values_and_queues_outlive_it_and_rooms_do_not(tmp_path):
     got = [raw("QCONSUME", "q", "w") for _ in range(3)]
     assert [one["id"] for one in got] == [ids[2], ids[0], ids[1]]  # what was given back stays behind all
     assert [one["retry_count"] for one in got] == [0, 0, 1]
-    assert raw("SLIST") == []
+    assert raw("SLIST") == ["r"]
+    assert raw("SSTATS", "r")["generation"] == generation
+    assert raw("SREAD", "r", "me", 0) == events
+    assert raw("SPUBLISH", "r", "e", "3") == 3
+    raw("SDELETE", "r")
     raw("SCREATE", "r")
+    assert raw("SREAD", "r", "me", 0) == []
     assert raw("SSTATS", "r")["generation"] > generation
     raw.close()
     lab.close()

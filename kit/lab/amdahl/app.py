@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import sqlite3
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -68,6 +69,7 @@ def build(routes: Sequence[Route], key: str, limit: RateLimit) -> App:
             HTTPException: _not_routed,
             Gone: _nobody,
             ClientDisconnect: _nobody,
+            sqlite3.OperationalError: _not_kept,
             Exception: _broken,
         },
     )
@@ -91,6 +93,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 async def _nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # never seen: the connection is closed
+
+
+async def _not_kept(request: Request, error: Exception) -> Response:
+    return Refusal(500, f"nothing was changed, as it could not be kept: {error}").response()
 
 
 async def _broken(request: Request, error: Exception) -> Response:

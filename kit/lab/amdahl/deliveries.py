@@ -162,4 +162,4 @@ class Deliveries:
                     (error, delivery["webhook_id"]),
                 )
 
-        await self._store.write(write)
+        await self._store.write_once_possible(write)

@@ -150,7 +150,7 @@ class Sessions:
             step = script.steps[row["position"]]
             await asyncio.sleep(step.seconds)
             rows = await self._looked_up(step)
-            await self._store.write(self._taking(row, script, step, rows))
+            await self._store.write_once_possible(self._taking(row, script, step, rows))
             self._ring(session_id)
             self._deliveries.wake()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ def build(desk: Desk, routes: Sequence[BaseRoute]) -> App:
             Refusal: refused,
             HTTPException: _not_routed,
             ClientDisconnect: _nobody,
+            sqlite3.OperationalError: _not_kept,
             Exception: _broken,
         },
     )
@@ -124,6 +126,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 async def _nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # never seen: the connection is closed
+
+
+async def _not_kept(request: Request, error: Exception) -> Response:
+    return Refusal(500, f"The answer could not be written into the books, and is not charged: {error}").response()
 
 
 async def _broken(request: Request, error: Exception) -> Response:

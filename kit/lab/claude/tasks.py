@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -98,15 +100,22 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
     report: dict[str, Any] = {"task_id": task_id, "status": "failed", "result": {}}
     report |= {"execution_log": [], "artifacts": [], "usage": {}}
     started = datetime.now(UTC)
+    workspace = desk.folder / "agentic_tasks" / task_id
     try:
         if read(asked.prompt)[0].fail == "budget":
             raise Refusal(429, "over budget")
         with desk.ledger.reserved(project, asked.estimate):
             run = await _ran(desk, asked)
             exceeded = run.cost > asked.max_cost
+            artifacts = [] if exceeded or desk.tuning.real else [_artifact(workspace, asked, run)]
             if not (exceeded and desk.tuning.real):
                 # The hosted service leaves out of its books what was too dear.
-                await desk.ledger.record(key, project, "task", [run], name)
+                try:
+                    await desk.ledger.record(key, project, "task", [run], name)
+                except BaseException:
+                    # What is not in the books has not been done.
+                    shutil.rmtree(workspace, ignore_errors=True)
+                    raise
     except Refusal as refusal:
         if refusal.status == 429 and not refusal.headers:
             needed = {"estimated_tokens": asked.estimate}
@@ -125,7 +134,6 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
         told = f"Cost ${run.cost:.4f} exceeded limit ${asked.max_cost:.4f}"
         return {**report, "status": "cost_exceeded", "result": {"error": told, "output": run.text[:500]}, "usage": used}
     used["duration_seconds"] = round((datetime.now(UTC) - started).total_seconds(), 2)
-    workspace = desk.folder / "agentic_tasks" / task_id
     return {
         **report,
         "status": "completed",
@@ -135,7 +143,7 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
             "workspace_directory": str(workspace),
         },
         "execution_log": _log(desk, asked, run, started),
-        "artifacts": [] if desk.tuning.real else [_artifact(desk, task_id, asked, run)],
+        "artifacts": artifacts,
         "usage": used,
     }
 
@@ -171,13 +179,16 @@ def _entry(step: int, at: datetime, action: str, details: dict[str, Any]) -> dic
     return {"step": step, "timestamp": stamp, "action": action, "details": details}
 
 
-def _artifact(desk: Desk, task_id: str, asked: Task, run: Run) -> dict[str, Any]:
-    """A report that the task leaves in its workspace."""
-    folder = desk.folder / "agentic_tasks" / task_id
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.md"
+def _artifact(workspace: Path, asked: Task, run: Run) -> dict[str, Any]:
+    """Leave a report in the task's workspace, whole or not at all, and describe it."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    path = workspace / "report.md"
     text = f"# {asked.description.splitlines()[0][:200]}\n\n{run.text}\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        shutil.rmtree(workspace, ignore_errors=True)
+        raise
     return {
         "type": "file",
         "path": str(path),

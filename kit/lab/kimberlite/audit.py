@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -25,8 +26,22 @@ class AuditLog:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def add(self, action: str, tenant: int, audit: Audit | None, actor: str, subject: str | None = None) -> None:
-        """Adds an entry. What the request says of itself goes into it."""
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def add(
+        self,
+        action: str,
+        tenant: int,
+        audit: Audit | None,
+        actor: str,
+        subject: str | None = None,
+        *,
+        done: bool = True,
+    ) -> None:
+        """Add an entry. What the request says of itself goes into it.
+
+        What is `done` can no longer be refused: where the disk is full, its entry follows as soon as there is room.
+        """
         said = audit or Audit()
         values = {
             "id": secrets.token_hex(16),
@@ -49,7 +64,20 @@ class AuditLog:
                 {**values, "hash": hashed},
             )
 
-        await self._store.write(job)
+        try:
+            await self._store.write(job)
+        except sqlite3.OperationalError:
+            if not done:
+                raise
+            late = asyncio.ensure_future(self._store.write_once_possible(job))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+
+    async def close(self) -> None:
+        """Give up the entries for which there was no room."""
+        for late in self._late:
+            late.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
 
     def find(self, tenant: int, asked: ask.AuditQuery) -> told.AuditQuery:
         """The entries of a tenant that a query names, oldest first."""

@@ -234,7 +234,7 @@ class Calls:
         request = payload_of(call.request)
         if verb in _READING or position is not None:
             if "BREAK_GLASS" in asked.sql[:200].upper() or asked.break_glass_reason:
-                await self._record(call, "BreakGlass", (asked.break_glass_reason or asked.sql)[:500])
+                await self._record(call, "BreakGlass", (asked.break_glass_reason or asked.sql)[:500], done=False)
             return await self._workers.query(call.tenant, request, position)
         if not call.identity.writes:
             raise Refusal(UNAUTHORIZED, f"role {', '.join(sorted(call.identity.roles))} may not change data")
@@ -340,8 +340,8 @@ class Calls:
     async def _masking_list(self, call: Call, asked: ask.MaskingPolicyList) -> told.MaskingPolicyList:
         return told.MaskingPolicyList([], [])
 
-    async def _record(self, call: Call, action: str, subject: str | None = None) -> None:
-        await self._audit.add(action, call.tenant, call.request.audit, call.identity.subject, subject)
+    async def _record(self, call: Call, action: str, subject: str | None = None, *, done: bool = True) -> None:
+        await self._audit.add(action, call.tenant, call.request.audit, call.identity.subject, subject, done=done)
 
 
 def _tenant(id: int) -> int:

@@ -51,13 +51,14 @@ class KimberliteServer:
         self._ready = asyncio.ensure_future(self._prepare())
         keys, metrics = Keys(house.token, self._store), Metrics()
         registry = Registry(self._store, self._workers)
+        self._audit = AuditLog(self._store)
         calls = Calls(
             self._streams,
             self._workers,
             self._ready,
             keys,
             registry,
-            AuditLog(self._store),
+            self._audit,
             Consents(self._store),
         )
         port = house.port(self.name)
@@ -96,6 +97,7 @@ class KimberliteServer:
         self._ready.cancel()
         await asyncio.gather(self._ready, return_exceptions=True)
         await self._workers.close()
+        await self._audit.close()
         await self._store.close()
 
     @property

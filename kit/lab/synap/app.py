@@ -74,7 +74,8 @@ class App:
         try:
             told = commands.run(self._home, name, fields["payload"])
             shown = told.json if isinstance(told, Raw) else json.dumps(told, separators=(",", ":"))
-            await self._kept()
+            if not name.startswith("pubsub."):
+                await self._kept()
             whole = f'{{"success":true,"request_id":{json.dumps(number)},"payload":{shown},"error":null}}'
         except Refusal as refusal:
             text = json.dumps(refusal.text)

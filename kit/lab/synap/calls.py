@@ -87,8 +87,9 @@ def set_(home: Home, args: Args) -> Any:
 def mset(home: Home, args: Args) -> Any:
     if len(args) % 2:
         raise Refusal("ERR wrong number of arguments for MSET")
-    for n in range(0, len(args), 2):
-        home.pairs.set(text(args, n), content(args, n + 1))
+    # All are looked at before the first is put.
+    for key, value in [(text(args, n), content(args, n + 1)) for n in range(0, len(args), 2)]:
+        home.pairs.set(key, value)
     return OK
 
 

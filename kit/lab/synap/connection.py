@@ -27,7 +27,8 @@ class Connection(asyncio.Protocol):
         self._open = open_ones
         self._frames = Frames(BEFORE_AUTH)
         self._transport: Any = None
-        self._out: list[bytes] = []
+        self._out: list[tuple[int | None, bytes]] = []
+        """Answers, with the number of the request where that depends on what is on disk."""
         self._trusted = False
         self._heard = 0.0
         self._idle: asyncio.TimerHandle | None = None
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, body: bytes) -> None:
         number, command, args = read_request(body)
         if number == PUSH:
-            self._out.append(refusal(number, "ERR request id u32::MAX is reserved for server push frames"))
+            self._out.append((None, refusal(number, "ERR request id u32::MAX is reserved for server push frames")))
             return
         command = command.upper()
         rule = self._home.faults.take("synap", command, f"/rpc/{command}")
@@ -97,12 +98,13 @@ class Connection(asyncio.Protocol):
         elif rule.kind == "drop":
             self._transport.close()
         elif rule.kind.isdigit():
-            self._out.append(refusal(number, f"Internal error: a fault was asked for: status {rule.kind}"))
+            told = refusal(number, f"Internal error: a fault was asked for: status {rule.kind}")
+            self._out.append((None, told))
         else:
             self._answer()
-            self._spoil(self._reply(number, command, args), rule)
+            self._spoil(self._reply(number, command, args)[1], rule)
 
-    def _reply(self, number: int, command: str, args: list[Any]) -> bytes:
+    def _reply(self, number: int, command: str, args: list[Any]) -> tuple[int | None, bytes]:
         home, started = self._home, time.perf_counter()
         status = "ok"
         try:
@@ -118,7 +120,7 @@ class Connection(asyncio.Protocol):
         count, seconds = home.seconds.get(command, (0, 0.0))
         if count or command in CALLS:
             home.seconds[command] = (count + 1, seconds + time.perf_counter() - started)
-        return frame
+        return (number if command in CALLS and command not in _LOOSE else None), frame
 
     def _own(self, command: str, args: list[Any]) -> Any:
         """Commands that concern the connection itself."""
@@ -162,24 +164,24 @@ class Connection(asyncio.Protocol):
             return
         out, self._out = self._out, []
         if self._home.journal.clean:
-            self._transport.write(b"".join(out))
+            self._transport.write(b"".join([frame for _, frame in out]))
         else:
             self._home.journal.when_kept(lambda error: self._kept(out, error))
 
-    def _kept(self, out: list[bytes], error: Exception | None) -> None:
+    def _kept(self, out: list[tuple[int | None, bytes]], error: Exception | None) -> None:
         if self._transport.is_closing():
             return
-        if error is None:
-            self._transport.write(b"".join(out))
-        else:
-            # Nobody can tell any more which of them changed something: the clients must look for themselves.
-            self._transport.abort()
+        frames = [frame if error is None or n is None else refusal(n, f"IO error: {error}") for n, frame in out]
+        self._transport.write(b"".join(frames))
 
     def _spoil(self, frame: bytes, rule: Rule) -> None:
         """Sends a part of an answer, or something else, and ends the connection as the rule says."""
         loop = asyncio.get_running_loop()
 
         def cut(error: Exception | None) -> None:
+            if error is not None:
+                self._transport.abort()
+                return
             self._transport.write(_GARBAGE if rule.kind == "garbage" else frame[: int(rule.after)])
             if rule.kind == "stall":
                 loop.call_later(rule.seconds, self._transport.close)
@@ -224,6 +226,8 @@ class Connection(asyncio.Protocol):
         self._idle = asyncio.get_running_loop().call_later(left + 0.01, self._watch_idle)
 
 
+_LOOSE = {"PUBLISH", "UNSUBSCRIBE", "KV.UNWATCH", "TOPICS", "PSSTATS"}
+"""Commands of topics, which have nothing on disk."""
 _OWN = {"PING", "QUIT", "AUTH", "HELLO", "SUBSCRIBE", "KV.WATCH"}
 
 

@@ -2,6 +2,9 @@
 
 Only the newest state of each thing is written: a message that is published, consumed and acknowledged within one
 commit costs nothing. While one commit is under way the next one gathers.
+
+A commit that fails is undone in memory, together with all that was done since, as that may build on it: what the
+server shows is what is on disk, and everyone whose change was undone is refused.
 """
 
 from __future__ import annotations
@@ -25,13 +28,19 @@ class Rowed(Protocol):
 
 
 Entry = Row | Rowed | None
+Undo = tuple[Callable[..., Any], tuple[Any, ...]]
 _TABLES = {
     "pairs": ("key", 3),
     "queues": ("name", 7),
     "messages": ("id", 9),
     "marks": ("name", 2),
+    "rooms": ("generation", 5),
+    "events": ("", 6),
 }
 _LOT = 256
+_FIRST = 3
+"""Where the row of a room has its oldest offset."""
+_EVERY = 2**63 - 1
 
 
 class Journal:
@@ -40,7 +49,8 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._rows: dict[str, dict[str, Entry]] = {name: {} for name in _TABLES}
+        self._rows: dict[str, dict[Any, Entry]] = {name: {} for name in _TABLES}
+        self._undo: list[Undo] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._under_way: asyncio.Task[None] | None = None
         self._scheduled = False
@@ -48,9 +58,19 @@ class Journal:
         self.queues = self._rows["queues"]
         self.messages = self._rows["messages"]
         self.marks = self._rows["marks"]
+        self.rooms = self._rows["rooms"]
+        self.events = self._rows["events"]
+
+    def changed(self, undo: Callable[..., Any], *args: Any) -> None:
+        """Has what was put into the tables written soon; `undo` is called with the arguments if that fails.
+
+        Changes are undone in the reverse of their order, so each finds things as it left them.
+        """
+        self._undo.append((undo, args))
+        self.touch()
 
     def touch(self) -> None:
-        """Something was put into a table: it is written soon."""
+        """Has what was put into the tables written soon. For what is true whether or not it is written."""
         if not self._scheduled and self._under_way is None:
             self._scheduled = True
             # At the end of this turn, with all that the turn brings.
@@ -85,6 +105,14 @@ class Journal:
         self._waiting.append(then)
         await done
 
+    async def stands(self) -> bool:
+        """Return whether all that was put in so far is on disk, once that is known; if not, it is undone."""
+        try:
+            await self.kept()
+        except Exception:
+            return False
+        return True
+
     async def close(self) -> None:
         """Writes what is left."""
         if self._scheduled:
@@ -102,28 +130,41 @@ class Journal:
         for rows in self._rows.values():
             rows.clear()
         waiting, self._waiting = self._waiting, []
-        self._under_way = self._loop.create_task(self._commit(batch, waiting))
+        undo, self._undo = self._undo, []
+        self._under_way = self._loop.create_task(self._commit(batch, waiting, undo))
 
     async def _commit(
-        self, batch: dict[str, dict[str, Row | None]], waiting: list[Callable[[Exception | None], None]]
+        self,
+        batch: dict[str, dict[Any, Row | None]],
+        waiting: list[Callable[[Exception | None], None]],
+        undo: list[Undo],
     ) -> None:
         failure: Exception | None = None
         try:
             await self._store.write(lambda db: _write(db, batch))
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:
+            # A full disk, or a value that SQLite does not take: nobody must wait for ever.
             failure = error
-            # What is newer stays; the rest is tried again with the next commit, and its callers know that it failed.
-            for name, rows in batch.items():
-                self._rows[name].update({key: row for key, row in rows.items() if key not in self._rows[name]})
+            self._take_back(undo)
+            waiting, self._waiting = waiting + self._waiting, []
         finally:
             self._under_way = None
         for then in waiting:
             then(failure)
-        if self._waiting or (failure is None and any(self._rows.values())):
+        # Whoever was called may have changed something, which begins by itself.
+        if not self._scheduled and self._under_way is None and (self._waiting or any(self._rows.values())):
             self._begin()
 
+    def _take_back(self, undo: list[Undo]) -> None:
+        """Makes memory what is on disk again."""
+        newer, self._undo = self._undo, []
+        for function, args in reversed(undo + newer):
+            function(*args)
+        for rows in self._rows.values():
+            rows.clear()
 
-def _write(db: sqlite3.Connection, batch: dict[str, dict[str, Row | None]]) -> None:
+
+def _write(db: sqlite3.Connection, batch: dict[str, dict[Any, Row | None]]) -> None:
     for name, rows in batch.items():
         column, width = _TABLES[name]
         gone = [key for key, row in rows.items() if row is None]
@@ -134,6 +175,10 @@ def _write(db: sqlite3.Connection, batch: dict[str, dict[str, Row | None]]) -> N
         for some in _lots(new):
             places = ", ".join([f"({', '.join('?' * width)})"] * len(some))
             db.execute(f"insert or replace into {name} values {places}", list(chain.from_iterable(some)))  # noqa: S608
+    # Behind the rows of events, as some of these may be out of their rooms again.
+    for generation, room in batch.get("rooms", {}).items():
+        first = _EVERY if room is None else room[_FIRST]
+        db.execute("delete from events where generation = ? and offset < ?", (generation, first))
 
 
 def _lots(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -65,9 +65,7 @@ class Pairs:
         """Puts a value; without `ttl` (seconds) it has no end."""
         self.sets += 1
         end = self._ends.get(key) if keep_end else None if ttl is None else now_ms() + min(ttl, _FAR // 1000) * 1000
-        self._put(key, value, end)
-        self._journal.pairs[key] = (key, value, end)
-        self._journal.touch()
+        self._change(key, value, end)
         self._tell(key, event, value)
 
     def set_until(self, key: str, value: bytes, end: int) -> None:
@@ -81,15 +79,13 @@ class Pairs:
             self.dels += 1
             if key in self._ends and self._over(key):
                 return False
-        value = self._values.pop(key, None)
-        if value is None:
+        if key not in self._values:
             return False
-        self._ends.pop(key, None)
-        self.bytes -= len(key) + len(value)
-        self._journal.pairs[key] = None
-        self._journal.touch()
+        self._change(key, None, None)
         self._tell(key, event, None)
-        self._versions.pop(key, None)
+        version = self._versions.pop(key, None)
+        if version is not None:
+            self._journal.changed(self._versions.__setitem__, key, version)
         return True
 
     def add(self, key: str, amount: int) -> int:
@@ -116,9 +112,7 @@ class Pairs:
         """Takes a key's end away; whether it had one."""
         if self.peek(key) is None or key not in self._ends:
             return False
-        del self._ends[key]
-        self._journal.pairs[key] = (key, self._values[key], None)
-        self._journal.touch()
+        self._change(key, self._values[key], None)
         self._tell(key, "persist", self._values[key])
         return True
 
@@ -151,8 +145,21 @@ class Pairs:
         self.delete(key, "expired")
         return True
 
-    def _put(self, key: str, value: bytes, end: int | None) -> None:
+    def _change(self, key: str, value: bytes | None, end: int | None) -> None:
+        """Puts a value, or none, here and on the way to disk."""
+        before = self._values.get(key), self._ends.get(key)
+        self._put(key, value, end)
+        self._journal.pairs[key] = None if value is None else (key, value, end)
+        self._journal.changed(self._put, key, *before)
+
+    def _put(self, key: str, value: bytes | None, end: int | None) -> None:
         before = self._values.get(key)
+        if value is None:
+            if before is not None:
+                del self._values[key]
+                self._ends.pop(key, None)
+                self.bytes -= len(key) + len(before)
+            return
         self.bytes += len(value) - len(before) if before is not None else len(key) + len(value)
         self._values[key] = value
         if end is None:
@@ -162,14 +169,15 @@ class Pairs:
             heapq.heappush(self._heap, (end, key))
 
     def _end(self, key: str, end: int) -> None:
-        self._put(key, self._values[key], end)
-        self._journal.pairs[key] = (key, self._values[key], end)
-        self._journal.touch()
+        self._change(key, self._values[key], end)
 
     def _tell(self, key: str, event: str, value: bytes | None) -> None:
-        if self.changed is not None:
-            self._versions[key] = version = self._versions.get(key, 0) + 1
-            self.changed(key, event, version, value)
+        if self.changed is None:
+            return
+        self._versions[key] = version = self._versions.get(key, 0) + 1
+        tell = self.changed
+        # What is refused in the end is told nobody.
+        self._journal.when_kept(lambda error: tell(key, event, version, value) if error is None else None)
 
 
 def _whole(value: bytes) -> int:

@@ -8,8 +8,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from .journal import Journal, Row
 from .refusal import Refusal
@@ -63,7 +64,7 @@ class Queue:
     name: str
     config: Config
     figures: Figures = field(default_factory=Figures)
-    lanes: list[deque[Message]] = field(default_factory=lambda: [deque() for _ in range(LANES)])
+    lanes: list[deque[Message]] = field(default_factory=lambda: _lanes())
     pending: dict[str, Message] = field(default_factory=dict)
     depth: int = 0
     deadlines: list[tuple[float, str]] = field(default_factory=list)
@@ -132,7 +133,7 @@ class Queues:
         if name in self._queues:
             return
         self._queues[name] = queue = Queue(name, replace(Config(), **(given or {})))
-        self._keep(queue)
+        self._keep(queue, self._queues.pop, name)
 
     def delete(self, name: str) -> bool:
         """Whether it was there."""
@@ -142,20 +143,21 @@ class Queues:
         for message in itertools.chain(*queue.lanes, queue.pending.values()):
             self._journal.messages[message.id] = None
         self._journal.queues[name] = None
-        self._journal.touch()
+        self._journal.changed(self._queues.__setitem__, name, queue)
         return True
 
     def purge(self, name: str) -> int:
         """How many ready messages there were; those given out stay."""
         queue = self.get(name)
-        count = queue.depth
-        for lane in queue.lanes:
-            for message in lane:
-                self._journal.messages[message.id] = None
-            lane.clear()
-        queue.depth = 0
-        self._keep(queue)
+        count, lanes = queue.depth, queue.lanes
+        for message in itertools.chain(*lanes):
+            self._journal.messages[message.id] = None
+        queue.lanes, queue.depth = _lanes(), 0
+        self._keep(queue, self._unpurge, queue, lanes, count)
         return count
+
+    def _unpurge(self, queue: Queue, lanes: list[deque[Message]], count: int) -> None:
+        queue.lanes, queue.depth = lanes, count
 
     def publish(self, name: str, payload: bytes, priority: int | None, max_retries: int | None) -> str:
         """The new message's id."""
@@ -173,7 +175,13 @@ class Queues:
         queue.depth += 1
         queue.figures.published += 1
         self._write(queue, message)
+        self._keep(queue, self._unpublish, queue, message)
         return identity
+
+    def _unpublish(self, queue: Queue, message: Message) -> None:
+        queue.lanes[message.lane].pop()
+        queue.depth -= 1
+        queue.figures.published -= 1
 
     def consume(self, name: str, consumer: str) -> Message | None:
         """The next message, now held by this consumer. A queue that is not there has none, as the service answers."""
@@ -188,30 +196,40 @@ class Queues:
         queue.figures.consumed += 1
         message.consumer = consumer
         message.deadline = time.monotonic() + config.ack_deadline
-        queue.pending[message.id] = message
-        queue.holding[consumer] = queue.holding.get(consumer, 0) + 1
-        heapq.heappush(queue.deadlines, (message.deadline, message.id))
-        self._keep(queue)
+        self._hold(queue, message)
+        self._keep(queue, self._unconsume, queue, message)
         return message
+
+    def _unconsume(self, queue: Queue, message: Message) -> None:
+        self._taken(queue, message.id)
+        queue.lanes[message.lane].appendleft(message)
+        queue.depth += 1
+        queue.figures.consumed -= 1
 
     def ack(self, name: str, identity: str) -> None:
         """Done with a message."""
         queue = self.get(name)
-        self._taken(queue, identity)
+        message = self._taken(queue, identity)
         queue.figures.acked += 1
         self._journal.messages[identity] = None
-        self._keep(queue)
+        self._keep(queue, self._unack, queue, message)
+
+    def _unack(self, queue: Queue, message: Message) -> None:
+        self._hold(queue, message)
+        queue.figures.acked -= 1
 
     def nack(self, name: str, identity: str, requeue: bool) -> None:
         """Gives a message back, or gives it up."""
         queue = self.get(name)
         message = self._taken(queue, identity)
+        before = message.lane, message.place
         queue.figures.nacked += 1
         message.retries += 1
         if message.retries > message.max_retries or not requeue:
-            queue.figures.dead_lettered += message.retries > message.max_retries
+            dead = message.retries > message.max_retries
+            queue.figures.dead_lettered += dead
             self._journal.messages[identity] = None
-            self._keep(queue)
+            self._keep(queue, self._unnack, queue, message, dead, None)
             return
         # Behind everything, whatever its priority.
         message.lane = next((n for n, lane in enumerate(queue.lanes) if lane), message.priority)
@@ -219,6 +237,17 @@ class Queues:
         queue.lanes[message.lane].append(message)
         queue.depth += 1
         self._write(queue, message)
+        self._keep(queue, self._unnack, queue, message, False, before)
+
+    def _unnack(self, queue: Queue, message: Message, dead: bool, before: tuple[int, int] | None) -> None:
+        if before is not None:
+            queue.lanes[message.lane].pop()
+            queue.depth -= 1
+            message.lane, message.place = before
+        message.retries -= 1
+        queue.figures.nacked -= 1
+        queue.figures.dead_lettered -= dead
+        self._hold(queue, message)
 
     def sweep(self) -> None:
         """Takes back what was not acknowledged in time."""
@@ -229,6 +258,12 @@ class Queues:
                 message = queue.pending.get(identity)
                 if message is not None and message.deadline == deadline:
                     self.nack(queue.name, identity, True)
+
+    def _hold(self, queue: Queue, message: Message) -> None:
+        """Notes that a message is given out, to its consumer and until its deadline."""
+        queue.pending[message.id] = message
+        queue.holding[message.consumer] = queue.holding.get(message.consumer, 0) + 1
+        heapq.heappush(queue.deadlines, (message.deadline, message.id))
 
     def _taken(self, queue: Queue, identity: str) -> Message:
         message = queue.pending.pop(identity, None)
@@ -255,9 +290,12 @@ class Queues:
             message.created,
             message.payload,
         )
-        self._keep(queue)
 
-    def _keep(self, queue: Queue) -> None:
-        """Notes that a queue's row is to be written; its figures are put in when the commit begins."""
+    def _keep(self, queue: Queue, undo: Callable[..., Any], *args: Any) -> None:
+        """Notes that a queue's row is to be written, with its figures as the commit begins; and how to undo it."""
         self._journal.queues[queue.name] = queue
-        self._journal.touch()
+        self._journal.changed(undo, *args)
+
+
+def _lanes() -> list[deque[Message]]:
+    return [deque() for _ in range(LANES)]

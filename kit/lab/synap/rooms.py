@@ -1,4 +1,7 @@
-"""Rooms: ordered logs in memory, kept encoded as SynapRPC answers them. They end with the server."""
+"""Rooms: ordered logs, held encoded as SynapRPC answers them, and kept on disk.
+
+The service has them in memory only. Here they outlive the server, as all else that it acknowledges does.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...synap.templates import encoded_event
 from ...synap.wire import array_head
+from .journal import Journal, Row
 from .refusal import Refusal
 
+Event = tuple[str, str, bytes, int]
+"""Id, event, data, time."""
 NUMBERS = [str(n) for n in range(256)]
 
 
@@ -26,14 +32,17 @@ class Room:
     created: int
     first: int = 0
     encoded: list[bytes] = field(default_factory=list)
-    events: list[tuple[str, str, bytes, int]] = field(default_factory=list)
-    """Id, event, data, time."""
+    events: list[Event] = field(default_factory=list)
     start: int = 0
     """How many of the front of the lists are gone; they are cut away now and then."""
     readers: dict[str, int] = field(default_factory=dict)
     """The next offset of each subscriber that ever was."""
     consumed: int = 0
     dropped: int = 0
+
+    def row(self) -> Row:
+        """The room as it is kept."""
+        return (self.generation, self.name, self.created, self.first, self.dropped)
 
     @property
     def next(self) -> int:
@@ -58,13 +67,31 @@ class Room:
 class Rooms:
     """All rooms."""
 
-    def __init__(self, generation: Callable[[], int], soft: int, hard: int, retention: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        generation: Callable[[], int],
+        soft: int,
+        hard: int,
+        retention: float,
+        rooms: Iterable[Row] = (),
+        events: Iterable[Row] = (),
+    ) -> None:
+        self._journal = journal
         self._generation = generation
         self._soft, self._hard, self._retention = soft, hard, retention
         self._rooms: dict[str, Room] = {}
         head = os.urandom(8).hex()
         self._head = f"{head[:8]}-{head[8:12]}-4{head[13:16]}-b{os.urandom(2).hex()[1:]}-"
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)) << 8)
+        kept = {}
+        for generation_of, name, created, first, dropped in rooms:
+            self._rooms[name] = kept[generation_of] = Room(name, generation_of, created, first, dropped=dropped)
+        for generation_of, offset, identity, event, data, stamp in events:
+            room = kept[generation_of]
+            room.encoded.append(encoded_event(offset, event, identity, data, stamp))
+            room.events.append((identity, event, data, stamp))
+        self.compact()
 
     def names(self) -> list[str]:
         return list(self._rooms)
@@ -81,7 +108,9 @@ class Rooms:
     def create(self, name: str) -> None:
         if name in self._rooms:
             raise Refusal(f"Invalid request: Room '{name}' already exists")
-        self._rooms[name] = Room(name, self._generation(), time.time_ns() // 1_000_000)
+        self._rooms[name] = room = Room(name, self._generation(), time.time_ns() // 1_000_000)
+        self._journal.rooms[room.generation] = room
+        self._journal.changed(self._rooms.pop, name)
 
     def get_or_create(self, name: str) -> bool:
         """Whether it was made now."""
@@ -91,8 +120,10 @@ class Rooms:
         return True
 
     def delete(self, name: str) -> None:
-        self.get(name)
+        room = self.get(name)
         del self._rooms[name]
+        self._journal.rooms[room.generation] = None
+        self._journal.changed(self._rooms.__setitem__, name, room)
 
     def publish(self, name: str, event: str, data: bytes, at: int | None = None) -> int:
         """The event's offset."""
@@ -104,6 +135,8 @@ class Rooms:
         stamp = int(time.time()) if at is None else at
         room.encoded.append(encoded_event(offset, event, identity, data, stamp))
         room.events.append((identity, event, data, stamp))
+        self._journal.events[room.generation, offset] = (room.generation, offset, identity, event, data, stamp)
+        self._journal.changed(_unpublish, room)
         count = offset + 1 - room.first
         if count > self._soft:
             self._shorten(room, count)
@@ -118,8 +151,12 @@ class Rooms:
             )
         begin = room.start + min(start, room.next) - room.first
         stop = min(begin + max(0, limit), len(room.encoded))
-        room.readers[subscriber] = max(room.readers.get(subscriber, 0), start + stop - begin)
+        before = room.readers.get(subscriber)
+        room.readers[subscriber] = max(before or 0, start + stop - begin)
         room.consumed += stop - begin
+        if not self._journal.clean:
+            # What was read may be undone, and this answer with it.
+            self._journal.changed(_unread, room, subscriber, before, stop - begin)
         return room, begin, stop
 
     def read_encoded(self, name: str, subscriber: str, start: int, limit: int) -> tuple[bytes, bytes]:
@@ -158,14 +195,41 @@ class Rooms:
         wanted = min(count - self._soft, max(0, slowest - room.first))
         wanted = max(wanted, count - self._hard)
         if wanted > 0:
-            room.dropped += max(0, room.first + wanted - slowest) if room.readers else 0
-            self._cut(room, wanted)
+            self._cut(room, wanted, max(0, room.first + wanted - slowest) if room.readers else 0)
 
-    def _cut(self, room: Room, number: int) -> None:
+    def _cut(self, room: Room, number: int, dropped: int = 0) -> None:
         if number <= 0:
             return
         room.first += number
         room.start += number
+        room.dropped += dropped
+        gone = None
         if room.start > 1000 and room.start * 2 > len(room.encoded):
+            gone = room.encoded[: room.start], room.events[: room.start]
             del room.encoded[: room.start], room.events[: room.start]
             room.start = 0
+        self._journal.rooms[room.generation] = room
+        self._journal.changed(_uncut, room, number, dropped, gone)
+
+
+def _unpublish(room: Room) -> None:
+    room.encoded.pop()
+    room.events.pop()
+
+
+def _unread(room: Room, subscriber: str, before: int | None, number: int) -> None:
+    room.consumed -= number
+    if before is None:
+        del room.readers[subscriber]
+    else:
+        room.readers[subscriber] = before
+
+
+def _uncut(room: Room, number: int, dropped: int, gone: tuple[list[bytes], list[Event]] | None) -> None:
+    if gone is not None:
+        encoded, events = gone
+        room.encoded[:0], room.events[:0] = encoded, events
+        room.start = len(encoded)
+    room.first -= number
+    room.start -= number
+    room.dropped -= dropped

@@ -1,4 +1,7 @@
-"""What is kept on disk: values, queues and their messages. Rooms and topics live in memory, as the service has them."""
+"""What is kept on disk: values, queues and their messages, rooms and their events.
+
+Topics keep nothing. Who has read how far in a room is not kept either: a subscriber says itself where to go on.
+"""
 
 SQL = """
 create table if not exists pairs (
@@ -27,6 +30,24 @@ create table if not exists messages (
     max_retries integer not null,
     created integer not null,
     payload blob not null
+) without rowid;
+
+create table if not exists rooms (
+    generation integer primary key,
+    name text not null,
+    created integer not null,
+    first integer not null,
+    dropped integer not null
+);
+
+create table if not exists events (
+    generation integer not null,
+    offset integer not null,
+    id text not null,
+    event text not null,
+    data blob not null,
+    stamp integer not null,
+    primary key (generation, offset)
 ) without rowid;
 
 create table if not exists marks (

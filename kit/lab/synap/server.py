@@ -52,7 +52,15 @@ class SynapServer:
             map(tuple, store.read("select * from queues")),
             map(tuple, store.read("select * from messages order by lane, place")),
         )
-        rooms = Rooms(self._next_generation, int(tuning.events), int(tuning.unread), tuning.retention)
+        rooms = Rooms(
+            journal,
+            self._next_generation,
+            int(tuning.events),
+            int(tuning.unread),
+            tuning.retention,
+            map(tuple, store.read("select * from rooms")),
+            map(tuple, store.read("select * from events order by generation, offset")),
+        )
         self._home = Home(
             journal, pairs, queues, rooms, Topics(), self._access, house.faults, tuning, lambda: self.ports
         )

@@ -161,7 +161,8 @@ class _Queue:
             found = self._home.queues.consume(self._queue, self._consumer)
             if found is None:
                 continue
-            await self._home.journal.kept()
+            if not await self._home.journal.stands():
+                continue
             message = {
                 "type": "message",
                 "message_id": found.id,
@@ -204,6 +205,8 @@ class _Room:
             except Refusal as refusal:
                 return await self._socket.tell(json.dumps({"type": "error", "error": refusal.text}))
             events = room.events[begin:stop]
+            if not await self._home.journal.stands():
+                continue  # some of these may not have been published
             for _, event, data, stamp in events:
                 try:
                     shown = json.loads(data)
