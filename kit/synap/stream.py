@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Streams:
     """Ordered logs in the server's memory, read from any offset; reading removes nothing.
 
-    The server keeps events for an hour, about 10 000 a room, and none over a restart.
+    The service keeps events in memory for an hour, about 10 000 a room, and none over a restart; the embedded server
+    keeps them on disk too.
     """
 
     _driver: Any

@@ -35,7 +35,7 @@ class SynapBench(Bench):
         self.fill()
 
     def fill(self) -> None:
-        """The room that is read; rooms live in the server's memory, as the service has them."""
+        """The room that is read; it is made once, as rooms outlive the embedded server."""
         c = self.sure.client
         if "full" not in c.stream.list():
             c.stream.create("full")
