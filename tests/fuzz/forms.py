@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from kit import magic_text
+from kit import magic_text, sql_text
 from kit.amdahl import verify_webhook_signature
 from kit.amdahl import wire as amdahl
 from kit.amdahl.results import ResultReader, result_of
@@ -131,7 +131,7 @@ def read_magic(data: bytes, chance: random.Random) -> None:
     line, _, cell = text.partition("\n")
     order = magic_text.order_of("sql", line, cell or None, ("at", "limit"), ("plain",))
     order.whole("limit")
-    sql, values = magic_text.bound(order.text, lambda expression: expression, lambda n, value: f"${n}")
+    sql, values = sql_text.bound(order.text, lambda expression: expression, lambda n, value: f"${n}")
     if len(values) > sql.count("$"):
         raise Difference("more values than marks")
     magic_text.filled(order.text, lambda expression: "x")
@@ -147,7 +147,7 @@ def _duck() -> Any:
 def read_literal(data: bytes, chance: random.Random) -> None:
     """What a value becomes as SQL text must be that value, and nothing beside it."""
     text = data.decode("utf-8", "replace")
-    found = _duck().execute(f"select {magic_text.literal(text)}").fetchall()
+    found = _duck().execute(f"select {sql_text.literal(text)}").fetchall()
     if found != [(text,)]:
         raise Difference(f"{text!r:.100} came back as {found!r:.100}")
 
