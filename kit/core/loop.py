@@ -6,6 +6,7 @@ child has none until it asks. At exit it is stopped, and never waited for longer
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _portal: BlockingPortal | None = None
+_loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 _EXIT_WAIT = 2.0
 
@@ -51,6 +53,13 @@ def start(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
     return portal().start_task_soon(function, *args)
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop itself, started if need be: for what has to work in any thread, its own and finalizers too."""
+    portal()
+    assert _loop is not None
+    return _loop
+
+
 def running() -> bool:
     """Whether the loop has been started in this process."""
     return _portal is not None
@@ -60,7 +69,9 @@ def _run(started: Future[BlockingPortal]) -> None:
     import anyio
 
     async def serve() -> None:
+        global _loop
         async with BlockingPortal() as here:
+            _loop = asyncio.get_running_loop()
             started.set_result(here)
             await here.sleep_until_stopped()
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from ..core import loop, retry
+from ..core.dropped import close_when_dropped
 from .address import Settings
 from .appending import length
 from .asking import Operation, Post, asked, responses
@@ -279,6 +280,7 @@ class _Face:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
+        close_when_dropped(self, flow.close, loop.running_loop())
         self._ready: list[Event] = []
         self._after = flow.next or 0
 

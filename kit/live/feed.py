@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import inspect
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..core import loop
+from ..core.dropped import close_when_dropped
 from ..core.errors import InputError
 from ..core.html import one_line, table, text
 from . import checkpoint
@@ -56,6 +56,8 @@ class Feed(Followed):
     function of a DataFrame that tells true or false for each row, `{"column": value}`, a text like "price > 3", or a
     list of these; a `column=value` here does the same. The newest rows are kept, up to `max_rows` and `max_bytes`;
     what had to go is counted in `stats()["dropped"]`. `from_checkpoint` goes on where another feed stood.
+
+    Close it, or use it in a `with` block; one that nobody holds any more is closed, with a ResourceWarning.
 
     A feed of a service is given once it follows, so that what is written after this line is among its rows; a service
     that does not answer within a second is waited for in the background.
@@ -99,15 +101,13 @@ class Feed(Followed):
         self._tail: int | None = None
         self._caught_up: bool | None = None
         self._shown: tuple[tuple[int, int], pd.DataFrame] | None = None
-        self._over = threading.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
         self._pid = os.getpid()
         self.version = 0
         """Grows with everything that a view would show."""
         self._engine = Engine(self, self.source, after)
         _open.add(self)
-        loop.start(self._main)
+        close_when_dropped(self, self._engine.stopped, loop.running_loop(), warning=self._engine.unfinished)
+        loop.start(self._engine.main)
         self._begin()
 
     def _begin(self) -> None:
@@ -283,12 +283,9 @@ class Feed(Followed):
 
     def close(self) -> None:
         """Ends it; what it has taken in stays. May be called twice."""
-        self._closing = True
-        if self._pid == os.getpid() and not self._over.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
-                loop.portal().start_task_soon(self._cancel)
-                if threading.current_thread().name != "kit-loop":
-                    self._over.wait(_CLOSING)
+        self._stop()
+        if self._pid == os.getpid() and threading.current_thread().name != "kit-loop" and loop.running():
+            self._engine.over.wait(_CLOSING)
         if not self.ended:
             self._state = "closed"
             self._wake()
@@ -317,20 +314,11 @@ class Feed(Followed):
 
     # --- what the engine and views do -------------------------------------------------------------------------------
 
-    async def _main(self) -> None:
-        try:
-            if not self._closing:
-                self._task = asyncio.get_running_loop().create_task(self._engine.run())
-                await asyncio.wait([self._task])
-                if not self._task.cancelled() and (error := self._task.exception()) is not None:
-                    self._ended(error)
-        finally:
-            self._over.set()
-            self._wake()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+    def _stop(self) -> None:
+        """Has the engine end, soon."""
+        if self._pid == os.getpid() and not self._engine.over.is_set() and loop.running():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
+                loop.running_loop().call_soon_threadsafe(self._engine.stop)
 
     def _set_paused(self, paused: bool) -> None:
         if self.ended or self._paused == paused:
@@ -445,11 +433,8 @@ def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[
 def _close_all() -> None:
     """Before the loop ends, so that services are told and nothing is left to complain."""
     for feed in list(_open):
-        feed._closing = True
-        if not feed._over.is_set() and feed._pid == os.getpid() and loop.running():
-            with contextlib.suppress(RuntimeError):
-                loop.portal().start_task_soon(feed._cancel)
+        feed._stop()
     deadline = time.monotonic() + 1.0
     for feed in list(_open):
         if feed._pid == os.getpid():
-            feed._over.wait(max(0.0, deadline - time.monotonic()))
+            feed._engine.over.wait(max(0.0, deadline - time.monotonic()))

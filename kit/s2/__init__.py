@@ -101,7 +101,8 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .append_session import AppendSession, BatchSubmitTicket
+    from .append_engine import BatchSubmitTicket
+    from .append_session import AppendSession
     from .basin import S2Basin, SyncS2Basin
     from .blocking import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
     from .client import S2, SyncS2
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
 # What speaks to a service loads when it is first used: the transport costs more than all the rest.
 _WHERE = {
     "AppendSession": "append_session",
-    "BatchSubmitTicket": "append_session",
+    "BatchSubmitTicket": "append_engine",
     "Producer": "producer",
     "ReadSession": "read_session",
     "RecordSubmitTicket": "producer",

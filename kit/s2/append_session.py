@@ -1,67 +1,17 @@
-"""Append sessions: batches on their way while the answers to earlier ones come in, across broken connections."""
+"""Append sessions in the hands of a caller."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
-from ..core import calls
-from ..core.errors import KitError, Lost, Silent
-from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
-from .frames import CONTENT_TYPE, FrameReader, encode_frame
-from .in_flight import Batch, InFlight, Packed, pack
-from .limits import check_input, check_unacked
-from .link import Link, asked_pause, named
-from .messages import ack_of, encode_input
+from ..core.dropped import close_when_dropped
+from .append_engine import AppendEngine, BatchSubmitTicket
+from .errors import S2Error
+from .in_flight import Packed
+from .link import Link
 from .settings import MAX_UNACKED_BYTES
-from .types import AppendAck, AppendInput
-
-if TYPE_CHECKING:
-    from .duplex import Duplex
-
-
-_OP = "append_session"
-_DRAINING = "server_draining"
-_FREE_EVERY = 60.0
-"""Seconds; a service that asks for a new connection more often than that has it counted as a failure."""
-_ERROR_BODY = 64 * 1024
-_LATE = 0.05
-"""Seconds by which a timer is late on a loop that does nothing else for long."""
-
-
-class BatchSubmitTicket:
-    """The acknowledgement of a batch, once it is appended: `ack = await ticket`. May be awaited often, or never."""
-
-    __slots__ = ("_told",)
-
-    def __init__(self, told: asyncio.Future[AppendAck]) -> None:
-        self._told = told
-
-    def __await__(self) -> Generator[Any, None, AppendAck]:
-        # Shielded: a caller that gives up waiting must not take the answer from the others.
-        return (self._told if self._told.done() else asyncio.shield(self._told)).__await__()
-
-    def done(self) -> bool:
-        """Whether awaiting it takes no time."""
-        return self._told.done()
-
-    def told(self) -> AppendAck:
-        """The acknowledgement, of a ticket that is done; may be asked for in any thread."""
-        return self._told.result()
-
-    def when_acked(self, call: Callable[[AppendAck], None]) -> None:
-        """Has this called with the acknowledgement, on the loop; never, where the batch fails."""
-        self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))
-
-    def __repr__(self) -> str:
-        if not self._told.done():
-            return "<BatchSubmitTicket, on its way>"
-        return f"<BatchSubmitTicket, {'failed' if self._told.exception() else 'appended'}>"
+from .types import AppendInput
 
 
 class AppendSession:
@@ -69,7 +19,8 @@ class AppendSession:
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. It connects at
     once. After a broken connection, what was not acknowledged is sent again as the client's `Retry` says. The first
-    error ends the session; open tickets, later submits and `close` raise it.
+    error ends the session; open tickets, later submits and `close` raise it. One that nobody holds any more is closed
+    too, with a ResourceWarning where something was not acknowledged yet.
     """
 
     def __init__(
@@ -82,77 +33,36 @@ class AppendSession:
         max_unacked_bytes: int = MAX_UNACKED_BYTES,
         max_unacked_batches: int | None = None,
     ) -> None:
-        check_unacked(max_unacked_bytes, max_unacked_batches)
-        self._loop = _running_loop()
-        self._link = link
-        self._origin = origin
-        self._path = path
-        self._headers = headers
-        self._timeout = link.timeout.request.total_seconds()
-        self._flight: InFlight[asyncio.Future[AppendAck]] = InFlight(
-            max_unacked_bytes, max_unacked_batches, self._timeout
+        self._engine = engine = AppendEngine(
+            link, origin, path, headers, max_unacked_bytes=max_unacked_bytes, max_unacked_batches=max_unacked_batches
         )
-        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
-        """Submits that wait for room, first come first served."""
-        self._exchange: Duplex | None = None
-        """The one that batches are sent on, once the service has said yes to it."""
-        self._accepted = False
-        """Whether the service ever has."""
-        self._retiring = False
-        """Whether nothing more is to be sent on this one."""
-        self._ended: float | None = None
-        """When the request was ended."""
-        self._freed = -math.inf
-        """When the service last got a new connection just because it wanted one."""
-        self._closing = False
-        self._error: S2Error | None = None
-        self._told_error = False
-        """Whether `close` has raised it; the `async with` block around need not again."""
-        self._over: list[Callable[[S2Error | None], None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._looking = 0.0
-        """When it is due."""
-        self._task = self._loop.create_task(self._run())
+        self._dropped = close_when_dropped(self, engine.close, warning=engine.unfinished)
 
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
         """A ticket for the batch, which is on its way; waits first while too much is."""
-        self._check_open()
-        metered = check_input(inp)
-        return await self._submit(encode_frame(encode_input(inp), self._link.compression), len(inp.records), metered)
+        return await self._engine.submit(inp)
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
         """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
-        self._check_open()
-        return await self.submit_frame(pack(payload, records, metered, self._link.compression))
+        return await self._engine.submit_encoded(payload, records, metered)
 
     async def submit_frame(self, packed: Packed) -> BatchSubmitTicket:
         """The same for a batch that was packed elsewhere, by `pack`."""
-        self._check_open()
-        return await self._submit(*packed)
+        return await self._engine.submit_frame(packed)
 
     async def close(self) -> None:
         """Ends the session once everything is appended; raises the error that ended it before."""
-        self._closing = True
-        self._admit()
-        if self._exchange is not None:
-            self._exchange.pump()
-        try:
-            await asyncio.wait([self._task])
-        except asyncio.CancelledError:
-            await self.abort()
-            raise
-        if self._error is not None and not self._told_error:
-            self._told_error = True
-            raise self._error.with_traceback(None)
+        self._dropped.detach()
+        await self._engine.close()
 
     async def abort(self) -> None:
         """Ends the session at once; what is not acknowledged by now fails, though it may be appended all the same."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._dropped.detach()
+        await self._engine.abort()
 
     def when_over(self, call: Callable[[S2Error | None], None]) -> None:
         """Has this called once the session is over, with the error that ended it, if any did."""
-        self._over.append(call)
+        self._engine.when_over(call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,274 +76,4 @@ class AppendSession:
                 raise
 
     def __repr__(self) -> str:
-        state = "failed" if self._error else "closed" if self._task.done() else "closing" if self._closing else "open"
-        return f"<AppendSession, {state}, {len(self._flight)} batches on their way>"
-
-    # --- submitting ---
-
-    async def _submit(self, frame: bytes, records: int, metered: int) -> BatchSubmitTicket:
-        if self._line or not self._flight.has_room(metered):
-            await self._wait_for_room(metered)
-        told: asyncio.Future[AppendAck] = self._loop.create_future()
-        self._flight.add(Batch(frame, records, metered, told), self._loop.time())
-        self._admit()
-        if self._exchange is not None:
-            self._exchange.pump()
-            self._watch()
-        return BatchSubmitTicket(told)
-
-    async def _wait_for_room(self, metered: int) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._line.append((metered, waiter))
-        try:
-            await waiter
-            self._check_open()
-        except BaseException:
-            self._line.remove((metered, waiter))
-            self._admit()
-            raise
-        # Out of the line only now: whoever comes later has stood behind until here.
-        self._line.remove((metered, waiter))
-
-    def _admit(self) -> None:
-        """Lets the first in line go where there is room; all of them where they have nothing to wait for."""
-        over = self._closing or self._error is not None
-        for metered, waiter in self._line:
-            if not over and not self._flight.has_room(metered):
-                return
-            if not waiter.done():
-                waiter.set_result(None)
-            if not over:
-                return
-
-    def _check_open(self) -> None:
-        if self._error is not None:
-            raise self._error.with_traceback(None)
-        if self._closing:
-            raise S2ClientError("the session is closed")
-
-    # --- the session's task ---
-
-    async def _run(self) -> None:
-        error: S2Error | None = S2ClientError("the session was given up before everything was acknowledged")
-        try:
-            await self._serve()
-            error = None
-        except S2Error as failure:
-            error = failure
-        except Exception as failure:
-            # Whatever it is, nobody must wait for ever.
-            error = S2ClientError(f"the session failed: {failure!r}")
-            error.__cause__ = failure
-        finally:
-            self._end(error)
-
-    def _end(self, error: S2Error | None) -> None:
-        # Without the frames of the transport: they are of no use to whoever meets it.
-        self._error = error and named(error.with_traceback(None), _OP, self._path)
-        for batch in self._flight.drain():
-            if error is not None and not batch.ticket.done():
-                batch.ticket.set_exception(error)
-                # Taken at once: a ticket that nobody awaits is no reason for a warning.
-                batch.ticket.exception()
-        self._closing = True
-        self._admit()
-        for call in self._over:
-            call(self._error)
-
-    async def _serve(self) -> None:
-        """One exchange after the other, until everything is appended or it is hopeless."""
-        tries = 1
-        while not (self._closing and self._accepted and not self._flight):
-            attempt = _Attempt(retries=tries - 1)
-            error: S2Error | None = None
-            try:
-                await self._attempt(attempt)
-            except KitError as failure:
-                error = self._told(failure)
-            if attempt.acks:
-                tries = 1
-            if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
-                return  # how a connection ends that nobody needs any more is nobody's concern
-            now = self._loop.time()
-            wanted = error is None or (isinstance(error, S2ServerError) and error.code == _DRAINING)
-            if wanted and now - self._freed > _FREE_EVERY:
-                # The service wants another connection, and did nothing wrong.
-                self._freed = now
-                continue
-            if error is None:
-                again = Lost("the service wants one new connection after the other", maybe_received=False)
-                error = self._told(again)
-            unsent = not self._flight.started or not attempt.wrote
-            if not self._link.repeats(error, tries, appends=not unsent):
-                raise error
-            await asyncio.sleep(max(self._link.pause(tries), attempt.asked))
-            tries += 1
-
-    async def _attempt(self, attempt: _Attempt) -> None:
-        """One exchange, to its end."""
-        from .duplex import Target, connect  # not at the top: whoever only reads needs no HTTP/2
-
-        started, clock = calls.now(), time.perf_counter()
-        status, told = 0, "interrupted"
-        exchange: Duplex | None = None
-        self._retiring, self._ended = False, None
-        connection = self._link.timeout.connection.total_seconds()
-        target = Target(self._origin, self._path, self._request_headers(), connection, self._link.verify)
-        try:
-            exchange = await connect(target, self._next, self._retire)
-            await exchange.begin(target)
-            head = await exchange.head(self._timeout)
-            status = head.status
-            if status != 200:
-                attempt.asked = asked_pause(head.headers)
-                raise error_of(status, await self._rest(exchange))
-            self._accepted = True
-            self._flight.restart(self._loop.time())
-            self._exchange = exchange
-            exchange.pump()
-            self._watch()
-            await self._receive(exchange, attempt)
-            told = ""
-        except KitError as error:
-            told = type(error).__name__
-            raise
-        finally:
-            self._exchange = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            bytes_in = bytes_out = 0
-            if exchange is not None:
-                await exchange.close()
-                attempt.wrote = exchange.wrote_data
-                bytes_in, bytes_out = exchange.bytes_in, exchange.bytes_out
-            calls.record(
-                "s2",
-                _OP,
-                started,
-                time.perf_counter() - clock,
-                bytes_in=bytes_in,
-                bytes_out=bytes_out,
-                status=status,
-                retries=attempt.retries,
-                error=told,
-            )
-
-    async def _receive(self, exchange: Duplex, attempt: _Attempt) -> None:
-        reader = FrameReader()
-        while piece := await exchange.read():
-            for frame in reader.feed(piece):
-                if frame.terminal:
-                    raise frame.error()
-                ack = ack_of(frame.payload)
-                self._flight.acked(ack).ticket.set_result(ack)
-                attempt.acks += 1
-                self._admit()
-                if frame.reconnect and self._loop.time() - self._freed > _FREE_EVERY:
-                    self._retire()
-        reader.finish()
-        left = self._flight.started if self._retiring else len(self._flight)
-        if left:
-            raise S2ClientError(f"the service ended the session with {left} batches not acknowledged")
-        if not (self._closing or self._retiring):
-            raise S2ClientError("the service ended the session, which was not over")
-
-    async def _rest(self, exchange: Duplex) -> bytearray:
-        """The body of a refusal, or what there is of it."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._timeout):
-                while len(body) < _ERROR_BODY and (piece := await exchange.read()):
-                    body += piece
-        except (TimeoutError, KitError):
-            pass  # its status says enough
-        return body
-
-    def _next(self) -> bytes | None:
-        """What the exchange is to send next."""
-        if self._exchange is None:
-            return None
-        now = self._loop.time()
-        self._flight.wrote(now)
-        frame = None if self._retiring else self._flight.next(now)
-        if frame is None and (self._retiring or self._closing):
-            self._ended = now
-            self._watch()
-            return b""
-        return frame
-
-    def _retire(self) -> None:
-        """Sends nothing more on this connection; once the rest is acknowledged, the next one follows."""
-        self._retiring = True
-        if self._exchange is not None:
-            self._exchange.pump()
-
-    def _watch(self) -> None:
-        """Has a look at the clock when the oldest batch must have been acknowledged."""
-        if self._timer is None and self._exchange is not None and (due := self._due(self._exchange)) is not None:
-            self._look_at(due)
-
-    def _look_at(self, when: float) -> None:
-        self._looking = when
-        self._timer = self._loop.call_at(when, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        exchange = self._exchange
-        if exchange is None or (due := self._due(exchange)) is None:
-            return
-        late = self._loop.time() - self._looking
-        if due > self._loop.time():
-            self._watch()
-        elif late > _LATE:
-            # The loop stood still, in a cell that took long perhaps: what was answered meanwhile is yet to be read.
-            self._look_at(self._loop.time() + min(late, self._timeout))
-        elif self._flight:
-            exchange.fail(Silent(f"a batch was not acknowledged within {self._timeout:g} s"))
-        else:
-            exchange.fail(Silent(f"the service did not end the session within {self._timeout:g} s"))
-
-    def _due(self, exchange: Duplex) -> float | None:
-        due = self._flight.deadline(exchange.moved)
-        if due is None and self._ended is not None:
-            return self._ended + self._timeout
-        return due
-
-    def _request_headers(self) -> dict[str, str]:
-        return {
-            "authorization": f"Bearer {self._link.credential.reveal()}",
-            "content-type": CONTENT_TYPE,
-            "accept": CONTENT_TYPE,
-            "user-agent": "kit-notebook",
-            **self._headers,
-        }
-
-    def _told(self, failure: KitError) -> S2Error:
-        """The failure as callers see it."""
-        if not isinstance(failure, S2Error):
-            failure.args = (f"s2: POST {self._origin}{self._path}: {failure.args[0]}",)
-        return named(as_client_error(failure), _OP, self._path)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What became of one exchange."""
-
-    retries: int
-    wrote: bool = False
-    """Whether any batch, or a part of one, was handed to the socket."""
-    acks: int = 0
-    asked: float = 0.0
-    """Seconds that the service asks to wait."""
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    raise S2InputError(
-        "a session that appends needs a running event loop",
-        hint="call this in a coroutine; the sessions of SyncS2 run on a loop of their own",
-    )
+        return f"<AppendSession, {self._engine.state}>"

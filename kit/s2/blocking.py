@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from ..core import loop
-from .append_session import AppendSession, BatchSubmitTicket
+from ..core.dropped import close_when_dropped
+from .append_engine import BatchSubmitTicket
+from .append_session import AppendSession
 from .errors import S2ClientError, S2Error
 from .handover import Handover
 from .producer import Producer, RecordSubmitTicket, check_record, failed_ticket
@@ -90,6 +93,10 @@ class SyncRecordSubmitTicket:
         ack: IndexedAppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
+    def settle(self, ticket: RecordSubmitTicket) -> None:
+        """Notes the ticket that the producer gave for the record."""
+        self._ticket = ticket
+
     def done(self) -> bool:
         """Whether `result` takes no time."""
         return self._ticket is not None and self._ticket.done()
@@ -107,8 +114,14 @@ class SyncProducer:
     def __init__(self, make: Callable[[], Producer]) -> None:
         self._producer = loop.call(_made, make)
         # Records go over in numbers; a mark among them tells when all before it have arrived.
-        self._handover: Handover[tuple[Record, SyncRecordSubmitTicket] | Future[None]] = Handover(_AHEAD, _SETTLE)
-        self._feeding = loop.start(self._feed)
+        self._handover = handover = Handover[_Handed](_AHEAD, _SETTLE)
+        self._feeding = loop.start(_feed, handover, self._producer)
+        self._dropped = close_when_dropped(
+            self,
+            partial(_ended, handover, self._feeding, self._producer),
+            loop.running_loop(),
+            warning=self._producer.unfinished,
+        )
 
     def submit(self, record: Record) -> SyncRecordSubmitTicket:
         """A ticket for the record; blocks first while too much is on its way."""
@@ -126,6 +139,7 @@ class SyncProducer:
 
     def close(self) -> None:
         """Ends the producer once everything is appended; raises the error that ended it before."""
+        self._dropped.detach()
         self._handover.end()
         wait([self._feeding])
         loop.call(self._producer.close)
@@ -151,25 +165,44 @@ class SyncProducer:
         else:
             wait([self._feeding], timeout)
 
-    async def _feed(self) -> None:
-        failed: RecordSubmitTicket | None = None
-        try:
-            while items := await self._handover.take():
-                for item in items:
-                    if isinstance(item, Future):
-                        item.set_result(None)
-                        continue
-                    record, ticket = item
-                    if failed is None:
-                        try:
-                            ticket._ticket = await self._producer.submit(record)
-                            continue
-                        except S2Error as error:
-                            failed = failed_ticket(error)
-                            self._handover.end()
-                    ticket._ticket = failed
-        finally:
-            self._handover.end()
+
+_Handed = tuple[Record, SyncRecordSubmitTicket] | Future[None]
+
+
+async def _feed(handover: Handover[_Handed], producer: Producer) -> None:
+    """Hands records on to a producer, each ticket its own, until no more come."""
+    failed: list[RecordSubmitTicket] = []
+    try:
+        while await _hand_on(handover, producer, failed):
+            pass
+    finally:
+        handover.end()
+
+
+async def _hand_on(handover: Handover[_Handed], producer: Producer, failed: list[RecordSubmitTicket]) -> bool:
+    """Hands on what there is, and lets go of it: a ticket holds its producer. False at the end."""
+    items = await handover.take()
+    for item in items:
+        if isinstance(item, Future):
+            item.set_result(None)
+            continue
+        record, ticket = item
+        if not failed:
+            try:
+                ticket.settle(await producer.submit(record))
+                continue
+            except S2Error as error:
+                failed.append(failed_ticket(error))
+                handover.end()
+        ticket.settle(failed[0])
+    return bool(items)
+
+
+async def _ended(handover: Handover[_Handed], feeding: Future[None], producer: Producer) -> None:
+    """Ends a producer that nobody holds, once what it was given is appended."""
+    handover.end()
+    await asyncio.wrap_future(feeding)
+    await producer.close()
 
 
 async def _made(make: Callable[[], T]) -> T:

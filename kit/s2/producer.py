@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Self
 
-from .append_session import AppendSession, BatchSubmitTicket
+from ..core.dropped import close_when_dropped
+from .append_engine import BatchSubmitTicket
+from .append_session import AppendSession
 from .batching import Accumulator
 from .errors import S2ClientError, S2Error, S2InputError
 from .limits import MAX_BATCH_BYTES, check_conditions, check_u64, metered_bytes
@@ -46,12 +48,8 @@ class RecordSubmitTicket:
         return f"<RecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
 
 
-class Producer:
-    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
-
-    Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that
-    fails ends the producer: all records after it fail too.
-    """
+class _Gathering:
+    """The work of a producer. Its task holds this, and not what the caller holds."""
 
     def __init__(
         self,
@@ -82,7 +80,6 @@ class Producer:
         self._session.when_over(self._session_over)
 
     async def submit(self, record: Record) -> RecordSubmitTicket:
-        """A ticket for the record; waits first while too much is on its way."""
         self.check_open()
         check_record(record)
         while self._outbox:
@@ -101,14 +98,12 @@ class Producer:
         return RecordSubmitTicket(posted, index)
 
     async def flush(self) -> None:
-        """Returns when all records that were submitted are appended."""
         self.check_open()
         self._cut_rest()
         if self._last is not None:
             await (await asyncio.shield(self._last))
 
     async def close(self) -> None:
-        """Ends the producer once everything is appended; raises the error that ended it before."""
         told = self._closing
         if not self._closing:
             self._cut_rest()
@@ -124,22 +119,18 @@ class Producer:
         if self._error is not None and not told:
             raise self._error.with_traceback(None)
 
-    async def __aenter__(self) -> Self:
-        return self
+    def unfinished(self) -> str:
+        if self._closing or self._error is not None:
+            return ""
+        waiting = len(self._records) + len(self._outbox) + (self._last is not None and not _appended(self._last))
+        return "a producer was dropped before all was appended: close it before" if waiting else ""
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            await self.close()
-        except S2Error:
-            # What went wrong in the block itself is what its author has to see.
-            if kind is None:
-                raise
-
-    def __repr__(self) -> str:
-        return f"<Producer, {len(self._records)} records gathered, on {self._session!r}>"
+    @property
+    def state(self) -> str:
+        """How it stands, for people."""
+        return f"{len(self._records)} records gathered, on {self._session!r}"
 
     def check_open(self) -> None:
-        """Raises what a submit would."""
         if self._error is not None:
             raise self._error.with_traceback(None)
         if self._closing:
@@ -211,12 +202,65 @@ class Producer:
         self._emptied.set()
 
 
-def _check_record(record: Record) -> None:
-    """Refuses what the batch would be refused for, while it is clear which record it is."""
-    if not isinstance(record.body, bytes):
-        raise S2InputError(f"the body of a record must be bytes, not {type(record.body).__name__}")
-    if record.timestamp is not None:
-        check_u64("the timestamp of a record", record.timestamp)
+class Producer:
+    """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
+
+    Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that
+    fails ends the producer: all records after it fail too. One that nobody holds any more is closed too, with a
+    ResourceWarning where something was not appended yet.
+    """
+
+    def __init__(
+        self,
+        make_session: Callable[[], AppendSession],
+        *,
+        fencing_token: str | None = None,
+        match_seq_num: int | None = None,
+        batching: Batching | None = None,
+    ) -> None:
+        self._work = work = _Gathering(
+            make_session, fencing_token=fencing_token, match_seq_num=match_seq_num, batching=batching
+        )
+        self._dropped = close_when_dropped(self, work.close, warning=work.unfinished)
+
+    async def submit(self, record: Record) -> RecordSubmitTicket:
+        """A ticket for the record; waits first while too much is on its way."""
+        return await self._work.submit(record)
+
+    async def flush(self) -> None:
+        """Returns when all records that were submitted are appended."""
+        await self._work.flush()
+
+    async def close(self) -> None:
+        """Ends the producer once everything is appended; raises the error that ended it before."""
+        self._dropped.detach()
+        await self._work.close()
+
+    def check_open(self) -> None:
+        """Raises what a submit would."""
+        self._work.check_open()
+
+    def unfinished(self) -> str:
+        """What is lost sight of when nobody holds the producer any more; empty where that is nothing."""
+        return self._work.unfinished()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            await self.close()
+        except S2Error:
+            # What went wrong in the block itself is what its author has to see.
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"<Producer, {self._work.state}>"
+
+
+def _appended(posted: _Posted) -> bool:
+    return posted.done() and (posted.exception() is not None or posted.result().done())
 
 
 def check_record(record: Record) -> int:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, Self
 
+from ..core.dropped import close_when_dropped
 from ..core.steps import Walk
 from .errors import S2ClientError
 from .reading import Plan
 from .types import ReadBatch, StreamPosition
 
 
-class ReadSession:
-    """Batches of records as they come: `async for batch in session`.
-
-    Made by `stream.read_session(...)`, not by hand. Use it in an `async with` block, or `await close()` it; one that
-    was read to its end needs neither. It reads one batch ahead, and waits until that is taken.
-    """
+class _Reader:
+    """The work of a session. Its task holds this, and not what the caller holds."""
 
     def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
         self._driver = driver
@@ -30,26 +28,27 @@ class ReadSession:
         self._over = False
         self._delivered: StreamPosition | None = None
 
-    def is_caught_up(self) -> bool:
-        """Whether everything up to the tail that was last told has been handed out."""
-        return self._plan.caught_up is not None and self._ready.empty()
+    @property
+    def caught_up(self) -> StreamPosition | None:
+        """The tail, where everything before it has been handed out."""
+        return self._plan.caught_up if self._ready.empty() else None
 
-    async def _wait_caught_up(self) -> StreamPosition:
-        self._start()
+    @property
+    def over(self) -> bool:
+        """Whether no more batches are read."""
+        return self._over
+
+    async def wait_caught_up(self) -> StreamPosition:
+        self.start()
         while True:
-            if self._plan.caught_up is not None and self._ready.empty():
-                return self._plan.caught_up
+            if (tail := self.caught_up) is not None:
+                return tail
             if self._over:
                 raise self._error or S2ClientError("the session ended before it had caught up")
             self._moved.clear()
             await self._moved.wait()
 
-    def caught_up(self) -> Awaitable[StreamPosition]:
-        """The tail, once everything before it has been handed out."""
-        return self._wait_caught_up()
-
     async def close(self) -> None:
-        """Ends the session and closes its connection. May be called twice, and while another task waits for a batch."""
         self._over = True
         task, self._task = self._task, None
         if task is not None:
@@ -59,29 +58,15 @@ class ReadSession:
             self._walk.close()
         self._wake()
 
-    def __aiter__(self) -> AsyncIterator[ReadBatch]:
-        return self
-
-    async def __anext__(self) -> ReadBatch:
-        self._start()
+    async def next(self) -> ReadBatch:
+        self.start()
         if self._over and self._ready.empty():
             return self._end()
         batch = await self._ready.get()
         self._moved.set()
         return self._end() if batch is None else batch
 
-    async def __aenter__(self) -> Self:
-        self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._over else "caught up" if self.is_caught_up() else "reading"
-        return f"<ReadSession, {state}>"
-
-    def _start(self) -> None:
+    def start(self) -> None:
         if self._task is None and not self._over:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
@@ -132,6 +117,54 @@ class ReadSession:
         if self._ready.empty():
             self._ready.put_nowait(None)
         self._moved.set()
+
+
+class ReadSession:
+    """Batches of records as they come: `async for batch in session`.
+
+    Made by `stream.read_session(...)`, not by hand. It ends with the loop over it, with an `async with` block, with
+    `await close()`, and when nobody holds it any more. It reads one batch ahead, and waits until that is taken.
+    """
+
+    def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
+        self._reader = _Reader(driver, walk, plan)
+        self._watched: weakref.finalize[Any, Any] | None = None
+
+    def is_caught_up(self) -> bool:
+        """Whether everything up to the tail that was last told has been handed out."""
+        return self._reader.caught_up is not None
+
+    def caught_up(self) -> Awaitable[StreamPosition]:
+        """The tail, once everything before it has been handed out."""
+        return self._begun().wait_caught_up()
+
+    async def close(self) -> None:
+        """Ends the session and closes its connection. May be called twice, and while another task waits for a batch."""
+        if self._watched is not None:
+            self._watched.detach()
+        await self._reader.close()
+
+    def __aiter__(self) -> AsyncIterator[ReadBatch]:
+        return self
+
+    async def __anext__(self) -> ReadBatch:
+        return await self._begun().next()
+
+    async def __aenter__(self) -> Self:
+        self._begun().start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._reader.over else "caught up" if self.is_caught_up() else "reading"
+        return f"<ReadSession, {state}>"
+
+    def _begun(self) -> _Reader:
+        if self._watched is None:
+            self._watched = close_when_dropped(self, self._reader.close)
+        return self._reader
 
 
 class SyncReadSession:

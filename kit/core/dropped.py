@@ -1,0 +1,59 @@
+"""Closes what its holder let go of: an iterator left with `break`, a session of a cancelled task, an unnamed feed.
+
+What a caller holds and what the work of a loop holds are two objects, and only the first knows the second. Once the
+first is collected, in whatever thread that happens, the second is closed on the loop that its connection belongs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Close = Callable[[], Awaitable[Any]]
+_closing: set[asyncio.Future[Any]] = set()
+"""Loops hold their tasks weakly."""
+
+
+def close_when_dropped(
+    holder: object,
+    close: Close,
+    loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    warning: Callable[[], str] = lambda: "",
+) -> weakref.finalize[Any, Any]:
+    """Have a coroutine function called on a loop, the running one if none is given, once `holder` is collected.
+
+    `close` must not hold `holder`, and neither must `warning`, which gives the text of a ResourceWarning where it
+    matters that the caller forgot to close, else nothing. `detach()` of what is returned takes it all back.
+    """
+    found = weakref.finalize(holder, _dropped, os.getpid(), loop or asyncio.get_running_loop(), close, warning)
+    found.atexit = False
+    return found
+
+
+def _dropped(pid: int, loop: asyncio.AbstractEventLoop, close: Close, warning: Callable[[], str]) -> None:
+    if os.getpid() != pid or loop.is_closed():
+        return
+    text = warning()
+    try:
+        loop.call_soon_threadsafe(_begin, close)
+    except RuntimeError:
+        return  # it was closed meanwhile, and its connections with it
+    if text:
+        warnings.warn(text, ResourceWarning, stacklevel=2)
+
+
+def _begin(close: Close) -> None:
+    task = asyncio.ensure_future(close())
+    _closing.add(task)
+    task.add_done_callback(_ended)
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
+    _closing.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody is left to be told
