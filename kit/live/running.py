@@ -115,6 +115,7 @@ class Engine:
             total = self._feed().came
             try:
                 await self._take(self.source.open(self.position))
+                self._stopped = True
                 self._feed()._ended(None)
                 return
             except asyncio.CancelledError:
@@ -124,6 +125,7 @@ class Engine:
                     tries = 0
                 tries += 1
                 if not self._again(error, tries):
+                    self._stopped = True
                     self._feed()._ended(error)
                     return
                 self._feed()._lost(error)

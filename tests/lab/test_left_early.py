@@ -219,6 +219,7 @@ async def clients_of(lab):
         }
 
 
+@pytest.mark.filterwarnings("ignore:.*close it before:ResourceWarning")
 @pytest.mark.parametrize("cancelled", [False, True], ids=["break", "cancelled"])
 @pytest.mark.parametrize("leave", AWAITED, ids=lambda one: one.__name__)
 def test_awaited(lab, filled, leave, cancelled, caplog):
