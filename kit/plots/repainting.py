@@ -8,23 +8,35 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .kernel import detached, publish
+from ..core.errors import InputError
+from ..live.kernel import detached, kernel, publish
+from .figure import Margins
 
 if TYPE_CHECKING:
-    from .feed import Feed
+    from matplotlib.axes import Axes
 
-EVERY = 0.5
+    from ..live.feed import Feed
+
+EVERY = 1.0
 """Seconds between two repaints of one plot."""
 
 
-def follow(feed: Feed, draw: Callable[[], Any]) -> Any:
-    """What `draw` makes; a notebook that shows it sees it made anew, twice a second at most, until the feed ends."""
-    axes = draw()
-    axes._ipython_display_ = lambda: _show(feed, axes, draw)
+def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:
+    """Return what `draw` makes; a notebook that shows it sees it made anew, once a second, until the feed ends."""
+    if feed is None:
+        raise InputError("live=True needs a feed or a live view", hint="kit.plots.throughput(handle.live(), live=True)")
+    margins = Margins()
+    axes = draw(margins)
+    shown: Any = axes
+    shown._ipython_display_ = lambda: _show(feed, axes, lambda: draw(margins))
     return axes
 
 
 def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
+    if kernel() is None:
+        data, _ = axes._repr_mimebundle_()
+        print(f"{data['text/plain']} (it repaints itself in a notebook; here, call it again or save ax.figure)")
+        return
     name = uuid.uuid4().hex
     _publish(axes, name, update=False)
 

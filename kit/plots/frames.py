@@ -1,0 +1,114 @@
+"""What plots are given: frames of any library, Arrow, handles, feeds and views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import InputError
+
+SHOWN = 20
+"""Names in an error."""
+
+
+def feed_of(source: Any) -> Any:
+    """Return the feed that is given, or that a view shows; None where it is neither."""
+    if isinstance(source, pd.DataFrame):
+        return None
+    from ..live.feed import Feed
+
+    feed = source if isinstance(source, Feed) else getattr(source, "feed", None)
+    return feed if isinstance(feed, Feed) else None
+
+
+def frame_of(source: Any, plot: str, such: str) -> pd.DataFrame:
+    """Return what was given as a DataFrame; one that has its times in the index gets them as a column."""
+    if isinstance(source, pd.Series):
+        source = source.to_frame(source.name if source.name is not None else "value")
+    if isinstance(source, pd.DataFrame):
+        frame = source
+    elif (feed := feed_of(source)) is not None:
+        frame = feed.df
+    elif hasattr(source, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        from ..core.frames import to_frame
+
+        frame = to_frame(pa.table(source))
+    else:
+        raise InputError(
+            f"{plot} takes a frame (pandas, polars, Arrow), a handle, a feed or a view, not {type(source).__name__}",
+            hint=f"give it {such}",
+        )
+    if isinstance(frame.index, pd.DatetimeIndex):
+        name = frame.index.name or "time"
+        frame = frame.reset_index(drop=name in frame.columns, names=None if name in frame.columns else name)
+    return frame
+
+
+def need(frame: pd.DataFrame, columns: tuple[str, ...], plot: str, such: str) -> None:
+    """Raise where a column is missing."""
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise InputError(f"{plot}: the frame has no column {', '.join(map(repr, missing))}", hint=f"give it {such}")
+
+
+def time_column(frame: pd.DataFrame, time: str | None) -> str:
+    """Return the name of the column of times: the one asked for, else the first that has a zone, else the first."""
+    name = time or next((one for one in frame.columns if isinstance(frame[one].dtype, pd.DatetimeTZDtype)), None)
+    name = name or next((one for one in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[one])), None)
+    if name is None or name not in frame.columns:
+        raise InputError(
+            f"time={time!r}: there is no such column" if time else "the frame has no column of times",
+            hint=f"name one with time=; there are: {listed(frame.columns)}",
+        )
+    return str(name)
+
+
+def times_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """Return a column as times in UTC."""
+    try:
+        return pd.to_datetime(frame[name], utc=True)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"time={name!r}: the column does not hold times: {error}") from None
+
+
+def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
+    """Return the name of a column; raise with the nearest names where there is none."""
+    if not isinstance(name, str) or name not in frame.columns:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), [str(one) for one in frame.columns], n=1)
+        raise InputError(
+            f"{argument}={name!r}: there is no such column",
+            hint=(f"did you mean {near[0]!r}? " if near else "") + f"there are: {listed(frame.columns)}",
+        )
+    return name
+
+
+def numbers_of(frame: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
+    """Return a column as floats, missing ones as NaN."""
+    column = frame[name]
+    if column.dtype == object or str(column.dtype).startswith("decimal"):
+        column = pd.to_numeric(column, errors="coerce").where(column.notna())
+        if column.isna().sum() > frame[name].isna().sum():
+            raise InputError(f"{argument}={name!r}: the column does not hold numbers")
+    if not pd.api.types.is_numeric_dtype(column):
+        raise InputError(f"{argument}={name!r}: the column holds {column.dtype}, not numbers")
+    return pd.Series(column.to_numpy(dtype=float, na_value=float("nan")), index=frame.index)
+
+
+def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as names of series; a missing value is "(none)"."""
+    return column.astype(object).map(str).where(column.notna(), NONE)
+
+
+def listed(names: Any) -> str:
+    """Return names for an error, as many as can be read."""
+    found = [str(name) for name in names]
+    return (", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")) or "none"
+
+
+NONE = "(none)"
+"""The series of rows without a label, where others have one."""
