@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def _small(picture: str) -> str:
 
 
 def main() -> None:
+    os.environ["JUPYTERLAB_SETTINGS_DIR"] = os.devnull  # plots are stored on white, whatever theme this user has
     names = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.ipynb"))
     for name in names:
         path = FOLDER / f"{name}.ipynb"

@@ -1,11 +1,13 @@
-"""The README's pictures, taken of the real thing: `python -m tests.pictures` runs cells in `kit lab`, and photographs them.
+"""Makes all pictures anew: `python -m tests.pictures [live | plot | plots | notebooks ...]`, all of them by default.
 
-Needs Chromium on the path. The pictures are stored beside this file, in `pictures/`.
+"live" and "plot" are the README's, taken of the real thing: cells run in `kit lab`, photographed in Chromium. "plots"
+are those that tests compare plots with (`tests/plot_pictures.py`), "notebooks" those that notebooks are stored with.
 """
 
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import CHROMIUM, QUIET, KitLab, Notebook
+from tests.plot_pictures import draw_all
 
 FOLDER = Path(__file__).with_name("pictures")
 LARGEST = 200_000
@@ -36,13 +39,31 @@ PLOT = (
 )
 
 
+README = {"live": (LIVE, 1), "plot": (PLOT, 1)}
+WITH_PLOTS = ("00-tour", "03-synap", "04-claude", "06-live")
+
+
 def main() -> None:
+    wanted = sys.argv[1:] or [*README, "plots", "notebooks"]
+    if unknown := [name for name in wanted if name not in (*README, "plots", "notebooks")]:
+        sys.exit(f"there is no picture {unknown[0]!r}")
+    if photographs := [name for name in wanted if name in README]:
+        photograph(photographs)
+    if "plots" in wanted:
+        draw_all()
+    if "notebooks" in wanted:
+        subprocess.run([sys.executable, "-m", "tests.notebooks", *WITH_PLOTS], check=True)
+
+
+def photograph(names: list[str]) -> None:
+    """Run cells in a lab of its own, and keep what is seen of them."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kit-pictures-") as home, sync_playwright() as driver:
         command = KitLab(Path(home))
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
-            for name, cells, shown in (("live", LIVE, 1), ("plot", PLOT, 1)):
+            for name in names:
+                cells, shown = README[name]
                 context = browser.new_context(
                     viewport={"width": 1180, "height": 900}, device_scale_factor=1.5, color_scheme="light"
                 )

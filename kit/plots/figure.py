@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
 from ..core.errors import InputError
@@ -29,8 +30,6 @@ _GAP = 0.22
 """Inches between rows."""
 _LINE = 1.3
 """Height of a line of text, in sizes of its font."""
-_WIDE = {HEADING: 0.64, BODY: 0.56, SMALL: 0.56}
-"""The mean width of a character, in sizes of its font; headings are bold."""
 
 
 class Picture(Axes):
@@ -61,10 +60,23 @@ def png(figure: Any) -> tuple[bytes, tuple[float, float]]:
     return out.getvalue(), (bounds.width, bounds.height)
 
 
-def wrapped(text: str, inches: float, size: float) -> list[str]:
+def wrapped(text: str, inches: float, size: float, *, bold: bool = False) -> list[str]:
     """Return the lines of a text that has so much room; nothing of it is left out."""
-    lines = textwrap.wrap(text, max(12, int(inches * 72 / (size * _WIDE[size]))), break_long_words=True)
-    return [line.removeprefix("· ").removesuffix(" ·") for line in lines] or [""]
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _points(longer, font) > inches * 72:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [line.removeprefix("· ").removesuffix(" ·") for line in lines]
+
+
+def _points(text: str, font: FontProperties) -> float:
+    """How wide a text is, in points."""
+    wide = text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), font, False)[0]
+    return float(wide) * 1.03  # letters on a screen stand on whole dots
 
 
 @dataclass(slots=True)
@@ -181,9 +193,9 @@ class Sheet:
     def _head_height(self, panel: Panel, columns: int) -> float:
         inches = (WIDTH - 2 * _EDGE) / columns
         heading, body = panel.sizes
-        titles = len(wrapped(panel.title, inches, heading)) if panel.title else 0
+        titles = len(wrapped(panel.title, inches, heading, bold=True)) if panel.title else 0
         subtitles = len(wrapped(panel.subtitle, inches, body)) if panel.subtitle else 0
-        gap = 0.14 if titles or subtitles else 0.0
+        gap = 0.17 if titles or subtitles else 0.0
         return gap + (titles * heading + subtitles * body) * _LINE / 72
 
     def _head(self, panel: Panel, inches: float, outdent: float) -> None:
@@ -200,9 +212,9 @@ class Sheet:
                 0, 1, "\n".join(lines), transform=ax.transAxes + shift, va="bottom", ha="left", fontsize=body,
                 color=look.muted, linespacing=_LINE, gid="subtitle",
             )  # fmt: skip
-            below += len(lines) * body * _LINE + 3
+            below += len(lines) * body * _LINE + 6
         if panel.title:
-            lines = wrapped(panel.title, inches, heading)
+            lines = wrapped(panel.title, inches, heading, bold=True)
             width = ax.bbox.width / _dpi(ax)
             ax.set_title(
                 "\n".join(lines), loc="left", x=-outdent / width, pad=below, fontsize=heading, fontweight="bold",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
@@ -101,7 +102,9 @@ def numbers_of(frame: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
 
 def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column as names of series; a missing value is "(none)"."""
-    return column.astype(object).map(str).where(column.notna(), NONE)
+    codes, values = pd.factorize(column)
+    names = np.array([*(str(value) or '""' for value in values), NONE], dtype=object)
+    return pd.Series(names[codes], index=column.index, dtype=object)  # a missing value has the code -1: the last name
 
 
 def listed(names: Any) -> str:

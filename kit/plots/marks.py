@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.dates import date2num
+from matplotlib.ticker import MaxNLocator
 
 from .figure import BODY, Panel, Sheet
-from .numbers import COUNTED, Numbers, clean, word
+from .numbers import COUNTED, MEASURED, Numbers, clean, word
 from .series import Ranked, others
 from .thinning import thin
 
@@ -19,6 +20,7 @@ _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)), (0, 
 _DOTTED = 40
 """Points up to which each has a dot."""
 _LEADER = {"arrowstyle": "-", "linewidth": 1.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+_LARGE = 17.0
 _LONGEST = 28
 """Characters of a name."""
 
@@ -36,13 +38,14 @@ def value_axis(panel: Panel, unit: str, words: str, low: float, high: float) -> 
     """Make the axis of values show a unit, with room for these."""
     ax = panel.ax
     ax.yaxis.set_major_formatter(Numbers(unit))
-    ax.locator_params(axis="y", nbins=max(2, min(6, int(panel.height * 2.6))))
     if words:
         ax.set_ylabel(words)
     if not np.isfinite(low) or not np.isfinite(high):
         low, high = 0.0, 1.0
     if low == high:
         low, high = (min(low, 0.0), max(high, 0.0)) if low else (0.0, 1.0)
+    whole = low.is_integer() and high.is_integer() and unit not in MEASURED
+    ax.yaxis.set_major_locator(MaxNLocator(max(2, min(6, int(panel.height * 2.6))), integer=whole, min_n_ticks=2))
     pad = (high - low) * 0.06
     ax.set_ylim(low - pad if low else 0.0, high + pad if high else 0.0)
 
@@ -156,15 +159,25 @@ def bars(
     ax.axvline(0, color=look.muted, linewidth=0.8)
 
 
-def number(sheet: Sheet, panel: Panel, value: float, unit: str) -> None:
-    """Draw one number, large."""
-    ax = panel.ax
-    whole = not word(unit) and unit in COUNTED and float(value).is_integer() and abs(value) < 1e7
-    text = f"{value:,.0f}" if whole else f"{Numbers(unit)(value)} {word(unit)}".strip()
-    ax.text(
-        0, 0.5, text, transform=ax.transAxes, va="center", ha="left", fontsize=17, color=sheet.look.ink, gid="number"
-    )
-    ax.set_axis_off()
+def numbers(sheet: Sheet, panels: Sequence[Panel], values: Sequence[tuple[float, str]]) -> None:
+    """Draw one number with its unit in each panel, large."""
+    texts = []
+    for value, unit in values:
+        whole = not word(unit) and unit in COUNTED and float(value).is_integer() and abs(value) < 1e7
+        texts.append(f"{value:,.0f}" if whole else f"{Numbers(unit)(value)} {word(unit)}".strip())
+    size = _LARGE
+    for panel, text in zip(panels, texts, strict=False):
+        figure = panel.ax.get_figure(root=True)
+        assert figure is not None
+        if sheet.own:
+            size = min(size, panel.ax.bbox.width / figure.dpi * 72 / (0.58 * len(text)))
+    for panel, text in zip(panels, texts, strict=False):
+        panel.ax.text(
+            0, 0.5, text, transform=panel.ax.transAxes, va="center", ha="left", fontsize=size, color=sheet.look.ink,
+            gid="number",
+        )  # fmt: skip
+    for panel in panels:
+        panel.ax.set_axis_off()
 
 
 def _days(times: Any) -> Any:
@@ -238,7 +251,7 @@ def _legend(sheet: Sheet, panel: Panel) -> None:
 
 
 def _name(names: dict[str, str], key: str) -> str:
-    return clean(names.get(key, key), _LONGEST) or '""'
+    return clean(names.get(key, key), _LONGEST) or "all"
 
 
 def fill(panel: Panel, line: Line, colour: str) -> None:

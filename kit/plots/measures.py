@@ -192,22 +192,25 @@ def _shared(names: Sequence[str]) -> str:
 def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, asked: tuple[str, ...] | None) -> Measure:
     labels = [name for name in part.columns if name not in _NO_LABELS and part[name].notna().any()]
     telling = [label for label in labels if part[label].nunique(dropna=False) > 1]
-    bounds = [label for label in telling if label in _BOUNDS]
     calls = "call" in part.columns and bool(part["call"].any())
-    by = (
-        telling
-        if asked is None
-        else [*(label for label in asked if label in labels), *(b for b in bounds if b not in asked)]
-    )
-    summed = tuple(label for label in telling if label not in by) if not calls else ()
+    by = _told_apart(part, telling) if asked is None else [label for label in asked if label in labels]
+    by += [label for label in telling if label in _BOUNDS and label not in by]
     rows = pd.DataFrame(
         {"time": part["time"], "value": part["value"].to_numpy(dtype=float), "series": _series(part, by)}
     )
-    if summed and not calls:
+    summed: tuple[str, ...] = ()
+    if not calls and rows.duplicated(["time", "series"]).any():
+        summed = tuple(label for label in telling if label not in by)
         rows = rows.groupby(["time", "series"], dropna=False, sort=False)["value"].sum(min_count=1).reset_index()
     adds = calls or ("interval" in part.columns and bool(part["interval"].notna().all()))
     same = {label: str(part[label].iloc[0]) for label in labels if label not in telling} if not calls else {}
     return Measure(metric, name, unit, adds, rows, tuple(by), same, summed)
+
+
+def _told_apart(part: pd.DataFrame, telling: list[str]) -> list[str]:
+    """The labels that tell rows apart; identifiers only where the other labels do not."""
+    plain = [label for label in telling if not label.endswith("_id")]
+    return plain if plain and not part.duplicated(["time", *plain]).any() else telling
 
 
 def _series(part: pd.DataFrame, by: Sequence[str]) -> Any:

@@ -11,7 +11,9 @@ from ..core.html import visible
 
 COUNTED = frozenset({"", "count", "value", "label"})
 """Units of plain numbers."""
-_WORDLESS = COUNTED | {"bytes", "bytes/s", "USD", "s", "ms"}
+MEASURED = frozenset({"bytes", "bytes/s", "USD", "s", "ms"})
+"""Units that numbers carry with them; values of one such unit are the same kind of thing."""
+_WORDLESS = COUNTED | MEASURED
 """Units that the numbers show by themselves, or that say nothing."""
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SUBSECOND = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
@@ -62,7 +64,7 @@ class Numbers(Formatter):
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         found: list[str] = []
         for digits in range(3, 9):
-            found = [escaped(human(value, self.unit, digits)) for value in values]
+            found = [escaped(human(value, self.unit, digits)) if value else "0" for value in values]
             if len({*found}) == len({*map(float, values)}):
                 break
         return found

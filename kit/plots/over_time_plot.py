@@ -77,8 +77,8 @@ def _over_time(
             f"ax= has {counted(len(paper.given), 'panel')}, and there are {len(parts)} to draw",
             hint="give as many axes as metrics: ax=[left, right]",
         )
-    whole = [nanoseconds(part.times) for part in parts if len(part.times)]
-    ends = (min(int(at.min()) for at in whole), max(int(at.max()) for at in whole)) if whole else (0, 0)
+    full = [part.at for part in parts if len(part.at)]
+    ends = (min(int(at[0]) for at in full), max(int(at[-1]) for at in full)) if full else (0, 0)
     for part in parts:
         _draw(paper, part, by, agg, every, ends)
     if title is not None:
@@ -87,15 +87,18 @@ def _over_time(
 
 
 class _Part:
-    """One metric: its rows with their times and values."""
+    """One metric: its rows with their times and values, in the order of time."""
 
     def __init__(self, frame: pd.DataFrame, times: Any, values: Any, name: str, unit: str) -> None:
         there = times.notna().to_numpy() & values.notna().to_numpy()
         self.left_out = int((~there).sum())
-        order = np.argsort(times[there].to_numpy(), kind="stable")
-        self.frame = frame[there].iloc[order]
-        self.times = times[there].iloc[order]
-        self.values = values[there].to_numpy()[order]
+        if self.left_out:
+            frame, times, values = frame[there], times[there], values[there]
+        self.at, self.values = nanoseconds(times), values.to_numpy()
+        if (np.diff(self.at) < 0).any():
+            order = np.argsort(self.at, kind="stable")
+            frame, self.at, self.values = frame.iloc[order], self.at[order], self.values[order]
+        self.frame = frame
         self.name, self.unit = name, unit
 
 
@@ -145,7 +148,7 @@ def _tidy_parts(frame: pd.DataFrame, times: Any, wanted: list[Any] | None) -> li
 def _draw(paper: Sheet, part: _Part, by: Any, agg: Any, every: Any, ends: tuple[int, int]) -> None:
     panel = paper.panel(_HEIGHT)
     panel.title = part.name
-    if not len(part.times):
+    if not len(part.at):
         empty(
             panel,
             "no rows" if not part.left_out else f"none of {counted(part.left_out, 'row')} has a value",
@@ -153,7 +156,7 @@ def _draw(paper: Sheet, part: _Part, by: Any, agg: Any, every: Any, ends: tuple[
         )
         return
     keys, told = _keys(part, by, agg, every)
-    at = nanoseconds(part.times)
+    at = part.at
     width = interval(every, int(at[0]), int(at[-1])) if every is not None else None
     how = agg or ("mean" if width else None)
     lines, order = _lines(part, keys, at, width, how)
@@ -185,13 +188,12 @@ def _keys(part: _Part, by: Any, agg: Any, every: Any) -> tuple[Any, list[str]]:
         texts = [texts_of(frame[column]) for column in columns]
         joined = texts[0].to_numpy() if len(texts) == 1 else [" · ".join(row) for row in zip(*texts, strict=True)]
         return pd.Series(joined, index=frame.index), columns
-    nothing = pd.Series("", index=frame.index)
-    if agg is not None or every is not None or not part.times.duplicated().any():
-        return nothing, []
+    if agg is not None or every is not None or (np.diff(part.at) > 0).all():
+        return None, []
     labels = [one for one in frame.columns if _is_label(frame[one])]
     for label in labels:
         keys = texts_of(frame[label])
-        if not pd.DataFrame({"time": part.times, "key": keys}).duplicated().any():
+        if not pd.DataFrame({"time": part.at, "key": keys.to_numpy()}).duplicated().any():
             return keys, [label]
     raise InputError(
         "over_time: several values have the same time, and no column tells them apart",
@@ -206,12 +208,13 @@ def _is_label(column: pd.Series[Any]) -> bool:
 
 def _lines(part: _Part, keys: Any, at: Any, width: Interval | None, how: Any) -> tuple[dict[str, marks.Line], Ranked]:
     values = part.values
-    order = ranked(pd.Series(np.abs(values)).groupby(keys.to_numpy()).max())
+    codes, names = (0, [""]) if keys is None else pd.factorize(keys)
+    sizes = pd.Series(np.abs(values)).groupby(codes).max() if keys is not None else pd.Series([0.0])
+    order = ranked(sizes.set_axis([str(name) for name in names]))
     shown = [*order.named, *order.rest[:MOST_RESTS]]
     if width is not None:
         at = width.begin(int(at[0])) + (at - width.begin(int(at[0]))) // width.ns * width.ns
     lines = {}
-    codes, names = pd.factorize(keys)
     for code, key in enumerate(names):
         if key not in shown:
             continue

@@ -132,7 +132,7 @@ def _frame(
     heading = title or _heading(what, how, by)
     if not there.any():
         panel = paper.panel(_HEIGHT)
-        panel.title = heading.replace("{every}", "").replace("  ", " ").strip()
+        panel.title = clean(heading.replace(" per {every}", ""), 200)
         empty(panel, "no rows" if not timeless else f"none of {counted(timeless, 'row')} has a time", paper.look)
         return
     until = None if feed is None or feed.ended else now()

@@ -47,7 +47,7 @@ class Interval:
                 return f"{self.ns // size} {many}"
         for size, name in ((1_000_000, "ms"), (1000, "µs")):
             if self.ns % size == 0:
-                return f"{self.ns // size} {name}"
+                return name if self.ns == size else f"{self.ns // size} {name}"
         return f"{self.ns / _SECOND:g} s"
 
     @property
@@ -72,7 +72,7 @@ def interval(every: Any, first: int, last: int, most: int = 240) -> Interval:
     ('week', '15 s')
     """
     if every is None:
-        span = max(last - first, 1)
+        span = last - first or 80 * _MINUTE  # one moment is shown as the minute that it is in
         return Interval(next((step for step in _STEPS if span / step <= most), -(-span // most)))
     try:
         # A bare unit, such as "h", is one of it.
@@ -130,16 +130,17 @@ def stamp(ns: int) -> str:
 
 def time_axis(ax: Axes, first: int, last: int) -> None:
     """Make the axis show times between two, in UTC, short where the rest is the same; the subtitle has the date."""
-    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
     if first == last:
         first, last = first - _MINUTE, last + _MINUTE
-    fine = "%S.%f" if last - first < 8 * _SECOND else "%H:%M:%S"
+    short = last - first < 8 * _SECOND
+    fine = "%H:%M:%S.%f" if short else "%H:%M:%S"
+    locator = AutoDateLocator(tz=UTC, minticks=2 if short else 3, maxticks=4 if short else 7)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(
         ConciseDateFormatter(  # type: ignore[no-untyped-call]
             locator, tz=UTC, show_offset=False,
             formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", fine],
-            zero_formats=["", "%Y", "%b", "%d %b", "%H:%M", "%H:%M"],
+            zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"],
         )
     )  # fmt: skip
     pad = (last - first) * 0.01

@@ -15,7 +15,7 @@ from .binning import binned
 from .figure import Margins, Panel, Sheet, empty, sheet
 from .frames import feed_of
 from .measures import Measure, measures, tidied
-from .numbers import clean, counted, escaped, human, word
+from .numbers import MEASURED, clean, counted, escaped, human, word
 from .series import Ranked, ranked, shortened
 from .theme import MOST_SERIES, Theme
 from .times import Interval, moments, nanoseconds, now, span, stamp, time_axis
@@ -211,7 +211,7 @@ def _totals(measure: Measure) -> pd.Series[float]:
 def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
     """The ends of each axis of bars: the same for panels of one unit, as far as the smaller can still be read."""
     found = {id(chart.measure): _ends(_totals(chart.measure)) for chart in charts if not chart.timed}
-    for unit in {chart.measure.unit for chart in charts if word(chart.measure.unit) or chart.measure.unit in _REAL}:
+    for unit in {chart.measure.unit for chart in charts if word(chart.measure.unit) or chart.measure.unit in MEASURED}:
         alike = [id(chart.measure) for chart in charts if not chart.timed and chart.measure.unit == unit]
         sizes = [max(abs(end) for end in found[one]) for one in alike]
         if alike and max(sizes) <= _ALIKE * min(sizes):
@@ -222,8 +222,6 @@ def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
 
 _SPENT = ("USD", "tokens")
 """Units of which a sum over labels is what people ask for."""
-_REAL = ("bytes", "bytes/s", "USD", "s", "ms")
-"""Units that are measured, not counted: the same unit is then the same kind of thing."""
 
 
 def _ends(values: Any) -> tuple[float, float]:
@@ -366,7 +364,7 @@ def _over_time(paper: Sheet, panel: Panel, timed: _Timed, whole: tuple[int, int]
 
 def _share(panels: list[tuple[Measure, Panel]]) -> None:
     """The same axis of values for panels of one unit, as far as the smaller can still be read."""
-    for unit in {measure.unit for measure, _ in panels if measure.unit in _REAL or word(measure.unit)}:
+    for unit in {measure.unit for measure, _ in panels if measure.unit in MEASURED or word(measure.unit)}:
         alike = [panel for measure, panel in panels if measure.unit == unit]
         ends = [panel.ax.get_ylim() for panel in alike]
         sizes = [max(map(abs, end)) for end in ends]
@@ -380,21 +378,14 @@ def _share(panels: list[tuple[Measure, Panel]]) -> None:
 
 def _numbers(paper: Sheet, numbers: list[_Chart]) -> None:
     """One number for each, some of them in a row."""
-    while numbers:
-        row, numbers = numbers[:_BESIDE], numbers[_BESIDE:]
-        panels = paper.row(0.36, _BESIDE if paper.own else len(row), small=True)
-        for chart, panel in zip(row, panels, strict=False):
-            measure = chart.measure
-            value = float(_totals(measure).iloc[0])
-            marks.number(paper, panel, value, measure.unit)
-            panel.title = clean(measure.name, 80)
-            series = str(measure.rows["series"].iloc[0])
-            panel.subtitle = (
-                " · ".join(
-                    part for part in (clean(shortened([series])[series], 40), clean(measure.caption, 40)) if part
-                )
-                if paper.own
-                else _subtitle(measure, _when(measure, newest=False), None)
-            )
-        for panel in panels[len(row) :]:
-            panel.ax.set_axis_off()
+    panels: list[Panel] = []
+    while len(panels) < len(numbers):
+        panels += paper.row(0.36, _BESIDE if paper.own else len(numbers), small=True)
+    measures_ = [chart.measure for chart in numbers]
+    marks.numbers(paper, panels, [(float(_totals(each).iloc[0]), each.unit) for each in measures_])
+    for measure, panel in zip(measures_, panels, strict=False):
+        panel.title = clean(measure.name, 80)
+        series = str(measure.rows["series"].iloc[0])
+        about = [clean(shortened([series])[series], 40), clean(measure.caption, 40)]
+        when = "" if paper.own else _when(measure, newest=False)
+        panel.subtitle = " · ".join(part for part in (when, *about) if part)

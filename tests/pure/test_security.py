@@ -77,8 +77,6 @@ def test_html_is_made_in_few_places(path):
         "core/progress.py",
         "live",
         "claude/live.py",
-        "plots.py",
-        "canvas.py",
         "lab/jupyter",
     }
     name = str(path.relative_to(PACKAGE))
