@@ -19,7 +19,7 @@ from .thinning import thin
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)), (0, (3, 1, 1, 1)), (0, (2, 2)), "-")
 _DOTTED = 40
 """Points up to which each has a dot."""
-_LEADER = {"arrowstyle": "-", "linewidth": 1.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+_LEADER = {"arrowstyle": "-", "linewidth": 1.5, "shrinkA": 3, "shrinkB": 0, "relpos": (0, 0.5), "patchA": None}
 _LARGE = 17.0
 _LONGEST = 28
 """Characters of a name."""
