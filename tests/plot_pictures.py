@@ -193,7 +193,7 @@ def store(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     told = PngInfo()
     told.add_text("Software", DRAWN_WITH)
-    small = image.quantize(96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small = image.quantize(200, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     small.save(path, "PNG", optimize=True, pnginfo=told)
     assert path.stat().st_size <= LARGEST, f"{path.name}: {path.stat().st_size / 1000:.0f} kB"
 
