@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .core.processes import OfOneProcess
+
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pyarrow as pa
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from .parquet.scanning import Scan
 
 
-class Readable:
+class Readable(OfOneProcess):
     """A handle whose records have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
 
     def _ranged(self, **kind: Any) -> Ranged:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 from ..core import calls
 from ..core.errors import InputError, KitError
 from ..core.html import table, text, visible
+from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
@@ -42,7 +43,7 @@ def connect(
     return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
 
 
-class Amdahl:
+class Amdahl(OfOneProcess):
     """The Amdahl Platform to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit

@@ -12,6 +12,7 @@ from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
+from .processes import OfOneProcess
 from .steps import Operation, Walk
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class SyncFace:
+class SyncFace(OfOneProcess):
     """A client whose calls block. Use it in a `with` block, or `close()` it."""
 
     _driver: Driver
@@ -38,7 +39,7 @@ class SyncFace:
         self.close()
 
 
-class AsyncFace:
+class AsyncFace(OfOneProcess):
     """A client whose calls are awaited. Use it in an `async with` block, or `await close()` it."""
 
     _driver: AsyncDriver

@@ -27,6 +27,7 @@ from .chunked import Framing, Malformed, Sized, framing_of
 from .errors import InputError, KitError, Lost, Silent, Unreachable
 from .loopback import is_loopback
 from .network import BlockingStream, LoopStream, install
+from .processes import check_process
 from .secrets import Secret, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
 from .unpacking import Unpacker
@@ -382,11 +383,13 @@ class Driver(_Driver):
         work = _Work(self, operation, _pieces)
         wants = work.wants()
         answer: httpx.Response | None = None
+        pid = os.getpid()
         try:
             want = next(wants)
             while True:
                 if isinstance(want, Emit):
                     yield want.item
+                    check_process(pid, "an answer that is being read")
                     want = next(wants)
                     continue
                 failure: Exception | None = None

@@ -11,6 +11,7 @@ from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..readable import Readable
 from . import appending, reading, sql
@@ -68,7 +69,7 @@ def connect(
     return Kimberlite(client, metrics_url or environment.get("KIMBERLITE_METRICS_URL"))
 
 
-class Kimberlite:
+class Kimberlite(OfOneProcess):
     """Kimberlite to explore: every verb gives a DataFrame.
 
     `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes

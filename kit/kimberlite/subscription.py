@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from ..core import loop, retry
 from ..core.dropped import close_when_dropped
+from ..core.processes import OfOneProcess
 from .address import Settings
 from .appending import length
 from .asking import Operation, Post, asked, responses
@@ -275,7 +276,7 @@ class Flow:
                 waiter.set_result(None)
 
 
-class _Face:
+class _Face(OfOneProcess):
     """What both colours of a subscription share. `timestamp` of its events is when they arrived here."""
 
     def __init__(self, flow: Flow) -> None:

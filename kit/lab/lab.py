@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError, SetupError
+from ..core.processes import OfOneProcess
 from ..core.steps import Request, call
 from . import child, running
 from .services import NAMES, chosen
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..synap.explorer import Synap
 
 
-class Lab:
+class Lab(OfOneProcess):
     """The embedded servers: starts them, or joins those this user already has running.
 
     >>> with Lab("amdahl", join=False) as lab:
@@ -33,6 +34,8 @@ class Lab:
     `move()`. Servers that this process started end when the last handle on them is closed or collected, at the latest
     with the process. Servers of another process are left running.
     """
+
+    _elsewhere = "call kit.Lab() there too: it joins these servers"
 
     def __init__(
         self,

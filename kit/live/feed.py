@@ -17,6 +17,7 @@ from ..core import loop
 from ..core.dropped import close_when_dropped
 from ..core.errors import InputError
 from ..core.html import one_line, table, text
+from ..core.processes import OfOneProcess
 from . import checkpoint
 from .adapters import source_of
 from .followed import Followed
@@ -44,7 +45,7 @@ _log = logging.getLogger("kit.live")
 _open: weakref.WeakSet[Feed] = weakref.WeakSet()
 
 
-class Feed(Followed):
+class Feed(Followed, OfOneProcess):
     """The rows of a subscription as they come: `feed.df`, `feed.wait(n=...)`, `feed.pause()`, `feed.close()`.
 
     >>> with Feed([{"n": 1}, {"n": 2, "even": True}], where={"n": [1, 2]}) as feed:
@@ -62,6 +63,8 @@ class Feed(Followed):
     A feed of a service is given once it follows, so that what is written after this line is among its rows; a service
     that does not answer within a second is waited for in the background.
     """
+
+    _elsewhere = "make another one there; feed.df is a DataFrame, which can be sent"
 
     def __init__(
         self,

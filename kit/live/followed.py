@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError, KitError
+from ..core.processes import check_process
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,7 @@ class Followed:
     _changed: threading.Condition
     _buffer: Buffer
     _state: str
+    _pid: int
     _caught_up: bool | None
 
     if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Followed:
             raise InputError(f"until={until!r}", hint='give a function of the feed, or "caught_up"')
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            self._check_process()
             with self._changed:
                 seen = self.version
             if self._reached(n, until):
@@ -75,6 +78,10 @@ class Followed:
         if until is not None and until(self):
             return True
         return n is not None and self.total >= n
+
+    def _check_process(self) -> None:
+        if not self.ended:
+            check_process(self._pid, f"the feed of {self.source.label}")
 
     def _end_error(self, n: int | None) -> BaseException:
         if self._state == "failed" and self.error is not None:
@@ -101,6 +108,7 @@ class Followed:
             with contextlib.suppress(RuntimeError):
                 here.call_soon_threadsafe(changed.set)
 
+        self._check_process()
         self._watch(wake)
         cursor = 0
         try:
@@ -128,6 +136,7 @@ class Followed:
         from ..core.frames import to_frame
 
         while True:
+            self._check_process()
             with self._changed:
                 over = self.ended
                 start, batches = self._buffer.rows(cursor, max(cursor, self._buffer.first) + most)

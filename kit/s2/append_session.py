@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from ..core.dropped import close_when_dropped
+from ..core.processes import OfOneProcess
 from .append_engine import AppendEngine, BatchSubmitTicket
 from .errors import S2Error
 from .in_flight import Packed
@@ -14,7 +15,7 @@ from .settings import MAX_UNACKED_BYTES
 from .types import AppendInput
 
 
-class AppendSession:
+class AppendSession(OfOneProcess):
     """Appends batch after batch, in order, without waiting in between. Made by `stream.append_session()`, not by hand.
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. It connects at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ..core import loop
 from ..core.dropped import close_when_dropped
+from ..core.processes import OfOneProcess, check_process
 from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
 from .errors import S2ClientError, S2Error
@@ -44,7 +46,7 @@ class SyncBatchSubmitTicket:
         return f"<Sync{repr(self._ticket)[1:]}"
 
 
-class SyncAppendSession:
+class SyncAppendSession(OfOneProcess):
     """Appends batch after batch, in order, without waiting in between. Made by `stream.append_session()`, not by hand.
 
     It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
@@ -52,23 +54,28 @@ class SyncAppendSession:
 
     def __init__(self, make: Callable[[], AppendSession]) -> None:
         self._session = loop.call(_made, make)
+        self._pid = os.getpid()
 
     def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
         """A ticket for the batch, which is on its way; blocks first while too much is."""
+        check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
 
     def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
         """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
+        check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
 
     def close(self) -> None:
         """Ends the session once everything is appended; raises the error that ended it before."""
+        check_process(self._pid, "an append session")
         loop.call(self._session.close)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: Any) -> None:
+        check_process(self._pid, "an append session")
         loop.call(self._session.__aexit__, *failure)
 
     def __repr__(self) -> str:
@@ -105,7 +112,7 @@ class SyncRecordSubmitTicket:
         return f"<SyncRecordSubmitTicket, {'done' if self.done() else 'on its way'}>"
 
 
-class SyncProducer:
+class SyncProducer(OfOneProcess):
     """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
 
     It lives on the background loop. Use it in a `with` block, or `close()` it: both wait until everything is appended.
@@ -113,6 +120,7 @@ class SyncProducer:
 
     def __init__(self, make: Callable[[], Producer]) -> None:
         self._producer = loop.call(_made, make)
+        self._pid = os.getpid()
         # Records go over in numbers; a mark among them tells when all before it have arrived.
         self._handover = handover = Handover[_Handed](_AHEAD, _SETTLE)
         self._feeding = loop.start(_feed, handover, self._producer)
@@ -125,6 +133,7 @@ class SyncProducer:
 
     def submit(self, record: Record) -> SyncRecordSubmitTicket:
         """A ticket for the record; blocks first while too much is on its way."""
+        check_process(self._pid, "a producer")
         self._producer.check_open()
         ticket = SyncRecordSubmitTicket(self)
         if not self._handover.put((record, ticket), check_record(record)):
@@ -134,11 +143,13 @@ class SyncProducer:
 
     def flush(self) -> None:
         """Returns when all records that were submitted are appended."""
+        check_process(self._pid, "a producer")
         self._catch_up()
         loop.call(self._producer.flush)
 
     def close(self) -> None:
         """Ends the producer once everything is appended; raises the error that ended it before."""
+        check_process(self._pid, "a producer")
         self._dropped.detach()
         self._handover.end()
         wait([self._feeding])

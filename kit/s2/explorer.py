@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from .client import SyncS2
 from .configs import BasinConfig, StreamConfig
@@ -57,7 +58,7 @@ def connect(
     return S2Explorer(client)
 
 
-class S2Explorer:
+class S2Explorer(OfOneProcess):
     """S2 to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit
@@ -172,7 +173,7 @@ _TRY = (
 )
 
 
-class Basin:
+class Basin(OfOneProcess):
     """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
 
     def __init__(self, client: SyncS2, name: str) -> None:

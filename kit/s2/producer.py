@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Self
 
 from ..core.dropped import close_when_dropped
+from ..core.processes import OfOneProcess
 from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
 from .batching import Accumulator
@@ -202,7 +203,7 @@ class _Gathering:
         self._emptied.set()
 
 
-class Producer:
+class Producer(OfOneProcess):
     """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that

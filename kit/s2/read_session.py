@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, Self
 
 from ..core.dropped import close_when_dropped
+from ..core.processes import OfOneProcess
 from ..core.steps import Walk
 from .errors import S2ClientError
 from .reading import Plan
@@ -119,7 +120,7 @@ class _Reader:
         self._moved.set()
 
 
-class ReadSession:
+class ReadSession(OfOneProcess):
     """Batches of records as they come: `async for batch in session`.
 
     Made by `stream.read_session(...)`, not by hand. It ends with the loop over it, with an `async with` block, with
@@ -167,7 +168,7 @@ class ReadSession:
         return self._reader
 
 
-class SyncReadSession:
+class SyncReadSession(OfOneProcess):
     """Batches of records as they come: `for batch in session`. Made by `stream.read_session(...)`, not by hand."""
 
     def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:

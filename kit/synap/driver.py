@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -68,6 +69,7 @@ class Driver(_Base):
         self._http = None if settings.native else http.Driver(http_settings(settings))
         self._line = Line(settings, settings.rpc) if settings.rpc is not None else None
         self._pool: ThreadPoolExecutor | None = None
+        self._pid = os.getpid()
 
     def run(self, operation: Operation[T]) -> T:
         """The operation's result."""
@@ -105,7 +107,7 @@ class Driver(_Base):
         if self._line is not None:
             self._line.close()
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is not None and self._pid == os.getpid():
             pool.shutdown(wait=False)
 
     def _do(self, step: Any) -> Any:
@@ -124,8 +126,9 @@ class Driver(_Base):
         if isinstance(want, Http):
             if len(want.operations) == 1:
                 return [self._get(want.operations[0], Gate())]
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(_AT_ONCE, "kit-synap")
+            if self._pool is None or self._pid != os.getpid():
+                # The threads of a forked process's parent are not there.
+                self._pool, self._pid = ThreadPoolExecutor(_AT_ONCE, "kit-synap"), os.getpid()
             gate = Gate()
             return list(self._pool.map(lambda one: self._get(one, gate), want.operations))
         assert isinstance(want, Bulk)

@@ -10,6 +10,7 @@ from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..readable import Readable
 from . import inputs
@@ -62,7 +63,7 @@ def connect(
     return Synap(SynapClient(where, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
-class Synap:
+class Synap(OfOneProcess):
     """Synap to explore: every verb gives a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 from ..core import loop
 from ..core.html import one_line
+from ..core.processes import OfOneProcess, check_process
 from .channel import Channel
 from .errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
 from .types import TopicMessage
@@ -56,7 +58,7 @@ class Mailbox:
         return taken
 
 
-class Subscription:
+class Subscription(OfOneProcess):
     """Messages of topics: iterate over it, with `async for` or with `for`; or over `batches()`."""
 
     def __init__(self, driver: Any, topics: list[str], room: int) -> None:
@@ -77,7 +79,7 @@ class Subscription:
 
     def __iter__(self) -> Iterator[TopicMessage]:
         """The same for callers that block; the connection lives on the background loop."""
-        messages = self._messages()
+        messages, pid = self._messages(), os.getpid()
 
         async def following() -> TopicMessage | None:
             return await anext(messages, None)
@@ -88,10 +90,12 @@ class Subscription:
         try:
             while (message := loop.call(following)) is not None:
                 yield message
+                check_process(pid, "a subscription")
         finally:
             # Collected on the background loop itself, it cannot be waited for there, and is ended by that loop.
-            with contextlib.suppress(RuntimeError):
-                loop.call(end)
+            if pid == os.getpid():
+                with contextlib.suppress(RuntimeError):
+                    loop.call(end)
 
     async def _messages(self) -> AsyncGenerator[TopicMessage, None]:
         batches = self.batches()

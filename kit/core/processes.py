@@ -1,0 +1,30 @@
+"""What works in one process only, and says so elsewhere: connections, sessions, feeds, and what holds a credential."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar, SupportsIndex
+
+from .errors import InputError
+
+
+class NotShared(InputError, TypeError):
+    """Something of one process was sent to another, or was used in a fork."""
+
+
+class OfOneProcess:
+    """A thing that is not pickled: it holds connections, and a credential that would go along."""
+
+    _elsewhere: ClassVar[str] = (
+        "make another one there: with kit.connect(...) and its credential from the environment, or with kit.Lab(), "
+        "which joins the lab that runs here"
+    )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        raise NotShared(f"a {type(self).__name__} is not sent to another process", hint=self._elsewhere)
+
+
+def check_process(pid: int, what: str) -> None:
+    """Refuse to go on in a fork of the process that has made something, as its connection is the parent's."""
+    if os.getpid() != pid:
+        raise NotShared(f"{what} is not shared with a forked process", hint="make another one there")
