@@ -9,8 +9,9 @@ bytes, lists, objects Arrow's own types
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,7 +22,8 @@ import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionDtype
 
 from .errors import InputError
-from .json_columns import ObjectColumns, TooManyKeys, array_of, sound
+from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
+from .tables.typed import carriers, convert
 
 BodyMode = Literal["auto", "bytes", "text", "json"]
 _TEXT: Any = pd.StringDtype(na_value=np.nan)
@@ -176,68 +178,101 @@ def expand_bodies(
     mode: BodyMode = "auto",
     *,
     taken: Collection[str] = (),
+    raw: str = "body",
+    types: Mapping[str, pa.DataType] | None = None,
     fast: bool = True,
 ) -> Bodies:
-    """Raw bodies in the form that was asked for; `auto` looks at a sample and says what it chose.
+    """Return raw bodies in the form that was asked for; `auto` looks at a sample and says what it chose.
 
-    `json` gives a column per key. A row that is no JSON object keeps its raw bytes in `body` and is counted;
-    `text` shows bytes that are not UTF-8 as escapes and counts those rows. Nothing is dropped.
+    `json` gives a column per key. A row that is no JSON object, or has a value that `types` refuses, keeps its raw
+    bytes in the column `raw` and is counted; `text` shows bytes that are not UTF-8 as escapes and counts those rows.
+    Nothing is dropped.
     """
     if mode not in get_args(BodyMode):
         raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
     if isinstance(bodies, pa.Array):
         bodies = pa.chunked_array([bodies])
-    chosen = choose_mode(bodies) if mode == "auto" else mode
+    chosen = mode
+    if mode == "auto":
+        chosen = "json" if types else choose_mode(bodies)
+        if chosen == "text" and not is_text(bodies):
+            chosen = "bytes"
     if chosen == "json":
         try:
-            return _json(bodies, taken, fast)
+            return _json(bodies, taken, raw, types or {}, fast)
         except TooManyKeys as limit:
-            if mode == "json" or not _is_text(bodies):
-                return Bodies({"body": bodies}, "bytes", 0, f"not expanded: {limit}")
-            return Bodies({"body": bodies.cast(pa.string())}, "text", 0, f"not expanded: {limit}")
+            note = f"not expanded: {limit}"
+            if is_text(bodies):
+                return Bodies({raw: bodies.cast(pa.string())}, "text", 0, note)
+            return Bodies({raw: bodies}, "bytes", 0, note)
     if chosen == "text":
-        if _is_text(bodies):
-            return Bodies({"body": bodies.cast(pa.string())}, "text", 0)
+        if is_text(bodies):
+            return Bodies({raw: bodies.cast(pa.string())}, "text", 0)
         texts, bad = [], 0
         for body in bodies.to_pylist():
             texts.append(None if body is None else body.decode("utf-8", "backslashreplace"))
-            bad += body is not None and not _decodes(body)
-        return Bodies({"body": pa.chunked_array([pa.array(texts, pa.string())])}, "text", bad)
-    return Bodies({"body": bodies}, "bytes", 0)
+            bad += body is not None and not is_utf8(body)
+        return Bodies({raw: pa.chunked_array([pa.array(texts, pa.string())])}, "text", bad)
+    return Bodies({raw: bodies}, "bytes", 0)
 
 
 def choose_mode(bodies: pa.ChunkedArray, sample: int = 100) -> Literal["json", "text", "bytes"]:
-    """What the first bodies look like; none at all look like bytes."""
+    """Return what the first bodies look like; none at all look like bytes."""
     seen = [body for body in bodies.slice(0, sample).to_pylist() if body]
     if not seen:
         return "bytes"
     if all(body[:1] == b"{" and _parsed(body) is not None for body in seen):
         return "json"
-    return "text" if all(_decodes(body) for body in seen) else "bytes"
+    return "text" if all(is_utf8(body) for body in seen) else "bytes"
 
 
-def _json(bodies: pa.ChunkedArray, taken: Collection[str], fast: bool) -> Bodies:
-    collected = ObjectColumns(fast=fast)
+def names_of(keys: Iterable[str], taken: Collection[str], raw: str) -> dict[str, str]:
+    """Return the column of each key; a key that is called like another column gets a prefix.
+
+    >>> names_of(["price", "seq_num", "body"], ["seq_num"], "body")
+    {'price': 'price', 'seq_num': 'body.seq_num', 'body': 'body.body'}
+    """
+    used = {*taken, raw}
+    found = {}
+    for key in keys:
+        found[key] = free_name(key, used)
+        used.add(found[key])
+    return found
+
+
+def _json(
+    bodies: pa.ChunkedArray, taken: Collection[str], raw: str, types: Mapping[str, pa.DataType], fast: bool
+) -> Bodies:
+    collected = ObjectColumns(fast=fast, given=carriers(types))
     rewritten: list[int] = []
     for chunk in bodies.chunks:
         if not len(chunk):
             continue
         lines, unfit = json_lines(chunk)
         rewritten += [collected.rows + n for n in unfit]
-        collected.add_lines(lines, len(chunk))
-    bad = sorted({*rewritten, *collected.bad})
+        collected.add_lines(lines, len(chunk), partial(_lines_again, chunk))
     table = collected.table()
+    bad = {*rewritten, *collected.bad}
     columns: dict[str, pa.ChunkedArray] = {}
-    used = {*taken, "body"}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        free = free_name(name, used)
-        used.add(free)
-        columns[free] = column
+    names = names_of(table.column_names, taken, raw)
+    for key, column in zip(table.column_names, table.columns, strict=True):
+        if key in types:
+            whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+            converted, wrong = convert(whole, types[key])
+            column = pa.chunked_array([converted])
+            if wrong is not None:
+                bad.update(np.flatnonzero(wrong).tolist())
+        columns[names[key]] = column
     if bad or not columns:
         keep = np.zeros(len(bodies), dtype=bool)
-        keep[bad] = True
-        columns["body"] = pc.if_else(pa.array(keep), bodies, pa.scalar(None, bodies.type))
-    return Bodies(columns, "json", len(bad))
+        keep[sorted(bad)] = True
+        columns[raw] = pc.if_else(pa.array(keep), bodies, pa.scalar(None, bodies.type))
+    note = f"{', '.join(collected.folded)}: too large to expand, kept as JSON text" if collected.folded else ""
+    return Bodies(columns, "json", len(bad), note)
+
+
+def _lines_again(chunk: pa.Array) -> pa.Buffer:
+    return json_lines(chunk)[0]
 
 
 def json_lines(chunk: pa.Array) -> tuple[pa.Buffer, list[int]]:
@@ -265,13 +300,13 @@ def json_lines(chunk: pa.Array) -> tuple[pa.Buffer, list[int]]:
 
 def _parsed(body: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        return parsed_object(body)
+    except UnicodeDecodeError:
         return None
-    return value if isinstance(value, dict) else None
 
 
-def _decodes(body: bytes) -> bool:
+def is_utf8(body: bytes) -> bool:
+    """Return whether the bytes are text."""
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -279,7 +314,8 @@ def _decodes(body: bytes) -> bool:
     return True
 
 
-def _is_text(bodies: pa.ChunkedArray) -> bool:
+def is_text(bodies: pa.ChunkedArray) -> bool:
+    """Return whether all of it is UTF-8."""
     try:
         bodies.cast(pa.string()).validate(full=True)
     except pa.ArrowInvalid:

@@ -1,22 +1,21 @@
 """JSON objects to Arrow columns, without a Python object per row where the data allows it.
 
-Types are found on a sample and then given to Arrow's reader, which refuses what does not fit. What it refuses
-is cut in halves until only the rows that do not fit are read one by one; those widen the types, stated here:
+What the columns are follows from the values alone (`core.tables.kinds`), not from the order, the batch or the way in
+which they were read. A sample says what to expect; Arrow's reader is given that, and refuses what does not fit. What
+it refuses is cut in halves until few rows are left, which are looked at one by one. Once every row was seen the types
+are final, and what was read with other types is read again from its text. Giving Arrow the types first is also what
+bounds hostile input: an unknown key, a deeper level or another kind of value ends the quick read at once.
 
-    null      takes any other type
-    int64     with uint64 is uint64; with float64 is float64 (where no digit is lost)
-    lists     of different items, and objects of different keys, widen inside
-    the rest  becomes text: strings as they are, every other value as its JSON text
-
-Text that looks like a time stays text. Giving Arrow the types first is also what bounds hostile input: an unknown
-key, a deeper level or another kind of value ends the fast read at once.
+Text that looks like a time stays text.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -24,74 +23,51 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from .errors import KitError
+from .tables.kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type
 
 SAMPLE = 200
 SMALL = 256
 """So few rows are read one by one instead of being cut further."""
-DEEPEST = 4
-"""Values nested deeper than this stay JSON text."""
-MAX_KEYS = 512
 _THREADS_FROM = 4 * 1024 * 1024
 _SPARSE_BYTES = 256 * 1024 * 1024
-_INT64 = range(-(2**63), 2**63)
-_UINT64 = range(2**64)
+_NESTED_CELLS = 4 * 1024 * 1024
+"""Nested values may take so many cells of columns, or `_CELLS_PER_BYTE` of their text where that is more."""
+_CELLS_PER_BYTE = 6
 
 
 class TooManyKeys(KitError):
     """The objects have so many different keys that columns would be useless, or far larger than the text."""
 
 
-def type_of(value: Any, depth: int = 0) -> pa.DataType:
-    """The column type that holds one JSON value.
-
-    >>> str(type_of([1, 2.5])), str(type_of(2**64)), str(type_of({"a": None}))
-    ('list<item: double>', 'string', 'struct<a: null>')
-    """
-    if value is None:
-        return pa.null()
-    if isinstance(value, bool):
-        return pa.bool_()
-    if isinstance(value, int):
-        return pa.int64() if value in _INT64 else pa.uint64() if value in _UINT64 else pa.string()
-    if isinstance(value, float):
-        return pa.float64()
-    if isinstance(value, list) and depth < DEEPEST:
-        return pa.list_(widest(type_of(item, depth + 1) for item in value))
-    if isinstance(value, dict) and value and depth < DEEPEST and len(value) <= MAX_KEYS:
-        return pa.struct([(key, type_of(item, depth + 1)) for key, item in value.items()])
-    return pa.string()
+def type_of(value: Any) -> pa.DataType:
+    """Return the column type that holds one JSON value."""
+    return kind_of(value).type()
 
 
 def widest(types: Iterable[pa.DataType]) -> pa.DataType:
-    """The narrowest type that holds all the given ones."""
-    result = pa.null()
+    """Return the narrowest type that holds values of all the given ones."""
+    kind, found = Kind(), pa.null()
     for one in types:
-        result = widen(result, one)
-    return result
+        if pa.types.is_binary(one) and pa.types.is_string(found):
+            found = one  # text is bytes too
+            continue
+        if pa.types.is_binary(found) and pa.types.is_string(one):
+            continue
+        if pa.types.is_null(found):
+            found = one
+        if not pa.types.is_null(one):
+            kind.merge(kind_of_type(one))
+            found = found if found.equals(one) else kind.type()
+    return found
 
 
 def widen(a: pa.DataType, b: pa.DataType) -> pa.DataType:
-    """The narrowest type that holds both, by the rules above."""
-    if a.equals(b) or pa.types.is_null(b):
-        return a
-    if pa.types.is_null(a):
-        return b
-    numbers = {str(a), str(b)}
-    if numbers <= {"int64", "uint64", "double"}:
-        return pa.float64() if "double" in numbers else pa.uint64()
-    if pa.types.is_list(a) and pa.types.is_list(b):
-        return pa.list_(widen(a.value_type, b.value_type))
-    if pa.types.is_struct(a) and pa.types.is_struct(b):
-        fields = {field.name: field.type for field in a}
-        for field in b:
-            fields[field.name] = widen(fields.get(field.name, pa.null()), field.type)
-        if len(fields) <= MAX_KEYS:
-            return pa.struct(list(fields.items()))
-    return pa.string()
+    """Return the narrowest type that holds both."""
+    return widest((a, b))
 
 
 def sound(value: Any, depth: int = 0) -> Any:
-    """The value with keys that a column can be named by: what UTF-8 cannot hold in them is shown as escapes.
+    """Return the value with keys that a column can be named by: what UTF-8 cannot hold is shown as escapes.
 
     >>> sound({"a": 1, "\\ud800": {"\\udfff": 2}})
     {'a': 1, '\\\\ud800': {'\\\\udfff': 2}}
@@ -104,14 +80,14 @@ def sound(value: Any, depth: int = 0) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """A value in a text column: strings as they are, the rest as JSON."""
+    """Return a value as a column of text shows it: strings as they are, the rest as JSON."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Python values as a column of a type that holds them."""
+    """Return Python values as a column of a type that holds them; as text where it does not."""
     if pa.types.is_string(kind):
         return pa.array([_clean(text_of(value)) for value in values], kind)
     try:
@@ -132,11 +108,16 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
     if pa.types.is_string(kind):
         return [_clean(text_of(value)) for value in values]
     if pa.types.is_list(kind):
+        if _plain(kind.value_type):
+            return values
         return [None if value is None else _fitted(value, kind.value_type) for value in values]
     if pa.types.is_struct(kind):
-        names = [(field.name, field.type) for field in kind]
+        inner = {field.name: field.type for field in kind}
+        # Keys that are missing stay so: Arrow fills them in more quickly.
         return [
-            None if value is None else {name: _fitted([value.get(name)], inner)[0] for name, inner in names}
+            None
+            if value is None
+            else {name: _fitted((one,), inner[name])[0] for name, one in value.items() if name in inner}
             for value in values
         ]
     if pa.types.is_floating(kind):
@@ -144,23 +125,30 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
     return values
 
 
+def _plain(kind: pa.DataType) -> bool:
+    """Whether Arrow takes Python's values of that type as they are."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
 def _exact(value: float) -> float:
-    if isinstance(value, int) and float(value) != value:
+    if isinstance(value, int) and int(float(value)) != value:
         raise OverflowError("a digit would be lost")
     return float(value)
 
 
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16,}[,}\]\s]")
+_HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
 
-def _may_lose_digits(table: pa.Table, lines: pa.Buffer) -> bool:
-    """Whether Arrow may have rounded an integer that stands among floats."""
+def _may_differ(table: pa.Table, lines: pa.Buffer) -> bool:
+    """Whether Arrow may have rounded an integer that stands among floats, or taken a number for infinite."""
     floats = [column for column in table.columns if _holds_floats(column.type)]
     if not floats or all(
         pa.types.is_floating(column.type) and not (pc.max(pc.abs(column)).as_py() or 0) >= 2**53 for column in floats
     ):
         return False
-    return _LONG_INTEGER.search(memoryview(lines)) is not None
+    text = memoryview(lines)
+    return _LONG_INTEGER.search(text) is not None or _HUGE_NUMBER.search(text) is not None or b"Inf" in bytes(text)
 
 
 def _holds_floats(kind: pa.DataType) -> bool:
@@ -172,13 +160,10 @@ def _holds_floats(kind: pa.DataType) -> bool:
 
 
 def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column brought to a wider type; where a digit would be lost it becomes text instead."""
-    if chunk.type.equals(kind):
-        return chunk
-    if pa.types.is_null(chunk.type):
-        return pa.nulls(len(chunk), kind)
-    if pa.types.is_string(kind) and (pa.types.is_integer(chunk.type) or pa.types.is_boolean(chunk.type)):
-        return chunk.cast(kind)
+    """Return a column as a wider type; where a digit would be lost it becomes text instead."""
+    found = _recast(chunk, kind)
+    if found is not None:
+        return found
     if pa.types.is_nested(kind) or pa.types.is_string(kind):
         return array_of(chunk.to_pylist(), kind)
     try:
@@ -187,10 +172,26 @@ def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
         return array_of(chunk.to_pylist(), pa.string())
 
 
+def _recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """The column as another type, if that takes nothing but the column: a float does not tell how it was written."""
+    if chunk.type.equals(kind):
+        return chunk
+    if chunk.null_count == len(chunk):
+        return pa.nulls(len(chunk), kind)
+    if pa.types.is_string(kind) and (pa.types.is_integer(chunk.type) or pa.types.is_boolean(chunk.type)):
+        return chunk.cast(kind)
+    if pa.types.is_integer(chunk.type) and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        try:
+            return chunk.cast(kind)
+        except pa.ArrowInvalid:
+            return None
+    return None
+
+
 def read_lines(
     lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.DataType], *, others: bool = False
 ) -> pa.Table | None:
-    """Lines of JSON objects, read by Arrow; None where they do not fit the types, or hold other keys.
+    """Return lines of JSON objects as a table, read by Arrow; None where they do not fit the types, or hold other keys.
 
     With `others` the objects may hold other keys, which are left aside.
 
@@ -200,6 +201,8 @@ def read_lines(
     if not bytes(memoryview(buffer)[:64]).lstrip().startswith(b"{"):
         return None  # Arrow's reader ends the whole process where the first of its lines is a null
     if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
+        return None
+    if _inflates(buffer, types):
         return None
     try:
         table = pa.json.read_json(
@@ -218,12 +221,46 @@ def read_lines(
         table.validate(full=True)
     except pa.ArrowInvalid:
         return None
-    return None if _may_lose_digits(table, buffer) else table
+    return None if _may_differ(table, buffer) else table
 
 
 def _sparse(rows: int, keys: int, size: int) -> bool:
     """Whether the columns of that many rows could be far larger than the text they come from."""
     return rows * keys * 8 > 50 * size + _SPARSE_BYTES
+
+
+def _room(size: int) -> int:
+    """How many cells nested values may take that come from so many bytes of text."""
+    return max(_NESTED_CELLS, _CELLS_PER_BYTE * size)
+
+
+def _inflates(buffer: pa.Buffer, types: Mapping[str, pa.DataType]) -> bool:
+    """Whether objects in lists could take far more room than their text: each item has a place for each key."""
+    fields = sum(_fields_in_lists(kind) for kind in types.values() if pa.types.is_nested(kind))
+    if not fields or fields * buffer.size // 2 <= _room(buffer.size):
+        return False
+    text = bytes(buffer)
+    return fields * (text.count(b",") + text.count(b"[")) > _room(buffer.size)
+
+
+def _fields_in_lists(kind: pa.DataType, inside: bool = False) -> int:
+    if pa.types.is_list(kind):
+        return _fields_in_lists(kind.value_type, True)
+    if pa.types.is_struct(kind):
+        return sum(_fields_in_lists(field.type, inside) + inside for field in kind)
+    return 0
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Some rows: as a table that was read with the types of its time, or not read yet."""
+
+    rows: int
+    table: pa.Table | None
+    text: Callable[[], pa.Buffer] | None
+    """The lines that it comes from."""
+    objects: Sequence[Mapping[str, Any] | None] | None = None
+    """The rows, where they came as Python objects."""
 
 
 class ObjectColumns:
@@ -232,101 +269,196 @@ class ObjectColumns:
     `bad` holds the numbers of the rows that were no JSON objects; they are rows of nulls in the table.
     """
 
-    def __init__(self, *, max_keys: int = MAX_KEYS, fast: bool = True) -> None:
-        self.types: dict[str, pa.DataType] = {}
-        """What the finished columns will be."""
-        self._reading: dict[str, pa.DataType] = {}
-        """What the next rows are expected to be; not text just because one row did not fit."""
+    def __init__(
+        self, *, max_keys: int = MAX_KEYS, fast: bool = True, given: Mapping[str, pa.DataType] | None = None
+    ) -> None:
+        self.kinds: dict[str, Kind] = {}
+        """What was seen under each key."""
+        self.given = dict(given or {})
+        """The types of keys for which they do not depend on what is seen; a value that does not fit makes a row bad."""
         self.bad: list[int] = []
         self.rows = 0
+        self.folded: list[str] = []
+        """Columns that stay JSON text because they would take far more room than their text; known after `table()`."""
+        self._given = {name: kind_of_type(kind) for name, kind in self.given.items()}
+        self._reading: dict[str, pa.DataType] = dict(self.given)
+        """What the next rows are expected to be; not text just because one row did not fit."""
         self._fast = fast
         self._max_keys = max_keys
         self._bytes = 0
-        self._chunks: list[tuple[int, Mapping[str, pa.Array]]] = []
+        self._pieces: list[_Piece] = []
 
-    def add_lines(self, lines: bytes | memoryview | pa.Buffer, count: int | None = None) -> None:
-        """Adds rows: one JSON object to a line, no line end inside an object; `count` of them where that is known."""
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """What the columns are, as far as rows have come."""
+        return {name: kind.type() for name, kind in self.kinds.items()}
+
+    def add_lines(
+        self,
+        lines: bytes | memoryview | pa.Buffer,
+        count: int | None = None,
+        again: Callable[[], pa.Buffer] | None = None,
+    ) -> None:
+        """Add rows: one JSON object to a line, no line end inside an object; `count` of them where that is known.
+
+        `again` makes the same lines once more, so that they need not be kept.
+        """
         buffer = pa.py_buffer(lines)
         self._bytes += buffer.size
-        if not self.types:
+        if not self.kinds:
             head = bytes(memoryview(buffer)[: 64 * 1024]).split(b"\n")[:SAMPLE]
-            parsed = (parsed_object(line) for line in head)
-            self._learn([row for row in parsed if row is not None])
-            self._reading = dict(self.types)
-        self._add(buffer, count)
+            rows = [row for row in map(parsed_object, head) if row is not None]
+            self._expect(rows, self._seen(rows))
+            self.kinds = {}
+        self._add(buffer, count, again or (lambda: buffer), 0)
 
     @property
     def expected(self) -> dict[str, pa.DataType]:
         """The types that the next rows are expected to have; empty before the first ones."""
         return dict(self._reading)
 
-    def add_table(self, table: pa.Table, size: int) -> None:
-        """Adds rows that `read_lines` has read from text of this size."""
+    def add_table(self, table: pa.Table, size: int, text: Callable[[], pa.Buffer] | None = None) -> None:
+        """Add rows that `read_lines` has read from text of this size; `text` makes that text once more."""
         self._bytes += size
-        for batch in table.to_batches():
-            self._keep(batch.num_rows, dict(zip(batch.schema.names, batch.columns, strict=True)))
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            kind = self.kinds.setdefault(name, Kind())
+            for chunk in column.chunks:
+                kind.learn_array(chunk)
+        self._keep(_Piece(table.num_rows, table, text))
 
     def add_rows(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
-        """Adds rows that are Python objects already; None is a row that could not be read."""
-        self._learn([row for row in rows if row is not None])
-        self.bad += [self.rows + n for n, row in enumerate(rows) if row is None]
-        columns = {}
-        for name in {name: None for row in rows if row is not None for name in row}:
-            values = [None if row is None else row.get(name) for row in rows]
-            kinds = [type_of(value) for value in values if value is not None]
-            columns[name] = array_of(values, widest(kinds))
-            expected = widen(self._reading.get(name, pa.null()), columns[name].type)
-            self._reading[name] = kinds[-1] if kinds and pa.types.is_string(expected) else expected
-        self._keep(len(rows), columns)
+        """Add rows that are Python objects already; None is a row that could not be read."""
+        self._look(rows)
+        self._keep(_Piece(len(rows), None, None, rows))
 
     def mark(self) -> tuple[Any, ...]:
-        """Where it stands now, for `rewind`."""
-        return self.rows, len(self._chunks), len(self.bad), dict(self.types), dict(self._reading), self._bytes
+        """Return where it stands now, for `rewind`."""
+        kinds = {name: kind.copy() for name, kind in self.kinds.items()}
+        return self.rows, len(self._pieces), len(self.bad), kinds, dict(self._reading), self._bytes
 
     def rewind(self, mark: tuple[Any, ...]) -> None:
-        """Forgets what was added since the mark."""
-        self.rows, chunks, bad, self.types, self._reading, self._bytes = mark
-        del self._chunks[chunks:]
+        """Forget what was added since the mark."""
+        self.rows, pieces, bad, self.kinds, self._reading, self._bytes = mark
+        del self._pieces[pieces:]
         del self.bad[bad:]
 
     def table(self) -> pa.Table:
-        """All the rows, in columns named in the order in which the keys were first seen."""
-        names = list(self.types)
-        columns = []
-        for name in names:
-            kind = self.types[name]
-            chunks = [
-                recast(chunk[name], kind) if name in chunk else pa.nulls(count, kind) for count, chunk in self._chunks
-            ]
-            if any(not chunk.type.equals(kind) for chunk in chunks):
-                kind = pa.string()
-                chunks = [recast(chunk, kind) for chunk in chunks]
-            columns.append(pa.chunked_array(chunks, kind))
-        return pa.table(columns, names=names)
+        """Return all the rows, in columns named in the order in which the keys were first seen."""
+        types = self._final()
+        types.update((name, kind) for name, kind in self.given.items() if name not in types)
+        made = [self._made(piece, types) for piece in self._pieces]
+        columns = [pa.chunked_array([chunk for one in made for chunk in one[name]], types[name]) for name in types]
+        return pa.table(columns, names=list(types))
 
-    def _learn(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _final(self) -> dict[str, pa.DataType]:
+        """The types, with those as text that would need far more room than their text."""
+        cells = {name: kind.cells(self.rows) for name, kind in self.kinds.items()}
+        room, taken = _room(self._bytes), sum(cells.values())
+        folded = set()
+        for name in sorted(cells, key=lambda name: -cells[name]):
+            if taken <= room:
+                break
+            taken -= cells[name]
+            folded.add(name)
+        self.folded = [name for name in self.kinds if name in folded]
+        return {
+            name: self.given.get(name) or (pa.string() if name in folded else kind.type())
+            for name, kind in self.kinds.items()
+        }
+
+    def _made(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
+        """The columns of a piece as they are to be in the end."""
+        columns: dict[str, list[pa.Array]] = {}
+        anew: dict[str, pa.DataType] = {}
+        for name, kind in types.items():
+            if piece.table is None or name not in piece.table.column_names:
+                if piece.table is None:
+                    anew[name] = kind
+                else:
+                    columns[name] = [pa.nulls(piece.rows, kind)]
+                continue
+            chunks = [_recast(chunk, kind) for chunk in piece.table.column(name).chunks]
+            if all(chunk is not None for chunk in chunks):
+                columns[name] = [chunk for chunk in chunks if chunk is not None]
+            elif piece.text is not None:
+                anew[name] = kind
+            else:
+                columns[name] = [recast(chunk, kind) for chunk in piece.table.column(name).chunks]
+        if anew:
+            columns.update(self._anew(piece, anew))
+        return columns
+
+    def _anew(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
+        """Columns of a piece from its text."""
+        rows = piece.objects
+        if rows is None:
+            assert piece.text is not None
+            lines = piece.text()
+            table = read_lines(lines, types, others=True) if self._fast else None
+            if table is not None and table.num_rows == piece.rows:
+                return {name: table.column(name).chunks for name in types}
+            rows = _parsed_lines(lines)
+        columns = {}
+        for name, kind in types.items():
+            values = [None if row is None else row.get(name) for row in rows]
+            if name in self._given:
+                values = [value if self._given[name].holds(value) else None for value in values]
+            columns[name] = [array_of(values, kind)]
+        return columns
+
+    def _look(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
+        """Takes notice of rows one by one."""
+        good = [row for row in rows if row is not None]
+        given = self._given.items()
+        for n, row in enumerate(rows) if len(good) < len(rows) or given else ():
+            if row is None or any(not kind.holds(row.get(name)) for name, kind in given):
+                self.bad.append(self.rows + n)
+        self._expect(good, self._seen(good))
+
+    def _seen(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Adds what rows show; the last value under each key."""
+        kinds, last = self.kinds, dict[str, Any]()
         for row in rows:
             for name, value in row.items():
-                self.types[name] = widen(self.types.get(name, pa.null()), type_of(value))
-        if len(self.types) > self._max_keys:
-            raise TooManyKeys(f"more than {self._max_keys} different keys")
+                kind = kinds.get(name)
+                if kind is None:
+                    if len(kinds) >= self._max_keys:
+                        raise TooManyKeys(f"more than {self._max_keys} different keys")
+                    kind = kinds[name] = Kind()
+                if value is not None:
+                    kind.learn(value)
+                    last[name] = value
+        return last
 
-    def _add(self, buffer: pa.Buffer, count: int | None) -> None:
+    def _expect(self, rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> None:
+        """Decides what the next rows are read as."""
+        for row in rows:
+            for name in row:
+                self._reading.setdefault(name, pa.string())
+        for name, value in last.items():
+            if name in self.given:
+                continue
+            kind = self.kinds[name].type()
+            self._reading[name] = type_of(value) if pa.types.is_string(kind) and not isinstance(value, str) else kind
+
+    def _add(self, buffer: pa.Buffer, count: int | None, again: Callable[[], pa.Buffer], start: int) -> None:
+        size = buffer.size
+        text = lambda: again().slice(start, size)  # noqa: E731
         table = self._read(buffer, count) if self._fast else None
         if table is not None:
-            self.add_table(table, 0)
+            self.add_table(table, 0, text)
             return
         count = _lines_in(buffer) if count is None else count
         view = memoryview(buffer)
         cut = _middle(view) if count > SMALL else -1
         if cut < 0:
-            lines = bytes(view).split(b"\n")
-            lines = lines[:-1] if lines and not lines[-1] else lines
-            self.add_rows([parsed_object(line) for line in lines])
+            rows = _parsed_lines(buffer)
+            self._look(rows)
+            self._keep(_Piece(len(rows), None, text))
             return
         first = bytes(view[:cut]).count(b"\n")
-        self._add(buffer.slice(0, cut), first)
-        self._add(buffer.slice(cut), count - first)
+        self._add(buffer.slice(0, cut), first, again, start)
+        self._add(buffer.slice(cut), count - first, again, start + cut)
 
     def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:
         """Arrow's own reading of the lines, or None where they do not fit the types known so far."""
@@ -342,17 +474,18 @@ class ObjectColumns:
     def _too_sparse(self, rows: int) -> bool:
         return _sparse(rows, len(self._reading), self._bytes)
 
-    def _keep(self, count: int, columns: Mapping[str, pa.Array]) -> None:
-        for name, column in columns.items():
-            self.types[name] = widen(self.types.get(name, pa.null()), column.type)
-        self._chunks.append((count, columns))
-        self.rows += count
+    def _keep(self, piece: _Piece) -> None:
+        self._pieces.append(piece)
+        self.rows += piece.rows
 
 
 def parsed_object(line: bytes) -> dict[str, Any] | None:
-    """The JSON object in a line; None where it is none."""
+    """Return the JSON object in a line; None where there is none, or where one key stands twice."""
     try:
-        value = json.loads(line)
+        if _HUGE_NUMBER.search(line):
+            value = json.loads(line, object_pairs_hook=_unique, parse_float=_finite)
+        else:
+            value = json.loads(line, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -360,6 +493,26 @@ def parsed_object(line: bytes) -> dict[str, Any] | None:
     # Only an escape, or bytes beyond ASCII, can make a key that is no UTF-8.
     found: dict[str, Any] = value if line.isascii() and b"\\u" not in line else sound(value)
     return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _finite(text: str) -> float | str:
+    """A number; as its text where float64 would take it for infinite."""
+    value = float(text)
+    return value if isfinite(value) else text
+
+
+def _parsed_lines(buffer: pa.Buffer) -> list[dict[str, Any] | None]:
+    lines = bytes(buffer).split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return [parsed_object(line) for line in lines]
 
 
 def _lines_in(buffer: pa.Buffer) -> int:

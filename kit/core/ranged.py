@@ -22,7 +22,8 @@ from .errors import InputError, KitError
 from .frames import TIME
 from .html import one_line
 from .pruning import mentions, narrowed
-from .shape import Decoded, Shape, shape_of
+from .shape import Decoded, Shape, Wider, shape_of
+from .tables.typed import checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,18 @@ class MissingRange(KitError):
 
 
 class Drift(KitError):
-    """Records do not fit the columns that were decided; `wider` holds the types that would."""
+    """Records do not fit the columns that were decided; `wider` says what would hold them, for `View.widen`."""
 
-    wider: Mapping[str, pa.DataType]
+    wider: Widening
+
+
+@dataclass(frozen=True)
+class Widening:
+    """What the columns of a range would have to be, beside what they are."""
+
+    bodies: Wider
+    columns: frozenset[str] = frozenset()
+    """Columns beside the bodies that are not there, and that records have values for."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,8 @@ class Ranged(ABC):
     """The column of positions, the first of `head`."""
     head: pa.Schema
     """The columns beside the bodies."""
+    optional: tuple[str, ...] = ()
+    """Those of lists that are only shown where a record has some."""
     body: str = "body"
     unit: str = "records"
 
@@ -139,22 +151,30 @@ class View(ds.Dataset):  # type: ignore[misc]
     ) -> None:
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
             raise InputError(f"limit={limit!r}: give a number of {source.unit} from 0 up")
-        self.source, self._given, self._body, self._types = source, (start, limit, until), body, types
+        self.source, self._given, self._body = source, (start, limit, until), body
+        self._types = None if types is None else checked(types)
         self._strict = strict
         self._lock = threading.RLock()
         self._range: tuple[int, int] | None = None
         self._shape: Shape | None = None
+        self._optional: frozenset[str] = frozenset(source.optional)
+        """The optional columns that are shown."""
         self.failure: BaseException | None = None
         """What ended the last reading, where an engine in between tells only its text."""
         self.unfit = 0
         self._told = False
 
     @classmethod
-    def of(cls, source: Ranged, first: int, stop: int, shape: Shape, *, strict: bool = False) -> View:
+    def of(cls, source: Ranged, first: int, stop: int, like: Decided) -> View:
         """A range whose columns are decided already; no traffic."""
-        view = cls(source, strict=strict)
-        view._range, view._shape = (first, stop), shape
+        view = cls(source)
+        view._range, view._shape, view._optional = (first, stop), like.shape, like.optional
         return view
+
+    @property
+    def decided(self) -> Decided:
+        """The columns, for other ranges of the same records."""
+        return Decided(self.shape, self._optional)
 
     @property
     def range(self) -> tuple[int, int]:
@@ -179,25 +199,36 @@ class View(ds.Dataset):  # type: ignore[misc]
                 first, stop = self.range
                 ends = {(first, min(stop, first + SAMPLE)), (max(first, stop - SAMPLE), stop)}
                 seen = [
-                    piece.batch.column(self.source.body)
-                    for end in sorted(ends)
-                    for piece in self.source.pieces(*end)
-                    if end[0] < end[1]
+                    piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]
                 ]
+                bodies = pa.chunked_array([batch.column(self.source.body) for batch in seen], pa.binary())
+                # A query begins anew where it meets more. A stream of batches cannot, so it has a column for
+                # whatever may come, unless the sample is all there is.
+                every = not self._strict and stop - first > 2 * SAMPLE
+                if not every:
+                    self._optional = frozenset(
+                        name for name in self.source.optional if any(_filled(batch.column(name)) for batch in seen)
+                    )
                 taken = self.source.head.names
-                self._shape = shape_of(
-                    pa.chunked_array(seen, pa.binary()), self._body, taken, self.source.body, self._types
-                )
+                self._shape = shape_of(bodies, self._body, taken, self.source.body, self._types, raw=every)
             return self._shape
+
+    @property
+    def beside(self) -> pa.Schema:
+        """The columns beside the bodies."""
+        self.shape  # noqa: B018  decides them
+        hidden = set(self.source.optional) - self._optional
+        return pa.schema([field for field in self.source.head if field.name not in hidden])
 
     @property
     def schema(self) -> pa.Schema:
         """The columns: position, time, what else the service tells, then the bodies."""
-        return pa.schema([*self.source.head, *self.shape.schema])
+        return pa.schema([*self.beside, *self.shape.schema])
 
-    def widen(self, types: Mapping[str, pa.DataType]) -> None:
-        """Decides the columns anew, to hold values of these types too."""
-        self._shape = self.shape.widened(types)
+    def widen(self, wider: Widening) -> None:
+        """Decide the columns anew, to hold what was found too."""
+        self._shape = self.shape.widened(wider.bodies)
+        self._optional |= wider.columns
 
     def narrow(self, filter: Any) -> tuple[int, int]:
         """The range outside of which a filter is never true."""
@@ -265,8 +296,9 @@ class View(ds.Dataset):  # type: ignore[misc]
                 looked = [name for name in self.schema.names if name not in names]
                 needed = [*names, *(name for name in looked if mentions(filter, self.schema, name))]
             first, stop = self.narrow(filter)
-            for piece, decoded in self.pieces(first, stop, needed):
-                self._judge(decoded, piece)
+            pieces = self.pieces(first, stop, needed)
+            for piece, decoded in pieces:
+                self._judge(decoded, piece, needed, pieces)
                 arrays = [_column(piece, decoded, name) for name in needed]
                 batch = (
                     pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in needed]))
@@ -285,16 +317,39 @@ class View(ds.Dataset):  # type: ignore[misc]
                 self.failure = error
             raise
 
-    def _judge(self, decoded: Decoded, piece: Piece) -> None:
-        if not decoded.unfit:
+    def _judge(
+        self, decoded: Decoded, piece: Piece, needed: Collection[str], rest: Iterator[tuple[Piece, Decoded]]
+    ) -> None:
+        """Takes note of what does not fit; where a query can begin anew, looks at all the rest before it does."""
+        wider = self.widening(piece, decoded, needed)
+        if wider is None:
+            self.unfit += decoded.unfit
             return
-        if self._strict and decoded.misfits:
-            names = ", ".join(sorted(decoded.misfits))
-            raise Drift(
-                f"{self.source.label}: records from {piece.first} on hold values that do not fit the column {names}",
-                wider=decoded.wider,
+        if not self._strict and self.shape.raw:
+            self.unfit += decoded.unfit
+            return
+        if not self._strict and wider.bodies.binary:
+            raise InputError(
+                f"{self.source.label}: records from {piece.first} on hold bytes that are no text", hint='say body="bytes"'
             )
-        self.unfit += decoded.unfit
+        misfits, begin = set(decoded.misfits) | wider.columns, piece.first
+        for piece, decoded in rest:
+            more = self.widening(piece, decoded, needed)
+            if more is not None:
+                misfits |= decoded.misfits | more.columns
+                wider = Widening(wider.bodies | more.bodies, wider.columns | more.columns)
+        names = ", ".join(sorted(misfits))
+        raise Drift(
+            f"{self.source.label}: records from {begin} on hold values that do not fit the columns ({names})",
+            wider=wider,
+        )
+
+    def widening(self, piece: Piece, decoded: Decoded, needed: Collection[str] | None = None) -> Widening | None:
+        """Return what the columns lack of those that are needed; None where that is nothing."""
+        whole = needed is None or set(needed) >= set(self.schema.names)
+        hidden = set(self.source.optional) - self._optional if whole else ()
+        lacking = frozenset(name for name in hidden if _filled(piece.batch.column(name)))
+        return Widening(decoded.wider, lacking) if decoded.wider or lacking else None
 
     def _warn(self) -> None:
         if self.unfit and not self._told and not self._strict:
@@ -353,6 +408,19 @@ class Scan:
     def to_table(self) -> pa.Table:
         """All of it at once."""
         return self.to_reader().read_all()
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The columns of a range."""
+
+    shape: Shape
+    optional: frozenset[str]
+
+
+def _filled(column: pa.Array) -> bool:
+    """Whether any of the lists has something in it."""
+    return len(column.flatten()) > 0
 
 
 def _column(piece: Piece, decoded: Decoded, name: str) -> pa.Array:

@@ -1,22 +1,22 @@
 """Record bodies as columns whose names and types are decided before the first batch, and kept to the last.
 
 A DataFrame is made when every record is there, so its types can be found on all of them (`frames.expand_bodies`). A
-stream of batches has to say its schema first. It is decided on a sample, the first and the last records, by the rules
-of `json_columns`, and this is what later records get:
+stream of batches has to say its schema first. It is decided on a sample, the first and the last records, by the same
+rules (`core.tables.kinds`), and this is what later records get:
 
     a value that its column can hold       is in its column; a column of text holds any value, as JSON text
     a value that its column cannot hold    is missing there; the record's raw bytes are in the column of raw bodies
     a key that has no column, no object    the record's raw bytes are in the column of raw bodies
     all else                               the column of raw bodies is null
 
-So nothing is dropped, and `Decoded.wider` tells the types that would have held everything: whoever can begin anew
-(a query) or go on with another schema (the next Parquet file) does so.
+So nothing is dropped, and `Decoded.wider` tells what the columns would have to hold: whoever can begin anew (a query)
+or go on with another schema (the next Parquet file) widens the shape by it, and then has what a DataFrame has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -25,30 +25,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import InputError
-from .frames import BodyMode, choose_mode, free_name, json_lines
-from .json_columns import (
-    MAX_KEYS,
-    SMALL,
-    ObjectColumns,
-    TooManyKeys,
-    array_of,
-    parsed_object,
-    read_lines,
-    type_of,
-    widen,
-)
+from .frames import BodyMode, choose_mode, is_text, is_utf8, json_lines, names_of
+from .json_columns import SMALL, ObjectColumns, TooManyKeys, array_of, parsed_object, read_lines
+from .tables.kinds import MAX_KEYS, Kind, kind_of_type, merged
+from .tables.typed import carrier, convert
+
+
+@dataclass(frozen=True)
+class Wider:
+    """What the columns would have to hold beside what they do; false where that is nothing."""
+
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    raw: bool = False
+    """Whether the column of raw bodies is needed, which is not there."""
+    binary: bool = False
+    """Whether bodies that were taken for text are none."""
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds) or self.raw or self.binary
+
+    def __or__(self, other: Wider) -> Wider:
+        kinds: dict[str, Kind] = {}
+        merged(kinds, self.kinds)
+        merged(kinds, other.kinds)
+        return Wider(kinds, self.raw or other.raw, self.binary or other.binary)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The columns of a batch of bodies, and the types that would have held all of it."""
+    """The columns of a batch of bodies, and what would have held all of it."""
 
     columns: dict[str, pa.Array]
-    wider: dict[str, pa.DataType] = field(default_factory=dict)
+    wider: Wider = field(default_factory=Wider)
     unfit: int = 0
     """How many records have a value that its column cannot hold, or a key without a column."""
     misfits: frozenset[str] = frozenset()
-    """The columns that a value did not fit."""
+    """The columns that a value did not fit, or that were not there."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +68,70 @@ class Shape:
     """What bodies become: in the mode "json" a column per key and one of raw bodies, else one column."""
 
     mode: Literal["json", "text", "bytes"]
-    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    given: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Types that a caller asked for; they do not widen."""
     taken: tuple[str, ...] = ()
     body: str = "body"
+    raw: bool = True
+    """Whether there is a column of raw bodies, for records that do not fit."""
+    asked: bool = False
+    """Whether the caller asked for text; then bytes that are none are shown as escapes."""
+
+    @cached_property
+    def types(self) -> dict[str, pa.DataType]:
+        """The type of each key's column."""
+        found = {key: self.given[key] if key in self.given else kind.type() for key, kind in self.kinds.items()}
+        return {**found, **{key: kind for key, kind in self.given.items() if key not in found}}
 
     @cached_property
     def names(self) -> dict[str, str]:
         """The column of each key; a key that is called like another column gets a prefix."""
-        used = {*self.taken, self.body}
-        found = {}
-        for key in self.types:
-            found[key] = free_name(key, used)
-            used.add(found[key])
-        return found
+        return names_of(self.types, self.taken, self.body)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns."""
         if self.mode == "json":
             columns = [(self.names[key], kind) for key, kind in self.types.items()]
-            return pa.schema([*columns, (self.body, pa.binary())])
+            return pa.schema([*columns, (self.body, pa.binary())] if self.raw else columns)
         return pa.schema([(self.body, pa.string() if self.mode == "text" else pa.binary())])
 
-    def widened(self, types: Mapping[str, pa.DataType]) -> Shape:
-        """The shape that also holds values of these types, by key."""
-        merged = dict(self.types)
-        for key, kind in types.items():
-            if key in merged or len(merged) < MAX_KEYS:
-                merged[key] = settled(widen(merged.get(key, pa.null()), kind))
-        return Shape(self.mode, merged, self.taken, self.body)
+    def widened(self, wider: Wider) -> Shape:
+        """Return the shape that also holds what was found."""
+        kinds: dict[str, Kind] = {}
+        merged(kinds, self.kinds)
+        for key, kind in wider.kinds.items():
+            if key in kinds or len(kinds) < MAX_KEYS:
+                merged(kinds, {key: kind})
+        mode = "bytes" if wider.binary else self.mode
+        return replace(self, mode=mode, kinds=kinds, raw=self.raw or (wider.raw and mode == "json"))
 
     def decode(self, bodies: pa.Array, wanted: Collection[str] | None = None) -> Decoded:
-        """The columns, or those that are wanted."""
+        """Return the columns, or those that are wanted."""
         if self.mode == "bytes":
             return Decoded({self.body: bodies})
         if self.mode == "text":
-            return Decoded({self.body: _text(bodies)})
-        whole = wanted is None or self.body in wanted
+            return self._texts(bodies)
         keys = [key for key, name in self.names.items() if wanted is None or name in wanted]
+        whole = len(keys) == len(self.names) and (wanted is None or not self.raw or self.body in wanted)
+        if wanted is not None and self.raw and self.body in wanted:
+            whole = True
         if not whole and not keys:
             return Decoded({})
         return _Decoding(self, keys, whole).run(bodies)
+
+    def _texts(self, bodies: pa.Array) -> Decoded:
+        try:
+            found = bodies.cast(pa.string())
+            found.validate(full=True)
+        except pa.ArrowInvalid:
+            raw = bodies.to_pylist()
+            texts = [None if body is None else body.decode("utf-8", "backslashreplace") for body in raw]
+            unfit = sum(body is not None and not is_utf8(body) for body in raw)
+            wider = Wider(binary=not self.asked)
+            return Decoded({self.body: pa.array(texts, pa.string())}, wider, unfit, frozenset([self.body]))
+        return Decoded({self.body: found})
 
 
 def shape_of(
@@ -105,53 +140,42 @@ def shape_of(
     taken: Collection[str] = (),
     body: str = "body",
     types: Mapping[str, pa.DataType] | None = None,
+    *,
+    raw: bool = True,
 ) -> Shape:
-    """The shape that a sample shows; `types` names further keys, or the types of some, and has the last word."""
+    """Return the shape that a sample shows; `types` names further keys, or the types of some, and has the last word.
+
+    Without `raw` there is a column of raw bodies only where the sample needs one.
+    """
     if mode not in ("auto", "json", "text", "bytes"):
         raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
     chosen = choose_mode(bodies) if mode == "auto" else mode
     if mode == "auto" and types:
         chosen = "json"
+    if chosen == "text" and mode == "auto" and not is_text(bodies):
+        chosen = "bytes"
     if chosen != "json":
-        return Shape(chosen, {}, tuple(taken), body)
-    collected = ObjectColumns()
+        return Shape(chosen, {}, {}, tuple(taken), body, False, mode == "text")
+    given = dict(types or {})
+    collected = ObjectColumns(given={key: carrier(kind, key) for key, kind in given.items()})
+    bad = False
     try:
         for chunk in bodies.chunks:
             if len(chunk):
-                lines, _ = json_lines(chunk)
+                lines, unfit = json_lines(chunk)
+                bad = bad or bool(unfit)
                 collected.add_lines(lines, len(chunk))
         table = collected.table()
-        found = {name: settled(column.type) for name, column in zip(table.column_names, table.columns, strict=True)}
     except TooManyKeys:
-        if mode == "auto" and not types:
-            return Shape("bytes", {}, tuple(taken), body)
-        found = {}
-    return Shape("json", {**found, **(types or {})}, tuple(taken), body)
-
-
-def settled(kind: pa.DataType) -> pa.DataType:
-    """The type of a column in which nothing was seen so far becomes text, which holds any value.
-
-    >>> str(settled(pa.list_(pa.null())))
-    'list<item: string>'
-    """
-    if pa.types.is_null(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(settled(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, settled(field.type)) for field in kind])
-    return kind
-
-
-def _text(bodies: pa.Array) -> pa.Array:
-    try:
-        found = bodies.cast(pa.string())
-        found.validate(full=True)
-    except pa.ArrowInvalid:
-        texts = [None if body is None else body.decode("utf-8", "backslashreplace") for body in bodies.to_pylist()]
-        return pa.array(texts, pa.string())
-    return found
+        return Shape("text" if is_text(bodies) else "bytes", {}, {}, tuple(taken), body, False)
+    bad = bad or bool(collected.bad) or not (collected.kinds or given)
+    for key, kind in given.items():
+        column = table.column(key)
+        bad = bad or any(convert(chunk, kind)[1] is not None for chunk in column.chunks)
+    kinds = dict(collected.kinds)
+    for key in collected.folded:
+        kinds[key] = kind_of_type(pa.string())
+    return Shape("json", kinds, given, tuple(taken), body, raw or bad)
 
 
 class _Decoding:
@@ -159,12 +183,18 @@ class _Decoding:
 
     def __init__(self, shape: Shape, keys: list[str], whole: bool) -> None:
         self._shape, self._keys, self._whole = shape, keys, whole
-        self._types = {key: shape.types[key] for key in keys}
+        self._all = {key: carrier(kind, key) if key in shape.given else kind for key, kind in shape.types.items()}
+        """What every key is read as."""
+        self._types = {key: self._all[key] for key in keys}
+        self._kinds = {
+            key: kind_of_type(self._types[key]) if key in shape.given or _forced(shape.kinds[key]) else shape.kinds[key]
+            for key in keys
+        }
         self._parts: list[list[pa.Array]] = []
         self._rows = 0
         self._kept: list[int] = []
         self._unfit = 0
-        self._wider: dict[str, pa.DataType] = {}
+        self._learned: dict[str, Kind] = {}
         self._misfits: set[str] = set()
 
     def run(self, bodies: pa.Array) -> Decoded:
@@ -175,12 +205,24 @@ class _Decoding:
         for n, key in enumerate(self._keys):
             chunks = [part[n] for part in self._parts]
             kind = self._types[key]
-            columns[self._shape.names[key]] = (
-                chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], kind)
-            )
-        if self._whole:
+            column = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], kind)
+            columns[self._shape.names[key]] = self._as_given(key, column)
+        lacking = bool(self._kept) and self._whole and not self._shape.raw
+        if self._whole and self._shape.raw:
             columns[self._shape.body] = self._raw(bodies)
-        return Decoded(columns, self._wider, self._unfit, frozenset(self._misfits))
+        if lacking:
+            self._misfits.add(self._shape.body)
+        return Decoded(columns, Wider(self._learned, lacking), self._unfit, frozenset(self._misfits))
+
+    def _as_given(self, key: str, column: pa.Array) -> pa.Array:
+        """The column as the type that the caller asked for; rows that cannot be of it keep their raw body."""
+        if key not in self._shape.given:
+            return column
+        found, wrong = convert(column, self._shape.given[key])
+        if wrong is not None:
+            self._kept += np.flatnonzero(wrong).tolist()
+            self._unfit += int(wrong.sum())
+        return found
 
     def _raw(self, bodies: pa.Array) -> pa.Array:
         if not self._kept:
@@ -190,8 +232,8 @@ class _Decoding:
         return pc.if_else(pa.array(keep), bodies, pa.scalar(None, bodies.type))
 
     def _add(self, buffer: pa.Buffer, count: int) -> None:
-        table = read_lines(buffer, self._types, others=not self._whole) if self._types else None
-        if table is not None and table.num_rows == count and table.column_names == self._keys:
+        table = self._read(buffer)
+        if table is not None and table.num_rows == count:
             self._keep([column.combine_chunks() for column in table.columns], count)
             return
         view = memoryview(buffer)
@@ -209,15 +251,26 @@ class _Decoding:
         self._add(buffer.slice(0, cut), first)
         self._add(buffer.slice(cut), count - first)
 
+    def _read(self, buffer: pa.Buffer) -> pa.Table | None:
+        if not self._all:
+            return None
+        if not self._whole and not any(pa.types.is_nested(kind) for kind in self._types.values()):
+            return read_lines(buffer, self._types, others=True)
+        # Where keys without a column count, all are looked at. Otherwise other keys may be left aside, but not inside
+        # a value that is wanted, and Arrow knows no difference.
+        table = read_lines(buffer, self._all)
+        return None if table is None else table.select(self._keys)
+
     def _by_hand(self, lines: list[bytes], count: int) -> None:
         rows = [parsed_object(line) for line in lines]
         unfit = {n for n, row in enumerate(rows) if row is None}
         if self._whole:
             for n, row in enumerate(rows):
                 for key in row or ():
-                    if key not in self._types:
+                    if key not in self._all:
                         unfit.add(n)
-                        self._learn(key, type_of(row[key]) if row else pa.null())
+                        self._misfits.add(key)
+                        self._learn(key, row[key] if row else None)
         columns = []
         for key in self._keys:
             column, wrong = self._column(key, [None if row is None else row.get(key) for row in rows])
@@ -228,34 +281,27 @@ class _Decoding:
         self._keep(columns, count)
 
     def _column(self, key: str, values: list[Any]) -> tuple[pa.Array, set[int]]:
-        kind = self._types[key]
-        wrong = {n for n, value in enumerate(values) if not _fits(value, kind)}
-        column = array_of([None if n in wrong else value for n, value in enumerate(values)], kind)
-        if not column.type.equals(kind):  # a value of a kind that fits, out of its range
-            wrong |= {n for n, value in enumerate(values) if n not in wrong and not _holds(value, kind)}
-            column = array_of([None if n in wrong else value for n, value in enumerate(values)], kind)
-        for n in wrong:
-            wider = widen(kind, type_of(values[n]))
-            self._learn(key, pa.string() if wider.equals(kind) else wider)
+        type_, kind = self._types[key], self._kinds[key]
+        others = {n for n, value in enumerate(values) if not kind.holds(value)}
+        # A column of text holds any value; it is one only because the sample had none, and says so.
+        wrong = set() if pa.types.is_string(type_) else others
+        column = array_of([None if n in wrong else value for n, value in enumerate(values)], type_)
+        assert column.type.equals(type_), (key, type_, column.type)
+        for n in others:
             self._misfits.add(self._shape.names[key])
+            if key not in self._shape.given:
+                self._learn(key, values[n])
         return column, wrong
 
-    def _learn(self, key: str, kind: pa.DataType) -> None:
-        if key in self._wider or len(self._wider) < MAX_KEYS:
-            self._wider[key] = widen(self._wider.get(key, pa.null()), kind)
+    def _learn(self, key: str, value: Any) -> None:
+        if key in self._learned or len(self._learned) < MAX_KEYS:
+            self._learned.setdefault(key, Kind()).learn(value)
 
     def _keep(self, columns: list[pa.Array], count: int) -> None:
         self._parts.append(columns)
         self._rows += count
 
 
-def _fits(value: Any, kind: pa.DataType) -> bool:
-    """Whether a column of that type holds the value with all that is in it."""
-    if value is None:
-        return True
-    own = type_of(value)
-    return bool(own.equals(kind) or settled(widen(kind, own)).equals(kind))
-
-
-def _holds(value: Any, kind: pa.DataType) -> bool:
-    return value is None or bool(array_of([value], kind).type.equals(kind))
+def _forced(kind: Kind) -> bool:
+    """Whether a column is text although what was seen would not make it so: it would take too much room."""
+    return kind.decided and bool(pa.types.is_string(kind.type()))

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from ..core.errors import InputError, SetupError
 from ..core.frames import to_frame
 from ..core.html import one_line
-from ..core.ranged import SAMPLE, Ranged, View
-from ..core.shape import Shape
+from ..core.ranged import SAMPLE, Decided, Ranged, View
 from .credentials import held, hold
 
 if TYPE_CHECKING:
@@ -55,29 +54,29 @@ class Elsewhere:
 class RangeReader:
     """Reads one range as a frame whose columns and dtypes are those of every other."""
 
-    def __init__(self, source: Elsewhere, head: pa.Schema, shape: Shape) -> None:
-        self._source, self._head, self._shape = source, head, shape
+    def __init__(self, source: Elsewhere, schema: pa.Schema, like: Decided) -> None:
+        self._source, self._schema, self._like = source, schema, like
 
     def __call__(self, where: tuple[int, int]) -> pd.DataFrame:
         source = self._source.open()
         try:
-            table = View.of(source, *where, self._shape).to_table()
+            table = View.of(source, *where, self._like).to_table()
         finally:
             source.close()
         return self.frame(table)
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
         """Columns that may have gaps have the dtypes for it in every partition."""
-        never = {self._head.names[0]}
+        never = {self._schema.names[0]}
         return to_frame(table, nullable=[name for name in table.column_names if name not in never])
 
     @property
     def meta(self) -> pd.DataFrame:
         """A frame without rows."""
-        return self.frame(pa.schema([*self._head, *self._shape.schema]).empty_table())
+        return self.frame(self._schema.empty_table())
 
     def __dask_tokenize__(self) -> Any:
-        return self._source.__dask_tokenize__(), str(self._shape.schema), str(self._head)
+        return self._source.__dask_tokenize__(), str(self._schema)
 
     def __repr__(self) -> str:
         return one_line(f"<reader of {self._source.label}>")
@@ -89,7 +88,7 @@ def of_view(view: View, partitions: int | None, rows: int | None, every: Any) ->
     if sum(one is not None for one in (partitions, rows, every)) > 1:
         raise InputError("give one of partitions=, rows= and every=")
     ranges = _by_time(view, every) if every is not None else _by_count(view, partitions, rows)
-    reader = RangeReader(Elsewhere(view.source), view.source.head, view.shape)
+    reader = RangeReader(Elsewhere(view.source), view.schema, view.decided)
     return dd.from_map(reader, ranges or [(view.range[0],) * 2], meta=reader.meta, label="kit-read")
 
 

@@ -91,10 +91,11 @@ def _check_partitions(view: View, names: list[str]) -> None:
 def _fitting(view: View, first: int, stop: int, files: _Files) -> Iterator[tuple[Piece, Decoded]]:
     """The records, their columns widened where one does not hold them."""
     for piece, decoded in view.pieces(first, stop):
-        if decoded.wider:
-            before = view.shape
-            view.widen(decoded.wider)
-            if not view.shape.schema.equals(before.schema):
+        wider = view.widening(piece, decoded)
+        if wider is not None:
+            before = view.schema
+            view.widen(wider)
+            if not view.schema.equals(before):
                 files.end()
                 decoded = view.shape.decode(piece.batch.column(view.source.body))
         yield piece, decoded

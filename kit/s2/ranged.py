@@ -35,6 +35,7 @@ class StreamRange(Ranged):
 
     position = "seq_num"
     head = pa.schema([("seq_num", pa.uint64()), ("time", TIME), ("headers", pa.list_(HEADER))])
+    optional = ("headers",)
 
     def __init__(
         self, stream: SyncS2Stream, basin: str, *, commands: bool = False, owned: SyncS2 | None = None
