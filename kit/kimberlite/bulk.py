@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from ..core.tables.encode import bodies_of, chunks
 from .appending import CHUNK, batches_of
 from .blobs import Blobs
 from .columns import blobs_from_arrow
 from .errors import KimberliteInputError
 from .reading import Page, Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TIME = pa.timestamp("ms", "UTC")
 _ROWS = 32_768
@@ -49,65 +46,18 @@ def event_table(parts: Sequence[Part], runs: Sequence[Run]) -> tuple[pa.Table, p
 
 
 def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:
-    """What a notebook has at hand, as batches to append: a frame, bytes, texts, dicts, one or many."""
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        return _frame_batches(data, body)
-    if body is not None:
-        raise KimberliteInputError("body= names a column of a DataFrame")
-    if isinstance(data, pd.Series):
-        return _series_batches(data)
-    if isinstance(data, pa.Array | pa.ChunkedArray):
-        return blobs_from_arrow(data, CHUNK)
-    if isinstance(data, bytes | bytearray | memoryview | str | dict):
-        data = [data]
-    if not isinstance(data, Iterable):
-        raise KimberliteInputError(f"a DataFrame or events are needed, not {type(data).__name__}")
-    return batches_of([_encoded(one) for one in data])
+    """Return what a notebook has at hand as batches to append: a table, bytes, texts, dicts, one or many."""
+    bodies = bodies_of(data, KimberliteInputError, body=body).bodies
+    if isinstance(bodies, list):
+        return batches_of(bodies)
+    if isinstance(bodies, np.ndarray):
+        # Objects become a column some at a time, while those before are written: all of them are bytes.
+        parts = (pa.chunked_array([pa.array(some, pa.binary())]) for some in chunks(bodies, _ROWS))
+        return (batch for some in parts for batch in blobs_from_arrow(some, CHUNK))
+    if not (_is_bytes(bodies.type) or pa.types.is_string(bodies.type) or pa.types.is_large_string(bodies.type)):
+        raise KimberliteInputError(f"the column is {bodies.type}, not all bytes or all text")
+    return blobs_from_arrow(bodies, CHUNK)
 
 
-def _frame_batches(frame: pd.DataFrame, body: str | None) -> Iterable[Blobs]:
-    if body is None and list(frame.columns) == ["body"]:
-        body = "body"
-    if body is not None:
-        if body not in frame.columns:
-            raise KimberliteInputError(f"the frame has no column {body!r}", hint=f"it has {_names(frame.columns)}")
-        return _series_batches(frame[body])
-    if frame.empty:
-        return []
-    lines = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="us", force_ascii=False)
-    return batches_of([line.encode() for line in lines.splitlines()])
-
-
-def _series_batches(series: pd.Series[Any]) -> Iterable[Blobs]:
-    """Objects that are all bytes become a column some at a time, while those before are written: nothing can be wrong
-    with the later ones. Of all others the whole column is made first, as that may fail."""
-    import pandas as pd
-
-    if series.dtype != object or pd.api.types.infer_dtype(series, skipna=False) != "bytes":
-        return blobs_from_arrow(_column(series), CHUNK)
-    parts = (series.iloc[at : at + _ROWS] for at in range(0, len(series), _ROWS))
-    return (batch for some in parts for batch in blobs_from_arrow(_column(some), CHUNK))
-
-
-def _column(series: pd.Series[Any]) -> pa.ChunkedArray:
-    try:
-        column = pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise KimberliteInputError(f"the column is not all bytes or all text: {error}") from None
-    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-
-
-def _encoded(one: Any) -> bytes:
-    if isinstance(one, str):
-        return one.encode()
-    if isinstance(one, dict):
-        return json.dumps(one, default=str, ensure_ascii=False).encode()
-    if isinstance(one, bytes | bytearray | memoryview):
-        return bytes(one)
-    raise KimberliteInputError(f"an event is bytes, text or a dict, not {type(one).__name__}")
-
-
-def _names(names: Collection[Any]) -> str:
-    return ", ".join(map(str, names))
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

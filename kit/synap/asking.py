@@ -32,6 +32,7 @@ from .errors import (
     refusal,
     unauthorized,
 )
+from .inputs import JsonText
 from .settings import Settings
 from .wire import read_answer
 
@@ -198,7 +199,8 @@ def _value(body: Any, op: str, resource: str) -> Any:
 
 def encoded(one: Do) -> bytes:
     """A command as the body of its request; bytes become lists of numbers."""
-    asked = {"command": one.command, "request_id": "kit", "payload": dict(one.payload)}
+    payload = {name: json.loads(value) if isinstance(value, JsonText) else value for name, value in one.payload.items()}
+    asked = {"command": one.command, "request_id": "kit", "payload": payload}
     try:
         return json.dumps(asked, default=_numbers, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:

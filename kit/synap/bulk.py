@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pandas as pd
-
+from ..core.tables.encode import Table, column_of, table_of
 from . import inputs
 from .errors import SynapInputError
 
 
 def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple[list[Any], list[str]]:
-    """The values, and the name of each one's event.
+    """Return the values, and the name of each one's event.
 
+    >>> import pandas as pd
     >>> values_of(pd.DataFrame({"a": [1, 2]}))[0]
-    [{'a': 1}, {'a': 2}]
+    ['{"a":1}', '{"a":2}']
     """
     events: list[str] | None = None
-    if isinstance(data, pd.DataFrame):
-        if body is None and list(data.columns) in (["body"], ["event", "body"]):
+    table = table_of(data, SynapInputError)
+    if table is not None:
+        if body is None and table.names in (["body"], ["event", "body"]):
             body = "body"
-        if body is not None and body not in data.columns:
-            raise SynapInputError(f"there is no column {body!r}", hint=f"there are {', '.join(map(str, data.columns))}")
-        if "event" in data.columns and (body is not None or len(data.columns) > 1):
-            events = [inputs.name(one, "an event") for one in data["event"].tolist()]
-            data = data.drop(columns="event")
-        values = data[body].tolist() if body is not None else _objects(data)
-    elif isinstance(data, pd.Series):
-        values = data.tolist()
+        column = None if body is None else table.column(body, "body")
+        if "event" in table.names and (body is not None or len(table.names) > 1):
+            events = [inputs.name(one, "an event") for one in _listed(table.column("event", "event"))]
+            table = table.without(["event"])
+        values: list[Any] = _objects(table) if column is None else _listed(column)
+    elif (single := column_of(data)) is not None:
+        values = _listed(single)
     elif isinstance(data, list | tuple) or (hasattr(data, "__next__")):
         values = list(data)
     else:
@@ -37,15 +36,11 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
     return given, events if events is not None else [inputs.name(event, "an event")] * len(given)
 
 
-def _objects(frame: pd.DataFrame) -> list[Any]:
-    """A JSON object for each row; times in RFC 3339, what is missing as null."""
-    if not frame.columns.is_unique:
-        raise SynapInputError("the frame has two columns of one name")
-    named = frame.rename(columns=str)
-    if any(isinstance(dtype, pd.DatetimeTZDtype) or dtype.kind == "M" for dtype in named.dtypes):
-        named = named.copy(deep=False)
-        for name in named.columns[[isinstance(d, pd.DatetimeTZDtype) or d.kind == "M" for d in named.dtypes]]:
-            column = named[name]
-            named[name] = [None if pd.isna(value) else value.isoformat() for value in column]
-    found: list[Any] = json.loads(named.to_json(orient="records", double_precision=15, force_ascii=False) or "[]")
+def _objects(table: Table) -> list[Any]:
+    """A JSON object for each row."""
+    return [inputs.JsonText(one) for one in table.objects().to_pylist()]
+
+
+def _listed(column: Any) -> list[Any]:
+    found: list[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist()
     return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import Any
 
+from ..core.tables.scalars import Refused, json_text
 from .errors import SynapInputError
 
 _WARNED: set[str] = set()
@@ -45,14 +45,21 @@ def optional(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> in
     return None if value is None else whole(value, what, least, most)
 
 
-def as_text(value: Any) -> str:
+class JsonText(str):
+    """A value that is JSON text already."""
+
+    __slots__ = ()
+
+
+def as_text(value: Any, *, spaced: bool = False) -> str:
     """A value as JSON text."""
+    if isinstance(value, JsonText):
+        return str(value)
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SynapInputError(
-            f"{type(value).__name__} cannot be stored: {error}", hint="give text, bytes or JSON"
-        ) from None
+        return json_text(value, spaced=spaced).decode()
+    except Refused as error:
+        place = f"at {error.path}: " if error.path else ""
+        raise SynapInputError(f"this cannot be stored: {place}{error}", hint=error.hint) from None
 
 
 def value(given: Any) -> str | bytes:
@@ -65,7 +72,7 @@ def value(given: Any) -> str | bytes:
             return raw.decode()
         except UnicodeDecodeError:
             return raw
-    return as_text(given)
+    return as_text(given, spaced=True)
 
 
 def payload(given: Any) -> bytes:
@@ -74,7 +81,7 @@ def payload(given: Any) -> bytes:
         return given
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
-    text = given if isinstance(given, str) else as_text(given)
+    text = given if isinstance(given, str) else as_text(given, spaced=True)
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -83,13 +90,17 @@ def payload(given: Any) -> bytes:
 
 def data(given: Any) -> Any:
     """An event's data: JSON as it is, bytes as text where they are UTF-8, and as bytes where they are not."""
+    if isinstance(given, JsonText):
+        return given
     if isinstance(given, bytes | bytearray | memoryview):
         raw = bytes(given)
         try:
             return raw.decode()
         except UnicodeDecodeError:
             return raw
-    return given
+    if isinstance(given, str):
+        return name(given, "the data") if given else given
+    return JsonText(as_text(given))
 
 
 def once(about: str, text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import SynapInputError, SynapWireError
+from .inputs import as_text
 
 Payload = Mapping[str, Any]
 Call = tuple[str, tuple[Any, ...]]
@@ -79,7 +79,7 @@ def _kv_stats(value: Any) -> Any:
 
 def _data(value: Any) -> Any:
     """What SPUBLISH and PUBLISH take: JSON text, as readers over HTTP expect it."""
-    return json.dumps(value, separators=(",", ":"))
+    return as_text(value)
 
 
 _CALLS: dict[str, tuple[Callable[[Payload], Call], Callable[[Any], Any]]] = {

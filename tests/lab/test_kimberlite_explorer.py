@@ -95,7 +95,7 @@ def test_many_events(k):
 
 
 def test_columns_that_are_no_events(k):
-    with pytest.raises(KimberliteInputError, match="no column"):
+    with pytest.raises(KimberliteInputError, match="no such column"):
         k.append("mine", pd.DataFrame({"a": [1]}), body="b")
     with pytest.raises(KimberliteInputError, match="missing"):
         k.append("mine", pd.DataFrame({"body": [b"a", None]}))

@@ -150,7 +150,7 @@ def test_what_can_be_appended(stream, given):
         ([{"a": object()}], {}, "cannot be written as JSON"),
         (5, {}, "cannot be appended"),
         ([b"x" * 2**20], {}, "metered bytes"),
-        ([b"x"], {"body": "b"}, "name columns of a DataFrame"),
+        ([b"x"], {"body": "b"}, "names a column of a table"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), {}, "same name"),
         ([b"x"], {"fencing_token": "x" * 37}, "36"),
     ],
