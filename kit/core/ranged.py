@@ -198,9 +198,7 @@ class View(ds.Dataset):  # type: ignore[misc]
             if self._shape is None:
                 first, stop = self.range
                 ends = {(first, min(stop, first + SAMPLE)), (max(first, stop - SAMPLE), stop)}
-                seen = [
-                    piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]
-                ]
+                seen = [piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]]
                 bodies = pa.chunked_array([batch.column(self.source.body) for batch in seen], pa.binary())
                 # A query begins anew where it meets more. A stream of batches cannot, so it has a column for
                 # whatever may come, unless the sample is all there is.
@@ -330,7 +328,8 @@ class View(ds.Dataset):  # type: ignore[misc]
             return
         if not self._strict and wider.bodies.binary:
             raise InputError(
-                f"{self.source.label}: records from {piece.first} on hold bytes that are no text", hint='say body="bytes"'
+                f"{self.source.label}: records from {piece.first} on hold bytes that are no text",
+                hint='say body="bytes"',
             )
         misfits, begin = set(decoded.misfits) | wider.columns, piece.first
         for piece, decoded in rest:

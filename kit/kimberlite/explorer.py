@@ -124,19 +124,21 @@ class Kimberlite(OfOneProcess):
         limit: int | None = None,
         body: BodyMode = "auto",
         *,
+        types: Mapping[str, Any] | None = None,
         times: bool = True,
     ) -> pd.DataFrame:
         """The events of a stream from `start` on, up to its end as it is now.
 
         Columns: `offset`, `time`, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
-        "auto", which looks and tells in `df.attrs`. The protocol does not carry the time of an event: `time` is missing
-        unless the server tells it otherwise, as the lab's does (`times=False` does not ask it);
-        `df.attrs["time"]` says so.
+        "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
+        `{"price": pa.decimal128(18, 4)}`. The protocol does not carry the time of an event: `time` is missing unless
+        the server tells it otherwise, as the lab's does (`times=False` does not ask it); `df.attrs["time"]` says so.
         """
         from ..core.frames import expand_bodies, to_frame
+        from ..core.tables.typed import checked
         from .bulk import Part, event_table, part
 
-        client, first = self.client, reading.offset_of(start, "start")
+        client, first, typed = self.client, reading.offset_of(start, "start"), checked(types or {})
         packed = self._found(stream)
         expected = limit
         if limit is None and progress.wanted():
@@ -151,7 +153,7 @@ class Kimberlite(OfOneProcess):
             stop = parts[-1].first + len(parts[-1].bodies)
             runs = self._run(reading.stored(client._book, client._capabilities(), packed, parts[0].first, stop))
         found, bodies = event_table(parts, runs)
-        expanded = expand_bodies(bodies, body, taken=found.column_names)
+        expanded = expand_bodies(bodies, body, taken=found.column_names, types=typed)
         for name, column in expanded.columns.items():
             found = found.append_column(name, column)
         source = "server" if self._own_server() and times else "not told by the server"
@@ -202,6 +204,7 @@ class Kimberlite(OfOneProcess):
         body: BodyMode = "auto",
         *,
         where: Any = None,
+        types: Mapping[str, Any] | None = None,
         rows: int = 20,
         max_rows: int | None = None,
         max_bytes: int | None = None,
@@ -217,15 +220,19 @@ class Kimberlite(OfOneProcess):
         from ..live.view import live
 
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
-        return live(self._source(stream, start, body), rows, where, bounds, columns)
+        return live(self._source(stream, start, body, types), rows, where, bounds, columns)
 
     def _source(
-        self, stream: StreamLike, start: Position | int | str | None = "tail", body: BodyMode = "auto"
+        self,
+        stream: StreamLike,
+        start: Position | int | str | None = "tail",
+        body: BodyMode = "auto",
+        types: Mapping[str, Any] | None = None,
     ) -> StreamSource:
         """What a feed follows; `kit.Feed(k["stream"], start=...)` asks for it."""
         from .feeding import StreamSource
 
-        return StreamSource(self.client, self._found(stream), str(stream), start, body)
+        return StreamSource(self.client, self._found(stream), str(stream), start, body, types)
 
     def subscribe(self, stream: StreamLike, start: Position | int | None = None, **options: Any) -> Subscription:
         """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
@@ -408,15 +415,21 @@ class Stream(Readable):
         self._explorer, self.name = explorer, name
 
     def read(
-        self, start: Position | int = 0, limit: int | None = None, body: BodyMode = "auto", *, times: bool = True
+        self,
+        start: Position | int = 0,
+        limit: int | None = None,
+        body: BodyMode = "auto",
+        *,
+        types: Mapping[str, Any] | None = None,
+        times: bool = True,
     ) -> pd.DataFrame:
         """The events from `start` on. See `Kimberlite.read`."""
-        return self._explorer.read(self.name, start, limit, body, times=times)
+        return self._explorer.read(self.name, start, limit, body, types=types, times=times)
 
-    def tail(self, n: int = 10, body: BodyMode = "auto") -> pd.DataFrame:
+    def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The newest `n` events."""
         length = len(self)
-        return self._explorer.read(self.name, max(0, length - n), n, body)
+        return self._explorer.read(self.name, max(0, length - n), n, body, types=types)
 
     def append(self, data: Any, **options: Any) -> pd.DataFrame:
         """Where the events are now. See `Kimberlite.append`."""
@@ -426,8 +439,13 @@ class Stream(Readable):
         """The events as they come: a live view. See `Kimberlite.live`."""
         return self._explorer.live(self.name, start, body, **options)
 
-    def _source(self, start: Position | int | str | None = "tail", body: BodyMode = "auto") -> StreamSource:
-        return self._explorer._source(self.name, start, body)
+    def _source(
+        self,
+        start: Position | int | str | None = "tail",
+        body: BodyMode = "auto",
+        types: Mapping[str, Any] | None = None,
+    ) -> StreamSource:
+        return self._explorer._source(self.name, start, body, types)
 
     def _ranged(self, **kind: Any) -> StreamRange:
         """What Arrow, SQL, Parquet and Dask read."""

@@ -40,12 +40,20 @@ class StreamSource(Source):
     begins: ClassVar[bool] = True
     position_column: ClassVar[str | None] = "offset"
 
-    def __init__(self, client: Client, packed: int, name: str, start: Any = "tail", body: BodyMode = "auto") -> None:
+    def __init__(
+        self,
+        client: Client,
+        packed: int,
+        name: str,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        types: Any = None,
+    ) -> None:
         self.label = name
         self._packed, self._book = packed, client._book
         self._settings = replace(client._settings, policy=retry.ONCE)  # the feed does the retrying
         self._start, self._back = _start_of(start)
-        self._bodies = Bodies(body)
+        self._bodies = Bodies(body, types)
         self._flow: Flow | None = None
 
     @property
@@ -120,9 +128,11 @@ def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(offsets), pa.array(times).cast(TIME), bodies], schema=_SCHEMA)
 
 
-def _table(batches: Sequence[pa.RecordBatch], body: BodyMode, *, fast: bool = True) -> tuple[pa.Table, dict[str, Any]]:
+def _table(
+    batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool = True
+) -> tuple[pa.Table, dict[str, Any]]:
     found = pa.Table.from_batches(batches, _SCHEMA)
-    bodies = expand_bodies(found.column("body"), body, taken=("offset", "time"), fast=fast)
+    bodies = expand_bodies(found.column("body"), body, taken=("offset", "time"), types=types, fast=fast)
     return pa.table({"offset": found.column("offset"), "time": found.column("time"), **bodies.columns}), bodies.attrs
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -10,20 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import InputError
-from ..core.frames import BodyMode, choose_mode
-from ..core.json_columns import TooManyKeys
+from ..core.frames import BodyMode, choose_mode, is_text
+from ..core.tables.typed import checked
 
-Shape = Callable[[Sequence[pa.RecordBatch], BodyMode], tuple[pa.Table, dict[str, Any]]]
+Shape = Callable[[Sequence[pa.RecordBatch], BodyMode, Any], tuple[pa.Table, dict[str, Any]]]
 
 
 class Bodies:
     """The form of a feed's bodies: what `auto` found in the first of them holds for all that follow."""
 
-    def __init__(self, mode: BodyMode) -> None:
+    def __init__(self, mode: BodyMode, types: Mapping[str, Any] | None = None) -> None:
         if mode not in get_args(BodyMode):
             raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
-        self._asked = mode
-        self._mode: BodyMode = mode
+        self._types = None if types is None else checked(types)
+        self._asked: BodyMode = "json" if mode == "auto" and types else mode
+        self._mode: BodyMode = self._asked
 
     def shape(
         self, batches: Sequence[pa.RecordBatch], column: str, shape: Shape, longest: int | None
@@ -31,18 +32,15 @@ class Bodies:
         """The rows as `shape` makes them; bodies longer than `longest` are cut, and are no JSON then."""
         if longest is not None:
             batches = [cut(batch, column, longest) for batch in batches]
+        bodies = pa.chunked_array([batch.column(column) for batch in batches], pa.binary())
         if self._mode == "auto":
-            mode = choose_mode(pa.chunked_array([batch.column(column) for batch in batches], pa.binary()))
             # Bytes is also what nothing at all looks like.
-            if any(batch.num_rows for batch in batches):
-                self._mode = mode
-        try:
-            return shape(batches, self._mode)
-        except TooManyKeys as limit:
-            if self._asked == "json":
-                raise
-            found, attrs = shape(batches, "text")
-            return found, {**attrs, "note": f"not expanded: {limit}"}
+            if not len(bodies):
+                return shape(batches, "auto", None)
+            self._mode = choose_mode(bodies)
+        if self._asked == "auto" and self._mode == "text" and not is_text(bodies):
+            return shape(batches, "bytes", None)  # as a read of the same rows has it
+        return shape(batches, self._mode, self._types)
 
 
 def cut(batch: pa.RecordBatch, column: str, longest: int) -> pa.RecordBatch:

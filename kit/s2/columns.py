@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,8 @@ from .types import StreamPosition
 if TYPE_CHECKING:
     from ..core.frames import BodyMode
 
+HEAD = ("seq_num", "time", "headers")
+"""The columns beside the bodies; a key that is called like one of them has another name on every path."""
 Decoder = Literal["objects", "layout", "ptars"]
 
 _FEW = {"ptars": 32, "layout": 180, "objects": 0}
@@ -136,7 +138,11 @@ def command_mask(batch: pa.RecordBatch) -> pa.Array | None:
 
 
 def record_table(
-    batches: Iterable[RecordColumns | pa.RecordBatch], body: BodyMode = "auto", *, fast: bool = True
+    batches: Iterable[RecordColumns | pa.RecordBatch],
+    body: BodyMode = "auto",
+    types: Mapping[str, pa.DataType] | None = None,
+    *,
+    fast: bool = True,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Records as a notebook shows them, and what was decided about them, for `df.attrs`.
 
@@ -163,9 +169,9 @@ def record_table(
     if any(len(chunk.flatten()) for chunk in headers.chunks):
         columns["headers"] = headers
     raw = table.column("body")
-    if body == "json" or (body == "auto" and choose_mode(raw) == "json"):
+    if types or body == "json" or (body == "auto" and choose_mode(raw) == "json"):
         raw = _in_blocks(raw)
-    bodies = expand_bodies(raw, body, taken=columns, fast=fast)
+    bodies = expand_bodies(raw, body, taken=HEAD, types=types, fast=fast)
     return pa.table({**columns, **bodies.columns}), {**bodies.attrs, **attrs}
 
 

@@ -195,6 +195,7 @@ class Basin(OfOneProcess):
         limit: int | None = None,
         until: Any = None,
         body: BodyMode = "auto",
+        types: Mapping[str, Any] | None = None,
         commands: bool = False,
         at_once: int = 8,
         max_bytes: int = 2 * 1024**3,
@@ -219,7 +220,7 @@ class Basin(OfOneProcess):
             raise S2InputError("streams= takes several names", hint=f"streams=[{streams!r}], or prefix=")
         names = [info.name for info in self._basin.list_all_streams(prefix=prefix)] if streams is None else [*streams]
         handles = [self[name] for name in names]
-        return read_many(handles, start, limit, until, body, commands, at_once, max_bytes, {"basin": self.name})
+        return read_many(handles, start, limit, until, body, types, commands, at_once, max_bytes, {"basin": self.name})
 
     def create(self, name: str, config: StreamConfig | None = None) -> Stream:
         """A new stream; one that is there already is brought to this configuration."""

@@ -37,13 +37,19 @@ class StreamSource(Source):
     position_column: ClassVar[str | None] = "seq_num"
 
     def __init__(
-        self, stream: SyncS2Stream, start: Any = "tail", body: BodyMode = "auto", *, commands: bool = False
+        self,
+        stream: SyncS2Stream,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        types: Any = None,
+        *,
+        commands: bool = False,
     ) -> None:
         self.label = f"{stream._basin}/{stream.name}"
         self._start = start_of(start)
         start_params(self._start)  # refused here, before any traffic
         self._commands = commands
-        self._bodies = Bodies(body)
+        self._bodies = Bodies(body, types)
         link = stream._link
         # The feed does the retrying, so that its reader sees it.
         self._link: Link[AsyncDriver] = Link(

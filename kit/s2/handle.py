@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
@@ -49,29 +49,31 @@ class Stream(Readable):
         until: Any = None,
         body: BodyMode = "auto",
         *,
+        types: Mapping[str, Any] | None = None,
         commands: bool = False,
     ) -> pd.DataFrame:
         """The records from `start` on, up to the tail as it is now, as a DataFrame.
 
         `start` is a sequence number, a time, or "tail-100"; `until` is a time, exclusive. Columns: `seq_num`, `time`,
         `headers` where there are any, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
-        "auto", which looks and tells in `df.attrs`. Orders to the service (fences, trims) are left out unless
-        `commands` is true.
+        "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
+        `{"price": pa.decimal128(18, 4)}`. Orders to the service (fences, trims) are left out unless `commands` is true.
         """
         from ..core.frames import to_frame
+        from ..core.tables.typed import checked
         from .columns import record_table
 
-        plan = self._plan(start, limit, until)
+        plan, typed = self._plan(start, limit, until), checked(types or {})
         with progress.bar(self._expected(plan), what=f"read {self.name}"[:40], unit=" records") as bar:
             batches = list(self._columns(plan, commands, bar.update))
-        found, attrs = record_table(batches, body)
+        found, attrs = record_table(batches, body, typed)
         return to_frame(found, {"stream": self.name, **attrs})
 
-    def tail(self, n: int = 10, body: BodyMode = "auto") -> pd.DataFrame:
+    def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The newest `n` records; `df.attrs["tail"]` is the sequence number that the next one will get."""
         if n < 0:
             raise S2InputError(f"n={n}: ask for a number of records from 0 up")
-        frame = self.read(TailOffset(n), limit=n, body=body, commands=True)
+        frame = self.read(TailOffset(n), limit=n, body=body, types=types, commands=True)
         frame.attrs["tail"] = self.position().seq_num
         return frame
 
@@ -122,6 +124,7 @@ class Stream(Readable):
         body: BodyMode = "auto",
         *,
         where: Any = None,
+        types: Mapping[str, Any] | None = None,
         commands: bool = False,
         rows: int = 20,
         max_rows: int | None = None,
@@ -138,13 +141,20 @@ class Stream(Readable):
         from ..live.view import live
 
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
-        return live(self._source(start, body, commands=commands), rows, where, bounds, columns)
+        return live(self._source(start, body, types=types, commands=commands), rows, where, bounds, columns)
 
-    def _source(self, start: Any = "tail", body: BodyMode = "auto", *, commands: bool = False) -> StreamSource:
+    def _source(
+        self,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        *,
+        types: Mapping[str, Any] | None = None,
+        commands: bool = False,
+    ) -> StreamSource:
         """What a feed of this stream follows; `kit.Feed(stream, start=...)` asks for it."""
         from .feeding import StreamSource
 
-        return StreamSource(self.client, start, body, commands=commands)
+        return StreamSource(self.client, start, body, types, commands=commands)
 
     def fence(self, token: str) -> AppendAck:
         """Fences the stream: from here on, appends that name another fencing token fail. An empty token lifts it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..core import progress
 from ..core.errors import KitError
 from ..core.frames import to_frame
 from ..core.html import one_line
+from ..core.tables.typed import checked
 from .columns import RecordColumns, record_table
 from .errors import S2InputError
 
@@ -81,6 +82,7 @@ def read_many(
     limit: int | None,
     until: Any,
     body: BodyMode,
+    types: Mapping[str, Any] | None,
     commands: bool,
     at_once: int,
     max_bytes: int,
@@ -90,7 +92,7 @@ def read_many(
     for name, value in (("at_once", at_once), ("max_bytes", max_bytes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise S2InputError(f"{name}={value!r}: give a number from 1 up")
-    room = _Room(max_bytes)
+    room, typed = _Room(max_bytes), checked(types or {})
     readings = [_Reading(stream) for stream in streams]
     for reading in readings[:1]:
         reading.stream._plan(start, limit, until)  # a wrong argument is told once, before any traffic
@@ -119,7 +121,7 @@ def read_many(
             one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"),
             stacklevel=4,
         )
-    table, told = record_table([batch for one in readings for batch in one.batches], body)
+    table, told = record_table([batch for one in readings for batch in one.batches], body, typed)
     counts = [sum(map(len, one.batches)) for one in readings]
     places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))
     names = pa.array([one.stream.name for one in readings], pa.string())

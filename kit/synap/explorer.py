@@ -91,7 +91,14 @@ class Synap(OfOneProcess):
 
         return key_frame(self.client.kv.scan(prefix, limit))
 
-    def get(self, keys: str | Iterable[str], body: BodyMode = "auto", *, ttl: bool = True) -> pd.DataFrame:
+    def get(
+        self,
+        keys: str | Iterable[str],
+        body: BodyMode = "auto",
+        *,
+        types: Mapping[str, Any] | None = None,
+        ttl: bool = True,
+    ) -> pd.DataFrame:
         """One row per key, in order: key, type, ttl (seconds left), and the value in the form that `body` says.
 
         `type` is "json", "integer", "text", "bytes", or "missing". JSON objects become columns, as everywhere.
@@ -104,7 +111,7 @@ class Synap(OfOneProcess):
             inputs.name(key, "a key")
         values = self.client.kv.mget(wanted)
         left = self._run(_ttls(wanted)) if ttl else None
-        return value_frame(wanted, values, left, body)
+        return value_frame(wanted, values, left, body, types)
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -124,7 +131,15 @@ class Synap(OfOneProcess):
 
         return queue_frame([(queue, self.client.queue.stats(queue))], time.time())
 
-    def drain(self, queue: str, limit: int, consumer_id: str = "kit", body: BodyMode = "auto") -> pd.DataFrame:
+    def drain(
+        self,
+        queue: str,
+        limit: int,
+        consumer_id: str = "kit",
+        body: BodyMode = "auto",
+        *,
+        types: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Takes up to `limit` messages, and acknowledges each: message_id, priority, retries, then the bodies."""
         from .tables import message_frame
 
@@ -135,7 +150,7 @@ class Synap(OfOneProcess):
                 break
             taken.append(message)
             self.client.queue.ack(queue, message.message_id)
-        return message_frame(taken, body, queue)
+        return message_frame(taken, body, queue, types)
 
     # --- rooms ------------------------------------------------------------------------------------------------------
 
@@ -152,19 +167,24 @@ class Synap(OfOneProcess):
         limit: int | None = None,
         decode: BodyMode = "auto",
         *,
+        body: BodyMode | None = None,
+        types: Mapping[str, Any] | None = None,
         subscriber_id: str = "kit",
     ) -> pd.DataFrame:
         """The events of a room from an offset on, up to its end as it is now, as far as the room still has them.
 
-        Columns: `offset`, `time` (in whole seconds, as the server keeps it), `event`, `id`, then the data as `decode`
-        says: "json" (a column per key), "text", "bytes", or "auto", which looks and tells in `df.attrs`. Where the
-        beginning is gone, the frame begins with the oldest event there is, and `attrs["missed"]` counts the others.
+        Columns: `offset`, `time` (in whole seconds, as the server keeps it), `event`, `id`, then the data as `body`
+        (or `decode`, its former name) says: "json" (a column per key), "text", "bytes", or "auto", which looks and
+        tells in `df.attrs`. `types` gives the keys of JSON types of your own. Where the beginning is gone, the frame
+        begins with the oldest event there is, and `attrs["missed"]` counts the others.
         """
+        from ..core.frames import to_frame
+        from ..core.tables.typed import checked
         from .columns import join
         from .reading import pages
-        from .tables import event_frame
+        from .tables import event_table
 
-        room, first = inputs.name(room, "a room"), inputs.whole(start, "start")
+        room, first, typed = inputs.name(room, "a room"), inputs.whole(start, "start"), checked(types or {})
         most = inputs.optional(limit, "limit")
         stats = self.client.stream.stats(room)
         begin = max(first, int(stats["min_offset"]))
@@ -176,7 +196,8 @@ class Synap(OfOneProcess):
                 found.append(page)
                 bar.update(page.num_rows)
         attrs = {"room": room, "generation": stats["generation"], "missed": max(0, begin - first) if first < end else 0}
-        return event_frame(join(found), decode, attrs)
+        shown, told = event_table(join(found), decode if body is None else body, typed)
+        return to_frame(shown, {**attrs, **told})
 
     def _walk_pages(self, walk: Any) -> Iterable[Any]:
         found: Iterable[Any] = self.client._driver.walk(walk)
@@ -213,6 +234,7 @@ class Synap(OfOneProcess):
         start: int | None = None,
         body: BodyMode = "auto",
         where: Any = None,
+        types: Mapping[str, Any] | None = None,
         rows: int = 20,
         max_rows: int | None = None,
         max_bytes: int | None = None,
@@ -232,14 +254,14 @@ class Synap(OfOneProcess):
         if (room is None) == (topics is None):
             raise SynapInputError("name a room, or topics", hint='syn.live("room"), or syn.live(topics=["orders.*"])')
         if room is not None:
-            source = RoomSource(self.client, room, start, body)
+            source = RoomSource(self.client, room, start, body, types)
         else:
             if start is not None or from_checkpoint is not None:
                 raise SynapInputError(
                     "topics keep nothing to start from", hint="start= and from_checkpoint= are for rooms"
                 )
             assert topics is not None
-            source = TopicSource(self.client, [topics] if isinstance(topics, str) else list(topics), body)
+            source = TopicSource(self.client, [topics] if isinstance(topics, str) else list(topics), body, types)
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
         return live(source, rows, where, bounds, columns)
 
@@ -388,13 +410,29 @@ class Room(Readable):
     def __init__(self, explorer: Synap, name: str) -> None:
         self._explorer, self.name = explorer, name
 
-    def read(self, start: int = 0, limit: int | None = None, decode: BodyMode = "auto") -> pd.DataFrame:
-        """The events from an offset on. See `Synap.read`."""
-        return self._explorer.read(self.name, start, limit, decode)
+    def read(
+        self,
+        start: int = 0,
+        limit: int | None = None,
+        decode: BodyMode = "auto",
+        *,
+        body: BodyMode | None = None,
+        types: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return the events from an offset on. See `Synap.read`."""
+        return self._explorer.read(self.name, start, limit, decode, body=body, types=types)
 
-    def tail(self, n: int = 10, decode: BodyMode = "auto") -> pd.DataFrame:
-        """The newest `n` events."""
-        return self._explorer.read(self.name, max(0, len(self) - inputs.whole(n, "n")), n, decode)
+    def tail(
+        self,
+        n: int = 10,
+        decode: BodyMode = "auto",
+        *,
+        body: BodyMode | None = None,
+        types: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return the newest `n` events."""
+        start = max(0, len(self) - inputs.whole(n, "n"))
+        return self._explorer.read(self.name, start, n, decode, body=body, types=types)
 
     def _ranged(self, **kind: Any) -> RoomRange:
         """What Arrow, SQL and Parquet read."""
@@ -406,11 +444,13 @@ class Room(Readable):
         """The events as they come: a live view. See `Synap.live`."""
         return self._explorer.live(self.name, start=start, **options)
 
-    def _source(self, start: int | None = None, body: BodyMode = "auto") -> RoomSource:
+    def _source(
+        self, start: int | None = None, body: BodyMode = "auto", types: Mapping[str, Any] | None = None
+    ) -> RoomSource:
         """What a feed of this room follows; `kit.Feed(syn["room"], start=0)` asks for it."""
         from .feeding import RoomSource
 
-        return RoomSource(self._explorer.client, self.name, start, body)
+        return RoomSource(self._explorer.client, self.name, start, body, types)
 
     def publish(self, data: Any, **options: Any) -> pd.DataFrame:
         """Where the events are now. See `Synap.publish`."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from ..core.frames import expand_bodies
 from ..live.shaping import Bodies
 from ..live.source import PREVIEW, Chunk, Position, Source
 from .columns import SCHEMA, TOPIC_SCHEMA
@@ -15,6 +14,7 @@ from .driver import AsyncDriver
 from .errors import SynapError, SynapTransportError, SynapWireError
 from .following import Follower
 from .subscription import Subscription
+from .tables import event_table
 
 if TYPE_CHECKING:
     from ..core.frames import BodyMode
@@ -30,12 +30,14 @@ class RoomSource(Source):
     service = "synap"
     begins: ClassVar[bool] = True
 
-    def __init__(self, client: SynapClient, room: str, start: int | None = None, body: BodyMode = "auto") -> None:
+    def __init__(
+        self, client: SynapClient, room: str, start: int | None = None, body: BodyMode = "auto", types: Any = None
+    ) -> None:
         self.label = room
         self._driver = AsyncDriver(client._settings)
         self._url = client._settings.url
         self._start = start
-        self._bodies = Bodies(body)
+        self._bodies = Bodies(body, types)
         Follower(self._driver, room, start)  # what it refuses, it refuses here
 
     @property
@@ -75,11 +77,11 @@ class TopicSource(Source):
     resumes: ClassVar[bool] = False
     holds: ClassVar[bool] = False
 
-    def __init__(self, client: SynapClient, topics: Sequence[str], body: BodyMode = "auto") -> None:
+    def __init__(self, client: SynapClient, topics: Sequence[str], body: BodyMode = "auto", types: Any = None) -> None:
         self.label = ", ".join(topics)
         self._topics = list(topics)
         self._driver = AsyncDriver(client._settings)
-        self._bodies = Bodies(body)
+        self._bodies = Bodies(body, types)
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """What is published from now on; the first chunk, empty, comes once the subscription stands."""
@@ -109,11 +111,8 @@ class TopicSource(Source):
 
 
 def _shaped(schema: pa.Schema) -> Any:
-    def table(batches: Sequence[pa.RecordBatch], body: BodyMode) -> tuple[pa.Table, dict[str, Any]]:
-        found = pa.Table.from_batches(batches, schema)
-        names = schema.names[:-1]
-        bodies = expand_bodies(found.column("data"), body, taken=names)
-        return pa.table({**{name: found.column(name) for name in names}, **bodies.columns}), bodies.attrs
+    def table(batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any) -> tuple[pa.Table, dict[str, Any]]:
+        return event_table(pa.Table.from_batches(batches, schema), body, types)
 
     return table
 

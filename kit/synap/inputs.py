@@ -72,6 +72,8 @@ def value(given: Any) -> str | bytes:
             return raw.decode()
         except UnicodeDecodeError:
             return raw
+    if isinstance(given, float) and given != given:
+        raise SynapInputError("NaN cannot be stored", hint="give None, or delete the key")
     return as_text(given, spaced=True)
 
 

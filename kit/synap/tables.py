@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..core import prometheus
 from ..core.frames import TIME, BodyMode, expand_bodies, free_name, to_frame
+from ..core.tables.typed import checked
 from .types import QueueMessage
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ def type_of(value: str | bytes | None) -> str:
 
 
 def value_frame(
-    keys: Sequence[str], values: Sequence[str | bytes | None], ttls: Sequence[int | None] | None, body: BodyMode
+    keys: Sequence[str],
+    values: Sequence[str | bytes | None],
+    ttls: Sequence[int | None] | None,
+    body: BodyMode,
+    types: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Values by key; those that are missing have no body and count as nothing else."""
     columns: dict[str, Any] = {
@@ -59,18 +64,17 @@ def value_frame(
     if ttls is not None:
         columns["ttl"] = pa.array(ttls, pa.int64())
     raw = pa.array([value.encode() if isinstance(value, str) else value for value in values], pa.binary())
-    here = pc.is_valid(raw)
+    here, typed = pc.is_valid(raw), checked(types or {})
     if raw.null_count and raw.null_count < len(raw):
         # Rows without a value must not decide on the form of the others.
-        expanded = expand_bodies(raw.filter(here), body, taken=columns)
+        expanded = expand_bodies(raw.filter(here), body, taken=columns, raw="value", types=typed)
         places = pc.subtract(pc.cumulative_sum(here.cast(pa.int64())), 1)
         places = pc.if_else(here, places, pa.scalar(None, pa.int64()))
         bodies = {name: column.take(places) for name, column in expanded.columns.items()}
     else:
-        expanded = expand_bodies(raw, body, taken=columns)
+        expanded = expand_bodies(raw, body, taken=columns, raw="value", types=typed)
         bodies = expanded.columns
-    renamed = {free_name("value" if name == "body" else name, columns): column for name, column in bodies.items()}
-    return to_frame(pa.table({**columns, **renamed}), expanded.attrs, nullable=("ttl",))
+    return to_frame(pa.table({**columns, **bodies}), expanded.attrs, nullable=("ttl",))
 
 
 def _stamp(now: float, count: int) -> pa.Array:
@@ -143,15 +147,17 @@ def topic_frame(names: Sequence[str], rows: Rows) -> pd.DataFrame:
     )
 
 
-def event_frame(events: pa.Table, decode: BodyMode, attrs: Mapping[str, Any]) -> pd.DataFrame:
-    """Events of a room."""
+def event_table(
+    events: pa.Table, body: BodyMode, types: Mapping[str, pa.DataType] | None = None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Return events or messages as a notebook shows them: what came with them, then their data."""
     head = events.drop_columns(["data"])
-    expanded = expand_bodies(events["data"], decode, taken=head.column_names)
+    expanded = expand_bodies(events["data"], body, taken=head.column_names, raw="data", types=types)
     for name, column in expanded.columns.items():
-        if name == "body" and expanded.mode == "text":
+        if name == "data" and expanded.mode == "text":
             column = unquoted(column)
-        head = head.append_column("data" if name == "body" and "data" not in expanded.columns else name, column)
-    return to_frame(head, {**attrs, **expanded.attrs})
+        head = head.append_column(name, column)
+    return head, expanded.attrs
 
 
 def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -172,7 +178,9 @@ def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(found, pa.string())])
 
 
-def message_frame(messages: Sequence[QueueMessage], body: BodyMode, queue: str) -> pd.DataFrame:
+def message_frame(
+    messages: Sequence[QueueMessage], body: BodyMode, queue: str, types: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Messages that were taken from a queue."""
     columns: dict[str, Any] = {
         "message_id": pa.array([one.message_id for one in messages], pa.string()),
@@ -180,7 +188,7 @@ def message_frame(messages: Sequence[QueueMessage], body: BodyMode, queue: str) 
         "retries": pa.array([one.retry_count for one in messages], pa.int64()),
     }
     raw = pa.array([one.payload for one in messages], pa.binary())
-    expanded = expand_bodies(raw, body, taken=columns)
+    expanded = expand_bodies(raw, body, taken=columns, types=checked(types or {}))
     return to_frame(pa.table({**columns, **expanded.columns}), {"queue": queue, **expanded.attrs})
 
 

@@ -3,7 +3,7 @@
 Tables become a JSON object for each row, a column at a time. What JSON has no value for has a text form:
 
     missing values             null; NaN is missing
-    times                      ISO 8601 with all digits of their resolution, and their offset from UTC where they have one
+    times                      ISO 8601 with all digits of their resolution, and their offset from UTC if they have one
     dates, times of day        ISO 8601
     durations                  ISO 8601, `P1DT2H3M4.5S`
     decimals                   their digits, as text
@@ -117,7 +117,7 @@ class _Place:
 
 
 def table_of(data: Any, refuse: type[KitError]) -> Table | None:
-    """Return what was given as columns; None where it is no table: pandas, polars, Arrow, or what gives Arrow streams."""
+    """Return a table of pandas, polars or Arrow, or what gives Arrow streams, as columns; None for anything else."""
     kind = type(data)
     module = kind.__module__.partition(".")[0]
     if module in ("pandas", "polars") and not hasattr(data, "columns"):
@@ -192,7 +192,7 @@ def _single(data: Any, refuse: type[KitError]) -> Any:
 
 def _raw(column: Any, refuse: type[KitError]) -> Any:
     """A column of bodies as it is: bytes, texts, or objects of several kinds."""
-    if getattr(column, "dtype", None) == object:
+    if getattr(getattr(column, "dtype", None), "kind", "") == "O":
         import pandas as pd
 
         if pd.api.types.infer_dtype(column, skipna=False) == "bytes":
@@ -279,7 +279,7 @@ def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
     import pandas as pd
 
     dtype = column.dtype
-    if dtype == object:
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
         inferred = pd.api.types.infer_dtype(column, skipna=False)
         if inferred not in ("string", "bytes"):
             return list(column)
@@ -287,7 +287,7 @@ def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
         kind = "period" if isinstance(dtype, pd.PeriodDtype) else "interval" if dtype.kind != "c" else "complex number"
         if len(column):
             first = column.iloc[0] if hasattr(column, "iloc") else column[0]
-            where.refused(0, Refused(f"{first!r} is a {kind}, which cannot be written as JSON", "give its text, or its parts"))
+            where.refused(0, Refused.kind(first, kind, "give its text, or its parts"))
         return pa.chunked_array([pa.nulls(0)])
     elif isinstance(dtype, pd.SparseDtype):
         column = pd.Series(np.asarray(column))
@@ -406,9 +406,7 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     )
     # An offset in seconds, as zones had before standard time, has no ISO form: such a time is written in UTC.
     odd = pa.array(rest != 0)
-    offset = pa.array(
-        [f"{'-' if n < 0 else '+'}{abs(n) // 60:02d}:{abs(n) % 60:02d}" for n in minutes.tolist()], TEXT
-    )
+    offset = pa.array([f"{'-' if n < 0 else '+'}{abs(n) // 60:02d}:{abs(n) % 60:02d}" for n in minutes.tolist()], TEXT)
     there = _joined(pc.replace_substring(local.cast(TEXT), " ", "T", max_replacements=1), offset)
     return pc.if_else(odd, text, there)
 
@@ -470,8 +468,8 @@ def _lists(column: pa.Array, where: _Place) -> pa.Array:
 class _Inside(KitError):
     """A value inside a list cannot be kept; the row is that of the flattened items."""
 
-    def __init__(self, message: str, *, hint: str | None = None, **_: Any) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, hint: str | None = None, **more: Any) -> None:
+        super().__init__(message, hint=hint, **more)
         head, _, self.text = message.partition(": ")
         self.row = int(head.partition(",")[0].removeprefix("row "))
         self.why = hint

@@ -220,7 +220,6 @@ def _of_flags(flags: int) -> pa.DataType:
 _SIMPLE = {BOOLEAN: pa.bool_(), TEXT: pa.string(), WHOLE: pa.int64(), FLOAT: pa.float64()}
 
 
-
 def flags_of_integer(value: int) -> int:
     """Return what matters about a whole number.
 

@@ -30,9 +30,15 @@ class Refused(Exception):
         self.hint, self.path = hint, path
 
     @classmethod
-    def infinite(cls, value: float) -> Refused:
-        """The refusal of an infinite number."""
-        return cls(f"{value!r} cannot be written as JSON, which has finite numbers alone", "replace it, by None or by a text of your own")
+    def infinite(cls, value: Any, path: str = "") -> Refused:
+        """Return the refusal of a number that is not finite."""
+        message = f"{value!r} cannot be written as JSON, which has finite numbers alone"
+        return cls(message, "replace it, by None or by a text of your own", path)
+
+    @classmethod
+    def kind(cls, value: Any, kind: str, hint: str, path: str = "") -> Refused:
+        """Return the refusal of a value of a kind that JSON does not have."""
+        return cls(f"{shown(value)} is a {kind}, which cannot be written as JSON", hint, path)
 
 
 def shown(value: Any) -> str:
@@ -109,7 +115,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         if not value.is_finite():
             if value.is_nan():
                 return None
-            raise Refused(f"{value!r} cannot be written as JSON, which has finite numbers alone", "replace it", path)
+            raise Refused.infinite(value, path)
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return b64encode(value).decode()
@@ -145,7 +151,7 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
         "Interval": "give its text, or its two ends",
         "complex": "give its two parts",
     }.get(type(value).__name__, "give texts, numbers, lists and dicts")
-    raise Refused(f"{shown(value)} is a {type(value).__name__}, which cannot be written as JSON", hint, path)
+    raise Refused.kind(value, type(value).__name__, hint, path)
 
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
@@ -182,9 +188,7 @@ def _text(value: str, path: str) -> str:
 
 def _finite(value: float, path: str) -> float:
     if not isfinite(value):
-        error = Refused.infinite(value)
-        error.path = path
-        raise error
+        raise Refused.infinite(value, path)
     return value
 
 
@@ -230,4 +234,3 @@ def _numpy_time(value: Any, path: str) -> str | None:
     if unit in seconds:
         return iso_duration(int(value.astype("int64")) * step * seconds[unit], 1)
     raise Refused(f"{value!r} is no exact length of time", "give it in days or less", path)
-

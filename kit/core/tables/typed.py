@@ -180,9 +180,7 @@ def _lists(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]:
         missing = missing | mask
     edges = np.zeros(len(column) + 1, np.int32)
     np.cumsum(lengths, out=edges[1:])
-    made = pa.ListArray.from_arrays(
-        pa.array(edges), inside, mask=pa.array(missing) if missing.any() else None
-    )
+    made = pa.ListArray.from_arrays(pa.array(edges), inside, mask=pa.array(missing) if missing.any() else None)
     return made.cast(kind), mask
 
 
