@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from .errors import KitError
-from .tables.kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type
+from .tables.kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type, merged
 
 SAMPLE = 200
 SMALL = 256
@@ -253,10 +253,11 @@ def _fields_in_lists(kind: pa.DataType, inside: bool = False) -> int:
 
 @dataclass(slots=True)
 class _Piece:
-    """Some rows: as a table that was read with the types of its time, or not read yet."""
+    """Some rows, with the types of their time."""
 
     rows: int
-    table: pa.Table | None
+    columns: Mapping[str, list[pa.Array] | None]
+    """None for a column that is not made before its type is final."""
     text: Callable[[], pa.Buffer] | None
     """The lines that it comes from."""
     objects: Sequence[Mapping[str, Any] | None] | None = None
@@ -308,9 +309,10 @@ class ObjectColumns:
         if not self.kinds:
             head = bytes(memoryview(buffer)[: 64 * 1024]).split(b"\n")[:SAMPLE]
             rows = [row for row in map(parsed_object, head) if row is not None]
-            self._expect(rows, self._seen(rows))
+            self.kinds, last = self._seen(rows)
+            self._expect(rows, last)
             self.kinds = {}
-        self._add(buffer, count, again or (lambda: buffer), 0)
+        self._add(buffer, count, _Once(again) if again is not None else (lambda: buffer), 0)
 
     @property
     def expected(self) -> dict[str, pa.DataType]:
@@ -324,12 +326,12 @@ class ObjectColumns:
             kind = self.kinds.setdefault(name, Kind())
             for chunk in column.chunks:
                 kind.learn_array(chunk)
-        self._keep(_Piece(table.num_rows, table, text))
+        columns = {name: column.chunks for name, column in zip(table.column_names, table.columns, strict=True)}
+        self._keep(_Piece(table.num_rows, columns, text))
 
     def add_rows(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
         """Add rows that are Python objects already; None is a row that could not be read."""
-        self._look(rows)
-        self._keep(_Piece(len(rows), None, None, rows))
+        self._keep(_Piece(len(rows), self._look(rows, 0), None, rows))
 
     def mark(self) -> tuple[Any, ...]:
         """Return where it stands now, for `rewind`."""
@@ -371,19 +373,17 @@ class ObjectColumns:
         columns: dict[str, list[pa.Array]] = {}
         anew: dict[str, pa.DataType] = {}
         for name, kind in types.items():
-            if piece.table is None or name not in piece.table.column_names:
-                if piece.table is None:
-                    anew[name] = kind
-                else:
-                    columns[name] = [pa.nulls(piece.rows, kind)]
+            if name not in piece.columns:
+                columns[name] = [pa.nulls(piece.rows, kind)]
                 continue
-            chunks = [_recast(chunk, kind) for chunk in piece.table.column(name).chunks]
-            if all(chunk is not None for chunk in chunks):
+            there = piece.columns[name]
+            chunks = [] if there is None else [_recast(chunk, kind) for chunk in there]
+            if there is not None and all(chunk is not None for chunk in chunks):
                 columns[name] = [chunk for chunk in chunks if chunk is not None]
-            elif piece.text is not None:
+            elif there is None or piece.text is not None or piece.objects is not None:
                 anew[name] = kind
             else:
-                columns[name] = [recast(chunk, kind) for chunk in piece.table.column(name).chunks]
+                columns[name] = [recast(chunk, kind) for chunk in there]
         if anew:
             columns.update(self._anew(piece, anew))
         return columns
@@ -398,26 +398,37 @@ class ObjectColumns:
             if table is not None and table.num_rows == piece.rows:
                 return {name: table.column(name).chunks for name in types}
             rows = _parsed_lines(lines)
-        columns = {}
-        for name, kind in types.items():
-            values = [None if row is None else row.get(name) for row in rows]
-            if name in self._given:
-                values = [value if self._given[name].holds(value) else None for value in values]
-            columns[name] = [array_of(values, kind)]
-        return columns
+        return {name: [self._array(name, rows, kind)] for name, kind in types.items()}
 
-    def _look(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
-        """Takes notice of rows one by one."""
+    def _array(self, name: str, rows: Sequence[Mapping[str, Any] | None], kind: pa.DataType) -> pa.Array:
+        values = [None if row is None else row.get(name) for row in rows]
+        if name in self._given:
+            values = [value if self._given[name].holds(value) else None for value in values]
+        return array_of(values, kind)
+
+    def _look(self, rows: Sequence[Mapping[str, Any] | None], size: int) -> dict[str, list[pa.Array] | None]:
+        """Takes notice of rows one by one, and makes their columns of the types that they show by themselves."""
         good = [row for row in rows if row is not None]
         given = self._given.items()
         for n, row in enumerate(rows) if len(good) < len(rows) or given else ():
             if row is None or any(not kind.holds(row.get(name)) for name, kind in given):
                 self.bad.append(self.rows + n)
-        self._expect(good, self._seen(good))
+        own, last = self._seen(good)
+        merged(self.kinds, own)
+        if len(self.kinds) > self._max_keys:
+            raise TooManyKeys(f"more than {self._max_keys} different keys")
+        self._expect(good, last)
+        room = _room(size)
+        return {
+            name: None
+            if kind.cells(len(rows)) > room
+            else [self._array(name, rows, self.given.get(name) or kind.type())]
+            for name, kind in own.items()
+        }
 
-    def _seen(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Adds what rows show; the last value under each key."""
-        kinds, last = self.kinds, dict[str, Any]()
+    def _seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Kind], dict[str, Any]]:
+        """What rows show, and the last value under each key."""
+        kinds, last = dict[str, Kind](), dict[str, Any]()
         for row in rows:
             for name, value in row.items():
                 kind = kinds.get(name)
@@ -428,7 +439,7 @@ class ObjectColumns:
                 if value is not None:
                     kind.learn(value)
                     last[name] = value
-        return last
+        return kinds, last
 
     def _expect(self, rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> None:
         """Decides what the next rows are read as."""
@@ -453,8 +464,8 @@ class ObjectColumns:
         cut = _middle(view) if count > SMALL else -1
         if cut < 0:
             rows = _parsed_lines(buffer)
-            self._look(rows)
-            self._keep(_Piece(len(rows), None, text))
+            own = pa.py_buffer(bytes(view))
+            self._keep(_Piece(len(rows), self._look(rows, size), lambda: own))
             return
         first = bytes(view[:cut]).count(b"\n")
         self._add(buffer.slice(0, cut), first, again, start)
@@ -477,6 +488,19 @@ class ObjectColumns:
     def _keep(self, piece: _Piece) -> None:
         self._pieces.append(piece)
         self.rows += piece.rows
+
+
+class _Once:
+    """Makes lines when they are first asked for, and keeps them as long as the pieces of one batch need them."""
+
+    def __init__(self, make: Callable[[], pa.Buffer]) -> None:
+        self._make = make
+        self._made: pa.Buffer | None = None
+
+    def __call__(self) -> pa.Buffer:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 def parsed_object(line: bytes) -> dict[str, Any] | None:
