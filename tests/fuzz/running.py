@@ -16,8 +16,8 @@ from typing import Any
 from .mutate import damaged
 
 CORPUS = Path(__file__).parent / "corpus"
-SLOW = 0.25
-"""Seconds for one input of at most 200 kB, on a machine that other work shares."""
+SLOW = 0.1
+"""Seconds for one input, on a machine that other work shares, beside what is in proportion to its size."""
 ROOM = 16 * 1024 * 1024
 """Bytes that an input may take beside what is in proportion to it."""
 
@@ -40,6 +40,12 @@ class Target:
     text: bool = False
     factor: int = 200
     """Bytes of memory for each byte of input."""
+    pace: float = 1e-6
+    """Seconds for each byte of input."""
+
+    def slow(self, data: bytes) -> float:
+        """Return how long an input may take."""
+        return SLOW + self.pace * len(data)
 
 
 @dataclass
@@ -102,9 +108,9 @@ def fuzz(
         took = time.perf_counter() - before
         if n % every == 0 and not told:
             told = _memory(target, data, state, outcome)
-        if took > SLOW and not told:
+        if took > target.slow(data) and not told:
             took = _again(target, data, state)
-            if took > SLOW:
+            if took > target.slow(data):
                 told = f"took {took:.2f} s for {len(data)} bytes"
         outcome.inputs += 1
         outcome.refused += refused

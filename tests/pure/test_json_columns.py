@@ -1,6 +1,8 @@
 """JSON to columns: the fast path and the plain one give the same, whatever comes."""
 
+import itertools
 import json
+import time
 
 import pyarrow as pa
 import pytest
@@ -152,3 +154,77 @@ def test_types_of_single_values():
     assert type_of(True) == pa.bool_()
     assert type_of({}) == pa.string()
     assert type_of([[[[[1]]]]]) == pa.list_(pa.list_(pa.list_(pa.list_(pa.string()))))
+
+
+def one_key_each(n):
+    return b'{"a":[' + b",".join(b'{"k%d":1}' % i for i in range(n)) + b"]}\n"
+
+
+def few_keys_many_items(n):
+    return b'{"a":[' + b",".join(b'{"k%d":1}' % (i % 512) for i in range(n)) + b"]}\n"
+
+
+def wide_then_empty(n):
+    return b'{"a":[' + b",".join(b'{"k%d":1}' % i for i in range(500)) + b",{}" * (4 * n) + b"]}\n"
+
+
+def later_keys(n):
+    return b"".join(b'{"a":{"k%d":%d}}\n' % (i, i) for i in range(n))
+
+
+def objects_in_objects(n):
+    inner = b",".join(b'"j%d":1' % i for i in range(100))
+    return b'{"a":{' + b",".join(b'"k%d":{%s}' % (i, inner) for i in range(n // 80)) + b"}}\n"
+
+
+@pytest.mark.parametrize("shape", [one_key_each, few_keys_many_items, wide_then_empty, later_keys, objects_in_objects])
+def test_time_is_in_proportion_to_the_bytes(shape):
+    def seconds(lines):
+        best = 1e9
+        for _ in range(3):
+            before = time.process_time()
+            collected = ObjectColumns()
+            collected.add_lines(lines, lines.count(b"\n"))
+            collected.table().validate(full=True)
+            best = min(best, time.process_time() - before)
+        return best
+
+    small, large = shape(8_000), shape(32_000)
+    assert seconds(large) < 3 * (len(large) / len(small)) * seconds(small) + 0.05
+    assert seconds(large) < 0.2 + 5e-6 * len(large)
+
+
+def test_a_column_that_would_be_far_larger_than_its_text_stays_text_and_says_so():
+    collected = ObjectColumns()
+    line = wide_then_empty(100_000)
+    collected.add_lines(b'{"b":{"x":1}}\n' + line, 2)
+    table = collected.table()
+    assert collected.folded == ["a"]
+    assert json.loads(table.column("a")[1].as_py()) == json.loads(line)["a"]
+    assert table.column("b").to_pylist() == [{"x": 1}, None]
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows, st.randoms(use_true_random=False), st.lists(st.integers(0, 40), max_size=4))
+def test_types_do_not_depend_on_order_or_batches(objects, chance, cuts):
+    whole = table_of(objects, fast=True)
+    shuffled = list(objects)
+    chance.shuffle(shuffled)
+    collected = ObjectColumns()
+    edges = sorted({0, len(shuffled), *(cut for cut in cuts if cut < len(shuffled))})
+    for a, b in itertools.pairwise(edges):
+        collected.add_lines(lines_of(shuffled[a:b]), b - a)
+
+    def kinds(table):
+        return {field.name: sorted(str(field.type).replace("struct<", ", ").split(", ")) for field in table.schema}
+
+    assert kinds(collected.table()) == kinds(whole)
+
+
+def test_a_key_that_stands_twice_and_a_number_beyond_float64_are_not_guessed():
+    collected = ObjectColumns()
+    collected.add_lines(b'{"a":1}\n{"a":1,"a":2}\n{"a":{"x":1,"x":2}}\n', 3)
+    assert collected.bad == [1, 2] and collected.table().column("a").to_pylist() == [1, None, None]
+    huge = ObjectColumns()
+    huge.add_lines(b'{"a":1.5}\n{"a":1e400}\n', 2)
+    assert huge.table().column("a").to_pylist() == ["1.5", "1e400"]
