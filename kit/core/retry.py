@@ -82,6 +82,8 @@ def pause_before_retry(
 def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
     """Seconds that a `Retry-After` header asks for: it may hold a number or an HTTP date.
 
+    A date is compared with the service's own `Date`, as the clock of this machine may be another one, or have jumped.
+
     >>> retry_after({"retry-after": "7"})
     7.0
     >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=lambda: 15.0)
@@ -96,7 +98,18 @@ def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.t
         seconds = float(text)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now()
+            seconds = _moment(text) - _now_of(headers, now)
         except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+def _moment(text: str) -> float:
+    return email.utils.parsedate_to_datetime(text).timestamp()
+
+
+def _now_of(headers: Mapping[str, str], now: Callable[[], float]) -> float:
+    try:
+        return _moment(headers["date"])
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return now()

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from ..core.errors import KitError
 from ..core.http import Settings
-from ..core.retry import retry_after
+from ..core.retry import LONGEST_PAUSE, retry_after
 from ..core.secrets import Secret
 from ..core.steps import Operation, Pause, Request, Response, Timeouts
 from .compression import compress
@@ -164,8 +164,8 @@ def asked_pause(headers: Mapping[str, str]) -> float:
     """Seconds that the service asks a caller to wait."""
     milliseconds = headers.get("retry-after-ms", "")
     if milliseconds.isascii() and milliseconds.isdigit():
-        return min(int(milliseconds[:9]) / 1000, 300.0)
-    return retry_after(headers) or 0.0
+        return min(int(milliseconds[:9]) / 1000, LONGEST_PAUSE)
+    return min(retry_after(headers) or 0.0, LONGEST_PAUSE)
 
 
 def now() -> float:

@@ -62,6 +62,13 @@ def test_retry_after_seconds(header, expected):
     assert retry_after({"retry-after": header}) == expected
 
 
+def test_retry_after_date_by_the_clock_of_the_service():
+    asked = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:50 GMT"}
+    for here in (0.0, 1792567670.0 - 3600, 1792567670.0 + 3600):
+        assert retry_after(asked, now=lambda here=here: here) == pytest.approx(10.0)
+    assert retry_after({**asked, "date": "soon"}, now=lambda: 1792567670.0) == pytest.approx(10.0)
+
+
 def test_retry_after_date():
     date = "Wed, 21 Oct 2026 07:28:00 GMT"
     assert retry_after({"retry-after": date}, now=lambda: 1792567670.0) == pytest.approx(10.0)
