@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core import calls, loop
@@ -91,12 +91,7 @@ class Claude:
         `transport="ws"` streams by WebSocket, for servers that do so in earnest, as the lab does; by "http" the service
         gives the answer whole.
         """
-        self._guard(prompt, model, "live")
-        checked(transport)
-        seconds = None if timeout is None else wire.seconds(timeout)
-        client = self._background()
-        name = wire.chosen_model(model) or "auto"
-        return LiveAnswer(lambda: client._pieces(prompt, model, seconds, project_id, transport), name)
+        return LiveAnswer(*self._streamed("live", prompt, model, timeout, project_id, transport))
 
     def _source(
         self,
@@ -110,12 +105,24 @@ class Claude:
         """What `kit.Feed(c, prompt="...")` follows: the pieces of the answer, and when each came."""
         from .feeding import AnswerSource
 
-        self._guard(prompt, model, "feed")
+        return AnswerSource(*self._streamed("feed", prompt, model, timeout, project_id, transport))
+
+    def _streamed(
+        self,
+        op: str,
+        prompt: str,
+        model: str | None,
+        timeout: float | None,
+        project_id: str | None,
+        transport: Transport,
+    ) -> tuple[Callable[[], AsyncIterator[str | Response]], str]:
+        """What asks for the pieces of an answer, within the budget; and the model that gives it."""
+        self._guard(prompt, model, op)
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
         client = self._background()
-        label = wire.chosen_model(model) or "auto"
-        return AnswerSource(lambda: client._pieces(prompt, model, seconds, project_id, transport), label)
+        name = wire.chosen_model(model) or "auto"
+        return lambda: client._pieces(prompt, model, seconds, project_id, transport), name
 
     def batch(
         self,

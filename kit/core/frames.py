@@ -19,7 +19,6 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.api.extensions import ExtensionDtype
 
 from .errors import InputError
 from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
@@ -40,37 +39,37 @@ _WITH_GAPS = {
 }
 TIME = pa.timestamp("ms", "UTC")
 _UTC = pd.DatetimeTZDtype("ms", "UTC")
-_SMALL = 10_000
-"""Rows."""
 
 
 def to_frame(
     table: pa.Table, attrs: Mapping[str, Any] | None = None, *, nullable: Collection[str] = ()
 ) -> pd.DataFrame:
     """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing."""
-    columns: dict[str, Any] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        gaps = name in nullable or column.null_count > 0
-        # Series would be aligned with each other, which is most of what a small frame costs. Arrays are not.
-        columns[name] = _series(column, gaps=gaps) if table.num_rows > _SMALL else _array(column, gaps=gaps)
+    # Arrays, as Series would be aligned with each other, which is most of what a small frame costs.
+    columns = {
+        name: _array(column, gaps=name in nullable or column.null_count > 0)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
     frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
     frame.attrs.update(attrs or {})
     return frame
 
 
 def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
-    """What `_series` gives, as an array; those kinds that most frames have without making a Series on the way."""
     kind = column.type
-    if pa.types.is_integer(kind) and not gaps:
-        return _own(column.to_numpy())
-    if kind == TIME:
-        return _UTC.__from_arrow__(column).copy()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _TEXT.__from_arrow__(column)
-    if pa.types.is_binary(kind):
-        return pd.arrays.ArrowExtensionArray(column)
-    series = _series(column, gaps=gaps)
-    return series.array if isinstance(series.dtype, ExtensionDtype) else series.to_numpy(copy=True)
+    if pa.types.is_timestamp(kind):
+        return _moments(column.cast(pa.timestamp("ms", kind.tz), safe=False))
+    if pa.types.is_date(kind):
+        return _moments(column.cast(pa.timestamp("ms")))
+    if gaps and str(kind) in _WITH_GAPS:
+        return column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)]).array
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return _own(column.to_numpy())
+    if pa.types.is_null(kind):
+        return np.full(len(column), None, object)
+    return pd.arrays.ArrowExtensionArray(column)
 
 
 def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -78,36 +77,13 @@ def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values if values.flags.writeable else values.copy()
 
 
-def _series(column: pa.ChunkedArray, *, gaps: bool) -> pd.Series[Any]:
-    kind = column.type
-    series: pd.Series[Any]
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        series = pd.Series(_TEXT.__from_arrow__(column), copy=False)
-    elif pa.types.is_timestamp(kind):
-        series = _moments(column.cast(pa.timestamp("ms", kind.tz), safe=False))
-    elif pa.types.is_date(kind):
-        series = _moments(column.cast(pa.timestamp("ms")))
-    elif gaps and str(kind) in _WITH_GAPS:
-        series = column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)])
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        series = pd.Series(_own(column.to_numpy()), copy=False)
-    elif pa.types.is_null(kind):
-        series = pd.Series([None] * len(column), dtype=object)
-    else:
-        series = pd.Series(pd.arrays.ArrowExtensionArray(column), copy=False)
-    return series
-
-
-def _moments(column: pa.ChunkedArray) -> pd.Series[Any]:
+def _moments(column: pa.ChunkedArray) -> Any:
     """Times in milliseconds; Arrow's own way there is for every kind of time, and takes many times as long."""
     if column.type.tz == "UTC":
         times = _UTC.__from_arrow__(column)
         # Of several pieces it is a copy already; a single one is Arrow's memory, which cannot be written to.
-        return pd.Series(times.copy() if column.num_chunks == 1 else times, copy=False)
-    if column.type.tz is None:
-        return pd.Series(_own(column.to_numpy()), copy=False)
-    whole: pd.Series[Any] = column.to_pandas()
-    return whole
+        return times.copy() if column.num_chunks == 1 else times
+    return _own(column.to_numpy()) if column.type.tz is None else column.to_pandas().array
 
 
 def empty(schema: pa.Schema, attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -17,3 +17,12 @@ def is_loopback(address: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_foreign(host: str, origin: str) -> bool:
+    """Whether a request's `Host` or `Origin` header, empty where there is none, is of a web page elsewhere.
+
+    >>> is_foreign("127.0.0.1:80", ""), is_foreign("localhost", "https://example.com"), is_foreign("", "")
+    (False, True, True)
+    """
+    return not is_loopback(f"//{host}") or (bool(origin) and not is_loopback(origin))

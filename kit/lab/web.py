@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ..core.loopback import is_loopback
+from ..core.loopback import is_foreign
 from .faults import App, Message, Receive, Send
 
 HOST = "127.0.0.1"
@@ -179,7 +179,7 @@ class Guarded:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if not is_loopback(f"//{host}") or (origin and not is_loopback(origin)):
+        if is_foreign(host, origin):
             return await self._refuse(scope, send, 403, b'{"error": "this server answers its own machine only"}')
         if scope["type"] != "http":
             return await self._app(scope, receive, send)

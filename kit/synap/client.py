@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret, hidden
@@ -12,15 +12,33 @@ from .errors import SynapWireError
 from .kv import AsyncKV, SyncKV
 from .pubsub import AsyncPubSub, SyncPubSub
 from .queue import AsyncQueues, SyncQueues
-from .settings import Settings, settings
+from .settings import settings
 from .stream import AsyncStreams, SyncStreams
 
 
 class _Verbs:
     """What both clients have."""
 
-    _driver: Any
-    _settings: Settings
+    _driver_type: ClassVar[Any]
+    _parts: ClassVar[dict[str, Any]]
+    """The class of each part, by its name."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | Secret | None = None,
+        username: str | None = None,
+        password: str | Secret | None = None,
+        rpc_url: str | None = None,
+        timeout: float = 30.0,
+        connect_timeout: float = 5.0,
+    ) -> None:
+        api_key, password = hidden(api_key), hidden(password)
+        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        self._driver = self._driver_type(self._settings)
+        for name, kind in self._parts.items():
+            setattr(self, name, kind(self._driver))
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
@@ -57,24 +75,12 @@ class SynapClient(_Verbs, SyncFace):
     <SynapClient http://localhost:15500, SynapRPC not tried yet>
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | Secret | None = None,
-        username: str | None = None,
-        password: str | Secret | None = None,
-        rpc_url: str | None = None,
-        timeout: float = 30.0,
-        connect_timeout: float = 5.0,
-    ) -> None:
-        api_key, password = hidden(api_key), hidden(password)
-        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
-        self._driver = Driver(self._settings)
-        self.kv = SyncKV(self._driver)
-        self.queue = SyncQueues(self._driver)
-        self.stream = SyncStreams(self._driver)
-        self.pubsub = SyncPubSub(self._driver)
+    _driver_type = Driver
+    _parts = {"kv": SyncKV, "queue": SyncQueues, "stream": SyncStreams, "pubsub": SyncPubSub}
+    kv: SyncKV
+    queue: SyncQueues
+    stream: SyncStreams
+    pubsub: SyncPubSub
 
 
 class AsyncSynapClient(_Verbs, AsyncFace):
@@ -84,24 +90,12 @@ class AsyncSynapClient(_Verbs, AsyncFace):
     <AsyncSynapClient synap://localhost>
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | Secret | None = None,
-        username: str | None = None,
-        password: str | Secret | None = None,
-        rpc_url: str | None = None,
-        timeout: float = 30.0,
-        connect_timeout: float = 5.0,
-    ) -> None:
-        api_key, password = hidden(api_key), hidden(password)
-        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
-        self._driver = AsyncDriver(self._settings)
-        self.kv = AsyncKV(self._driver)
-        self.queue = AsyncQueues(self._driver)
-        self.stream = AsyncStreams(self._driver)
-        self.pubsub = AsyncPubSub(self._driver)
+    _driver_type = AsyncDriver
+    _parts = {"kv": AsyncKV, "queue": AsyncQueues, "stream": AsyncStreams, "pubsub": AsyncPubSub}
+    kv: AsyncKV
+    queue: AsyncQueues
+    stream: AsyncStreams
+    pubsub: AsyncPubSub
 
 
 def _beside(driver: Any) -> str:

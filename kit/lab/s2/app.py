@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from ...core.loopback import is_loopback
+from ...core.loopback import is_foreign
 from ...s2.errors import S2ServerError, WireError
 from .answers import JSON, answer_error, refusal
 from .call import Call, Unsupported, segments
@@ -26,7 +26,7 @@ def guarded(app: App) -> App:
 
     async def guard(exchange: Exchange) -> None:
         host, origin = exchange.headers.get("host", ""), exchange.headers.get("origin", "")
-        if not is_loopback(f"//{host}") or (origin and not is_loopback(origin)):
+        if is_foreign(host, origin):
             return await exchange.answer(403, JSON, b'{"error": "this server answers its own machine only"}')
         return await app(exchange)
 
