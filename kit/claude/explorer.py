@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core import calls, loop
 from ..core.errors import SetupError
 from ..core.html import table, text
+from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from . import wire
 from .client import AsyncClaudeClient, ClaudeClient, settings_of
@@ -53,7 +54,7 @@ def connect(
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 
 
-class Claude:
+class Claude(OfOneProcess):
     """The Claude Code API service to explore.
 
     >>> from kit.claude import ClaudeClient
