@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,8 @@ WIDTH = 7.2
 BODY, HEADING, SMALL = 10.0, 12.0, 9.0
 """Sizes of text, in points."""
 _DPI = 100
-_SHARPNESS = 2
+_SHARPNESS, _QUICK = 2, 1.5
+"""Dots for each of the page's; a picture for a moment has fewer."""
 _EDGE = 0.12
 """Inches around everything."""
 _GAP = 0.22
@@ -36,27 +38,34 @@ class Picture(Axes):
     """Axes that a notebook shows as their whole figure, though pyplot knows nothing of it."""
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        figure = self.get_figure(root=True)
-        assert figure is not None
-        picture, (width, height) = png(figure)
-        told = str(figure.get_label() or self.get_title(loc="left") or self.get_title())
-        size = {"width": round(width * _DPI), "height": round(height * _DPI), "alt": told}
-        return {"image/png": picture, "text/plain": f"<plot: {told}>"}, {"image/png": size}
+        return bundle(self)
 
 
-def png(figure: Any) -> tuple[bytes, tuple[float, float]]:
+def bundle(ax: Axes, *, quick: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a notebook shows of a plot, and how large; a quick one is for a moment and takes half the work."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    picture, (width, height) = png(figure, quick=quick)
+    told = str(figure.get_label() or ax.get_title(loc="left") or ax.get_title())
+    size = {"width": round(width * _DPI), "height": round(height * _DPI), "alt": told}
+    return {"image/png": picture, "text/plain": f"<plot: {told}>"}, {"image/png": size}
+
+
+def png(figure: Any, *, quick: bool = False) -> tuple[bytes, tuple[float, float]]:
     """Return the figure as a picture, sharp on fine screens too, with its size in inches.
 
     It grows where something has been added that reaches beyond its edges, so nothing is cut.
     """
     out = io.BytesIO()
-    bounds = figure.bbox_inches
-    reach = figure.get_tightbbox(figure.canvas.get_renderer())
-    if reach.x0 < bounds.x0 or reach.y0 < bounds.y0 or reach.x1 > bounds.x1 or reach.y1 > bounds.y1:
-        bounds = Bbox.union([bounds, reach.padded(_EDGE)])
+    bounds, grown = figure.bbox_inches, None
+    if not quick:
+        reach = figure.get_tightbbox(figure.canvas.get_renderer())
+        if reach.x0 < bounds.x0 or reach.y0 < bounds.y0 or reach.x1 > bounds.x1 or reach.y1 > bounds.y1:
+            bounds = grown = Bbox.union([bounds, reach.padded(_EDGE)])
     figure.savefig(
-        out, format="png", dpi=_DPI * _SHARPNESS, facecolor=figure.get_facecolor(), bbox_inches=bounds, pad_inches=0
-    )
+        out, format="png", dpi=_DPI * (_QUICK if quick else _SHARPNESS), facecolor=figure.get_facecolor(),
+        bbox_inches=grown, pad_inches=0, pil_kwargs={"compress_level": 1} if quick else {},
+    )  # fmt: skip
     return out.getvalue(), (bounds.width, bounds.height)
 
 
@@ -81,10 +90,13 @@ def _points(text: str, font: FontProperties) -> float:
 
 @dataclass(slots=True)
 class Margins:
-    """Room beside the panels, in inches; it only grows, so that a plot made anew keeps its edges."""
+    """Room around the panels, in inches; it only grows, so that a plot made anew keeps its edges."""
 
     left: float = 0.0
     right: float = 0.0
+    above: list[float] = field(default_factory=list)
+    below: list[float] = field(default_factory=list)
+    """For each row."""
 
 
 @dataclass(slots=True)
@@ -161,8 +173,10 @@ class Sheet:
         margins.left = max([margins.left, _EDGE, *(room[0] + _EDGE for room in wide)])
         margins.right = max([margins.right, 0.25, *(room[2] + _EDGE for room in wide)])
         notes = [line for note in self.notes for line in wrapped(note, WIDTH - 2 * _EDGE, SMALL)]
-        heads = [max(self._head_height(panel, len(row)) for panel in row) for row in self.rows]
-        feet = [max(room[1] for room in row) for row in rooms]
+        heads = margins.above = _grown(
+            margins.above, [max(self._head_height(panel, len(row)) for panel in row) for row in self.rows]
+        )
+        feet = margins.below = _grown(margins.below, [max(room[1] for room in row) for row in rooms])
         below = len(notes) * SMALL * _LINE / 72 + (_GAP / 2 if notes else 0)
         total = (
             _EDGE
@@ -171,6 +185,7 @@ class Sheet:
             + below
             + _EDGE
         )
+        total = math.ceil(total * 50) / 50  # whole dots in every sharpness
         figure.set_size_inches(WIDTH, total)
         top = total - _EDGE
         for row, head, foot in zip(self.rows, heads, feet, strict=True):
@@ -246,6 +261,11 @@ def empty(panel: Panel, words: str, look: Look) -> None:
     panel.ax.grid(False)
     for spine in panel.ax.spines.values():
         spine.set_visible(False)
+
+
+def _grown(before: list[float], now: list[float]) -> list[float]:
+    """The larger of each; what was before counts only where there were as many rows."""
+    return [max(pair) for pair in zip(before, now, strict=True)] if len(before) == len(now) else now
 
 
 def _flat(ax: Any) -> list[Any]:

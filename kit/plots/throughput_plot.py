@@ -174,6 +174,8 @@ def _draw(
         if by is None:
             marks.fill(panel, next(iter(lines.values())), paper.look.palette[0])
         mark = "dotted" if part.stop == count else "left out"
+        if moving and part.start:
+            size += f", {human(float(shown[0, 0] * scale), unit)} in the first {interval.name} left out"
     unfinished = "" if moving else _unfinished(found, mark)
     panel.subtitle = " · ".join(
         part for part in (span(found.first, found.last), size, unfinished, _smear(found)) if part
@@ -183,8 +185,9 @@ def _draw(
 def _lines(found: Binned, amounts: dict[str, Any], moving: bool) -> tuple[dict[str, marks.Line], slice]:
     """The lines, and which intervals they show: only whole ones, as far as that leaves a line."""
     count = len(found.starts)
-    whole = slice(0 if moving else int(0 in found.unfinished), count - (count - 1 in found.unfinished))
-    shown = whole if whole.stop - whole.start >= _LEAST else slice(0, count)
+    # A feed begins within an interval, and what the log held before comes at once: that is no throughput.
+    whole = slice(1 if moving else int(0 in found.unfinished), count - (count - 1 in found.unfinished))
+    shown = whole if whole.stop - whole.start >= (1 if moving else _LEAST) else slice(0, count)
     x = moments(found.middles)[shown]
     open_end = shown.stop == count and count - 1 in found.unfinished
     keys = [*found.order.named, *found.order.rest]

@@ -257,3 +257,24 @@ def test_it_is_there_after_restart_reload_and_export(notebook, jupyter):
     assert browser.locator(".kit-live-figures:visible b").first.inner_text() == "30"
     assert browser.locator(".kit-live-rows:visible tbody tr").count() == 20
     page.wait_for("idle")
+
+
+def test_a_live_plot_repaints_itself_and_keeps_its_edges(notebook):
+    source = """
+def rows():
+    for n in range(80):
+        yield [{"n": 1}] * (5 + n % 3)
+        time.sleep(0.1)
+feed = kit.Feed(rows())
+feed.wait(100)
+kit.plots.throughput(feed, live=True)"""
+    page = notebook("import time\nimport kit", source.strip()).run()
+    image = page.output(1).locator("img")
+    image.wait_for()
+    seen, boxes = {image.get_attribute("src")}, []
+    for _ in range(5):
+        page.page.wait_for_timeout(1100)
+        seen.add(image.get_attribute("src"))
+        boxes.append(image.bounding_box())
+    assert len(seen) >= 4
+    assert all(box == boxes[0] for box in boxes), boxes
