@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from .errors import InputError, KitError
 from .frames import TIME
 from .html import one_line
+from .log.places import At, FromEnd, Place, count_of, place_of
 from .pruning import mentions, narrowed
 from .shape import Decoded, Shape, Wider, shape_of
 from .tables.typed import checked
@@ -83,6 +84,8 @@ class Ranged(ABC):
     """Those of lists that are only shown where a record has some."""
     body: str = "body"
     unit: str = "records"
+    refuse: type[KitError] = InputError
+    """What a wrong argument raises."""
 
     @abstractmethod
     def bounds(self) -> tuple[int, int]:
@@ -103,18 +106,43 @@ class Ranged(ABC):
         """Bodies of text as they are shown."""
         return texts
 
+    def time_at(self, position: int) -> int | None:
+        """Return the time of the record at a position, in milliseconds; None where records carry no times."""
+        return None
+
+    def at(self, place: Place, bounds: tuple[int, int] | None = None) -> int:
+        """Return the position of a place in the log; of a time that of the first record at or after it."""
+        if isinstance(place, At):
+            return place.position
+        if isinstance(place, FromEnd):
+            first, stop = bounds or self.bounds()
+            return max(first, stop - place.count)
+        found = self.place(place.milliseconds)
+        if found is None:
+            found = self._bisected(place.milliseconds, *(bounds or self.bounds()))
+        return found
+
+    def _bisected(self, moment: int, first: int, stop: int) -> int:
+        """The first position whose record is not before a time, asked one at a time."""
+        low, high = first, stop
+        while low < high:
+            middle = (low + high) // 2
+            told = self.time_at(middle)
+            if told is None:
+                raise self.refuse(
+                    f"{self.label}: its {self.unit} carry no times, so none can be found by time",
+                    hint='give a position, or "tail-100"',
+                )
+            low, high = (middle + 1, high) if told < moment else (low, middle)
+        return low
+
     def start(self, given: Any) -> int:
-        """The position that a caller's `start` means."""
-        if isinstance(given, bool) or not hasattr(given, "__index__"):
-            raise InputError(f"start={given!r} is no position", hint="give a number from 0 up")
-        at = int(given.__index__())
-        if at < 0:
-            raise InputError(f"start={given!r}: positions begin at 0")
-        return at
+        """Return the position that a caller's `start` means."""
+        return self.at(place_of(given, "start", self.refuse))
 
     def until(self, given: Any) -> int:
-        """The position that a caller's `until` means."""
-        raise InputError(f"until={given!r}: {self.label} cannot be read up to a time")
+        """Return the position that a caller's `until` means; what is there is not part of the range."""
+        return self.at(place_of(given, "until", self.refuse))
 
     def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
         """Where the rows of a frame are now, and how many; with `once` nothing is ever sent twice."""
@@ -149,8 +177,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         *,
         strict: bool = False,
     ) -> None:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise InputError(f"limit={limit!r}: give a number of {source.unit} from 0 up")
+        limit = count_of(limit, "limit", source.refuse)
         self.source, self._given, self._body = source, (start, limit, until), body
         self._types = None if types is None else checked(types)
         self._strict = strict

@@ -11,6 +11,7 @@ from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..readable import Readable
@@ -120,14 +121,19 @@ class Kimberlite(OfOneProcess):
     def read(
         self,
         stream: StreamLike,
-        start: Position | int = 0,
+        start: Any = 0,
         limit: int | None = None,
+        until: Any = None,
         body: BodyMode = "auto",
         *,
         types: Mapping[str, Any] | None = None,
         times: bool = True,
     ) -> pd.DataFrame:
-        """The events of a stream from `start` on, up to its end as it is now.
+        """Return the events of a stream from `start` on, up to its end as it is now.
+
+        `start` and `until` are places as every log has them: an offset, "earliest", "latest", "tail-100", and where the
+        server tells times, as the lab's does, a time with a zone, or one from now like "-1h"; what is at `until` is not
+        read.
 
         Columns: `offset`, `time`, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
         "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
@@ -138,8 +144,15 @@ class Kimberlite(OfOneProcess):
         from ..core.tables.typed import checked
         from .bulk import Part, event_table, part
 
-        client, first, typed = self.client, reading.offset_of(start, "start"), checked(types or {})
+        client, typed = self.client, checked(types or {})
+        begin, limit = place_of(start, "start", KimberliteInputError), count_of(limit, "limit", KimberliteInputError)
+        end = None if until is None else place_of(until, "until", KimberliteInputError)
         packed = self._found(stream)
+        ranged = self._range(stream, packed)
+        first = ranged.at(begin)
+        if end is not None:
+            count = max(0, ranged.at(end) - first)
+            limit = count if limit is None else min(limit, count)
         expected = limit
         if limit is None and progress.wanted():
             expected = max(0, self._run(appending.length(client._book, packed)) - first)
@@ -200,7 +213,7 @@ class Kimberlite(OfOneProcess):
     def live(
         self,
         stream: StreamLike,
-        start: Position | int | str | None = "tail",
+        start: Any = "tail",
         body: BodyMode = "auto",
         *,
         where: Any = None,
@@ -213,7 +226,7 @@ class Kimberlite(OfOneProcess):
     ) -> LiveView:
         """The stream as it moves: a live view of the events from `start` on, by default those that come from now on.
 
-        `start` is an offset, "tail", or "tail-100". `time` is when an event arrived: the protocol carries no other.
+        `start` is a place as in `read`. `time` is when an event arrived: the protocol carries no other.
         `where`, or `column=value` here, says which events are wanted; see `kit.Feed` for this and for the bounds.
         `from_checkpoint` goes on where an earlier feed stood.
         """
@@ -225,14 +238,24 @@ class Kimberlite(OfOneProcess):
     def _source(
         self,
         stream: StreamLike,
-        start: Position | int | str | None = "tail",
+        start: Any = "tail",
         body: BodyMode = "auto",
         types: Mapping[str, Any] | None = None,
     ) -> StreamSource:
         """What a feed follows; `kit.Feed(k["stream"], start=...)` asks for it."""
         from .feeding import StreamSource
 
-        return StreamSource(self.client, self._found(stream), str(stream), start, body, types)
+        place: Place = END if start is None else place_of(start, "start", KimberliteInputError)
+        packed = self._found(stream)
+        if isinstance(place, Moment):
+            place = At(self._range(stream, packed).at(place))
+        return StreamSource(self.client, packed, str(stream), place, body, types)
+
+    def _range(self, stream: StreamLike, packed: int, **kind: Any) -> StreamRange:
+        """What Arrow, SQL, Parquet and Dask read of a stream, and what finds places in it."""
+        from .ranged import StreamRange
+
+        return StreamRange(self.client, packed, str(stream), **kind)
 
     def subscribe(self, stream: StreamLike, start: Position | int | None = None, **options: Any) -> Subscription:
         """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
@@ -416,32 +439,33 @@ class Stream(Readable):
 
     def read(
         self,
-        start: Position | int = 0,
+        start: Any = 0,
         limit: int | None = None,
+        until: Any = None,
         body: BodyMode = "auto",
         *,
         types: Mapping[str, Any] | None = None,
         times: bool = True,
     ) -> pd.DataFrame:
-        """The events from `start` on. See `Kimberlite.read`."""
-        return self._explorer.read(self.name, start, limit, body, types=types, times=times)
+        """Return the events from `start` on. See `Kimberlite.read`."""
+        return self._explorer.read(self.name, start, limit, until, body, types=types, times=times)
 
     def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The newest `n` events."""
         length = len(self)
-        return self._explorer.read(self.name, max(0, length - n), n, body, types=types)
+        return self._explorer.read(self.name, max(0, length - n), n, None, body, types=types)
 
     def append(self, data: Any, **options: Any) -> pd.DataFrame:
         """Where the events are now. See `Kimberlite.append`."""
         return self._explorer.append(self.name, data, **options)
 
-    def live(self, start: Position | int | str | None = "tail", body: BodyMode = "auto", **options: Any) -> LiveView:
+    def live(self, start: Any = "tail", body: BodyMode = "auto", **options: Any) -> LiveView:
         """The events as they come: a live view. See `Kimberlite.live`."""
         return self._explorer.live(self.name, start, body, **options)
 
     def _source(
         self,
-        start: Position | int | str | None = "tail",
+        start: Any = "tail",
         body: BodyMode = "auto",
         types: Mapping[str, Any] | None = None,
     ) -> StreamSource:
@@ -449,10 +473,8 @@ class Stream(Readable):
 
     def _ranged(self, **kind: Any) -> StreamRange:
         """What Arrow, SQL, Parquet and Dask read."""
-        from .ranged import StreamRange
-
         explorer = self._explorer
-        return StreamRange(explorer.client, explorer._found(self.name), str(self.name), **kind)
+        return explorer._range(self.name, explorer._found(self.name), **kind)
 
     def subscribe(self, start: Position | int | None = None, **options: Any) -> Subscription:
         """The events as they come."""

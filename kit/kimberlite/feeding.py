@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from ..core import retry
 from ..core.frames import expand_bodies
+from ..core.log.places import END, At, FromEnd
 from ..live.shaping import Bodies
 from ..live.source import FEW, PREVIEW, Chunk, Position, Source
-from . import appending, reading
+from . import appending
 from .bulk import TIME
-from .errors import BusyError, KimberliteError, KimberliteInputError, NetworkError, TimeoutError
+from .errors import BusyError, KimberliteError, NetworkError, TimeoutError
 from .subscription import Flow
 
 if TYPE_CHECKING:
@@ -45,14 +46,15 @@ class StreamSource(Source):
         client: Client,
         packed: int,
         name: str,
-        start: Any = "tail",
+        start: At | FromEnd = END,
         body: BodyMode = "auto",
         types: Any = None,
     ) -> None:
         self.label = name
         self._packed, self._book = packed, client._book
         self._settings = replace(client._settings, policy=retry.ONCE)  # the feed does the retrying
-        self._start, self._back = _start_of(start)
+        self._start = start.position if isinstance(start, At) else None
+        self._back = 0 if isinstance(start, At) else start.count
         self._bodies = Bodies(body, types)
         self._flow: Flow | None = None
 
@@ -134,21 +136,3 @@ def _table(
     found = pa.Table.from_batches(batches, _SCHEMA)
     bodies = expand_bodies(found.column("body"), body, taken=("offset", "time"), types=types, fast=fast)
     return pa.table({"offset": found.column("offset"), "time": found.column("time"), **bodies.columns}), bodies.attrs
-
-
-def _start_of(given: Any) -> tuple[int | None, int]:
-    """An offset, or None and how many events before the end.
-
-    >>> _start_of(7), _start_of("tail"), _start_of("tail-100")
-    ((7, 0), (None, 0), (None, 100))
-    """
-    if given is None:
-        return None, 0
-    if isinstance(given, str):
-        found = _TAIL.fullmatch(given.strip().lower())
-        if found is None:
-            raise KimberliteInputError(
-                f"start={given!r} is no place in a stream", hint='give a Position, an offset, "tail", or "tail-100"'
-            )
-        return None, int(found[1] or 0)
-    return reading.offset_of(given, "start"), 0

@@ -29,6 +29,7 @@ class StreamRange(Ranged):
     position = "offset"
     head = pa.schema([("offset", pa.uint64()), ("time", TIME)])
     unit = "events"
+    refuse = KimberliteInputError
 
     def __init__(self, client: Client, packed: int, name: str, *, owned: bool = False) -> None:
         self.client, self.packed, self.name, self._owned = client, packed, name, owned
@@ -36,9 +37,6 @@ class StreamRange(Ranged):
 
     def bounds(self) -> tuple[int, int]:
         return 0, int(self.client._driver.run(appending.length(self.client._book, self.packed)))
-
-    def start(self, given: Any) -> int:
-        return reading.offset_of(given, "start")
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
         client = self.client

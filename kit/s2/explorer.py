@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.log.places import Moment
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from .client import SyncS2
@@ -18,7 +19,7 @@ from .errors import S2InputError
 from .handle import Stream
 from .metrics import AccountMetricSet, BasinMetricSet, StreamMetricSet, TimeseriesInterval
 from .settings import Compression, Retry, Timeout
-from .starts import milliseconds_of
+from .starts import place_of
 from .tables import info_frame, metric_frame, token_rows
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ def _member(kind: Any, given: Any, what: str) -> Any:
 def _seconds(given: datetime | str | int | None, what: str) -> int | None:
     if given is None or (isinstance(given, int) and not isinstance(given, bool)):
         return given
-    milliseconds = milliseconds_of(given)
-    if milliseconds is None:
-        raise S2InputError(f"{what}={given!r} is no time", hint="give a datetime, or seconds since 1970")
-    return milliseconds // 1000
+    place = place_of(given, what)
+    if not isinstance(place, Moment):
+        raise S2InputError(f"{what}={given!r} is no time", hint="give a time with a zone, or seconds since 1970")
+    return place.milliseconds // 1000

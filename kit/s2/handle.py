@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.html import one_line, table, text
+from ..core.log.places import Moment, count_of
 from ..readable import Readable
 from . import bulk
 from .basin import SyncS2Basin
 from .configs import StreamConfig
 from .errors import ReadUnwrittenError, S2InputError
 from .reading import Plan, plan_of
-from .starts import start_of, until_of
+from .starts import place_of, start_of
 from .stream import SyncS2Stream
 from .types import AppendAck, AppendInput, CommandRecord, ReadLimit, SeqNum, StreamPosition, TailOffset
 
@@ -54,7 +55,8 @@ class Stream(Readable):
     ) -> pd.DataFrame:
         """The records from `start` on, up to the tail as it is now, as a DataFrame.
 
-        `start` is a sequence number, a time, or "tail-100"; `until` is a time, exclusive. Columns: `seq_num`, `time`,
+        `start` and `until` are places as every log has them: a sequence number, "earliest", "latest", "tail-100", a
+        time with a zone, or one from now like "-1h"; what is at `until` is not read. Columns: `seq_num`, `time`,
         `headers` where there are any, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
         "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
         `{"price": pa.decimal128(18, 4)}`. Orders to the service (fences, trims) are left out unless `commands` is true.
@@ -179,11 +181,20 @@ class Stream(Readable):
         return text(f"Stream {self.name} of {self._basin.name}") + table(("try", "to get"), _TRY)
 
     def _plan(self, start: Any, limit: int | None, until: Any) -> Plan:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise S2InputError(f"limit={limit!r}: give a number of records from 0 up")
+        limit, begin, end = count_of(limit, "limit", S2InputError), start_of(start), None
+        if until is not None:
+            stop = place_of(until, "until")
+            if isinstance(stop, Moment):
+                end = max(0, stop.milliseconds)
+            else:
+                # The service ends a read at a time, or after so many records: a position is so many after the first.
+                ranged = self._ranged()
+                first = begin.value if isinstance(begin, SeqNum) else ranged.at(place_of(start))
+                count = max(0, ranged.at(stop) - first)
+                begin, limit = SeqNum(first), count if limit is None else min(limit, count)
         # Bounded, or told to wait for nothing: a read for a frame ends at the tail.
         wait = None if limit is not None or until is not None else 0
-        return plan_of(start_of(start), ReadLimit(count=limit), until_of(until), False, wait)
+        return plan_of(begin, ReadLimit(count=limit), end, False, wait)
 
     def _columns(self, plan: Plan, commands: bool, seen: Any) -> Iterator[RecordColumns]:
         if plan.count == 0:

@@ -19,12 +19,12 @@ from .client import SyncS2
 from .columns import command_mask
 from .decoding import HEADER
 from .endpoints import Endpoints
-from .errors import ReadUnwrittenError
+from .errors import ReadUnwrittenError, S2InputError
 from .reading import Start, plan_of
 from .settings import AppendRetryPolicy, Compression
-from .starts import start_of, until_of
+from .starts import place_of
 from .stream import SyncS2Stream
-from .types import ReadLimit, SeqNum, TailOffset, Timestamp
+from .types import ReadLimit, SeqNum, Timestamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ class StreamRange(Ranged):
     position = "seq_num"
     head = pa.schema([("seq_num", pa.uint64()), ("time", TIME), ("headers", pa.list_(HEADER))])
     optional = ("headers",)
+    refuse = S2InputError
 
     def __init__(
         self, stream: SyncS2Stream, basin: str, *, commands: bool = False, owned: SyncS2 | None = None
@@ -51,16 +52,10 @@ class StreamRange(Ranged):
         return self._at(Timestamp(max(0, moment)), self.stream.check_tail().seq_num)
 
     def start(self, given: Any) -> int:
-        start = start_of(given)
-        if isinstance(start, SeqNum):
-            return start.value
-        stop = self.stream.check_tail().seq_num
-        return max(0, stop - start.value) if isinstance(start, TailOffset) else self._at(start, stop)
+        return self.at(place_of(given))
 
     def until(self, given: Any) -> int:
-        moment = until_of(given)
-        assert moment is not None
-        return self._at(Timestamp(moment), self.stream.check_tail().seq_num)
+        return self.at(place_of(given, "until"))
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         plan = plan_of(SeqNum(first), ReadLimit(count=stop - first), None, False, None)

@@ -10,6 +10,7 @@ from ..core import progress
 from ..core.completion import Names
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
+from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..readable import Readable
@@ -163,15 +164,19 @@ class Synap(OfOneProcess):
     def read(
         self,
         room: str,
-        start: int = 0,
+        start: Any = 0,
         limit: int | None = None,
-        decode: BodyMode = "auto",
+        until: Any = None,
+        body: BodyMode = "auto",
         *,
-        body: BodyMode | None = None,
+        decode: BodyMode | None = None,
         types: Mapping[str, Any] | None = None,
         subscriber_id: str = "kit",
     ) -> pd.DataFrame:
-        """The events of a room from an offset on, up to its end as it is now, as far as the room still has them.
+        """Return the events of a room from `start` on, up to its end as it is now, as far as the room still has them.
+
+        `start` and `until` are places as every log has them: an offset, "earliest", "latest", "tail-100", a time with a
+        zone, or one from now like "-1h"; what is at `until` is not read.
 
         Columns: `offset`, `time` (in whole seconds, as the server keeps it), `event`, `id`, then the data as `body`
         (or `decode`, its former name) says: "json" (a column per key), "text", "bytes", or "auto", which looks and
@@ -184,11 +189,16 @@ class Synap(OfOneProcess):
         from .reading import pages
         from .tables import event_table
 
-        room, first, typed = inputs.name(room, "a room"), inputs.whole(start, "start"), checked(types or {})
-        most = inputs.optional(limit, "limit")
+        room, typed = inputs.name(room, "a room"), checked(types or {})
+        most = count_of(limit, "limit", SynapInputError)
+        places = [place_of(start, "start", SynapInputError)]
+        if until is not None:
+            places.append(place_of(until, "until", SynapInputError))
         stats = self.client.stream.stats(room)
-        begin = max(first, int(stats["min_offset"]))
-        end = max(begin, int(stats["total_published"]))
+        bounds = int(stats["min_offset"]), int(stats["total_published"])
+        first, *last = [self._range(room).at(place, bounds) for place in places]
+        begin = max(first, bounds[0])
+        end = max(begin, min([bounds[1], *last]))
         stop = end if most is None else min(end, begin + most)
         found = []
         with progress.bar(stop - begin, what=f"read {room}"[:40], unit=" events") as bar:
@@ -196,7 +206,7 @@ class Synap(OfOneProcess):
                 found.append(page)
                 bar.update(page.num_rows)
         attrs = {"room": room, "generation": stats["generation"], "missed": max(0, begin - first) if first < end else 0}
-        shown, told = event_table(join(found), decode if body is None else body, typed)
+        shown, told = event_table(join(found), body if decode is None else decode, typed)
         return to_frame(shown, {**attrs, **told})
 
     def _walk_pages(self, walk: Any) -> Iterable[Any]:
@@ -231,7 +241,7 @@ class Synap(OfOneProcess):
         room: str | None = None,
         *,
         topics: str | Iterable[str] | None = None,
-        start: int | None = None,
+        start: Any = None,
         body: BodyMode = "auto",
         where: Any = None,
         types: Mapping[str, Any] | None = None,
@@ -243,18 +253,18 @@ class Synap(OfOneProcess):
     ) -> LiveView:
         """A room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
 
-        A room is followed from now on, or from the offset `start` on. Topics keep nothing: what is published while the
-        connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says which rows
-        are wanted; see `kit.Feed` for this and for the bounds. `from_checkpoint` goes on in a room.
+        A room is followed from now on, or from `start` on, a place as in `read`. Topics keep nothing: what is published
+        while the connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says
+        which rows are wanted; see `kit.Feed` for this and for the bounds. `from_checkpoint` goes on in a room.
         """
         from ..live.view import live
-        from .feeding import RoomSource, TopicSource
+        from .feeding import TopicSource
 
         source: RoomSource | TopicSource
         if (room is None) == (topics is None):
             raise SynapInputError("name a room, or topics", hint='syn.live("room"), or syn.live(topics=["orders.*"])')
         if room is not None:
-            source = RoomSource(self.client, room, start, body, types)
+            source = self._room_source(room, start, body, types)
         else:
             if start is not None or from_checkpoint is not None:
                 raise SynapInputError(
@@ -359,6 +369,20 @@ class Synap(OfOneProcess):
             ]
         )
 
+    def _range(self, room: str, **kind: Any) -> RoomRange:
+        """What Arrow, SQL and Parquet read of a room, and what finds places in it."""
+        from .ranged import RoomRange
+
+        return RoomRange(self.client, room, **kind)
+
+    def _room_source(self, room: str, start: Any, body: BodyMode, types: Mapping[str, Any] | None) -> RoomSource:
+        """What a feed of a room follows."""
+        from .feeding import RoomSource
+
+        place = END if start is None else place_of(start, "start", SynapInputError)
+        at = None if place == END else self._range(room).at(place)
+        return RoomSource(self.client, room, at, body, types)
+
     def _run(self, operation: Operation[T]) -> T:
         result: T = self.client._driver.run(operation)
         return result
@@ -412,45 +436,40 @@ class Room(Readable):
 
     def read(
         self,
-        start: int = 0,
+        start: Any = 0,
         limit: int | None = None,
-        decode: BodyMode = "auto",
+        until: Any = None,
+        body: BodyMode = "auto",
         *,
-        body: BodyMode | None = None,
+        decode: BodyMode | None = None,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return the events from an offset on. See `Synap.read`."""
-        return self._explorer.read(self.name, start, limit, decode, body=body, types=types)
+        """Return the events from `start` on. See `Synap.read`."""
+        return self._explorer.read(self.name, start, limit, until, body, decode=decode, types=types)
 
     def tail(
         self,
         n: int = 10,
-        decode: BodyMode = "auto",
+        body: BodyMode = "auto",
         *,
-        body: BodyMode | None = None,
+        decode: BodyMode | None = None,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return the newest `n` events."""
         start = max(0, len(self) - inputs.whole(n, "n"))
-        return self._explorer.read(self.name, start, n, decode, body=body, types=types)
+        return self._explorer.read(self.name, start, n, None, body, decode=decode, types=types)
 
     def _ranged(self, **kind: Any) -> RoomRange:
         """What Arrow, SQL and Parquet read."""
-        from .ranged import RoomRange
+        return self._explorer._range(self.name, **kind)
 
-        return RoomRange(self._explorer.client, self.name, **kind)
-
-    def live(self, start: int | None = None, **options: Any) -> LiveView:
+    def live(self, start: Any = None, **options: Any) -> LiveView:
         """The events as they come: a live view. See `Synap.live`."""
         return self._explorer.live(self.name, start=start, **options)
 
-    def _source(
-        self, start: int | None = None, body: BodyMode = "auto", types: Mapping[str, Any] | None = None
-    ) -> RoomSource:
+    def _source(self, start: Any = None, body: BodyMode = "auto", types: Mapping[str, Any] | None = None) -> RoomSource:
         """What a feed of this room follows; `kit.Feed(syn["room"], start=0)` asks for it."""
-        from .feeding import RoomSource
-
-        return RoomSource(self._explorer.client, self.name, start, body, types)
+        return self._explorer._room_source(self.name, start, body, types)
 
     def publish(self, data: Any, **options: Any) -> pd.DataFrame:
         """Where the events are now. See `Synap.publish`."""

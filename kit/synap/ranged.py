@@ -12,7 +12,8 @@ from ..core.ranged import Piece, Ranged
 from ..core.secrets import Secret
 from .client import SynapClient
 from .columns import SCHEMA
-from .reading import pages
+from .errors import SynapInputError
+from .reading import page, pages
 from .tables import unquoted
 
 
@@ -23,6 +24,7 @@ class RoomRange(Ranged):
     head = pa.schema([field for field in SCHEMA if field.name != "data"])
     body = "data"
     unit = "events"
+    refuse = SynapInputError
 
     def __init__(self, client: SynapClient, room: str, subscriber_id: str = "kit") -> None:
         self.client, self.room, self._subscriber = client, room, subscriber_id
@@ -34,11 +36,15 @@ class RoomRange(Ranged):
         return min(first, stop), stop
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        for page in self.client._driver.walk(pages(self.room, self._subscriber, first, stop)):
-            for batch in page.to_batches():
+        for found in self.client._driver.walk(pages(self.room, self._subscriber, first, stop)):
+            for batch in found.to_batches():
                 if batch.num_rows:
                     offsets = batch.column(0)
                     yield Piece(offsets[0].as_py(), offsets[-1].as_py() + 1, batch)
+
+    def time_at(self, position: int) -> int | None:
+        table = self.client._driver.run(page(self.room, self._subscriber, position, 1))
+        return None if not table.num_rows else table.column("time").cast(pa.int64())[0].as_py()
 
     def said(self, texts: pa.Array) -> pa.Array:
         column = unquoted(pa.chunked_array([texts]))
