@@ -109,11 +109,15 @@ def test_live_starts_at_the_same_places(log):
         (True, "no place in a log"),
         (-5, "tail-5"),
         (pd.NaT, "no place in a log"),
+        (None, "no place in a log"),
     ],
     ids=str,
 )
 def test_what_is_no_place_is_refused_with_the_way_out(log, given, words):
-    for call in (lambda: log.read(given), lambda: log.read(0, until=given), lambda: kit.Feed(log, start=given)):
+    calls = [lambda: log.read(given)]
+    if given is not None:  # which means "to the end", and "from now on"
+        calls += [lambda: log.read(0, until=given), lambda: kit.Feed(log, start=given)]
+    for call in calls:
         with pytest.raises(InputError, match=words) as caught:
             call()
         assert type(caught.value) is not InputError, "a refusal is an error of the service too"
@@ -139,4 +143,5 @@ def test_what_a_time_without_a_zone_means_does_not_depend_on_this_machine(monkey
 def test_a_clock_of_ones_own_decides_what_ago_means():
     assert place_of("15m ago", now=lambda: 900.0) == Moment(0)
     assert place_of("today", now=lambda: 90_000.0) == Moment(86_400_000)
-    assert place_of(None) == At(0)
+    assert place_of("earliest") == At(0)
+    assert place_of("2026-01-02T00:00:00Z") == Moment(1_767_312_000_000)

@@ -74,7 +74,7 @@ def test_starts_and_ends(s2):
     assert (tail["seq_num"].tolist(), tail.attrs["tail"]) == ([4998, 4999], 5000)
 
 
-@pytest.mark.parametrize("start", ["yesterday", "head", 1.5, None, -1, True, "tail--1"])
+@pytest.mark.parametrize("start", ["yesteryear", "head", 1.5, None, -1, True, "tail--1"])
 def test_a_wrong_start_is_told_before_traffic(s2, start):
     with pytest.raises(S2ClientError):
         s2["demo-shop"]["orders"].read(start)

@@ -77,8 +77,6 @@ def place_of(
     >>> place_of(5), place_of("tail-100"), place_of("2026-01-02"), place_of("15m ago", now=lambda: 900.0)
     (At(position=5), FromEnd(count=100), Moment(milliseconds=1767312000000), Moment(milliseconds=0))
     """
-    if given is None:
-        return At(0)
     if isinstance(given, str):
         return _of_text(given, what, refuse, now)
     if hasattr(given, "__index__") and not isinstance(given, bool) and type(given).__name__ not in ("bool", "bool_"):
@@ -112,7 +110,7 @@ def _of_text(given: str, what: str, refuse: type[KitError], now: Callable[[], fl
         return At(0)
     if found := _TAIL.fullmatch(text):
         return FromEnd(int(found[1] or 0))
-    milliseconds = _milliseconds_of_text(text, now)
+    milliseconds = _milliseconds_of_text(given.strip(), now)
     if milliseconds is not None:
         return Moment(milliseconds)
     if (found := _AGO.fullmatch(text)) and _unit(found[3]) and not (found[1] or found[4]):
@@ -121,11 +119,11 @@ def _of_text(given: str, what: str, refuse: type[KitError], now: Callable[[], fl
 
 
 def _milliseconds_of_text(text: str, now: Callable[[], float]) -> int | None:
-    current = round(now() * 1000)
-    if text == "now":
+    current, word = round(now() * 1000), text.lower()
+    if word == "now":
         return current
-    if text in ("today", "yesterday"):
-        return current // 86_400_000 * 86_400_000 - (86_400_000 if text == "yesterday" else 0)
+    if word in ("today", "yesterday"):
+        return current // 86_400_000 * 86_400_000 - (86_400_000 if word == "yesterday" else 0)
     if (found := _AGO.fullmatch(text)) and bool(found[1]) != bool(found[4]) and (unit := _unit(found[3])):
         return round(current - float(found[2]) * unit)
     try:
