@@ -9,6 +9,7 @@ from .core.processes import OfOneProcess
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
+    import pandas as pd
     import pyarrow as pa
 
     from .core.frames import BodyMode
@@ -21,6 +22,30 @@ class Readable(OfOneProcess):
 
     def _ranged(self, **kind: Any) -> Ranged:
         raise NotImplementedError
+
+    def read(self, start: Any = 0, limit: int | None = None) -> pd.DataFrame:
+        raise NotImplementedError
+
+    def head(self, n: int = 10, **options: Any) -> pd.DataFrame:
+        """Return the oldest `n` records that the log still has; the options are those of `read`."""
+        return self.read("earliest", n, **options)
+
+    def _columns_of(
+        self,
+        columns: Sequence[str] | str,
+        start: Any,
+        limit: int | None,
+        until: Any,
+        body: BodyMode,
+        types: Mapping[str, Any] | None,
+        **kind: Any,
+    ) -> pd.DataFrame:
+        """Some columns of a range: the others are not decoded."""
+        from .core.frames import to_frame
+        from .core.ranged import View
+
+        view = View(self._ranged(**kind), start, limit, until, body, types, strict=True)
+        return to_frame(view.collect([columns] if isinstance(columns, str) else [*columns]), {"body": view.shape.mode})
 
     def arrow(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..core import progress
@@ -444,10 +444,13 @@ class Stream(Readable):
         until: Any = None,
         body: BodyMode = "auto",
         *,
+        columns: Sequence[str] | str | None = None,
         types: Mapping[str, Any] | None = None,
         times: bool = True,
     ) -> pd.DataFrame:
-        """Return the events from `start` on. See `Kimberlite.read`."""
+        """Return the events from `start` on. See `Kimberlite.read`; `columns` names those that are decoded."""
+        if columns is not None:
+            return self._columns_of(columns, start, limit, until, body, types)
         return self._explorer.read(self.name, start, limit, until, body, types=types, times=times)
 
     def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
@@ -50,6 +50,7 @@ class Stream(Readable):
         until: Any = None,
         body: BodyMode = "auto",
         *,
+        columns: Sequence[str] | str | None = None,
         types: Mapping[str, Any] | None = None,
         commands: bool = False,
     ) -> pd.DataFrame:
@@ -59,8 +60,11 @@ class Stream(Readable):
         time with a zone, or one from now like "-1h"; what is at `until` is not read. Columns: `seq_num`, `time`,
         `headers` where there are any, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
         "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
-        `{"price": pa.decimal128(18, 4)}`. Orders to the service (fences, trims) are left out unless `commands` is true.
+        `{"price": pa.decimal128(18, 4)}`; `columns` names those that are wanted, so that no other is decoded. Orders to
+        the service (fences, trims) are left out unless `commands` is true.
         """
+        if columns is not None:
+            return self._columns_of(columns, start, limit, until, body, types, commands=commands)
         from ..core.frames import to_frame
         from ..core.tables.typed import checked
         from .columns import record_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
@@ -442,9 +442,12 @@ class Room(Readable):
         body: BodyMode = "auto",
         *,
         decode: BodyMode | None = None,
+        columns: Sequence[str] | str | None = None,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return the events from `start` on. See `Synap.read`."""
+        """Return the events from `start` on. See `Synap.read`; `columns` names those that are decoded."""
+        if columns is not None:
+            return self._columns_of(columns, start, limit, until, body if decode is None else decode, types)
         return self._explorer.read(self.name, start, limit, until, body, decode=decode, types=types)
 
     def tail(

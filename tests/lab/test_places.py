@@ -145,3 +145,21 @@ def test_a_clock_of_ones_own_decides_what_ago_means():
     assert place_of("today", now=lambda: 90_000.0) == Moment(86_400_000)
     assert place_of("earliest") == At(0)
     assert place_of("2026-01-02T00:00:00Z") == Moment(1_767_312_000_000)
+
+
+def test_some_columns_and_the_oldest_records(log):
+    assert numbers(log.head(3)) == [0, 1, 2]
+    assert log.read(5, limit=3, columns=["n"]).columns.tolist() == ["n"]
+    assert numbers(log.read(5, limit=3, columns="n")) == [5, 6, 7]
+    with pytest.raises(InputError, match=r"did you mean 'n'|there are"):
+        log.read(columns=["nn"])
+
+
+def test_some_columns_are_what_they_are_among_all(lab):
+    stream = lab.s2["places-basin"].create("drift")
+    stream.append([{"a": n, "b": {"x": n}} for n in range(2500)])
+    stream.append([{"a": 0.5, "b": {"y": [1]}}, {"a": "text"}])
+    stream.append([{"a": n, "b": {"x": n}} for n in range(2500)])
+    whole = stream.read()
+    for columns in (["a"], ["b"], ["b", "a"], ["seq_num", "a"]):
+        pd.testing.assert_frame_equal(stream.read(columns=columns), whole[columns], check_column_type=False)
