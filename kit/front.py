@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .core.environment import Environment, Given, check_names
 from .core.errors import InputError
-from .core.secrets import hidden
 
 if TYPE_CHECKING:
     from .amdahl.explorer import Amdahl
@@ -24,9 +23,7 @@ EXPLORERS = {
     "claude": "kit.claude.explorer",
     "amdahl": "kit.amdahl.explorer",
 }
-"""One module for each service; its `connect(environment, **arguments)` makes the explorer."""
-
-_CREDENTIALS = ("access_token", "api_key", "password")
+"""One module for each service; its `connect(environment, **arguments)` makes the explorer of a `CLIENT`."""
 
 
 @overload
@@ -49,7 +46,7 @@ def connect(
 ) -> Amdahl: ...
 @overload
 def connect(service: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Any: ...
-def connect(service: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Any:
+def connect(service: str, *, environment: Mapping[str, str] | Environment | None = None, **arguments: Any) -> Any:
     """The explorer of a real service: `kit.connect("amdahl", url=..., api_key=...)`.
 
     What is not given as an argument is taken from the environment; what is in neither is told by name.
@@ -57,9 +54,10 @@ def connect(service: str, *, environment: Mapping[str, str] | None = None, **arg
     >>> connect("claude", url="http://127.0.0.1:8006", api_key="cc_00")
     <Claude at http://127.0.0.1:8006: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
     """
+    # From here on no variable of a traceback holds a credential, whatever name it was given by.
+    environment, given = Environment(environment), Given(arguments)
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")
-    # Tracebacks may show variables, and none of them should hold a credential.
-    arguments |= {name: hidden(arguments[name]) for name in _CREDENTIALS if isinstance(arguments.get(name), str)}
-    make: Callable[..., Any] = importlib.import_module(EXPLORERS[service]).connect
-    return make(os.environ if environment is None else environment, **arguments)
+    module = importlib.import_module(EXPLORERS[service])
+    check_names(service, given, module.connect, module.CLIENT)
+    return module.connect(environment, **given.values())

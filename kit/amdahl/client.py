@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import InputError, SetupError
+from ..core.environment import OWN, Environment, elsewhere, missing
+from ..core.errors import InputError
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
-from ..core.secrets import Secret, hidden
+from ..core.secrets import Secret, fit, hidden, masked
 from ..core.steps import Operation, Timeouts, Walk
 from . import wire
 from .exchange import CONNECT_TIMEOUT, exchange
@@ -23,26 +23,24 @@ def settings_of(
     timeout: float | None,
     api_version: str | None = None,
     verify: Any = True,
-    environment: Mapping[str, str] = os.environ,
+    environment: Environment = OWN,
+    argument: str = "base_url",
 ) -> Settings:
     """Where and how to ask: from the arguments, else from the environment, else an error that names both."""
-    url = base_url or environment.get("AMDAHL_URL")
-    key = api_key or environment.get("API_KEY")
-    missing = [
-        f"{what} (argument {argument}= or variable {variable})"
-        for given, what, argument, variable in (
-            (url, "an address", "base_url", "AMDAHL_URL"),
-            (key, "an API key", "api_key", "API_KEY"),
-        )
-        if not given
-    ]
-    if missing:
-        raise SetupError(
-            f"amdahl needs {' and '.join(missing)}",
-            hint="without an account: kit.Lab().amdahl runs on an embedded server",
-        )
-    assert url is not None
-    assert key is not None
+    named = environment.address("AMDAHL_URL")
+    url = base_url or named
+    key = hidden(api_key) or environment.secret_for("API_KEY", base_url, [named])
+    lacking = missing(
+        "amdahl",
+        (url, "an address", argument, "AMDAHL_URL"),
+        (key, "an API key", "api_key", "API_KEY"),
+        note="" if key else elsewhere(environment, "API_KEY", "AMDAHL_URL"),
+    )
+    if lacking is not None:
+        raise lacking
+    fit(key)
+    if not isinstance(url, str):
+        raise InputError(f"an address is a text like https://host, not {type(url).__name__}")
     url = url.rstrip("/")
     if "/" not in url.partition("//")[2]:
         url += wire.PREFIX
@@ -51,7 +49,7 @@ def settings_of(
     return Settings(
         "amdahl",
         url,
-        key if isinstance(key, Secret) else Secret(key),
+        key,
         headers={} if api_version is None else {"x-amdahl-api-version": api_version},
         timeouts=Timeouts(CONNECT_TIMEOUT, timeout),
         verify=verify,
@@ -74,7 +72,7 @@ class Verbs:
         api_version: str | None = None,
         verify: Any = True,
     ) -> None:
-        api_key = hidden(api_key)
+        base_url, api_key = masked(base_url), hidden(api_key)
         settings = settings_of(base_url, api_key, timeout, api_version, verify)
         self.base_url, self.timeout = settings.base_url, timeout
         self._driver: Any = self._driver_type(settings)
@@ -113,7 +111,7 @@ class Verbs:
         """Every item of a list, page after page, by cursor or by offset, whichever the service offers."""
         yield from items(self, path, items_key, params=params, limit=limit)
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return f"<{type(self).__name__} at {self.base_url}>"
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from ..core import calls
+from ..core.environment import Environment
 from ..core.errors import InputError, KitError
 from ..core.html import table, text, visible
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden, masked
 from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
 from .exchange import PATIENT, exchange
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from ..live.view import LiveView
 
 
+CLIENT = AmdahlClient
+
+
 def connect(
-    environment: Mapping[str, str],
+    environment: Environment | Mapping[str, str],
     *,
     url: str | None = None,
     base_url: str | None = None,
@@ -38,7 +42,10 @@ def connect(
     verify: Any = True,
 ) -> Amdahl:
     """What `kit.connect("amdahl", ...)` gives."""
-    settings = settings_of(url or base_url, api_key, timeout, api_version, verify, environment)
+    environment = Environment(environment)
+    url, api_key = masked(url or base_url), hidden(api_key)
+    base_url = url
+    settings = settings_of(url, api_key, timeout, api_version, verify, environment, "url= or base_url")
     assert settings.credential is not None
     return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
 

@@ -35,11 +35,11 @@ class Session:
     """
 
     def __init__(self, client: AmdahlClient, session_id: str, state: AgentSession | None = None) -> None:
-        if not session_id or not isinstance(session_id, str):
-            raise InputError(f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)")
         self._client = client
         self.id = session_id
         self.state: dict[str, Any] = dict(state or {})
+        if not session_id or not isinstance(session_id, str):
+            raise InputError(f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)")
 
     @property
     def result(self) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core.environment import OWN, Environment
 from ..core.errors import InputError
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
-from ..core.secrets import Secret, hidden
+from ..core.secrets import Secret, fit, hidden, masked
 from ..core.steps import Operation, Timeouts
 from . import batching, streaming, tasks, wire
 from .book import Book, Spent
@@ -28,21 +28,22 @@ def settings_of(
     api_key: str | Secret | None,
     timeout: float | None,
     verify: Any = True,
-    environment: Mapping[str, str] = os.environ,
+    environment: Environment = OWN,
 ) -> tuple[Settings, float]:
     """Where and how to ask, and how long to wait: from the arguments, else the environment, else what is usual."""
     if timeout is None:
-        given = environment.get("CLAUDE_TIMEOUT")
+        given = environment.text("CLAUDE_TIMEOUT")
         try:
             timeout = float(given) if given else TIMEOUT
         except ValueError:
             timeout = math.nan
         wire.seconds(timeout, "the variable CLAUDE_TIMEOUT")
-    key = api_key or environment.get("CLAUDE_API_KEY") or None
+    named = environment.address("CLAUDE_API_URL") or URL
+    key = hidden(api_key) or environment.secret_for("CLAUDE_API_KEY", base_url, [named])
     settings = Settings(
         "claude",
-        base_url or environment.get("CLAUDE_API_URL") or URL,
-        None if key is None else key if isinstance(key, Secret) else Secret(key),
+        base_url or named,
+        fit(key),
         timeouts=Timeouts(CONNECT_TIMEOUT, 30.0),
         verify=verify,
     )
@@ -66,8 +67,9 @@ class Verbs:
         project_keys: Mapping[str, str | Secret] | None = None,
         verify: Any = True,
     ) -> None:
-        api_key = hidden(api_key)
-        project_keys = {name: hidden(key) for name, key in (project_keys or {}).items()}
+        base_url, api_key = masked(base_url), hidden(api_key)
+        hidden_keys = {name: hidden(key) for name, key in dict(project_keys or {}).items()}
+        project_keys = None  # this frame may be shown
         settings, self.timeout = settings_of(base_url, api_key, timeout, verify)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise InputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
@@ -79,8 +81,8 @@ class Verbs:
         self.project_id = project_id
         self.max_retries = max_retries
         self._policy = policy(max_retries, retry_delay)
-        self._project_keys = {
-            name: key if isinstance(key, Secret) else Secret(key) for name, key in (project_keys or {}).items()
+        self._project_keys: dict[str, Secret] = {
+            name: key for name, given in hidden_keys.items() if (key := fit(given)) is not None
         }
         self._book = Book()
         self._own_project: str | None = None
@@ -221,7 +223,7 @@ class Verbs:
                 asked,
             )
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         project = f", project {self.project_id}" if self.project_id else ""
         return one_line(f"<{type(self).__name__} at {self.base_url}{project}>")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.errors import KitError
 from ..core.retry import Outcome, Policy, pause_before_retry
+from ..core.secrets import Secret
 from ..core.steps import Operation, Pause, Request, Timeouts, asked_pause
 from ..core.steps import Response as Answer
 from . import wire
@@ -47,10 +48,11 @@ def ask(
     task_timeout: float | None = None,
 ) -> Operation[Answer]:
     """The answer, where it is a good one; else the exception that says why not."""
-    headers = {"x-request-id": request_id or uuid.uuid4().hex}
+    asked = request_id or uuid.uuid4().hex
+    headers: dict[str, str | Secret] = {"x-request-id": asked}
     key = client._project_keys.get(project) if client._project_keys else None
     if key is not None:
-        headers["authorization"] = f"Bearer {key.reveal()}"
+        headers["authorization"] = key.after("Bearer ")
     request = Request(
         method,
         path,
@@ -66,14 +68,14 @@ def ask(
     while True:
         started = time.monotonic()
         if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, headers["x-request-id"])
+            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, asked)
         answer: Answer | None = None
         failed: ClaudeAPIError
         try:
             answer = yield request
         except KitError as error:
             failed = wire.failure(error, what, read)
-            failed.request_id = headers["x-request-id"]
+            failed.request_id = asked
             outcome = Outcome(maybe_received=failed.paid is not False)
             again = request.safe or failed.paid is False
         else:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core import calls, loop
+from ..core.environment import Environment, elsewhere, missing
 from ..core.errors import SetupError
 from ..core.html import table, text
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden, masked
 from . import wire
 from .client import AsyncClaudeClient, ClaudeClient, settings_of
 from .guard import Guard
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from .feeding import AnswerSource
 
 
+CLIENT = ClaudeClient
+
+
 def connect(
-    environment: Mapping[str, str],
+    environment: Environment | Mapping[str, str],
     *,
     url: str | None = None,
     base_url: str | None = None,
@@ -43,12 +47,15 @@ def connect(
     verify: Any = True,
 ) -> Claude:
     """What `kit.connect("claude", ...)` gives. `max_cost` limits what may be spent through it, in USD."""
-    settings, seconds = settings_of(url or base_url, api_key, timeout, verify, environment)
-    if settings.credential is None:
-        raise SetupError(
-            "claude needs an API key (argument api_key= or variable CLAUDE_API_KEY)",
-            hint="without an account: kit.Lab().claude runs on an embedded server",
-        )
+    environment = Environment(environment)
+    url, api_key = masked(url or base_url), hidden(api_key)
+    base_url = url
+    project_keys = {name: hidden(key) for name, key in dict(project_keys or {}).items()}  # type: ignore[misc]
+    settings, seconds = settings_of(url, api_key, timeout, verify, environment)
+    note = elsewhere(environment, "CLAUDE_API_KEY", "CLAUDE_API_URL")
+    lacking = missing("claude", (settings.credential, "an API key", "api_key", "CLAUDE_API_KEY"), note=note)
+    if lacking is not None:
+        raise lacking
     options: dict[str, Any] = {"max_retries": max_retries, "project_id": project_id}
     options |= {"project_keys": project_keys, "verify": verify}
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)

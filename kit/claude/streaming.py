@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core import calls
 from ..core.errors import InputError
+from ..core.secrets import Secret, revealed
 from ..core.steps import Emit, Operation, Walk
 from . import wire
 from .batching import route
@@ -90,7 +91,7 @@ def socket_pieces(
     try:
         with connect(
             chat.url,
-            additional_headers=chat.headers,
+            additional_headers=revealed(chat.headers),
             open_timeout=CONNECT_TIMEOUT,
             close_timeout=1,
             max_size=_FRAME,
@@ -123,7 +124,7 @@ async def async_socket_pieces(
     try:
         async with connect(
             chat.url,
-            additional_headers=chat.headers,
+            additional_headers=revealed(chat.headers),
             open_timeout=CONNECT_TIMEOUT,
             close_timeout=1,
             max_size=_FRAME,
@@ -153,9 +154,9 @@ class _Chat:
         self.url = f"ws{settings.base_url.removeprefix('http').rstrip('/')}/v1/stream"
         key = client._project_keys.get(project) or settings.credential
         self.request_id = uuid.uuid4().hex
-        self.headers = {"x-request-id": self.request_id}
+        self.headers: dict[str, str | Secret] = {"x-request-id": self.request_id}
         if key is not None:
-            self.headers["authorization"] = f"Bearer {key.reveal()}"
+            self.headers["authorization"] = key.after("Bearer ")
         self.done = False
         self._sent = False
         self._told = False

@@ -23,7 +23,22 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class SyncFace(OfOneProcess):
+class _Face(OfOneProcess):
+    """What clients of both colours have."""
+
+    def _about(self) -> str:
+        """What the client's repr says."""
+        return f"<{type(self).__name__}>"
+
+    def __repr__(self) -> str:
+        try:
+            return self._about()
+        except AttributeError:
+            # Its constructor has raised, and a traceback shows it.
+            return f"<{type(self).__name__}, not made>"
+
+
+class SyncFace(_Face):
     """A client whose calls block. Use it in a `with` block, or `close()` it."""
 
     _driver: Driver
@@ -39,7 +54,7 @@ class SyncFace(OfOneProcess):
         self.close()
 
 
-class AsyncFace(OfOneProcess):
+class AsyncFace(_Face):
     """A client whose calls are awaited. Use it in an `async with` block, or `await close()` it."""
 
     _driver: AsyncDriver

@@ -28,7 +28,7 @@ from .errors import InputError, KitError, Lost, Silent, Unreachable
 from .loopback import is_loopback
 from .network import BlockingStream, LoopStream, install
 from .processes import check_process
-from .secrets import Secret, without_password
+from .secrets import Secret, fit, revealed, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
 from .unpacking import Unpacker
 
@@ -48,17 +48,22 @@ class Settings:
     credential: Secret | None = None
     header: str = "authorization"
     scheme: str = "Bearer "
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     verify: Any = True
     """Certificates are checked, unless a caller gives False or an SSL context of their own."""
 
     def __post_init__(self) -> None:
+        fit(self.credential)
         quoted = without_password(self.base_url)
+        wrong = ""
         try:
             url = httpx.URL(self.base_url)
         except (httpx.InvalidURL, TypeError) as error:
-            raise InputError(f"{self.service}: {quoted} is not an address: {error}") from None
+            wrong = str(error)
+        if wrong:
+            # Out of the handler: what is chained would show a half-made URL in its variables.
+            raise InputError(f"{self.service}: {quoted} is not an address: {wrong}")
         if url.scheme not in ("http", "https") or not url.host:
             raise InputError(
                 f"{self.service}: {quoted} is not an address",
@@ -71,11 +76,11 @@ class Settings:
             )
 
     def client_options(self) -> dict[str, Any]:
-        headers = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
+        headers: dict[str, str | Secret] = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
         if self.credential is not None:
-            headers[self.header] = self.scheme + self.credential.reveal()
+            headers[self.header] = self.credential.after(self.scheme)
         return {
-            "headers": headers,
+            "headers": revealed(headers),
             # Certificates are a good part of what making a client takes, and nothing here speaks TLS then.
             "verify": self.verify if httpx.URL(self.base_url).scheme == "https" else False,
             # What runs on this machine is not reached through a proxy, whatever the environment names for the rest.
@@ -104,7 +109,7 @@ class _Driver:
             headers = self._headers.copy()
             if request.body is not None:
                 headers["content-type"] = "application/json"
-            headers.update(request.headers)
+            headers.update(revealed(request.headers or {}))
         timeouts = request.timeouts or self.settings.timeouts
         return httpx.Request(
             request.method,

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from .errors import InputError
 
-T = TypeVar("T")
 
+def hidden(value: Any) -> Secret | None:
+    """Return a credential as a `Secret`, to be put in the place of an argument, or None where none is given.
 
-def hidden(value: T) -> T | Secret:
-    """A credential as a `Secret`, to be put in the place of an argument: a traceback may show variables.
-
-    What is none is given back, for whoever takes it to refuse.
+    This never raises: the frames of an error may be shown with their variables, and those of the caller still hold the
+    value then. What cannot be a credential becomes a `Secret` without it, which `fit` refuses.
     """
-    if not isinstance(value, str) or not value:
-        return value
-    try:
-        return Secret(value)
-    except InputError:
-        return value
+    if value is None or value == "" or isinstance(value, Secret):
+        return value or None
+    return Secret.unchecked(value)
+
+
+def fit(secret: Secret | None, kind: type[InputError] = InputError) -> Secret | None:
+    """Return the secret, unless it was made from something that cannot be a credential: that is refused."""
+    if secret is not None and secret.unfit:
+        raise kind(secret.unfit, hint=_HINT if secret.unfit.startswith("a credential") else None)
+    return secret
+
+
+def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
+    """Return headers as they are sent; up to there credentials travel hidden."""
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
+
+
+def masked(address: Any) -> Any:
+    """Return an address to be put in the place of an argument: a password in it is hidden, and refused later.
+
+    >>> masked("https://user:pass@host/x"), masked("https://host/a@b"), masked(None)
+    ('https://...@host/x', 'https://host/a@b', None)
+    """
+    if isinstance(address, list | tuple):
+        return [masked(one) for one in address]
+    if not isinstance(address, str) or "@" not in address:
+        return address
+    scheme, slashes, rest = address.rpartition("://") if "://" in address else ("", "", address)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    # A password may hold a slash: only what is surely a host keeps an @ behind it.
+    if "@" not in authority and re.fullmatch(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?", authority):
+        return address
+    return f"{scheme.rpartition('@')[2]}{slashes}...@{rest.rpartition('@')[2]}"
 
 
 def without_password(address: Any) -> str:
@@ -46,25 +73,47 @@ class Secret:
     <secret>   <secret> [<secret>]
     """
 
-    __slots__ = ("_reveal",)
+    __slots__ = ("_reveal", "unfit")
     _reveal: Callable[[], str]
+    unfit: str
+    """Why the value cannot be a credential; empty where it can."""
 
     def __init__(self, value: str | Secret) -> None:
-        text = value.reveal() if isinstance(value, Secret) else value
-        if not isinstance(text, str):
-            raise InputError(f"a credential must be a str, not {type(text).__name__}")
-        if any(not 32 < ord(char) < 127 for char in text):
-            # It would be refused by the HTTP layer, with the value in that error's text.
-            raise InputError(
-                "a credential must be visible ASCII, without spaces or line ends",
-                hint="check for a newline or a quote copied along with it",
-            )
+        text, unfit = _judged(value)
+        del value  # this frame may be shown
+        if unfit:
+            del text
+            raise InputError(unfit, hint=_HINT)
+        self._keep(text, "")
+
+    @classmethod
+    def unchecked(cls, value: Any) -> Secret:
+        """Return a secret without raising; see `hidden`."""
+        made = object.__new__(cls)
+        made._keep(*_judged(value))
+        return made
+
+    @classmethod
+    def refused(cls, why: str) -> Secret:
+        """Return a secret that stands for something that cannot be a credential; `fit` says why."""
+        made = object.__new__(cls)
+        made._keep("", why)
+        return made
+
+    def _keep(self, text: str, unfit: str) -> None:
         # A closure, not an attribute: debuggers and `vars()` list attributes.
         object.__setattr__(self, "_reveal", lambda: text)
+        object.__setattr__(self, "unfit", unfit)
 
     def reveal(self) -> str:
         """The credential itself."""
         return self._reveal()
+
+    def after(self, prefix: str) -> Secret:
+        """Return a secret whose text begins with `prefix`, as headers have it: `Bearer ` and the credential."""
+        made = object.__new__(Secret)
+        made._keep(prefix + self._reveal(), self.unfit)
+        return made
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("a secret does not change; make a new one")
@@ -78,12 +127,16 @@ class Secret:
         return format("<secret>", spec)
 
     def __bool__(self) -> bool:
-        return bool(self.reveal())
+        return bool(self.unfit or self.reveal())
 
     def __eq__(self, other: object) -> bool:
         import hmac  # not at the top: it would cost every `import kit` its start-up
 
-        return isinstance(other, Secret) and hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+        return (
+            isinstance(other, Secret)
+            and self.unfit == other.unfit
+            and hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+        )
 
     def __hash__(self) -> int:
         return hash((Secret, self.reveal()))
@@ -98,3 +151,18 @@ class Secret:
         raise TypeError(
             "a secret is not pickled; pass `secret.reveal()` on purpose, or read it from the environment there"
         )
+
+
+_HINT = "check for a newline or a quote copied along with it"
+
+
+def _judged(value: Any) -> tuple[str, str]:
+    """The text of a credential, and why it cannot be one: one of the two is empty."""
+    if isinstance(value, Secret):
+        return value.reveal(), value.unfit
+    if not isinstance(value, str):
+        return "", f"a credential must be a str, not {type(value).__name__}"
+    if any(not 32 < ord(char) < 127 for char in value):
+        # It would be refused by the HTTP layer, with the value in that error's text.
+        return "", "a credential must be visible ASCII, without spaces or line ends"
+    return value, ""

@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 
 from . import retry
 from .errors import TransportError
+from .secrets import Secret
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class Request:
     path: str
     op: str = ""
     params: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str | Secret] | None = None
     body: bytes | None = None
     timeouts: Timeouts | None = None
     limit: int = DEFAULT_LIMIT

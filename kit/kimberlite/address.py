@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..core.environment import OWN, Environment, missing, origin
+from ..core.errors import SetupError
 from ..core.retry import Policy
-from ..core.secrets import Secret, without_password
+from ..core.secrets import Secret, fit, hidden, without_password
 from .errors import KimberliteInputError
 from .types import TenantId
 
@@ -61,15 +63,27 @@ class Settings:
     @classmethod
     def of(
         cls,
-        address: str | Sequence[str],
+        address: str | Sequence[str] | None,
         tenant_id: TenantId | int | None,
         api_key: str | Secret | None,
         timeout: float | None,
         connect_timeout: float | None,
         max_retries: int,
+        environment: Environment = OWN,
     ) -> Settings:
-        """The settings, checked."""
-        given = [address] if isinstance(address, str) else list(address)
+        """Return the settings, checked; what is not given is taken from the environment."""
+        api_key = hidden(api_key)
+        named = environment.address("KIMBERLITE_ADDRESS")
+        if api_key is None:
+            api_key = environment.secret_for("KIMBERLITE_API_KEY", address, [named])
+        if tenant_id is None and (address is None or (named and origin(address) == origin(named))):
+            tenant_id = tenant_of(environment)
+        address = named if address is None else address
+        lacking = missing("kimberlite", (address, "an address", "address", "KIMBERLITE_ADDRESS"))
+        if lacking is not None and address is None:
+            raise lacking
+        fit(api_key, KimberliteInputError)
+        given = [address] if isinstance(address, str) else list(address or ())
         if not given:
             raise KimberliteInputError("no address is given", hint='give one like "localhost:3000"')
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
@@ -79,7 +93,7 @@ class Settings:
         return cls(
             tuple(place_of(one) for one in given),
             None if tenant_id is None else TenantId(int(tenant_id)).value,
-            None if api_key is None else Secret(api_key),
+            api_key,
             timeout,
             connect_timeout,
             max_retries,
@@ -90,6 +104,16 @@ class Settings:
     def where(self) -> str:
         """The address, to be told."""
         return " or ".join(map(str, self.places))
+
+
+def tenant_of(environment: Environment) -> int | None:
+    """Return the tenant that the environment names."""
+    told = environment.text("KIMBERLITE_TENANT")
+    if told is None:
+        return None
+    if not (told.strip().isascii() and told.strip().isdigit()):
+        raise SetupError(f"KIMBERLITE_TENANT is {told!r}, which is no tenant's number")
+    return int(told)
 
 
 def _check_seconds(name: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
-from ..core.secrets import Secret, hidden
+from ..core.secrets import Secret, hidden, masked
 from . import appending, reading, sql
 from .address import Settings
 from .asking import Operation, Post, Walk, asked, responses
@@ -286,7 +286,7 @@ class _Calls:
         find = partial(resolve, self._book, tenant_id, stream)
         return Flow(self._settings, self._book, find, first, credits, group)
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         tenant = "" if self._settings.tenant_id is None else f", tenant {self._settings.tenant_id}"
         return f"<{type(self).__name__} at {self._settings.where}{tenant}>"
 
@@ -296,7 +296,9 @@ class Client(_Calls, SyncFace):
 
     client = Client("localhost:3000", tenant_id=TenantId(1), api_key="...")
 
-    `timeout` is how long the server may be silent, `connect_timeout` how long connecting may take, both in seconds.
+    What is not given is read from `KIMBERLITE_ADDRESS`, `KIMBERLITE_TENANT` and `KIMBERLITE_API_KEY`; the key and the
+    tenant are those of that address only. `timeout` is how long the server may be silent, `connect_timeout` how long
+    connecting may take, both in seconds.
     What is safe to repeat is tried up to `max_retries` times more. `compression` is taken for the reference's sake; the
     protocol has none. `numbering="native"` takes each `StreamId` as the server's own number, where the default takes
     `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
@@ -304,7 +306,7 @@ class Client(_Calls, SyncFace):
 
     def __init__(
         self,
-        address: str | Sequence[str],
+        address: str | Sequence[str] | None = None,
         tenant_id: TenantId | int | None = None,
         api_key: str | Secret | None = None,
         timeout: float | None = 30,
@@ -315,7 +317,7 @@ class Client(_Calls, SyncFace):
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
-        api_key = hidden(api_key)
+        address, api_key = masked(address), hidden(api_key)
         self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
         self._book = _book(self._settings, numbering, default_data_class)
         self._driver: Any = Line(self._settings)
@@ -354,7 +356,7 @@ class AsyncClient(_Calls, AsyncFace):
 
     def __init__(
         self,
-        address: str | Sequence[str],
+        address: str | Sequence[str] | None = None,
         tenant_id: TenantId | int | None = None,
         api_key: str | Secret | None = None,
         timeout: float | None = 30,
@@ -365,7 +367,7 @@ class AsyncClient(_Calls, AsyncFace):
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
-        api_key = hidden(api_key)
+        address, api_key = masked(address), hidden(api_key)
         self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
         self._book = _book(self._settings, numbering, default_data_class)
         self._driver: Any = Crossing(Channel(self._settings))
@@ -373,7 +375,7 @@ class AsyncClient(_Calls, AsyncFace):
     @classmethod
     async def connect(
         cls,
-        address: str | Sequence[str],
+        address: str | Sequence[str] | None = None,
         tenant_id: TenantId | int | None = None,
         api_key: str | Secret | None = None,
         timeout: float | None = 30,
@@ -385,7 +387,7 @@ class AsyncClient(_Calls, AsyncFace):
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> Self:
         """A client that is connected."""
-        api_key = hidden(api_key)
+        address, api_key = masked(address), hidden(api_key)
         client = cls(
             address,
             tenant_id,

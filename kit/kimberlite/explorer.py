@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..core import progress
 from ..core.completion import Names
+from ..core.environment import Environment, missing, origin
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
 from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden, masked
 from ..readable import Readable
 from . import appending, reading, sql
+from .address import tenant_of
 from .asking import Operation
 from .client import Client
 from .enums import DataClass
@@ -39,35 +41,37 @@ T = TypeVar("T")
 METRICS_PORT = 9090
 
 
+CLIENT = Client
+
+
 def connect(
-    environment: Mapping[str, str],
+    environment: Environment | Mapping[str, str],
     *,
-    address: str | None = None,
+    address: str | Sequence[str] | None = None,
     api_key: str | Secret | None = None,
     tenant_id: TenantId | int | None = None,
     metrics_url: str | None = None,
     **options: Any,
 ) -> Kimberlite:
     """What `kit.connect("kimberlite", ...)` gives; further options are those of `kit.kimberlite.Client`."""
-    where = address or environment.get("KIMBERLITE_ADDRESS")
-    tenant = tenant_id if tenant_id is not None else environment.get("KIMBERLITE_TENANT")
-    missing = []
-    if not where:
-        missing.append("an address (argument address= or variable KIMBERLITE_ADDRESS)")
-    if tenant is None or tenant == "":
-        missing.append("a tenant (argument tenant_id= or variable KIMBERLITE_TENANT)")
-    if missing or not where:
-        raise SetupError(
-            f"kimberlite needs {' and '.join(missing)}",
-            hint="without a server of your own: kit.Lab().kimberlite runs on an embedded one",
-        )
-    if isinstance(tenant, str):
-        if not tenant.strip().isdecimal():
-            raise SetupError(f"KIMBERLITE_TENANT is {tenant!r}, which is no tenant's number")
-        tenant = int(tenant)
-    key = api_key or environment.get("KIMBERLITE_API_KEY") or None
-    client = Client(where, tenant, key, **options)
-    return Kimberlite(client, metrics_url or environment.get("KIMBERLITE_METRICS_URL"))
+    environment = Environment(environment)
+    address, metrics_url, api_key = masked(address), masked(metrics_url), hidden(api_key)
+    named = environment.address("KIMBERLITE_ADDRESS")
+    if api_key is None:
+        api_key = environment.secret_for("KIMBERLITE_API_KEY", address, [named])
+    if tenant_id is None:
+        tenant_id = tenant_of(environment)
+    if metrics_url is None and (address is None or (named and origin(address) == origin(named))):
+        metrics_url = environment.address("KIMBERLITE_METRICS_URL")
+    address = address or named
+    lacking = missing(
+        "kimberlite",
+        (address, "an address", "address", "KIMBERLITE_ADDRESS"),
+        (tenant_id is not None, "a tenant", "tenant_id", "KIMBERLITE_TENANT"),
+    )
+    if lacking is not None:
+        raise lacking
+    return Kimberlite(Client(address, tenant_id, api_key, **options), metrics_url)
 
 
 class Kimberlite(OfOneProcess):

@@ -13,6 +13,7 @@ import weakref
 from typing import IO, Any
 
 from ..core.errors import SetupError
+from . import descriptors
 
 _READY_WITHIN = 30.0
 
@@ -82,7 +83,7 @@ def start(orders: dict[str, Any]) -> Servers:
         except BaseException:
             end(child)
             raise
-        said = json.loads(line) if line else {}
+        said = descriptors.veiled(json.loads(line)) if line else {}
         if "error" in said or not said:
             end(child)
             raise SetupError(f"the lab did not start: {said.get('error') or _last_words(errors)}")

@@ -237,7 +237,7 @@ def _serve(given: argparse.Namespace) -> int:
         ) from None
 
     def ready(described: Mapping[str, Any]) -> None:
-        _print(_exports(described))
+        _print(_exports(described["env"]))
         where = ", ".join(f"{name} at {service['url']}" for name, service in described["services"].items())
         print(f"# {where}; stop with Ctrl-C", file=sys.stderr, flush=True)
 
@@ -297,13 +297,13 @@ def _env(given: argparse.Namespace) -> int:
 
     for described in descriptors.read():
         if running.answers(described):
-            _print(_exports(described))
+            _print(_exports(described["env"].values()))
             return 0
     raise SetupError("none of your labs is running", hint="start one with: kit lab, or kit serve")
 
 
-def _exports(described: Mapping[str, Any]) -> list[str]:
-    return [f"export {name}={shlex.quote(value)}" for name, value in described["env"].items()]
+def _exports(env: Mapping[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
 
 
 def _print(lines: Any) -> None:

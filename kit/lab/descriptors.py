@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..core.environment import Given
 from ..core.errors import SetupError
+from ..core.secrets import Secret
 
 
 def folder() -> Path:
@@ -43,12 +45,19 @@ def write(described: dict[str, Any]) -> Path:
     return path
 
 
+def veiled(described: dict[str, Any]) -> dict[str, Any]:
+    """Return what a lab says of itself, with its token and the variables that hold it hidden: handles keep it."""
+    if "token" in described:
+        described["token"], described["env"] = Secret.unchecked(described["token"]), Given(described.get("env", {}))
+    return described
+
+
 def read() -> list[dict[str, Any]]:
     """The labs announced, newest first; files of processes that are gone are cleared away."""
     found = []
     for path in sorted(folder().glob("lab-*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:
-            described = json.loads(path.read_text())
+            described = veiled(json.loads(path.read_text()))
             alive = _alive(described["pid"])
         except (OSError, ValueError, KeyError):
             continue

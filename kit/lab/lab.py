@@ -104,7 +104,7 @@ class Lab(OfOneProcess):
 
     def env(self) -> dict[str, str]:
         """The environment variables that point any client, in any language, at these servers. They hold the token."""
-        return dict(self._described["env"])
+        return dict(self._described["env"].values())
 
     def url(self, service: str) -> str:
         """Where a service listens."""

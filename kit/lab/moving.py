@@ -137,10 +137,11 @@ def _clicks(rng: random.Random) -> Iterator[bytes]:
 
 
 async def _kimberlite(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
+    from ..core.environment import Environment
     from ..kimberlite.explorer import connect
 
     rng = random.Random()
-    explorer = connect(env)
+    explorer = connect(Environment(env))
     stack.callback(explorer.close)
 
     async def claim() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ..core.errors import KitError
 from ..core.http import Driver, Settings
-from ..core.secrets import Secret
 from ..core.steps import Request, Timeouts, call
 from ..version import __version__
 from . import descriptors
@@ -44,7 +43,7 @@ def answers(described: dict[str, Any]) -> bool:
 
 def control(described: dict[str, Any]) -> Driver:
     """A connection to the lab's control server."""
-    return Driver(Settings("lab", described["control"], Secret(described["token"]), timeouts=Timeouts(2, 10)))
+    return Driver(Settings("lab", described["control"], described["token"], timeouts=Timeouts(2, 10)))
 
 
 def latency(url: str, health: str) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import calls
 from ..core.errors import KitError, Lost, Silent
+from ..core.secrets import Secret
 from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
 from .in_flight import Batch, InFlight, Packed, pack
@@ -75,7 +76,7 @@ class AppendEngine:
         link: Link[Any],
         origin: str,
         path: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Secret],
         *,
         max_unacked_bytes: int = MAX_UNACKED_BYTES,
         max_unacked_batches: int | None = None,
@@ -389,9 +390,9 @@ class AppendEngine:
             return self._ended + self._timeout
         return due
 
-    def _request_headers(self) -> dict[str, str]:
+    def _request_headers(self) -> dict[str, str | Secret]:
         return {
-            "authorization": f"Bearer {self._link.credential.reveal()}",
+            "authorization": self._link.credential.after("Bearer "),
             "content-type": CONTENT_TYPE,
             "accept": CONTENT_TYPE,
             "user-agent": "kit-notebook",

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ..core.dropped import close_when_dropped
 from ..core.processes import OfOneProcess
+from ..core.secrets import Secret
 from .append_engine import AppendEngine, BatchSubmitTicket
 from .errors import S2Error
 from .in_flight import Packed
@@ -29,7 +30,7 @@ class AppendSession(OfOneProcess):
         link: Link[Any],
         origin: str,
         path: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Secret],
         *,
         max_unacked_bytes: int = MAX_UNACKED_BYTES,
         max_unacked_batches: int | None = None,

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.html import one_line
-from ..core.secrets import Secret
+from ..core.secrets import Secret, fit
 from ..core.steps import Operation, Walk
 from .configs import EnsuredStreamInfo, StreamConfig, StreamInfo
+from .errors import S2InputError
 from .fields import loads
 from .limits import check_stream_name, encryption_key
 from .link import Link, ask, deleted
@@ -110,7 +111,8 @@ class S2Basin(BasinVerbs, AsyncFace):
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
         """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
-        return S2Stream(check_stream_name(name), self._name, self._link, _key(encryption_key))
+        encryption_key = _key(encryption_key)
+        return S2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
 
     __getitem__ = stream
 
@@ -123,7 +125,8 @@ class SyncS2Basin(BasinVerbs, SyncFace):
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> SyncS2Stream:
         """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
-        return SyncS2Stream(check_stream_name(name), self._name, self._link, _key(encryption_key))
+        encryption_key = _key(encryption_key)
+        return SyncS2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
 
     __getitem__ = stream
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver
-from ..core.secrets import Secret, hidden
+from ..core.secrets import Secret, hidden, masked
 from ..core.steps import Operation, Walk
 from .basin import S2Basin, SyncS2Basin
 from .configs import BasinConfig, BasinInfo, EnsuredBasinInfo, LocationInfo
@@ -48,7 +48,7 @@ class AccountVerbs:
 
     def __init__(
         self,
-        access_token: str | Secret,
+        access_token: str | Secret | None = None,
         *,
         endpoints: Endpoints | None = None,
         timeout: Timeout | None = None,
@@ -56,7 +56,7 @@ class AccountVerbs:
         compression: Compression = Compression.NONE,
         verify: Any = True,
     ) -> None:
-        access_token = hidden(access_token)
+        access_token, endpoints = hidden(access_token), masked(endpoints)
         self._link = Link(access_token, endpoints, timeout, retry, compression, type(self)._make_driver, verify)
         self._driver: Any = self._link.driver(self._link.endpoints.account)
 
@@ -215,7 +215,7 @@ class AccountVerbs:
         path = f"/v1/metrics/{quote(basin, safe='')}/{quote(stream, safe='')}"
         return (yield from _metrics(self._link, path, "stream_metrics", set, start, end, interval))
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return f"<{type(self).__name__} at {self._link.endpoints.account}>"
 
 

@@ -27,6 +27,7 @@ import h2.settings
 import hpack
 
 from ..core.errors import AnswerError, KitError, Lost, Silent
+from ..core.secrets import Secret, revealed
 from .dialing import dial
 
 _WRITE = 256 * 1024
@@ -52,7 +53,7 @@ class Target:
 
     origin: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str | Secret]
     connect: float
     """Seconds for a connection, and again for the service's first word on it."""
     verify: Any = True
@@ -127,7 +128,7 @@ class Duplex(asyncio.Protocol):
             ":path": target.path,
         }
         self._stream = self._http.get_next_available_stream_id()
-        self._http.send_headers(self._stream, [_header(*pair) for pair in (pseudo | dict(target.headers)).items()])
+        self._http.send_headers(self._stream, [_header(*pair) for pair in (pseudo | revealed(target.headers)).items()])
         self._flush()
 
     async def head(self, seconds: float) -> Head:

@@ -5,13 +5,16 @@ A basin's name travels in the host where the basin address holds `{basin}`, and 
 
 from __future__ import annotations
 
-import os
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from ..core.environment import OWN, Environment, elsewhere, missing
+from ..core.errors import SetupError
+from ..core.secrets import Secret, fit, masked
 from .errors import S2InputError
 
 _BASIN = "{basin}"
+_NAMES = ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+")
 _PORTS = {"http": 80, "https": 443}
 
@@ -28,6 +31,7 @@ class Endpoints:
     __slots__ = ("_account", "_basin")
 
     def __init__(self, account: str, basin: str) -> None:
+        account, basin = masked(account), masked(basin)
         self._account = _origin("account", account)
         self._basin = _origin("basin", basin)
         schemes = {url.partition(":")[0] for url in (self._account, self._basin)}
@@ -47,14 +51,15 @@ class Endpoints:
     @classmethod
     def from_env(cls) -> Endpoints:
         """Those that `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT` name; both are needed."""
-        names = ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
+        environment = OWN
+        account, basin = (environment.address(name) for name in _NAMES)
+        lacking = [name for name in _NAMES if not environment.text(name)]
+        if lacking or account is None or basin is None:
             raise S2InputError(
-                f"{' and '.join(missing)} not set",
+                f"{' and '.join(lacking)} not set",
                 hint="set both, or give Endpoints(account, basin), or take the cloud's: Endpoints.default()",
             )
-        return cls(*(os.environ[name] for name in names))
+        return cls(account, basin)
 
     @property
     def account(self) -> str:
@@ -86,7 +91,33 @@ class Endpoints:
         return hash((self._account, self._basin))
 
     def __repr__(self) -> str:
-        return f"Endpoints(account={self._account!r}, basin={self._basin!r})"
+        # One that is not made yet is shown where its constructor raises.
+        account, basin = getattr(self, "_account", None), getattr(self, "_basin", None)
+        return f"Endpoints(account={account!r}, basin={basin!r})"
+
+
+def found(endpoints: Endpoints | None, token: Secret | None, environment: Environment) -> tuple[Endpoints, Secret]:
+    """Return where the service is and the credential: as given, else from the environment, else the cloud."""
+    named = [environment.address(name) for name in _NAMES]
+    account, basin = named
+    if endpoints is None and bool(account) != bool(basin):
+        raise SetupError(
+            f"only one of {' and '.join(_NAMES)} is set",
+            hint="set both, or neither for the cloud, or give endpoints=Endpoints(account, basin)",
+        )
+    own = Endpoints(account, basin) if account and basin else Endpoints.default()
+    if endpoints is not None and not isinstance(endpoints, Endpoints):
+        raise S2InputError(
+            f"endpoints must be kit.s2.Endpoints, not {type(endpoints).__name__}", hint="Endpoints(account, basin)"
+        )
+    places = None if endpoints is None else [endpoints.account, endpoints.basin]
+    token = token or environment.secret_for("S2_ACCESS_TOKEN", places, [own.account, own.basin])
+    note = "" if token else elsewhere(environment, "S2_ACCESS_TOKEN", _NAMES[0])
+    lacking = missing("s2", (token, "an access token", "access_token", "S2_ACCESS_TOKEN"), note=note)
+    if lacking is not None or token is None:
+        raise lacking or AssertionError
+    fit(token, S2InputError)
+    return endpoints or own, token
 
 
 def _origin(what: str, given: str) -> str:

@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.completion import Names
-from ..core.errors import SetupError
+from ..core.environment import Environment
 from ..core.html import one_line, table, text
 from ..core.log.places import Moment
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden, masked
 from .client import SyncS2
 from .configs import BasinConfig, StreamConfig
-from .endpoints import Endpoints
+from .endpoints import Endpoints, found
 from .errors import S2InputError
 from .handle import Stream
+from .limits import encryption_key as key_of
 from .metrics import AccountMetricSet, BasinMetricSet, StreamMetricSet, TimeseriesInterval
 from .settings import Compression, Retry, Timeout
 from .starts import place_of
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from ..live.browser import Browser
 
 
+CLIENT = SyncS2
+
+
 def connect(
-    environment: Mapping[str, str],
+    environment: Environment | Mapping[str, str],
     *,
     access_token: str | Secret | None = None,
     endpoints: Endpoints | None = None,
@@ -40,22 +44,12 @@ def connect(
     verify: Any = True,
 ) -> S2Explorer:
     """What `kit.connect("s2", ...)` gives. Without endpoints, neither given nor in the environment, it is the cloud."""
-    token = access_token or environment.get("S2_ACCESS_TOKEN")
-    if not token:
-        raise SetupError(
-            "s2 needs an access token (argument access_token= or variable S2_ACCESS_TOKEN)",
-            hint="without an account: kit.Lab().s2 runs on an embedded server",
-        )
-    if endpoints is None:
-        account, basin = (environment.get(name) for name in ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"))
-        if bool(account) != bool(basin):
-            raise SetupError(
-                "only one of S2_ACCOUNT_ENDPOINT and S2_BASIN_ENDPOINT is set",
-                hint="set both, or neither for the cloud, or give endpoints=Endpoints(account, basin)",
-            )
-        if account and basin:
-            endpoints = Endpoints(account, basin)
-    client = SyncS2(token, endpoints=endpoints, timeout=timeout, retry=retry, compression=compression, verify=verify)
+    environment = Environment(environment)
+    access_token, endpoints = hidden(access_token), masked(endpoints)
+    endpoints, access_token = found(endpoints, access_token, environment)
+    client = SyncS2(
+        access_token, endpoints=endpoints, timeout=timeout, retry=retry, compression=compression, verify=verify
+    )
     return S2Explorer(client)
 
 
@@ -240,6 +234,7 @@ class Basin(OfOneProcess):
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:
         """A handle on a stream; the key is for basins that encrypt what is stored."""
+        encryption_key = key_of(encryption_key)
         return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin)
 
     __getitem__ = stream

@@ -213,23 +213,21 @@ def check_read(limit: ReadLimit | None, until_timestamp: int | None, wait: int |
         _within("wait", wait, 0, MAX_U32)
 
 
-def encryption_key(key: bytes | str | Secret | None) -> Secret | None:
-    """A stream's key as the header carries it: the base64 of 32 bytes, given as those bytes or as that text."""
+def encryption_key(key: Any) -> Secret | None:
+    """Return a stream's key as the header carries it: the base64 of 32 bytes, given as those bytes or as that text.
+
+    This never raises, as the caller's variable still holds the key: see `kit.core.secrets.hidden`.
+    """
     if key is None:
         return None
     if isinstance(key, Secret):
         key = key.reveal()
-    raw = bytes(key) if isinstance(key, bytes | bytearray) else _decoded(key)
-    if len(raw) != KEY_BYTES:
-        raise S2InputError(f"an encryption key has {KEY_BYTES} bytes; this one has {len(raw)}")
-    return Secret(base64.b64encode(raw).decode())
-
-
-def _decoded(key: str) -> bytes:
-    if not isinstance(key, str):
-        raise S2InputError(f"an encryption key must be bytes, or a str of base64, not {type(key).__name__}")
+    if not isinstance(key, str | bytes | bytearray):
+        return Secret.refused(f"an encryption key must be bytes, or a str of base64, not {type(key).__name__}")
     try:
-        return base64.b64decode(key.strip(), validate=True)
+        raw = bytes(key) if isinstance(key, bytes | bytearray) else base64.b64decode(key.strip(), validate=True)
     except ValueError:
-        # Not quoted back, and not chained: either would show the key.
-        raise S2InputError("an encryption key given as a str must be base64") from None
+        return Secret.refused("an encryption key given as a str must be base64")
+    if len(raw) != KEY_BYTES:
+        return Secret.refused(f"an encryption key has {KEY_BYTES} bytes; this one has {len(raw)}")
+    return Secret(base64.b64encode(raw).decode())

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from ..core.environment import OWN
 from ..core.errors import KitError
 from ..core.http import Settings
 from ..core.retry import LONGEST_PAUSE, retry_after
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Pause, Request, Response, Timeouts
 from .compression import compress
-from .endpoints import Endpoints
+from .endpoints import Endpoints, found
 from .errors import S2Error, S2ServerError, as_client_error, error_of, no_side_effects, retryable
 from .fields import dumps
 from .limits import check_retry
@@ -31,7 +32,7 @@ class Link(Generic[D]):
 
     def __init__(
         self,
-        access_token: str | Secret,
+        access_token: str | Secret | None,
         endpoints: Endpoints | None,
         timeout: Timeout | None,
         retry: Retry | None,
@@ -39,8 +40,7 @@ class Link(Generic[D]):
         make_driver: Callable[[Settings], D],
         verify: Any = True,
     ) -> None:
-        self.credential = Secret(access_token)
-        self.endpoints = endpoints or Endpoints.default()
+        self.endpoints, self.credential = found(endpoints, hidden(access_token), OWN)
         self.timeout = timeout or Timeout()
         self.retry = check_retry(retry or Retry())
         self.compression = compression
@@ -101,7 +101,7 @@ def ask(
     body: Any = None,
     packed: bytes | None = None,
     params: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str | Secret] | None = None,
     timeouts: Timeouts | None = None,
     appends: bool = False,
 ) -> Operation[Response]:

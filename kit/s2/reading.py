@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..core.errors import KitError
+from ..core.secrets import Secret
 from ..core.steps import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from .errors import S2Error, S2InputError, as_client_error, error_of
 from .frames import CONTENT_TYPE, FrameReader
@@ -110,7 +111,7 @@ def plan_of(
 
 
 def session(
-    link: Link[Any], path: str, headers: Mapping[str, str], plan: Plan, take: Callable[[bytes], Taken[T]]
+    link: Link[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, take: Callable[[bytes], Taken[T]]
 ) -> Walk[T]:
     """The items that `take` makes of the frames of a session, from its start to its end."""
     tries = 1
@@ -155,7 +156,7 @@ def session(
             tries += 1
 
 
-def _request(link: Link[Any], path: str, headers: Mapping[str, str], plan: Plan, tries: int) -> Request:
+def _request(link: Link[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, tries: int) -> Request:
     packing = "identity" if link.compression is Compression.NONE else link.compression.value
     return Request(
         "GET",

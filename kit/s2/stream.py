@@ -31,7 +31,9 @@ LONGEST_WAIT = 60
 """Seconds; a single read waits no longer, whatever it asks for."""
 
 
-def append_message(link: Link[Any], path: str, headers: Mapping[str, str], message: bytes) -> Operation[AppendAck]:
+def append_message(
+    link: Link[Any], path: str, headers: Mapping[str, str | Secret], message: bytes
+) -> Operation[AppendAck]:
     """Where the records of an append are that is encoded already."""
     answer = yield from ask(
         link, "POST", path, op="append", packed=message, headers={**headers, "accept": PROTOBUF}, appends=True
@@ -56,10 +58,10 @@ class StreamVerbs:
         return self._name
 
     @property
-    def _headers(self) -> dict[str, str]:
-        headers = self._link.endpoints.basin_headers(self._basin)
+    def _headers(self) -> dict[str, str | Secret]:
+        headers: dict[str, str | Secret] = {**self._link.endpoints.basin_headers(self._basin)}
         if self._key is not None:
-            headers = {**headers, "s2-encryption-key": self._key.reveal()}
+            headers["s2-encryption-key"] = self._key
         return headers
 
     @verb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..core.faces import AsyncFace, SyncFace, verb
-from ..core.secrets import Secret, hidden
+from ..core.secrets import Secret, hidden, masked
 from .asking import Do, Operation, Page
 from .driver import AsyncDriver, Driver
 from .errors import SynapWireError
@@ -25,7 +25,7 @@ class _Verbs:
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
         api_key: str | Secret | None = None,
         username: str | None = None,
@@ -34,7 +34,7 @@ class _Verbs:
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
     ) -> None:
-        api_key, password = hidden(api_key), hidden(password)
+        url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
         self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
         self._driver = self._driver_type(self._settings)
         for name, kind in self._parts.items():
@@ -60,13 +60,14 @@ class _Verbs:
         text: str = response.text()
         return text
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return f"<{type(self).__name__} {self._settings.url}{_beside(self._driver)}>"
 
 
 class SynapClient(_Verbs, SyncFace):
     """A Synap server: `.kv`, `.queue`, `.stream` and `.pubsub`.
 
+    Without arguments it reads `SYNAP_URL`, `SYNAP_API_KEY` and `SYNAP_RPC_URL`; the key goes to those addresses only.
     The address chooses the transport: `http://host:15500`, or `synap://host:15501` for SynapRPC alone. A client over
     HTTP reads and writes in bulk over SynapRPC where that is reachable: at `rpc_url`, at SYNAP_RPC_URL if SYNAP_URL is
     this address, or at the usual port beside the usual port. What it found is in its repr.

@@ -28,7 +28,7 @@ def http_settings(settings: Settings) -> http.Settings:
     return http.Settings(
         "synap",
         settings.url,
-        headers={"accept-encoding": "identity"} | ({"authorization": header} if header else {}),
+        headers={"accept-encoding": "identity"} | ({} if header is None else {"authorization": header}),
         timeouts=settings.timeouts,
     )
 

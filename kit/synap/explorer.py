@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
 from ..core.completion import Names
-from ..core.errors import SetupError
+from ..core.environment import Environment, missing, origin
 from ..core.html import one_line, table, text
 from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
+from ..core.secrets import Secret, hidden, masked
 from ..readable import Readable
 from . import inputs
 from .asking import Operation
@@ -34,8 +34,11 @@ T = TypeVar("T")
 Kind = Literal["auto", "room", "topic", "queue"]
 
 
+CLIENT = SynapClient
+
+
 def connect(
-    environment: Mapping[str, str],
+    environment: Environment | Mapping[str, str],
     *,
     url: str | None = None,
     api_key: str | Secret | None = None,
@@ -45,23 +48,18 @@ def connect(
     **options: Any,
 ) -> Synap:
     """What `kit.connect("synap", ...)` gives; further options are those of `kit.synap.SynapClient`."""
-    where = url or environment.get("SYNAP_URL")
-    if not where:
-        raise SetupError(
-            "synap needs an address (argument url= or variable SYNAP_URL)",
-            hint="without a server of your own: kit.Lab().synap runs on an embedded one",
-        )
-    if (
-        api_key is None
-        and username is None
-        and password is None
-        and (url is None or url == environment.get("SYNAP_URL"))
-    ):
-        # Another address than the environment's does not get its key.
-        api_key = environment.get("SYNAP_API_KEY") or None
-    if rpc_url is None and where == environment.get("SYNAP_URL") and not where.startswith("synap://"):
-        rpc_url = environment.get("SYNAP_RPC_URL") or None
-    return Synap(SynapClient(where, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
+    environment = Environment(environment)
+    url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
+    named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
+    if api_key is None and username is None and password is None:
+        api_key = environment.secret_for("SYNAP_API_KEY", url, [named, named_rpc])
+    url = url or named
+    if rpc_url is None and named and url and origin(url) == origin(named) and not url.startswith("synap://"):
+        rpc_url = named_rpc
+    lacking = missing("synap", (url, "an address", "url", "SYNAP_URL"))
+    if lacking is not None:
+        raise lacking
+    return Synap(SynapClient(url, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
 class Synap(OfOneProcess):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ..core.secrets import Secret, without_password
+from ..core.environment import OWN, Environment, missing, origin
+from ..core.secrets import Secret, fit, hidden, without_password
 from ..core.steps import Timeouts
 from .errors import SynapInputError
 
@@ -57,28 +56,38 @@ class Settings:
             return self.username, self.password.reveal()
         return (self.api_key.reveal(),) if self.api_key is not None else None
 
-    def header(self) -> str | None:
+    def header(self) -> Secret | None:
         """The Authorization header."""
         if self.api_key is not None:
-            return f"Bearer {self.api_key.reveal()}"
+            return self.api_key.after("Bearer ")
         if self.username is None or self.password is None:
             return None
         import base64
 
-        return f"Basic {base64.b64encode(f'{self.username}:{self.password.reveal()}'.encode()).decode()}"
+        return Secret(base64.b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode()).after("Basic ")
 
 
 def settings(
-    url: str,
+    url: str | None,
     api_key: str | Secret | None,
     username: str | None,
     password: str | Secret | None,
     rpc_url: str | None,
     timeout: float,
     connect_timeout: float,
-    environment: Mapping[str, str] = os.environ,
+    environment: Environment = OWN,
 ) -> Settings:
-    """Checked settings; everything wrong is told before there is any traffic."""
+    """Return checked settings; everything wrong is told before there is any traffic."""
+    api_key, password = hidden(api_key), hidden(password)
+    named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
+    if api_key is None and username is None and password is None:
+        api_key = environment.secret_for("SYNAP_API_KEY", url, [named, named_rpc])
+    url = named if url is None else url
+    lacking = missing("synap", (url, "an address", "url", "SYNAP_URL"))
+    if lacking is not None:
+        raise lacking
+    fit(api_key, SynapInputError)
+    fit(password, SynapInputError)
     if not isinstance(url, str):
         raise SynapInputError(f"an address is a text like http://localhost:{HTTP_PORT}, not {type(url).__name__}")
     if api_key is not None and (username is not None or password is not None):
@@ -109,8 +118,8 @@ def settings(
         rpc: Place | None = _place(url)
     elif rpc_url is not None:
         rpc = _place(rpc_url)
-    elif environment.get("SYNAP_RPC_URL") and environment.get("SYNAP_URL", "").rstrip("/") == url.strip().rstrip("/"):
-        rpc = _place(environment["SYNAP_RPC_URL"])
+    elif named and named_rpc and origin(named) == origin(url):
+        rpc = _place(named_rpc)
     else:
         # On another port than the usual one, the usual port of SynapRPC may be that of another server.
         usual = parts.scheme == "http" and port in (None, HTTP_PORT)
@@ -120,9 +129,9 @@ def settings(
         native,
         rpc,
         announced,
-        Secret(api_key) if api_key else None,
+        api_key,
         username,
-        Secret(password) if password is not None else None,
+        password,
         timeout,
         connect_timeout,
     )

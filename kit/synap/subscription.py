@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ..core import loop
 from ..core.html import one_line
 from ..core.processes import OfOneProcess, check_process
+from ..core.secrets import revealed
 from .channel import Channel
 from .errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
 from .types import TopicMessage
@@ -208,13 +209,13 @@ class Subscription(OfOneProcess):
         settings = self._driver.settings
         if any("," in topic for topic in self.topics):
             raise SynapTransportError("a topic with a comma")
-        header = settings.header()
+        credential = settings.header()
         url = f"{settings.socket_url}/pubsub/ws?topics={quote(','.join(self.topics), safe='')}"
         failure: SynapError
         try:
             socket = await connect(
                 url,
-                additional_headers={"authorization": header} if header else None,
+                additional_headers=revealed({"authorization": credential}) if credential else None,
                 open_timeout=settings.connect_timeout,
                 ping_interval=PING_SOCKET,
                 close_timeout=1,

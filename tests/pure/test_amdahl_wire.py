@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kit.amdahl import AmdahlError, paging, results, verify_webhook_signature, wire, with_retry
 from kit.amdahl.client import settings_of
+from kit.core.environment import Environment
 from kit.core.errors import AnswerError, InputError, SetupError
 from kit.core.frames import to_frame
 from kit.core.steps import Emit, Request, Response, asked_pause
@@ -276,9 +277,12 @@ def test_bad_addresses_are_told_before_any_traffic(url):
 
 def test_what_is_missing_is_named():
     with pytest.raises(SetupError, match=r"api_key= or variable API_KEY"):
-        settings_of("http://host", None, 30, environment={})
+        settings_of("http://host", None, 30, environment=Environment({}))
     assert (
-        settings_of(None, None, 30, environment={"AMDAHL_URL": "http://h", "API_KEY": "k"}).credential.reveal() == "k"
+        settings_of(
+            None, None, 30, environment=Environment({"AMDAHL_URL": "http://h", "API_KEY": "k"})
+        ).credential.reveal()
+        == "k"
     )
 
 

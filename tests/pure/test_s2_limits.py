@@ -10,8 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.secrets import Secret
-from kit.s2 import AppendInput, Batching, Endpoints, ReadLimit, Record, Retry, S2ClientError, S2Error, limits
+from kit.core.secrets import Secret, fit
+from kit.s2 import (
+    AppendInput,
+    Batching,
+    Endpoints,
+    ReadLimit,
+    Record,
+    Retry,
+    S2ClientError,
+    S2Error,
+    limits,
+)
+from kit.s2.errors import S2InputError
 
 
 def refused(message: str):
@@ -172,16 +183,16 @@ def test_encryption_keys():
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 33, base64.b64encode(b"SECRETSECRET").decode(), ""])
 def test_keys_of_another_size(key):
     with refused("has 32 bytes; this one has") as caught:
-        limits.encryption_key(key)
+        fit(limits.encryption_key(key), S2InputError)
     assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["SECRET!!" * 4, "SECRÉT", "abc", "SECRETab=c"])
 def test_keys_that_are_no_base64(key):
     with refused("must be base64") as caught:
-        limits.encryption_key(key)
+        fit(limits.encryption_key(key), S2InputError)
     assert "SECR" not in str(caught.value)
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pickle
 import pandas as pd
 import pytest
 
+from kit.core.environment import Environment
 from kit.core.errors import InputError, KitError, SetupError
 from kit.synap import AsyncSynapClient, Stats, SynapClient, SynapError, SynapInputError, SynapTransportError
 from kit.synap.bulk import values_of
@@ -69,7 +70,7 @@ def test_bad_settings_are_told_before_any_traffic(kind, url, options, words):
 
 def test_where_synaprpc_is_looked_for():
     def rpc(url, rpc_url=None, environment=None):
-        return settings(url, None, None, None, rpc_url, 1, 1, environment or {}).rpc
+        return settings(url, None, None, None, rpc_url, 1, 1, Environment(environment or {})).rpc
 
     assert str(rpc("http://h:15500")) == "h:15501"
     assert rpc("http://h:8080") is None  # the usual port there may be another server's
@@ -135,11 +136,11 @@ def test_nobody_there():
 
 def test_an_explorer_needs_an_address():
     with pytest.raises(SetupError, match=r"url=.*SYNAP_URL"):
-        connect({})
+        connect(Environment({}))
 
 
 def test_the_environments_key_goes_to_its_own_address_only():
-    environment = {"SYNAP_URL": "http://a:1", "SYNAP_API_KEY": SECRET}
+    environment = Environment({"SYNAP_URL": "http://a:1", "SYNAP_API_KEY": SECRET})
     assert connect(environment).client._settings.api_key is not None
     assert connect(environment, url="http://b:1").client._settings.api_key is None
 
