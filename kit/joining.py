@@ -6,8 +6,11 @@ not read: other columns are not decoded, and a condition on the position or the 
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -124,7 +127,8 @@ class Answer:
             while at is not None:
                 yield at
                 try:
-                    at = next(reader, None)
+                    with _interruptible():
+                        at = next(reader, None)
                 except Exception as error:
                     raise self._told(error) from None
 
@@ -146,10 +150,8 @@ class Answer:
             own = {"connection": connection, "text": self._text, "params": self._params or None}
             space = {**self._space, **{f"__kit_{name}__": value for name, value in own.items()}}
             try:
-                relation = eval(code, space)  # noqa: S307  the text is the constant above
-                if relation is None:
-                    raise InputError("the query gives no rows")
-                return take(relation)
+                with _interruptible():
+                    return take(_with_rows(eval(code, space)))  # noqa: S307  the text is the constant above
             except KitError:
                 raise
             except Exception as error:
@@ -177,6 +179,35 @@ class Answer:
             near = [name for name, value in self._space.items() if not name.startswith("_") and takes(value)]
             return f"tables at hand: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
         return None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have an interrupt end what is done in here as KeyboardInterrupt, wherever it meets the engine.
+
+    The engine turns it into an error of its own, of several kinds, and where it looks for a table it swallows it.
+    """
+    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(before):
+        yield
+        return
+    noticed = False
+
+    def notice(number: int, frame: Any) -> Any:
+        nonlocal noticed
+        noticed = True
+        return before(number, frame)
+
+    signal.signal(signal.SIGINT, notice)
+    try:
+        yield
+    except Exception:
+        if not noticed:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noticed:
+        raise KeyboardInterrupt
 
 
 class QueryError(KitError, ValueError):
@@ -222,6 +253,12 @@ class Later(ds.Dataset):  # type: ignore[misc]
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
         """Some columns of the rows for which a filter is true."""
         return self._made.scanner(columns=columns, filter=filter)
+
+
+def _with_rows(relation: Any) -> Any:
+    if relation is None:
+        raise InputError("the query gives no rows")
+    return relation
 
 
 def _table(frame: pd.DataFrame) -> Any:

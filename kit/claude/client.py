@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.environment import OWN, Environment
-from ..core.errors import InputError
+from ..core.errors import CLOSED, CLOSED_HINT, InputError
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
@@ -262,6 +262,8 @@ class ClaudeClient(Verbs, SyncFace):
     def _pieces(
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> Iterator[str | Response]:
+        if self._driver.closed:
+            raise InputError(CLOSED, hint=CLOSED_HINT)
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
         project = project_id or self.project_id
@@ -295,6 +297,8 @@ class AsyncClaudeClient(Verbs, AsyncFace):
     def _pieces(
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> AsyncIterator[str | Response]:
+        if self._driver.closed:
+            raise InputError(CLOSED, hint=CLOSED_HINT)
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
         project = project_id or self.project_id

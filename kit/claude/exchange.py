@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..core.errors import KitError
+from ..core.errors import InputError, KitError
 from ..core.retry import Outcome, Policy, pause_before_retry
 from ..core.secrets import Secret
 from ..core.steps import Operation, Pause, Request, Timeouts, asked_pause
@@ -77,7 +77,7 @@ def ask(
             failed = wire.failure(error, what, read)
             failed.request_id = asked
             outcome = Outcome(maybe_received=failed.paid is not False)
-            again = request.safe or failed.paid is False
+            again = (request.safe or failed.paid is False) and not isinstance(error, InputError)
         else:
             assert answer is not None
             elapsed = time.monotonic() - started

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..core import calls, loop
 from ..core.environment import Environment, elsewhere, missing
-from ..core.errors import SetupError
+from ..core.errors import CLOSED, CLOSED_HINT, InputError, SetupError
 from ..core.html import table, text
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -306,6 +306,8 @@ class Claude(OfOneProcess):
 
     def _background(self) -> AsyncClaudeClient:
         """The client on the background loop, with the same book."""
+        if self.client._driver.closed:
+            raise InputError(CLOSED, hint=CLOSED_HINT)
         if self._async is None:
             ours = self.client
             settings = ours._driver.settings

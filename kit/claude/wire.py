@@ -202,7 +202,8 @@ def _own_words(answer: Answer) -> bool:
 
 def failure(error: KitError, what: str, waited: float | None = None) -> ClaudeAPIError:
     """The exception for an answer that never came whole."""
-    paid = None if getattr(error, "maybe_received", True) else False
+    sent = getattr(error, "maybe_received", not isinstance(error, InputError))
+    paid = None if sent else False
     reason = error.args[0] if error.args else type(error).__name__
     fields: dict[str, Any] = {"op": error.op, "resource": error.resource, "paid": paid}
     if isinstance(error, Silent):

@@ -72,6 +72,10 @@ class InputError(KitError, ValueError):
     """The call itself is wrong; nothing was sent."""
 
 
+CLOSED = "the client is closed"
+CLOSED_HINT = "make a new one; a `with` block closes its client at its end"
+
+
 class SetupError(KitError):
     """Something that must be given or installed first is missing; the message names every way to give it."""
 

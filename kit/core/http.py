@@ -24,7 +24,7 @@ import httpx
 
 from . import calls
 from .chunked import Framing, Malformed, Sized, framing_of
-from .errors import InputError, KitError, Lost, Silent, Unreachable
+from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
 from .loopback import is_loopback
 from .network import BlockingStream, LoopStream, install
 from .processes import check_process
@@ -99,6 +99,7 @@ class _Driver:
         self._base = settings.base_url.rstrip("/")
         self._headers = httpx.Headers(settings.client_options()["headers"])
         self._pid = os.getpid()
+        self.closed = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._base}>"
@@ -241,6 +242,9 @@ class _Work:
         return (yield _Close(step.stream.handle.over()))
 
     def _exchange(self, request: Request, *, stays_open: bool = False) -> Generator[_Want, Any, Any]:
+        if self.driver.closed:
+            # Raised into the operation, which makes it an error of its own service.
+            raise InputError(CLOSED, hint=CLOSED_HINT, service=self.driver.settings.service, op=request.op)
         started, clock = calls.now(), time.perf_counter()
         error = "interrupted"
         answer: httpx.Response | None = None
@@ -426,7 +430,8 @@ class Driver(_Driver):
                 stream.handle.over().close()
 
     def close(self) -> None:
-        """Closes the connections; a later call opens new ones."""
+        """Close the connections; a later call is an error."""
+        self.closed = True
         client, self._client = self._client, None
         if client is not None and self._pid == os.getpid():
             client.close()
@@ -503,7 +508,8 @@ class AsyncDriver(_Driver):
                 await stream.handle.over().aclose()
 
     async def close(self) -> None:
-        """Closes the connections; a later call opens new ones."""
+        """Close the connections; a later call is an error."""
+        self.closed = True
         client, self._client = self._client, None
         if client is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
             await client.aclose()

@@ -267,6 +267,11 @@ class Crossing:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
 
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self.channel.closed
+
     async def connect(self) -> None:
         """Connects now."""
         await across(self.channel.connect)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
+from ..core.errors import CLOSED, CLOSED_HINT
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.secrets import Secret, hidden, masked
 from . import appending, reading, sql
@@ -281,6 +282,8 @@ class _Calls:
         credits: int,
         group: str | None,
     ) -> Flow:
+        if self._driver.closed:
+            raise KimberliteInputError(CLOSED, hint=CLOSED_HINT)
         self._book.tenant(tenant_id, stream)
         first = None if start is None else reading.offset_of(start, "from_position")
         find = partial(resolve, self._book, tenant_id, stream)

@@ -79,7 +79,9 @@ class SyncAppendSession(OfOneProcess):
         loop.call(self._session.__aexit__, *failure)
 
     def __repr__(self) -> str:
-        return f"<Sync{repr(self._session)[1:]}"
+        # Not there yet where the constructor raises, and a traceback shows it.
+        made = getattr(self, "_session", None)
+        return f"<{type(self).__name__}, not made>" if made is None else f"<Sync{repr(made)[1:]}"
 
 
 class SyncRecordSubmitTicket:
@@ -166,7 +168,9 @@ class SyncProducer(OfOneProcess):
                 raise
 
     def __repr__(self) -> str:
-        return f"<Sync{repr(self._producer)[1:]}"
+        # Not there yet where the constructor raises, and a traceback shows it.
+        made = getattr(self, "_producer", None)
+        return f"<{type(self).__name__}, not made>" if made is None else f"<Sync{repr(made)[1:]}"
 
     def _catch_up(self, timeout: float | None = None) -> None:
         """Returns when all records that were submitted have arrived on the loop."""

@@ -239,7 +239,7 @@ class S2(AccountVerbs, AsyncFace):
 
     async def close(self) -> None:
         """Closes the connections."""
-        for driver in self._link.drivers():
+        for driver in self._link.close():
             await driver.close()
 
     aclose = close
@@ -262,7 +262,7 @@ class SyncS2(AccountVerbs, SyncFace):
 
     def close(self) -> None:
         """Closes the connections."""
-        for driver in self._link.drivers():
+        for driver in self._link.close():
             driver.close()
 
 

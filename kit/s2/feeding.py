@@ -100,7 +100,7 @@ class StreamSource(Source):
 
     async def close(self) -> None:
         """Closes the connections."""
-        for driver in self._link.drivers():
+        for driver in self._link.close():
             await driver.close()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from ..core.environment import OWN
-from ..core.errors import KitError
+from ..core.errors import CLOSED, CLOSED_HINT, KitError
 from ..core.http import Settings
 from ..core.retry import LONGEST_PAUSE, retry_after
 from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Pause, Request, Response, Timeouts
 from .compression import compress
 from .endpoints import Endpoints, found
-from .errors import S2Error, S2ServerError, as_client_error, error_of, no_side_effects, retryable
+from .errors import S2Error, S2InputError, S2ServerError, as_client_error, error_of, no_side_effects, retryable
 from .fields import dumps
 from .limits import check_retry
 from .settings import AppendRetryPolicy, Compression, Retry, Timeout
@@ -46,6 +46,7 @@ class Link(Generic[D]):
         self.compression = compression
         self.verify = verify
         self._make_driver = make_driver
+        self.closed = False
         self._drivers: dict[str, D] = {}
 
     @property
@@ -75,9 +76,15 @@ class Link(Generic[D]):
             )
         return self._drivers[url]
 
-    def drivers(self) -> list[D]:
-        """All of them, to be closed."""
+    def close(self) -> list[D]:
+        """Let nothing more be asked; return the drivers, to be closed."""
+        self.closed = True
         return list(self._drivers.values())
+
+    def check_open(self) -> None:
+        """Refuse what is asked of a client that was closed."""
+        if self.closed:
+            raise S2InputError(CLOSED, hint=CLOSED_HINT)
 
     def pause(self, tries: int) -> float:
         """Seconds before the next try: a base that doubles, and as much again at random."""
@@ -109,6 +116,7 @@ def ask(
 
     `body` is sent as JSON, `packed` as the protobuf message that it is.
     """
+    link.check_open()
     content = packed if packed is not None else None if body is None else dumps(body)
     sent = dict(headers or {})
     if content is not None:

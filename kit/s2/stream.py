@@ -92,6 +92,7 @@ class StreamVerbs:
 
         At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
         """
+        self._link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         answer = yield from ask(
             self._link,
@@ -113,6 +114,7 @@ class StreamVerbs:
         wait: int | None,
         ignore_command_records: bool,
     ) -> tuple[Any, Any, Any]:
+        self._link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         take = take_batch(plan, ignore_command_records)
         return self._driver, session(self._link, self._path, self._headers, plan, take), plan
@@ -120,6 +122,7 @@ class StreamVerbs:
     def _append_session(
         self, max_unacked_bytes: int, max_unacked_batches: int | None = None, stream_config: StreamConfig | None = None
     ) -> AppendSession:
+        self._link.check_open()
         headers = self._headers
         if stream_config is not None:
             headers = {**headers, "s2-stream-config": dumps(stream_config_json(stream_config)).decode()}

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..core import http
-from ..core.errors import KitError
+from ..core.errors import CLOSED, CLOSED_HINT, KitError
 from ..core.steps import Emit, Response
 from .asking import Bulk, Http, Operation, Rpc, Walk, work
 from .channel import Channel
-from .errors import SynapError
+from .errors import SynapError, SynapInputError
 from .line import Line
 from .settings import Settings
 
@@ -52,9 +52,15 @@ class _Base:
         self.settings = settings
         self.bulk: bool | None = True if settings.native else None if settings.rpc is not None else False
         """None as long as nobody has tried."""
+        self.closed = False
         self.why_not: SynapError | None = None
         self.sockets: bool | None = False if settings.native else None
         """Whether the server's WebSockets work."""
+
+    def check_open(self) -> None:
+        """Refuse what is asked of a client that was closed."""
+        if self.closed:
+            raise SynapInputError(CLOSED, hint=CLOSED_HINT)
 
     def judged(self, reason: SynapError | None) -> bool:
         self.bulk, self.why_not = reason is None, reason
@@ -91,6 +97,7 @@ class Driver(_Base):
                 failure: KitError | None = None
                 result: Any = None
                 try:
+                    self.check_open()
                     result = self._do(step)
                 except KitError as error:
                     failure = error
@@ -101,7 +108,8 @@ class Driver(_Base):
             operation.close()
 
     def close(self) -> None:
-        """Closes the connections; a later call opens new ones."""
+        """Close the connections; a later call is an error."""
+        self.closed = True
         if self._http is not None:
             self._http.close()
         if self._line is not None:
@@ -177,6 +185,7 @@ class AsyncDriver(_Base):
                 failure: KitError | None = None
                 result: Any = None
                 try:
+                    self.check_open()
                     result = await self._do(step)
                 except KitError as error:
                     failure = error
@@ -187,7 +196,8 @@ class AsyncDriver(_Base):
             operation.close()
 
     async def close(self) -> None:
-        """Closes the connections; a later call opens new ones."""
+        """Close the connections; a later call is an error."""
+        self.closed = True
         if self._http is not None:
             await self._http.close()
         if self._channel is not None:

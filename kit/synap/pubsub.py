@@ -44,6 +44,7 @@ class PubSub:
         On a client of either colour; a plain `for` works as well. Ends with `break`, or with `close()`. A lost
         connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
         """
+        self._driver.check_open()
         wanted = inputs.names(topics, "topic")
         if not wanted:
             raise SynapInputError("no topic was given")

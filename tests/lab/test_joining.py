@@ -205,3 +205,26 @@ def test_scans_and_feeds_are_opened_only_when_they_are_named(orders, tmp_path):
     with kit.Feed(orders, start=4990) as feed:
         feed.wait(n=10, timeout=20)
         assert kit.sql("select count(*) as n, min(seq_num) as low from feed").iloc[0].tolist() == [10, 4990]
+
+
+def test_an_interrupt_is_an_interrupt_wherever_it_meets_the_engine(lab):
+    import os
+    import signal
+    import threading
+
+    lab.s2.create_basin("interrupted-basin")
+    stream = lab.s2["interrupted-basin"].create("long")
+    stream.append(pd.DataFrame({"a": range(20_000), "b": ["x" * 50] * 20_000}))
+    slow = "select count(*), max(a.b) from s a, s b where a.a < b.a and a.b <= b.b and hash(a.a + b.a) % 7 = 3"
+
+    def again():
+        for _ in range(20):
+            kit.sql(slow, s=stream)
+
+    for n in range(10):
+        timer = threading.Timer(0.02 + 0.06 * n, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            again()
+        timer.join()
+    assert kit.sql("select count(*) as n from s", s=stream)["n"].tolist() == [20_000]

@@ -294,8 +294,15 @@ VALUES = {
     "payloads": ["x"], "event": "e", "events": ["e"], "data": b"x", "topic": "t", "topics": ["t"], "consumer_id": "c",
     "subscriber_id": "s", "message_id": "m", "sql_text": "SELECT 1", "stream_id": "s", "tenant_id": 1, "position": 0,
     "id": "token-id", "basin": "basin-name", "stream": "s", "location": "aws:us-east-1", "ttl": 5, "prefix": "p",
-    "inp": AppendInput([Record(b"x")]), "start": SeqNum(0), "inputs": [AppendInput([Record(b"x")])], "delta": 1,
+    "seconds": 5, "inp": AppendInput([Record(b"x")]), "start": SeqNum(0), "inputs": [AppendInput([Record(b"x")])], "delta": 1,
 }  # fmt: skip
+
+
+OTHERWISE = {
+    "append_batch": {"events": [b"x"]},
+    "publish_many": {"events": [("e", "x")]},
+    "execute": {"sql_text": "INSERT INTO t VALUES (1)"},
+}
 
 
 def called(verb, what, marks=MARKS):
@@ -305,11 +312,11 @@ def called(verb, what, marks=MARKS):
     for name, one in signature.parameters.items():
         if one.default is not one.empty or one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL):
             continue
-        value = VALUES.get(name)
+        value = (VALUES | OTHERWISE.get(verb.__name__, {})).get(name)
         if name == "config":
-            from kit.s2 import BasinConfig
+            from kit.s2 import BasinConfig, StreamConfig
 
-            value = BasinConfig()
+            value = StreamConfig() if "StreamConfig" in str(one.annotation) else BasinConfig()
         elif name == "scope":
             from kit.s2 import AccessTokenScope
 
