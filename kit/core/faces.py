@@ -7,6 +7,8 @@ see the right type for each, with the operation's own signature and docstring.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from types import MethodType
@@ -73,21 +75,22 @@ class AsyncFace(_Face):
 
 
 class verb(Generic[P, T]):
-    """An operation as a method of both faces."""
+    """An operation as a method of both faces: a plain function on one, a coroutine function on the other."""
 
     def __init__(self, operation: Callable[Concatenate[Any, P], Operation[T]]) -> None:
         self.operation = operation
-        self._call = _shown(operation, "Operation", lambda client, step: client._driver.run(step))
         self.__doc__ = operation.__doc__
+        self._sync = _shown(operation, _blocking(operation))
+        self._async = _shown(operation, _awaited(operation))
 
     @overload
-    def __get__(self, client: None, owner: Any = None) -> Self: ...
+    def __get__(self, client: None, owner: Any = None) -> Any: ...
     @overload
     def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, T]: ...
     @overload
     def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
-        return self if client is None else MethodType(self._call, client)
+        return _of_face(self, self._sync, self._async, client, owner)
 
 
 class walk(Generic[P, T]):
@@ -95,17 +98,51 @@ class walk(Generic[P, T]):
 
     def __init__(self, operation: Callable[Concatenate[Any, P], Walk[T]]) -> None:
         self.operation = operation
-        self._call = _shown(operation, "Walk", lambda client, steps: client._driver.walk(steps))
         self.__doc__ = operation.__doc__
+        self._sync = _shown(operation, _walked(operation), "Iterator")
+        self._async = _shown(operation, _walked(operation), "AsyncIterator")
 
     @overload
-    def __get__(self, client: None, owner: Any = None) -> Self: ...
+    def __get__(self, client: None, owner: Any = None) -> Any: ...
     @overload
     def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, Iterator[T]]: ...
     @overload
     def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
-        return self if client is None else MethodType(self._call, client)
+        return _of_face(self, self._sync, self._async, client, owner)
+
+
+def _of_face(own: Any, sync: Callable[..., Any], awaited: Callable[..., Any], client: Any, owner: Any) -> Any:
+    """The function for the face of a client, or of a class of clients; on a class of neither the operation itself."""
+    kind = type(client) if owner is None else owner
+    chosen = awaited if issubclass(kind, AsyncFace) else sync if issubclass(kind, SyncFace) else None
+    if client is None:
+        return own if chosen is None else chosen
+    return MethodType(chosen or sync, client)
+
+
+def _blocking(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(operation)
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return client._driver.run(operation(client, *args, **kwargs))
+
+    return call
+
+
+def _awaited(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(operation)
+    async def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return await client._driver.run(operation(client, *args, **kwargs))
+
+    return call
+
+
+def _walked(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(operation)
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return client._driver.walk(operation(client, *args, **kwargs))
+
+    return call
 
 
 class Helper(Protocol[P, T_co]):
@@ -131,35 +168,26 @@ class WalkHelper(Protocol[P, T_co]):
 
 
 def helper(operation: Callable[Concatenate[Any, P], Operation[T]]) -> Helper[P, T]:
-    """An operation as a function whose colour is that of the client it is given."""
-    call = _shown(operation, "Operation", lambda client, steps: client._driver.run(steps))
-    return cast("Helper[P, T]", call)
+    """Return an operation as a function whose colour is that of the client it is given."""
+    return cast("Helper[P, T]", _shown(operation, _blocking(operation)))
 
 
 def walk_helper(operation: Callable[Concatenate[Any, P], Walk[T]]) -> WalkHelper[P, T]:
-    """An operation that emits items as a function whose colour is that of the client it is given."""
-    call = _shown(operation, "Walk", lambda client, steps: client._driver.walk(steps))
-    return cast("WalkHelper[P, T]", call)
+    """Return an operation that emits items as a function whose colour is that of the client it is given."""
+    return cast("WalkHelper[P, T]", _shown(operation, _walked(operation), "Iterator"))
 
 
-def _shown(operation: Callable[..., Any], wrapper: str, drive: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _shown(operation: Callable[..., Any], call: Any, items: str | None = None) -> Callable[..., Any]:
     """A function that drives the operation, and that shows a reader its result instead of its steps."""
-
-    @wraps(operation)
-    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
-        return drive(client, operation(client, *args, **kwargs))
-
     result = str(operation.__annotations__.get("return", "Any"))
-    if result.startswith(f"{wrapper}[") and result.endswith("]"):
-        result = result[len(wrapper) + 1 : -1]
-    call.__annotations__ = {
-        **operation.__annotations__,
-        "return": f"Iterator[{result}]" if wrapper == "Walk" else result,
-    }
+    found = _STEPS.fullmatch(result)
+    result = found[1] if found else result
+    call.__annotations__ = {**operation.__annotations__, "return": f"{items}[{result}]" if items else result}
     # Signature lookups follow this to the generator, which is nothing a caller should see.
     del call.__wrapped__
-    import inspect
+    call.__signature__ = inspect.signature(operation).replace(return_annotation=call.__annotations__["return"])
+    call.operation = operation
+    return call  # type: ignore[no-any-return]
 
-    call.__signature__ = inspect.signature(operation).replace(return_annotation=call.__annotations__["return"])  # type: ignore[attr-defined]
-    call.operation = operation  # type: ignore[attr-defined]
-    return call
+
+_STEPS = re.compile(r"(?:Operation|Walk)\[(.*)\]", re.DOTALL)
