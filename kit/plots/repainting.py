@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
 import time
 import uuid
@@ -40,8 +41,7 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
         told = bundle(axes)[0]["text/plain"]
         print(f"{told}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
         return
-    name = uuid.uuid4().hex
-    _publish(axes, name, update=False)
+    paint = _on_a_page(axes) if _in_voila() else _in_the_output(axes)
 
     def repaint() -> None:
         shown, painted, pause = -1, time.monotonic(), threading.Event()
@@ -52,12 +52,42 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
             ended, version = feed.ended, feed.version
             if version != shown or ended or time.monotonic() - painted >= IDLE:
                 shown, painted = version, time.monotonic()
-                _publish(draw(), name, update=True, quick=not ended)
+                paint(bundle(draw(), quick=not ended))
 
     threading.Thread(target=detached, args=(repaint,), name="kit-plot", daemon=True).start()
 
 
-def _publish(axes: Any, name: str, *, update: bool, quick: bool = False) -> None:
-    data, metadata = bundle(axes, quick=quick)
-    picture = base64.b64encode(data["image/png"]).decode()
-    publish({**data, "image/png": picture}, name, update=update, metadata=metadata)
+Paint = Callable[[tuple[dict[str, Any], dict[str, Any]]], None]
+
+
+def _in_the_output(axes: Any) -> Paint:
+    """Show the plot as an output of the cell, which is stored with the notebook; replaced by what is painted."""
+    name = uuid.uuid4().hex
+
+    def paint(shown: tuple[dict[str, Any], dict[str, Any]], update: bool = True) -> None:
+        data, metadata = shown
+        picture = base64.b64encode(data["image/png"]).decode()
+        publish({**data, "image/png": picture}, name, update=update, metadata=metadata)
+
+    paint(bundle(axes), update=False)
+    return paint
+
+
+def _in_voila() -> bool:
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+
+
+def _on_a_page(axes: Any) -> Paint:
+    """Show the plot as a widget: Voila takes no outputs any more once the cells have run."""
+    from IPython.display import display
+    from ipywidgets import Image
+
+    (data, metadata) = bundle(axes)
+    size = metadata["image/png"]
+    image = Image(value=data["image/png"], width=size["width"], height=size["height"])
+    display(image)  # type: ignore[no-untyped-call]
+
+    def paint(shown: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        image.value = shown[0]["image/png"]
+
+    return paint

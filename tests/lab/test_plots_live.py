@@ -5,8 +5,10 @@ import sys
 import threading
 import time
 
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 import kit
 from kit import plots
@@ -116,3 +118,25 @@ def test_plots_of_a_feed_can_be_live(plot):
     with kit.Feed(rows()) as feed:
         feed.wait(3, timeout=20)
         assert hasattr(plot(feed, live=True), "_ipython_display_")
+
+
+@pytest.mark.parametrize(
+    ("server", "kind"), [("", "image/png"), ("voila/0.5", "application/vnd.jupyter.widget-view+json")]
+)
+def test_where_outputs_come_too_late_a_live_plot_is_a_widget(server, kind):
+    source = f"""
+import os, time
+os.environ["SERVER_SOFTWARE"] = {server!r}
+import kit
+def rows():
+    for n in range(20):
+        yield [{{"n": n}}]
+        time.sleep(0.1)
+feed = kit.Feed(rows())
+feed.wait(1)
+kit.plots.throughput(feed, live=True)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (output,) = [one for one in notebook.cells[0].outputs if one.output_type == "display_data"]
+    assert kind in output.data

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kit import plots
 from kit.core.errors import InputError
-from kit.plots.thinning import MOST_POINTS, thin
+from kit.plots.marks import MOST_POINTS, thin
 from kit.plots.times import interval, span
 
 DAYS = pd.date_range("2025-11-01", periods=14, freq="D", tz="UTC")
@@ -134,6 +134,13 @@ def test_every_kind_of_frame():
         assert heights(plots.throughput(one, every="7D")) == [2, 7, 5]
     for one in [*given[:3], pa.table({name: frame[name] for name in frame}).to_reader()]:
         assert list(plots.over_time(one, "n").lines[0].get_ydata()) == list(range(14))
+
+
+def test_metrics_and_calls_in_arrow():
+    used = pa.table({"model": ["haiku", "opus"], "tokens": [1200, 300]})
+    assert [bar.get_width() for bar in plots.usage(used).patches] == [1200, 300]
+    calls = pa.table({"started": pa.array(DAYS), "ms": pa.array([5.0] * 14)})
+    assert plots.latency(calls).get_title(loc="left") == "Latency of 14 calls"
 
 
 def test_polars():
