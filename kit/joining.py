@@ -11,22 +11,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-import pyarrow.dataset as ds
+import pyarrow as pa
 
 from .core.errors import InputError, KitError, SetupError
 from .core.ranged import Drift, View
-from .readable import Readable
+from .sql_tables import Tables, takes
+from .sql_values import WIDE, integers, parameter
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 T = TypeVar("T")
-_AGAIN = 5
-"""How often a query begins anew because records did not fit the columns; each time the columns fit all seen so far."""
+_READS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "COPY", "SET", "EXECUTE", "MULTI")
+"""Statements that give rows, or that leave nothing behind but a file that was asked for."""
 _BATCH = 65_536
 
 
@@ -47,6 +46,11 @@ def sql(
     DuckDB itself, variables of the caller. A handle is read only if the query names it, without being held in memory;
     conditions on its position or time column bound the read itself. `$1`, `$2` in the query are `params`, or `$name`
     those of a dict. Files are read by their path: `from 'x.parquet'`.
+
+    SQL knows no case: of columns called `A` and `a` it cannot tell one from the other, so in a query they are `"A_1"`
+    and `"a_2"` (a hint says so where one is asked for by the wrong name); `select *` gives them their own names again.
+    Sums of integers are integers, exact decimals where they are too large for 64 bits; decimals stay decimals; times
+    keep their unit; intervals are timedeltas.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"city": ["Oslo", "Rome", "Oslo"], "total": [1, 2, 3]})
@@ -85,87 +89,98 @@ def _answer(
     return Answer(text, {**namespace, **tables}, params)
 
 
-def takes(value: Any) -> bool:
-    """Whether a value can be a table of a query."""
-    return (
-        _offered(value) is not value
-        or hasattr(type(value), "__arrow_c_stream__")
-        or any(
-            kind.__module__.partition(".")[0] in ("pandas", "pyarrow", "polars", "duckdb", "numpy")
-            for kind in type(value).__mro__
-        )
-    )
-
-
 class Answer:
     """The result of a query that has not been run yet: `df()` for a DataFrame, `arrow()` for a stream of batches."""
 
     def __init__(self, text: str, namespace: Mapping[str, Any], params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._text = text
-        self._params = dict(params) if isinstance(params, Mapping) else list(params)
-        self._views: list[View] = []
-        self._space = {name: self._offered(value) for name, value in namespace.items()}
+        self._params = _parameters(params)
+        self._tables = Tables(text, namespace)
 
     def df(self) -> pd.DataFrame:
-        """All rows, with the same kinds of columns as everywhere: decimals are numbers, texts `str`."""
+        """All rows, with the same kinds of columns as everywhere.
+
+        Integers of 128 bits, which sums of integers are, become `int64` where they fit, else exact decimals; decimals
+        stay decimals. Times have the unit that they have in the tables.
+        """
         from .core.frames import to_frame
 
-        return to_frame(_numbers(self.table()))
+        def taken(relation: Any) -> tuple[list[str], pa.Table]:
+            shown, kinds = _shown(relation)
+            return kinds, shown.to_arrow_table()
 
-    def table(self) -> pa.Table:
-        """All rows as an Arrow table, in DuckDB's own types."""
-        return self._run(lambda relation: relation.to_arrow_table())
+        kinds, table = self._run(taken)
+        columns = [
+            integers(column) if kind in WIDE else self._tables.in_own_unit(name, column)
+            for kind, name, column in zip(kinds, table.column_names, table.columns, strict=True)
+        ]
+        return to_frame(pa.table(columns, names=self._names))
 
     def arrow(self) -> pa.RecordBatchReader:
-        """The rows as they are found."""
-        import pyarrow as pa
-
-        reader, first = self._run(_opened)
+        """The rows as they are found, in DuckDB's own types."""
+        reader, first, kinds = self._run(_opened)
+        schema = pa.schema(
+            field.with_type(WIDE.get(kind) or field.type).with_name(name)
+            for kind, name, field in zip(kinds, self._names, reader.schema, strict=True)
+        )
 
         def batches() -> Any:
             at: Any = first
             while at is not None:
-                yield at
+                columns = [column.cast(kind) for column, kind in zip(at.columns, schema.types, strict=True)]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
                 try:
                     with _interruptible():
                         at = next(reader, None)
                 except Exception as error:
                     raise self._told(error) from None
 
-        return pa.RecordBatchReader.from_batches(reader.schema, batches())
-
-    def _offered(self, value: Any) -> Any:
-        offered = _offered(value)
-        if isinstance(offered, View):
-            self._views.append(offered)
-        return offered
+        return pa.RecordBatchReader.from_batches(schema, batches())
 
     def _run(self, take: Callable[[Any], T]) -> T:
         connection = _engine()
-        for left in reversed(range(_AGAIN)):
-            for view in self._views:
+        views = self._tables.views
+        self._judge(connection)
+        while True:
+            for view in views:
                 view.failure = None
             # The engine looks for tables among the variables of whoever calls it: this line, in that namespace.
             code = "__kit_connection__.sql(__kit_text__, params=__kit_params__)"
             own = {"connection": connection, "text": self._text, "params": self._params or None}
-            space = {**self._space, **{f"__kit_{name}__": value for name, value in own.items()}}
+            space = {**self._tables.space, **{f"__kit_{name}__": value for name, value in own.items()}}
             try:
                 with _interruptible():
-                    return take(_with_rows(eval(code, space)))  # noqa: S307  the text is the constant above
+                    relation = _with_rows(eval(code, space))  # noqa: S307  the text is the constant above
+                    taken = take(relation)
+                    self._names = self._tables.real_names(relation.columns)
+                return taken
             except KitError:
                 raise
             except Exception as error:
-                drifted = [view for view in self._views if isinstance(view.failure, Drift)]
-                if not drifted or not left:
+                # With columns that hold what was seen it begins anew; each time they hold more.
+                drifted = [view for view in views if isinstance(view.failure, Drift)]
+                if not sum(_widened(view) for view in drifted):
                     raise self._told(error) from None
-                for view in drifted:
-                    assert isinstance(view.failure, Drift)
-                    view.widen(view.failure.wider)
-        raise AssertionError("unreachable")
+
+    def _judge(self, connection: Any) -> None:
+        """Refuses what would change something: it would be gone together with the query."""
+        import duckdb
+
+        try:
+            statements = connection.extract_statements(self._text)
+        except duckdb.Error as error:
+            raise self._told(error) from None
+        kind = statements[-1].type.name.replace("_", " ") if statements else "nothing"
+        if kind not in _READS:
+            raise InputError(
+                f"kit.sql only reads, and this is {kind}: what it makes would be gone with the query",
+                hint='keep a result by its name, t = kit.sql("select ..."), which the next query can read; or write'
+                " it to a file, kit.sql(\"copy (select ...) to 't.parquet'\")",
+            )
 
     def _told(self, error: Exception) -> BaseException:
         """The error of the read that failed, where one did; else the engine's, in its own words."""
-        failure = next((view.failure for view in self._views if view.failure is not None), None)
+        failure = next((view.failure for view in self._tables.views if view.failure is not None), None)
         if failure is not None:
             return failure
         import duckdb
@@ -176,9 +191,19 @@ class Answer:
 
     def _hint(self, error: Exception) -> str | None:
         if type(error).__name__ == "CatalogException" and "Table with name" in str(error):
-            near = [name for name, value in self._space.items() if not name.startswith("_") and takes(value)]
+            near = [name for name, value in self._tables.space.items() if not name.startswith("_") and takes(value)]
             return f"tables at hand: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
-        return None
+        return self._tables.hint if "column" in str(error).lower() else None
+
+
+def _parameters(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {str(name): parameter(f"${name}", value) for name, value in given.items()}
+    if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
+        raise InputError(
+            f"params={given!r:.80} is one value", hint=f"give a list, params=[{given!r:.80}], or a dict by name"
+        )
+    return [parameter(f"${n}", value) for n, value in enumerate(given, 1)]
 
 
 @contextlib.contextmanager
@@ -217,42 +242,21 @@ class QueryError(KitError, ValueError):
         super().__init__(message, hint=hint, service="duckdb", op="sql")
 
 
-def _offered(value: Any) -> Any:
-    """What the engine is given in place of a value: a view of a handle, the dataset of a scan, the frame of a feed."""
-    if isinstance(value, Readable):
-        return View(value._ranged(), strict=True)
-    if isinstance(value, View):
-        return value
-    kind = type(value)
-    if kind.__module__.startswith("kit."):
-        if hasattr(kind, "_dataset"):
-            return Later(value._dataset)
-        if kind.__module__.startswith("kit.live.") and hasattr(kind, "df"):
-            return Later(lambda: _table(value.df))
-    return value
+def _widened(view: View) -> bool:
+    """Whether the columns of a view hold more now than when its reading failed."""
+    before = view.schema
+    assert isinstance(view.failure, Drift)
+    view.widen(view.failure.wider)
+    return not view.schema.equals(before)
 
 
-class Later(ds.Dataset):  # type: ignore[misc]
-    """A table that is made when a query names it: the files of a scan are opened, the rows of a feed copied then."""
-
-    def __new__(cls, make: Callable[[], Any]) -> Later:
-        later: Later = ds.Dataset.__new__(cls)
-        return later
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    @cached_property
-    def _made(self) -> Any:
-        return self._make()
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._made.schema
-
-    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
-        """Some columns of the rows for which a filter is true."""
-        return self._made.scanner(columns=columns, filter=filter)
+def _shown(relation: Any) -> tuple[Any, list[str]]:
+    """The relation with integers that the engine does not hand over rightly as texts, and the types that it had."""
+    kinds = [str(kind) for kind in relation.types]
+    if not any(kind in ("UHUGEINT", "BIGNUM") for kind in kinds):
+        return relation, kinds
+    texts = [f"#{n}::varchar" if kind in ("UHUGEINT", "BIGNUM") else f"#{n}" for n, kind in enumerate(kinds, 1)]
+    return relation.project(", ".join(texts)), kinds
 
 
 def _with_rows(relation: Any) -> Any:
@@ -261,15 +265,10 @@ def _with_rows(relation: Any) -> Any:
     return relation
 
 
-def _table(frame: pd.DataFrame) -> Any:
-    import pyarrow as pa
-
-    return ds.dataset(pa.Table.from_pandas(frame, preserve_index=False))
-
-
-def _opened(relation: Any) -> tuple[Any, Any]:
-    reader = relation.to_arrow_reader(_BATCH)
-    return reader, next(iter(reader), None)
+def _opened(relation: Any) -> tuple[Any, Any, list[str]]:
+    shown, kinds = _shown(relation)
+    reader = shown.to_arrow_reader(_BATCH)
+    return reader, next(iter(reader), None), kinds
 
 
 def _engine() -> Any:
@@ -284,18 +283,3 @@ def _engine() -> Any:
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def _numbers(table: pa.Table) -> pa.Table:
-    """Decimals as numbers: sums of integers are integers again where they fit, as DuckDB adds in 128 bits."""
-    import pyarrow as pa
-
-    for n, field in enumerate(table.schema):
-        if pa.types.is_decimal(field.type):
-            column = table.column(n)
-            try:
-                column = column.cast(pa.int64() if field.type.scale == 0 else pa.float64())
-            except pa.ArrowInvalid:
-                column = column.cast(pa.float64(), safe=False)
-            table = table.set_column(n, field.name, column)
-    return table

@@ -313,8 +313,6 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """A column as JSON carried it, as what the schema says it is; without a word in the schema nothing is guessed."""
     import pyarrow as pa
 
-    from ..core.frames import TIME
-
     text = pa.types.is_string(column.type)
     if kind in _NUMBERS:
         return column.cast(_NUMBERS[kind])
@@ -323,11 +321,11 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
             import numpy as np
 
             with np.errstate(invalid="ignore"):
-                found = (column.cast("float64").to_pandas() * 1000).round().astype("Int64")
-            return pa.chunked_array([found]).cast(TIME)
-        return column.cast(pa.timestamp("us", "UTC")).cast(TIME, safe=False)
+                found = (column.cast("float64").to_pandas() * 1_000_000).round().astype("Int64")
+            return _moments(pa.chunked_array([found]).cast(pa.timestamp("us", "UTC")))
+        return _moments(column.cast(pa.timestamp("us", "UTC")))
     if kind == "DATETIME":
-        return column.cast(pa.timestamp("us")).cast(pa.timestamp("ms"), safe=False)
+        return _moments(column.cast(pa.timestamp("us")))
     if kind == "DATE":
         return column.cast(pa.date32())
     if kind == "BYTES" and text:
@@ -336,3 +334,13 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     if kind in ("STRING", "JSON", "TIME", "GEOGRAPHY") and pa.types.is_null(column.type):
         return column.cast(pa.string())
     return column
+
+
+def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times in milliseconds, as everywhere, or in microseconds where one of them has more digits than that."""
+    import pyarrow as pa
+
+    try:
+        return column.cast(pa.timestamp("ms", column.type.tz))
+    except pa.ArrowInvalid:
+        return column

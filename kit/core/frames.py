@@ -1,7 +1,8 @@
 """Columns to pandas, in one place, so that every service gives the same kinds of columns.
 
 text                  `str`
-times                 `datetime64[ms, UTC]`
+times                 `datetime64`, in the unit and zone of the column; dates are midnights in milliseconds
+durations, intervals  `timedelta64`; intervals with months, whose length varies, are ISO 8601 texts
 integers, booleans    as they are, unsigned kept unsigned; with gaps the nullable twin (`Int64`, `UInt64`, `boolean`)
 bytes, lists, objects Arrow's own types
 """
@@ -21,7 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import InputError
+from .intervals import timedeltas
 from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
+from .moments import in_unit
+from .names import distinct
 from .tables.typed import carriers, convert
 
 BodyMode = Literal["auto", "bytes", "text", "json"]
@@ -38,17 +42,20 @@ _WITH_GAPS = {
     "bool": pd.BooleanDtype(),
 }
 TIME = pa.timestamp("ms", "UTC")
-_UTC = pd.DatetimeTZDtype("ms", "UTC")
+_UTC = {unit: pd.DatetimeTZDtype(unit, "UTC") for unit in ("s", "ms", "us", "ns")}
 
 
 def to_frame(
     table: pa.Table, attrs: Mapping[str, Any] | None = None, *, nullable: Collection[str] = ()
 ) -> pd.DataFrame:
-    """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing."""
+    """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing.
+
+    Of two columns of one name the later one has a number behind it.
+    """
     # Arrays, as Series would be aligned with each other, which is most of what a small frame costs.
     columns = {
         name: _array(column, gaps=name in nullable or column.null_count > 0)
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        for name, column in zip(distinct(table.column_names), table.columns, strict=True)
     }
     frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
     frame.attrs.update(attrs or {})
@@ -60,9 +67,13 @@ def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _TEXT.__from_arrow__(column)
     if pa.types.is_timestamp(kind):
-        return _moments(column.cast(pa.timestamp("ms", kind.tz), safe=False))
+        return _moments(column)
     if pa.types.is_date(kind):
         return _moments(column.cast(pa.timestamp("ms")))
+    if pa.types.is_duration(kind):
+        return _own(column.to_numpy())
+    if pa.types.is_interval(kind):
+        return timedeltas(column.combine_chunks())
     if gaps and str(kind) in _WITH_GAPS:
         return column.to_pandas(types_mapper=lambda _: _WITH_GAPS[str(kind)]).array
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
@@ -78,9 +89,9 @@ def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _moments(column: pa.ChunkedArray) -> Any:
-    """Times in milliseconds; Arrow's own way there is for every kind of time, and takes many times as long."""
+    """Times in their own unit; Arrow's own way there is for every kind of time, and takes many times as long."""
     if column.type.tz == "UTC":
-        times = _UTC.__from_arrow__(column)
+        times = _UTC[column.type.unit].__from_arrow__(column)
         # Of several pieces it is a copy already; a single one is Arrow's memory, which cannot be written to.
         return times.copy() if column.num_chunks == 1 else times
     return _own(column.to_numpy()) if column.type.tz is None else column.to_pandas().array
@@ -117,7 +128,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None
 def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """RFC 3339 texts as times; a text that is no time is missing."""
     try:
-        return text.cast(pa.timestamp("us", "UTC")).cast(TIME, safe=False)
+        return in_unit(text.cast(pa.timestamp("us", "UTC")), "ms")
     except pa.ArrowInvalid:
         parsed = pd.to_datetime(text.to_pandas(), utc=True, errors="coerce", format="ISO8601")
         return pa.array(parsed.dt.floor("ms"), pa.timestamp("ns", "UTC")).cast(TIME)

@@ -1,8 +1,15 @@
-"""Moments in words."""
+"""Moments: in words, and columns of them in other units."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Column = TypeVar("Column", "pa.Array", "pa.ChunkedArray")
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
 def moment(milliseconds: int) -> str:
@@ -15,3 +22,25 @@ def moment(milliseconds: int) -> str:
         return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (OverflowError, ValueError, OSError):
         return str(milliseconds)
+
+
+def in_unit(column: Column, unit: str) -> Column:
+    """Bring times to another unit, "s", "ms", "us" or "ns"; to a coarser one they are rounded down, never up.
+
+    >>> import pyarrow as pa
+    >>> in_unit(pa.array([-1, 1999], pa.timestamp("us")), "ms").cast(pa.int64()).to_pylist()
+    [-1, 1]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    wanted = pa.timestamp(unit, kind.tz)
+    if _DIGITS[kind.unit] <= _DIGITS[unit]:
+        return column.cast(wanted)
+    # Arrow cuts digits off, which brings a time before 1970 nearer to it.
+    cut = column.cast(wanted, safe=False)
+    later = pc.greater(cut.cast(kind), column)
+    if not pc.any(later).as_py():
+        return cut
+    return pc.if_else(later, pc.subtract(cut, pa.scalar(1, pa.duration(unit))), cut)

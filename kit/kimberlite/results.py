@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.names import distinct
 from .cells import Cells, ObjectCells, WireCells, scan
 from .errors import WireError
 from .postcard import TEXT as WIRE_TEXT
@@ -113,12 +114,9 @@ def _table(
     names: Sequence[str], columns: Sequence[Cells], count: int, told: Sequence[str] | None, declared: Mapping[str, str]
 ) -> ResultColumns:
     made, as_text = dict[str, Any](), dict[str, str]()
-    for n, (name, cells) in enumerate(zip(names, columns, strict=True)):
+    for n, (name, free, cells) in enumerate(zip(names, distinct(names), columns, strict=True)):
         kind = (type_of(told[n]) if told else None) or type_of_column(name, declared)
         column, why = _column(cells, kind)
-        free, number = name, 2
-        while free in made:
-            free, number = f"{name}_{number}", number + 1
         made[free] = column
         if why:
             as_text[free] = why

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ..core import prometheus
 from ..core.frames import TIME, free_name, to_frame
+from ..core.moments import in_unit
 from .listing import StreamRow
 from .results import ResultColumns
 from .sqltypes import TYPES_MARK
@@ -32,7 +33,7 @@ def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:
                 "name": pa.array([row.name for row in rows], pa.string()),
                 "length": pa.array([row.length for row in rows], pa.int64()),
                 "data_class": pa.array([row.data_class for row in rows], pa.string()),
-                "created": pa.array([row.created for row in rows], pa.timestamp("us", "UTC")),
+                "created": in_unit(pa.array([row.created for row in rows], pa.timestamp("us", "UTC")), "ms"),
                 "hidden": pa.array([row.hidden for row in rows], pa.bool_()),
             }
         )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import InputError
 from ..core.json_columns import ObjectColumns, array_of, recast, text_of, widen
+from ..core.names import distinct
 
 
 def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -96,9 +97,10 @@ def batches_of(item: Any) -> list[pa.RecordBatch]:
     [{'a': 1, 'b': None}, {'a': 2, 'b': 'x'}]
     """
     if isinstance(item, pa.RecordBatch):
-        return [item]
+        return batches_of(pa.Table.from_batches([item]))
     if isinstance(item, pa.Table):
-        return [batch for batch in item.to_batches() if batch.num_rows]
+        named = item.rename_columns(distinct(item.column_names))
+        return [batch for batch in named.to_batches() if batch.num_rows]
     if isinstance(item, Mapping):
         if item and all(_is_column(value) for value in item.values()):
             return [pa.record_batch({str(name): _values(value) for name, value in item.items()})]
@@ -141,5 +143,5 @@ def _values(values: Any) -> pa.Array:
 
 def _frame_batch(frame: Any) -> pa.RecordBatch:
     return pa.record_batch(
-        [_values(frame.iloc[:, n]) for n in range(frame.shape[1])], names=[str(c) for c in frame.columns]
+        [_values(frame.iloc[:, n]) for n in range(frame.shape[1])], names=distinct(str(c) for c in frame.columns)
     )

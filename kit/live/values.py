@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.html import visible
+from ..core.moments import in_unit
 
 SHOWN = 120
 """Characters of a value that are in the table; the rest is in its title, up to a bound."""
@@ -125,10 +126,10 @@ def _json(value: Any) -> str:
 def _moments(column: pa.ChunkedArray | pa.Array) -> Sequence[datetime | None]:
     """In the local zone; the text of a time past what Python knows would be no help, so it is missing."""
     naive = column.type.tz is None
-    late = pc.greater(column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64()), 253_402_214_400_000)
+    late = pc.greater(in_unit(column, "ms").cast(pa.int64()), 253_402_214_400_000)
     if pc.any(late).as_py():
         column = pc.if_else(late, None, column)
-    found = column.cast(pa.timestamp("us", column.type.tz), safe=False).to_pylist()
+    found = in_unit(column, "us").to_pylist()
     return found if naive else [None if one is None else one.astimezone() for one in found]
 
 

@@ -100,8 +100,9 @@ class Stream(Readable):
         """Where the records are now. Takes a DataFrame, or records, bytes, texts and dicts, one or many.
 
         A DataFrame's rows become JSON objects, unless `body` names the column of the bodies (one called `body` alone
-        is taken for that). `timestamp` and `headers` name columns that hold these. Many records are several appends,
-        one after the other; where `match_seq_num` is given each has to follow the one before.
+        is taken for that). `timestamp` and `headers` name columns that hold these. S2 keeps times in milliseconds
+        since 1970: finer ones are rounded down, earlier ones refused. Many records are several appends, one after the
+        other; where `match_seq_num` is given each has to follow the one before.
         """
         from .appending import append_encoded
         from .bodies import bodies_of

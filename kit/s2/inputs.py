@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.moments import in_unit
 from .decoding import HEADER
 from .errors import S2InputError
 from .limits import MAX_BATCH_BYTES, check_batching, check_conditions
@@ -52,8 +53,9 @@ def encode_inputs(
     """The appends of these records, each as large as the batching allows.
 
     Columns may be Arrow's, pandas' or lists. `bodies` are binary or text; `timestamps` whole numbers or times, missing
-    where a record has none; `headers` lists of name and value. `match_seq_num` is for the first append, each later one
-    is to follow on the one before. Anything that cannot be sent is refused before the first append is given.
+    where a record has none: they are kept in milliseconds, finer ones rounded down. `headers` are lists of name and
+    value. `match_seq_num` is for the first append, each later one is to follow on the one before. Anything that cannot
+    be sent is refused before the first append is given.
     """
     batching = check_batching(batching or Batching())
     check_conditions(match_seq_num, fencing_token)
@@ -156,13 +158,22 @@ def _times(given: Any, count: int) -> pa.ChunkedArray:
     column = _column(given, "timestamps", pa.uint64() if plain else None)
     if len(column) != count:
         raise S2InputError(f"there are {len(column)} timestamps for {count} bodies")
+    wanted = "timestamps must be times, or whole numbers of milliseconds, since 1970"
     try:
         if pa.types.is_temporal(column.type):
-            zone = getattr(column.type, "tz", None)
-            column = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64())
-        return column.cast(pa.uint64())
+            finer = column if pa.types.is_timestamp(column.type) else column.cast(pa.timestamp("ms"))
+            numbers = in_unit(finer, "ms").cast(pa.int64())
+        else:
+            numbers = column if column.type == pa.uint64() else column.cast(pa.int64())
+        if numbers.type != pa.uint64() and pc.any(early := pc.less(numbers, 0)).as_py():
+            row = pc.index(early, True).as_py()
+            raise S2InputError(
+                f"{wanted}: that of record {row} is {column.slice(row, 1).cast(pa.string())[0]}",
+                hint="S2 keeps milliseconds since 1970; keep an earlier time in the body",
+            )
+        return numbers.cast(pa.uint64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise S2InputError(f"timestamps must be times, or whole numbers of milliseconds, since 1970: {error}") from None
+        raise S2InputError(f"{wanted}: {error}") from None
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core.frames import TIME, from_rows, to_frame
+from ..core.moments import in_unit
 from .metrics import Accumulation, Label, Metric, Scalar
 from .tokens import AccessTokenInfo, scope_json
 
@@ -23,12 +24,16 @@ def info_frame(infos: Iterable[Any], extra: str) -> pd.DataFrame:
         pa.table(
             {
                 "name": pa.array([one.name for one in rows], pa.string()),
-                "created_at": pa.array([one.created_at for one in rows], pa.timestamp("us", "UTC")),
-                "deleted_at": pa.array([one.deleted_at for one in rows], pa.timestamp("us", "UTC")),
+                "created_at": _moments([one.created_at for one in rows]),
+                "deleted_at": _moments([one.deleted_at for one in rows]),
                 extra: pa.array([getattr(one, "value", one) for one in kept], pa.string()),
             }
         )
     )
+
+
+def _moments(values: list[Any]) -> pa.Array:
+    return in_unit(pa.array(values, pa.timestamp("us", "UTC")), "ms")
 
 
 def token_rows(infos: Iterable[AccessTokenInfo]) -> pd.DataFrame:

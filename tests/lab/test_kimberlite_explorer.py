@@ -32,7 +32,7 @@ def test_a_result_has_the_declared_types_also_where_it_is_empty(k):
     empty = k.query("SELECT * FROM accounts WHERE id < $1", 0)
     assert len(full) == 3 and len(empty) == 0
     assert full.dtypes.tolist() == empty.dtypes.tolist()
-    assert str(full["opened"].dtype) == "datetime64[ms, UTC]"
+    assert str(full["opened"].dtype) == "datetime64[ns, UTC]"
     assert full.attrs["truncated"] is False
 
 

@@ -415,6 +415,21 @@ def test_declared_types_decide_and_nothing_is_guessed():
     assert frame["b"].iloc[0] == b"\x01\x02"
 
 
+def test_times_keep_their_digits_also_before_1970():
+    def read(kind, values):
+        payload = {"rows": [{"t": value} for value in values], "columns": [{"name": "t", "type": kind}]}
+        return to_frame(results.result_of(answer({**payload, "rowCount": len(values)})).table)["t"]
+
+    texts = ["1969-12-31T23:59:59.999999Z", "2026-01-02T03:04:05Z", None]
+    found = read("TIMESTAMP", texts)
+    assert str(found.dtype) == "datetime64[us, UTC]" and found.astype("Int64").tolist()[:2] == [-1, 1767323045 * 10**6]
+    assert str(read("TIMESTAMP", texts[1:]).dtype) == "datetime64[ms, UTC]"
+    assert read("TIMESTAMP", [-0.000001, 1767323045.5]).astype("int64").tolist() == [-1, 1767323045500000]
+    assert read("TIMESTAMP", [-0.001]).astype("int64").tolist() == [-1]
+    plain = read("DATETIME", ["1969-12-31T23:59:59.999999"])
+    assert str(plain.dtype) == "datetime64[us]" and plain.astype("int64").tolist() == [-1]
+
+
 def test_a_value_that_is_not_of_its_declared_type_is_kept_and_told():
     payload = {"rows": [{"n": "x"}], "rowCount": 1, "columns": [{"name": "n", "type": "INT64"}]}
     result = results.result_of(answer(payload))

@@ -79,9 +79,52 @@ def test_a_table_without_columns_keeps_its_rows():
     assert len(to_frame(table)) == 3
 
 
-def test_finer_times_are_brought_to_milliseconds():
-    table = pa.table({"t": pa.array([1_000_001], pa.timestamp("us", "UTC")), "d": pa.array([1], pa.date32())})
-    assert dtypes(to_frame(table)) == {"t": "datetime64[ms, UTC]", "d": "datetime64[ms]"}
+def test_times_keep_all_their_digits():
+    kinds = [pa.timestamp(unit, zone) for unit in ("s", "ms", "us", "ns") for zone in ("UTC", None, "Asia/Tokyo")]
+    values = [-1, None, 1_000_001]
+    frame = to_frame(pa.table({str(kind): pa.array(values, kind) for kind in kinds}))
+    for kind in kinds:
+        column = frame[str(kind)]
+        assert str(column.dtype) == f"datetime64[{kind.unit}{', ' if kind.tz else ''}{kind.tz or ''}]"
+        assert pa.array(column, kind).cast(pa.int64()).to_pylist() == values
+    days = to_frame(pa.table({"d": pa.array([-1, 1], pa.date32())}))["d"]
+    assert str(days.dtype) == "datetime64[ms]" and days.dt.strftime("%F").tolist() == ["1969-12-31", "1970-01-02"]
+
+
+def test_listed_times_are_rounded_down_also_before_1970():
+    frame = from_rows(
+        [{"at": "1969-12-31T23:59:59.999999Z"}, {"at": None}, {"at": "2026-01-02T03:04:05.678999Z"}],
+        pa.schema([("at", TIME)]),
+    )
+    found = [None if pd.isna(one) else one.isoformat() for one in frame["at"]]
+    assert found == ["1969-12-31T23:59:59.999000+00:00", None, "2026-01-02T03:04:05.678000+00:00"]
+
+
+def test_durations_and_intervals_become_timedeltas():
+    day = 86_400 * 10**9
+    table = pa.table(
+        {
+            "d": pa.array([5, None], pa.duration("ms")),
+            "i": pa.array([(0, 300_000, -1000), None], pa.month_day_nano_interval()),
+            "fine": pa.array([(0, 1, 1), (0, -1, 0)], pa.month_day_nano_interval()),
+            "months": pa.array([(14, 3, 1_500_000_000), (0, 0, 0)], pa.month_day_nano_interval()),
+            "back": pa.array([(-14, 0, -1), None], pa.month_day_nano_interval()),
+            "none": pa.array([], pa.month_day_nano_interval()).take(pa.array([None, None], pa.int64())),
+        }
+    )
+    frame = to_frame(table)
+    assert repr(frame)
+    assert {name: kind for name, kind in dtypes(frame).items() if name not in ("months", "back")} == {
+        "d": "timedelta64[ms]",
+        "i": "timedelta64[us]",
+        "fine": "timedelta64[ns]",
+        "none": "timedelta64[us]",
+    }
+    assert frame["d"].iloc[0] == pd.Timedelta(milliseconds=5) and frame["d"].isna().tolist() == [False, True]
+    assert frame["i"].to_numpy().astype("int64")[0] == 300_000 * 86_400 * 10**6 - 1 and pd.isna(frame["i"].iloc[1])
+    assert frame["fine"].to_numpy().astype("int64").tolist() == [day + 1, -day]
+    assert frame["months"].tolist() == ["P1Y2M3DT1.5S", "PT0S"]
+    assert frame["back"].iloc[0] == "P-1Y-2MT-0.000000001S" and pd.isna(frame["back"].iloc[1])
 
 
 def test_rows_with_a_schema_first():

@@ -335,7 +335,7 @@ def test_frames() -> None:
     frame = to_frame(result_columns(answer(list(DECLARED), [ROW]), DECLARED).table)
     empty = to_frame(result_columns(answer(list(DECLARED), []), DECLARED).table)
     assert frame.dtypes.tolist() == empty.dtypes.tolist()
-    assert str(frame.dtypes["at"]) == "datetime64[ms, UTC]" and frame.dtypes["amount"] == np.float64
+    assert str(frame.dtypes["at"]) == "datetime64[ns, UTC]" and frame.dtypes["amount"] == np.float64
 
 
 @pytest.mark.parametrize(

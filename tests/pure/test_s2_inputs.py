@@ -122,6 +122,18 @@ def test_kinds_of_timestamps(timestamps):
     assert [record.timestamp for record in input_of(found.payload).records] == [AT, None]
 
 
+def test_finer_timestamps_are_rounded_down_and_those_before_1970_refused_with_their_row():
+    fine = pa.array([0, 1_999_999], pa.timestamp("ns", "UTC"))
+    (found,) = encode_inputs(["a", "b"], timestamps=fine)
+    assert [record.timestamp for record in input_of(found.payload).records] == [0, 1]
+    for unit, zone in (("us", "UTC"), ("ns", None), ("s", "Europe/Oslo")):
+        early = pa.array([5, None, -1], pa.timestamp(unit, zone))
+        with pytest.raises(S2ClientError, match=r"that of record 2 is (1969-12-31|1970-01-01)"):
+            encode_inputs(["a", "b", "c"], timestamps=early)
+    with pytest.raises(S2ClientError, match="that of record 1 is -7"):
+        encode_inputs(["a", "b"], timestamps=pa.array([1, -7]))
+
+
 def test_the_largest_timestamp():
     (found,) = encode_inputs(["a"], timestamps=np.array([2**64 - 1], np.uint64))
     assert input_of(found.payload).records[0].timestamp == 2**64 - 1

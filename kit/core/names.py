@@ -1,0 +1,52 @@
+"""Names of columns that have to be told apart: by pandas, which keeps one of a name, and by SQL, which has no case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return the names, those that came before with a number behind them.
+
+    >>> distinct(["a", "a", "a_2", "a"])
+    ['a', 'a_2', 'a_2_2', 'a_3']
+    """
+    used: set[str] = set()
+    found = []
+    for name in names:
+        free, number = name, 2
+        while free in used:
+            free, number = f"{name}_{number}", number + 1
+        used.add(free)
+        found.append(free)
+    return found
+
+
+def for_sql(names: Sequence[str]) -> list[str]:
+    """Return names that an engine of SQL tells apart; it knows no case, no empty name, and ends one at a NUL.
+
+    All the names that it would take for one get their number behind them, so that none of them is meant by chance.
+
+    >>> for_sql(["A", "b", "a", "n\\0l", "B_2", ""])
+    ['A_1', 'b', 'a_2', 'n\\\\x00l', 'B_2', 'empty']
+    """
+    visible = [name.replace("\0", "\\x00") or "empty" for name in names]
+    shared = Counter(map(_folded, visible))
+    used = {name for name, count in shared.items() if count == 1}
+    numbers: Counter[str] = Counter()
+    found = []
+    for name in visible:
+        free = name
+        if shared[_folded(name)] > 1:
+            while _folded(free) in used or free == name:
+                numbers[_folded(name)] += 1
+                free = f"{name}_{numbers[_folded(name)]}"
+            used.add(_folded(free))
+        found.append(free)
+    return found
+
+
+def _folded(name: str) -> str:
+    """The name as the engine compares it: letters beyond ASCII keep their case."""
+    return name if name.islower() else name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

@@ -1,0 +1,252 @@
+"""What the engine of `kit.sql` sees of the tables that a query may name, and what their columns are really called.
+
+DuckDB compares names without case and ends them at a NUL, so that of two such columns it would take one for the other.
+It gets names that it tells apart instead, and the answer has the real ones again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from .core.errors import InputError
+from .core.names import distinct, for_sql
+from .core.pruning import mentions
+from .core.ranged import View
+from .readable import Readable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNITS = ("s", "ms", "us", "ns")
+
+
+def takes(value: Any) -> bool:
+    """Whether a value can be a table of a query."""
+    return (
+        _opener(value) is not None
+        or hasattr(type(value), "__arrow_c_stream__")
+        or any(
+            kind.__module__.partition(".")[0] in ("pandas", "pyarrow", "polars", "duckdb", "numpy")
+            for kind in type(value).__mro__
+        )
+    )
+
+
+class Tables:
+    """The tables that a query may name; `space` is what the engine finds under their names."""
+
+    def __init__(self, text: str, namespace: Mapping[str, Any]) -> None:
+        self.views: list[View] = []
+        self._names: dict[str, set[str]] = {}
+        self._times: dict[str, set[pa.DataType]] = {}
+        said = text.lower()
+        self.space = {name: self._seen(name, value, name.lower() in said) for name, value in namespace.items()}
+
+    def real_names(self, names: Sequence[str]) -> list[str]:
+        """The names of an answer's columns: the real ones, and each only once."""
+        return distinct(self._real(name) for name in names)
+
+    def in_own_unit(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Times with a zone as the tables have them; the engine brings most of them to microseconds in UTC."""
+        if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+            return column
+        known = self._times.get(name) or set().union(*self._times.values())
+        if not known:
+            return column
+        unit = max((kind.unit for kind in known), key=_UNITS.index)
+        zones = {kind.tz for kind in known}
+        wanted = pa.timestamp(unit, zones.pop() if len(zones) == 1 else column.type.tz)
+        try:
+            return column.cast(wanted)
+        except pa.ArrowInvalid:
+            return column  # they have more digits, or reach further
+
+    @property
+    def hint(self) -> str | None:
+        """Which names are others in a query, where some are."""
+        told = [f'{real!r} is "{name}"' for name, reals in self._names.items() for real in sorted(reals)]
+        if not told:
+            return None
+        return f"names that SQL does not tell apart have others in a query: {', '.join(told[:20])}"
+
+    def _real(self, name: str) -> str:
+        reals = self._names.get(name, ())
+        return next(iter(reals)) if len(reals) == 1 else name
+
+    def learn(self, schema: pa.Schema, names: Sequence[str]) -> None:
+        """Remembers the columns of a table that the query names, under the names that it has there."""
+        for field, name in zip(schema, names, strict=True):
+            if name != field.name:
+                self._names.setdefault(name, set()).add(field.name)
+            if pa.types.is_timestamp(field.type) and field.type.tz is not None:
+                self._times.setdefault(name, set()).add(field.type)
+
+    def _seen(self, name: str, value: Any, mentioned: bool) -> Any:
+        """What the engine is given in place of a value."""
+        make = _opener(value)
+        if make is not None:
+            made = make()
+            if isinstance(made, View):
+                self.views.append(made)
+            return Named(self, made)
+        if not mentioned:
+            return value
+        if isinstance(value, pa.Table | pa.RecordBatch):
+            table = value if isinstance(value, pa.Table) else pa.Table.from_batches([value])
+            return ds.dataset(table.rename_columns(self._learned(table.schema)))
+        if isinstance(value, pa.RecordBatchReader):
+            names = self._learned(value.schema)
+            return value if names == value.schema.names else _renamed(value, names)
+        package = type(value).__module__.partition(".")[0]
+        if package == "pandas" and hasattr(value, "columns"):
+            return self._pandas(name, value)
+        if package == "polars" and hasattr(value, "collect_schema"):
+            real = value.collect_schema().names()
+            names = self._learned(pa.schema([(one, pa.null()) for one in real]))
+            return value if names == real else value.rename(dict(zip(real, names, strict=True)))
+        return value
+
+    def _learned(self, schema: pa.Schema) -> list[str]:
+        names = for_sql(schema.names)
+        self.learn(schema, names)
+        return names
+
+    def _pandas(self, table: str, frame: pd.DataFrame) -> Any:
+        real = [str(name) for name in frame.columns]
+        kinds = [_kind(dtype) for dtype in frame.dtypes]
+        names = self._learned(pa.schema(list(zip(real, kinds, strict=True))))
+        if names != real:
+            frame = frame.set_axis(names, axis=1)
+        fine = [n for n, kind in enumerate(kinds) if not pa.types.is_null(kind) and _has_nanoseconds(frame.iloc[:, n])]
+        if not fine:
+            return frame
+        # The engine would cut them to microseconds; of Arrow it takes nanoseconds, but durations in no form.
+        short = [names[n] for n in fine if pa.types.is_duration(kinds[n])]
+        if short:
+            raise InputError(
+                f"{table}: the durations in {short[0]!r} have digits below a microsecond, which SQL does not keep",
+                hint=f'round them first, say {table}["{short[0]}"].dt.floor("us"), or give the numbers of nanoseconds',
+            )
+        try:
+            return ds.dataset(pa.Table.from_pandas(frame, preserve_index=False))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise InputError(
+                f"{table}: the times in {names[fine[0]]!r} have digits below a microsecond, which SQL keeps only of"
+                f" tables that Arrow can hold: {error}",
+                hint="leave out the columns that it cannot hold, or round the times",
+            ) from None
+
+
+class Named(ds.Dataset):  # type: ignore[misc]
+    """A table that is made when a query names it, under names that the engine tells apart."""
+
+    def __new__(cls, *_: Any) -> Named:
+        made: Named = ds.Dataset.__new__(cls)
+        return made
+
+    def __init__(self, tables: Tables, made: Any) -> None:
+        self._tables, self._table = tables, made
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns by the names that a query has for them; found anew, as those of a view may widen."""
+        real = self._table.schema
+        names = for_sql(real.names)
+        self._tables.learn(real, names)
+        return pa.schema([field.with_name(name) for field, name in zip(real, names, strict=True)])
+
+    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
+        """Some columns of the rows for which a filter is true."""
+        schema = self.schema
+        real = dict(zip(schema.names, self._table.schema.names, strict=True))
+        other = [name for name in schema.names if real[name] != name]
+        if not other:
+            return self._table.scanner(columns=columns, filter=filter)
+        wanted = schema.names if columns is None else list(columns)
+        asked = [] if filter is None else [name for name in other if mentions(filter, schema, name)]
+        # The table does not know the names in such a filter, so its rows are judged here.
+        needed = wanted
+        if asked:
+            needed = [*wanted, *(n for n in schema.names if n not in wanted and mentions(filter, schema, n))]
+        inner = self._table.scanner(columns=[real[name] for name in needed], filter=None if asked else filter)
+        return ds.Scanner.from_batches(
+            _renamed(inner.to_reader(), needed), columns=wanted, filter=filter if asked else None
+        )
+
+
+class Later(ds.Dataset):  # type: ignore[misc]
+    """A table that is made when a query names it: the files of a scan are opened, the rows of a feed copied then."""
+
+    def __new__(cls, make: Callable[[], Any]) -> Later:
+        later: Later = ds.Dataset.__new__(cls)
+        return later
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Any:
+        return self._make()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._made.schema
+
+    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
+        """Some columns of the rows for which a filter is true."""
+        return self._made.scanner(columns=columns, filter=filter)
+
+
+def _opener(value: Any) -> Callable[[], Any] | None:
+    """What makes a table of a handle, a scan, a feed or a dataset; None for anything else."""
+    if isinstance(value, Readable):
+        return lambda: View(value._ranged(), strict=True)
+    kind = type(value)
+    if kind.__module__.startswith("kit."):
+        if hasattr(kind, "_dataset"):
+            return lambda: Later(value._dataset)
+        if kind.__module__.startswith("kit.live.") and hasattr(kind, "df"):
+            return lambda: Later(lambda: _table(value.df))
+    if isinstance(value, ds.Dataset):
+        return lambda: value
+    return None
+
+
+def _table(frame: pd.DataFrame) -> Any:
+    return ds.dataset(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def _renamed(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _kind(dtype: Any) -> pa.DataType:
+    """The type of a column of times or durations; null for all others."""
+    unit = getattr(dtype, "unit", None)
+    if unit in _UNITS and getattr(dtype, "tz", None) is not None:
+        return pa.timestamp(unit, str(dtype.tz))
+    if getattr(dtype, "kind", "") == "m":
+        import numpy as np
+
+        return pa.duration(np.datetime_data(dtype)[0])
+    return pa.null()
+
+
+def _has_nanoseconds(column: pd.Series[Any]) -> bool:
+    """Whether times or durations have digits below a microsecond."""
+    if column.dt.unit != "ns":
+        return False
+    numbers = column.dropna().astype("int64").to_numpy()
+    return bool((numbers % 1000).any())
