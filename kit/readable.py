@@ -88,8 +88,8 @@ class Readable(OfOneProcess):
         """The records up to the end as it is now, written to Parquet files; what `kit.scan(path)` gives.
 
         `path` is a folder of their own, on this machine or wherever fsspec reaches. The same call again writes what
-        came since, and goes on where an earlier one was stopped, be it by `kill -9`: files appear whole, and a manifest
-        beside them says up to which position they reach. `partition_by` names columns, or `date` and `hour` of
+        came since, and goes on where an earlier one was stopped, be it by `kill -9`: files appear whole, and
+        their names say which records they hold. `partition_by` names columns, or `date` and `hour` of
         the time, that become folders. Memory does not grow with the records. Where later ones do not fit the columns,
         the next file has wider ones, and `kit.scan` shows all with the widest.
         """

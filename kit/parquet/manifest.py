@@ -1,20 +1,34 @@
-"""What a folder of Parquet files holds, and up to which position: one small file that is replaced whole.
+"""What a folder of Parquet files holds, and up to which position: the names of its files say it.
 
-A file of records counts from the moment that the manifest names it. So the position and the records can never be at
-odds, whenever the process that writes ends: what the manifest does not name is a leftover, and is written again.
+    part-FIRST-to-STOP-rows-ROWS-file-N-of-M.parquet
+
+Records from FIRST up to, not including, STOP are in M files, one for each partition. They count once all M are there,
+and each appears whole. So the position and the records can never be at odds, whenever the process that writes ends:
+files that are too few are leftovers, and are written again. There is no other file beside them, which would stand in
+the way of engines that take every file of a folder for a part of it.
+
+Folders that were begun by earlier versions have a file of JSON that names their first files; the others follow those.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..core.errors import InputError
 from .store import UNFINISHED, Store
 
-NAME = "_kit_manifest.json"
+OLD = "_kit_manifest.json"
+TOLD = b"kit"
+"""The key of a file's metadata that says what the file is."""
 _FORM = 1
+_NAME = re.compile(r"part-(\d{20})-to-(\d{20})-rows-(\d{1,19})-file-(\d{1,6})-of-(\d{1,6})\.parquet")
+_OLD_NAME = re.compile(r"part-\d{20}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,15 @@ class Part:
     first: int
     stop: int
     rows: int
+
+
+def name_of(first: int, stop: int, rows: int, number: int = 1, count: int = 1) -> str:
+    """The name of a file, the first of which has the number 1.
+
+    >>> name_of(0, 12, 12)
+    'part-00000000000000000000-to-00000000000000000012-rows-12-file-1-of-1.parquet'
+    """
+    return f"part-{first:020d}-to-{stop:020d}-rows-{rows}-file-{number}-of-{count}.parquet"
 
 
 @dataclass
@@ -43,40 +66,85 @@ class Manifest:
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
-        """The manifest of a folder; None where there is none."""
-        text = store.read(NAME)
-        if text is None:
-            return None
-        try:
-            found = json.loads(text)
-            if found["form"] != _FORM:
-                raise ValueError(f"form {found['form']!r}")
-            parts = [Part(str(p["name"]), int(p["first"]), int(p["stop"]), int(p["rows"])) for p in found["parts"]]
-            if any(part.name.startswith("/") or ".." in part.name.split("/") for part in parts):
-                raise ValueError("a file outside of the folder")
-            source, names = str(found["source"]), [str(name) for name in found["partition_by"]]
-            return cls(source, int(found["start"]), int(found["next"]), names, parts)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise InputError(f"{store.where(NAME)} is no manifest of this toolkit: {error}") from None
+        """What a folder holds; None where it holds nothing that was written here."""
+        names = store.names()
+        found = _of_json(store)
+        parts = _following(names, found.next if found else None, store)
+        if found is None:
+            if not parts:
+                return None
+            source, keys = _told(store, parts[0].name)
+            found = cls(source, parts[0].first, parts[0].first, keys)
+        found.parts += parts
+        found.next = max([found.next, *(part.stop for part in parts)])
+        return found
 
-    def write(self, store: Store) -> None:
-        """Puts it in the place of the one before."""
-        told: dict[str, Any] = {
-            "form": _FORM,
-            "source": self.source,
-            "start": self.start,
-            "next": self.next,
-            "partition_by": self.partition_by,
-            "parts": [{"name": p.name, "first": p.first, "stop": p.stop, "rows": p.rows} for p in self.parts],
-        }
-        with store.writing(NAME) as file:
-            file.write(json.dumps(told, indent=1).encode())
+    def reaches(self, store: Store) -> int:
+        """The position up to which the folder holds the records by now, whoever wrote them."""
+        before = _of_json(store)
+        parts = _following(store.names(), before.next if before else None, store)
+        return max([before.next if before else self.start, *(part.stop for part in parts)])
 
     def sweep(self, store: Store) -> None:
-        """Removes what an interrupted writer left: files that no manifest names."""
+        """Removes what an interrupted writer left: files that do not count."""
         known = {part.name for part in self.parts}
         for name in store.names():
             base = name.rpartition("/")[2]
-            ours = base.startswith("part-") and base.endswith(".parquet")
-            if (ours and name not in known) or (base.startswith(".") and base.endswith(UNFINISHED)):
+            if (is_ours(name) and name not in known) or (base.startswith(".part-") and base.endswith(UNFINISHED)):
                 store.remove(name)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file is called as those that are written here, and is where they are: there, or in partitions."""
+    *folders, base = name.split("/")
+    return all("=" in one for one in folders) and bool(_NAME.fullmatch(base) or _OLD_NAME.fullmatch(base))
+
+
+def _following(names: Iterable[str], start: int | None, store: Store) -> list[Part]:
+    """The files that count, those of one range after those of another; an error where one between them is gone."""
+    found: dict[tuple[int, int, int], dict[int, Part]] = {}
+    for name in names:
+        match = _NAME.fullmatch(name.rpartition("/")[2])
+        if match is not None and is_ours(name):
+            first, stop, rows, number, count = map(int, match.groups())
+            found.setdefault((first, stop, count), {})[number] = Part(name, first, stop, rows)
+    parts: list[Part] = []
+    at = start
+    for (first, stop, count), files in sorted(found.items(), key=lambda item: item[0]):
+        if len(files) < count or (at is not None and first < at):
+            continue
+        if at is not None and first > at:
+            raise InputError(
+                f"{store.path}: files of the records {at} to {first - 1} are gone, while later ones are there",
+                hint="put them back, or give another folder; kit.scan of a pattern, '**/*.parquet', reads the rest",
+            )
+        parts += [files[number] for number in sorted(files)]
+        at = stop
+    return parts
+
+
+def _told(store: Store, name: str) -> tuple[str, list[str]]:
+    """The source and the partition columns that a file tells."""
+    try:
+        told = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
+        return str(told["source"]), [str(one) for one in told.get("partition_by", [])]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{store.where(name)} is no file of this toolkit: {error!r:.200}") from None
+
+
+def _of_json(store: Store) -> Manifest | None:
+    """The manifest of a folder that an earlier version began."""
+    text = store.read(OLD)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+        if found["form"] != _FORM:
+            raise ValueError(f"form {found['form']!r}")
+        parts = [Part(str(p["name"]), int(p["first"]), int(p["stop"]), int(p["rows"])) for p in found["parts"]]
+        if any(part.name.startswith("/") or ".." in part.name.split("/") for part in parts):
+            raise ValueError("a file outside of the folder")
+        source, names = str(found["source"]), [str(name) for name in found["partition_by"]]
+        return Manifest(source, int(found["start"]), int(found["next"]), names, parts)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{store.where(OLD)} is no manifest of this toolkit: {error}") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from ..core.errors import InputError
 from ..core.html import one_line, text
 from ..core.json_columns import recast, widest
 from .manifest import Manifest
+from .partitions import KEYS, condition, from_path, unpacked
 from .store import Store
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Scan:
             files = self._files()
             if not files and self.manifest is None:
                 raise InputError(f"there are no Parquet files at {self.path}")
-            self._found = _dataset(files, self._store, self.manifest)
+            self._found = _dataset(files, self._store, self.manifest.partition_by if self.manifest else [])
         return self._found
 
     @property
@@ -115,7 +117,7 @@ class Scan:
         return one_line(
             f"<Scan of {self.path}: {told.rows:,} rows in {len(told.parts)} files, {told.source} from {told.start}"
             f" to {told.next - 1}>"
-            if told.parts
+            if told.rows
             else f"<Scan of {self.path}: no rows of {told.source} yet>"
         )
 
@@ -125,8 +127,7 @@ class Scan:
 
 def of_file(path: Any, file: str, schema: pa.Schema, own: list[str]) -> pa.Table:
     """One file of a scan, with the columns of all."""
-    store = Store(path)
-    one = _plain(_dataset([file], store, Manifest("", 0, 0, own) if own else None).to_table())
+    one = _plain(_dataset([file], Store(path), own).to_table())
     columns = []
     for field in schema:
         n = one.schema.get_field_index(field.name)
@@ -140,30 +141,49 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _dataset(files: list[str], store: Store, manifest: Manifest | None) -> Any:
-    parting = ds.HivePartitioning.discover(infer_dictionary=False)
-    if not files:
+@dataclass(frozen=True)
+class _File:
+    """A file, its columns, and the values of its partition where that is known."""
+
+    path: str
+    schema: pa.Schema
+    keys: pa.RecordBatch | None
+
+    @classmethod
+    def read(cls, path: str, store: Store, own: list[str]) -> _File:
+        schema = pq.read_schema(path, filesystem=store.filesystem)
+        kept = (schema.metadata or {}).get(KEYS)
+        keys = unpacked(kept) if kept is not None else from_path(path, own) if own else None
+        return cls(path, schema.remove_metadata(), keys)
+
+
+def _dataset(paths: list[str], store: Store, own: list[str]) -> Any:
+    """Files as one table; `own` names the partition columns of those that do not tell them themselves."""
+    if not paths:
         return ds.dataset(pa.table({}))
-    # Values in paths are texts where they could be anything: "0123" is no number.
-    own = manifest.partition_by if manifest is not None else []
-    if own:
-        parting = ds.partitioning(pa.schema([(name, pa.string()) for name in own]), flavor="hive")
-    schemas = [_schema(file, store) for file in files]
-    merged = pa.schema(_merged(schemas))
+    files = [_File.read(path, store, own) for path in paths]
+    merged = pa.schema(_merged([file.schema for file in files]))
+    if any(file.keys is not None for file in files):
+        return _partitioned(files, merged, store)
     options = {"filesystem": store.filesystem, "format": "parquet", "partition_base_dir": store.root}
-    if own or not store.is_file():
-        options["partitioning"] = parting
-    if all(_same(schema, merged) for schema in schemas):
-        if own:
-            merged = pa.schema([*merged, *(pa.field(name, pa.string()) for name in own)])
-            return ds.dataset(files, schema=merged, **options)
-        return ds.dataset(files, **options)
-    whole = ds.dataset(files, **options)
-    return Widened(whole, pa.schema([*merged, *(f for f in whole.schema if f.name not in merged.names)]))
+    if not store.is_file():
+        options["partitioning"] = ds.HivePartitioning.discover(infer_dictionary=False)
+    whole = ds.dataset(paths, **options)
+    if all(_same(file.schema, merged) for file in files):
+        return whole
+    return Widened(whole, pa.schema([*merged, *(f for f in whole.schema if f.name not in merged.names)]), {})
 
 
-def _schema(file: str, store: Store) -> pa.Schema:
-    return pq.read_schema(file, filesystem=store.filesystem).remove_metadata()
+def _partitioned(files: list[_File], merged: pa.Schema, store: Store) -> Any:
+    none = pa.table([[0]], names=["none"]).select([]).to_batches()[0]
+    keys = {file.path: none if file.keys is None else file.keys for file in files}
+    fields = _merged([one.schema for one in keys.values()])
+    whole = pa.schema([*merged, *(field for field in fields if field.name not in merged.names)])
+    form, place = ds.ParquetFileFormat(), store.filesystem
+    fragments = [form.make_fragment(path, place, partition_expression=condition(one)) for path, one in keys.items()]
+    found = ds.FileSystemDataset(fragments, whole, form, place)
+    same = all(_same(file.schema, whole) and _same(keys[file.path].schema, whole) for file in files)
+    return found if same else Widened(found, whole, keys)
 
 
 def _same(schema: pa.Schema, merged: pa.Schema) -> bool:
@@ -192,8 +212,8 @@ class Widened(ds.Dataset):  # type: ignore[misc]
         made: Widened = ds.Dataset.__new__(cls)
         return made
 
-    def __init__(self, whole: Any, schema: pa.Schema) -> None:
-        self._whole, self._schema = whole, schema
+    def __init__(self, whole: Any, schema: pa.Schema, keys: Mapping[str, pa.RecordBatch]) -> None:
+        self._whole, self._schema, self._keys = whole, schema, keys
 
     @property
     def schema(self) -> pa.Schema:
@@ -216,18 +236,21 @@ class Widened(ds.Dataset):  # type: ignore[misc]
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         for fragment in self._whole.get_fragments():
-            keys = ds.get_partition_keys(fragment.partition_expression)
+            keys = self._keys.get(fragment.path)
+            if keys is None:
+                keys = pa.RecordBatch.from_pylist([ds.get_partition_keys(fragment.partition_expression)])
             for batch in fragment.to_batches():
-                arrays = []
-                for field in self._schema:
-                    n = batch.schema.get_field_index(field.name)
-                    if n >= 0:
-                        arrays.append(recast(batch.column(n), field.type))
-                    elif field.name in keys:
-                        arrays.append(pa.array([keys[field.name]] * batch.num_rows, field.type))
-                    else:
-                        arrays.append(pa.nulls(batch.num_rows, field.type))
-                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+                yield pa.RecordBatch.from_arrays(
+                    [_column(batch, keys, field) for field in self._schema], schema=self._schema
+                )
+
+
+def _column(batch: pa.RecordBatch, keys: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    if (n := batch.schema.get_field_index(field.name)) >= 0:
+        return recast(batch.column(n), field.type)
+    if (n := keys.schema.get_field_index(field.name)) >= 0:
+        return recast(pa.repeat(keys.column(n)[0], batch.num_rows), field.type)
+    return pa.nulls(batch.num_rows, field.type)
 
 
 def _plain(table: pa.Table) -> pa.Table:

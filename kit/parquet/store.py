@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,8 +78,11 @@ class Store:
             return None
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[Any]:
-        """A file to write, which gets its name when the block ends well and is removed when not."""
+    def writing(self, name: str, final: Callable[[], str] | None = None) -> Iterator[Any]:
+        """A file to write, which gets its name when the block ends well and is removed when not.
+
+        `final` tells the name then, in the same folder, where it is not known before.
+        """
         folder, _, base = name.rpartition("/")
         draft = self.where(f"{folder + '/' if folder else ''}.{base}{UNFINISHED}")
         try:
@@ -92,7 +95,7 @@ class Store:
                     os.fsync(file.fileno())
             finally:
                 file.close()
-            self._rename(draft, self.where(name))
+            self._rename(draft, self.where(final() if final is not None else name))
         except BaseException as error:
             self._remove(draft)
             if isinstance(error, OSError) and not isinstance(error, KitError):

@@ -11,15 +11,14 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..core import progress
 from ..core.errors import InputError
-from .manifest import Manifest, Part
+from .manifest import TOLD, Manifest, Part, is_ours, name_of
+from .partitions import KEYS, check, folder, packed, parted
 from .store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -31,20 +30,18 @@ GROUP_BYTES = 32 * 1024 * 1024
 FILE_BYTES = 128 * 1024 * 1024
 """Of records as Arrow holds them; files are smaller. A crash costs at most one file's reading."""
 _PARTITIONED_BYTES = 64 * 1024 * 1024
-_MOST_PARTITIONS = 1000
-_TIMES = {"date": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
 
 
 def write(
     view: View, path: Any, partition_by: Sequence[str] | str = (), resume: bool = True, compression: str = "zstd"
 ) -> Manifest:
-    """Writes what the folder does not hold yet; its manifest afterwards."""
+    """Writes what the folder does not hold yet; what it holds afterwards."""
     store = Store(path)
     names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
     manifest = _begun(view, store, names, resume)
     manifest.sweep(store)
     first, stop = manifest.next, max(manifest.next, view.range[1])
-    _check_partitions(view, names)
+    check(names, view.schema)
     kind = _Partitioned if names else _Files
     with progress.bar(stop - first, what=f"to {store.path}"[-40:], unit=f" {view.source.unit}") as bar:
         with kind(store, manifest, view, compression) as files:
@@ -52,6 +49,7 @@ def write(
                 files.add(piece, decoded)
                 bar.update(piece.stop - piece.first)
             files.end()
+            files.end_empty()
     return manifest
 
 
@@ -59,7 +57,7 @@ def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest
     first = view.range[0]
     manifest = Manifest.read(store)
     if manifest is None:
-        if store.is_file() or any(name.endswith(".parquet") and "part-" not in name for name in store.names()):
+        if store.is_file() or not all(is_ours(name) for name in store.names() if name.endswith(".parquet")):
             raise InputError(f"{store.path} holds other files", hint="give a folder of its own")
         return Manifest(view.source.label, first, first, names)
     if not resume:
@@ -76,16 +74,11 @@ def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest
             f"{view.source.label} ends at {end}, but {store.path} reaches to {manifest.next}: it is another one by now",
             hint="give another folder",
         )
+    # A file without rows shows the columns of an empty source; of this one there may be others by now.
+    for part in [part for part in manifest.parts if not part.rows]:
+        store.remove(part.name)
+        manifest.parts.remove(part)
     return manifest
-
-
-def _check_partitions(view: View, names: list[str]) -> None:
-    for name in names:
-        if name not in view.schema.names and not (name in _TIMES and "time" in view.schema.names):
-            raise InputError(
-                f"partition_by={name!r}: there is no such column",
-                hint=f"there are {', '.join(view.schema.names)}, and date and hour of the time",
-            )
 
 
 def _fitting(view: View, first: int, stop: int, files: _Files) -> Iterator[tuple[Piece, Decoded]]:
@@ -157,41 +150,48 @@ class _Files:
             return
         table = self._table()
         if self._writer is None:
-            self._writer = self._begin(self._name(self._manifest.next), table.schema)
+            self._writer = self._begin(table.schema)
         self._writer.write_table(table, row_group_size=GROUP_ROWS)
         self._written += table.num_rows
 
-    def _name(self, first: int, folder: str = "") -> str:
-        return f"{folder}part-{first:020d}.parquet"
-
-    def _begin(self, name: str, schema: pa.Schema) -> Any:
-        file = self._open.enter_context(self._store.writing(name))
+    def _begin(self, schema: pa.Schema) -> Any:
+        name = f"part-{self._manifest.next:020d}"
+        file = self._open.enter_context(self._store.writing(name, lambda: self._part(self._written).name))
         return self._open.enter_context(pq.ParquetWriter(file, schema, compression=self._compression))
 
-    def _metadata(self) -> dict[str, str]:
-        told = {"source": self._manifest.source, "first": self._manifest.next, "stop": self._stop}
-        return {"kit": json.dumps(told)}
+    def _part(self, rows: int, folder: str = "", number: int = 1, count: int = 1) -> Part:
+        first = self._manifest.next
+        return Part(folder + name_of(first, self._stop, rows, number, count), first, self._stop, rows)
+
+    def _metadata(self) -> dict[bytes | str, bytes | str]:
+        manifest = self._manifest
+        told = {"source": manifest.source, "first": manifest.next, "stop": self._stop}
+        return {TOLD: json.dumps({**told, "partition_by": manifest.partition_by})}
 
     def end(self) -> None:
-        """Ends the file and counts it."""
+        """Ends the file and counts it. Records of which nothing is kept are counted with those after them."""
         self._flush()
-        if self._stop == self._manifest.next:
+        if self._writer is None:
             return
-        parts = []
-        if self._writer is not None:
-            self._writer.add_key_value_metadata(self._metadata())
-            self._open.close()
-            parts = [Part(self._name(self._manifest.next), self._manifest.next, self._stop, self._written)]
-        self._commit(parts)
+        self._alone()
+        self._writer.add_key_value_metadata(self._metadata())
+        self._open.close()
+        self._count([self._part(self._written)])
         self._writer, self._written, self._open = None, 0, ExitStack()
 
-    def _commit(self, parts: list[Part]) -> None:
-        known = Manifest.read(self._store)
-        if (known.next if known else self._manifest.start) != self._manifest.next:
+    def end_empty(self) -> None:
+        """Where there is no record at all, a file without rows tells the columns."""
+        if not self._manifest.parts and self._writer is None:
+            self._writer = self._begin(self._view.schema)
+            self.end()
+
+    def _alone(self) -> None:
+        if self._manifest.reaches(self._store) != self._manifest.next:
             raise StoreError(f"{self._store.path} is being written by another process", resource=self._store.path)
+
+    def _count(self, parts: list[Part]) -> None:
         self._manifest.parts += parts
         self._manifest.next = self._stop
-        self._manifest.write(self._store)
         self._file_bytes = 0
 
 
@@ -204,41 +204,24 @@ class _Partitioned(_Files):
         pass  # partitions are told apart when a stretch is whole
 
     def end(self) -> None:
-        if self._stop == self._manifest.next:
+        if not self._batches:
             return
+        self._alone()
+        self._write(self._table())
+
+    def end_empty(self) -> None:
+        if not self._manifest.parts:
+            schema = self._view.schema
+            self._write(pa.table([pa.nulls(1, field.type) for field in schema], schema=schema), rows=0)
+
+    def _write(self, table: pa.Table, rows: int | None = None) -> None:
+        count, groups = parted(table, self._manifest.partition_by)
         parts = []
-        if self._batches:
-            for folder, table in self._partitions(self._table()):
-                name = self._name(self._manifest.next, folder)
-                schema = table.schema.with_metadata(self._metadata())
-                with self._store.writing(name) as file:
-                    pq.write_table(table.cast(schema), file, compression=self._compression, row_group_size=GROUP_ROWS)
-                parts.append(Part(name, self._manifest.next, self._stop, table.num_rows))
-        self._commit(parts)
-
-    def _partitions(self, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        names = self._manifest.partition_by
-        values = [_value(table, name) for name in names]
-        keys = pa.table(values, names=[f"k{n}" for n in range(len(names))])
-        groups = keys.append_column("row", pa.array(range(len(table)))).group_by(keys.column_names)
-        found = groups.aggregate([("row", "list")])
-        if len(found) > _MOST_PARTITIONS:
-            raise InputError(
-                f"partition_by={names}: {len(found):,} different values among {len(table):,} records",
-                hint=f"choose columns with fewer; at most {_MOST_PARTITIONS} files are written at once",
-            )
-        rest = [name for name in table.column_names if name not in names]
-        for row in found.to_pylist():
-            folder = "".join(f"{name}={_text(row[f'k{n}'])}/" for n, name in enumerate(names))
-            yield folder, table.take(pa.array(sorted(row["row_list"]))).select(rest)
-
-
-def _value(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name in table.column_names:
-        column = table.column(name)
-        return column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column
-    return pc.strftime(table.column("time"), format=_TIMES[name])
-
-
-def _text(value: Any) -> str:
-    return "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe="")
+        for number, (keys, found) in enumerate(groups, 1):
+            found = found.slice(0, rows)
+            part = self._part(found.num_rows, folder(keys), number, count)
+            schema = found.schema.with_metadata({**self._metadata(), KEYS: packed(keys)})
+            with self._store.writing(part.name) as file:
+                pq.write_table(found.cast(schema), file, compression=self._compression, row_group_size=GROUP_ROWS)
+            parts.append(part)
+        self._count(parts)

@@ -422,7 +422,10 @@ def test_times_keep_their_digits_also_before_1970():
 
     texts = ["1969-12-31T23:59:59.999999Z", "2026-01-02T03:04:05Z", None]
     found = read("TIMESTAMP", texts)
-    assert str(found.dtype) == "datetime64[us, UTC]" and found.dropna().astype("int64").tolist() == [-1, 1767323045 * 10**6]
+    assert str(found.dtype) == "datetime64[us, UTC]" and found.dropna().astype("int64").tolist() == [
+        -1,
+        1767323045 * 10**6,
+    ]
     assert str(read("TIMESTAMP", texts[1:]).dtype) == "datetime64[ms, UTC]"
     assert read("TIMESTAMP", [-0.000001, 1767323045.5]).astype("int64").tolist() == [-1, 1767323045500000]
     assert read("TIMESTAMP", [-0.001]).astype("int64").tolist() == [-1]
