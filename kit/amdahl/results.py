@@ -284,10 +284,12 @@ def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[s
     """The table with the declared columns first, each converted where its declared type calls for it."""
     import pyarrow as pa
 
+    # A table looks through all its names for each that it is asked for; there may be a hundred thousand.
+    found = dict(zip(table.column_names, table.columns, strict=True))
     columns = {}
-    for name in [*declared, *(name for name in table.column_names if name not in declared)]:
+    for name in [*declared, *(name for name in found if name not in declared)]:
         kind = declared.get(name, "")
-        column = table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(rows)])
+        column = found[name] if name in found else pa.chunked_array([pa.nulls(rows)])
         try:
             columns[name] = convert(column, kind)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -301,21 +303,29 @@ _NUMBERS = {
     "INTEGER": "int64",
     "FLOAT64": "float64",
     "FLOAT": "float64",
-    # Exact decimals come as text; in a notebook they are for adding up and plotting.
-    "NUMERIC": "float64",
-    "BIGNUMERIC": "float64",
     "BOOL": "bool",
     "BOOLEAN": "bool",
 }
 
 
+_NOT_COUNTED = r"^[-+]?[0.]*|\.|[eE].*$"
+"""Of a number in text: what is not among its digits. Zeros at its end may be."""
+
+
 def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """A column as JSON carried it, as what the schema says it is; without a word in the schema nothing is guessed."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     text = pa.types.is_string(column.type)
     if kind in _NUMBERS:
         return column.cast(_NUMBERS[kind])
+    if kind in ("NUMERIC", "BIGNUMERIC"):
+        # They come as text. In a notebook they are for adding up and plotting, so that floats are of most use, as long
+        # as these hold every digit.
+        long = text and (pc.max(pc.utf8_length(pc.replace_substring_regex(column, _NOT_COUNTED, ""))).as_py() or 0) > 15
+        exact = pa.decimal128(38, 9) if kind == "NUMERIC" else pa.decimal256(76, 38)
+        return column.cast(exact if long else pa.float64())
     if kind == "TIMESTAMP":
         if not text and not pa.types.is_null(column.type):
             import numpy as np

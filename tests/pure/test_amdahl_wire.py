@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import time
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -413,6 +415,33 @@ def test_declared_types_decide_and_nothing_is_guessed():
     assert frame["n"].iloc[0] == 9007199254740993
     assert frame["s"].iloc[0] == "007"
     assert frame["b"].iloc[0] == b"\x01\x02"
+
+
+def test_many_columns_take_time_in_proportion_to_their_number():
+    def seconds(count):
+        payload = {"rows": [{f"c{n}": n for n in range(count)}], "rowCount": 1}
+        taken = []
+        for _ in range(3):
+            began = time.perf_counter()
+            table = results.result_of(answer(payload)).table
+            taken.append(time.perf_counter() - began)
+        assert table.num_columns == count
+        return min(taken)
+
+    seconds(100)
+    assert seconds(8000) < 8 * 3 * seconds(1000) + 0.1
+
+
+def test_decimals_with_more_digits_than_a_float_holds_are_exact():
+    def read(kind, values):
+        payload = {"rows": [{"x": value} for value in values], "columns": [{"name": "x", "type": kind}]}
+        return to_frame(results.result_of(answer({**payload, "rowCount": len(values)})).table)["x"]
+
+    assert read("NUMERIC", ["0.000123456789012345", "-12.50", None]).dtype == "float64"
+    exact = read("NUMERIC", ["99999999999999.9999", "1.5", None])
+    assert exact.tolist()[:2] == [Decimal("99999999999999.9999"), Decimal("1.5")]
+    large = "12345678901234567890123456789012345678.00000000000000000000000000000000000001"
+    assert str(read("BIGNUMERIC", [large])[0]) == large
 
 
 def test_times_keep_their_digits_also_before_1970():
