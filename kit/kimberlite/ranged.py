@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,11 +15,13 @@ from .bulk import batches, event_table, part
 from .client import Client
 from .errors import KimberliteInputError
 from .results import result_columns
+from .types import Timestamp
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOKED_THROUGH = 500_000
+"""Events in one query for a time; the server refuses to look through more than a million."""
 
 
 class StreamRange(Ranged):
@@ -43,15 +44,21 @@ class StreamRange(Ranged):
         if reading.EVENTS_TABLE not in client._capabilities():
             return None
         chosen, compared = ("MAX", "<") if last else ("MIN", ">=")
-        text = f"SELECT {chosen}(stream_offset) AS at FROM kit_events WHERE stream_id = $1 AND ts {compared} $2"  # noqa: S608
-        when = _EPOCH + timedelta(milliseconds=moment)
-        payload = client._driver.run(
-            sql.query_payload(client._book, text, (self.packed, when), None, client._tenant(), None)
+        text = (
+            f"SELECT {chosen}(stream_offset) AS at FROM kit_events WHERE stream_id = $1 AND stream_offset >= $2"  # noqa: S608
+            f" AND stream_offset < $3 AND ts {compared} $4"
         )
-        [at] = result_columns(payload).table.column("at").to_pylist()
-        if at is None:
-            return 0 if last else self.bounds()[1]
-        return int(at) + 1 if last else int(at)
+        # Times there are nanoseconds in 64 bits; nothing is before or after those.
+        when = Timestamp(min(max(moment * 1_000_000, -(2**63)), 2**63 - 1))
+        _, stop = self.bounds()
+        starts = range(0, stop, _LOOKED_THROUGH)
+        for start in reversed(starts) if last else starts:
+            params = (self.packed, start, start + _LOOKED_THROUGH, when)
+            payload = client._driver.run(sql.query_payload(client._book, text, params, None, client._tenant(), None))
+            [at] = result_columns(payload).table.column("at").to_pylist()
+            if at is not None:
+                return int(at) + 1 if last else int(at)
+        return 0 if last else stop
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         client = self.client

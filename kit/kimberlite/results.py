@@ -21,7 +21,7 @@ from .cells import Cells, ObjectCells, WireCells, scan
 from .errors import WireError
 from .postcard import TEXT as WIRE_TEXT
 from .postcard import Reader, list_of
-from .sqltypes import TYPES_MARK, Type, type_of, type_of_column
+from .sqltypes import MOST_DIGITS, TYPES_MARK, Type, declared_of_column, digits_of, type_of
 from .values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP, read_rows
 from .wire import peek, responses
 
@@ -115,8 +115,8 @@ def _table(
 ) -> ResultColumns:
     made, as_text = dict[str, Any](), dict[str, str]()
     for n, (name, free, cells) in enumerate(zip(names, distinct(names), columns, strict=True)):
-        kind = (type_of(told[n]) if told else None) or type_of_column(name, declared)
-        column, why = _column(cells, kind)
+        said = told[n] if told and type_of(told[n]) else declared_of_column(name, declared)
+        column, why = _column(cells, said)
         made[free] = column
         if why:
             as_text[free] = why
@@ -124,13 +124,25 @@ def _table(
     return ResultColumns(table, as_text)
 
 
-def _column(cells: Cells, kind: Type | None) -> tuple[pa.Array, str]:
+def arrow_type(declared: str) -> pa.DataType:
+    """What a column of a declared type becomes; null for a type that is not known.
+
+    >>> arrow_type("DECIMAL(10,2)"), arrow_type("BIGINT")
+    (Decimal128Type(decimal128(10, 2)), DataType(int64))
+    """
+    kind = type_of(declared)
+    if kind is Type.DECIMAL:
+        return pa.decimal128(*(digits_of(declared) or (MOST_DIGITS, 0)))
+    return ARROW[kind] if kind else pa.null()
+
+
+def _column(cells: Cells, declared: str) -> tuple[pa.Array, str]:
     """The column, of the type that it should have if the cells allow that; else why it is text."""
-    tags = cells.tags
+    tags, kind = cells.tags, type_of(declared)
     seen = set(np.unique(tags).tolist()) - {NULL}
     if not seen:
-        return pa.nulls(len(tags), ARROW[kind] if kind else pa.null()), ""
-    if len(seen) > 1 and not (kind is Type.REAL and seen == {BIGINT, TEXT}):
+        return pa.nulls(len(tags), arrow_type(declared)), ""
+    if len(seen) > 1 and not (kind in (Type.REAL, Type.DECIMAL) and seen == {BIGINT, TEXT}):
         return _as_text(cells), f"its cells are of {len(seen)} kinds"
     missing = tags == NULL
     if len(seen) > 1:
@@ -138,10 +150,10 @@ def _column(cells: Cells, kind: Type | None) -> tuple[pa.Array, str]:
     else:
         (tag,) = seen
         column = _plain(cells, tag, missing)
-    if kind is None or column.type == ARROW[kind]:
+    if kind is None or column.type == arrow_type(declared):
         return column, ""
     try:
-        return _converted(column, kind), ""
+        return _decimals(column, declared) if kind is Type.DECIMAL else _converted(column, kind), ""
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
         what = "text" if pa.types.is_string(column.type) else str(column.type)
         return column, f"{what} that is not all {kind.value}"
@@ -170,6 +182,18 @@ def _as_text(cells: Cells) -> pa.Array:
     if (tags == BOOLEAN).any():
         out = pc.if_else(pa.array(tags == BOOLEAN), pa.array(cells.booleans()).cast(pa.string()), out)
     return pc.if_else(pa.array(tags == NULL), pa.scalar(None, out.type), out)
+
+
+def _decimals(column: pa.Array, declared: str) -> pa.Array:
+    """Exact decimals, with the digits that are declared, or else with those that there are."""
+    texts = column.cast(pa.string())
+    if (pc.max(pc.utf8_length(pc.replace_substring_regex(texts, "[-+.]", ""))).as_py() or 0) > MOST_DIGITS:
+        raise ValueError("more digits than a decimal has")  # Arrow does not always see it
+    if digits_of(declared):
+        return texts.cast(arrow_type(declared))
+    wide = texts.cast(pa.decimal256(76, MOST_DIGITS))
+    behind = pc.utf8_length(pc.replace_substring_regex(texts, r"^[^.]*\.?", ""))
+    return wide.cast(pa.decimal128(MOST_DIGITS, min(MOST_DIGITS, pc.max(behind).as_py() or 0)))
 
 
 def _converted(column: pa.Array, kind: Type) -> pa.Array:

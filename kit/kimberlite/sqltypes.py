@@ -15,6 +15,7 @@ class Type(Enum):
 
     INTEGER = "integer"
     REAL = "real"
+    DECIMAL = "decimal"
     TEXT = "text"
     BYTES = "bytes"
     BOOLEAN = "boolean"
@@ -25,7 +26,8 @@ class Type(Enum):
 
 _NAMES = {
     Type.INTEGER: "TINYINT SMALLINT INTEGER INT BIGINT INT2 INT4 INT8",
-    Type.REAL: "REAL FLOAT DOUBLE DECIMAL NUMERIC FLOAT4 FLOAT8",
+    Type.REAL: "REAL FLOAT DOUBLE FLOAT4 FLOAT8",
+    Type.DECIMAL: "DECIMAL NUMERIC",
     Type.TEXT: "TEXT VARCHAR CHAR STRING UUID JSON JSONB",
     Type.BYTES: "BYTES BLOB BYTEA VARBINARY BINARY",
     Type.BOOLEAN: "BOOLEAN BOOL",
@@ -36,6 +38,8 @@ _NAMES = {
 TYPES: Mapping[str, Type] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 """By the first word of the declared type."""
 
+MOST_DIGITS = 38
+_DIGITS = re.compile(r"\w+\s*\(\s*(\d{1,3})\s*(?:,\s*(\d{1,3})\s*)?\)")
 _CALL = re.compile(r"(count|sum|avg|min|max)\((?:distinct\s+)?(?:\w+\.)?(.+)\)", re.IGNORECASE)
 
 
@@ -43,26 +47,45 @@ def type_of(declared: str) -> Type | None:
     """What a declared type means; None for one that is not known.
 
     >>> type_of("DECIMAL(10,2)"), type_of("geometry")
-    (<Type.REAL: 'real'>, None)
+    (<Type.DECIMAL: 'decimal'>, None)
     """
     word = re.match(r"\w+", declared.strip())
     return TYPES.get(word[0].upper()) if word else None
 
 
-def type_of_column(name: str, declared: Mapping[str, str]) -> Type | None:
-    """What a column of a result holds, by the declared types of the tables' columns.
+def digits_of(declared: str) -> tuple[int, int] | None:
+    """How many digits a declared decimal has, and how many of them behind the point; None where it does not say.
 
-    The server names an aggregate after its call, so that its type follows too.
+    >>> digits_of("DECIMAL(18,4)"), digits_of("numeric(5)"), digits_of("DECIMAL")
+    ((18, 4), (5, 0), None)
+    """
+    found = _DIGITS.match(declared.strip())
+    if found is None:
+        return None
+    whole, behind = int(found[1]), int(found[2] or 0)
+    return (whole, behind) if 0 < whole <= MOST_DIGITS and behind <= whole else None
 
-    >>> type_of_column("AVG(amount)", {"amount": "BIGINT"}), type_of_column("MAX(at)", {"at": "TIMESTAMP"})
-    (<Type.REAL: 'real'>, <Type.TIMESTAMP: 'timestamp'>)
+
+def declared_of_column(name: str, declared: Mapping[str, str]) -> str:
+    """The declared type of a column of a result, by those of the tables' columns; "" where nothing tells it.
+
+    The server names an aggregate after its call, so that its type follows too; a sum may have any number of digits.
+
+    >>> declared_of_column("AVG(amount)", {"amount": "BIGINT"}), declared_of_column("SUM(p)", {"p": "DECIMAL(9,2)"})
+    ('REAL', 'DECIMAL(38,2)')
     """
     if name in declared:
-        return type_of(declared[name])
+        return declared[name]
     call = _CALL.fullmatch(name)
     if call is None:
-        return None
+        return ""
     function, column = call[1].lower(), call[2]
     if function in ("count", "avg"):
-        return Type.INTEGER if function == "count" else Type.REAL
-    return type_of(declared.get(column, ""))
+        return "BIGINT" if function == "count" else "REAL"
+    return summed(declared.get(column, "")) if function == "sum" else declared.get(column, "")
+
+
+def summed(declared: str) -> str:
+    """The type of the sum of a column of this type."""
+    digits = digits_of(declared) if type_of(declared) is Type.DECIMAL else None
+    return declared if digits is None else f"DECIMAL({MOST_DIGITS},{digits[1]})"

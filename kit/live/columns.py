@@ -55,8 +55,9 @@ def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
         return max(a, b, key=lambda kind: ("s", "ms", "us", "ns").index(kind.unit))
     if pa.types.is_integer(a) and pa.types.is_integer(b):
-        wide = [pa.uint64() if pa.types.is_unsigned_integer(kind) else pa.int64() for kind in (a, b)]
-        return widen(*wide) if not wide[0].equals(wide[1]) else wide[0]
+        # Of the unsigned ones only those of 64 bits do not fit among the signed.
+        unsigned = all(pa.types.is_unsigned_integer(kind) for kind in (a, b))
+        return pa.uint64() if unsigned or pa.uint64() in (a, b) else pa.int64()
     numbers = [kind for kind in (a, b) if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     if len(numbers) == 2:
         return pa.float64()

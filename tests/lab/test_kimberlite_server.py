@@ -458,7 +458,7 @@ def test_values_come_back_as_they_are(raw, table):
 def test_types_are_told_behind_the_rows(raw, table):
     raw.send(requests.Query(f"SELECT id, ok, at, amount, day, avg(rate) AS mean, count(*) FROM {table} WHERE 1 = 0"))
     kinds = [str(kind) for kind in result_columns(raw.payload()).table.schema.types]
-    assert kinds == ["int64", "bool", "timestamp[ns, tz=UTC]", "double", "date32[day]", "null", "int64"]
+    assert kinds == ["int64", "bool", "timestamp[ns, tz=UTC]", "decimal128(10, 2)", "date32[day]", "null", "int64"]
 
 
 @pytest.mark.parametrize(
@@ -724,7 +724,7 @@ def test_tables_as_they_were(raw, table):
     assert at(raw, third, f"SELECT name FROM {table} WHERE id = $1", 3) == [("",)]
     raw.send(requests.QueryAt(f"SELECT * FROM {table} WHERE 1 = 0", [], first))
     kinds = [str(kind) for kind in result_columns(raw.payload()).table.schema.types]
-    assert kinds[1:5] == ["string", "bool", "timestamp[ns, tz=UTC]", "double"]
+    assert kinds[1:5] == ["string", "bool", "timestamp[ns, tz=UTC]", "decimal128(10, 2)"]
 
 
 def test_tables_that_were_made_changed_and_dropped(raw):

@@ -223,3 +223,34 @@ def test_as_many_columns_may_drift_as_there_are(stream):
     stream.append(rows)
     found = kit.sql(f"select {', '.join(f'count(distinct {key}) as {key}' for key in keys)} from t", t=stream)
     assert found.iloc[0].tolist() == [2] * 12
+
+
+# --- times of a log that are found by asking --------------------------------------------------------------------------
+
+
+def test_times_outside_of_what_a_service_has_bound_nothing(lab):
+    k = lab.kimberlite
+    k.append("sql-far", [{"n": n} for n in range(5)])
+    t = k["sql-far"]
+    for where, count in (
+        ("time between '2020-01-01' and '9999-12-31'", 5),
+        ("time > '1500-01-01' and time < '2300-01-01'", 5),
+        ("time < '1500-01-01'", 0),
+        ("time > '2500-01-01'", 0),
+        ("time >= '0001-01-01' or time is null", 5),
+    ):
+        assert kit.sql(f"select count(*) as n from t where {where}", t=t)["n"].tolist() == [count], where
+
+
+def test_times_are_found_among_more_than_a_million_events(lab):
+    k = lab.kimberlite
+    for _ in range(3):
+        k.append("sql-many", pa.chunked_array([pa.array([b"%d" % (n % 10) for n in range(400_000)])]).to_pandas())
+    t = k["sql-many"]
+    middle = t.read(600_000, limit=1)["time"][0]
+    first = int(kit.sql('select min("offset") as o from t where time >= $1', t=t, params=[middle])["o"][0])
+    assert 0 < first <= 600_000
+    count = kit.sql("select count(*) as n from t where time > $1", t=t, params=[t.tail(1)["time"][0]])
+    assert count["n"].tolist() == [0]
+    count = kit.sql("select count(*) as n from t where time < $1", t=t, params=[middle])
+    assert count["n"].tolist() == [first]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -18,7 +18,7 @@ from kit.kimberlite.bulk import batches
 from kit.kimberlite.columns import blobs_from_arrow, event_columns
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
 from kit.kimberlite.results import TYPES_MARK, result_columns, with_types
-from kit.kimberlite.sqltypes import Type, type_of, type_of_column
+from kit.kimberlite.sqltypes import Type, declared_of_column, type_of
 from kit.kimberlite.types import Timestamp
 from kit.kimberlite.wire import Request, Response, decode, payload_of, requests, responses
 
@@ -231,7 +231,7 @@ ROW = (1, "2.5", "10.25", "x", "AAE=", True, "Date(19737)", "Time(123)", Timesta
 TYPES = [
     pa.int64(),
     pa.float64(),
-    pa.float64(),
+    pa.decimal128(10, 2),
     pa.string(),
     pa.binary(),
     pa.bool_(),
@@ -255,7 +255,7 @@ def test_declared_values() -> None:
     assert row == {
         "id": 1,
         "rate": 2.5,
-        "amount": 10.25,
+        "amount": Decimal("10.25"),
         "name": "x",
         "raw": b"\0\1",
         "ok": True,
@@ -274,6 +274,24 @@ def test_numbers_in_text_stay_text_where_nothing_says_otherwise() -> None:
 def test_integers_in_a_column_of_fractions() -> None:
     found = result_columns(answer(["n"], [("1.5",), (2,), (None,)]), {"n": "REAL"})
     assert found.table.column("n").to_pylist() == [1.5, 2.0, None] and not found.as_text
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind"),
+    [("DECIMAL(18,4)", pa.decimal128(18, 4)), ("numeric( 20 , 4 )", pa.decimal128(20, 4)), ("DECIMAL", None)],
+)
+def test_decimals_are_exact(declared: str, kind: pa.DataType | None) -> None:
+    texts = ["99999999999999.9999", "-0.0001", "3", "1e2", None]
+    found = result_columns(answer(["d"], [(text,) for text in texts] + [(7,)]), {"d": declared})
+    assert found.table.schema.types == [kind or pa.decimal128(38, 4)] and not found.as_text
+    wanted = [None if text is None else Decimal(text) for text in texts]
+    assert found.table.column("d").to_pylist() == [*wanted, Decimal(7)]
+
+
+@pytest.mark.parametrize("text", ["1" * 39, "340282366920938463463374607431768211455", "123456789", "1.005", "NaN"])
+def test_decimals_that_do_not_fit_stay_texts(text: str) -> None:
+    found = result_columns(answer(["d"], [(text,), ("1.5",)]), {"d": "DECIMAL(10,2)"})
+    assert found.table.column("d").to_pylist() == [text, "1.5"] and "not all decimal" in found.as_text["d"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +327,7 @@ def test_aggregates_have_the_types_of_their_columns() -> None:
         pa.int64(),
         pa.int64(),
         pa.int64(),
-        pa.float64(),
+        pa.decimal128(38, 2),
         pa.float64(),
         pa.timestamp("ns", "UTC"),
         pa.string(),
@@ -335,7 +353,9 @@ def test_frames() -> None:
     frame = to_frame(result_columns(answer(list(DECLARED), [ROW]), DECLARED).table)
     empty = to_frame(result_columns(answer(list(DECLARED), []), DECLARED).table)
     assert frame.dtypes.tolist() == empty.dtypes.tolist()
-    assert str(frame.dtypes["at"]) == "datetime64[ns, UTC]" and frame.dtypes["amount"] == np.float64
+    assert (
+        str(frame.dtypes["at"]) == "datetime64[ns, UTC]" and str(frame.dtypes["amount"]) == "decimal128(10, 2)[pyarrow]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,7 +367,7 @@ def test_names_of_types(declared: str, kind: Type | None) -> None:
 
 
 def test_names_of_columns() -> None:
-    assert type_of_column("sum( x )", {}) is None
-    assert type_of_column("SUM(t.x)", {"x": "REAL"}) is Type.REAL
-    assert type_of_column("COUNT(DISTINCT x)", {}) is Type.INTEGER
-    assert type_of_column("COUNTRY", {"COUNTRY": "TEXT"}) is Type.TEXT
+    assert declared_of_column("sum( x )", {}) == ""
+    assert declared_of_column("SUM(t.x)", {"x": "REAL"}) == "REAL"
+    assert declared_of_column("COUNT(DISTINCT x)", {}) == "BIGINT"
+    assert declared_of_column("COUNTRY", {"COUNTRY": "TEXT"}) == "TEXT"

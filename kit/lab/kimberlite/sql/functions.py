@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from ....kimberlite.sqltypes import TYPES, Type
+from . import decimals
 from .stamps import as_datetime, is_stamp, nanoseconds, of_datetime, of_text, shown, stamp
 
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,9 +51,10 @@ class Functions:
         }
         for name, (count, function) in fixed.items():
             db.create_function(name, count, self._telling(function), deterministic=True)
+        others = decimals.install(db)
         db.create_function("now", 0, lambda: stamp(self.time))
         db.create_function("today", 0, lambda: self.time // 86_400_000_000_000)
-        return frozenset(fixed) | {"now", "today"}
+        return frozenset(fixed) | {"now", "today"} | others
 
     def _telling(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*values: Any) -> Any:
@@ -182,6 +184,8 @@ def cast(value: Any, declared: Any) -> Any:
         value = nanoseconds(value)
     if kind is Type.REAL:
         return float(value)
+    if kind is Type.DECIMAL:
+        return decimals.cast(value, str(declared))
     if kind is Type.BOOLEAN:
         if isinstance(value, str):
             words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}

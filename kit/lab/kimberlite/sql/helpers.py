@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....kimberlite.blobs import Blobs
+from ....kimberlite.types import Timestamp
 from ..refusal import EXECUTION, Refusal
 from . import schema
 from .dialect import Statement
@@ -19,7 +20,8 @@ from .tokens import Token
 
 MAX_EVENTS = 1_000_000
 """How many events a statement may make a table of; it says so, rather than to leave any out."""
-_BOUNDS = ("position", "stream_id", "stream_offset")
+_BOUNDS = ("position", "stream_id", "stream_offset", "ts")
+_SIGNED = ("stream_id", "ts")
 _COMPARE = {"=": (0, 0), "==": (0, 0), ">=": (0, None), ">": (1, None), "<=": (None, 0), "<": (None, -1)}
 _MOST = 2**63 - 1
 
@@ -81,13 +83,14 @@ class Helpers:
         wanted = "data_b64" in statement.names or next(stars, None) is not None
         first, last = bounds["position"]
         low, high = bounds["stream_offset"]
+        since, until = bounds["ts"]
         # A chunk that begins before the first position may reach beyond it.
         chunks = self._store().execute(
             "select s.number, c.first, c.count, c.position, c.at, c.data"
             " from chunks c join streams s on s.id = c.stream"
             " where c.tenant = ? and c.position <= ? and c.position + c.count > ? and c.first <= ?"
-            " and c.first + c.count > ? order by c.position",
-            (tenant, last, first, high, low),
+            " and c.first + c.count > ? and c.at between ? and ? order by c.position",
+            (tenant, last, first, high, low, since, until),
         )
         found = 0
         for number, offset, count, position, at, data in chunks:
@@ -139,7 +142,7 @@ def bounds_of(statement: Statement, params: list[Any]) -> Bounds:
 
     Only comparisons that all rows must meet count; where that is not plain, there are no bounds.
     """
-    bounds: Bounds = {name: (-_MOST - 1 if name == "stream_id" else 0, _MOST) for name in _BOUNDS}
+    bounds: Bounds = {name: (-_MOST - 1 if name in _SIGNED else 0, _MOST) for name in _BOUNDS}
     words = statement.words
     names = {token.upper for token in words}
     if names & {"OR", "NOT", "JOIN", "UNION", "EXCEPT", "INTERSECT", "CASE", "FILTER", "WITH", "BETWEEN"}:
@@ -150,14 +153,14 @@ def bounds_of(statement: Statement, params: list[Any]) -> Bounds:
     stops = [n for n, token in enumerate(words) if token.upper in ("GROUP", "ORDER", "LIMIT", "HAVING") and n > start]
     for part in _split(words[start + 1 : min(stops, default=len(words))]):
         if len(part) == 3 and part[0].name.lower() in bounds and part[1].text in _COMPARE:
-            value = _number(part[2], params)
+            value = _number(part[2], params, times=part[0].name.lower() == "ts")
             if value is None:
                 continue
             low, high = bounds[part[0].name.lower()]
             down, up = _COMPARE[part[1].text]
             bounds[part[0].name.lower()] = (
                 low if down is None else min(max(low, value + down), _MOST),
-                high if up is None else min(high, value + up),
+                high if up is None else max(min(high, value + up), -_MOST - 1),
             )
     return bounds
 
@@ -175,9 +178,11 @@ def _split(words: list[Token]) -> list[list[Token]]:
     return parts
 
 
-def _number(token: Token, params: list[Any]) -> int | None:
+def _number(token: Token, params: list[Any], *, times: bool) -> int | None:
     if token.kind == "param":
         n = int(token.text[1:]) - 1
         value = params[n] if 0 <= n < len(params) else None
+        if times:
+            return value.nanoseconds if isinstance(value, Timestamp) else None
         return value if isinstance(value, int) and not isinstance(value, bool) else None
-    return int(token.text) if token.kind == "number" and re.fullmatch(r"\d+", token.text) else None
+    return int(token.text) if not times and token.kind == "number" and re.fullmatch(r"\d+", token.text) else None

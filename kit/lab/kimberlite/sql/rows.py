@@ -12,10 +12,12 @@ from ....kimberlite.postcard import varint, write_text, zigzag
 from ....kimberlite.sqltypes import TYPES, Type
 from ....kimberlite.values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP
 from ..refusal import EXECUTION, Refusal
+from .decimals import number, shown
 from .functions import as_text
 from .stamps import MARK, is_stamp, nanoseconds, stamp
 
 _BATCH = 4096
+_AS_TEXT = (Type.DATE, Type.TIME, Type.REAL, Type.DECIMAL)
 _FEW = 200
 """Up to so many rows are written one by one; beyond that the preparations pay."""
 _LARGEST = MAX_PAYLOAD - 64 * 1024
@@ -114,7 +116,7 @@ def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
     """Adds a cell as a column of this type has it."""
     if value is None:
         out.append(NULL)
-    elif isinstance(value, str):
+    elif isinstance(value, str) and kind is not Type.DECIMAL:
         out.append(TEXT)
         write_text(out, value)
     elif isinstance(value, bytes) and is_stamp(value):
@@ -123,7 +125,7 @@ def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
     elif isinstance(value, int) and kind is Type.BOOLEAN:
         out.append(BOOLEAN)
         out.append(bool(value))
-    elif isinstance(value, int) and kind not in (Type.DATE, Type.TIME, Type.REAL):
+    elif isinstance(value, int) and kind not in _AS_TEXT:
         out.append(BIGINT)
         out += varint(zigzag(value))
     else:
@@ -131,7 +133,14 @@ def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
         write_text(out, _text(value, kind))
 
 
+def _is_unusual(text: str) -> bool:
+    """Whether a decimal may be written otherwise on the wire than it is kept."""
+    return text[-1] in "0." or not text[0].isdigit() or "e" in text or "E" in text
+
+
 def _text(value: Any, kind: Type | None) -> str:
+    if kind is Type.DECIMAL and (found := number(value)) is not None:
+        return shown(found)
     if isinstance(value, int) and kind in (Type.DATE, Type.TIME):
         return f"{'Date' if kind is Type.DATE else 'Time'}({value})"
     return as_text(value)
@@ -146,10 +155,10 @@ def _cells(column: Sequence[Any], kind: Type | None) -> Any:
     seen = set(map(type, column)) - {type(None)}
     mask = np.array([value is None for value in column])
     plain: Any
-    if seen == {int} and kind not in (Type.DATE, Type.TIME, Type.REAL):
+    if seen == {int} and kind not in _AS_TEXT:
         numbers = pa.array(column, pa.int64()).fill_null(0).to_numpy()
         plain = _booleans(numbers) if kind is Type.BOOLEAN else _numbers(numbers, BIGINT)
-    elif seen == {str}:
+    elif seen == {str} and not (kind is Type.DECIMAL and any(map(_is_unusual, filter(None, column)))):
         plain = _texts(pa.array(column, pa.large_string()).fill_null(""))
     elif seen == {float} and (short := _floats(pa.array(column, pa.float64()).fill_null(0.0))) is not None:
         plain = _texts(short)

@@ -34,6 +34,7 @@ create table if not exists "~columns" (
 _AFFINITY = {
     Type.INTEGER: "{0}",
     Type.REAL: "{0} REAL",
+    Type.DECIMAL: "{0} TEXT",
     Type.TEXT: "{0} TEXT",
     Type.BYTES: "{0} BLOB",
     Type.BOOLEAN: "{0} BOOLEAN",
@@ -44,6 +45,10 @@ _AFFINITY = {
 _CHECK = {
     Type.INTEGER: "typeof({0}) = 'integer'",
     Type.REAL: "typeof({0}) in ('real', 'integer')",
+    # A schema can call no function of ours, so that what is a number is said by what is none.
+    Type.DECIMAL: "typeof({0}) = 'text' and {0} glob '*[0-9]*' and not {0} glob '*[^-+.eE0-9]*'"
+    " and not {0} glob '*.*.*' and not {0} glob '*[eE]*[.eE]*' and not {0} glob '*[-+.0-9][-+]*'"
+    " and not {0} glob '[eE]*' and not {0} glob '*[-+eE]' and not {0} glob '*[-+.][eE]*'",
     Type.TEXT: "typeof({0}) = 'text'",
     Type.BYTES: "typeof({0}) = 'blob'",
     Type.BOOLEAN: "{0} in (0, 1)",
@@ -51,6 +56,7 @@ _CHECK = {
     Type.TIME: "typeof({0}) = 'integer'",
     Type.TIMESTAMP: "typeof({0}) = 'blob' and length({0}) = 12",
 }
+_COLLATION = {Type.DECIMAL: " collate kit_decimal"}
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "INT": 32, "INT2": 16, "INT4": 32}
 MISMATCH = "type mismatch: "
 """How the names of checks begin, which SQLite tells when one fails."""
@@ -121,7 +127,9 @@ def column_sql(column: Column) -> str:
         check += f" and {name} between {-(1 << bits - 1)} and {(1 << bits - 1) - 1}"
     told = f"{MISMATCH}column {column.name} is {column.declared}"
     null = "" if column.nullable else " not null"
-    return f'{name} "{declared}"{null} constraint "{told}" check ({name} is null or ({check}))'
+    return (
+        f'{name} "{declared}"{_COLLATION.get(kind, "")}{null} constraint "{told}" check ({name} is null or ({check}))'
+    )
 
 
 def create(db: sqlite3.Connection, name: str, columns: Sequence[Column], key: Sequence[str], position: int) -> None:
@@ -143,8 +151,8 @@ def create(db: sqlite3.Connection, name: str, columns: Sequence[Column], key: Se
 
 
 def _declared(column: Column) -> str:
-    """The declared type in quotes, as SQLite finds it again through views."""
-    return f'"{_AFFINITY[column.kind].format(column.declared)}"'
+    """The declared type in quotes, as SQLite finds it again through views, and how its values compare."""
+    return f'"{_AFFINITY[column.kind].format(column.declared)}"{_COLLATION.get(column.kind, "")}'
 
 
 def _register(db: sqlite3.Connection, table_id: int, column: Column, position: int) -> int:

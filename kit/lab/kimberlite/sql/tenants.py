@@ -12,7 +12,7 @@ from ....kimberlite.postcard import TEXT as WIRE_TEXT
 from ....kimberlite.postcard import list_of
 from ....kimberlite.sqltypes import TYPES_MARK
 from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
-from . import schema
+from . import decimals, schema
 from .database import Database
 from .ddl import AddColumn, CreateIndex, CreateTable, Definition, DropColumn, DropTable, definition
 from .dialect import Statement, parse
@@ -108,14 +108,18 @@ class Tenants:
             names += [table.name for table in schema.tables(base.db)]
         else:
             names += schema.show_as_of(base.db, position)
+        tables = schema.tables(base.db, position)
+        statement.tokens, made = decimals.exact(statement.tokens, tables, statement.names)
         declared = [] if explains else base.declared(statement)
 
         def use(cursor: sqlite3.Cursor) -> bytes:
             if explains:
                 plan = "\n".join(row[3] for row in cursor)
                 return _result(["plan"], [(plan,)])
-            found = [column_name(statement.original(column[0])) for column in cursor.description]
-            encoder = Encoder(found, declared)
+            sources = [statement.original(column[0]) for column in cursor.description]
+            found = [column_name(source) for source in sources]
+            kinds = [made.get(source.lower()) or kind for source, kind in zip(sources, declared, strict=False)]
+            encoder = Encoder(found, kinds)
             return _told(encoder.body(cursor), encoder.types())
 
         return base.run(statement, params, seconds, names, use, views=position is not None)
@@ -181,7 +185,9 @@ class Tenants:
                 pass
             return max(cursor.rowcount, 0)
 
-        names = [table.name for table in schema.tables(base.db)]
+        tables = schema.tables(base.db)
+        names = [table.name for table in tables]
+        statement.tokens, _ = decimals.exact(statement.tokens, tables, statement.names)
         changed = base.run(statement, params, seconds, names, use, changes=True)
         if table is None:
             return changed, 0
