@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from .core.errors import InputError, KitError, SetupError
 from .core.ranged import Drift, View
-from .sql_tables import Tables, takes
+from .sql_tables import Tables, called, takes
 from .sql_values import WIDE, integers, parameter
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Answer:
 
         kinds, table = self._run(taken)
         columns = [
-            integers(column) if kind in WIDE else self._tables.in_own_unit(name, column)
+            integers(column) if kind in WIDE else self._tables.in_own_unit(name, self._real(column))
             for kind, name, column in zip(kinds, table.column_names, table.columns, strict=True)
         ]
         return to_frame(pa.table(columns, names=self._names))
@@ -120,14 +120,17 @@ class Answer:
         """The rows as they are found, in DuckDB's own types."""
         reader, first, kinds = self._run(_opened)
         schema = pa.schema(
-            field.with_type(WIDE.get(kind) or field.type).with_name(name)
+            field.with_type(WIDE.get(kind) or self._tables.real_type(field.type)).with_name(name)
             for kind, name, field in zip(kinds, self._names, reader.schema, strict=True)
         )
 
         def batches() -> Any:
             at: Any = first
             while at is not None:
-                columns = [column.cast(kind) for column, kind in zip(at.columns, schema.types, strict=True)]
+                columns = [
+                    column.cast(kind) if named in WIDE else called(column, kind)
+                    for named, column, kind in zip(kinds, at.columns, schema.types, strict=True)
+                ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
                 try:
                     with _interruptible():
@@ -136,6 +139,10 @@ class Answer:
                     raise self._told(error) from None
 
         return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def _real(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        kind = self._tables.real_type(column.type)
+        return column if kind == column.type else pa.chunked_array([called(one, kind) for one in column.chunks], kind)
 
     def _run(self, take: Callable[[Any], T]) -> T:
         connection = _engine()
@@ -193,7 +200,7 @@ class Answer:
         if type(error).__name__ == "CatalogException" and "Table with name" in str(error):
             near = [name for name, value in self._tables.space.items() if not name.startswith("_") and takes(value)]
             return f"tables at hand: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
-        return self._tables.hint if "column" in str(error).lower() else None
+        return self._tables.hint if type(error).__name__ == "BinderException" else None
 
 
 def _parameters(given: Any) -> Any:

@@ -43,6 +43,7 @@ class Tables:
     def __init__(self, text: str, namespace: Mapping[str, Any]) -> None:
         self.views: list[View] = []
         self._names: dict[str, set[str]] = {}
+        self._fields: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         self._times: dict[str, set[pa.DataType]] = {}
         said = text.lower()
         self.space = {name: self._seen(name, value, name.lower() in said) for name, value in namespace.items()}
@@ -50,6 +51,15 @@ class Tables:
     def real_names(self, names: Sequence[str]) -> list[str]:
         """The names of an answer's columns: the real ones, and each only once."""
         return distinct(self._real(name) for name in names)
+
+    def real_type(self, kind: pa.DataType) -> pa.DataType:
+        """The type of an answer's column, with the real names of what is in it."""
+        if pa.types.is_struct(kind):
+            safe = tuple(field.name for field in kind)
+            reals = self._fields.get(safe, ())
+            [names] = reals if len(reals) == 1 else [safe]
+            return pa.struct([(name, self.real_type(field.type)) for name, field in zip(names, kind, strict=True)])
+        return _within(kind, self.real_type)
 
     def in_own_unit(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Times with a zone as the tables have them; the engine brings most of them to microseconds in UTC."""
@@ -69,7 +79,11 @@ class Tables:
     @property
     def hint(self) -> str | None:
         """Which names are others in a query, where some are."""
-        told = [f'{real!r} is "{name}"' for name, reals in self._names.items() for real in sorted(reals)]
+        named = [(name, real) for name, reals in self._names.items() for real in sorted(reals)]
+        for safe, all_reals in self._fields.items():
+            for reals in sorted(all_reals):
+                named += [pair for pair in zip(safe, reals, strict=True) if pair[0] != pair[1]]
+        told = [f'{real!r} is "{name}"' for name, real in dict.fromkeys(named)]
         if not told:
             return None
         return f"names that SQL does not tell apart have others in a query: {', '.join(told[:20])}"
@@ -78,13 +92,24 @@ class Tables:
         reals = self._names.get(name, ())
         return next(iter(reals)) if len(reals) == 1 else name
 
-    def learn(self, schema: pa.Schema, names: Sequence[str]) -> None:
-        """Remembers the columns of a table that the query names, under the names that it has there."""
+    def safe(self, schema: pa.Schema) -> pa.Schema:
+        """The columns of a table that the query names as it has to name them; what they are really called is kept."""
+        names = for_sql(schema.names)
         for field, name in zip(schema, names, strict=True):
             if name != field.name:
                 self._names.setdefault(name, set()).add(field.name)
             if pa.types.is_timestamp(field.type) and field.type.tz is not None:
                 self._times.setdefault(name, set()).add(field.type)
+        return pa.schema([(name, self._safe_type(field.type)) for name, field in zip(names, schema, strict=True)])
+
+    def _safe_type(self, kind: pa.DataType) -> pa.DataType:
+        if not pa.types.is_struct(kind):
+            return _within(kind, self._safe_type)
+        real = [field.name for field in kind]
+        safe = for_sql(real)
+        if safe != real:
+            self._fields.setdefault(tuple(safe), set()).add(tuple(real))
+        return pa.struct([(name, self._safe_type(field.type)) for name, field in zip(safe, kind, strict=True)])
 
     def _seen(self, name: str, value: Any, mentioned: bool) -> Any:
         """What the engine is given in place of a value."""
@@ -98,32 +123,30 @@ class Tables:
             return value
         if isinstance(value, pa.Table | pa.RecordBatch):
             table = value if isinstance(value, pa.Table) else pa.Table.from_batches([value])
-            return ds.dataset(table.rename_columns(self._learned(table.schema)))
+            safe = self.safe(table.schema)
+            return ds.dataset(pa.Table.from_batches([shown_as(one, safe) for one in table.to_batches()], safe))
         if isinstance(value, pa.RecordBatchReader):
-            names = self._learned(value.schema)
-            return value if names == value.schema.names else _renamed(value, names)
+            safe = self.safe(value.schema)
+            return value if value.schema.equals(safe) else _renamed(value, safe)
         package = type(value).__module__.partition(".")[0]
         if package == "pandas" and hasattr(value, "columns"):
             return self._pandas(name, value)
         if package == "polars" and hasattr(value, "collect_schema"):
             real = value.collect_schema().names()
-            names = self._learned(pa.schema([(one, pa.null()) for one in real]))
+            names = self.safe(pa.schema([(one, pa.null()) for one in real])).names
             return value if names == real else value.rename(dict(zip(real, names, strict=True)))
         return value
-
-    def _learned(self, schema: pa.Schema) -> list[str]:
-        names = for_sql(schema.names)
-        self.learn(schema, names)
-        return names
 
     def _pandas(self, table: str, frame: pd.DataFrame) -> Any:
         real = [str(name) for name in frame.columns]
         kinds = [_kind(dtype) for dtype in frame.dtypes]
-        names = self._learned(pa.schema(list(zip(real, kinds, strict=True))))
+        schema = pa.schema(list(zip(real, kinds, strict=True)))
+        safe = self.safe(schema)
+        names = safe.names
         if names != real:
             frame = frame.set_axis(names, axis=1)
-        fine = [n for n, kind in enumerate(kinds) if not pa.types.is_null(kind) and _has_nanoseconds(frame.iloc[:, n])]
-        if not fine:
+        fine = [n for n, kind in enumerate(kinds) if pa.types.is_temporal(kind) and _has_nanoseconds(frame.iloc[:, n])]
+        if not fine and safe.types == kinds:
             return frame
         # The engine would cut them to microseconds; of Arrow it takes nanoseconds, but durations in no form.
         short = [names[n] for n in fine if pa.types.is_duration(kinds[n])]
@@ -133,11 +156,15 @@ class Tables:
                 hint=f'round them first, say {table}["{short[0]}"].dt.floor("us"), or give the numbers of nanoseconds',
             )
         try:
-            return ds.dataset(pa.Table.from_pandas(frame, preserve_index=False))
+            arrow = pa.Table.from_pandas(frame, preserve_index=False)
+            safe = pa.schema(
+                [(name, self._safe_type(field.type)) for name, field in zip(names, arrow.schema, strict=True)]
+            )
+            return ds.dataset(pa.Table.from_batches([shown_as(one, safe) for one in arrow.to_batches()], safe))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InputError(
-                f"{table}: the times in {names[fine[0]]!r} have digits below a microsecond, which SQL keeps only of"
-                f" tables that Arrow can hold: {error}",
+                f"{table} has times with digits below a microsecond, or objects with names that SQL does not tell"
+                f" apart; such frames go through Arrow, which cannot hold all of this one: {error}",
                 hint="leave out the columns that it cannot hold, or round the times",
             ) from None
 
@@ -155,16 +182,14 @@ class Named(ds.Dataset):  # type: ignore[misc]
     @property
     def schema(self) -> pa.Schema:
         """The columns by the names that a query has for them; found anew, as those of a view may widen."""
-        real = self._table.schema
-        names = for_sql(real.names)
-        self._tables.learn(real, names)
-        return pa.schema([field.with_name(name) for field, name in zip(real, names, strict=True)])
+        return self._tables.safe(self._table.schema)
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
         """Some columns of the rows for which a filter is true."""
-        schema = self.schema
-        real = dict(zip(schema.names, self._table.schema.names, strict=True))
-        other = [name for name in schema.names if real[name] != name]
+        schema, table = self.schema, self._table.schema
+        real = dict(zip(schema.names, table.names, strict=True))
+        pairs = zip(schema, table, strict=True)
+        other = [safe.name for safe, own in pairs if safe.name != own.name or safe.type != own.type]
         if not other:
             return self._table.scanner(columns=columns, filter=filter)
         wanted = schema.names if columns is None else list(columns)
@@ -174,9 +199,8 @@ class Named(ds.Dataset):  # type: ignore[misc]
         if asked:
             needed = [*wanted, *(n for n in schema.names if n not in wanted and mentions(filter, schema, n))]
         inner = self._table.scanner(columns=[real[name] for name in needed], filter=None if asked else filter)
-        return ds.Scanner.from_batches(
-            _renamed(inner.to_reader(), needed), columns=wanted, filter=filter if asked else None
-        )
+        found = _renamed(inner.to_reader(), pa.schema([schema.field(name) for name in needed]))
+        return ds.Scanner.from_batches(found, columns=wanted, filter=filter if asked else None)
 
 
 class Later(ds.Dataset):  # type: ignore[misc]
@@ -222,18 +246,46 @@ def _table(frame: pd.DataFrame) -> Any:
     return ds.dataset(pa.Table.from_pandas(frame, preserve_index=False))
 
 
-def _renamed(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
-    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+def called(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The same values in a type that differs in the names inside of it alone."""
+    if array.type == kind:
+        return array
+    if pa.types.is_struct(kind):
+        fields = [called(array.field(n), field.type) for n, field in enumerate(kind)]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+    # Not by its offsets: those of a part of an array cannot be told which of its lists are missing.
+    own, values = array.buffers()[:2], called(array.values, kind.value_type)
+    return pa.Array.from_buffers(kind, len(array), own, offset=array.offset, children=[values])
 
+
+def shown_as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same columns by other names, also of what is in them."""
+    pairs = zip(batch.columns, schema.types, strict=True)
+    return pa.RecordBatch.from_arrays([called(column, kind) for column, kind in pairs], schema=schema)
+
+
+def _renamed(reader: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in reader:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+            yield shown_as(batch, schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+def _within(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with that of its items changed."""
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(change(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(change(kind.value_type)))
+    return kind
+
+
 def _kind(dtype: Any) -> pa.DataType:
-    """The type of a column of times or durations; null for all others."""
+    """The type of a column that Arrow holds, or of times or durations; null for all others."""
+    held = getattr(dtype, "pyarrow_dtype", None)
+    if held is not None:
+        return held
     unit = getattr(dtype, "unit", None)
     if unit in _UNITS and getattr(dtype, "tz", None) is not None:
         return pa.timestamp(unit, str(dtype.tz))
@@ -246,7 +298,7 @@ def _kind(dtype: Any) -> pa.DataType:
 
 def _has_nanoseconds(column: pd.Series[Any]) -> bool:
     """Whether times or durations have digits below a microsecond."""
-    if column.dt.unit != "ns":
+    if getattr(column.dt, "unit", "") != "ns":
         return False
     numbers = column.dropna().astype("int64").to_numpy()
     return bool((numbers % 1000).any())

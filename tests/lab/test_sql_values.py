@@ -141,6 +141,24 @@ def test_names_that_sql_does_not_tell_apart_are_kept(stream, tmp_path):
     ]
 
 
+def test_names_inside_of_objects_are_kept_too(stream):
+    value = {"a": 1, "A": 2, "n\0l": [{"": "x", "k\0": None}, None]}
+    stream.append([{"s": value}, {"s": None}, {"s": value}])
+    arrow = pa.table({"s": [value, None, value]})
+    for table in (stream, arrow, arrow.to_reader(), stream.read(), stream.arrow()):
+        found = kit.sql('select s, s.a_1 as one, s."A_2" as two from t where s."A_2" = 2', t=table)
+        assert [dict(one) for one in found["s"]] == [value, value]
+        assert found["one"].tolist() == [1, 1] and found["two"].tolist() == [2, 2]
+    assert kit.sql("select [s] as many from t where s is not null", t=arrow)["many"][0][0] == value
+    assert kit.sql("select s from t", t=stream, arrow=True).read_all().to_pylist() == [
+        {"s": value},
+        {"s": None},
+        {"s": value},
+    ]
+    with pytest.raises(QueryError, match=r"(?s)have others in a query: .*'A' is \"A_2\""):
+        kit.sql("select s.a from t", t=stream)
+
+
 def test_conditions_bound_the_read_also_where_names_were_changed(stream):
     stream.append([{"a": n, "A": -n} for n in range(3000)])
     kit.core.calls.forget()
