@@ -77,13 +77,16 @@ class Feed(Followed, OfOneProcess):
         **options: Any,
     ) -> None:
         from .buffer import Buffer
-        from .filters import tests_of
+        from .filters import refuse_misspelt, tests_of
 
         for name, value in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name}={value!r}: give a number from 1 up")
         taken, columns = _sorted(source, options)
+        refuse_misspelt(columns, _ARGUMENTS)
         self._tests = tests_of(where, columns)
+        self._names: dict[str, None] = {}
+        """The columns that rows have had, where filters look for some."""
         self.source: Source = source_of(source, **taken)
         after = None
         if from_checkpoint is not None:
@@ -369,7 +372,14 @@ class Feed(Followed, OfOneProcess):
 
         for name, test in self._tests:
             try:
-                mask = test(self.source.shape([batch])[0])
+                shown = self.source.shape([batch])[0]
+                self._names.update(dict.fromkeys(shown.column_names))
+                lacking = test.missing(self._names)
+                if lacking is not None:
+                    self._problem(name, lacking)
+                elif test.columns:
+                    self._problems.solved(name, InputError)
+                mask = test(shown)
             except Exception as error:
                 self._problem(name, error)
             else:
@@ -419,6 +429,20 @@ class Feed(Followed, OfOneProcess):
     def _unwatch(self, watcher: Callable[[], None]) -> None:
         with self._changed, contextlib.suppress(ValueError):
             self._watchers.remove(watcher)
+
+
+_ARGUMENTS = (
+    "start",
+    "body",
+    "types",
+    "where",
+    "rows",
+    "max_rows",
+    "max_bytes",
+    "from_checkpoint",
+    "commands",
+    "label",
+)
 
 
 def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,32 @@ import pyarrow.compute as pc
 
 from ..core.errors import InputError
 from ..core.frames import to_frame
+from ..core.words import is_slip, nearest
 
 Mask = npt.NDArray[np.bool_]
-Test = Callable[[pa.Table], Mask]
+
+
+@dataclass(frozen=True)
+class Test:
+    """Which rows of a table are wanted; `columns` are those that it names."""
+
+    run: Callable[[pa.Table], Mask]
+    columns: tuple[str, ...] = ()
+
+    def __call__(self, table: pa.Table) -> Mask:
+        return self.run(table)
+
+    def missing(self, names: Collection[str]) -> InputError | None:
+        """Return the error of a column that is not there; None where all are."""
+        lacking = next((name for name in self.columns if name not in names), None)
+        if lacking is None:
+            return None
+        shown = ", ".join(list(names)[:20])
+        return InputError(f"no record has had {lacking!r} so far", hint=nearest(lacking, names) or f"there are {shown}")
+
 
 _COMPARISON = re.compile(r"\s*([^\s=<>!]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*")
+_SIGNS = re.compile(r"[=<>!]")
 _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
 
 
@@ -55,28 +77,56 @@ def equals(name: str, value: Any) -> Test:
             mask |= _truth(pc.is_null(column)) if one is None else _equal(column, one)
         return mask
 
-    return test
+    return Test(test, (name,))
 
 
 def query(text: str) -> Test:
-    """The rows that a line of text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`;
-    anything else is looked for in all columns, without regard to case.
+    """Return the rows that a line of text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`.
+
+    A text without any of these signs, or one in quotes, is looked for in all columns, without regard to case.
 
     >>> rows = pa.table({"name": ["Ann", "Bob"], "age": [30, 40]})
     >>> query("age > 35")(rows).tolist(), query("an")(rows).tolist(), query("name=Bob and age=40")(rows).tolist()
     ([False, True], [True, False], [False, True])
     """
-    parts = re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE)
-    compared = [_COMPARISON.fullmatch(part) for part in parts]
-    if all(compared):
-        tests = [_compared(*found.groups()) for found in compared if found is not None]
-        return lambda table: np.logical_and.reduce([test(table) for test in tests])
-    return lambda table: _contains(table, text.strip())
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
+        return Test(lambda table: _contains(table, text[1:-1]))
+    if not _SIGNS.search(text):
+        return Test(lambda table: _contains(table, text))
+    tests = []
+    for part in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
+        found = _COMPARISON.fullmatch(part)
+        if found is None or (found[3][:1] and found[3][:1] in "=<>!"):
+            raise InputError(
+                f"the filter {text!r} is not understood at {part!r}",
+                hint="write column=value, column > 3, or several joined by and; in quotes it is looked for as text",
+            )
+        tests.append(_compared(*found.groups()))
+    columns = tuple(name for test in tests for name in test.columns)
+    return Test(lambda table: np.logical_and.reduce([test(table) for test in tests]), columns)
 
 
 def matching(table: pa.Table, mask: Mask) -> pa.Table:
     """The rows that passed."""
     return table.filter(pa.array(mask))
+
+
+def refuse_misspelt(columns: Collection[str], arguments: Collection[str]) -> None:
+    """Refuse a filter by column whose name is an argument's with one slip: it would filter everything away.
+
+    >>> refuse_misspelt(["strat"], ["start", "rows"])
+    Traceback (most recent call last):
+    kit.core.errors.InputError: there is no argument 'strat'; did you mean 'start'?
+      a filter on a column of that name: where={'strat': ...}
+    """
+    for name in columns:
+        for argument in arguments:
+            if is_slip(name, argument):
+                raise InputError(
+                    f"there is no argument {name!r}; did you mean {argument!r}?",
+                    hint=f"a filter on a column of that name: where={{{name!r}: ...}}",
+                )
 
 
 def _called(function: Callable[[Any], Any]) -> Test:
@@ -93,7 +143,7 @@ def _called(function: Callable[[Any], Any]) -> Test:
             else mask.astype(bool)
         )
 
-    return test
+    return Test(test)
 
 
 def _compared(name: str, sign: str, value: str) -> Test:
@@ -102,7 +152,7 @@ def _compared(name: str, sign: str, value: str) -> Test:
     if sign in ("=", "=="):
         return test
     if sign == "!=":
-        return lambda table: ~test(table)
+        return Test(lambda table: ~test(table), test.columns)
     function = _FUNCTIONS[sign]
 
     def compare(table: pa.Table) -> Mask:
@@ -114,7 +164,7 @@ def _compared(name: str, sign: str, value: str) -> Test:
             column, scalar = _text(column), pa.scalar(value)
         return _truth(function(column, scalar))
 
-    return compare
+    return Test(compare, (name,))
 
 
 def _equal(column: pa.ChunkedArray, value: Any) -> Mask:

@@ -6,12 +6,13 @@ New columns come last, so a line that was made before them is only shorter than 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ..core.errors import InputError
 from .drawing import Head, note, row, rows_table
 from .filters import Test, matching
 from .values import Cell, cells, label, right
@@ -41,13 +42,17 @@ class Page:
         self._test: Test | None = None
         self._found: deque[str] = deque(maxlen=MOST_ROWS)
         self._from = self._seen = 0
+        self._names: dict[str, None] = {}
+        self.lacking: InputError | None = None
+        """That the filter names a column which no row has had."""
 
-    def set_filter(self, test: Test | None) -> None:
-        """Shows only rows that pass; those that are still in the buffer are looked through."""
-        self._test = test
+    def set_filter(self, test: Test | Callable[[pa.Table], Any] | None) -> None:
+        """Show only rows that pass; those that are still in the buffer are looked through."""
+        self._test = test if test is None or isinstance(test, Test) else Test(test)
         self._found.clear()
         self._seen = self._from
         self.matching = None if test is None else 0
+        self.lacking = None
 
     def clear(self) -> None:
         """Starts empty, with the rows that come from now on."""
@@ -89,6 +94,8 @@ class Page:
                 break
             table, _ = self._feed.source.shape(batches, preview=True)
             self._seen = start + table.num_rows
+            self._names.update(dict.fromkeys(table.column_names))
+            self.lacking = test.missing(self._names)
             try:
                 passed = matching(table, test(table))
             except Exception as error:

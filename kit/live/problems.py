@@ -54,6 +54,11 @@ class Problems:
         """Oldest first."""
         return list(self._known.values())
 
+    def solved(self, where: str, kind: type[BaseException]) -> None:
+        """Forgets errors of one kind that are none any more."""
+        for known in [one for one in self._known if one[0] == where and one[2] == kind.__name__]:
+            del self._known[known]
+
     def clear(self) -> None:
         """Forgets them."""
         self._known.clear()

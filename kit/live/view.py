@@ -53,6 +53,8 @@ class LiveView:
         self._painted = -1
         self._table = ""
         self._follow = True
+        self._misread: InputError | None = None
+        """That the text in the filter is none."""
         self._closed = False
         self._frame_name: str | None = None
         self._shown_state: tuple[str, str] | None = None
@@ -281,6 +283,7 @@ class LiveView:
     def _told(self) -> str:
         """What went wrong, in lines."""
         lines = [str(problem) for problem in self.feed.problems[-3:]]
+        lines += [f"filter: {error}" for error in (self._misread, self._page.lacking) if error is not None]
         if self.feed.error is not None and self.feed.state in ("failed", "reconnecting"):
             lines.insert(0, f"{type(self.feed.error).__name__}: {self.feed.error}")
         return "\n".join(lines)
@@ -350,8 +353,15 @@ class LiveView:
     def _press_filter(self, text: str) -> None:
         from .filters import query
 
+        self._misread = None
+        test = None
+        if text.strip():
+            try:
+                test = query(text)
+            except InputError as error:
+                self._misread = error
         with self._lock:
-            self._page.set_filter(query(text) if text.strip() else None)
+            self._page.set_filter(test)
             self._table = ""
         self._again()
 

@@ -338,7 +338,38 @@ def test_filters(where, columns, expected):
     with kit.Feed(Counting(10, 4), where=where, **columns) as feed:
         feed.wait(timeout=PATIENCE)
         assert feed.df["n"].tolist() == expected if expected else len(feed.df) == 0
-        assert feed.stats()["filtered"] == 10 - len(expected) and feed.problems == []
+        assert feed.stats()["filtered"] == 10 - len(expected)
+        assert ["absent" in str(problem) for problem in feed.problems] == [True] * ("absent" in columns)
+
+
+def test_a_filter_on_a_column_that_no_row_has_says_so_until_one_has():
+    with kit.Feed(Counting(10, 4), where="m > 3") as feed:
+        feed.wait(timeout=PATIENCE)
+        (problem,) = feed.problems
+        assert "'m'" in problem.message and "there are n" in problem.message
+
+    def later():
+        yield {"a": 1}
+        yield {"a": 2, "total": 5}
+
+    with kit.Feed(later, where={"total": 5}) as feed:
+        feed.wait(timeout=PATIENCE)
+        assert feed.problems == [] and feed.df["total"].tolist() == [5]
+    with kit.Feed(later, where="totl > 3") as feed:
+        feed.wait(timeout=PATIENCE)
+        assert "did you mean 'total'?" in str(feed.problems[-1])
+
+
+@pytest.mark.parametrize("text", ["total >> 3", "a ==> 3", "> 3", "a and b = 1"])
+def test_a_filter_that_is_not_understood_is_refused(text):
+    with pytest.raises(InputError, match="not understood"):
+        kit.Feed(Counting(1), where=text)
+
+
+@pytest.mark.parametrize(("name", "argument"), [("strat", "start"), ("bdy", "body"), ("wheer", "where")])
+def test_a_slip_is_no_filter(name, argument):
+    with pytest.raises(InputError, match=f"did you mean '{argument}'"):
+        kit.Feed(Counting(1), **{name: 3})
 
 
 @pytest.mark.parametrize("where", [lambda frame: frame["nowhere"] > 1, lambda frame: [True]])

@@ -108,6 +108,18 @@ def test_the_views_filter_looks_back_and_counts():
     assert "<td>999" not in page.html()
 
 
+def test_the_views_filter_says_what_it_cannot_find():
+    page = Page(table_of([[{"n": 1, "total": 2}]]), 10)
+    page.set_filter(query("totl > 1"))
+    page.html()
+    assert "did you mean 'total'?" in str(page.lacking)
+    page.set_filter(query("total > 1"))
+    assert ">2</td>" in page.html() and page.lacking is None
+    page.set_filter(query('"total >> 1"'))
+    page.html()
+    assert page.lacking is None and page.matching == 0
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
