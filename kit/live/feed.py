@@ -431,18 +431,8 @@ class Feed(Followed, OfOneProcess):
             self._watchers.remove(watcher)
 
 
-_ARGUMENTS = (
-    "start",
-    "body",
-    "types",
-    "where",
-    "rows",
-    "max_rows",
-    "max_bytes",
-    "from_checkpoint",
-    "commands",
-    "label",
-)
+_ARGUMENTS = "start body types where rows max_rows max_bytes from_checkpoint commands label".split()
+"""What a misspelt option may have been meant for."""
 
 
 def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

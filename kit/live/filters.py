@@ -81,7 +81,7 @@ def equals(name: str, value: Any) -> Test:
 
 
 def query(text: str) -> Test:
-    """Return the rows that a line of text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`.
+    """Return the rows that a text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`.
 
     A text without any of these signs, or one in quotes, is looked for in all columns, without regard to case.
 

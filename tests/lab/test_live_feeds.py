@@ -256,7 +256,7 @@ def test_live_verbs_give_views_with_filters(lab, stream):
         assert view.df["type"].iloc[-1] == "session.completed"
 
 
-@pytest.mark.parametrize("start", ["yesterday", 1.5, -1])
+@pytest.mark.parametrize("start", ["yesteryear", 1.5, -1])
 def test_a_wrong_start_is_told_before_traffic(lab, stream, start):
     with pytest.raises(InputError):
         stream.live(start)
