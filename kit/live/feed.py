@@ -431,7 +431,18 @@ class Feed(Followed, OfOneProcess):
             self._watchers.remove(watcher)
 
 
-_ARGUMENTS = "start body types where rows max_rows max_bytes from_checkpoint commands label".split()
+_ARGUMENTS = [
+    "start",
+    "body",
+    "types",
+    "where",
+    "rows",
+    "max_rows",
+    "max_bytes",
+    "from_checkpoint",
+    "commands",
+    "label",
+]
 """What a misspelt option may have been meant for."""
 
 
