@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kit.kimberlite.wire import FrameReader, Push, Response, decode, encode_request, requests, responses
 from kit.lab.faults import FaultPlan, Rule
 from kit.lab.kimberlite.server import KimberliteServer
@@ -20,6 +22,7 @@ from kit.lab.kimberlite.tuning import Tuning
 from kit.lab.services import House
 
 TOKEN = "0123456789abcdef" * 3
+_names = iter(range(1, 1_000_000))
 _CHILD = """
 import asyncio, json, sys
 from pathlib import Path
@@ -56,9 +59,8 @@ class Raw:
         self._frames = FrameReader()
         self._waiting: list[bytes] = []
         self._number = 0
-        self.hello = None
-        if token is not None:
-            self.hello = self.ask(requests.Handshake(5, token or env["KIMBERLITE_API_KEY"]))
+        self._token = token or env["KIMBERLITE_API_KEY"]
+        self.hello = None if token is None else self.become(tenant)
 
     def send(self, payload: Any, audit: Any = None, tenant: int | None = None) -> int:
         """Sends a request; its number."""
@@ -95,6 +97,11 @@ class Raw:
         """The answer to a request."""
         self.send(payload, audit, tenant)
         return self.answer()
+
+    def become(self, tenant: int) -> Any:
+        """Say with another handshake for which tenant the connection is."""
+        self.tenant = tenant
+        return self.ask(requests.Handshake(5, self._token))
 
     def sql(self, text: str, *params: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement."""
@@ -157,3 +164,35 @@ def in_child(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, 
         child.kill()
         child.wait()
         child.stdout.close()
+
+
+def fresh(prefix: str = "s") -> str:
+    """A name that no other test has."""
+    return f"{prefix}{next(_names)}x"
+
+
+def stream_of(raw: Raw, *events: bytes, name: str | None = None) -> int:
+    """A new stream with events."""
+    id = raw.ask(requests.CreateStream(name or fresh())).stream_id
+    if events:
+        raw.ask(requests.AppendEvents(id, list(events), 0))
+    return id
+
+
+def read_all(raw: Raw, id: int, max_bytes: int = 1 << 20, start: int = 0) -> list[bytes]:
+    """Return every event of a stream, page by page."""
+    found: list[bytes] = []
+    while True:
+        page = raw.ask(requests.ReadEvents(id, start + len(found), max_bytes))
+        if not len(page.events):
+            assert page.next_offset is None
+            return found
+        found += page.events
+        assert page.next_offset == start + len(found)
+
+
+def refused(raw: Raw, payload: Any, **more: Any) -> Refused:
+    """Return the error that a request is answered with."""
+    with pytest.raises(Refused) as raised:
+        raw.ask(payload, **more)
+    return raised.value

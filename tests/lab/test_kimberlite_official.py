@@ -118,18 +118,22 @@ def test_rows_as_objects(client):
     assert [account.id for account in accounts] == [1, 2, 3] and all(account.name for account in accounts)
 
 
-def test_errors_by_their_kind(client, table):
+def test_errors_by_their_kind(served, client, table):
+    with connect(served, 2) as other:
+        theirs = other.create_stream("theirs", DataClass.PHI)
     client.execute(f"INSERT INTO {table} (id) VALUES (1)")
     for kind, call in (
         (errors.UniqueConstraintViolationError, lambda: client.execute(f"INSERT INTO {table} (id) VALUES (1)")),
         (errors.QuerySyntaxError, lambda: client.query("SELEC 1")),
         (errors.QueryExecutionError, lambda: client.query("SELECT * FROM nowhere")),
         (errors.StreamNotFoundError, lambda: client.append(1 << 32 | 99_999, [b"x"])),
-        (errors.AuthenticationError, lambda: client.read(2 << 32 | 1)),
+        (errors.AuthenticationError, lambda: client.read(theirs)),
     ):
         with pytest.raises(kind):
             call()
     assert client.query("SELECT 1").rows[0][0].data == 1
+    # Upstream's own suite: a stream that is not there has no events, whatever its number.
+    assert client.read(9_999_999, from_offset=0, max_bytes=1024) == []
 
 
 def test_time_travel(client, table):

@@ -24,15 +24,9 @@ from kit.kimberlite.structs import Audit
 from kit.kimberlite.types import MAX_U32, MAX_U64, Timestamp
 from kit.kimberlite.wire import Response, encode_request, frame, requests, responses
 from kit.lab.kimberlite.sql.workers import Workers
-from tests.lab.kimberliteraw import Raw, Refused, Served, in_child
+from tests.lab.kimberliteraw import Raw, Refused, Served, fresh, in_child, read_all, refused, stream_of
 
 pytestmark = pytest.mark.lab
-_names = iter(range(1, 1_000_000))
-
-
-def fresh(prefix: str = "s") -> str:
-    """A name that no other test has."""
-    return f"{prefix}{next(_names)}x"
 
 
 @pytest.fixture(scope="module")
@@ -47,139 +41,6 @@ def raw(served):
     with served.raw() as raw:
         yield raw
     served.plan.clear()
-
-
-def stream_of(raw: Raw, *events: bytes, name: str | None = None) -> int:
-    """A new stream with events."""
-    id = raw.ask(requests.CreateStream(name or fresh())).stream_id
-    if events:
-        raw.ask(requests.AppendEvents(id, list(events), 0))
-    return id
-
-
-def read_all(raw: Raw, id: int, max_bytes: int = 1 << 20, start: int = 0) -> list[bytes]:
-    found: list[bytes] = []
-    while True:
-        page = raw.ask(requests.ReadEvents(id, start + len(found), max_bytes))
-        if not len(page.events):
-            assert page.next_offset is None
-            return found
-        found += page.events
-        assert page.next_offset == start + len(found)
-
-
-def refused(raw: Raw, payload: Any, **more: Any) -> Refused:
-    with pytest.raises(Refused) as raised:
-        raw.ask(payload, **more)
-    return raised.value
-
-
-# --- who may ------------------------------------------------------------------------------------------------------
-
-
-def test_handshake(raw):
-    assert raw.hello.server_version == 5 and raw.hello.authenticated
-    assert raw.hello.capabilities[:3] == ["query", "append", "subscribe"]
-    assert {"kit.events.v1", "kit.types.v1", "kit.batch.v1", "kit.streams.v1"} <= set(raw.hello.capabilities)
-
-
-def test_without_a_key_nothing_is_answered(served):
-    with served.raw(token=None) as raw:
-        assert not raw.ask(requests.Handshake()).authenticated
-        for payload in (
-            requests.CreateStream("x"),
-            requests.ReadEvents(4294967297),
-            requests.Subscribe(4294967297, 0, 5),
-            requests.SubscribeCredit(1, 1),
-            requests.Unsubscribe(1),
-            requests.Query("SELECT 1"),
-            requests.ListTables(),
-            requests.DescribeTable("invoices"),
-            requests.GetServerInfo(),
-            requests.TenantList(),
-            requests.ConsentList("x"),
-            requests.Sync(),
-        ):
-            assert (refused(raw, payload).code, refused(raw, payload).message) == (
-                3,
-                "must authenticate via Handshake first",
-            )
-
-
-def test_a_wrong_key(served):
-    with served.raw(token=None) as raw:
-        assert refused(raw, requests.Handshake(5, "kmb_live_wrong")).code == 3
-        assert refused(raw, requests.Handshake(4, "x")).code == 2
-        assert refused(raw, requests.GetServerInfo()).code == 3
-
-
-def test_keys_of_a_tenant(served, raw):
-    mine = stream_of(raw, b"mine")
-    made = raw.ask(requests.ApiKeyRegister("bob", 77, ["User"]))
-    assert made.key.startswith("kmb_live_") and len(made.key) == 9 + 64 and made.info.subject == "bob"
-    with served.raw(77, made.key) as bob:
-        theirs = stream_of(bob, b"theirs")
-        assert theirs >> 32 == 77 and read_all(bob, theirs) == [b"theirs"]
-        for payload in (
-            requests.ReadEvents(mine),
-            requests.StreamInfo(mine),
-            requests.AppendEvents(mine, [b"x"], 1),
-            requests.Subscribe(mine, 0, 9),
-            requests.TenantList(),
-            requests.ApiKeyList(),
-            requests.ApiKeyRegister("eve", 77, ["Admin"]),
-        ):
-            assert refused(bob, payload).code == 3
-        for payload in (requests.ReadEvents(mine), requests.Query("SELECT * FROM invoices"), requests.ListTables()):
-            assert refused(bob, payload, tenant=1).code == 3
-        assert bob.ask(requests.ListTables()).tables == []
-        assert refused(bob, requests.Query("SELECT * FROM invoices")).code == 8
-    assert [key.subject for key in raw.ask(requests.ApiKeyList(77)).keys] == ["bob"]
-    renewed = raw.ask(requests.ApiKeyRotate(made.key))
-    with served.raw(token=None) as late:
-        assert refused(late, requests.Handshake(5, made.key)).code == 3
-        assert late.ask(requests.Handshake(5, renewed.new_key)).authenticated
-    assert raw.ask(requests.ApiKeyRevoke(renewed.new_key)).revoked
-    for payload in (requests.ApiKeyRevoke(renewed.new_key), requests.ApiKeyRotate("kmb_live_x")):
-        assert refused(raw, payload).code == 20
-    assert refused(raw, requests.ApiKeyRegister("x", 1, ["Root"])).code == 2
-
-
-def test_an_expired_key(served, raw):
-    made = raw.ask(requests.ApiKeyRegister("old", 1, ["User"], time.time_ns() - 1))
-    with served.raw(token=None) as late:
-        assert refused(late, requests.Handshake(5, made.key)).code == 3
-
-
-def test_roles(served, raw):
-    name = fresh("audit_")
-    open_, audited = stream_of(raw, b"x"), stream_of(raw, b"y", name=name)
-    keys = {role: raw.ask(requests.ApiKeyRegister(role, 1, [role])).key for role in ("User", "Analyst", "Auditor")}
-    with served.raw(1, keys["Analyst"]) as analyst:
-        assert analyst.sql("SELECT count(*) FROM invoices") == [(400,)]
-        assert read_all(analyst, open_) == [b"x"]
-        assert refused(analyst, requests.Query("DELETE FROM invoices")).code == 3
-        assert refused(analyst, requests.AppendEvents(open_, [b"x"], 1)).code == 3
-    with served.raw(1, keys["Auditor"]) as auditor:
-        assert read_all(auditor, audited) == [b"y"]
-        for payload in (requests.ReadEvents(open_), requests.StreamInfo(open_), requests.Subscribe(open_, 0, 1)):
-            assert refused(auditor, payload).code == 3
-        assert refused(auditor, requests.Query("SELECT 1")).code == 3
-        assert len(auditor.ask(requests.AuditQuery(limit=3)).events) <= 3
-    with served.raw(1, keys["User"]) as user:
-        assert user.sql("SELECT 1") == [(1,)] and refused(user, requests.AuditQuery()).code == 3
-
-
-def test_large_tenants(raw):
-    assert refused(raw, requests.CreateStream("x"), tenant=MAX_U32 + 1).code == 30
-    assert refused(raw, requests.TenantCreate(MAX_U64)).code == 30
-    id = raw.ask(requests.CreateStream("x"), tenant=MAX_U32).stream_id
-    assert id == MAX_U32 << 32 | 1
-    assert raw.ask(requests.AppendEvents(id, [b"z"], 0), tenant=MAX_U32).count == 1
-    raw.tenant = MAX_U32
-    assert read_all(raw, id) == [b"z"]
-    raw.sql("CREATE TABLE t (id INT PRIMARY KEY)")
-    assert raw.sql("SELECT stream_id, tenant_id FROM kit_events") == [(id - 2**64, MAX_U32)]
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
@@ -207,7 +68,7 @@ def test_appends_expect_the_length(raw):
     assert read_all(raw, id) == [b"a", b"b"]
 
 
-def test_what_cannot_be_appended_or_read(raw):
+def test_what_cannot_be_appended_or_read(served, raw):
     id = stream_of(raw, b"a")
     assert refused(raw, requests.AppendEvents(id, [], 1)).code == 2
     error = refused(raw, requests.AppendEvents(id + 100_000, [b"x"], 0))
@@ -216,7 +77,9 @@ def test_what_cannot_be_appended_or_read(raw):
     assert raw.ask(requests.ReadEvents(id + 100_000)) == responses.ReadEvents([], None)
     assert raw.ask(requests.ReadEvents(id, MAX_U64)) == responses.ReadEvents([], None)
     assert raw.ask(requests.ReadEvents(id, 0, 0)) == responses.ReadEvents([], None)
-    for payload in (requests.ReadEvents(2 << 32 | 1), requests.AppendEvents(2 << 32 | 1, [b"x"], 0)):
+    with served.raw(2) as other:
+        theirs = stream_of(other, b"theirs")
+    for payload in (requests.ReadEvents(theirs), requests.AppendEvents(theirs, [b"x"], 1)):
         assert refused(raw, payload).code == 3
 
 
@@ -271,7 +134,7 @@ def test_the_largest_append_and_page(raw):
 
 
 def test_numbered_streams(raw):
-    raw.tenant = 9001
+    raw.become(9001)
     ids = [raw.ask(requests.CreateStream(name)).stream_id & MAX_U32 for name in ("a", "stream_100", "b", "stream_2")]
     assert ids == [1, 100, 101, 2]
     more = ("stream_101", "stream_0", "stream_4294967295", "after", "stream_4294967296")
@@ -356,7 +219,7 @@ def test_the_closing_push_comes_before_the_answer(served):
 
 
 def test_a_stream_that_is_not_there_yet(served, raw):
-    raw.tenant = 9002
+    raw.become(9002)
     with served.raw(9002) as sub:
         sub.ask(requests.Subscribe(9002 << 32 | 1, 0, 5))
         id = stream_of(raw, b"first")
@@ -629,42 +492,6 @@ def test_what_is_not_the_tenants_stays_out_of_reach(raw, sql):
     assert raised.value.code in (6, 7, 8)
 
 
-def test_no_tenant_sees_the_tables_of_another(raw, served):
-    secret = fresh("secret")
-    raw.sql(f"CREATE TABLE {secret} (id INT PRIMARY KEY, v TEXT)")
-    raw.sql(f"INSERT INTO {secret} VALUES (1, 'the secret text')")
-    id = stream_of(raw, b"the secret event", name=secret)
-    key = raw.ask(requests.ApiKeyRegister("eve", 666, ["User"])).key
-    with served.raw(666, key) as eve:
-        eve.sql("CREATE TABLE mine (id INT PRIMARY KEY)")
-        told = ""
-        for sql in (
-            f"SELECT * FROM {secret}",
-            "SHOW TABLES",
-            "SELECT * FROM information_schema.tables",
-            "SELECT * FROM information_schema.columns",
-            "SELECT * FROM kit_events",
-            "SELECT * FROM kit_streams",
-            f"SELECT * FROM kit_events WHERE stream_id = {id}",
-            "SELECT * FROM kit_events WHERE tenant_id = 1 OR 1 = 1",
-            f"DELETE FROM {secret}",
-            f"SELECT count(*) FROM {secret}",
-            "SELECT * FROM '../kimberlite-1.sqlite'",
-        ):
-            try:
-                told += str(eve.sql(sql))
-            except Refused as error:
-                told += error.message
-        for payload in (requests.ListTables(), requests.DescribeTable(secret), requests.AuditQuery()):
-            try:
-                told += str(eve.ask(payload))
-            except Refused as error:
-                told += error.message
-        assert "secret text" not in told and "secret event" not in told and "c2VjcmV0" not in told
-        assert eve.sql("SHOW TABLES") == [("mine",)]
-    assert raw.sql(f"SELECT v FROM {secret}") == [("the secret text",)]
-
-
 @pytest.mark.parametrize(
     "sql",
     [
@@ -772,7 +599,7 @@ def test_tables_as_they_were_at_a_time(raw, form):
 
 
 def test_events_as_a_table(raw):
-    raw.tenant = 9100
+    raw.become(9100)
     started = time.time_ns()
     one, two = stream_of(raw, b"a", b"b"), stream_of(raw, b"c")
     raw.ask(requests.AppendEvents(one, [b"d"], 2))
@@ -798,7 +625,7 @@ def test_events_as_a_table(raw):
 
 
 def test_bounds_never_change_what_a_query_finds(raw):
-    raw.tenant = 9101
+    raw.become(9101)
     id = stream_of(raw)
     for n in range(40):
         raw.ask(requests.AppendEvents(id, [b"%d" % n] * 5, n * 5))
@@ -852,7 +679,7 @@ def test_tenants(served, raw):
     assert made.created and made.tenant.name == "north" and made.tenant.table_count == 0
     assert not raw.ask(requests.TenantCreate(501, "north")).created
     assert refused(raw, requests.TenantCreate(501, "south")).code == 21
-    raw.tenant = 501
+    raw.become(501)
     raw.sql("CREATE TABLE t (id INT PRIMARY KEY)")
     id = stream_of(raw, b"x")
     assert raw.ask(requests.TenantGet(501)).tenant.table_count == 1

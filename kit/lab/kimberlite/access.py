@@ -37,13 +37,21 @@ class Identity:
     subject: str
     tenant: int
     roles: frozenset[str]
+    bound: int = 0
+    """The tenant that the connection was opened for; 0 where none was named."""
 
     @property
     def admin(self) -> bool:
         return "Admin" in self.roles
 
     def check(self, tenant: int, payload: Any) -> None:
-        """Refuses what this identity may not ask of this tenant."""
+        """Refuse what this identity may not ask of this tenant."""
+        if self.bound and tenant != self.bound:
+            raise Refusal(
+                UNAUTHORIZED,
+                f"this connection was opened for tenant {self.bound}, and the request is for tenant {tenant}: open"
+                " another connection for that tenant",
+            )
         if self.admin:
             return
         if tenant != self.tenant:

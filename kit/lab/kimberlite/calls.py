@@ -156,10 +156,10 @@ class Calls:
         return told.AppendEvents(first, len(events))
 
     async def _read(self, call: Call, asked: ask.ReadEvents) -> Raw:
-        found = self._own(call, asked.stream_id)
+        # As on the real server, a stream that is not there has no events, whatever its id.
+        found = None if self._streams.get(asked.stream_id) is None else self._stream(call, asked.stream_id)
         count, pieces = 0, list[bytes]()
         if found is not None and asked.max_bytes:
-            call.identity.reads_stream(found.name)
             frame = (OFFICIAL_LIMIT if asked.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
             work = (found, asked.from_offset, asked.max_bytes, frame)
             if frame > OFFICIAL_LIMIT:
@@ -177,22 +177,19 @@ class Calls:
     async def _sync(self, call: Call, asked: ask.Sync) -> told.Sync:
         return told.Sync(True)  # what was answered is on disk already
 
-    def _own(self, call: Call, id: int) -> Stream | None:
-        """The stream of the tenant that asks, if there is one; those of others are refused."""
-        if id >> 32 != call.tenant:
-            raise Refusal(UNAUTHORIZED, f"stream {id} does not belong to tenant {call.tenant}")
-        return self._streams.get(id)
-
     def _stream(self, call: Call, id: int) -> Stream:
-        self._own(call, id)
+        """Return the stream with this id; refuse one that is not there, and one of another tenant."""
         found = self._streams.require(id)
+        _check_owner(call, id)
         call.identity.reads_stream(found.name)
         return found
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
     async def _subscribe(self, call: Call, asked: ask.Subscribe) -> told.Subscribe:
-        found = self._own(call, asked.stream_id)
+        # Another tenant's stream may come to be later: its events must not be pushed then.
+        _check_owner(call, asked.stream_id)
+        found = self._streams.get(asked.stream_id)
         if found is not None:
             call.identity.reads_stream(found.name)
         if len(call.subscriptions) >= 1000:
@@ -342,6 +339,11 @@ class Calls:
 
     async def _record(self, call: Call, action: str, subject: str | None = None, *, done: bool = True) -> None:
         await self._audit.add(action, call.tenant, call.request.audit, call.identity.subject, subject, done=done)
+
+
+def _check_owner(call: Call, id: int) -> None:
+    if id >> 32 != call.tenant:
+        raise Refusal(UNAUTHORIZED, f"stream {id} does not belong to tenant {call.tenant}")
 
 
 def _tenant(id: int) -> int:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...kimberlite import requests as ask
@@ -192,7 +193,7 @@ class Connection(asyncio.Protocol):
                 if rule is not None and rule.kind.isdigit():
                     raise _refused(int(rule.kind))
                 if isinstance(message.payload, ask.Handshake):
-                    answer: Any = self._handshake(message.payload)
+                    answer: Any = self._handshake(message.payload, message.tenant_id)
                 else:
                     if self._identity is None:
                         raise Refusal(UNAUTHORIZED, "must authenticate via Handshake first")
@@ -216,16 +217,19 @@ class Connection(asyncio.Protocol):
             metrics.requests[name, status] += 1
             metrics.took(name, time.monotonic() - started)
 
-    def _handshake(self, asked: ask.Handshake) -> told.Handshake:
+    def _handshake(self, asked: ask.Handshake, tenant: int) -> told.Handshake:
         auth = self._home.metrics.auth
         if asked.client_version != VERSION:
             auth["api_key", "version"] += 1
             raise Refusal(INVALID, f"unsupported client version {asked.client_version}; this server speaks {VERSION}")
         if asked.auth_token is not None:
-            self._identity = self._home.keys.identify(asked.auth_token)
-            if self._identity is None:
+            self._identity = None
+            found = self._home.keys.identify(asked.auth_token)
+            if found is None:
                 auth["api_key", "failure"] += 1
                 raise Refusal(UNAUTHORIZED, "authentication failed: the API key is not valid")
+            # A key may be good for every tenant; a client that names one is kept to it all the same.
+            self._identity = replace(found, bound=tenant)
             auth["api_key", "success"] += 1
             self._frames.limit = self._home.largest
         return told.Handshake(VERSION, self._identity is not None, [*HANDSHAKE, *EXTENSIONS])
