@@ -69,9 +69,17 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
             quoted = len(value[1]) > 1 and value[1][0] in "'\"" and value[1][-1] == value[1][0]
             found[name] = value[1][1:-1] if quoted else value[1]
             rest = rest[value.end() :]
+        elif name in ("o", "out"):
+            rest = f"--out {rest}"
+            break
         else:
             known = ", ".join(f"--{one}" for one in (*options, *flags)) or "none"
             raise InputError(f"%%{magic}: there is no option --{name}", hint=f"there are: {known}")
+    if (short := re.match(r"\s*(-{1,2}o(?:ut)?\b\s*)?([A-Za-z_]\w*)\s*$", rest)) and cell is not None and not named:
+        # What other tools write for it.
+        raise InputError(
+            f"%%{magic}: what is {rest.strip()!r} for?", hint=f"{short[2]} << keeps the result in {short[2]}"
+        )
     if cell is None:
         text = rest
     elif rest.strip():

@@ -11,6 +11,7 @@ from ..core import calls
 from ..core.environment import Environment
 from ..core.errors import InputError, KitError
 from ..core.html import table, text, visible
+from ..core.log.places import count_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import agents, data, paging, webhooks, wire
@@ -74,12 +75,13 @@ class Amdahl(OfOneProcess):
         """
         from ..core.frames import to_frame
 
-        result = self._run(data.query_columns(self.client, sql, limit))
+        wanted = _limit(limit)
+        result = self._run(data.query_columns(self.client, sql, wanted))
         attrs = {"truncated": result.truncated, "row_count": result.row_count}
         if result.notes:
             attrs["notes"] = result.notes
             warnings.warn(visible("; ".join(result.notes)), stacklevel=2)
-        if result.truncated:
+        if result.truncated and wanted is None:  # who asked for so many rows knows
             warnings.warn(
                 f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=", stacklevel=2
             )
@@ -90,9 +92,10 @@ class Amdahl(OfOneProcess):
 
         The answer is decoded as it arrives. A result that was cut says so by a warning, as in `query`.
         """
-        result = self._run(data.query_columns(self.client, sql, limit))
+        wanted = _limit(limit)
+        result = self._run(data.query_columns(self.client, sql, wanted))
         told = list(result.notes)
-        if result.truncated:
+        if result.truncated and wanted is None:
             told.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         for note in told:
             warnings.warn(visible(note), stacklevel=2)
@@ -296,3 +299,12 @@ def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             return value
     return [{"key": key, "value": value} for key, value in answer.items()]
+
+
+def _limit(given: Any) -> int | None:
+    if isinstance(given, str | list | tuple | dict):
+        raise InputError(
+            f"{given!r:.80} is no limit, and the service takes no parameters",
+            hint="write the value in the SQL; in a cell, %%amdahl puts {expressions} in safely",
+        )
+    return count_of(given, "limit", InputError)

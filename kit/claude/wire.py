@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,6 +140,10 @@ _HINTS = {
 }
 
 
+_RAN_AND_FAILED = re.compile(r"(?:Task failed: )?Process exited with code")
+_RAN = "the program behind the service ran, and failed in its own words above; ask again later, it may pass"
+
+
 def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float | None = None) -> ClaudeAPIError:
     """The exception for an answer that is no success."""
     detail = detail_of(answer)
@@ -150,7 +155,7 @@ def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float
         detail=detail,
         request_id=answer.headers.get("x-request-id"),
         paid=False if nothing_ran(answer) else None,
-        hint=_HINTS.get(kind),
+        hint=_RAN if _RAN_AND_FAILED.match(text or "") else _HINTS.get(kind),
     )
 
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from .words import nearest
 
 KEPT = 10.0
 """Seconds for which a listing is good enough to complete from."""
 PATIENCE = 1.0
 """Seconds that pressing Tab may take; a listing that comes later is there for the next time."""
+
+
+class Keyed:
+    """Things by name: `name in x` and `list(x)` ask the service, Tab completes from what was asked lately."""
+
+    _names: Names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names.all())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names.all()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names.get()
 
 
 class Names:
@@ -29,6 +46,16 @@ class Names:
                 self._thread.start()
             self._thread.join(PATIENCE)
         return list(self._names)
+
+    def all(self) -> list[str]:
+        """Return the names as they are now; an error of the service is raised."""
+        self._names = self._fetch()
+        self._until = time.monotonic() + KEPT
+        return list(self._names)
+
+    def nearest(self, name: str) -> str | None:
+        """Return a question that offers the name nearest to one that is not there; None where none can be told."""
+        return nearest(name, self.get())
 
     def forget(self) -> None:
         """The next completion asks anew; after something was made or deleted."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..core import progress
-from ..core.completion import Names
+from ..core.completion import Keyed, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import SetupError
 from ..core.html import one_line, table, text
@@ -74,7 +74,7 @@ def connect(
     return Kimberlite(Client(address, tenant_id, api_key, **options), metrics_url)
 
 
-class Kimberlite(OfOneProcess):
+class Kimberlite(Keyed, OfOneProcess):
     """Kimberlite to explore: every verb gives a DataFrame.
 
     `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
@@ -99,7 +99,7 @@ class Kimberlite(OfOneProcess):
         from .tables import capped, declared_types, mentioned, result_frame, tells_types
 
         client = self.client
-        if not sql.is_read(sql_text):
+        if sql.is_write(sql_text):
             raise KimberliteInputError("this statement changes something", hint="use execute(sql, *params)")
         payload = self._run(sql.query_payload(client._book, sql_text, params, at, client._tenant(), audit))
         declared: dict[str, str] = {}
@@ -370,9 +370,6 @@ class Kimberlite(OfOneProcess):
     def __getitem__(self, stream: StreamLike) -> Stream:
         return Stream(self, stream)
 
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names.get()
-
     def browse(self) -> Browser:
         """A small tree of streams and tables, to click through: details, rows, live views."""
         from ..live.browser import Browser
@@ -410,7 +407,7 @@ _TRY = (
 )
 
 
-class Tables:
+class Tables(Keyed):
     """The tables of a tenant: call it for a frame of all, index it for the columns of one."""
 
     def __init__(self, client: Client) -> None:
@@ -427,9 +424,6 @@ class Tables:
         from .tables import column_frame
 
         return column_frame(self._client.describe_table(name))
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names.get()
 
     def __repr__(self) -> str:
         return "<Tables: call it for a frame, index it for the columns of one>"

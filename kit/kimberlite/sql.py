@@ -17,6 +17,7 @@ from .types import MAX_U64, Position, Timestamp, Value
 from .wire import requests
 
 _COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
+_WRITES = "insert|update|delete|create|drop|alter|truncate|grant|revoke|begin|commit|rollback|merge|replace|set|mask"
 _TIMES = "give a position, a datetime, or its text like 2026-01-31T12:00:00Z"
 
 
@@ -48,10 +49,24 @@ def is_read(sql: str) -> bool:
     >>> is_read("-- all\\n select 1"), is_read("insert into t values (1)")
     (True, False)
     """
+    return re.match(r"select\b|show\b|with\b|explain\b|\(", _begins(sql), re.IGNORECASE) is not None
+
+
+def is_write(sql: str) -> bool:
+    """Return whether a statement changes something; one that is neither is for the server to refuse.
+
+    >>> is_write("Insert into t values (1)"), is_write("SELEC 1"), is_write("")
+    (True, False, False)
+    """
+    return isinstance(sql, str) and re.match(rf"({_WRITES})\b", _begins(sql), re.IGNORECASE) is not None
+
+
+def _begins(sql: str) -> str:
+    """The first word behind comments."""
     at = 0
     while found := _COMMENT.match(sql, at):
         at = found.end()
-    return re.match(r"select\b|show\b|with\b|explain\b|\(", sql[at : at + 8], re.IGNORECASE) is not None
+    return sql[at : at + 12]
 
 
 def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query | requests.QueryAt:

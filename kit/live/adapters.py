@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar
 
+from ..core.completion import Keyed
 from ..core.errors import InputError
 from .source import Chunk, Source
 
@@ -74,6 +75,10 @@ def source_of(given: Any, **options: Any) -> Source:
         if options:
             raise InputError(f"{', '.join(options)}: a source that is made already takes no options")
         return given
+    if isinstance(given, Keyed):
+        raise InputError(
+            f"{type(given).__name__} is nothing to follow", hint="index it by a name: what that gives can be followed"
+        )
     make: Callable[..., Source] | None = getattr(given, "_source", None)
     if make is not None and not isinstance(given, type):
         return make(**options)

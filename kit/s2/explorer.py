@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core.completion import Names
+from ..core.completion import Keyed, Names
 from ..core.environment import Environment
 from ..core.html import one_line, table, text
 from ..core.log.places import Moment
@@ -53,7 +53,7 @@ def connect(
     return S2Explorer(client)
 
 
-class S2Explorer(OfOneProcess):
+class S2Explorer(Keyed, OfOneProcess):
     """S2 to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit
@@ -109,6 +109,10 @@ class S2Explorer(OfOneProcess):
         options["interval"] = None if interval is None else _member(TimeseriesInterval, interval, "interval")
         if stream is not None and basin is None:
             raise S2InputError("stream= needs basin= too")
+        if basin is None and set not in {one.value for one in AccountMetricSet}:
+            for kind, wanted in ((BasinMetricSet, "basin="), (StreamMetricSet, "basin= and stream=")):
+                if set in {one.value for one in kind}:
+                    raise S2InputError(f"metrics({set!r}) are not of the account", hint=f"say of which: {wanted}")
         if basin is None:
             found = self.client.account_metrics(set=_member(AccountMetricSet, set, "set"), **options)
         elif stream is None:
@@ -148,9 +152,6 @@ class S2Explorer(OfOneProcess):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names.get()
-
     def __repr__(self) -> str:
         where = self.client._link.endpoints.account
         return f'<S2 at {where}: .basins(), .streams(basin), .metrics(set), ["basin"]["stream"]>'
@@ -168,7 +169,7 @@ _TRY = (
 )
 
 
-class Basin(OfOneProcess):
+class Basin(Keyed, OfOneProcess):
     """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
 
     def __init__(self, client: SyncS2, name: str) -> None:
@@ -238,9 +239,6 @@ class Basin(OfOneProcess):
         return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin)
 
     __getitem__ = stream
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names.get()
 
     def __repr__(self) -> str:
         return one_line(f'<Basin {self.name}: .streams(), .create(name), ["stream"]>')

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
-from ..core.completion import Names
+from ..core.completion import Keyed, Names
 from ..core.environment import Environment, missing, origin
 from ..core.html import one_line, table, text
 from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
+from ..core.words import nearest
 from ..readable import Readable
 from . import inputs
 from .asking import Operation
@@ -62,7 +64,7 @@ def connect(
     return Synap(SynapClient(url, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
-class Synap(OfOneProcess):
+class Synap(Keyed, OfOneProcess):
     """Synap to explore: every verb gives a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
@@ -72,15 +74,15 @@ class Synap(OfOneProcess):
 
     def __init__(self, client: SynapClient) -> None:
         self.client = client
-        self._rooms = Names(client.stream.list)
+        self._names = Names(client.stream.list)
         queues, topics = Names(client.queue.list), Names(client.pubsub.topics)
         self.queues = Listing("queues", self._all_queues, self._queue, queues)
         """The queues: call it for a frame, index it for the row of one."""
-        self.streams = Listing("rooms", self._all_rooms, self.__getitem__, self._rooms)
+        self.streams = Listing("rooms", self._all_rooms, self.__getitem__, self._names)
         """The rooms: call it for a frame, index it for a handle on one."""
         self.topics = Listing("topics", self._all_topics, self._topic, topics)
         """The topics: call it for a frame, index it for the row of one."""
-        self._listed = (self._rooms, queues, topics)
+        self._listed = (self._names, queues, topics)
 
     # --- keys and values --------------------------------------------------------------------------------------------
 
@@ -323,13 +325,25 @@ class Synap(OfOneProcess):
                 bar.update(len(part))
         for names in self._listed:
             names.forget()
+        if chosen == "topic" and results and not any(results):
+            warnings.warn(
+                one_line(f"nobody has subscribed to {target!r}: a topic keeps nothing, so the messages are gone"),
+                stacklevel=2,
+            )
         return published_frame(target, chosen, results)
 
     def _kind_of(self, target: str) -> Kind:
-        room, queue = target in self.client.stream.list(), target in self.client.queue.list()
-        if room and queue:
+        rooms, queues = self.client.stream.list(), self.client.queue.list()
+        if target in rooms and target in queues:
             raise SynapInputError(f"there are a room and a queue {target!r}", hint='say kind="room" or kind="queue"')
-        return "room" if room else "queue" if queue else "topic"
+        if target in rooms or target in queues:
+            return "room" if target in rooms else "queue"
+        if target not in self.client.pubsub.topics() and (near := nearest(target, [*queues, *rooms])):
+            # A topic keeps nothing: what was meant for a queue would be gone.
+            raise SynapInputError(
+                f"there is no queue, room or topic {target!r}; {near}", hint='a topic of that name: kind="topic"'
+            )
+        return "topic"
 
     def metrics(self) -> pd.DataFrame:
         """The server's figures as tidy rows: time, metric, value, unit, and a column per label.
@@ -387,9 +401,6 @@ class Synap(OfOneProcess):
 
     def __getitem__(self, room: str) -> Room:
         return Room(self, inputs.name(room, "a room"))
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._rooms.get()
 
     def browse(self) -> Browser:
         """A small tree of queues, rooms, topics and keys, to click through: details, rows, live views."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ..core.completion import Names
+from ..core.completion import Keyed, Names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Listing(Generic[T]):
+class Listing(Keyed, Generic[T]):
     """All queues, rooms or topics: call it for a frame of all, index it for one."""
 
     def __init__(self, what: str, frame: Callable[[], pd.DataFrame], one: Callable[[str], T], names: Names) -> None:
@@ -26,9 +26,6 @@ class Listing(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         return self._one(name)
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names.get()
 
     def __repr__(self) -> str:
         return f"<all {self._what}: call it for a frame, index it for one>"
