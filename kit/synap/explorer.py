@@ -325,7 +325,7 @@ class Synap(Keyed, OfOneProcess):
                 bar.update(len(part))
         for names in self._listed:
             names.forget()
-        if chosen == "topic" and results and not any(results):
+        if kind == "auto" and chosen == "topic" and results and not any(results):
             warnings.warn(
                 one_line(f"nobody has subscribed to {target!r}: a topic keeps nothing, so the messages are gone"),
                 stacklevel=2,
