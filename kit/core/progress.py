@@ -103,8 +103,10 @@ class Bar:
     def _draw(self, options: dict[str, Any]) -> None:
         from tqdm.auto import tqdm
 
-        self._drawn = tqdm(
-            total=self.total, initial=self._n, unit_scale=True, leave=False, dynamic_ncols=True, **options
-        )
+        # Given to the bar when it is made, the words would be markup in a notebook: tqdm escapes them only later.
+        told = {name: value for name, value in options.items() if name != "desc"}
+        self._drawn = tqdm(total=self.total, initial=self._n, unit_scale=True, leave=False, dynamic_ncols=True, **told)
+        if options.get("desc"):
+            self._drawn.set_description(options["desc"])
         if self._words:
             self._drawn.set_postfix_str(self._words)
