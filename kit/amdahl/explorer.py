@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from ..core import calls
 from ..core.environment import Environment
-from ..core.errors import InputError, KitError
-from ..core.html import table, text, visible
+from ..core.errors import InputError, KitError, warn
+from ..core.html import table, text
 from ..core.log.places import count_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -80,11 +79,9 @@ class Amdahl(OfOneProcess):
         attrs = {"truncated": result.truncated, "row_count": result.row_count}
         if result.notes:
             attrs["notes"] = result.notes
-            warnings.warn(visible("; ".join(result.notes)), stacklevel=2)
+            warn("; ".join(result.notes))
         if result.truncated and wanted is None:  # who asked for so many rows knows
-            warnings.warn(
-                f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=", stacklevel=2
-            )
+            warn(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         return to_frame(result.table, attrs, nullable=result.typed)
 
     def arrow(self, sql: str, limit: int | None = None) -> pa.RecordBatchReader:
@@ -98,7 +95,7 @@ class Amdahl(OfOneProcess):
         if result.truncated and wanted is None:
             told.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         for note in told:
-            warnings.warn(visible(note), stacklevel=2)
+            warn(note)
         return result.table.to_reader(65_536)
 
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
@@ -189,7 +186,7 @@ class Amdahl(OfOneProcess):
             try:
                 webhooks.delete_webhook(self.client, hook_id)
             except KitError as error:
-                warnings.warn(f"webhook {hook_id} could not be taken back: {error}", stacklevel=3)
+                warn(f"webhook {hook_id} could not be taken back: {error}")
 
         receiver._on_close = take_back
         return receiver

@@ -15,7 +15,10 @@ The wings add the names of their service's reference below `KitError`; those mea
 from __future__ import annotations
 
 import os
+import sys
 import traceback
+import warnings
+from types import FrameType
 from typing import Any
 
 from .html import visible
@@ -60,12 +63,42 @@ def short_traceback(error: BaseException) -> list[str]:
     lines = []
     for frame, lineno in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
-        if name.startswith(_PACKAGE) or "site-packages" in name or f"{os.sep}lib{os.sep}python" in name:
+        if not _callers(name):
             continue
         source = traceback.FrameSummary(name, lineno, frame.f_code.co_name).line or ""
+        if not source.strip() or source.startswith("get_ipython().run_"):
+            continue  # what runs a magic is no line of the caller's
         where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
         lines.append(f"{where}, line {lineno}: {source.strip()}")
     return [*lines[-3:], visible(f"{type(error).__name__}: {error}")]
+
+
+def _callers(file: str) -> bool:
+    """Whether a file is the caller's: none of this package, of a library, or of Python itself."""
+    return not (file.startswith(_PACKAGE) or "site-packages" in file or f"{os.sep}lib{os.sep}python" in file)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the caller's that led here, however deep in this package or in a magic."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not _callers(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        warnings.warn(visible(message), category, stacklevel=2)
+        return
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(visible(message), category, frame.f_code.co_filename, frame.f_lineno, registry=registry)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A read that was interrupted; `partial` holds what had come, as the read would have given it."""
+
+    def __init__(self, partial: Any, what: str) -> None:
+        super().__init__(f"{len(partial):,} {what} had come: sys.last_value.partial has them")
+        self.partial = partial
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"interrupted: {self}"]
 
 
 class InputError(KitError, ValueError):

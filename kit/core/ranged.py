@@ -8,7 +8,6 @@ and the positions that are asked for.
 from __future__ import annotations
 
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from .errors import InputError, KitError
+from .errors import InputError, KitError, warn
 from .frames import TIME
 from .html import one_line
 from .log.places import At, FromEnd, Place, count_of, place_of
@@ -396,11 +395,10 @@ class View(ds.Dataset):  # type: ignore[misc]
     def _warn(self) -> None:
         if self.unfit and not self._told and not self._strict:
             self._told = True
-            warnings.warn(
+            warn(
                 f"{one_line(self.source.label)}: {self.unfit:,} records hold keys or values that the columns, found on"
                 f" a sample, do not; their bytes are in the column {self.source.body!r}. types= gives columns of your"
-                " own",
-                stacklevel=2,
+                " own"
             )
 
     def _pieces(self, first: int, stop: int) -> Iterator[Piece]:

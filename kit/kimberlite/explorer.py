@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..core import progress
 from ..core.completion import Keyed, Names
 from ..core.environment import Environment, missing, origin
-from ..core.errors import SetupError
+from ..core.errors import Interrupted, SetupError, warn
 from ..core.html import one_line, table, text
 from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
@@ -110,7 +109,7 @@ class Kimberlite(Keyed, OfOneProcess):
         attrs: dict[str, Any] = {"truncated": False}
         if not self._own_server() and (told := capped(len(found))):
             attrs = {"truncated": True, "note": told}
-            warnings.warn(told, stacklevel=2)
+            warn(told)
         return result_frame(found, attrs)
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
@@ -161,10 +160,14 @@ class Kimberlite(Keyed, OfOneProcess):
         if limit is None and progress.wanted():
             expected = max(0, self._run(appending.length(client._book, packed)) - first)
         parts: list[Part] = []
+        interrupted = False
         with progress.bar(expected, what=f"read {stream}"[:40], unit=" events") as bar:
-            for one in client._driver.walk(reading.pages(client._book, packed, first, limit, part)):
-                parts.append(one)
-                bar.update(len(one.bodies))
+            try:
+                for one in client._driver.walk(reading.pages(client._book, packed, first, limit, part)):
+                    parts.append(one)
+                    bar.update(len(one.bodies))
+            except KeyboardInterrupt:
+                interrupted = True
         runs: list[reading.Run] = []
         if times and parts:
             stop = parts[-1].first + len(parts[-1].bodies)
@@ -174,7 +177,10 @@ class Kimberlite(Keyed, OfOneProcess):
         for name, column in expanded.columns.items():
             found = found.append_column(name, column)
         source = "server" if self._own_server() and times else "not told by the server"
-        return to_frame(found, {"stream": str(stream), "time": source, **expanded.attrs})
+        frame = to_frame(found, {"stream": str(stream), "time": source, **expanded.attrs})
+        if interrupted:
+            raise Interrupted(frame, "events")
+        return frame
 
     def append(
         self,

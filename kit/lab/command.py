@@ -33,11 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         status: int = given.run(given)
+        sys.stdout.flush()
     except InputError as error:
         return _told(error, 2)
     except KitError as error:
         return _told(error, 1)
     except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Whoever read what is printed has had enough. Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
+from ..core.errors import Interrupted
 from ..core.html import one_line, table, text
 from ..core.log.places import Moment, count_of
 from ..readable import Readable
@@ -70,10 +71,19 @@ class Stream(Readable):
         from .columns import record_table
 
         plan, typed = self._plan(start, limit, until), checked(types or {})
+        batches: list[RecordColumns] = []
+
+        def frame() -> pd.DataFrame:
+            found, attrs = record_table(batches, body, typed)
+            return to_frame(found, {"stream": self.name, **attrs})
+
         with progress.bar(self._expected(plan), what=f"read {self.name}"[:40], unit=" records") as bar:
-            batches = list(self._columns(plan, commands, bar.update))
-        found, attrs = record_table(batches, body, typed)
-        return to_frame(found, {"stream": self.name, **attrs})
+            try:
+                for one in self._columns(plan, commands, bar.update):
+                    batches.append(one)
+            except KeyboardInterrupt:
+                raise Interrupted(frame(), "records") from None
+        return frame()
 
     def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The newest `n` records; `df.attrs["tail"]` is the sequence number that the next one will get."""

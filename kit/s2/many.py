@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core import progress
-from ..core.errors import KitError
+from ..core.errors import KitError, warn
 from ..core.frames import to_frame
 from ..core.html import one_line
 from ..core.tables.typed import checked
@@ -117,10 +116,7 @@ def read_many(
     if failed:
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        warnings.warn(
-            one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"),
-            stacklevel=4,
-        )
+        warn(one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"))
     table, told = record_table([batch for one in readings for batch in one.batches], body, typed)
     counts = [sum(map(len, one.batches)) for one in readings]
     places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))

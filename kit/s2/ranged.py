@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.errors import warn
 from ..core.frames import TIME
 from ..core.html import one_line
 from ..core.ranged import Piece, Ranged, milliseconds
@@ -82,7 +82,7 @@ class StreamRange(Ranged):
             pass  # the stream is shorter; whoever asked for more says so
         if late:
             label = one_line(self.label)
-            warnings.warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`", stacklevel=2)
+            warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`")
 
     def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
         from .appending import append_encoded

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
 from ..core.completion import Keyed, Names
 from ..core.environment import Environment, missing, origin
+from ..core.errors import Interrupted, warn
 from ..core.html import one_line, table, text
 from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
@@ -200,14 +200,20 @@ class Synap(Keyed, OfOneProcess):
         begin = max(first, bounds[0])
         end = max(begin, min([bounds[1], *last]))
         stop = end if most is None else min(end, begin + most)
-        found = []
+        found, interrupted = [], False
         with progress.bar(stop - begin, what=f"read {room}"[:40], unit=" events") as bar:
-            for page in self._walk_pages(pages(room, subscriber_id, begin, stop)):
-                found.append(page)
-                bar.update(page.num_rows)
+            try:
+                for page in self._walk_pages(pages(room, subscriber_id, begin, stop)):
+                    found.append(page)
+                    bar.update(page.num_rows)
+            except KeyboardInterrupt:
+                interrupted = True
         attrs = {"room": room, "generation": stats["generation"], "missed": max(0, begin - first) if first < end else 0}
         shown, told = event_table(join(found), body if decode is None else decode, typed)
-        return to_frame(shown, {**attrs, **told})
+        frame = to_frame(shown, {**attrs, **told})
+        if interrupted:
+            raise Interrupted(frame, "events")
+        return frame
 
     def _walk_pages(self, walk: Any) -> Iterable[Any]:
         found: Iterable[Any] = self.client._driver.walk(walk)
@@ -326,10 +332,7 @@ class Synap(Keyed, OfOneProcess):
         for names in self._listed:
             names.forget()
         if kind == "auto" and chosen == "topic" and results and not any(results):
-            warnings.warn(
-                one_line(f"nobody has subscribed to {target!r}: a topic keeps nothing, so the messages are gone"),
-                stacklevel=2,
-            )
+            warn(f"nobody has subscribed to {target!r}: a topic keeps nothing, so the messages are gone")
         return published_frame(target, chosen, results)
 
     def _kind_of(self, target: str) -> Kind:

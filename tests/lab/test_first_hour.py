@@ -1,14 +1,18 @@
 """Mistakes of a first hour: each is told where it is, and nothing is lost."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import kit
 from kit.claude import wire
-from kit.core.errors import InputError, KitError
+from kit.core import progress
+from kit.core.errors import InputError, KitError, short_traceback
 from kit.core.steps import Response
 from kit.kimberlite.errors import KimberliteInputError
 from kit.magic_text import order_of
@@ -87,3 +91,70 @@ def test_what_ran_and_failed_is_not_said_to_have_not_run():
 def test_other_ways_to_name_a_result_are_told_ours(line):
     with pytest.raises(InputError, match="res << keeps"):
         order_of("kql", line, "select 1", ("at",))
+
+
+def test_a_read_that_is_interrupted_keeps_what_had_come(lab, monkeypatch):
+    many = lab.s2["demo-shop"].create("many")
+    many.append(pd.DataFrame({"body": [b"%0200d" % n for n in range(30_000)]}))
+    for log in (many, lab.kimberlite["claims"], lab.synap[next(iter(lab.synap))]):
+        whole = log.read()
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, "bar", impatient(len(whole) // 2))
+            with pytest.raises(KeyboardInterrupt) as caught:
+                log.read()
+        partial = caught.value.partial
+        assert 0 < len(partial) <= len(whole)
+        assert list(partial.columns) == list(whole.columns) and partial.iloc[:, 0].equals(whole.iloc[: len(partial), 0])
+        (line,) = caught.value._render_traceback_()
+        assert "sys.last_value.partial" in line
+
+
+def impatient(rows):
+    """A progress bar at which the user loses patience once so many records have come."""
+
+    class Bar:
+        def __init__(self, *_, **__):
+            self.came = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, count):
+            self.came += count
+            if self.came >= rows:
+                raise KeyboardInterrupt
+
+    return Bar
+
+
+def test_a_warning_shows_the_line_of_the_caller_also_from_a_magic(lab):
+    shell = InteractiveShell()
+    shell.run_line_magic("load_ext", "kit")
+    shell.user_ns["lab"] = lab
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            lab.amdahl.query("select * from interactions")
+            shell.run_cell_magic("amdahl", "", "select * from interactions")
+    finally:
+        shell.run_line_magic("unload_ext", "kit")
+    assert [warning.filename for warning in told] == [__file__, __file__]
+
+
+def test_what_is_cut_off_by_its_reader_ends_quietly():
+    with subprocess.Popen(
+        [sys.executable, "-m", "kit", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+        assert command.wait(60) == 0
+
+
+def test_errors_show_no_line_that_is_not_the_callers():
+    with pytest.raises(InputError) as caught:
+        exec(compile("raise InputError('no')", "<ipython-input-1>", "exec"), {"InputError": InputError})
+    mine, message = short_traceback(caught.value)  # and none of the line whose text is not at hand
+    assert mine.startswith("test_first_hour.py, line") and message == "InputError: no"
