@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import threading
 from collections.abc import Iterator
@@ -16,8 +17,14 @@ from kit.lab.faults import FaultPlan, Rule
 from kit.lab.s2.server import S2Server
 from kit.lab.s2.tuning import Tuning, now
 from kit.lab.services import House
+from kit.s2.frames import FrameReader
+from kit.s2.messages import encode_input
+from kit.s2.types import AppendInput, Record
 
 TOKEN = "the-root-token"
+BASIN = "test-basin"
+S2S = {"content-type": "s2s/proto"}
+_numbers = itertools.count()
 _TLS = ssl.create_default_context()  # never used, but each client would make one, which takes longer than most tests
 
 
@@ -70,3 +77,29 @@ def house(folder: Path, demo: bool = False, **tuning: float) -> Iterator[S2House
         yield made
     finally:
         made.close()
+
+
+def made(server: S2House, name: str | None = None, **config: Any) -> str:
+    """Make a stream in the basin of the tests; the path of its records."""
+    name = name or f"stream-{next(_numbers)}"
+    with server.client(s2_basin=BASIN) as client:
+        assert client.post("/v1/streams", json={"stream": name, "config": config}).status_code == 201
+    return f"/v1/streams/{name}/records"
+
+
+def code(answer: httpx.Response) -> tuple[int, str | None]:
+    """Return the status of an answer, and the code of its error."""
+    return answer.status_code, answer.json().get("code")
+
+
+def input_bytes(*bodies: Any, **conditions: Any) -> bytes:
+    """Return an append in protobuf."""
+    return encode_input(AppendInput([Record(body) for body in bodies], **conditions))
+
+
+def framed(content: bytes) -> list[Any]:
+    """Return the frames of a whole body."""
+    reader = FrameReader()
+    found = list(reader.feed(content))
+    reader.finish()
+    return found

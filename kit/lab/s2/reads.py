@@ -156,6 +156,11 @@ def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
         at = max(0, tail.seq_num - plan.tail_offset)
     if beyond and plan.clamp:
         at, beyond = tail.seq_num, False
+    if not plan.limits.count or not plan.limits.size:
+        # Nothing is asked for: that is given at once, wherever it would begin.
+        cursor = Cursor(hub.shelf, stream, at, plan.limits, key)
+        cursor.done = True
+        return cursor
     if beyond or (at >= tail.seq_num and not plan.follows):
         raise ReadUnwrittenError("unknown", "", 416, tail)
     return Cursor(hub.shelf, stream, at, plan.limits, key)

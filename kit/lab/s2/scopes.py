@@ -143,10 +143,10 @@ def principal_of(scope: Any, auto_prefix: bool, expires: int | None) -> Principa
                 raise WireError(f"unknown operation {str(operation)[:60]!r}")
             operations.add(operation)
     if not operations:
-        raise refusal("invalid", "the access token allows no operation")
+        raise refusal("invalid", "Access token permissions cannot be empty")
     streams = _match(told.get("streams"), "streams")
     if auto_prefix and not streams.prefix:
-        raise refusal("invalid", "auto_prefix_streams needs a stream prefix in the scope")
+        raise refusal("invalid", "Auto prefixing is only allowed for streams with prefix matching")
     return Principal(
         frozenset(operations),
         _match(told.get("basins"), "basins"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ...s2.errors import WireError
@@ -21,6 +22,23 @@ from .rows import stamp
 from .scopes import ROOT, Principal, principal_of
 
 _PREFIX = "s2lab_"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"\.(\d+)")
+_ALL = {"prefix": ""}
+_BOTH = {"read": True, "write": True}
+_LAB = {
+    "id": "lab",
+    "expires_at": None,
+    "auto_prefix_streams": False,
+    "scope": {
+        "basins": _ALL,
+        "streams": _ALL,
+        "access_tokens": _ALL,
+        "op_groups": {"account": _BOTH, "basin": _BOTH, "stream": _BOTH},
+        "ops": None,
+    },
+}
+"""What the listing says of the token that the lab begins with."""
 
 
 class Tokens:
@@ -59,9 +77,10 @@ class Tokens:
             raise WireError(fault)
         auto_prefix = bool(maybe(flag, told.get("auto_prefix_streams"), "auto_prefix_streams"))
         issuer = call.principal
-        expires = _expiry(told.get("expires_at"))
+        expires, written = _expiry(told.get("expires_at"))
         if expires is None:
             expires = issuer.expires
+            written = None if expires is None else stamp(expires)
         elif expires <= self._clock():
             raise refusal("invalid", "expires_at is in the past")
         scope = told.get("scope")
@@ -82,7 +101,7 @@ class Tokens:
         token = _PREFIX + secrets.token_urlsafe(32)
         info = {
             "id": id,
-            "expires_at": None if expires is None else stamp(expires),
+            "expires_at": written,
             "auto_prefix_streams": auto_prefix,
             "scope": scope,
         }
@@ -90,6 +109,8 @@ class Tokens:
 
         def job(db: sqlite3.Connection) -> None:
             self._drop_expired(db)
+            if id == _LAB["id"]:
+                raise refusal("resource_already_exists", f"access token `{id}` already exists")
             try:
                 db.execute("insert into tokens values (?, ?, ?, ?)", (id, _hash(token.encode()), kept, expires))
             except sqlite3.IntegrityError:
@@ -106,13 +127,22 @@ class Tokens:
             "select id, told from tokens where id > ? and id >= ? and (expires is null or expires > ?) order by id",
             (page.after, page.prefix, self._clock()),
         )
-        found = [row for row in rows if row["id"].startswith(page.prefix) and matches(row["id"])]
-        infos = [json.loads(row["told"])["info"] for row in found[: page.limit]]
+        everything = sorted(
+            [json.loads(row["told"])["info"] for row in rows] + [_LAB], key=lambda info: str(info["id"])
+        )
+        found = [
+            info
+            for info in everything
+            if info["id"] > page.after and info["id"].startswith(page.prefix) and matches(info["id"])
+        ]
+        infos = found[: page.limit]
         await answer_json(call.exchange, {"access_tokens": infos, "has_more": len(found) > page.limit})
 
     async def revoke(self, call: Call) -> None:
         id = call.name(1, token_fault)
         call.permit("revoke-access-token", token=id)
+        if id == _LAB["id"]:
+            raise refusal("permission_denied", "the lab's own access token cannot be revoked")
 
         def job(db: sqlite3.Connection) -> None:
             self._drop_expired(db)
@@ -144,13 +174,20 @@ def _hash(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _expiry(value: Any) -> int | None:
+def _expiry(value: Any) -> tuple[int | None, str | None]:
+    """Return a time in milliseconds, and as it is listed: in UTC, to the last digit that was given."""
     if value is None:
-        return None
+        return None, None
+    given = text(value, "expires_at")
     try:
-        when = datetime.fromisoformat(text(value, "expires_at"))
+        when = datetime.fromisoformat(given)
     except ValueError:
         raise WireError("expires_at must be an RFC 3339 time") from None
     if when.tzinfo is None:
         raise WireError("expires_at must have an offset from UTC")
-    return int(when.astimezone(UTC).timestamp() * 1000)
+    when = when.astimezone(UTC)
+    found = _FRACTION.search(given)
+    fraction = found[1].rstrip("0") if found else ""
+    second = when.replace(microsecond=0)
+    written = second.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"
+    return (second - _EPOCH) // timedelta(milliseconds=1) + when.microsecond // 1000, written

@@ -14,7 +14,8 @@ from .scopes import GROUPS
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MAX_POINTS = 50_000
-_AHEAD = 600
+_AHEAD = 300
+"""Seconds by which the end of a range may be in the future; the service refuses ten minutes."""
 STORED = "storage"
 _Key = tuple[int, str, str, str]
 
