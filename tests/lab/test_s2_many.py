@@ -55,7 +55,7 @@ def test_memory_is_bounded(basin):
 def test_wrong_arguments_are_told_before_traffic(basin):
     with pytest.raises(S2ClientError, match="a prefix is a text"):
         basin.read_many(["one", "two"])
-    for wrong in ({"at_once": 0}, {"max_bytes": -1}, {"limit": -1}, {"start": "yesterday"}):
+    for wrong in ({"at_once": 0}, {"max_bytes": -1}, {"limit": -1}, {"start": "yesteryear"}):
         with pytest.raises(S2ClientError):
             basin.read_many(streams=["a/01"], **wrong)
     with pytest.raises(S2ClientError, match="several names"):
