@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from .errors import KitError
 from .words import nearest
 
 KEPT = 10.0
@@ -56,6 +58,16 @@ class Names:
     def nearest(self, name: str) -> str | None:
         """Return a question that offers the name nearest to one that is not there; None where none can be told."""
         return nearest(name, self.get())
+
+    @contextmanager
+    def explained(self, name: str, listing: str, *codes: str) -> Iterator[None]:
+        """Say of a name that is not there which one is near, or what lists them, in words of the explorer."""
+        try:
+            yield
+        except KitError as error:
+            if getattr(error, "code", None) in codes or any(code in str(error.args[0]) for code in codes):
+                error.hint = self.nearest(name) or f"{listing} lists those there are"
+            raise
 
     def forget(self) -> None:
         """The next completion asks anew; after something was made or deleted."""

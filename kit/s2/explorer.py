@@ -133,7 +133,7 @@ class S2Explorer(Keyed, OfOneProcess):
         self._names.forget()
 
     def __getitem__(self, basin: str) -> Basin:
-        return Basin(self.client, basin)
+        return Basin(self.client, basin, self._names)
 
     def browse(self) -> Browser:
         """A small tree of basins and streams, to click through: details, rows, live views."""
@@ -172,15 +172,17 @@ _TRY = (
 class Basin(Keyed, OfOneProcess):
     """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
 
-    def __init__(self, client: SyncS2, name: str) -> None:
+    def __init__(self, client: SyncS2, name: str, basins: Names | None = None) -> None:
         self.name = name
+        self._basins = basins or Names(lambda: [info.name for info in client.list_all_basins()])
         self._client = client
         self._basin = client.basin(name)
         self._names = Names(lambda: [info.name for info in self._basin.list_all_streams()])
 
     def streams(self, prefix: str = "") -> pd.DataFrame:
         """One row per stream, in order of names."""
-        return info_frame(self._basin.list_all_streams(prefix=prefix, include_deleted=True), "cipher")
+        with self._basins.explained(self.name, "s2.basins()", "basin_not_found"):
+            return info_frame(self._basin.list_all_streams(prefix=prefix, include_deleted=True), "cipher")
 
     def read_many(
         self,
@@ -236,7 +238,7 @@ class Basin(Keyed, OfOneProcess):
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:
         """A handle on a stream; the key is for basins that encrypt what is stored."""
         encryption_key = key_of(encryption_key)
-        return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin)
+        return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin, self._names, self._basins)
 
     __getitem__ = stream
 

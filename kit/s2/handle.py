@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
@@ -22,6 +23,7 @@ from .types import AppendAck, AppendInput, CommandRecord, ReadLimit, SeqNum, Str
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.completion import Names
     from ..core.frames import BodyMode
     from ..live.view import LiveView
     from .columns import RecordColumns
@@ -35,9 +37,10 @@ class Stream(Readable):
     `client` is the plain client's handle, for what has no verb here.
     """
 
-    def __init__(self, client: SyncS2Stream, basin: SyncS2Basin) -> None:
+    def __init__(self, client: SyncS2Stream, basin: SyncS2Basin, siblings: Names, basins: Names) -> None:
         self.client = client
         self._basin = basin
+        self._siblings, self._basins = siblings, basins
 
     @property
     def name(self) -> str:
@@ -94,8 +97,18 @@ class Stream(Readable):
         return frame
 
     def position(self) -> StreamPosition:
-        """The tail: the sequence number that the next record will get, and the timestamp of the last one."""
-        return self.client.check_tail()
+        """Return the tail: the sequence number that the next record will get, and the timestamp of the last one."""
+        with self._explained():
+            return self.client.check_tail()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Names of the basin and the stream that are not there, told with those that are near."""
+        with (
+            self._basins.explained(self._basin.name, "s2.basins()", "basin_not_found"),
+            self._siblings.explained(self.name, f"s2[{self._basin.name!r}].streams()", "stream_not_found"),
+        ):
+            yield
 
     def append(
         self,
@@ -126,7 +139,10 @@ class Stream(Readable):
             match_seq_num=match_seq_num,
             fencing_token=fencing_token,
         )
-        with progress.bar(len(given.bodies), what=f"append to {self.name}"[:40], unit=" records") as bar:
+        with (
+            self._explained(),
+            progress.bar(len(given.bodies), what=f"append to {self.name}"[:40], unit=" records") as bar,
+        ):
             return append_encoded(self.client, inputs, bar.update).ack
 
     def _ranged(self, **kind: Any) -> StreamRange:
@@ -215,7 +231,8 @@ class Stream(Readable):
         if plan.count == 0:
             return
         try:
-            yield from bulk.columns(self.client, plan, commands=commands, seen=seen)
+            with self._explained():
+                yield from bulk.columns(self.client, plan, commands=commands, seen=seen)
         except ReadUnwrittenError:
             return  # at the tail there is nothing, which is no error in a notebook
 

@@ -117,8 +117,11 @@ _HINTS = (
         "it was acknowledged before, or its deadline passed and it was given out again",
     ),
     ("Queue is full: ", "consume first, or create the queue with a larger max_depth="),
-    ("NOAUTH ", "SynapRPC takes user and password, not API keys: give username= and password=, or an http:// address"),
-    ("WRONGPASS ", "SynapRPC takes user and password; API keys work over http://"),
+    (
+        "NOAUTH ",
+        "check username= and password=, or the key of a lab; other API keys work over http:// alone",
+    ),
+    ("WRONGPASS ", "check username= and password=, or the key of a lab; other API keys work over http:// alone"),
     ("Unauthorized: ", "give api_key=, or username= and password="),
 )
 _ROOM_HINT = "client.stream.list() names those there are; client.stream.create(room) makes one"

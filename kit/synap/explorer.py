@@ -194,7 +194,8 @@ class Synap(Keyed, OfOneProcess):
         places = [place_of(start, "start", SynapInputError)]
         if until is not None:
             places.append(place_of(until, "until", SynapInputError))
-        stats = self.client.stream.stats(room)
+        with self._names.explained(room, "syn.streams()", "Room '"):
+            stats = self.client.stream.stats(room)
         bounds = int(stats["min_offset"]), int(stats["total_published"])
         first, *last = [self._range(room).at(place, bounds) for place in places]
         begin = max(first, bounds[0])

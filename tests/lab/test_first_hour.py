@@ -158,3 +158,18 @@ def test_errors_show_no_line_that_is_not_the_callers():
         exec(compile("raise InputError('no')", "<ipython-input-1>", "exec"), {"InputError": InputError})
     mine, message = short_traceback(caught.value)  # and none of the line whose text is not at hand
     assert mine.startswith("test_first_hour.py, line") and message == "InputError: no"
+
+
+def test_names_that_are_not_there_are_told_with_those_that_are_near(lab):
+    for call, words in (
+        (lambda: lab.s2["demo-shop"]["ordes"].read(), "did you mean 'orders'"),
+        (lambda: lab.s2["demo-shop"]["ordes"].position(), "did you mean 'orders'"),
+        (lambda: lab.s2["demo-shop"]["zzz"].append("x"), "streams\\(\\) lists"),
+        (lambda: lab.s2["demo-shopp"]["orders"].read(), "did you mean 'demo-shop'"),
+        (lambda: lab.s2["demo-shopp"].streams(), "did you mean 'demo-shop'"),
+        (lambda: lab.kimberlite["claim"].read(), "did you mean 'claims'"),
+        (lambda: lab.synap["zzz"].read(), "syn.streams"),
+        (lambda: lab.synap[next(iter(lab.synap)) + "s"].read(), "did you mean"),
+    ):
+        with pytest.raises(KitError, match=words):
+            call()
