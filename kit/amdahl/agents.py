@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
-from ..core.errors import InputError, Lost, TransportError
+from ..core.errors import Lost, TransportError
 from ..core.faces import helper, walk_helper
 from ..core.retry import ONCE, Outcome, Policy, pause_before_retry
 from ..core.sse import EventParser
 from ..core.steps import Emit, Next, Open, Operation, Pause, Request, Shut, Timeouts, Walk, asked_pause, read_rest
 from . import wire
+from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT, PATIENT, exchange
 from .types import TERMINAL, TERMINAL_EVENTS, AgentSession, SessionEvent
 
@@ -89,7 +90,7 @@ def follow(
 ) -> Walk[T]:
     """The session's events, each in the shape asked for, across broken connections."""
     if not silence_s > 0:
-        raise InputError(f"silence_s={silence_s!r}: give seconds above 0")
+        raise AmdahlInputError(f"silence_s={silence_s!r}: give seconds above 0")
     last, emitted, failures, quiet_ends = last_event_id, 0, 0, 0
     asked: float | None = None
     while True:

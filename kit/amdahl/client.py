@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from ..core.environment import OWN, Environment, elsewhere, missing
-from ..core.errors import InputError
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
 from ..core.secrets import Secret, fit, hidden, masked
 from ..core.steps import Operation, Timeouts, Walk
 from . import wire
+from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT, exchange
+from .http_session import Session
 from .paging import items
 from .types import RateLimit
 
@@ -38,14 +40,14 @@ def settings_of(
     )
     if lacking is not None:
         raise lacking
-    fit(key)
+    fit(key, AmdahlInputError)
     if not isinstance(url, str):
-        raise InputError(f"an address is a text like https://host, not {type(url).__name__}")
+        raise AmdahlInputError(f"an address is a text like https://host, not {type(url).__name__}")
     url = url.rstrip("/")
     if "/" not in url.partition("//")[2]:
         url += wire.PREFIX
-    if timeout is not None and not timeout > 0:
-        raise InputError(f"timeout={timeout!r}: give seconds above 0, or None to wait for ever")
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait for ever")
     return Settings(
         "amdahl",
         url,
@@ -53,6 +55,7 @@ def settings_of(
         headers={} if api_version is None else {"x-amdahl-api-version": api_version},
         timeouts=Timeouts(CONNECT_TIMEOUT, timeout),
         verify=verify,
+        refusal=AmdahlInputError,
     )
 
 
@@ -127,6 +130,11 @@ class AmdahlClient(Verbs, SyncFace):
     """
 
     _driver_type = Driver
+
+    @cached_property
+    def session(self) -> Session:
+        """Requests by hand below `base_url`, with this client's credential and connections."""
+        return Session(self._driver, self.timeout)
 
 
 class AsyncAmdahlClient(Verbs, AsyncFace):

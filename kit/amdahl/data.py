@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from ..core.errors import InputError
 from ..core.faces import helper
 from ..core.steps import Operation, pour
 from . import wire
-from .errors import AmdahlError
+from .errors import AmdahlError, AmdahlInputError
 from .exchange import PATIENT, exchange
 from .results import Result, ResultReader
 from .types import QueryResult
@@ -28,11 +27,11 @@ def query_data(client: Any, sql: str, limit: int | None = None) -> Operation[Que
 def query_columns(client: Any, sql: str, limit: int | None = None) -> Operation[Result]:
     """The same in columns. A SELECT changes nothing, so it is repeated where the service is short of breath."""
     if not isinstance(sql, str) or not sql.strip():
-        raise InputError(
+        raise AmdahlInputError(
             "the query is empty", hint="for example: select channel, count(*) from interactions group by 1"
         )
     if limit is not None and limit < 1:
-        raise InputError(f"limit={limit}: ask for at least one row")
+        raise AmdahlInputError(f"limit={limit}: ask for at least one row")
     body = {"sql": sql} if limit is None else {"sql": sql, "limit": limit}
     reader = ResultReader()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import KitError
+from ..core.errors import InputError, KitError
 
 _HINTS = {
     401: "check api_key= or the variable API_KEY",
@@ -42,3 +42,17 @@ class AmdahlError(KitError):
         lines = super()._render_traceback_()
         hint = _HINTS.get(self.status)
         return [*lines, f"  {hint}"] if hint else lines
+
+
+class AmdahlInputError(AmdahlError, InputError):
+    """The call itself is wrong; nothing was sent, so that `status` is 0 and `code` is "invalid_argument"."""
+
+    def __init__(self, message: str = "", *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(0, "invalid_argument", message)
+        self.args = (message,)
+        self.hint = hint
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,), dict(self.__dict__)

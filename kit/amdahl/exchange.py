@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..core.errors import InputError
 from ..core.retry import ONCE, Policy
 from ..core.steps import Operation, Request, Response, call
 from ..core.steps import exchange as whole
 from . import wire
+from .errors import AmdahlInputError
 
 CONNECT_TIMEOUT = 5.0
 
@@ -32,7 +32,7 @@ def exchange(
 ) -> Operation[Response]:
     """The answer, whatever its status; remembers on the client what is said about the rate limit."""
     if not path.startswith("/"):
-        raise InputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
+        raise AmdahlInputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
     method = method.upper()
     request = Request(
         method,

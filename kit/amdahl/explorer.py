@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from ..core import calls
 from ..core.environment import Environment
-from ..core.errors import InputError, KitError, warn
+from ..core.errors import KitError, warn
 from ..core.html import table, text
 from ..core.log.places import count_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
+from .errors import AmdahlInputError
 from .exchange import PATIENT, exchange
 from .receiver import Deliveries
 from .sessions import Answer, Session, Sessions, watch
@@ -162,7 +163,7 @@ class Amdahl(OfOneProcess):
         """
         if not register:
             if secret is None:
-                raise InputError("register=False needs the secret= of the webhook that will send here")
+                raise AmdahlInputError("register=False needs the secret= of the webhook that will send here")
             return Deliveries(secret, port)
         import secrets as random
 
@@ -300,8 +301,8 @@ def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:
 
 def _limit(given: Any) -> int | None:
     if isinstance(given, str | list | tuple | dict):
-        raise InputError(
+        raise AmdahlInputError(
             f"{given!r:.80} is no limit, and the service takes no parameters",
             hint="write the value in the SQL; in a cell, %%amdahl puts {expressions} in safely",
         )
-    return count_of(given, "limit", InputError)
+    return count_of(given, "limit", AmdahlInputError)

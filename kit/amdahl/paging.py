@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import AnswerError, InputError
+from ..core.errors import AnswerError
 from ..core.faces import walk_helper
 from ..core.retry import ONCE, Policy
 from ..core.steps import Emit, Operation, Walk
 from . import wire
+from .errors import AmdahlInputError
 from .exchange import exchange
 
 
@@ -23,7 +24,7 @@ def items(
 ) -> Walk[dict[str, Any]]:
     """Every item of a list: by `next_cursor` where there is one, else by `offset` while `has_more`."""
     if limit < 1:
-        raise InputError(f"limit={limit}: ask for at least 1 at a time")
+        raise AmdahlInputError(f"limit={limit}: ask for at least 1 at a time")
     asked: dict[str, Any] = {**(params or {}), "limit": limit}
     offset = 0
     cursors: set[str] = set()
@@ -32,7 +33,7 @@ def items(
         rows = page.get(items_key)
         if not isinstance(rows, list):
             keys = [key for key, value in page.items() if isinstance(value, list)]
-            raise InputError(f"{path} has no list {items_key!r}", hint=f"it has {', '.join(keys) or 'none'}")
+            raise AmdahlInputError(f"{path} has no list {items_key!r}", hint=f"it has {', '.join(keys) or 'none'}")
         for row in rows:
             yield Emit(row)
         cursor = page.get("next_cursor")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 import h11
 
 from ..core import loop
-from ..core.errors import InputError, SetupError
+from ..core.errors import SetupError
 from ..core.html import table, text
 from ..core.secrets import Secret
+from .errors import AmdahlInputError
 from .webhooks import SIGNATURE_HEADERS, verify_webhook_signature
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Deliveries:
     def wait(self, n: int = 1, timeout: float | None = 30.0) -> pd.DataFrame:
         """The deliveries, once there are at least `n` that were verified; `TimeoutError` when they do not come."""
         if n < 1:
-            raise InputError(f"n={n}: wait for at least one")
+            raise AmdahlInputError(f"n={n}: wait for at least one")
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._arrived:
             while self.total - self.refused < n:

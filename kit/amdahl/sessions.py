@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
-from ..core.errors import InputError, KitError
+from ..core.errors import KitError
 from ..core.html import one_line, table, text
 from . import agents
 from .client import AmdahlClient
+from .errors import AmdahlInputError
 from .exchange import PATIENT
 from .types import TERMINAL, AgentSession, SessionEvent
 
@@ -39,7 +40,9 @@ class Session:
         self.id = session_id
         self.state: dict[str, Any] = dict(state or {})
         if not session_id or not isinstance(session_id, str):
-            raise InputError(f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)")
+            raise AmdahlInputError(
+                f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)"
+            )
 
     @property
     def result(self) -> Any:

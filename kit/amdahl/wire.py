@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.errors import InputError
 from ..core.steps import Response, asked_pause
-from .errors import AmdahlError
+from .errors import AmdahlError, AmdahlInputError
 from .types import RateLimit
 
 PREFIX = "/api/platform/v1"
@@ -22,7 +21,7 @@ def encode(body: Any) -> bytes | None:
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise InputError(f"the body cannot be sent as JSON: {error}") from None
+        raise AmdahlInputError(f"the body cannot be sent as JSON: {error}") from None
 
 
 def unwrap(payload: Any) -> Any:

@@ -6,15 +6,14 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.errors import InputError
 from ..core.steps import Operation
 from . import wire
-from .errors import ClaudeAPIError
+from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask
 from .types import BatchResponse, BatchResult
 
-_EXTRA = 3.0
-"""Seconds that the service may take beyond a prompt's own, before it gives up on it."""
+_PLACES = 5
+"""Prompts of a request that the service runs at once."""
 
 
 def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -24,7 +23,7 @@ def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
     [('0', 'a'), ('mine', 'b')]
     """
     if isinstance(prompts, str | Mapping):
-        raise InputError("prompts must be a list of texts", hint="for one prompt there is complete()")
+        raise ClaudeInputError("prompts must be a list of texts", hint="for one prompt there is complete()")
     pairs = []
     for place, prompt in enumerate(prompts):
         name = str(place)
@@ -42,7 +41,9 @@ def route(client: Any, prompt: str, project: str | None, context_size: int = 0) 
     body: dict[str, Any] = {"prompt": prompt, "context_size": context_size}
     if project is not None:
         body["project_id"] = project
-    answer = yield from ask(client, "POST", "/v1/route", "route", body, read=30, project=project)
+    answer = yield from ask(
+        client, "POST", "/v1/route", "route", body, within=min(30, client.timeout), project=project, free=True
+    )
     model = wire.parsed(answer, "route").get("recommended_model")
     if not isinstance(model, str):
         raise wire.unreadable("route", "no model", answer)
@@ -55,11 +56,19 @@ def part(
     """The results of one request's worth of prompts. What is paid is in the client's book when this returns."""
     request_id = uuid.uuid4().hex
     body = wire.batch(prompts, model, timeout, project)
-    read = len(prompts) * (timeout + _EXTRA) + 10
+    within = wire.patience(-(-len(prompts) // _PLACES) * timeout)
     answered = False
     try:
         answer = yield from ask(
-            client, "POST", "/v1/batch", "batch", body, read=read, project=project, request_id=request_id, repeat=False
+            client,
+            "POST",
+            "/v1/batch",
+            "batch",
+            body,
+            within=within,
+            project=project,
+            request_id=request_id,
+            repeat=False,
         )
         results = wire.batch_results(answer, prompts)
         answered = True

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.environment import OWN, Environment
-from ..core.errors import CLOSED, CLOSED_HINT, InputError
+from ..core.errors import CLOSED, CLOSED_HINT
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
@@ -15,6 +15,7 @@ from ..core.secrets import Secret, fit, hidden, masked
 from ..core.steps import Operation, Timeouts
 from . import batching, streaming, tasks, wire
 from .book import Book, Spent
+from .errors import ClaudeInputError
 from .exchange import CONNECT_TIMEOUT, LOG, ask, policy
 from .streaming import Transport
 from .types import BatchResponse, Response, UsageStats
@@ -34,18 +35,18 @@ def settings_of(
     if timeout is None:
         given = environment.text("CLAUDE_TIMEOUT")
         try:
-            timeout = float(given) if given else TIMEOUT
+            timeout = wire.seconds(float(given) if given else TIMEOUT)
         except ValueError:
-            timeout = math.nan
-        wire.seconds(timeout, "the variable CLAUDE_TIMEOUT")
+            raise ClaudeInputError(f"the variable CLAUDE_TIMEOUT is {given!r}: give seconds above 0") from None
     named = environment.address("CLAUDE_API_URL") or URL
     key = hidden(api_key) or environment.secret_for("CLAUDE_API_KEY", base_url, [named])
     settings = Settings(
         "claude",
         base_url or named,
-        fit(key),
+        fit(key, ClaudeInputError),
         timeouts=Timeouts(CONNECT_TIMEOUT, 30.0),
         verify=verify,
+        refusal=ClaudeInputError,
     )
     return settings, wire.seconds(timeout)
 
@@ -72,17 +73,17 @@ class Verbs:
         project_keys = None  # this frame may be shown
         settings, self.timeout = settings_of(base_url, api_key, timeout, verify)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-            raise InputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
+            raise ClaudeInputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
         if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
-            raise InputError(f"retry_delay={retry_delay!r}: give seconds from 0 to 300")
+            raise ClaudeInputError(f"retry_delay={retry_delay!r}: give seconds from 0 to 300")
         if project_id is not None and not isinstance(project_id, str):
-            raise InputError(f"project_id={project_id!r}: give a text")
+            raise ClaudeInputError(f"project_id={project_id!r}: give a text")
         self.base_url = settings.base_url.rstrip("/")
         self.project_id = project_id
         self.max_retries = max_retries
         self._policy = policy(max_retries, retry_delay)
         self._project_keys: dict[str, Secret] = {
-            name: key for name, given in hidden_keys.items() if (key := fit(given)) is not None
+            name: key for name, given in hidden_keys.items() if (key := fit(given, ClaudeInputError)) is not None
         }
         self._book = Book()
         self._own_project: str | None = None
@@ -104,8 +105,8 @@ class Verbs:
     ) -> Operation[Response]:
         """The answer to a prompt.
 
-        `model` is "haiku", "sonnet", "opus", or "auto" for the service's choice. `timeout` is in seconds, here and at
-        the service, which takes 1 to 300. A call that may have been paid for is never repeated.
+        `model` is "haiku", "sonnet", "opus", or "auto" for the service's choice. `timeout` is in seconds, for the whole
+        call and at the service, which takes 1 to 300. A call that may have been paid for is never repeated.
         """
         return (
             yield from streaming.complete(
@@ -171,7 +172,7 @@ class Verbs:
                 prompts,
                 wire.chosen_model(model),
                 parallel,
-                self._limited(30.0 if timeout is None else timeout),
+                self._limited(min(30.0, self.timeout) if timeout is None else timeout),
                 project_id or self.project_id,
             )
         )
@@ -180,10 +181,12 @@ class Verbs:
     def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
         """What a project has used in the "month", the last "week" or "day", by model, and what is left of its limit."""
         if period not in wire.PERIODS:
-            raise InputError(f"period={period!r}", hint=f"choose one of {', '.join(wire.PERIODS)}")
+            raise ClaudeInputError(f"period={period!r}", hint=f"choose one of {', '.join(wire.PERIODS)}")
         project = project_id or self.project_id
         params = {"period": period, "project_id": project}
-        answer = yield from ask(self, "GET", "/v1/usage", "get_usage", params=params, read=30, project=project)
+        answer = yield from ask(
+            self, "GET", "/v1/usage", "get_usage", params=params, within=min(30, self.timeout), project=project
+        )
         stats = wire.stats_of(answer)
         self._told_project(project, stats.project_id)
         return stats
@@ -191,12 +194,14 @@ class Verbs:
     @verb
     def health(self) -> Operation[dict[str, Any]]:
         """How the service is: `status`, `version`, `services`. "degraded" is the usual state of one without Redis."""
-        return wire.parsed((yield from ask(self, "GET", "/health", "health", read=10)), "health")
+        return wire.parsed((yield from ask(self, "GET", "/health", "health", within=min(10, self.timeout))), "health")
 
     @verb
     def capabilities(self) -> Operation[dict[str, Any]]:
         """The agents and skills that tasks may ask for."""
-        return wire.parsed((yield from ask(self, "GET", "/v1/capabilities", "capabilities", read=30)), "capabilities")
+        within = min(30, self.timeout)
+        answer = yield from ask(self, "GET", "/v1/capabilities", "capabilities", within=within)
+        return wire.parsed(answer, "capabilities")
 
     @verb
     def route(self, prompt: str, context_size: int = 0, project_id: str | None = None) -> Operation[str]:
@@ -263,7 +268,7 @@ class ClaudeClient(Verbs, SyncFace):
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> Iterator[str | Response]:
         if self._driver.closed:
-            raise InputError(CLOSED, hint=CLOSED_HINT)
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
         project = project_id or self.project_id
@@ -298,7 +303,7 @@ class AsyncClaudeClient(Verbs, AsyncFace):
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> AsyncIterator[str | Response]:
         if self._driver.closed:
-            raise InputError(CLOSED, hint=CLOSED_HINT)
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
         project = project_id or self.project_id

@@ -6,6 +6,7 @@ ClaudeAPIError            anything the service, or the way to it, refuses    (al
   RateLimitError          too many requests, of this key or upstream
   TimeoutError            no answer in time, at the service or here          (also the builtin of that name)
   BudgetExceededError     the project's tokens, a task's cost or your own limit are used up
+  ClaudeInputError        the call was wrong; nothing was sent               (also InputError, ValueError)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from ..core.errors import KitError
+from ..core.errors import InputError, KitError
 
 
 class ClaudeAPIError(KitError):
@@ -50,6 +51,13 @@ class ClaudeAPIError(KitError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.message, dict(self.__dict__))
+
+
+class ClaudeInputError(ClaudeAPIError, InputError):
+    """The call itself is wrong; nothing was sent, and nothing is paid."""
+
+    def __init__(self, message: str = "", **fields: Any) -> None:
+        super().__init__(message, **{"paid": False, **fields})
 
 
 class AuthenticationError(ClaudeAPIError):

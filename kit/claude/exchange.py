@@ -24,8 +24,8 @@ CONNECT_TIMEOUT = 5.0
 def policy(attempts: int, delay: float) -> Policy:
     """How often and after what a client repeats.
 
-    429 is left to the caller, as the reference shows it. 500, 504 and lost answers are final for whatever may have run:
-    repeating them would run, and pay, twice.
+    429 of what costs something is left to the caller, as the reference shows it. 500, 504 and lost answers are final
+    for whatever may have run: repeating them would run, and pay, twice.
     """
     return Policy(
         attempts=max(1, attempts), base=delay, cap=max(delay, 8.0), statuses=frozenset(range(500, 600)),
@@ -40,14 +40,26 @@ def ask(
     what: str,
     body: Mapping[str, Any] | None = None,
     *,
-    read: float,
+    within: float,
+    deadline: float | None = None,
     params: Mapping[str, Any] | None = None,
     project: str | None = None,
     request_id: str | None = None,
     repeat: bool = True,
+    free: bool | None = None,
     task_timeout: float | None = None,
 ) -> Operation[Answer]:
-    """The answer, where it is a good one; else the exception that says why not."""
+    """Return the answer, where it is a good one; else raise the exception that says why not.
+
+    `within` is how many seconds all tries and pauses may take together; where the call is a part of another one,
+    `deadline` is when that one ends. What costs nothing (`free`, as every GET) is repeated after a 429 too.
+    """
+    began = time.monotonic()
+    ends = began + within if deadline is None else min(deadline, began + within)
+    free = method == "GET" if free is None else free
+    rules = replace(client._policy, deadline=ends - began)
+    if free:
+        rules = replace(rules, statuses=rules.statuses | {429}, refused=rules.refused | {429})
     asked = request_id or uuid.uuid4().hex
     headers: dict[str, str | Secret] = {"x-request-id": asked}
     key = client._project_keys.get(project) if client._project_keys else None
@@ -60,9 +72,10 @@ def ask(
         params=params,
         headers=headers,
         body=None if body is None else wire.body(body),
-        timeouts=Timeouts(CONNECT_TIMEOUT, read),
+        timeouts=Timeouts(CONNECT_TIMEOUT, within),
         limit=wire.LARGEST,
-        safe=method == "GET",
+        safe=free,
+        deadline=ends,
     )
     tries = 1
     while True:
@@ -74,7 +87,7 @@ def ask(
         try:
             answer = yield request
         except KitError as error:
-            failed = wire.failure(error, what, read)
+            failed = wire.failure(error, what, within)
             failed.request_id = asked
             outcome = Outcome(maybe_received=failed.paid is not False)
             again = (request.safe or failed.paid is False) and not isinstance(error, InputError)
@@ -91,7 +104,9 @@ def ask(
             again = request.safe or wire.worth_repeating(answer)
         pause = None
         if again and repeat:
-            pause = pause_before_retry(client._policy, outcome, attempt=tries, safe=request.safe)
+            pause = pause_before_retry(
+                rules, outcome, attempt=tries, elapsed=time.monotonic() - began, safe=request.safe
+            )
         if pause is None:
             # Not inside the handler, or the transport's error would be chained to ours.
             raise failed

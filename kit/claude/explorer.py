@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..core import calls, loop
 from ..core.environment import Environment, elsewhere, missing
-from ..core.errors import CLOSED, CLOSED_HINT, InputError, SetupError
+from ..core.errors import CLOSED, CLOSED_HINT, SetupError
 from ..core.html import table, text
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import wire
 from .client import AsyncClaudeClient, ClaudeClient, settings_of
+from .errors import ClaudeInputError
 from .guard import Guard
 from .live import LiveAnswer
 from .prices import LIKELY_OUTPUT, PRICES, cost_of, likely_tokens
@@ -307,7 +308,7 @@ class Claude(OfOneProcess):
     def _background(self) -> AsyncClaudeClient:
         """The client on the background loop, with the same book."""
         if self.client._driver.closed:
-            raise InputError(CLOSED, hint=CLOSED_HINT)
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
         if self._async is None:
             ours = self.client
             settings = ours._driver.settings

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.errors import InputError
 from .book import Book
-from .errors import BudgetExceededError
+from .errors import BudgetExceededError, ClaudeInputError
 from .prices import LIKELY_OUTPUT, likely_cost
 from .types import dollars
 
@@ -85,5 +84,5 @@ def _usd(value: Any, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise InputError(f"{name}={value!r}: give USD from 0 up, or None for no limit")
+        raise ClaudeInputError(f"{name}={value!r}: give USD from 0 up, or None for no limit")
     return float(value)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import InputError
 from . import wire
+from .errors import ClaudeInputError
 from .types import BatchResult, Usage
 
 _FORMAT = "kit-claude-batch-1"
@@ -30,7 +30,7 @@ class Journal:
     def _read(self) -> None:
         with self.path.open(encoding="utf-8", errors="replace") as lines:
             if _object(lines.readline()).get("format") != _FORMAT:
-                raise InputError(f"{self.path} holds something else", hint="give keep= a new file")
+                raise ClaudeInputError(f"{self.path} holds something else", hint="give keep= a new file")
             for line in lines:
                 # A crash may have cut the last line; what it told of counts as sent.
                 value = _object(line)

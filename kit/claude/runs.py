@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core import progress
-from ..core.errors import InputError
 from ..core.html import one_line
 from . import batching, wire
 from .client import ClaudeClient
-from .errors import ClaudeAPIError, RateLimitError
+from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
 from .guard import Guard
 from .journal import Journal, key_of
 from .types import BatchResult, dollars
@@ -248,9 +247,9 @@ class Batch:
 
 def _texts(prompts: Iterable[str]) -> list[str]:
     if hasattr(prompts, "columns"):
-        raise InputError("batch() takes a column, not a whole DataFrame", hint='such as c.batch(df["prompt"])')
+        raise ClaudeInputError("batch() takes a column, not a whole DataFrame", hint='such as c.batch(df["prompt"])')
     if isinstance(prompts, str):
-        raise InputError("batch() takes a list of prompts", hint="ask() takes one")
+        raise ClaudeInputError("batch() takes a list of prompts", hint="ask() takes one")
     return list(prompts)
 
 
@@ -259,5 +258,5 @@ def _size(at_once: int | None, count: int) -> int:
     if at_once is None:
         return min(wire.BATCH, max(FEW, math.ceil(count / PARTS)))
     if isinstance(at_once, bool) or not isinstance(at_once, int) or not 1 <= at_once <= wire.BATCH:
-        raise InputError(f"at_once={at_once!r}: give how many prompts go in one request, from 1 to {wire.BATCH}")
+        raise ClaudeInputError(f"at_once={at_once!r}: give how many prompts go in one request, from 1 to {wire.BATCH}")
     return at_once

@@ -14,12 +14,18 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core import calls
-from ..core.errors import InputError
 from ..core.secrets import Secret, revealed
 from ..core.steps import Emit, Operation, Walk
 from . import wire
 from .batching import route
-from .errors import AuthenticationError, BudgetExceededError, ClaudeAPIError, PermissionError, TimeoutError
+from .errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ClaudeAPIError,
+    ClaudeInputError,
+    PermissionError,
+    TimeoutError,
+)
 from .exchange import CONNECT_TIMEOUT, LOG, ask
 from .types import Response
 
@@ -28,13 +34,12 @@ if TYPE_CHECKING:
 
 Transport = Literal["http", "ws"]
 PIECES = 20
-_GRACE = 10.0
 _FRAME = 16 * 1024 * 1024
 
 
 def checked(transport: str) -> None:
     if transport not in ("http", "ws"):
-        raise InputError(f"transport={transport!r}", hint='choose "http" or "ws"')
+        raise ClaudeInputError(f"transport={transport!r}", hint='choose "http" or "ws"')
 
 
 def complete(
@@ -51,7 +56,7 @@ def complete(
             "/v1/chat/completions",
             method,
             body,
-            read=timeout + _GRACE,
+            within=wire.patience(timeout),
             project=project,
             request_id=request_id,
         )
@@ -92,7 +97,7 @@ def socket_pieces(
         with connect(
             chat.url,
             additional_headers=revealed(chat.headers),
-            open_timeout=CONNECT_TIMEOUT,
+            open_timeout=min(CONNECT_TIMEOUT, chat.left()),
             close_timeout=1,
             max_size=_FRAME,
         ) as socket:
@@ -125,7 +130,7 @@ async def async_socket_pieces(
         async with connect(
             chat.url,
             additional_headers=revealed(chat.headers),
-            open_timeout=CONNECT_TIMEOUT,
+            open_timeout=min(CONNECT_TIMEOUT, chat.left()),
             close_timeout=1,
             max_size=_FRAME,
         ) as socket:
@@ -162,7 +167,7 @@ class _Chat:
         self._told = False
         self._client, self._prompt, self._model, self._project = client, prompt, model, project
         self._timeout = timeout
-        self._ends = time.monotonic() + CONNECT_TIMEOUT + timeout + _GRACE
+        self._ends = time.monotonic() + wire.patience(timeout)
         self._text: list[str] = []
         self._size = 0
         self._started, self._clock = calls.now(), time.perf_counter()
@@ -197,7 +202,7 @@ class _Chat:
         if kind == "token" and isinstance(value.get("content"), str):
             self._text.append(value["content"])
             # The time is for the first piece; the others come as they come, but not never.
-            self._ends = time.monotonic() + self._timeout + _GRACE
+            self._ends = time.monotonic() + wire.patience(self._timeout)
             return str(value["content"])
         if kind == "error":
             raise self._refused(str(value.get("error", "no reason given")))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from typing import Any
 
-from ..core.errors import InputError
 from ..core.steps import Operation
 from . import wire
-from .errors import ClaudeAPIError
+from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask
 from .types import Usage
-
-_GRACE = 15.0
 
 
 def run(
@@ -30,9 +28,10 @@ def run(
 ) -> Operation[dict[str, Any]]:
     """The report of a task that came to an end; outcomes with a name of their own are raised."""
     if not description.strip():
-        raise InputError("description is empty", hint="say what the task is")
+        raise ClaudeInputError("description is empty", hint="say what the task is")
     if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < math.inf:
-        raise InputError(f"max_cost={max_cost!r}: give USD from 0 up")
+        raise ClaudeInputError(f"max_cost={max_cost!r}: give USD from 0 up")
+    deadline = time.monotonic() + wire.patience(timeout)
     body: dict[str, Any] = {
         "description": description,
         "allow_tools": tools,
@@ -47,7 +46,7 @@ def run(
         body["working_directory"] = working_directory
     if project is None:
         # Left out, the service would charge its project "default", and the key's own usage would not add up.
-        project = yield from _own_project(client)
+        project = yield from _own_project(client, deadline)
     if project is not None:
         body["project_id"] = project
     request_id = uuid.uuid4().hex
@@ -59,7 +58,8 @@ def run(
             "/v1/task",
             "agentic_task",
             body,
-            read=timeout + _GRACE,
+            within=wire.patience(timeout),
+            deadline=deadline,
             project=project,
             request_id=request_id,
             task_timeout=timeout,
@@ -88,10 +88,12 @@ def _booked(client: Any, report: dict[str, Any], project: str | None, request_id
     return True
 
 
-def _own_project(client: Any) -> Operation[str | None]:
+def _own_project(client: Any, deadline: float) -> Operation[str | None]:
     if client._own_project is None:
         try:
-            answer = yield from ask(client, "GET", "/v1/usage", "get_usage", params={"period": "day"}, read=30)
+            answer = yield from ask(
+                client, "GET", "/v1/usage", "get_usage", params={"period": "day"}, within=30, deadline=deadline
+            )
             client._own_project = wire.stats_of(answer).project_id or None
         except ClaudeAPIError:
             return None  # the task itself will tell what is wrong

@@ -14,6 +14,7 @@ from .errors import (
     AuthenticationError,
     BudgetExceededError,
     ClaudeAPIError,
+    ClaudeInputError,
     PermissionError,
     RateLimitError,
     TimeoutError,
@@ -50,22 +51,33 @@ def chosen_model(model: str | None) -> str | None:
 
         near = difflib.get_close_matches(str(model).lower(), names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}"
-        raise InputError(f"model={model!r}: the service has no such model", hint=hint)
+        raise ClaudeInputError(f"model={model!r}: the service has no such model", hint=hint)
     return str(model)
 
 
 def prompt_text(prompt: Any, where: str = "prompt") -> str:
     """The prompt, checked."""
     if not isinstance(prompt, str):
-        raise InputError(f"{where} must be a text, not {type(prompt).__name__}")
+        raise ClaudeInputError(f"{where} must be a text, not {type(prompt).__name__}")
     return prompt
 
 
 def seconds(value: Any, name: str = "timeout") -> float:
     """A time that can be waited."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise InputError(f"{name}={value!r}: give seconds above 0")
+        raise ClaudeInputError(f"{name}={value!r}: give seconds above 0")
     return float(value)
+
+
+def patience(timeout: float) -> float:
+    """Return the seconds to wait for an answer that the service gives up on after `timeout`.
+
+    A little longer, as its own word says more than silence does: whether something ran, and is to be paid for.
+
+    >>> patience(1), patience(300)
+    (1.2, 310)
+    """
+    return timeout + min(0.2 * timeout, 10)
 
 
 def limited(timeout: float) -> float:
@@ -78,7 +90,7 @@ def names(value: Sequence[str] | None, name: str) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str) or not all(isinstance(one, str) for one in value):
-        raise InputError(f"{name}={value!r}: give a list of names", hint=f'such as {name}=["Read"]')
+        raise ClaudeInputError(f"{name}={value!r}: give a list of names", hint=f'such as {name}=["Read"]')
     return list(value)
 
 

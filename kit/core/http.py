@@ -52,9 +52,11 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     verify: Any = True
     """Certificates are checked, unless a caller gives False or an SSL context of their own."""
+    refusal: type[InputError] = InputError
+    """What is raised for an address that is none."""
 
     def __post_init__(self) -> None:
-        fit(self.credential)
+        fit(self.credential, self.refusal)
         quoted = without_password(self.base_url)
         wrong = ""
         try:
@@ -63,15 +65,15 @@ class Settings:
             wrong = str(error)
         if wrong:
             # Out of the handler: what is chained would show a half-made URL in its variables.
-            raise InputError(f"{self.service}: {quoted} is not an address: {wrong}")
+            raise self.refusal(f"{self.service}: {quoted} is not an address: {wrong}")
         if url.scheme not in ("http", "https") or not url.host:
-            raise InputError(
+            raise self.refusal(
                 f"{self.service}: {quoted} is not an address",
                 hint="give one like https://host or http://127.0.0.1:8080",
             )
         if url.userinfo:
             # Not quoted back: it holds a password.
-            raise InputError(
+            raise self.refusal(
                 f"{self.service}: the address holds a user or password", hint="give the credential by its own argument"
             )
 
@@ -111,7 +113,8 @@ class _Driver:
             if request.body is not None:
                 headers["content-type"] = "application/json"
             headers.update(revealed(request.headers or {}))
-        timeouts = request.timeouts or self.settings.timeouts
+        timeouts, left = request.timeouts or self.settings.timeouts, request.left()
+        connect, read = _least(timeouts.connect, left), _least(timeouts.read, left)
         return httpx.Request(
             request.method,
             _url(self._base + request.target),
@@ -119,10 +122,10 @@ class _Driver:
             content=request.body,
             extensions={
                 "timeout": {
-                    "connect": timeouts.connect,
-                    "pool": timeouts.connect,
-                    "read": timeouts.read,
-                    "write": timeouts.read,
+                    "connect": connect,
+                    "pool": connect,
+                    "read": read,
+                    "write": read,
                 }
             },
         )
@@ -197,6 +200,10 @@ class _Opened:
         return self.answer
 
 
+def _least(seconds: float | None, left: float | None) -> float | None:
+    return seconds if left is None else left if seconds is None else min(seconds, left)
+
+
 _Want = httpx.Request | _Read | _Close | Pause | Emit[Any]
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
@@ -260,6 +267,8 @@ class _Work:
                 over = partial(self.driver.log, request, started, clock, answer.status_code)
                 return Stream(answer.status_code, answer.headers, _Opened(request, answer, pieces, unpacker, over))
             while piece := (yield _Read(pieces)):
+                if request.deadline is not None and time.monotonic() > request.deadline:
+                    raise Silent("the answer was not complete in time")
                 unpacked = unpacker.feed(piece)
                 if not body:
                     body = unpacked

@@ -58,6 +58,12 @@ class Request:
     safe: bool = False
     """Whether repeating it does no harm."""
     retries: int = 0
+    deadline: float | None = None
+    """When all of it must be over, by `time.monotonic`; then what is left of it bounds each wait."""
+
+    def left(self) -> float | None:
+        """Return the seconds until the deadline, never quite none, or None where there is no deadline."""
+        return None if self.deadline is None else max(0.001, self.deadline - time.monotonic())
 
     @property
     def target(self) -> str:

@@ -7,7 +7,7 @@ known (see `Event.timestamp_source`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -38,6 +38,26 @@ class _Calls:
     _settings: Settings
     _book: Book
     _driver: Any
+    _driven: Callable[[Settings], Any]
+    """What makes the driver of this colour."""
+
+    def __init__(
+        self,
+        address: str | Sequence[str] | None = None,
+        tenant_id: TenantId | int | None = None,
+        api_key: str | Secret | None = None,
+        timeout: float | None = 30,
+        max_retries: int = 3,
+        compression: bool = False,
+        *,
+        connect_timeout: float | None = 5.0,
+        numbering: Numbering = "named",
+        default_data_class: DataClass = DataClass.PUBLIC,
+    ) -> None:
+        address, api_key = masked(address), hidden(api_key)
+        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
+        self._book = _book(self._settings, numbering, default_data_class)
+        self._driver = self._driven(self._settings)
 
     def _capabilities(self) -> tuple[str, ...]:
         raise NotImplementedError
@@ -152,21 +172,25 @@ class _Calls:
         stream_id: StreamLike | None = None,
         tenant_id: TenantId | int | None = None,
     ) -> Operation[list[Event]]:
-        """The events at and after a position, of several streams.
+        """Return the events at and after a position, of a stream or of all streams of the tenant.
 
         Kimberlite counts positions per stream; there is no position in the whole log that could be read from. So this
-        reads each stream from that position on: `stream_id`, or else the streams that this client has used, or else
-        those of its tenant. They come in the order in which they were stored where the server tells it (the lab's
-        does), else in that of their positions.
+        reads each stream from that position on: `stream_id`, or else all those of `tenant_id`, or of the client's
+        tenant. They come in the order in which they were stored where the server tells it (the lab's does), else in
+        that of their positions.
         """
         start = reading.offset_of(position)
         if stream_id is not None:
             packed = yield from resolve(self._book, tenant_id, stream_id)
             return (yield from self._events(packed, start, limit))
-        chosen = [*self._book.used]
-        if not chosen:
-            rows = yield from list_streams(self._book, self._capabilities(), self._tenant(tenant_id))
-            chosen = [row.id for row in rows if not row.hidden]
+        tenant = self._tenant(tenant_id)
+        if tenant is None:
+            raise KimberliteInputError(
+                "positions are counted per stream: whose are meant?",
+                hint="give stream_id= for one stream, or tenant_id= for all of a tenant's",
+            )
+        rows = yield from list_streams(self._book, self._capabilities(), tenant)
+        chosen = [row.id for row in rows if not row.hidden]
         found: list[tuple[tuple[int, int], Event]] = []
         for packed in chosen:
             events = yield from self._events(packed, start, limit)
@@ -294,6 +318,16 @@ class _Calls:
         return f"<{type(self).__name__} at {self._settings.where}{tenant}>"
 
 
+def _on_line(settings: Settings) -> Line:
+    line = Line(settings)
+    line.connect()
+    return line
+
+
+def _on_loop(settings: Settings) -> Crossing:
+    return Crossing(Channel(settings))
+
+
 class Client(_Calls, SyncFace):
     """A client whose calls block. It connects at once, and again whenever the connection was lost.
 
@@ -307,8 +341,11 @@ class Client(_Calls, SyncFace):
     `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
     """
 
-    def __init__(
-        self,
+    _driven = staticmethod(_on_line)
+
+    @classmethod
+    def connect(
+        cls,
         address: str | Sequence[str] | None = None,
         tenant_id: TenantId | int | None = None,
         api_key: str | Secret | None = None,
@@ -319,12 +356,20 @@ class Client(_Calls, SyncFace):
         connect_timeout: float | None = 5.0,
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
-    ) -> None:
+    ) -> Self:
+        """Return a client that is connected, as the constructor does."""
         address, api_key = masked(address), hidden(api_key)
-        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
-        self._book = _book(self._settings, numbering, default_data_class)
-        self._driver: Any = Line(self._settings)
-        self._driver.connect()
+        return cls(
+            address,
+            tenant_id,
+            api_key,
+            timeout,
+            max_retries,
+            compression,
+            connect_timeout=connect_timeout,
+            numbering=numbering,
+            default_data_class=default_data_class,
+        )
 
     def subscribe(
         self,
@@ -357,23 +402,7 @@ class AsyncClient(_Calls, AsyncFace):
     Many calls may be under way at once. The arguments are those of `Client`.
     """
 
-    def __init__(
-        self,
-        address: str | Sequence[str] | None = None,
-        tenant_id: TenantId | int | None = None,
-        api_key: str | Secret | None = None,
-        timeout: float | None = 30,
-        max_retries: int = 3,
-        compression: bool = False,
-        *,
-        connect_timeout: float | None = 5.0,
-        numbering: Numbering = "named",
-        default_data_class: DataClass = DataClass.PUBLIC,
-    ) -> None:
-        address, api_key = masked(address), hidden(api_key)
-        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
-        self._book = _book(self._settings, numbering, default_data_class)
-        self._driver: Any = Crossing(Channel(self._settings))
+    _driven = staticmethod(_on_loop)
 
     @classmethod
     async def connect(
@@ -389,7 +418,7 @@ class AsyncClient(_Calls, AsyncFace):
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> Self:
-        """A client that is connected."""
+        """Return a client that is connected."""
         address, api_key = masked(address), hidden(api_key)
         client = cls(
             address,

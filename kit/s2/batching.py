@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
 from contextlib import aclosing
+from typing import Any, overload
 
 from .errors import S2InputError
 from .limits import MAX_BATCH_BYTES, check_batching, check_conditions, metered_bytes
@@ -74,13 +75,42 @@ def record_batches(records: Iterable[Record], *, batching: Batching | None = Non
         yield rest
 
 
-async def append_record_batches(
+@overload
+def append_record_batches(
     records: AsyncIterable[Record], *, batching: Batching | None = None
-) -> AsyncGenerator[list[Record], None]:
-    """Groups records into batches by count, by bytes, and by how long the first of a batch has waited.
+) -> AsyncGenerator[list[Record], None]: ...
+@overload
+def append_record_batches(
+    records: Iterable[Record], *, batching: Batching | None = None
+) -> Generator[list[Record], None, None]: ...
+def append_record_batches(records: Any, *, batching: Batching | None = None) -> Any:
+    """Group records into batches by count, by bytes, and by how long the first of a batch has waited.
 
-    A source that fails ends it with the source's error; records that were not in a batch yet are not given.
+    An async source gives an async iterator; any other source an iterator, whose batch leaves with the next record
+    where it has waited long enough. A source that fails ends it with the source's error; records that were not in a
+    batch yet are not given.
+
+    >>> from kit.s2 import Batching, Record, append_record_batches
+    >>> [len(batch) for batch in append_record_batches([Record(b"x")] * 5, batching=Batching(max_records=2))]
+    [2, 2, 1]
     """
+    if isinstance(records, AsyncIterable):
+        return _awaited_batches(records, batching)
+    return _blocking_batches(records, Accumulator(batching))
+
+
+def _blocking_batches(records: Iterable[Record], gathered: Accumulator) -> Generator[list[Record], None, None]:
+    for record in records:
+        if gathered.deadline is not None and gathered.deadline <= time.monotonic():
+            yield gathered.flush()
+        yield from gathered.add(record)
+    if rest := gathered.flush():
+        yield rest
+
+
+async def _awaited_batches(
+    records: AsyncIterable[Record], batching: Batching | None
+) -> AsyncGenerator[list[Record], None]:
     gathering = _Gathering(records, Accumulator(batching, clock=asyncio.get_running_loop().time))
     try:
         while batch := await gathering.next():
@@ -89,15 +119,32 @@ async def append_record_batches(
         await gathering.stop()
 
 
-async def append_inputs(
+@overload
+def append_inputs(
     records: AsyncIterable[Record],
     *,
     match_seq_num: int | None = None,
     fencing_token: str | None = None,
     batching: Batching | None = None,
-) -> AsyncGenerator[AppendInput, None]:
-    """Groups records into appends by count, by bytes, and by how long the first of an append has waited.
+) -> AsyncGenerator[AppendInput, None]: ...
+@overload
+def append_inputs(
+    records: Iterable[Record],
+    *,
+    match_seq_num: int | None = None,
+    fencing_token: str | None = None,
+    batching: Batching | None = None,
+) -> Iterator[AppendInput]: ...
+def append_inputs(
+    records: Any,
+    *,
+    match_seq_num: int | None = None,
+    fencing_token: str | None = None,
+    batching: Batching | None = None,
+) -> Any:
+    """Group records into appends by count, by bytes, and by how long the first of an append has waited.
 
+    An async source gives an async iterator, any other source an iterator; see `append_record_batches`.
     `match_seq_num` is for the first append; each later one is to follow on the one before.
 
     >>> import asyncio
@@ -112,11 +159,30 @@ async def append_inputs(
     ([2, 2, 1], [5])
     """
     check_conditions(match_seq_num, fencing_token)
-    async with aclosing(append_record_batches(records, batching=batching)) as batches:
+    batches = append_record_batches(records, batching=batching)
+    following = _Following(match_seq_num, fencing_token)
+    return _awaited_inputs(batches, following) if isinstance(records, AsyncIterable) else map(following.input, batches)
+
+
+class _Following:
+    """Makes appends that follow on each other."""
+
+    def __init__(self, match_seq_num: int | None, fencing_token: str | None) -> None:
+        self._expected, self._token = match_seq_num, fencing_token
+
+    def input(self, batch: list[Record]) -> AppendInput:
+        made = AppendInput(batch, self._expected, self._token)
+        if self._expected is not None:
+            self._expected += len(batch)
+        return made
+
+
+async def _awaited_inputs(
+    batches: AsyncGenerator[list[Record], None], following: _Following
+) -> AsyncGenerator[AppendInput, None]:
+    async with aclosing(batches):
         async for batch in batches:
-            yield AppendInput(batch, match_seq_num, fencing_token)
-            if match_seq_num is not None:
-                match_seq_num += len(batch)
+            yield following.input(batch)
 
 
 class _Gathering:

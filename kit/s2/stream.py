@@ -59,9 +59,14 @@ class StreamVerbs:
 
     @property
     def _headers(self) -> dict[str, str | Secret]:
+        return self._headers_with(None)
+
+    def _headers_with(self, stream_config: StreamConfig | None) -> dict[str, str | Secret]:
         headers: dict[str, str | Secret] = {**self._link.endpoints.basin_headers(self._basin)}
         if self._key is not None:
             headers["s2-encryption-key"] = self._key
+        if stream_config is not None:
+            headers["s2-stream-config"] = dumps(stream_config_json(stream_config)).decode()
         return headers
 
     @verb
@@ -87,10 +92,12 @@ class StreamVerbs:
         clamp_to_tail: bool = False,
         wait: int | None = None,
         ignore_command_records: bool = False,
+        stream_config: StreamConfig | None = None,
     ) -> Operation[ReadBatch]:
         """One batch of records from `start` on: at most 1000, and at most 1 MiB.
 
         At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
+        `stream_config` is for the stream that the read makes, where its basin has it made.
         """
         self._link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
@@ -100,7 +107,7 @@ class StreamVerbs:
             self._path,
             op="read",
             params=plan.params(),
-            headers={**self._headers, "accept": PROTOBUF},
+            headers={**self._headers_with(stream_config), "accept": PROTOBUF},
             timeouts=self._link.timeouts_of(min(wait or 0, LONGEST_WAIT)),
         )
         return read_batch_of(bytes(answer.body), ignore_command_records=ignore_command_records)
@@ -113,26 +120,24 @@ class StreamVerbs:
         clamp_to_tail: bool,
         wait: int | None,
         ignore_command_records: bool,
+        stream_config: StreamConfig | None,
     ) -> tuple[Any, Any, Any]:
         self._link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         take = take_batch(plan, ignore_command_records)
-        return self._driver, session(self._link, self._path, self._headers, plan, take), plan
+        return self._driver, session(self._link, self._path, self._headers_with(stream_config), plan, take), plan
 
     def _append_session(
         self, max_unacked_bytes: int, max_unacked_batches: int | None = None, stream_config: StreamConfig | None = None
     ) -> AppendSession:
         self._link.check_open()
-        headers = self._headers
-        if stream_config is not None:
-            headers = {**headers, "s2-stream-config": dumps(stream_config_json(stream_config)).decode()}
         from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
 
         return AppendSession(
             self._link,
             self._link.endpoints.basin_url(self._basin),
             self._path,
-            headers,
+            self._headers_with(stream_config),
             max_unacked_bytes=max_unacked_bytes,
             max_unacked_batches=max_unacked_batches,
         )
@@ -171,12 +176,16 @@ class S2Stream(StreamVerbs, AsyncFace):
         clamp_to_tail: bool = False,
         wait: int | None = None,
         ignore_command_records: bool = False,
+        stream_config: StreamConfig | None = None,
     ) -> ReadSession:
         """Batches of records as they come, across broken connections, each record once and in order.
 
         Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        `stream_config` is for the stream that the read makes, where its basin has it made.
         """
-        return ReadSession(*self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records))
+        return ReadSession(
+            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records, stream_config)
+        )
 
     def append_session(
         self,
@@ -222,13 +231,15 @@ class SyncS2Stream(StreamVerbs, SyncFace):
         clamp_to_tail: bool = False,
         wait: int | None = None,
         ignore_command_records: bool = False,
+        stream_config: StreamConfig | None = None,
     ) -> SyncReadSession:
         """Batches of records as they come, across broken connections, each record once and in order.
 
         Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        `stream_config` is for the stream that the read makes, where its basin has it made.
         """
         return SyncReadSession(
-            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records)
+            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records, stream_config)
         )
 
     def append_session(

@@ -67,7 +67,8 @@ class _Verbs:
 class SynapClient(_Verbs, SyncFace):
     """A Synap server: `.kv`, `.queue`, `.stream` and `.pubsub`.
 
-    Without arguments it reads `SYNAP_URL`, `SYNAP_API_KEY` and `SYNAP_RPC_URL`; the key goes to those addresses only.
+    Without arguments it reads `SYNAP_URL`, `SYNAP_RPC_URL`, and `SYNAP_API_KEY` or else `SYNAP_USERNAME` and
+    `SYNAP_PASSWORD`; these go to those addresses only.
     The address chooses the transport: `http://host:15500`, or `synap://host:15501` for SynapRPC alone. A client over
     HTTP reads and writes in bulk over SynapRPC where that is reachable: at `rpc_url`, at SYNAP_RPC_URL if SYNAP_URL is
     this address, or at the usual port beside the usual port. What it found is in its repr.

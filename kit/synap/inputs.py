@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
+from ..core.errors import warn
 from ..core.tables.scalars import Refused, json_text
 from .errors import SynapInputError
 
@@ -106,7 +106,7 @@ def data(given: Any) -> Any:
 
 
 def once(about: str, text: str) -> None:
-    """Warns, the first time in this process."""
+    """Warn, the first time in this process, at the caller's own line."""
     if about not in _WARNED:
         _WARNED.add(about)
-        warnings.warn(text, stacklevel=6)
+        warn(text)

@@ -82,6 +82,10 @@ def settings(
     named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
     if api_key is None and username is None and password is None:
         api_key = environment.secret_for("SYNAP_API_KEY", url, [named, named_rpc])
+        if api_key is None:
+            password = environment.secret_for("SYNAP_PASSWORD", url, [named, named_rpc])
+            username = None if password is None else environment.text("SYNAP_USERNAME")
+            password = None if username is None else password
     url = named if url is None else url
     lacking = missing("synap", (url, "an address", "url", "SYNAP_URL"))
     if lacking is not None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .following import Follower
 
 
+_RETENTION = 24
+"""Hours, as the reference's own call has them."""
+
+
 class Streams:
     """Ordered logs in the server's memory, read from any offset; reading removes nothing.
 
@@ -31,18 +35,19 @@ class Streams:
     def create(self, room: str, partitions: int | None = None, retention_hours: int | None = None) -> Operation[bool]:
         """Whether the room was made now; one that is there stays as it is.
 
-        The server knows neither partitions nor a retention other than its hour: these arguments have no effect, and a
-        warning says so where they ask for more.
+        The server knows neither partitions nor a retention other than its hour: these arguments have no effect. A
+        warning says so, once for a room, where they are neither that nor what the reference shows (1 and 24).
         """
+        room = inputs.name(room, "a room")
         if inputs.optional(partitions, "partitions", 1) not in (None, 1) or (
-            inputs.optional(retention_hours, "retention_hours", 1) not in (None, 1)
+            inputs.optional(retention_hours, "retention_hours", 1) not in (None, 1, _RETENTION)
         ):
             inputs.once(
-                "room settings",
-                "a room is one log whose events the server keeps for an hour; partitions and retention_hours have no "
-                "effect",
+                f"settings of the room {room}",
+                f"the room {room!r} is one log whose events the server keeps for an hour; partitions= and "
+                "retention_hours= have no effect",
             )
-        return member((yield Do("stream.get_or_create", {"room": inputs.name(room, "a room")})), "created", bool)
+        return member((yield Do("stream.get_or_create", {"room": room})), "created", bool)
 
     @verb
     def publish(self, room: str, event: str, data: Any) -> Operation[int]:

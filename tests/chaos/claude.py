@@ -10,7 +10,6 @@ from typing import Any
 
 import kit
 from kit.claude import AsyncClaudeClient, ClaudeClient
-from kit.claude import streaming as streams
 
 from .running import Bench, Run
 
@@ -20,8 +19,6 @@ class ClaudeBench(Bench):
 
     def open(self) -> None:
         env = self.environment()
-        # The service takes no timeout below 1 s; what is waited beyond it is ours.
-        streams._GRACE = 0.2
         given: dict[str, Any] = {"api_key": env["CLAUDE_API_KEY"], "timeout": 1, "retry_delay": 0.001}
         self.clients = {
             "sync": ClaudeClient(env["CLAUDE_API_URL"], **given),

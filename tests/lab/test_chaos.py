@@ -16,8 +16,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(200), pytest.mark.filterwarni
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_verb_keeps_its_promises_under_faults(service, monkeypatch):
     monkeypatch.setattr(logging.getLogger("asyncio"), "level", logging.CRITICAL)  # it tells of every cut connection
-    # Shortened by the campaign for all that follows in the process.
-    monkeypatch.setattr("kit.claude.streaming._GRACE", 0.2)
     report = Report()
     bench = bench_of(service, 7)
     try:

@@ -144,7 +144,6 @@ def test_a_stream_that_is_left_early_is_written_down_and_closed(lab):
 
 
 def test_a_silent_websocket_does_not_wait_for_ever(lab, quirky, monkeypatch):
-    monkeypatch.setattr(streams, "_GRACE", 0.0)
     monkeypatch.setattr(streams, "CONNECT_TIMEOUT", 0.5)
     with lab.client() as client:
         with pytest.raises(TimeoutError):

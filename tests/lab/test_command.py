@@ -135,6 +135,8 @@ def test_serve_prints_variables_until_it_is_ended(environment, run, tmp_path, nu
             "S2_ACCOUNT_ENDPOINT",
             "S2_BASIN_ENDPOINT",
             "SYNAP_API_KEY",
+            "SYNAP_PASSWORD",
+            "SYNAP_USERNAME",
             "SYNAP_RPC_URL",
             "SYNAP_URL",
         }
@@ -226,7 +228,15 @@ def test_a_second_lab_joins_the_first_and_passes_over_what_a_crash_has_left(envi
     assert not living_in(tmp_path)
 
 
-STALE = ("S2_ACCESS_TOKEN", "KIMBERLITE_API_KEY", "SYNAP_API_KEY", "CLAUDE_API_KEY", "API_KEY")
+STALE = (
+    "S2_ACCESS_TOKEN",
+    "KIMBERLITE_API_KEY",
+    "SYNAP_API_KEY",
+    "SYNAP_PASSWORD",
+    "SYNAP_USERNAME",
+    "CLAUDE_API_KEY",
+    "API_KEY",
+)
 
 
 def test_a_token_of_an_earlier_lab_is_told_with_the_way_out(lab):

@@ -290,7 +290,7 @@ def test_audit_fields_travel(client, small):
 def test_positions_are_per_stream(client):
     for stream in (S, StreamId(1, 7)):
         client.append_batch(T, stream, [b"%d" % n for n in range(5)])
-    found = client.read_from_position(Position(3), limit=3)
+    found = client.read_from_position(Position(3), limit=3, tenant_id=T)
     assert [(event.position.value, event.stream_id.stream_number) for event in found] == [(3, 100), (3, 7), (4, 100)]
 
 

@@ -174,8 +174,7 @@ def _s2_quick():
 
 
 @pytest.mark.parametrize("how", ["closed", "garbage", "refusal", "elsewhere", "silent"])
-def test_no_failure_shows_the_key(how, monkeypatch, caplog):
-    monkeypatch.setattr("kit.claude.streaming._GRACE", 0.2)
+def test_no_failure_shows_the_key(how, caplog):
     caplog.set_level("DEBUG")
     server = Rude(how)
     if how == "closed":

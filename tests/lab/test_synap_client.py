@@ -275,12 +275,12 @@ def test_arguments_that_the_server_does_not_know_are_told_once(synap, name):
     inputs._WARNED.clear()
     with made(synap, SynapClient, "rpc") as client:
         with pytest.warns(UserWarning, match="keeps for an hour"):
-            client.stream.create(name, partitions=1, retention_hours=24)
+            client.stream.create(name, partitions=1, retention_hours=48)
         with pytest.warns(UserWarning, match="synap://"):
             client.queue.create(name, max_depth=10)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            client.stream.create(name, retention_hours=24)
+            client.stream.create(name, retention_hours=48)
             client.queue.create(name, max_depth=10)
 
 

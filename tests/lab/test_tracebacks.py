@@ -394,8 +394,7 @@ def all_failing(client, how, marks=MARKS, without=()):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("how", ["closed", "refusal", "garbage"])
-def test_no_failing_verb_shows_a_key(how, monkeypatch):
-    monkeypatch.setattr("kit.claude.streaming._GRACE", 0.2)
+def test_no_failing_verb_shows_a_key(how):
     server = Rude(how)
     if how == "closed":
         server.close()

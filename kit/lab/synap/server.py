@@ -11,7 +11,7 @@ from ..services import House
 from ..store import Store
 from ..web import HOST, WebServer, listening_socket
 from . import demo, schema
-from .access import Access
+from .access import USERS, Access
 from .app import App, injected
 from .connection import Connection
 from .home import Home
@@ -128,6 +128,8 @@ class SynapServer:
             "SYNAP_URL": self.url,
             "SYNAP_RPC_URL": f"synap://{HOST}:{self.ports[1]}",
             "SYNAP_API_KEY": self._access.key,
+            "SYNAP_USERNAME": USERS[-1],
+            "SYNAP_PASSWORD": self._access.key,
         }
 
 
