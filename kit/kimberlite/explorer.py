@@ -93,6 +93,7 @@ class Kimberlite(Keyed, OfOneProcess):
         Parameters stand as `$1`, `$2` in the text. `at` reads the tables as they were: at a position as `position()`
         tells it, or at a time. Columns that stayed text although they are declared otherwise are told in
         `df.attrs["as_text"]`; a result that was cut by the server says so by a warning, and in `attrs["truncated"]`.
+        Columns have the names and the order of the SELECT, `AS` included, also where the server forgets them.
         """
         from .results import result_columns
         from .tables import capped, declared_types, mentioned, result_frame, tells_types
@@ -105,7 +106,7 @@ class Kimberlite(Keyed, OfOneProcess):
         if not tells_types(payload):
             names = mentioned(sql_text, client.list_tables())
             declared = declared_types({name: client.describe_table(name) for name in names})
-        found = result_columns(payload, declared)
+        found = result_columns(payload, declared, sql_text)
         attrs: dict[str, Any] = {"truncated": False}
         if not self._own_server() and (told := capped(len(found))):
             attrs = {"truncated": True, "note": told}

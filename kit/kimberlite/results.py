@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ..core.names import distinct
 from .cells import Cells, ObjectCells, WireCells, scan
 from .errors import WireError
+from .naming import arranged
 from .postcard import TEXT as WIRE_TEXT
 from .postcard import Reader, list_of
 from .sqltypes import MOST_DIGITS, TYPES_MARK, Type, declared_of_column, digits_of, type_of
@@ -54,11 +55,12 @@ class ResultColumns:
         return int(self.table.num_rows)
 
 
-def result_columns(payload: bytes, declared: Mapping[str, str] | None = None) -> ResultColumns:
+def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sql: str = "") -> ResultColumns:
     """The rows that the payload of an answer holds; an error answer is raised.
 
     `declared` has the types of the tables' columns, as DescribeTable tells them. Columns of an empty result have the
-    types of a full one; those without a declared type are of Arrow's null type then.
+    types of a full one; those without a declared type are of Arrow's null type then. Columns are named and ordered as
+    the statement in `sql` asks for, where the server told them otherwise.
     """
     head = peek(payload)
     kind = responses.ALL[head.variant] if head.variant < len(responses.ALL) else None
@@ -86,7 +88,8 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None) ->
         data = np.frombuffer(payload, np.uint8)
         columns = [WireCells(payload, data, places[n]) for n in range(len(names))]
     told = _told(reader, len(names))
-    return _table(names, columns, count, told, declared or {})
+    shown = arranged(sql, names) or list(enumerate(names))
+    return _table(names, columns, count, told, declared or {}, shown)
 
 
 def with_types(payload: bytes, types: Sequence[str]) -> bytes:
@@ -111,12 +114,17 @@ def _told(reader: Reader, count: int) -> list[str] | None:
 
 
 def _table(
-    names: Sequence[str], columns: Sequence[Cells], count: int, told: Sequence[str] | None, declared: Mapping[str, str]
+    names: Sequence[str],
+    columns: Sequence[Cells],
+    count: int,
+    told: Sequence[str] | None,
+    declared: Mapping[str, str],
+    shown: Sequence[tuple[int, str]],
 ) -> ResultColumns:
     made, as_text = dict[str, Any](), dict[str, str]()
-    for n, (name, free, cells) in enumerate(zip(names, distinct(names), columns, strict=True)):
-        said = told[n] if told and type_of(told[n]) else declared_of_column(name, declared)
-        column, why = _column(cells, said)
+    for (n, _), free in zip(shown, distinct(name for _, name in shown), strict=True):
+        said = told[n] if told and type_of(told[n]) else declared_of_column(names[n], declared)
+        column, why = _column(columns[n], said)
         made[free] = column
         if why:
             as_text[free] = why

@@ -11,6 +11,7 @@ from typing import Any
 from ..core.html import one_line
 from .asking import Operation, Post, answer_of, ask, asked, responses
 from .errors import InternalError, KimberliteInputError, PositionAheadError, WireError
+from .naming import arranged
 from .places import Book
 from .structs import Audit
 from .types import MAX_U64, Position, Timestamp, Value
@@ -122,11 +123,17 @@ def query_payload(
 def query(
     book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
 ) -> Operation[QueryResult]:
-    """The rows."""
+    """Return the rows, their columns named and ordered as the SELECT lists them."""
     payload = yield from query_payload(book, sql, params, at, tenant, audit)
     kind = responses.Query if isinstance(statement(sql, params, at), requests.Query) else responses.QueryAt
     answer: Any = answer_of(payload, kind)
-    return QueryResult(answer.columns, answer.rows)
+    shown = arranged(sql, answer.columns)
+    if shown is None:
+        return QueryResult(answer.columns, answer.rows)
+    rows = answer.rows
+    if [n for n, _ in shown] != list(range(len(answer.columns))):
+        rows = [tuple([row[n] for n, _ in shown]) for row in rows]
+    return QueryResult([name for _, name in shown], rows)
 
 
 def execute(

@@ -38,6 +38,18 @@ def column_name(name: str) -> str:
     return f"{call[1].upper()}({inner})"
 
 
+class Reordered:
+    """The rows of a cursor with their columns in another order."""
+
+    def __init__(self, cursor: sqlite3.Cursor, order: Sequence[int]) -> None:
+        self._cursor = cursor
+        self._order = order
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        """Return the next rows."""
+        return [tuple([row[n] for n in self._order]) for row in self._cursor.fetchmany(size)]
+
+
 class Encoder:
     """Makes the body of an answer from a cursor."""
 
@@ -47,7 +59,7 @@ class Encoder:
         self._told = [declared[n] if self._kinds[n] else "" for n in range(len(names))]
         self._seen: list[set[type]] = [set() for _ in names]
 
-    def body(self, cursor: sqlite3.Cursor) -> bytes:
+    def body(self, cursor: sqlite3.Cursor | Reordered) -> bytes:
         """The columns' names, the rows, and the types."""
         pieces, size, count = list[bytes](), 0, 0
         rows = cursor.fetchmany(_FEW)

@@ -206,16 +206,21 @@ def drop_column(db: sqlite3.Connection, of: Table, column: TableColumn, position
 
 
 def show_as_of(db: sqlite3.Connection, position: int) -> list[str]:
-    """Puts views in the place of all tables, as they were at a position; gives the names of the views."""
-    names = []
-    for was in tables(db, position):
-        columns = ", ".join(f"c{column.id} as {quoted(column.name)}" for column in was.columns)
+    """Put views in the place of all tables, as they were at a position; the names of the views.
+
+    A table that was made later has no rows yet, and the columns that it has now: as on the real server, which plans a
+    statement on the tables of today.
+    """
+    at_the_time = tables(db, position)
+    there = {was.name.lower() for was in at_the_time}
+    later = [one for one in tables(db) if one.name.lower() not in there]
+    for one in (*at_the_time, *later):
+        columns = ", ".join(f"c{column.id} as {quoted(column.name)}" for column in one.columns)
         db.execute(
-            f"create temp view {quoted(was.name)} as select {columns} from main.{was.versions}"  # noqa: S608
+            f"create temp view {quoted(one.name)} as select {columns} from main.{one.versions}"  # noqa: S608
             f" where since <= {position} and until > {position}"
         )
-        names.append(was.name)
-    return names
+    return [one.name for one in (*at_the_time, *later)]
 
 
 def position_at(db: sqlite3.Connection, time: int) -> int | None:

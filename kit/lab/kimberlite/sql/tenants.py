@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ....kimberlite.framing import MAX_PAYLOAD
+from ....kimberlite.naming import grouped
 from ....kimberlite.postcard import TEXT as WIRE_TEXT
 from ....kimberlite.postcard import list_of
 from ....kimberlite.sqltypes import TYPES_MARK
@@ -17,7 +18,7 @@ from .database import Database
 from .ddl import AddColumn, CreateIndex, CreateTable, Definition, DropColumn, DropTable, definition
 from .dialect import Statement, parse
 from .helpers import Helpers
-from .rows import Encoder, column_name
+from .rows import Encoder, Reordered, column_name
 from .tokens import place, syntax_error
 
 _OPEN = 32
@@ -119,8 +120,12 @@ class Tenants:
             sources = [statement.original(column[0]) for column in cursor.description]
             found = [column_name(source) for source in sources]
             kinds = [made.get(source.lower()) or kind for source, kind in zip(sources, declared, strict=False)]
-            encoder = Encoder(found, kinds)
-            return _told(encoder.body(cursor), encoder.types())
+            order = _order(statement, found)
+            if order == list(range(len(found))):
+                encoder = Encoder(found, kinds)
+                return _told(encoder.body(cursor), encoder.types())
+            encoder = Encoder([found[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
+            return _told(encoder.body(Reordered(cursor, order)), encoder.types())
 
         return base.run(statement, params, seconds, names, use, views=position is not None)
 
@@ -296,6 +301,20 @@ class Tenants:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(tenant)
         return found
+
+
+def _order(statement: Statement, names: list[str]) -> list[int]:
+    """Return the order in which the columns are told, and give those of aggregates and groups the server's names.
+
+    A SELECT that only this server takes, say with arithmetic on a sum, has its columns as it lists them.
+    """
+    found = grouped(statement.source)
+    if found is None or len(found.items) != len(names):
+        return list(range(len(names)))
+    for n, item in enumerate(found.items):
+        if item.aggregate or item.shown != item.told:
+            names[n] = item.told
+    return found.as_told()
 
 
 def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
