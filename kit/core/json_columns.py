@@ -506,10 +506,11 @@ class _Once:
 def parsed_object(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object in a line; None where there is none, or where one key stands twice."""
     try:
+        text = line.decode()  # bytes would also be read as UTF-16 and the like, which no other reader does
         if _HUGE_NUMBER.search(line):
-            value = json.loads(line, object_pairs_hook=_unique, parse_float=_finite)
+            value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
         else:
-            value = json.loads(line, object_pairs_hook=_unique)
+            value = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -275,8 +275,9 @@ class View(ds.Dataset):  # type: ignore[misc]
 
     def reader(self, columns: Any = None, filter: Any = None) -> pa.RecordBatchReader:
         """The same as a stream of batches."""
-        chosen = self.schema.names if columns is None else list(columns)
-        schema = pa.schema([self.schema.field(name) for name in chosen])
+        schema = self.schema
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema, filter))
 
     def to_batches(self, columns: Any = None, filter: Any = None, **_: Any) -> Iterator[pa.RecordBatch]:
@@ -330,21 +331,19 @@ class View(ds.Dataset):  # type: ignore[misc]
 
     def _batches(self, schema: pa.Schema, filter: Any) -> Iterator[pa.RecordBatch]:
         try:
-            names = schema.names
+            names, whole = schema.names, schema
             needed = names
             if filter is not None:
-                looked = [name for name in self.schema.names if name not in names]
-                needed = [*names, *(name for name in looked if mentions(filter, self.schema, name))]
+                whole, shown = self.schema, set(names)
+                looked = [name for name in whole.names if name not in shown]
+                needed = [*names, *(name for name in looked if mentions(filter, whole, name))]
             first, stop = self.narrow(filter)
             pieces = self.pieces(first, stop, needed)
+            kept = pa.schema([whole.field(name) for name in needed]) if len(needed) > len(names) else schema
             for piece, decoded in pieces:
                 self._judge(decoded, piece, needed, pieces)
                 arrays = [_column(piece, decoded, name) for name in needed]
-                batch = (
-                    pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in needed]))
-                    if needed
-                    else piece.batch.select([])
-                )
+                batch = pa.RecordBatch.from_arrays(arrays, schema=kept) if needed else piece.batch.select([])
                 if filter is not None:
                     for part in pa.Table.from_batches([batch]).filter(filter).select(names).to_batches():
                         if part.num_rows:

@@ -30,7 +30,7 @@ def bodies_of(
     """
     if isinstance(given, Record):
         given = [given]
-    elif isinstance(given, Iterable) and hasattr(given, "__next__"):
+    elif isinstance(given, Iterable) and hasattr(given, "__next__") and not hasattr(given, "__arrow_c_stream__"):
         given = list(given)
     if isinstance(given, list | tuple) and any(isinstance(one, Record) for one in given):
         if body or timestamp or headers:

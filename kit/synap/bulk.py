@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tables.encode import Table, column_of, table_of
+from ..core.tables.encode import Table, column_of, json_bytes, record_bytes, table_of
 from . import inputs
 from .errors import SynapInputError
 
@@ -32,8 +32,18 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
         values = list(data)
     else:
         values = [data]
-    given = [inputs.data(value) for value in values]
+    given = [_given(value, n) for n, value in enumerate(values)]
     return given, events if events is not None else [inputs.name(event, "an event")] * len(given)
+
+
+def _given(value: Any, number: int) -> Any:
+    """A value to send: texts and bytes as they are, everything else as JSON."""
+    if isinstance(value, inputs.JsonText | bytes | bytearray | memoryview):
+        return inputs.data(value)
+    if isinstance(value, str):
+        record_bytes(value, number, SynapInputError)
+        return value
+    return inputs.JsonText(json_bytes(value, number, SynapInputError).decode())
 
 
 def _objects(table: Table) -> list[Any]:

@@ -126,6 +126,12 @@ def table_of(data: Any, refuse: type[KitError]) -> Table | None:
         return _of_pandas(data, refuse)
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        data = data.read_all()
+    if module == "polars" and (cut := [name for name in data.columns if "\0" in name]):
+        raise refuse(  # it ends the whole process with such a name in an Arrow stream
+            f"the column {cut[0]!r} has NUL in its name, which polars cannot hand on", hint="rename it"
+        )
     if not isinstance(data, pa.Table):
         if isinstance(data, pa.Array | pa.ChunkedArray) or not hasattr(kind, "__arrow_c_stream__"):
             return None
@@ -398,17 +404,19 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     text = pc.replace_substring(utc.cast(TEXT), " ", "T", max_replacements=1)
     if kind.tz == "UTC":
         return text
-    naive = utc.cast(pa.timestamp(kind.unit))
-    local = pc.local_timestamp(column)
-    minutes, rest = np.divmod(
-        np.asarray(pc.fill_null(pc.subtract(local, naive), pa.scalar(0, pa.duration(kind.unit))).cast(pa.int64())),
-        60 * _PER_SECOND[kind.unit],
-    )
-    # An offset in seconds, as zones had before standard time, has no ISO form: such a time is written in UTC.
-    odd = pa.array(rest != 0)
+    # In whole seconds: near the ends of what nanoseconds reach, the same moment in another zone is beyond them.
+    counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // _PER_SECOND[kind.unit]
+    seconds = pa.array(counts).cast(pa.timestamp("s", kind.tz))
+    local = pc.local_timestamp(seconds)
+    there = np.asarray(local.cast(pa.int64()))
+    minutes, rest = np.divmod(there - counts, 60)
+    # An offset in seconds, as zones had before standard time, has no ISO form: such a time is written in UTC, and so is
+    # one in a year that has none there.
+    odd = pa.array((rest != 0) | (there < _FIRST) | (there >= _LAST))
     offset = pa.array([f"{'-' if n < 0 else '+'}{abs(n) // 60:02d}:{abs(n) % 60:02d}" for n in minutes.tolist()], TEXT)
-    there = _joined(pc.replace_substring(local.cast(TEXT), " ", "T", max_replacements=1), offset)
-    return pc.if_else(odd, text, there)
+    fraction = pc.replace_substring_regex(text, r"^[^.]*Z?|Z$", "")
+    written = _joined(pc.replace_substring(local.cast(TEXT), " ", "T", max_replacements=1), fraction, offset)
+    return pc.if_else(odd, text, written)
 
 
 def _refuse_years(column: pa.Array, where: _Place) -> None:
@@ -423,7 +431,8 @@ def _refuse_years(column: pa.Array, where: _Place) -> None:
         early = pc.less(values, pa.scalar(max(_FIRST * per, -(2**63)), pa.int64()))
         late = pc.greater_equal(values, pa.scalar(min(_LAST * per, 2**63 - 1), pa.int64()))
         row = int(np.flatnonzero(np.asarray(pc.fill_null(pc.or_(early, late), False)))[0])
-        where.refused(row, Refused(f"{column[row]} is outside of the years 1 to 9999", "keep such times as numbers"))
+        told = f"{values[row].as_py()} {column.type.unit} from 1970"
+        where.refused(row, Refused(f"{told} is outside of the years 1 to 9999", "keep such times as numbers"))
 
 
 def _durations(column: pa.Array) -> pa.Array:

@@ -38,7 +38,8 @@ class Refused(Exception):
     @classmethod
     def kind(cls, value: Any, kind: str, hint: str, path: str = "") -> Refused:
         """Return the refusal of a value of a kind that JSON does not have."""
-        return cls(f"{shown(value)} is a {kind}, which cannot be written as JSON", hint, path)
+        article = "an" if kind[0].lower() in "aeiou" else "a"
+        return cls(f"{shown(value)} is {article} {kind}, which cannot be written as JSON", hint, path)
 
 
 def shown(value: Any) -> str:
@@ -93,7 +94,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         raise Refused(f"values are nested more than {_DEEPEST} deep", path=path)
     if isinstance(value, Mapping):
         return _object(value, path, depth)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and kind.__name__ != "MonthDayNano":
         return [_plain(one, f"{path}[{n}]", depth + 1) for n, one in enumerate(value)]
     if isinstance(value, Enum):
         return _plain(value.value, path, depth + 1)
@@ -140,7 +141,7 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
             return _plain(value.item(), path, depth)
     if module in ("pandas", "polars") and hasattr(value, "to_list"):
         return _plain(value.to_list(), path, depth)
-    if module == "pyarrow" and hasattr(value, "as_py"):
+    if module == "pyarrow" and hasattr(value, "as_py") and value.as_py() is not value:
         return _plain(value.as_py(), path, depth)
     if module == "pyarrow" and hasattr(value, "to_pylist"):
         return _plain(value.to_pylist(), path, depth)
@@ -150,6 +151,7 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
         "Period": "give its text, or its start as a time",
         "Interval": "give its text, or its two ends",
         "complex": "give its two parts",
+        "MonthDayNano": "give a duration, or its three parts",
     }.get(type(value).__name__, "give texts, numbers, lists and dicts")
     raise Refused.kind(value, type(value).__name__, hint, path)
 
