@@ -20,7 +20,7 @@ from .address import tenant_of
 from .asking import Operation
 from .client import Client
 from .enums import DataClass
-from .errors import KimberliteInputError
+from .errors import KimberliteError, KimberliteInputError
 from .places import StreamLike, resolve
 from .sql import ExecuteResult
 from .structs import Audit
@@ -117,6 +117,47 @@ class Kimberlite(Keyed, OfOneProcess):
         """How many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by itself."""
         self.tables._names.forget()
         return self.client.execute(sql_text, params, audit=audit)
+
+    def insert(self, table: str, data: Any, *, audit: Audit | None = None) -> pd.DataFrame:
+        """Insert the rows of a DataFrame, an Arrow table, or dicts; return `rows` and `log_offset` of each statement.
+
+        Columns are found by name and written by their declared types, every digit of them. What a column cannot hold
+        is refused before anything is sent, with its row and column. Rows go some hundred to a statement: on the lab
+        each statement is written whole or not at all. After an error, its `inserted` says how many rows are there.
+
+        >>> import kit, pandas as pd
+        >>> from decimal import Decimal
+        >>> with kit.Lab("kimberlite", join=False) as lab:
+        ...     k = lab.kimberlite
+        ...     _ = k.execute("CREATE TABLE prices (id BIGINT PRIMARY KEY, price DECIMAL(9,2))")
+        ...     _ = k.insert("prices", pd.DataFrame({"id": [1, 2], "price": [Decimal("1.10"), Decimal("2.5")]}))
+        ...     k.query("SELECT * FROM prices ORDER BY id")["price"].tolist()
+        [Decimal('1.10'), Decimal('2.50')]
+        """
+        import pyarrow as pa
+
+        from ..core.frames import to_frame
+        from .inserting import statements
+
+        given = statements(table, self.client.describe_table(table), data, lab=self._own_server())
+        found = []
+        with progress.bar(sum(one.rows for one in given), what=f"insert into {table}"[:40], unit=" rows") as bar:
+            for one in given:
+                try:
+                    found.append((one.rows, self.client.execute(one.sql, one.params, audit=audit).log_offset))
+                except KimberliteError as error:
+                    error.inserted = sum(rows for rows, _ in found)  # type: ignore[attr-defined]
+                    raise
+                bar.update(one.rows)
+        return to_frame(
+            pa.table(
+                {
+                    "rows": pa.array([rows for rows, _ in found], pa.int64()),
+                    "log_offset": pa.array([at for _, at in found], pa.int64()),
+                }
+            ),
+            {"table": table, "inserted": sum(rows for rows, _ in found)},
+        )
 
     def position(self) -> Position:
         """A bookmark: `query(..., at=bookmark)` sees the tables as they are now."""
@@ -407,6 +448,7 @@ _TRY = (
     (".streams(), .tables(), .describe(table)", "what there is"),
     ('.query("select ... where x = $1", value)', "rows, typed as the columns are declared"),
     (".query(sql, at=bookmark)", "the same as it was; bookmark = .position()"),
+    (".insert(table, df)", "the rows of a DataFrame as rows of a table"),
     (".read(stream, start=, limit=)", "events as a DataFrame"),
     (".live(stream)", "events as they come"),
     (".append(stream, df)", "the rows of a DataFrame as events"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from ..core.html import one_line
 from .asking import Operation, Post, answer_of, ask, asked, responses
@@ -78,7 +81,7 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
     """
     if not isinstance(sql, str) or not sql.strip():
         raise KimberliteInputError(f"a statement of SQL is needed, not {sql!r:.80}")
-    cells = [cell_of(value) for value in params]
+    cells = [parameter_of(value) for value in params]
     if at is None:
         return requests.Query(sql, cells)
     if isinstance(at, Position) or (hasattr(at, "__index__") and not isinstance(at, bool)):
@@ -89,12 +92,51 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
 
 
 def cell_of(value: Any) -> Any:
-    """A parameter in a form that the wire has: numbers of numpy too, a float only where it is whole."""
-    if hasattr(value, "item") and not hasattr(value, "isoformat"):
-        value = value.item()
-    if value is not None and value != value:
-        return None  # NaN and NaT: missing, in a frame
+    """Return a parameter in a form that the wire has, where there is an exact one for any column.
+
+    Values of numpy, pandas and Arrow become Python's; what is missing becomes None.
+
+    >>> import numpy as np, pandas as pd
+    >>> cell_of(np.int64(5)), cell_of(pd.NA), cell_of(float("nan"))
+    (5, None, None)
+    """
+    module = type(value).__module__.partition(".")[0]
+    if module == "pyarrow" and hasattr(value, "as_py"):
+        value = value.as_py()
+    elif module == "numpy" and getattr(value, "shape", None) == ():
+        if value.dtype.kind not in "mM":
+            value = value.item()
+        elif value != value:
+            return None  # NaT
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, Enum):
+        return cell_of(value.value)
     return value
+
+
+def parameter_of(value: Any) -> Any:
+    """Return a parameter of a statement whose columns are not known."""
+    value = cell_of(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime) or not isinstance(value, date | time | timedelta | bytes | bytearray | memoryview):
+        return value
+    raise KimberliteInputError(
+        f"the protocol has no form for {value!r:.60}, a {type(value).__name__}",
+        hint="insert(table, df) writes such values by the types of the columns; a TEXT column takes its text",
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL takes it.
+
+    >>> print(quoted("claims"), quoted('the "b" one'))
+    claims "the ""b"" one"
+    """
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
 
 
 def _time(given: Any) -> str:
@@ -155,9 +197,7 @@ def position(book: Book, tenant: int | None = None) -> Operation[Position]:
     listed = yield from asked(book.settings, Post("list_tables", requests.ListTables(), tenant), responses.ListTables)
     if not listed.tables:
         return Position(0)
-    name = '"' + listed.tables[0].name.replace('"', '""') + '"'
-    if re.fullmatch(r"[A-Za-z_]\w*", listed.tables[0].name):
-        name = listed.tables[0].name
+    name = quoted(listed.tables[0].name)
     # The server tells it only in the refusal of a position that is not there yet.
     try:
         yield from ask(
