@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.html import one_line
+from ..core.tables.encode import column_of
 from . import batching, wire
 from .client import ClaudeClient
 from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
@@ -250,7 +251,8 @@ def _texts(prompts: Iterable[str]) -> list[str]:
         raise ClaudeInputError("batch() takes a column, not a whole DataFrame", hint='such as c.batch(df["prompt"])')
     if isinstance(prompts, str):
         raise ClaudeInputError("batch() takes a list of prompts", hint="ask() takes one")
-    return list(prompts)
+    column = column_of(prompts)
+    return list(prompts if column is None else column.to_pylist() if hasattr(column, "to_pylist") else column)
 
 
 def _size(at_once: int | None, count: int) -> int:

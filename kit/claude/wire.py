@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import InputError, KitError, Silent, TransportError
 from ..core.steps import Response as Answer
+from ..core.tables.scalars import shown
 from .errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -56,10 +57,24 @@ def chosen_model(model: str | None) -> str | None:
 
 
 def prompt_text(prompt: Any, where: str = "prompt") -> str:
-    """The prompt, checked."""
-    if not isinstance(prompt, str):
-        raise ClaudeInputError(f"{where} must be a text, not {type(prompt).__name__}")
-    return prompt
+    """Return the prompt as a text; refuse what is none, or could not be sent as it is."""
+    if isinstance(prompt, str):
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise ClaudeInputError(
+                f"{where} holds half of a character, which UTF-8 cannot: {shown(prompt)}", hint="replace it"
+            ) from None
+        return str(prompt)
+    if (
+        prompt is None
+        or type(prompt).__name__ in ("NAType", "NaTType")
+        or (isinstance(prompt, float) and math.isnan(prompt))
+    ):
+        raise ClaudeInputError(f"{where} is missing", hint='leave such rows out: df["prompt"].dropna()')
+    raise ClaudeInputError(
+        f"{where} must be a text, not {type(prompt).__name__}: {shown(prompt)}", hint="give str(...) of it"
+    )
 
 
 def seconds(value: Any, name: str = "timeout") -> float:
