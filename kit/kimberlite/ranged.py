@@ -55,7 +55,7 @@ class StreamRange(Ranged):
         for start in reversed(starts) if last else starts:
             params = (self.packed, start, start + _LOOKED_THROUGH, when)
             payload = client._driver.run(sql.query_payload(client._book, text, params, None, client._tenant(), None))
-            [at] = result_columns(payload).table.column("at").to_pylist()
+            [at] = result_columns(payload).table.column(0).to_pylist()  # the server names it after its call
             if at is not None:
                 return int(at) + 1 if last else int(at)
         return 0 if last else stop
