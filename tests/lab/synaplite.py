@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from kit.lab.faults import FaultPlan, Rule
 from kit.lab.services import House
 from kit.lab.synap.server import SynapServer
 from kit.lab.synap.tuning import Tuning
+from kit.synap import wire
 
 
 class SynapLab:
@@ -47,3 +49,31 @@ class SynapLab:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class Raw:
+    """SynapRPC by hand."""
+
+    def __init__(self, synap: SynapLab, key: str = "") -> None:
+        host, _, port = synap.rpc_url.removeprefix("synap://").rpartition(":")
+        self.sock = socket.create_connection((host, int(port)), 10)
+        self.frames = wire.Frames()
+        self.bodies: list[bytes] = []
+        if key:
+            assert self("AUTH", key) == "OK"
+
+    def __call__(self, name: str, *args: Any, number: int = 1) -> Any:
+        self.sock.sendall(wire.request(number, name, args))
+        return self.answer()
+
+    def answer(self) -> Any:
+        while not self.bodies:
+            data = self.sock.recv(65536)
+            if not data:
+                return None
+            self.bodies += self.frames.feed(data)
+        _, good, value = wire.read_answer(self.bodies.pop(0))
+        return value if good else f"! {value}"
+
+    def close(self) -> None:
+        self.sock.close()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+import kit
+from kit.kimberlite.enums import ErasureExemptionBasis, ExportFormat
+from kit.kimberlite.structs import UnusualAccessTime
 from kit.kimberlite.types import MAX_U32, MAX_U64
 from kit.kimberlite.wire import requests
 from tests.lab.kimberliteraw import Refused, Served, fresh, read_all, refused, stream_of
@@ -211,3 +215,30 @@ def test_a_stream_that_is_not_there_has_no_events(raw, tenant):
 
 def test_a_stream_that_comes_to_be_later_is_not_pushed_to_another_tenant(served, raw):
     assert refused(raw, requests.Subscribe(8 << 32 | 1, 0, 9)).code == 3
+
+
+LEFT_OUT = [
+    requests.ErasureRequest("x"),
+    requests.ErasureMarkProgress("x", [1]),
+    requests.ErasureMarkStreamErased("x", 1, 1),
+    requests.ErasureComplete("x"),
+    requests.ErasureExempt("x", ErasureExemptionBasis.LEGAL_CLAIMS),
+    requests.ErasureStatus("x"),
+    requests.ExportSubject("x", "y", ExportFormat.JSON, [], 0),
+    requests.VerifyExport("x", ""),
+    requests.BreachReportIndicator(UnusualAccessTime(3)),
+    requests.BreachQueryStatus("x"),
+    requests.BreachConfirm("x"),
+    requests.BreachResolve("x", "y"),
+]
+
+
+@pytest.mark.parametrize("payload", LEFT_OUT, ids=lambda payload: type(payload).__name__)
+def test_what_the_lab_leaves_out_is_refused_by_name_and_listed(raw, payload):
+    name, error = type(payload).__name__, refused(raw, payload)
+    assert error.code == 8 and error.message == f"{name} is not supported by this server"
+    assert f"`{name}`" in (Path(kit.__file__).parents[1] / "notebooks" / "reference.md").read_text("utf-8")
+
+
+def test_what_there_is_none_of_is_listed_as_empty(raw):
+    assert raw.ask(requests.MaskingPolicyList()).policies == [] and raw.ask(requests.ErasureList()).audit == []

@@ -727,13 +727,6 @@ def test_consents(raw):
     assert len(raw.ask(requests.ConsentList(subject)).consents) == 1
 
 
-def test_what_the_lab_leaves_out(raw):
-    for payload in (requests.ErasureRequest("x"), requests.VerifyExport("x", ""), requests.BreachConfirm("x")):
-        error = refused(raw, payload)
-        assert error.code == 8 and "not supported by this server" in error.message
-    assert raw.ask(requests.MaskingPolicyList()).policies == [] and raw.ask(requests.ErasureList()).audit == []
-
-
 def get(url: str, key: str | None = None) -> tuple[int, str]:
     asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -57,6 +57,24 @@ def test_values(run):
     run(work)
 
 
+def test_strings(run):
+    key = f"o:string:{run.transport}"
+
+    async def work(c):
+        await c.kv.set(key, "ab")
+        assert await c.send_command("kv.strlen", {"key": key}) == {"length": 2}
+        over_http = run.transport == "http"
+        # Over HTTP the service appends the JSON of a value.
+        length = (await c.send_command("kv.append", {"key": key, "value": "c"}))["length"]
+        assert length == (5 if over_http else 3)
+        before = await c.send_command("kv.getset", {"key": key, "value": 1 if over_http else "1"})
+        assert (before if over_http else before["old_value"]) in ('ab"c"', b"abc", "abc")
+        with pytest.raises(SynapException, match=r"(?i)unknown command"):
+            await c.hash.set("h", "f", "v")
+
+    run(work)
+
+
 def test_counters(run):
     async def work(c):
         await c.kv.delete("o:n")

@@ -14,7 +14,7 @@ import pytest
 
 from kit.synap import wire
 
-from .synaplite import SynapLab
+from .synaplite import Raw, SynapLab
 
 pytestmark = pytest.mark.lab
 
@@ -43,34 +43,6 @@ def command(http):
         return told["payload"] if told["success"] else told["error"]
 
     return command_
-
-
-class Raw:
-    """SynapRPC by hand."""
-
-    def __init__(self, synap, key=""):
-        host, _, port = synap.rpc_url.removeprefix("synap://").rpartition(":")
-        self.sock = socket.create_connection((host, int(port)), 10)
-        self.frames = wire.Frames()
-        self.bodies = []
-        if key:
-            assert self("AUTH", key) == "OK"
-
-    def __call__(self, name, *args, number=1):
-        self.sock.sendall(wire.request(number, name, args))
-        return self.answer()
-
-    def answer(self):
-        while not self.bodies:
-            data = self.sock.recv(65536)
-            if not data:
-                return None
-            self.bodies += self.frames.feed(data)
-        _, good, value = wire.read_answer(self.bodies.pop(0))
-        return value if good else f"! {value}"
-
-    def close(self):
-        self.sock.close()
 
 
 @pytest.fixture

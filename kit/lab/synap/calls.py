@@ -88,8 +88,35 @@ def mset(home: Home, args: Args) -> Any:
     if len(args) % 2:
         raise Refusal("ERR wrong number of arguments for MSET")
     # All are looked at before the first is put.
-    for key, value in [(text(args, n), content(args, n + 1)) for n in range(0, len(args), 2)]:
+    for key, value in _pairs(args):
         home.pairs.set(key, value)
+    return OK
+
+
+def msetnx(home: Home, args: Args) -> Any:
+    if len(args) % 2:
+        raise Refusal("ERR wrong number of arguments for 'MSETNX'")
+    return home.pairs.set_new(_pairs(args))
+
+
+def _pairs(args: Args) -> list[tuple[str, bytes]]:
+    return [(text(args, n), content(args, n + 1)) for n in range(0, len(args), 2)]
+
+
+def setrange(home: Home, args: Args) -> Any:
+    offset = loose(args, 1)
+    if offset < 0:
+        raise Refusal("ERR offset is out of range")
+    return home.pairs.overwrite(text(args, 0), offset, content(args, 2))
+
+
+def copy(home: Home, args: Args) -> Any:
+    replace = len(args) > 2 and str(args[2]).upper() == "REPLACE"
+    return home.pairs.copy(text(args, 0), text(args, 1), replace=replace)
+
+
+def rename(home: Home, args: Args) -> Any:
+    home.pairs.rename(text(args, 0), text(args, 1))
     return OK
 
 
@@ -229,6 +256,18 @@ CALLS: dict[str, Call] = {
     "DECR": lambda home, args: home.pairs.add(text(args, 0), -1),
     "INCRBY": lambda home, args: home.pairs.add(text(args, 0), loose(args, 1)),
     "DECRBY": lambda home, args: home.pairs.add(text(args, 0), -loose(args, 1)),
+    "APPEND": lambda home, args: home.pairs.append(text(args, 0), content(args, 1)),
+    "GETRANGE": lambda home, args: home.pairs.part(text(args, 0), loose(args, 1), loose(args, 2)),
+    "SETRANGE": setrange,
+    "STRLEN": lambda home, args: len(home.pairs.get(text(args, 0)) or b""),
+    "GETSET": lambda home, args: home.pairs.swap(text(args, 0), content(args, 1)),
+    "SETNX": lambda home, args: home.pairs.set_new([(text(args, 0), content(args, 1))]),
+    "MSETNX": msetnx,
+    "TYPE": lambda home, args: "none" if home.pairs.peek(text(args, 0)) is None else "string",
+    "RENAME": rename,
+    "RENAMENX": lambda home, args: home.pairs.rename(text(args, 0), text(args, 1), replace=False),
+    "COPY": copy,
+    "RANDOMKEY": lambda home, args: home.pairs.any_key(),
     "KEYS": lambda home, args: home.pairs.keys(),
     "SCAN": scan,
     "DBSIZE": lambda home, args: len(home.pairs),

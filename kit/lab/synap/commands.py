@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import inputs, reports
@@ -54,12 +55,7 @@ def kv_mset(home: Home, payload: Payload) -> Any:
 
 
 def kv_msetnx(home: Home, payload: Payload) -> Any:
-    pairs = _pairs(payload)
-    if any(home.pairs.peek(key) is not None for key, _ in pairs):
-        return {"success": False}
-    for key, value in pairs:
-        home.pairs.set(key, inputs.as_json(value))
-    return {"success": True}
+    return {"success": home.pairs.set_new([(key, inputs.as_json(value)) for key, value in _pairs(payload)])}
 
 
 def _pairs(payload: Payload) -> list[tuple[str, Any]]:
@@ -138,25 +134,46 @@ def kv_scan(home: Home, payload: Payload) -> Any:
 
 
 def kv_keys(home: Home, payload: Payload) -> Any:
-    return {"keys": home.pairs.keys()}
+    found = home.pairs.keys()
+    return {"keys": found, "count": len(found)}
+
+
+def _json(payload: Payload) -> bytes:
+    """Return a value that must be there as JSON text: these commands store a text with its quotes, as the service."""
+    if "value" not in payload:
+        raise Refusal("Invalid request: Missing 'value' field")
+    return inputs.as_json(payload["value"])
+
+
+def _integer(payload: Payload, name: str) -> int:
+    value = payload.get(name)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise Refusal(f"Invalid request: Missing '{name}' field")
+    return value
 
 
 def kv_append(home: Home, payload: Payload) -> Any:
-    key = text(payload, "key")
-    value = (home.pairs.peek(key) or b"") + inputs.as_json(payload.get("value"))
-    home.pairs.set(key, value, keep_end=True, event="append")
-    return {"length": len(value)}
+    return {"length": home.pairs.append(text(payload, "key"), _json(payload))}
+
+
+def kv_getrange(home: Home, payload: Payload) -> Any:
+    found = home.pairs.part(text(payload, "key"), _integer(payload, "start"), _integer(payload, "end"))
+    return inputs.shown(found or None)
+
+
+def kv_setrange(home: Home, payload: Payload) -> Any:
+    key, offset = text(payload, "key"), whole(payload, "offset")
+    if offset is None:
+        raise Refusal("Invalid request: Missing 'offset' field")
+    return {"length": home.pairs.overwrite(key, offset, _json(payload))}
 
 
 def kv_strlen(home: Home, payload: Payload) -> Any:
-    return {"length": len(home.pairs.peek(text(payload, "key")) or b"")}
+    return {"length": len(home.pairs.get(text(payload, "key")) or b"")}
 
 
 def kv_getset(home: Home, payload: Payload) -> Any:
-    key = text(payload, "key")
-    before = home.pairs.get(key)
-    home.pairs.set(key, inputs.as_json(payload.get("value")))
-    return inputs.shown(before)
+    return inputs.shown(home.pairs.swap(text(payload, "key"), _json(payload)))
 
 
 def flush(home: Home, payload: Payload) -> Any:
@@ -164,17 +181,34 @@ def flush(home: Home, payload: Payload) -> Any:
 
 
 def key_type(home: Home, payload: Payload) -> Any:
-    return {"type": "none" if home.pairs.peek(text(payload, "key")) is None else "string"}
+    key = text(payload, "key")
+    return {"key": key, "type": "none" if home.pairs.peek(key) is None else "string"}
 
 
-def rename(home: Home, payload: Payload) -> Any:
-    source, target = text(payload, "source", "key"), text(payload, "destination", "new_key")
-    value = home.pairs.peek(source)
-    if value is None:
-        raise Refusal(f"Key not found: {source}")
-    home.pairs.set(target, value)
-    home.pairs.delete(source)
-    return {"success": True}
+def key_exists(home: Home, payload: Payload) -> Any:
+    key = text(payload, "key")
+    return {"key": key, "exists": home.pairs.peek(key) is not None}
+
+
+def key_rename(home: Home, payload: Payload) -> Any:
+    return _moved(payload, home.pairs.rename, "")
+
+
+def key_renamenx(home: Home, payload: Payload) -> Any:
+    return _moved(payload, partial(home.pairs.rename, replace=False), "Destination key already exists")
+
+
+def key_copy(home: Home, payload: Payload) -> Any:
+    replace = payload.get("replace") is True
+    taken = "Destination key already exists and replace=false"
+    return _moved(payload, partial(home.pairs.copy, replace=replace), taken)
+
+
+def _moved(payload: Payload, move: Callable[[str, str], bool], taken: str) -> Any:
+    source, target = text(payload, "source"), text(payload, "destination")
+    if not move(source, target):
+        raise Refusal(f"Invalid request: {taken}")
+    return {"success": True, "source": source, "destination": target}
 
 
 # --- queues ---------------------------------------------------------------------------------------------------------
@@ -335,13 +369,18 @@ COMMANDS: dict[str, Command] = {
     "kv.persist": kv_persist,
     "kv.stats": lambda home, _: reports.kv(home),
     "kv.append": kv_append,
+    "kv.getrange": kv_getrange,
+    "kv.setrange": kv_setrange,
     "kv.strlen": kv_strlen,
     "kv.getset": kv_getset,
     "kv.flushdb": flush,
     "kv.flushall": flush,
     "key.type": key_type,
-    "key.exists": kv_exists,
-    "key.rename": rename,
+    "key.exists": key_exists,
+    "key.rename": key_rename,
+    "key.renamenx": key_renamenx,
+    "key.copy": key_copy,
+    "key.randomkey": lambda home, _: {"key": home.pairs.any_key()},
     "queue.create": queue_create,
     "queue.delete": queue_delete,
     "queue.publish": queue_publish,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import random
 import time
 from collections.abc import Callable, Iterable
 
@@ -11,6 +12,8 @@ from .refusal import Refusal
 
 _INT64 = range(-(2**63), 2**63)
 _FAR = 2**62
+LARGEST = 64 * 1024 * 1024
+"""Bytes that a value may grow to piece by piece."""
 
 
 def now_ms() -> int:
@@ -100,6 +103,71 @@ class Pairs:
         self.set(key, str(total).encode(), keep_end=True, event="incrby" if amount >= 0 else "decrby")
         return total
 
+    def append(self, key: str, value: bytes) -> int:
+        """Put bytes behind a value; its length then."""
+        whole = (self.peek(key) or b"") + value
+        self.set(key, _sized(whole), keep_end=True, event="append")
+        return len(whole)
+
+    def part(self, key: str, start: int, end: int) -> bytes:
+        """Return the bytes of a value from one to another, the last one included; negative ones count from the end."""
+        value = self.get(key) or b""
+        first = max(0, len(value) + start) if start < 0 else start
+        behind = max(0, len(value) + end + 1) if end < 0 else end + 1
+        return value[first:behind]
+
+    def overwrite(self, key: str, offset: int, value: bytes) -> int:
+        """Put bytes over a part of a value, after zeros where it is shorter; its length then."""
+        if offset + len(value) > LARGEST:
+            raise _too_large()
+        before = self.peek(key) or b""
+        whole = before[:offset].ljust(offset, b"\0") + value + before[offset + len(value) :]
+        self.set(key, whole, keep_end=True, event="setrange")
+        return len(whole)
+
+    def swap(self, key: str, value: bytes) -> bytes | None:
+        """Put a value without an end; the one before."""
+        before = self.get(key)
+        self.set(key, value)
+        return before
+
+    def set_new(self, pairs: Iterable[tuple[str, bytes]]) -> bool:
+        """Put all values if none of the keys is there; whether they were put."""
+        wanted = list(pairs)
+        if any(self.peek(key) is not None for key, _ in wanted):
+            return False
+        for key, value in wanted:
+            self.set(key, value)
+        return True
+
+    def copy(self, source: str, target: str, *, replace: bool = False) -> bool:
+        """Put a value, with its end, under another key as well; False where that is taken."""
+        if source == target:
+            return True
+        value, end = self.peek(source), self._ends.get(source)
+        if value is None:
+            raise Refusal(f"Key not found: {source}")
+        if not replace and self.peek(target) is not None:
+            return False
+        self.set(target, value)
+        if end is not None:
+            self._end(target, end)
+        return True
+
+    def rename(self, source: str, target: str, *, replace: bool = True) -> bool:
+        """Give a value, with its end, another key; False where that is taken and not to be replaced."""
+        if source == target and self.peek(source) is not None:
+            return True
+        done = self.copy(source, target, replace=replace)
+        if done:
+            self.delete(source)
+        return done
+
+    def any_key(self) -> str | None:
+        """Return one of the keys, at random."""
+        keys = self.keys()
+        return random.choice(keys) if keys else None
+
     def expire(self, key: str, seconds: int) -> bool:
         """Gives a key an end; whether it is there."""
         if self.peek(key) is None:
@@ -178,6 +246,16 @@ class Pairs:
         tell = self.changed
         # What is refused in the end is told nobody.
         self._journal.when_kept(lambda error: tell(key, event, version, value) if error is None else None)
+
+
+def _sized(value: bytes) -> bytes:
+    if len(value) > LARGEST:
+        raise _too_large()
+    return value
+
+
+def _too_large() -> Refusal:
+    return Refusal(f"Invalid value: a value grows to at most {LARGEST >> 20} MiB")
 
 
 def _whole(value: bytes) -> int:

@@ -151,6 +151,8 @@ class Topics:
 
     def publish(self, topic: str, payload: Any, text: str, metadata: dict[str, str] | None = None) -> tuple[str, int]:
         """The message's id, and how many are subscribed to it."""
+        if not topic:
+            raise Refusal("Invalid value: Topic cannot be empty")
         found = dict(self._exact.get(topic, ()))
         for pattern, subscribers in self._wild.items():
             if matcher(pattern)(topic):
