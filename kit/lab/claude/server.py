@@ -8,7 +8,7 @@ from ..faults import Faulty
 from ..services import House
 from ..store import Store
 from ..web import WebServer
-from . import chat, control, demo, health, process, schema, streams, tasks, usage
+from . import chat, control, demo, described, health, process, schema, streams, tasks, usage
 from .answers import injected
 from .app import Desk, build
 from .keys import Keys, RateLimit, main_key
@@ -45,7 +45,7 @@ class ClaudeServer:
             time.monotonic(),
         )
         await desk.keys.add(self._key, demo.PROJECT, max(1, int(tuning.rate_limit)), "enterprise")
-        parts = (chat, tasks, usage, process, streams, health, control)
+        parts = (chat, tasks, usage, process, streams, health, described, control)
         app = build(desk, [route for part in parts for route in part.routes(desk)])
         self._web = WebServer(Faulty(app, self.name, house.faults, injected), house.port(self.name))
         await self._web.start()

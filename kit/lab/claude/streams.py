@@ -30,26 +30,24 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         await socket.accept()
         try:
             while True:
-                if not await _serve(desk, socket):
-                    await socket.close()
-                    return
+                await _serve(desk, socket)
         except WebSocketDisconnect:
             return
 
     return [WebSocketRoute("/v1/stream", endpoint)]
 
 
-async def _serve(desk: Desk, socket: WebSocket) -> bool:
-    """Answers one message; whether the connection goes on. After an error it ends, or some clients wait for ever."""
+async def _serve(desk: Desk, socket: WebSocket) -> None:
+    """Answer one message. An error ends the request and not the connection, as on the service."""
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
     try:
         value = json.loads(message.get("text") or "")
     except (ValueError, RecursionError):
-        return await _error(desk, socket, "Invalid JSON format")
+        return await _error(socket, "Invalid JSON format")
     if not isinstance(value, dict):
-        return await _error(desk, socket, "Server error: the message is no object")
+        return await _error(socket, "Server error: the message is no object")
     kind = value.get("type")
     try:
         if kind == "chat":
@@ -57,10 +55,9 @@ async def _serve(desk: Desk, socket: WebSocket) -> bool:
         elif kind == "agentic_task":
             await _task(desk, socket, value)
         else:
-            return await _error(desk, socket, f"Unknown message type: {str(kind)[:100]}")
+            return await _error(socket, f"Unknown message type: {str(kind)[:100]}")
     except Refusal as refusal:
-        return await _error(desk, socket, str(refusal.detail or "Streaming error: the command gave no result"))
-    return True
+        return await _error(socket, str(refusal.detail or "Streaming error: the command gave no result"))
 
 
 async def _chat(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
@@ -126,6 +123,5 @@ async def _send(socket: WebSocket, value: dict[str, Any]) -> None:
         raise WebSocketDisconnect from None  # closed by the other side between two pieces
 
 
-async def _error(desk: Desk, socket: WebSocket, said: str) -> bool:
+async def _error(socket: WebSocket, said: str) -> None:
     await _send(socket, {"type": "error", "error": said})
-    return desk.tuning.real
