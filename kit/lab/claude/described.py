@@ -18,6 +18,10 @@ from .ledger import PERIODS
 
 Schema = dict[str, Any]
 _TITLE = "Claude Code API Service"
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;"
+    "padding:0 1rem}td,th{text-align:left;padding:2px 16px 2px 0;vertical-align:top}h2{font-size:1.1rem;margin-top:2rem}"
+)
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
 _MODEL: Schema = {"type": ["string", "null"], "description": "haiku, sonnet or opus; chosen by the prompt if absent"}
@@ -140,11 +144,9 @@ def page() -> str:
             rows = "".join(_row(name, one, name in body["required"]) for name, one in body["properties"].items())
             parts.append(f"<table><tr><th>field</th><th>type</th><th></th></tr>{rows}</table>")
     parts.append(f"<h2><code>WebSocket /v1/stream</code></h2><p>{escape(_STREAM)}</p>")
-    style = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;"
-    style += "margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding:2px 16px 2px 0;vertical-align:top}h2{font-size:1.1rem;margin-top:2rem}"
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(_TITLE)}</title>"
-        f"<meta name='viewport' content='width=device-width'><style>{style}</style></head>"
+        f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>"
     )
 
