@@ -20,7 +20,8 @@ Schema = dict[str, Any]
 _TITLE = "Claude Code API Service"
 _STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;"
-    "padding:0 1rem}td,th{text-align:left;padding:2px 16px 2px 0;vertical-align:top}h2{font-size:1.1rem;margin-top:2rem}"
+    "padding:0 1rem}td,th{text-align:left;padding:2px 16px 2px 0;vertical-align:top}"
+    "h2{font-size:1.1rem;margin-top:2rem}"
 )
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
