@@ -1,18 +1,49 @@
-"""`python -m tests.values --examples 100000 --seed 1 --service all`: see the package."""
+"""`python -m tests.values --examples 100000 --seed 1 --service all`: see the package.
+
+With `--real` the examples go to real servers instead of the lab: S2's own program, where cargo put it, and the Kimberlite
+that the variable KIMBERLITE_PROGRAM names, a program that is started with an address and a folder.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import random
 import sys
 import warnings
+from typing import Any
 
 import kit
+from tests.lab import kimberlitereal, s2lite
 
 from . import running, table
 from .paths import Services
 
 LOGS = ["s2", "kimberlite", "synap"]
+
+
+def of_lab(stack: contextlib.ExitStack, chosen: list[str]) -> dict[str, Any]:
+    """Return explorers of a lab."""
+    lab = stack.enter_context(kit.Lab(*chosen, join=False, demo=False))
+    return {name: getattr(lab, name) for name in chosen}
+
+
+def real(stack: contextlib.ExitStack, chosen: list[str]) -> dict[str, Any]:
+    """Return explorers of the real servers that there are."""
+    found: dict[str, Any] = {}
+    if "s2" in chosen and s2lite.program():
+        env = stack.enter_context(s2lite.running())
+        os.environ.update({name: env[name] for name in env if name.startswith("S2_")})
+        print(f"s2 at {env['S2_ACCOUNT_ENDPOINT']}", flush=True)
+        found["s2"] = kit.connect("s2")
+    if "kimberlite" in chosen and kimberlitereal.program():
+        address = stack.enter_context(kimberlitereal.running())
+        print(f"kimberlite at {address}", flush=True)
+        found["kimberlite"] = kit.connect("kimberlite", address=address, tenant_id=7)
+    if not found:
+        raise SystemExit("there is no real server for this")
+    return found
 
 
 def main() -> int:
@@ -22,6 +53,7 @@ def main() -> int:
     parser.add_argument("--service", default="all", choices=[*LOGS, "all"])
     parser.add_argument("--part", type=int, default=500, help="examples before the first finding is shown")
     parser.add_argument("--without", nargs="*", default=[], help="readers to leave out, as sql")
+    parser.add_argument("--real", action="store_true", help="on the real servers that are on this machine")
     parser.add_argument("--table", action="store_true", help="write notebooks/values.md anew")
     asked = parser.parse_args()
     if asked.table:
@@ -33,8 +65,9 @@ def main() -> int:
     chosen = LOGS if asked.service == "all" else [asked.service]
     warnings.simplefilter("ignore")
     print(f"seed {seed}", flush=True)
-    with kit.Lab(*chosen, join=False, demo=False) as lab:
-        services = Services(**{name: getattr(lab, name) for name in chosen})
+    with contextlib.ExitStack() as stack:
+        explorers = real(stack, chosen) if asked.real else of_lab(stack, chosen)
+        services, chosen = Services(**explorers, real=asked.real), list(explorers)
         found = running.campaign(
             services, chosen, asked.examples, seed, lambda text: print(text, flush=True), asked.part
         )

@@ -93,8 +93,10 @@ class Log:
 class Services:
     """The explorers, and new logs in each."""
 
-    def __init__(self, s2: Any = None, kimberlite: Any = None, synap: Any = None) -> None:
+    def __init__(self, s2: Any = None, kimberlite: Any = None, synap: Any = None, *, real: bool = False) -> None:
         self.explorers = {"s2": s2, "kimberlite": kimberlite, "synap": synap}
+        self.largest = {"kimberlite": 2000} if real else {}
+        """Bytes of an event: the real Kimberlite fails at events that do not fit a page, after it has written them."""
         self._basin = s2.create_basin(f"values-{uuid.uuid4().hex[:12]}") if s2 is not None else None
 
     def log(self, service: str) -> Log:
