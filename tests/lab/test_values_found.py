@@ -237,15 +237,22 @@ def test_some_columns_are_read_as_among_all(log):
     assert some == {"b": whole["b"]} == {"b": ("struct<'x': string>", [{"x": None}, {"x": None}])}
 
 
-def test_wide_objects_take_time_in_proportion(log):
+def test_wide_objects_take_time_in_proportion(services, log):
     import time
 
-    log.append([{f"k{n}": n for n in range(512)}] * 3)
-    log.handle.arrow().read_all()
-    began = time.process_time()
-    for _ in range(3):
-        log.handle.arrow().read_all()
-    assert (time.process_time() - began) / 3 < 1
+    def seconds(keys):
+        """Of this process, at best."""
+        one = services.log(log.service)
+        one.append([{f"k{n}": n for n in range(keys)}] * 3)
+        best = 60.0
+        for _ in range(4):
+            began = time.process_time()
+            one.handle.arrow().read_all()
+            best = min(best, time.process_time() - began)
+        one.drop()
+        return best
+
+    assert seconds(512) < 5 * seconds(128)
 
 
 def test_times_near_the_ends_of_nanoseconds_are_written_in_other_zones_too(log):
@@ -255,7 +262,8 @@ def test_times_near_the_ends_of_nanoseconds_are_written_in_other_zones_too(log):
 
 
 def test_bytes_in_utf_16_are_no_json(log):
-    given = b"{\0}\0" if log.service != "synap" else b"{\xff}"
+    given = '{"a": 1}'.encode("utf-16-le")
     log.append([given])
-    assert bodies(log)[0] in (given, json.dumps(given.decode("utf-8", "replace")).encode())
     assert list(seen(log)) == [log.raw]
+    if log.service != "synap":  # where it is valid text, a room keeps the JSON of it
+        assert bodies(log) == [given]
