@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import KitError
 from ..core.http import Driver, Settings
+from ..core.secrets import hidden
 from ..core.steps import Request, Timeouts, call
 from ..version import __version__
 from . import descriptors
@@ -43,7 +44,7 @@ def answers(described: dict[str, Any]) -> bool:
 
 def control(described: dict[str, Any]) -> Driver:
     """A connection to the lab's control server."""
-    return Driver(Settings("lab", described["control"], described["token"], timeouts=Timeouts(2, 10)))
+    return Driver(Settings("lab", described["control"], hidden(described["token"]), timeouts=Timeouts(2, 10)))
 
 
 def latency(url: str, health: str) -> float | None:

@@ -135,11 +135,11 @@ ROWS = [
 ]
 WIDE = [
     b'{"a":[' + b",".join(b'{"k%d":1}' % n for n in range(512)) + b"]}\n",
-    b'{"a":[' + b",".join(b'{"k%d":1}' % (n % 512) for n in range(8000)) + b"]}\n",
-    b'{"a":[' + b",".join(b'{"k%d":1}' % n for n in range(500)) + b",{}" * 40_000 + b"]}\n",
-    b"".join(b'{"a":{"k%d":%d}}\n' % (n, n) for n in range(6000)),
+    b'{"a":[' + b",".join(b'{"k%d":1}' % (n % 512) for n in range(800)) + b"]}\n",
+    b'{"a":[' + b",".join(b'{"k%d":1}' % n for n in range(500)) + b",{}" * 3_000 + b"]}\n",
+    b"".join(b'{"a":{"k%d":%d}}\n' % (n, n) for n in range(400)),
     b'{"a":{'
-    + b",".join(b'"k%d":{%s}' % (n, b",".join(b'"j%d":1' % m for m in range(60))) for n in range(200))
+    + b",".join(b'"k%d":{%s}' % (n, b",".join(b'"j%d":1' % m for m in range(30))) for n in range(30))
     + b"}}\n",
 ]
 """Objects whose columns would be far larger than they are."""

@@ -17,7 +17,7 @@ from .mutate import damaged
 
 CORPUS = Path(__file__).parent / "corpus"
 SLOW = 0.1
-"""Seconds for one input, on a machine that other work shares, beside what is in proportion to its size."""
+"""Seconds of the processor for one input, beside what is in proportion to its size."""
 ROOM = 16 * 1024 * 1024
 """Bytes that an input may take beside what is in proportion to it."""
 
@@ -103,9 +103,9 @@ def fuzz(
         if guided and _reaches(lambda data=data: judged(target, data, chance), seen) and len(samples) < 3000:  # type: ignore[misc]
             samples.append(data)
             chance.setstate(state)
-        before = time.perf_counter()
+        before = time.process_time()
         told, refused = judged(target, data, chance)
-        took = time.perf_counter() - before
+        took = time.process_time() - before
         if n % every == 0 and not told:
             told = _memory(target, data, state, outcome)
         if took > target.slow(data) and not told:
@@ -143,9 +143,9 @@ def _again(target: Target, data: bytes, state: Any) -> float:
     for _ in range(3):
         chance = random.Random()
         chance.setstate(state)
-        before = time.perf_counter()
+        before = time.process_time()
         judged(target, data, chance)
-        best = min(best, time.perf_counter() - before)
+        best = min(best, time.process_time() - before)
     return best
 
 
