@@ -131,6 +131,29 @@ def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:
         return []
     if settings.native:
         return (yield from _natively(commands))
+    if settings.slow_by_http and (yield Bulk()):
+        return (yield from _natively_first(commands))
+    return (yield from _by_http(commands))
+
+
+def _natively_first(commands: Sequence[Do]) -> Operation[list[Any]]:
+    """Ask over SynapRPC, where the password is hashed once; over HTTP what it tells less of, or could not be sent."""
+    places = [n for n, one in enumerate(commands) if native.tells_all(one.command, one.payload)]
+    found: list[Any] = [None] * len(commands)
+    answers = (yield from _natively([commands[n] for n in places])) if places else []
+    for n, answer in zip(places, answers, strict=True):
+        found[n] = answer
+    rest = [n for n in range(len(commands)) if n not in places or _is_lost(found[n])]
+    for n, answer in zip(rest, (yield from _by_http([commands[n] for n in rest])), strict=True):
+        found[n] = answer
+    return found
+
+
+def _is_lost(answer: Any) -> bool:
+    return isinstance(answer, SynapTransportError) and not answer.maybe_received
+
+
+def _by_http(commands: Sequence[Do]) -> Operation[list[Any]]:
     bodies = [b"" if one.binary else encoded(one) for one in commands]
     long = [n for n, body in enumerate(bodies) if not body or len(body) > MAX_BODY]
     if long:

@@ -25,6 +25,16 @@ def knows(command: str) -> bool:
     return command in _CALLS
 
 
+def tells_all(command: str, payload: Payload) -> bool:
+    """Return whether a call answers as fully as HTTP does.
+
+    It makes no queue with settings, publishes no metadata, and tells less of a message and in two kinds of figures.
+    """
+    if command in ("queue.consume", "stream.stats", "pubsub.stats"):
+        return False
+    return command in _CALLS and not payload.get("config") and not payload.get("metadata")
+
+
 def reply_of(command: str, value: Any) -> Any:
     """The answer's payload, as the HTTP endpoint would give it."""
     try:

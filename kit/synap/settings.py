@@ -50,6 +50,11 @@ class Settings:
         """The address for WebSockets."""
         return "ws" + self.url.removeprefix("http")
 
+    @property
+    def slow_by_http(self) -> bool:
+        """Whether the server hashes a password for each request over HTTP, and SynapRPC may be there as well."""
+        return not self.native and self.rpc is not None and self.password is not None
+
     def auth(self) -> tuple[str, ...] | None:
         """The arguments of AUTH."""
         if self.password is not None and self.username is not None:

@@ -32,6 +32,10 @@ PING_SOCKET, PING_RPC = 30.0, 60.0
 """Seconds between signs of life; the server cuts a SynapRPC client after five minutes without a frame."""
 _MAX_MESSAGE = 64 * 1024 * 1024
 _BACKOFF, _LONGEST = 0.2, 10.0
+_NO_SOCKETS = (
+    "the released server's WebSockets do not work: give rpc_url=synap://host:port, the address of its SynapRPC (port"
+    " 15501 unless it was moved), and messages come over that"
+)
 
 
 class Mailbox:
@@ -167,6 +171,8 @@ class Subscription(OfOneProcess):
                 try:
                     socket = await self._socket(stack)
                 except SynapError as error:
+                    if driver.settings.rpc is None and error.status_code != 401:
+                        error.hint = _NO_SOCKETS
                     if driver.sockets or driver.settings.rpc is None or error.status_code == 401:
                         raise
                     socket = None
