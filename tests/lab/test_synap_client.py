@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import socket
 import threading
@@ -650,6 +651,8 @@ def test_one_client_on_one_loop_after_another(synap, way, name):
         asyncio.run(work(True))
     with made(synap, SynapClient, way) as other:
         assert other.kv.get(name) == "3"
+    del client
+    gc.collect()  # here, where its warnings are expected
 
 
 def test_every_call_is_in_the_log(synap, name):
