@@ -160,13 +160,13 @@ def stream(log: Log, mode: str, rows: int) -> Shown:
 
 
 def sql(log: Log, mode: str, rows: int) -> Shown:
-    """Return `kit.sql`."""
-    return of_frame(kit.sql(f'select * from t order by "{log.position}"', t=log.handle))
+    """Return `kit.sql`. Not by name: where a key is called like the position but for its case, SQL has other names."""
+    return of_frame(kit.sql("select * from t order by 1", t=log.handle))
 
 
 def sql_arrow(log: Log, mode: str, rows: int) -> Shown:
     """Return `kit.sql(arrow=True)`."""
-    return of_table(kit.sql(f'select * from t order by "{log.position}"', arrow=True, t=log.handle).read_all())
+    return of_table(kit.sql("select * from t order by 1", arrow=True, t=log.handle).read_all())
 
 
 def live(log: Log, mode: str, rows: int) -> Shown:
