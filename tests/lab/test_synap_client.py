@@ -651,7 +651,7 @@ def test_one_client_on_one_loop_after_another(synap, way, name):
         asyncio.run(work(True))
     with made(synap, SynapClient, way) as other:
         assert other.kv.get(name) == "3"
-    del client
+    client = None
     gc.collect()  # here, where its warnings are expected
 
 
