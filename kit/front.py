@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_overloads, overload
 
 from .core.environment import Environment, Given, check_names
 from .core.errors import InputError
@@ -12,9 +13,14 @@ from .core.errors import InputError
 if TYPE_CHECKING:
     from .amdahl.explorer import Amdahl
     from .claude.explorer import Claude
+    from .core.secrets import Secret
+    from .kimberlite import DataClass, TenantId
     from .kimberlite.explorer import Kimberlite
+    from .s2 import Compression, Endpoints, Retry, Timeout
     from .s2.explorer import S2Explorer
     from .synap.explorer import Synap
+
+    Variables = Mapping[str, str] | Environment | None
 
 EXPLORERS = {
     "s2": "kit.s2.explorer",
@@ -28,28 +34,93 @@ EXPLORERS = {
 
 @overload
 def connect(
-    service: Literal["s2"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+    service: Literal["s2"],
+    *,
+    profile: str | None = None,
+    environment: Variables = None,
+    access_token: str | Secret | None = None,
+    endpoints: Endpoints | None = None,
+    timeout: Timeout | None = None,
+    retry: Retry | None = None,
+    compression: Compression = ...,
+    verify: Any = True,
 ) -> S2Explorer: ...
 @overload
 def connect(
-    service: Literal["kimberlite"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+    service: Literal["kimberlite"],
+    *,
+    profile: str | None = None,
+    environment: Variables = None,
+    address: str | Sequence[str] | None = None,
+    tenant_id: TenantId | int | None = None,
+    api_key: str | Secret | None = None,
+    metrics_url: str | None = None,
+    timeout: float | None = 30,
+    connect_timeout: float | None = 5.0,
+    max_retries: int = 3,
+    compression: bool = False,
+    numbering: Literal["named", "native"] = "named",
+    default_data_class: DataClass = ...,
 ) -> Kimberlite: ...
 @overload
 def connect(
-    service: Literal["claude"], *, environment: Mapping[str, str] | None = None, **arguments: Any
-) -> Claude: ...
-@overload
-def connect(service: Literal["synap"], *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Synap: ...
+    service: Literal["synap"],
+    *,
+    profile: str | None = None,
+    environment: Variables = None,
+    url: str | None = None,
+    rpc_url: str | None = None,
+    api_key: str | Secret | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    timeout: float = 30.0,
+    connect_timeout: float = 5.0,
+) -> Synap: ...
 @overload
 def connect(
-    service: Literal["amdahl"], *, environment: Mapping[str, str] | None = None, **arguments: Any
+    service: Literal["claude"],
+    *,
+    profile: str | None = None,
+    environment: Variables = None,
+    url: str | None = None,
+    base_url: str | None = None,
+    api_key: str | Secret | None = None,
+    timeout: float | None = None,
+    max_retries: int = 3,
+    retry_delay: float = 1.0,
+    project_id: str | None = None,
+    project_keys: Mapping[str, str | Secret] | None = None,
+    max_cost: float | None = None,
+    verify: Any = True,
+) -> Claude: ...
+@overload
+def connect(
+    service: Literal["amdahl"],
+    *,
+    profile: str | None = None,
+    environment: Variables = None,
+    url: str | None = None,
+    base_url: str | None = None,
+    api_key: str | Secret | None = None,
+    timeout: float | None = 30.0,
+    api_version: str | None = None,
+    verify: Any = True,
 ) -> Amdahl: ...
 @overload
-def connect(service: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Any: ...
-def connect(service: str, *, environment: Mapping[str, str] | Environment | None = None, **arguments: Any) -> Any:
-    """The explorer of a real service: `kit.connect("amdahl", url=..., api_key=...)`.
+def connect(service: str, *, profile: str | None = None, environment: Variables = None, **arguments: Any) -> Any: ...
+def connect(service: str, *, profile: str | None = None, environment: Variables = None, **arguments: Any) -> Any:
+    """Connect to a real service, and return its explorer: `kit.connect("amdahl", url=..., api_key=...)`.
 
-    What is not given as an argument is taken from the environment; what is in neither is told by name.
+    What is not given as an argument is taken from the profile, if one is named, else from the environment; what is
+    nowhere is an error that names it. Each service takes:
+
+    s2          access_token, endpoints, timeout, retry, compression, verify
+    kimberlite  address, tenant_id, api_key, metrics_url, timeout, connect_timeout, max_retries, numbering, ...
+    synap       url, rpc_url, api_key or username and password, timeout, connect_timeout
+    claude      url, api_key, timeout, max_retries, retry_delay, project_id, project_keys, max_cost, verify
+    amdahl      url, api_key, timeout, api_version, verify
+
+    A profile says where services are and where their credentials come from; `kit profiles` lists and makes them.
 
     >>> connect("claude", url="http://127.0.0.1:8006", api_key="cc_00")
     <Claude at http://127.0.0.1:8006: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
@@ -58,6 +129,26 @@ def connect(service: str, *, environment: Mapping[str, str] | Environment | None
     environment, given = Environment(environment), Given(arguments)
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")
+    if profile is not None:
+        from .profiles import environment as of_profile
+
+        environment = of_profile(profile, service)
     module = importlib.import_module(EXPLORERS[service])
     check_names(service, given, module.connect, module.CLIENT)
     return module.connect(environment, **given.values())
+
+
+def _with_all_arguments() -> inspect.Signature:
+    """What Tab and help() show: an implementation has no more than `**arguments`."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for one in get_overloads(connect):
+        for name, parameter in inspect.signature(one).parameters.items():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                parameters.setdefault(name, parameter.replace(annotation=parameter.empty))
+    first = parameters["service"].replace(annotation="str")
+    return inspect.Signature(
+        [first, *(one.replace(default=None) for name, one in parameters.items() if one.default is not one.empty)]
+    )
+
+
+connect.__signature__ = _with_all_arguments()  # type: ignore[attr-defined]

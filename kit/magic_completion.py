@@ -49,7 +49,7 @@ class Matcher:
         if magic == "lab":
             from .lab.services import NAMES
 
-            return _beginning(token, (*NAMES, "status", "stop"))
+            return _beginning(token, (*NAMES, "use", "status", "stop"))
         if magic == "kit":
             return _beginning(token, ("calls", "doctor"))
         if magic not in _OPTIONS:

@@ -2,6 +2,7 @@
 
     %kit                      what is running, and what to try
     %lab                      starts or joins the embedded servers; leaves them in the variable `lab`
+    %lab use                  the same, and has clients made without arguments find them
     %%amdahl                  SQL over Amdahl's interactions
     %%kql                     SQL on Kimberlite
     %%sql                     SQL over the notebook's own frames, Arrow tables and handles
@@ -58,6 +59,7 @@ class KitMagics(Magics):
 
         %lab               all services
         %lab s2 synap      these
+        %lab use           has clients made without arguments find them: sets their variables in this kernel
         %lab status        what runs where
         %lab stop          ends those that were started here
         """
@@ -76,13 +78,15 @@ class KitMagics(Magics):
             if not isinstance(mine, Lab):
                 raise SetupError("no lab is in the variable `lab`", hint="%lab starts one")
             return mine.status()
+        use = words == ["use"]
+        words = [] if use else words
         if isinstance(mine, Lab) and not words:
-            return mine
+            return mine.use() if use else mine
         if "lab" in space and not isinstance(mine, Lab):
             raise InputError("the variable `lab` holds something else", hint="del lab, or use kit.Lab() yourself")
         lab = Lab(*words)
         self._space()["lab"] = lab
-        return lab
+        return lab.use() if use else lab
 
     @no_var_expand
     @line_cell_magic

@@ -42,6 +42,7 @@ def connect(
     api_key: str | Secret | None = None,
     timeout: float | None = None,
     max_retries: int = 3,
+    retry_delay: float = 1.0,
     project_id: str | None = None,
     project_keys: Mapping[str, str | Secret] | None = None,
     max_cost: float | None = None,
@@ -57,7 +58,7 @@ def connect(
     lacking = missing("claude", (settings.credential, "an API key", "api_key", "CLAUDE_API_KEY"), note=note)
     if lacking is not None:
         raise lacking
-    options: dict[str, Any] = {"max_retries": max_retries, "project_id": project_id}
+    options: dict[str, Any] = {"max_retries": max_retries, "retry_delay": retry_delay, "project_id": project_id}
     options |= {"project_keys": project_keys, "verify": verify}
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 

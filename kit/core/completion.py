@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .errors import KitError
 from .words import nearest
@@ -14,6 +16,10 @@ KEPT = 10.0
 """Seconds for which a listing is good enough to complete from."""
 PATIENCE = 1.0
 """Seconds that pressing Tab may take; a listing that comes later is there for the next time."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Keyed:
@@ -29,6 +35,30 @@ class Keyed:
 
     def _ipython_key_completions_(self) -> list[str]:
         return self._names.get()
+
+
+class Handles(Keyed, Generic[K, V]):
+    """Handles by name, which index further without asking the service: Tab completes `x["one"]["` too.
+
+    On its way to the last bracket IPython calls no `__getitem__` but those of Python's own collections, unless a user
+    allows it more. So this is that of `UserDict`, which asks `__missing__` for all that is not in its `data`.
+    """
+
+    data: ClassVar[tuple[()]] = ()
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, name: K) -> V: ...
+
+    else:
+        __getitem__ = UserDict.__getitem__
+
+    def __missing__(self, name: K) -> V:
+        """Return the handle of that name."""
+        raise NotImplementedError
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - {"data"})
 
 
 class Names:

@@ -112,10 +112,12 @@ def missing(service: str, *parts: tuple[Any, str, str, str], lab: bool = True, n
     Each part is what was found, what it is, the argument and the variable.
 
     >>> print(missing("amdahl", (None, "an API key", "api_key", "API_KEY")))
-    amdahl needs an API key (argument api_key= or variable API_KEY)
+    amdahl needs an API key (argument api_key= or variable API_KEY, or a profile)
       without a server of your own: kit.Lab().amdahl runs on an embedded one
     """
-    lacking = [f"{what} (argument {one}= or variable {name})" for found, what, one, name in parts if not found]
+    lacking = [
+        f"{what} (argument {one}= or variable {name}, or a profile)" for found, what, one, name in parts if not found
+    ]
     if not lacking:
         return None
     hint = f"without a server of your own: kit.Lab().{service} runs on an embedded one" if lab else None
@@ -136,10 +138,11 @@ def check_names(service: str, given: Iterable[str], make: Callable[..., Any], ot
 
     Their values are not looked at: a credential by a wrong name is one all the same.
     """
+    takes = inspect.signature(make).parameters
+    more = inspect.signature(other).parameters if any(one.kind is one.VAR_KEYWORD for one in takes.values()) else {}
     known = [
         name
-        for function in (make, other)
-        for name, one in inspect.signature(function).parameters.items()
+        for name, one in {**takes, **more}.items()
         if one.kind is not one.VAR_KEYWORD and name not in ("self", "environment")
     ]
     for name in given:

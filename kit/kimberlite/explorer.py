@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..core import progress
-from ..core.completion import Keyed, Names
+from ..core.completion import Handles, Keyed, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, SetupError, warn
 from ..core.html import one_line, table, text
@@ -73,7 +73,7 @@ def connect(
     return Kimberlite(Client(address, tenant_id, api_key, **options), metrics_url)
 
 
-class Kimberlite(Keyed, OfOneProcess):
+class Kimberlite(Handles[StreamLike, "Stream"], OfOneProcess):
     """Kimberlite to explore: every verb gives a DataFrame.
 
     `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
@@ -415,7 +415,7 @@ class Kimberlite(Keyed, OfOneProcess):
         result: T = self.client._driver.run(operation)
         return result
 
-    def __getitem__(self, stream: StreamLike) -> Stream:
+    def __missing__(self, stream: StreamLike) -> Stream:
         return Stream(self, stream)
 
     def browse(self) -> Browser:

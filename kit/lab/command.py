@@ -5,6 +5,7 @@ kit serve     the servers alone
 kit status    what is running
 kit doctor    whether the installation is sound
 kit env       the variables that point other programs at it
+kit profiles  where services are, and where their credentials come from, by name
 """
 
 from __future__ import annotations
@@ -99,6 +100,28 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     env = commands.add_parser("env", help='print the variables of the servers that run: eval "$(kit env)"')
     env.set_defaults(run=_env)
+    profiles = commands.add_parser(
+        "profiles",
+        help="list, add and test profiles: kit.connect(service, profile=name)",
+        description="Profiles say where services are and where their credentials come from; never the credentials.",
+    )
+    profiles.set_defaults(run=_profiles)
+    verbs = profiles.add_subparsers(title="verbs", metavar="VERB")
+    add = verbs.add_parser("add", help="keep what a profile says of a service")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("service", metavar="SERVICE")
+    add.add_argument(
+        "fields",
+        metavar="FIELD=VALUE",
+        nargs="+",
+        type=_field,
+        help="such as url=https://host api_key=variable:NAME; a credential is variable:NAME, command:LINE or keyring",
+    )
+    add.set_defaults(run=_add_profile)
+    test = verbs.add_parser("test", help="ask each service of a profile something small")
+    test.add_argument("name", metavar="NAME")
+    test.add_argument("service", metavar="SERVICE", nargs="?")
+    test.set_defaults(run=_test_profile)
     return parser
 
 
@@ -106,6 +129,14 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to 65535")
     return int(text)
+
+
+def _field(text: str) -> tuple[str, str]:
+    field, equals, value = text.partition("=")
+    if not equals or not field or not value:
+        # Not quoted back: it may be a credential that stands alone.
+        raise argparse.ArgumentTypeError("give each as FIELD=VALUE")
+    return field, value
 
 
 def _service_port(text: str) -> tuple[str, int]:
@@ -284,9 +315,51 @@ def _status(given: argparse.Namespace) -> int:
     if not rows:
         print("none of your labs is running; start one with: kit lab, or kit serve", file=sys.stderr)
         return 1
+    _print_table(rows)
+    return 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     wide = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     _print("  ".join(f"{cell:{width}}" for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows)
+
+
+def _profiles(given: argparse.Namespace) -> int:
+    from .. import profiles
+
+    found = profiles.read()
+    if not found:
+        print(f"there are no profiles in {profiles.path()}; kit profiles add NAME SERVICE FIELD=VALUE ... makes one")
+        return 0
+    _print_table(
+        [(name, service, "  ".join(f"{k}={v}" for k, v in entry.items())) for (name, service), entry in found.items()]
+    )
     return 0
+
+
+def _add_profile(given: argparse.Namespace) -> int:
+    import getpass
+
+    from .. import profiles
+
+    profiles.keep(given.name, given.service, dict(given.fields), getpass.getpass)
+    print(f"kept in {profiles.path()}: kit.connect({given.service!r}, profile={given.name!r})")
+    return 0
+
+
+def _test_profile(given: argparse.Namespace) -> int:
+    from .. import profiles
+
+    services = [service for name, service in profiles.read() if name == given.name]
+    rows, failures = [], 0
+    for service in services if given.service is None else [given.service]:
+        took, failed = profiles.tried(given.name, service)
+        failures += bool(failed)
+        rows.append((given.name, service, failed or f"good, {took:.1f} ms"))
+    if not rows:
+        raise SetupError(f"there is no profile {given.name!r}", hint="kit profiles lists those there are")
+    _print_table(rows)
+    return 1 if failures else 0
 
 
 def _doctor(given: argparse.Namespace) -> int:

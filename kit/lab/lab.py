@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from ..core.errors import InputError, KitError, SetupError
 from ..core.processes import OfOneProcess
+from ..core.secrets import Secret
 from ..core.steps import Request, call
 from . import child, running
 from .services import NAMES, chosen
@@ -20,6 +22,27 @@ if TYPE_CHECKING:
     from ..kimberlite.explorer import Kimberlite
     from ..s2.explorer import S2Explorer
     from ..synap.explorer import Synap
+
+
+T = TypeVar("T")
+
+
+class _lazily(Generic[T]):
+    """A method as an attribute.
+
+    No property, and no `__getattr__`: IPython calls neither of them for Tab, and `lab.s2["` would complete nothing.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, lab: None, owner: Any = None) -> Self: ...
+    @overload
+    def __get__(self, lab: Lab, owner: Any = None) -> T: ...
+    def __get__(self, lab: Lab | None, owner: Any = None) -> Any:
+        return self if lab is None else self._make(lab)
 
 
 class Lab(OfOneProcess):
@@ -48,6 +71,7 @@ class Lab(OfOneProcess):
     ) -> None:
         names = chosen(services)
         self._explorers: dict[str, Any] = {}
+        self._before: dict[str, Secret | None] = {}
         self._closed = False
         # Held while one is looked for: another handle may let go of them at this moment.
         held = child.started()
@@ -73,22 +97,32 @@ class Lab(OfOneProcess):
         if moving and self.joined:
             self.move()
 
-    if TYPE_CHECKING:
+    @_lazily
+    def amdahl(self) -> Amdahl:
+        """The explorer of amdahl, connected."""
+        return cast("Amdahl", self._explorer("amdahl"))
 
-        @property
-        def amdahl(self) -> Amdahl: ...
-        @property
-        def claude(self) -> Claude: ...
-        @property
-        def kimberlite(self) -> Kimberlite: ...
-        @property
-        def s2(self) -> S2Explorer: ...
-        @property
-        def synap(self) -> Synap: ...
+    @_lazily
+    def claude(self) -> Claude:
+        """The explorer of claude, connected."""
+        return cast("Claude", self._explorer("claude"))
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in NAMES:
-            raise AttributeError(f"a lab has no {name!r}; its services are {', '.join(NAMES)}")
+    @_lazily
+    def kimberlite(self) -> Kimberlite:
+        """The explorer of kimberlite, connected."""
+        return cast("Kimberlite", self._explorer("kimberlite"))
+
+    @_lazily
+    def s2(self) -> S2Explorer:
+        """The explorer of s2, connected."""
+        return cast("S2Explorer", self._explorer("s2"))
+
+    @_lazily
+    def synap(self) -> Synap:
+        """The explorer of synap, connected."""
+        return cast("Synap", self._explorer("synap"))
+
+    def _explorer(self, name: str) -> Any:
         if name not in self._names:
             raise SetupError(f"this lab runs without {name}", hint=f"start one with it: kit.Lab({name!r})")
         if self._closed:
@@ -100,11 +134,34 @@ class Lab(OfOneProcess):
         return self._explorers[name]
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._names})
+        return sorted({*super().__dir__()} - {*NAMES} | {*self._names})
 
     def env(self) -> dict[str, str]:
         """The environment variables that point any client, in any language, at these servers. They hold the token."""
         return dict(self._described["env"].values())
+
+    def use(self) -> Self:
+        """Set the lab's variables in this process, so that clients made without arguments find it; return the lab.
+
+        Closing the lab puts back what was there before.
+        """
+        for name, value in self.env().items():
+            before = os.environ.get(name)
+            if before != value:
+                self._before.setdefault(name, None if before is None else Secret.unchecked(before))
+                os.environ[name] = value
+        return self
+
+    def _use_no_more(self) -> None:
+        ours = self.env()
+        for name, before in self._before.items():
+            # Another lab's, or the user's own of since then, stays.
+            if os.environ.get(name) == ours[name]:
+                if before is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = before.reveal()
+        self._before.clear()
 
     def url(self, service: str) -> str:
         """Where a service listens."""
@@ -179,6 +236,7 @@ class Lab(OfOneProcess):
         Servers that another process started are left running. May be called twice.
         """
         self._closed = True
+        self._use_no_more()
         for explorer in self._explorers.values():
             explorer.close()
         self._explorers.clear()

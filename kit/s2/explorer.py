@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core.completion import Keyed, Names
+from ..core.completion import Handles, Names
 from ..core.environment import Environment
 from ..core.html import one_line, table, text
 from ..core.log.places import Moment
@@ -53,7 +53,7 @@ def connect(
     return S2Explorer(client)
 
 
-class S2Explorer(Keyed, OfOneProcess):
+class S2Explorer(Handles[str, "Basin"], OfOneProcess):
     """S2 to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit
@@ -132,7 +132,7 @@ class S2Explorer(Keyed, OfOneProcess):
         self.client.delete_basin(name)
         self._names.forget()
 
-    def __getitem__(self, basin: str) -> Basin:
+    def __missing__(self, basin: str) -> Basin:
         return Basin(self.client, basin, self._names)
 
     def browse(self) -> Browser:
@@ -169,7 +169,7 @@ _TRY = (
 )
 
 
-class Basin(Keyed, OfOneProcess):
+class Basin(Handles[str, Stream], OfOneProcess):
     """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
 
     def __init__(self, client: SyncS2, name: str, basins: Names | None = None) -> None:
@@ -240,7 +240,7 @@ class Basin(Keyed, OfOneProcess):
         encryption_key = key_of(encryption_key)
         return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin, self._names, self._basins)
 
-    __getitem__ = stream
+    __missing__ = stream
 
     def __repr__(self) -> str:
         return one_line(f'<Basin {self.name}: .streams(), .create(name), ["stream"]>')

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
-from ..core.completion import Keyed, Names
+from ..core.completion import Handles, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, warn
 from ..core.html import one_line, table, text
@@ -21,6 +21,7 @@ from .asking import Operation
 from .client import SynapClient
 from .errors import SynapError, SynapInputError
 from .listings import Listing
+from .settings import credential
 from .subscription import Subscription
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def connect(
     environment = Environment(environment)
     url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
     named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
-    if api_key is None and username is None and password is None:
-        api_key = environment.secret_for("SYNAP_API_KEY", url, [named, named_rpc])
+    api_key, username, password = credential(url, api_key, username, password, environment)
     url = url or named
     if rpc_url is None and named and url and origin(url) == origin(named) and not url.startswith("synap://"):
         rpc_url = named_rpc
@@ -64,7 +64,7 @@ def connect(
     return Synap(SynapClient(url, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
-class Synap(Keyed, OfOneProcess):
+class Synap(Handles[str, "Room"], OfOneProcess):
     """Synap to explore: every verb gives a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
@@ -403,7 +403,7 @@ class Synap(Keyed, OfOneProcess):
         result: T = self.client._driver.run(operation)
         return result
 
-    def __getitem__(self, room: str) -> Room:
+    def __missing__(self, room: str) -> Room:
         return Room(self, inputs.name(room, "a room"))
 
     def browse(self) -> Browser:

@@ -72,6 +72,29 @@ class Settings:
         return Secret(base64.b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode()).after("Basic ")
 
 
+Credential = tuple[Secret | None, str | None, Secret | None]
+"""A key, or a user and a password."""
+
+
+def credential(
+    url: str | None,
+    api_key: str | Secret | None,
+    username: str | None,
+    password: str | Secret | None,
+    environment: Environment,
+) -> Credential:
+    """Return what is given, or else what the environment has for this address: a key before a password."""
+    api_key, password = hidden(api_key), hidden(password)
+    if api_key is not None or username is not None or password is not None:
+        return api_key, username, password
+    named = [environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")]
+    api_key = environment.secret_for("SYNAP_API_KEY", url, named)
+    username, password = environment.text("SYNAP_USERNAME"), environment.secret_for("SYNAP_PASSWORD", url, named)
+    if api_key is not None or username is None or password is None:
+        return api_key, None, None
+    return None, username, password
+
+
 def settings(
     url: str | None,
     api_key: str | Secret | None,
@@ -85,12 +108,7 @@ def settings(
     """Return checked settings; everything wrong is told before there is any traffic."""
     api_key, password = hidden(api_key), hidden(password)
     named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
-    if api_key is None and username is None and password is None:
-        api_key = environment.secret_for("SYNAP_API_KEY", url, [named, named_rpc])
-        if api_key is None:
-            password = environment.secret_for("SYNAP_PASSWORD", url, [named, named_rpc])
-            username = None if password is None else environment.text("SYNAP_USERNAME")
-            password = None if username is None else password
+    api_key, username, password = credential(url, api_key, username, password, environment)
     url = named if url is None else url
     lacking = missing("synap", (url, "an address", "url", "SYNAP_URL"))
     if lacking is not None:
