@@ -6,7 +6,7 @@ It gets names that it tells apart instead, and the answer has the real ones agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +92,9 @@ class Tables:
         reals = self._names.get(name, ())
         return next(iter(reals)) if len(reals) == 1 else name
 
-    def safe(self, schema: pa.Schema) -> pa.Schema:
+    def safe(self, schema: pa.Schema, keep: Collection[str] = ()) -> pa.Schema:
         """The columns of a table that the query names as it has to name them; what they are really called is kept."""
-        names = for_sql(schema.names)
+        names = for_sql(schema.names, keep)
         for field, name in zip(schema, names, strict=True):
             if name != field.name:
                 self._names.setdefault(name, set()).add(field.name)
@@ -182,7 +182,9 @@ class Named(ds.Dataset):  # type: ignore[misc]
     @property
     def schema(self) -> pa.Schema:
         """The columns by the names that a query has for them; found anew, as those of a view may widen."""
-        return self._tables.safe(self._table.schema)
+        # The columns of the log itself are called as everywhere; a key of the records gives way.
+        own = self._table.beside.names if isinstance(self._table, View) else ()
+        return self._tables.safe(self._table.schema, own)
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
         """Some columns of the rows for which a filter is true."""

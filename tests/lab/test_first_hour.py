@@ -173,3 +173,10 @@ def test_names_that_are_not_there_are_told_with_those_that_are_near(lab):
     ):
         with pytest.raises(KitError, match=words):
             call()
+
+
+def test_a_key_that_is_called_like_the_position_gives_way_in_sql(lab):
+    stream = lab.s2["demo-shop"].create("positions")
+    stream.append([{"SEQ_NUM": 7, "Time": "x"}, {"SEQ_NUM": 8, "Time": "y"}])
+    found = kit.sql("select * from t where seq_num >= 1", t=stream)
+    assert found["SEQ_NUM"].tolist() == [8] and found["seq_num"].tolist() == [1] and found["Time"].tolist() == ["y"]
