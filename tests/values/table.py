@@ -345,7 +345,7 @@ TAIL = """
 
 **Names.** A column is called like its key. A key that is called like a column of the log (`seq_num`, `time`, `headers`;
 `offset`, `time`; `offset`, `time`, `event`, `id`) or like that of raw bodies (`body`, in rooms `data`) gets `body.` before
-it. Half a character is shown as its escape. Names that differ in case alone are different columns, in `kit.sql` too. So are
+it. Half a character is shown as its escape. Names that differ in case alone are different columns; in `kit.sql`, which knows no case, they are called `A_1` and `a_2`. So are
 names with NUL in them; only where one library hands columns to another as an Arrow stream (polars, `pa.table(stream)`)
 a name ends there, as that interface has it, and a frame of polars with such a name is refused. Two columns of one name, and names that are neither texts nor whole numbers, are refused. A named index is a
 column, an index without a name is not. A table whose only column is `body` is taken for the bodies themselves.
