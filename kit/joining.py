@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import pyarrow as pa
 
 from .core.errors import InputError, KitError, SetupError
+from .core.into import Into, checked, shown
 from .core.ranged import Drift, View
 from .sql_tables import Tables, called, takes
 from .sql_values import WIDE, integers, parameter
@@ -31,16 +32,37 @@ _BATCH = 65_536
 
 @overload
 def sql(
-    query: str, *, arrow: Literal[False] = False, params: Sequence[Any] | Mapping[str, Any] = (), **tables: Any
+    query: str,
+    *,
+    arrow: Literal[False] = False,
+    params: Sequence[Any] | Mapping[str, Any] = (),
+    into: Literal["pandas"] = "pandas",
+    **tables: Any,
 ) -> pd.DataFrame: ...
+@overload
+def sql(
+    query: str,
+    *,
+    arrow: Literal[False] = False,
+    params: Sequence[Any] | Mapping[str, Any] = (),
+    into: Literal["polars", "arrow"],
+    **tables: Any,
+) -> Any: ...
 @overload
 def sql(
     query: str, *, arrow: Literal[True], params: Sequence[Any] | Mapping[str, Any] = (), **tables: Any
 ) -> pa.RecordBatchReader: ...
 def sql(
-    query: str, *, arrow: bool = False, params: Sequence[Any] | Mapping[str, Any] = (), **tables: Any
-) -> pd.DataFrame | pa.RecordBatchReader:
+    query: str,
+    *,
+    arrow: bool = False,
+    params: Sequence[Any] | Mapping[str, Any] = (),
+    into: Into = "pandas",
+    **tables: Any,
+) -> Any:
     """The result of a query as a DataFrame; with `arrow=True` as a stream of Arrow batches.
+
+    `into="polars"` or `into="arrow"` gives the table of that library, with the types of the DataFrame.
 
     Tables are DataFrames, Arrow tables, `kit.scan(path)`, feeds, and handles on streams, given by name or, like in
     DuckDB itself, variables of the caller. A handle is read only if the query names it, without being held in memory;
@@ -64,8 +86,11 @@ def sql(
     """
     frame = sys._getframe(1)
     namespace = {**frame.f_globals, **frame.f_locals}
+    checked(into)
     answer = _answer(query, tables, params, namespace)
-    return answer.arrow() if arrow else answer.df()
+    if arrow:
+        return answer.arrow()
+    return answer.df() if into == "pandas" else shown(answer.table(), into)
 
 
 def query(
@@ -105,6 +130,11 @@ class Answer:
         """
         from .core.frames import to_frame
 
+        return to_frame(self.table())
+
+    def table(self) -> pa.Table:
+        """Return all rows, in the types that the columns of `df()` are made of."""
+
         def taken(relation: Any) -> tuple[list[str], pa.Table]:
             shown, kinds = _shown(relation)
             return kinds, shown.to_arrow_table()
@@ -114,7 +144,7 @@ class Answer:
             integers(column) if kind in WIDE else self._tables.in_own_unit(name, self._real(column))
             for kind, name, column in zip(kinds, table.column_names, table.columns, strict=True)
         ]
-        return to_frame(pa.table(columns, names=self._names))
+        return pa.table(columns, names=self._names)
 
     def arrow(self) -> pa.RecordBatchReader:
         """The rows as they are found, in DuckDB's own types."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .core.into import GivesFrames
 from .core.processes import OfOneProcess
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .parquet.scanning import Scan
 
 
-class Readable(OfOneProcess):
+class Readable(GivesFrames, OfOneProcess):
     """A handle whose records have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
 
     def _ranged(self, **kind: Any) -> Ranged:

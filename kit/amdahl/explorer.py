@@ -10,6 +10,7 @@ from ..core import calls
 from ..core.environment import Environment
 from ..core.errors import KitError, warn
 from ..core.html import table, text
+from ..core.into import GivesFrames
 from ..core.log.places import count_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -51,7 +52,7 @@ def connect(
     return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
 
 
-class Amdahl(OfOneProcess):
+class Amdahl(GivesFrames, OfOneProcess):
     """The Amdahl Platform to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit

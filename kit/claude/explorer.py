@@ -12,6 +12,7 @@ from ..core import calls, loop
 from ..core.environment import Environment, elsewhere, missing
 from ..core.errors import CLOSED, CLOSED_HINT, SetupError
 from ..core.html import table, text
+from ..core.into import GivesFrames
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import wire
@@ -63,7 +64,7 @@ def connect(
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 
 
-class Claude(OfOneProcess):
+class Claude(GivesFrames, OfOneProcess):
     """The Claude Code API service to explore.
 
     >>> from kit.claude import ClaudeClient

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .into import with_into
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -39,6 +41,7 @@ def forget() -> None:
     _ring.clear()
 
 
+@with_into
 def calls() -> pd.DataFrame:
     """The requests this process made, oldest first, as a DataFrame: at most the last 10 000.
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .errors import KitError
+from .into import GivesFrames
 from .words import nearest
 
 KEPT = 10.0
@@ -22,7 +23,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Keyed:
+class Keyed(GivesFrames):
     """Things by name: `name in x` and `list(x)` ask the service, Tab completes from what was asked lately."""
 
     _names: Names

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from .errors import InputError
 from .intervals import timedeltas
+from .into import remember
 from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
 from .moments import in_unit
 from .names import distinct
@@ -59,6 +60,7 @@ def to_frame(
     }
     frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
     frame.attrs.update(attrs or {})
+    remember(frame, table)
     return frame
 
 

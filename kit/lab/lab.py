@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from ..core.errors import InputError, KitError, SetupError
+from ..core.into import GivesFrames
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..core.steps import Request, call
@@ -45,7 +46,7 @@ class _lazily(Generic[T]):
         return self if lab is None else self._make(lab)
 
 
-class Lab(OfOneProcess):
+class Lab(GivesFrames, OfOneProcess):
     """The embedded servers: starts them, or joins those this user already has running.
 
     >>> with Lab("amdahl", join=False) as lab:

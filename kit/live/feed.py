@@ -17,6 +17,7 @@ from ..core import loop
 from ..core.dropped import close_when_dropped
 from ..core.errors import InputError
 from ..core.html import one_line, table, text
+from ..core.into import GivesFrames
 from ..core.processes import OfOneProcess
 from . import checkpoint
 from .adapters import source_of
@@ -45,7 +46,7 @@ _log = logging.getLogger("kit.live")
 _open: weakref.WeakSet[Feed] = weakref.WeakSet()
 
 
-class Feed(Followed, OfOneProcess):
+class Feed(Followed, GivesFrames, OfOneProcess):
     """The rows of a subscription as they come: `feed.df`, `feed.wait(n=...)`, `feed.pause()`, `feed.close()`.
 
     >>> with Feed([{"n": 1}, {"n": 2, "even": True}], where={"n": [1, 2]}) as feed:
@@ -163,6 +164,11 @@ class Feed(Followed, OfOneProcess):
         frame = to_frame(found, {**attrs, **told})
         self._shown = (mark, frame)
         return frame.copy(deep=False)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The rows in the buffer as they are now, in Arrow."""
+        found, _ = self.source.shape(self.batches()[1])
+        return found.__arrow_c_stream__(requested_schema)
 
     def tail(self, n: int = 10) -> pd.DataFrame:
         """The newest `n` rows."""

@@ -69,6 +69,10 @@ class LiveView:
         """The rows in the buffer, oldest first."""
         return self.feed.df
 
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The rows in the buffer as they are now, in Arrow."""
+        return self.feed.__arrow_c_stream__(requested_schema)
+
     @property
     def state(self) -> State:
         """connecting, live, paused, reconnecting, closed or failed."""
