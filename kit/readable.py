@@ -33,7 +33,7 @@ class Readable(GivesFrames, OfOneProcess):
 
     def _columns_of(
         self,
-        columns: Sequence[str] | str,
+        columns: Sequence[str] | str | None,
         start: Any,
         limit: int | None,
         until: Any,
@@ -41,10 +41,13 @@ class Readable(GivesFrames, OfOneProcess):
         types: Mapping[str, Any] | None,
         **kind: Any,
     ) -> pd.DataFrame:
-        """Some columns of a range: the others are not decoded."""
-        from .core.frames import to_frame
+        """Some columns of a range: the others are not decoded. Of no records, the columns that the log's have."""
+        from .core.frames import empty, to_frame
         from .core.ranged import View
 
+        if columns is None:
+            whole = View(self._ranged(**kind), "earliest", None, None, body, types, strict=True)
+            return empty(whole.schema, {"body": whole.shape.mode})
         view = View(self._ranged(**kind), start, limit, until, body, types, strict=True)
         return to_frame(view.collect([columns] if isinstance(columns, str) else [*columns]), {"body": view.shape.mode})
 

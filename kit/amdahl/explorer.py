@@ -18,6 +18,7 @@ from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
 from .errors import AmdahlInputError
 from .exchange import PATIENT, exchange
+from .listings import page_schema, webhook_schema, with_varying
 from .receiver import Deliveries
 from .sessions import Answer, Session, Sessions, watch
 from .types import WebhookEvent
@@ -116,11 +117,11 @@ class Amdahl(GivesFrames, OfOneProcess):
 
     def pages(self, **filters: Any) -> pd.DataFrame:
         """One row per page, newest first. Filters are the service's: `status=`, `q=`, `created_at_gte=`, ..."""
-        return self._listing("/pages", filters, ("id", "name", "status", "created_at", "updated_at"))
+        return self._listing("/pages", filters, page_schema(), ("spec",))
 
     def webhooks(self) -> pd.DataFrame:
         """One row per webhook; their secrets are not among the columns, the service tells them once."""
-        return self._listing("/webhooks", {}, ("id", "url", "description", "created_at"))
+        return self._listing("/webhooks", {}, webhook_schema())
 
     def me(self) -> dict[str, Any]:
         """Whose key this is and what it may do."""
@@ -257,11 +258,13 @@ class Amdahl(GivesFrames, OfOneProcess):
     def _repr_html_(self) -> str:
         return text(f"Amdahl at {self.client.base_url}") + table(("try", "to get"), _TRY)
 
-    def _listing(self, path: str, filters: Mapping[str, Any], first: tuple[str, ...]) -> pd.DataFrame:
+    def _listing(
+        self, path: str, filters: Mapping[str, Any], schema: pa.Schema, varying: tuple[str, ...] = ()
+    ) -> pd.DataFrame:
         from ..core.frames import from_rows
 
-        rows = self.client._driver.walk(paging.items(self.client, path, params=dict(filters), policy=PATIENT))
-        return from_rows([*rows], _schema(first))
+        rows = [*self.client._driver.walk(paging.items(self.client, path, params=dict(filters), policy=PATIENT))]
+        return from_rows(rows, schema if rows else with_varying(schema, varying))
 
     def _run(self, operation: Any) -> Any:
         return self.client._driver.run(operation)
@@ -276,13 +279,6 @@ _TRY = (
     (".deliveries(), .deliveries().live()", "webhook deliveries, as they arrive"),
     (".metrics()", "rate limit and usage"),
 )
-
-
-def _schema(names: tuple[str, ...]) -> pa.Schema:
-    import pyarrow as pa
-
-    time_type = pa.timestamp("ms", "UTC")
-    return pa.schema([(name, time_type if name.endswith("_at") else pa.string()) for name in names])
 
 
 def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ class ResultReader:
         if not isinstance(row_count, int) or isinstance(row_count, bool):
             row_count = rows
         return Result(
-            typed(self._columns.table(), rows, declared, notes),
+            typed(self._columns.table(), rows, declared, notes, nested_types(payload)),
             row_count,
             payload.get("truncated") is True,
             notes,
@@ -280,7 +280,61 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
     return named
 
 
-def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[str]) -> pa.Table:
+def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
+    """The types of the columns of lists and objects, where the server states what is in them."""
+    columns = payload.get("columns") or payload.get("schema") or ()
+    if isinstance(columns, dict):
+        columns = columns.get("fields") or ()
+    found = {}
+    for column in columns if isinstance(columns, list | tuple) else ():
+        if isinstance(column, dict) and isinstance(column.get("name"), str):
+            kind = _nested(column)
+            if kind is not None:
+                found[column["name"]] = kind
+    from ..core.json_columns import sound
+
+    named: dict[str, Any] = sound(found)
+    return named
+
+
+def _nested(column: Mapping[str, Any], depth: int = 0) -> pa.DataType | None:
+    """The type of a list or an object as its JSON is read; None for anything else."""
+    import pyarrow as pa
+
+    kind = str(column.get("type")).upper()
+    items: Any = column.get("items")
+    if str(column.get("mode")).upper() == "REPEATED":
+        kind, items = "ARRAY", {**column, "mode": None}
+    if depth > _DEEPEST:
+        return None
+    if kind == "ARRAY" and isinstance(items, dict):
+        return pa.list_(_part(items, depth))
+    fields = column.get("fields")
+    if kind in ("RECORD", "STRUCT") and isinstance(fields, list):
+        named = [one for one in fields if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        return pa.struct([(one["name"], _part(one, depth)) for one in named]) if named else None
+    return None
+
+
+def _part(column: Mapping[str, Any], depth: int) -> pa.DataType:
+    import pyarrow as pa
+
+    inner = _nested(column, depth + 1)
+    number = _NUMBERS.get(str(column.get("type")).upper())
+    # Times, decimals and bytes are texts inside of lists and objects.
+    return inner or (pa.type_for_alias(number) if number else pa.string())
+
+
+_DEEPEST = 50
+
+
+def typed(
+    table: pa.Table,
+    rows: int,
+    declared: Mapping[str, str],
+    notes: list[str],
+    nested: Mapping[str, pa.DataType] | None = None,
+) -> pa.Table:
     """The table with the declared columns first, each converted where its declared type calls for it."""
     import pyarrow as pa
 
@@ -290,6 +344,8 @@ def typed(table: pa.Table, rows: int, declared: Mapping[str, str], notes: list[s
     for name in [*declared, *(name for name in found if name not in declared)]:
         kind = declared.get(name, "")
         column = found[name] if name in found else pa.chunked_array([pa.nulls(rows)])
+        if nested and name in nested and pa.types.is_null(column.type):
+            column = pa.chunked_array([pa.nulls(rows, nested[name])])
         try:
             columns[name] = convert(column, kind)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:

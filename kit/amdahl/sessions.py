@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..core import progress
 from ..core.errors import KitError
 from ..core.html import one_line, table, text
+from ..core.into import GivesFrames
 from . import agents
 from .client import AmdahlClient
 from .errors import AmdahlInputError
 from .exchange import PATIENT
+from .listings import session_schema, with_varying
 from .types import TERMINAL, AgentSession, SessionEvent
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ class Session:
         return text(f"Session {self.id}. {hint}") + table(("field", "value"), known)
 
 
-class Sessions:
+class Sessions(GivesFrames):
     """The sessions started here: call it for a frame of where they stand, index it for a handle on one."""
 
     def __init__(self, client: AmdahlClient) -> None:
@@ -136,8 +138,6 @@ class Sessions:
 
     def __call__(self) -> pd.DataFrame:
         """One row per session started here, with its state asked anew where it had not ended."""
-        import pyarrow as pa
-
         from ..core.frames import from_rows
 
         rows = []
@@ -145,8 +145,7 @@ class Sessions:
             if session.state.get("status") not in TERMINAL:
                 session.status()
             rows.append(session.state)
-        schema = pa.schema([("session_id", pa.string()), ("status", pa.string())])
-        return from_rows(rows, schema)
+        return from_rows(rows, session_schema() if rows else with_varying(session_schema(), ("result",)))
 
     def __getitem__(self, session_id: str) -> Session:
         return self._known.get(session_id) or Session(self._client, session_id)

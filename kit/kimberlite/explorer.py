@@ -496,7 +496,7 @@ class Stream(Readable):
         times: bool = True,
     ) -> pd.DataFrame:
         """Return the events from `start` on. See `Kimberlite.read`; `columns` names those that are decoded."""
-        if columns is not None:
+        if columns is not None or limit == 0:
             return self._columns_of(columns, start, limit, until, body, types)
         return self._explorer.read(self.name, start, limit, until, body, types=types, times=times)
 

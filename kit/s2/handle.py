@@ -67,7 +67,7 @@ class Stream(Readable):
         `{"price": pa.decimal128(18, 4)}`; `columns` names those that are wanted, so that no other is decoded. Orders to
         the service (fences, trims) are left out unless `commands` is true.
         """
-        if columns is not None:
+        if columns is not None or limit == 0:
             return self._columns_of(columns, start, limit, until, body, types, commands=commands)
         from ..core.frames import to_frame
         from ..core.tables.typed import checked

@@ -459,7 +459,7 @@ class Room(Readable):
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return the events from `start` on. See `Synap.read`; `columns` names those that are decoded."""
-        if columns is not None:
+        if columns is not None or limit == 0:
             return self._columns_of(columns, start, limit, until, body if decode is None else decode, types)
         return self._explorer.read(self.name, start, limit, until, body, decode=decode, types=types)
 

@@ -102,12 +102,25 @@ def _inner(columns: Sequence[Column], sql: str, limit: int) -> str:
     return f"(select * from (\n{sql}\n) limit {limit}) as q({', '.join(column.alias for column in columns)})"  # noqa: S608
 
 
-def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[dict[str, str]]:
+def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[dict[str, Any]]:
     """Names and types as the service tells them."""
     return [
-        {"name": column.name, "type": "NUMERIC" if sizes is not None and sizes[index] > 1 else type_name(column.kind)}
+        {
+            "name": column.name,
+            **({"type": "NUMERIC"} if sizes is not None and sizes[index] > 1 else _described(column.kind)),
+        }
         for index, column in enumerate(columns)
     ]
+
+
+def _described(kind: Any) -> dict[str, Any]:
+    """A type, with that of the items of a list and those of the fields of an object."""
+    told: dict[str, Any] = {"type": type_name(kind)}
+    if told["type"] == "ARRAY":
+        told["items"] = _described(_item(kind))
+    elif told["type"] == "RECORD":
+        told["fields"] = [{"name": name, **_described(inner)} for name, inner in kind.children]
+    return told
 
 
 def type_name(kind: Any) -> str:
