@@ -144,6 +144,11 @@ def arrow_type(declared: str) -> pa.DataType:
     return ARROW[kind] if kind else pa.null()
 
 
+def column_of(values: list[Any]) -> pa.Array:
+    """Return the values of a result's column as Arrow has them; of several kinds as their texts."""
+    return _column(ObjectCells(values), "")[0]
+
+
 def _column(cells: Cells, declared: str) -> tuple[pa.Array, str]:
     """The column, of the type that it should have if the cells allow that; else why it is text."""
     tags, kind = cells.tags, type_of(declared)

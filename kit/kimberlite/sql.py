@@ -35,6 +35,16 @@ class QueryResult:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Give the rows as an Arrow stream, to whatever takes one: `pa.table(result)`, `pl.DataFrame(result)`."""
+        import pyarrow as pa
+
+        from ..core.names import distinct
+        from .results import column_of
+
+        columns = [column_of([row[n] for row in self.rows]) for n in range(len(self.columns))]
+        return pa.table(columns, names=distinct(self.columns)).__arrow_c_stream__(requested_schema)
+
     def __repr__(self) -> str:
         return one_line(f"<{len(self.rows):,} rows of {', '.join(self.columns)}>")
 

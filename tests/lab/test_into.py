@@ -97,3 +97,13 @@ def test_feeds_and_views_are_streams_of_arrow(lab):
             assert pl.DataFrame(thing).height == 5
         assert feed.tail(2, into="polars").height == 2
         assert kit.sql("select count(*) as n from feed")["n"].tolist() == [5]
+
+
+def test_rows_of_the_plain_client_are_a_stream_of_arrow(lab):
+    result = lab.kimberlite.client.query("SELECT id, city, active FROM accounts ORDER BY id LIMIT 4")
+    table = pa.table(result)
+    assert table.column_names == result.columns
+    assert [tuple(row.values()) for row in table.to_pylist()] == list(result.rows)
+    assert pl.DataFrame(result).height == 4
+    nothing = pa.table(lab.kimberlite.client.query("SELECT id, city FROM accounts WHERE id < 0"))
+    assert (nothing.column_names, nothing.num_rows) == (["id", "city"], 0)
