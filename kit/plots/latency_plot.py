@@ -42,6 +42,7 @@ def latency(
     frame (pandas, polars, Arrow) or feed that has a column of milliseconds (`what`) and one of times (`time`). With
     `ax=` the times alone are drawn. With `live=True` the plot of a feed repaints itself once a second in the cell.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"started": pd.date_range("2026-01-01", periods=50, freq="1s", tz="UTC"), "ms": 5.0})
     >>> latency(frame).get_title(loc="left")
     'Latency of 50 calls'

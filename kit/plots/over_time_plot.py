@@ -51,6 +51,7 @@ def over_time(
     "count", or a quantile such as "p95") those of one time are one point, and with `every` those of each interval;
     `every` alone takes the mean. With `live=True` the plot of a feed repaints itself once a second in the cell.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"time": pd.date_range("2026-01-01", periods=3, freq="1h", tz="UTC"), "depth": [3, 5, 4]})
     >>> over_time(frame, "depth").lines[0].get_ydata().tolist()
     [3.0, 5.0, 4.0]

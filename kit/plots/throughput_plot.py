@@ -54,6 +54,7 @@ def throughput(
     An interval that the rows do not cover, such as the hour that is not over, is hatched or dotted, and the subtitle
     says so. With `live=True` the plot of a feed repaints itself once a second in the cell until the feed ends.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"time": pd.date_range("2026-01-01", periods=600, freq="1s", tz="UTC")})
     >>> throughput(frame, every="10s").get_ylabel()
     'rows per 10 s'

@@ -63,6 +63,7 @@ def usage(
     or "hour" for what was used in each; without it, metrics of intervals are drawn over time and calls are added up.
     A reading, such as a size or a limit, is never added up over time: its newest value stands for the time.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"model": ["haiku", "opus"], "tokens": [1200, 300], "cost": [0.01, 0.2]})
     >>> usage(frame).get_title(loc="left")
     'Cost by model'

@@ -16,6 +16,7 @@ from kit.core.errors import InputError, KitError, short_traceback
 from kit.core.steps import Response
 from kit.kimberlite.errors import KimberliteInputError
 from kit.magic_text import order_of
+from kit.magics import KitMagics
 from kit.s2.errors import S2InputError
 from kit.synap import SynapInputError
 
@@ -132,15 +133,12 @@ def impatient(rows):
 
 def test_a_warning_shows_the_line_of_the_caller_also_from_a_magic(lab):
     shell = InteractiveShell()
-    shell.run_line_magic("load_ext", "kit")
+    shell.register_magics(KitMagics)  # not as an extension, which would change asyncio for all tests that follow
     shell.user_ns["lab"] = lab
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            lab.amdahl.query("select * from interactions")
-            shell.run_cell_magic("amdahl", "", "select * from interactions")
-    finally:
-        shell.run_line_magic("unload_ext", "kit")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        lab.amdahl.query("select * from interactions")
+        shell.run_cell_magic("amdahl", "", "select * from interactions")
     assert [warning.filename for warning in told] == [__file__, __file__]
 
 

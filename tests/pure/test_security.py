@@ -73,6 +73,7 @@ def test_html_is_made_in_few_places(path):
     makers = {
         "claude/types.py",
         "lab/claude/writer.py",
+        "lab/claude/described.py",
         "core/html.py",
         "core/progress.py",
         "live",
