@@ -18,7 +18,10 @@ pytestmark = pytest.mark.lab
 
 SERVERS = [
     "lab",
-    pytest.param("real", marks=pytest.mark.skipif(kimberlitereal.program() is None, reason="none is named")),
+    pytest.param(
+        "real",
+        marks=pytest.mark.skipif(kimberlitereal.program() is None, reason="KIMBERLITE_PROGRAM names no real server"),
+    ),
 ]
 
 
@@ -140,7 +143,7 @@ def test_what_only_the_lab_takes_is_exact_there(lab):
     ]
 
 
-@pytest.mark.skipif(kimberlitereal.program() is None, reason="none is named")
+@pytest.mark.skipif(kimberlitereal.program() is None, reason="KIMBERLITE_PROGRAM names no real server")
 @pytest.mark.parametrize(
     ("declared", "value"),
     [
