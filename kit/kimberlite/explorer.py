@@ -14,6 +14,7 @@ from ..core.html import one_line, table, text
 from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
+from ..core.words import nearest
 from ..readable import Readable
 from . import appending, reading, sql
 from .address import tenant_of
@@ -400,10 +401,8 @@ class Kimberlite(Handles[StreamLike, "Stream"], OfOneProcess):
             if row.name == stream:
                 self.client._book.ids[tenant, stream] = row.id
                 return row.id
-        import difflib
-
-        near = difflib.get_close_matches(stream, [row.name or "" for row in rows], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "streams() lists them; append() and create() make one"
+        near = nearest(stream, [row.name or "" for row in rows])
+        hint = near or "streams() lists them; append() and create() make one"
         raise KimberliteInputError(f"there is no stream {stream!r}", hint=hint)
 
     def _made(self, stream: StreamLike) -> int:

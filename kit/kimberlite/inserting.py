@@ -15,7 +15,6 @@ row again.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ import pyarrow as pa
 
 from ..core.tables.encode import table_of
 from ..core.tables.scalars import Refused, json_text, shown
+from ..core.words import nearest
 from .errors import KimberliteInputError
 from .sql import cell_of, quoted
 from .sqltypes import Type, digits_of, type_of
@@ -58,8 +58,7 @@ def statements(name: str, declared: Sequence[ColumnInfo], data: Any, *, lab: boo
     by_name = {one.name: one for one in declared}
     for column in names:
         if column not in by_name:
-            near = difflib.get_close_matches(column, by_name, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(by_name)}"
+            hint = nearest(column, by_name) or f"it has {', '.join(by_name)}"
             raise KimberliteInputError(f"the table {name!r} has no column {column!r}", hint=hint)
     lacking = [one.name for one in declared if one.name not in names and not one.nullable]
     if lacking:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
+from ..core.words import nearest
 
 SHOWN = 20
 """Names in an error."""
@@ -78,12 +79,10 @@ def times_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
 def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
     """Return the name of a column; raise with the nearest names where there is none."""
     if not isinstance(name, str) or name not in frame.columns:
-        import difflib
-
-        near = difflib.get_close_matches(str(name), [str(one) for one in frame.columns], n=1)
+        near = nearest(str(name), [str(one) for one in frame.columns])
         raise InputError(
             f"{argument}={name!r}: there is no such column",
-            hint=(f"did you mean {near[0]!r}? " if near else "") + f"there are: {listed(frame.columns)}",
+            hint=(f"{near} " if near else "") + f"there are: {listed(frame.columns)}",
         )
     return name
 

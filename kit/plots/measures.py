@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
+from ..core.words import nearest
 from .frames import NONE, frame_of, listed, need, texts_of
 
 TIDY = ("time", "metric", "value", "unit")
@@ -152,13 +153,10 @@ def _wanted(names: list[str], metric: Any) -> list[str]:
         wanted = [metric] if isinstance(metric, str) else list(metric)
         unknown = [name for name in wanted if name not in names]
         if unknown:
-            import difflib
-
-            near = difflib.get_close_matches(str(unknown[0]), names, n=1)
+            near = nearest(str(unknown[0]), names)
             raise InputError(
                 f"there is no metric {unknown[0]!r} in the frame",
-                hint=(f"did you mean {near[0]!r}? " if near else "")
-                + f"there are: {', '.join(map(repr, names)) or 'none'}",
+                hint=(f"{near} " if near else "") + f"there are: {', '.join(map(repr, names)) or 'none'}",
             )
         return list(dict.fromkeys(wanted))
     names = [name for name in names if not name.endswith(_DISTRIBUTION)] or names
