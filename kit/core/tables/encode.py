@@ -110,9 +110,12 @@ class _Place:
 
     column: str
     first: int
-    refuse: type[KitError]
+    refuse: type[KitError] | None
+    """None inside of a list, whose own place names the row."""
 
     def refused(self, row: int, error: Refused) -> NoReturn:
+        if self.refuse is None:
+            raise _Inside(self.first + row, error)
         raise self.refuse(f"row {self.first + row}, column {self.column!r}: {error}", hint=error.hint) from None
 
 
@@ -465,23 +468,21 @@ def _lists(column: pa.Array, where: _Place) -> pa.Array:
     edges = np.zeros(len(column) + 1, np.int64)
     np.cumsum(lengths, out=edges[1:])
     try:
-        inside = _fragments(column.flatten(), _Place(where.column, 0, _Inside))
+        inside = _fragments(column.flatten(), _Place(where.column, 0, None))
     except _Inside as error:
         row = int(np.searchsorted(edges, error.row, "right")) - 1
-        where.refused(row, Refused(error.text, error.why))
+        where.refused(row, error.cause)
     texts = pa.LargeListArray.from_arrays(pa.array(edges), inside)
     made = _between("[", pc.binary_join(texts, pa.scalar(",", TEXT)), "]")
     return pc.if_else(column.is_null(), pa.scalar(None, TEXT), made) if column.null_count else made
 
 
-class _Inside(KitError):
+class _Inside(Exception):
     """A value inside a list cannot be kept; the row is that of the flattened items."""
 
-    def __init__(self, message: str, *, hint: str | None = None, **more: Any) -> None:
-        super().__init__(message, hint=hint, **more)
-        head, _, self.text = message.partition(": ")
-        self.row = int(head.partition(",")[0].removeprefix("row "))
-        self.why = hint
+    def __init__(self, row: int, cause: Refused) -> None:
+        super().__init__(row)
+        self.row, self.cause = row, cause
 
 
 def _structs(column: pa.Array, where: _Place) -> pa.Array:
