@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from .core.errors import InputError
+from .core.log.log import Log
 from .core.names import distinct, for_sql
 from .core.pruning import mentions
 from .core.ranged import View
-from .readable import Readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,8 +231,8 @@ class Later(ds.Dataset):  # type: ignore[misc]
 
 def _opener(value: Any) -> Callable[[], Any] | None:
     """What makes a table of a handle, a scan, a feed or a dataset; None for anything else."""
-    if isinstance(value, Readable):
-        return lambda: View(value._ranged(), strict=True)
+    if isinstance(value, Log):
+        return lambda: View(value.source(), strict=True)
     kind = type(value)
     if kind.__module__.startswith("kit."):
         if hasattr(kind, "_dataset"):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..core.errors import InputError, KitError
 from ..core.html import one_line
-from ..readable import Readable
+from ..core.log.log import Log
 from .reading import Elsewhere
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Rows:
     def __init__(self, frame: Any) -> None:
         self._frame = frame
 
-    def append_to(self, handle: Readable, *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
+    def append_to(self, handle: Log, *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
         """What became of each partition: one row with `partition`, `status`, `first`, `count` and `error`.
 
         Each partition is appended by the worker that holds it, over its own connection, its rows in order; partitions
@@ -43,11 +43,11 @@ class Rows:
         """
         if delivery not in get_args(Delivery):
             raise InputError(f"delivery={delivery!r}", hint='choose "at least once" or "at most once"')
-        if not isinstance(handle, Readable) or not hasattr(handle, "append"):
+        if not isinstance(handle, Log) or not hasattr(handle, "append"):
             raise InputError(
                 f"{handle!r} is no stream that can be appended to", hint="give s2[basin][stream], or k[stream]"
             )
-        source = handle._ranged()
+        source = handle.source()
         if isinstance(self._frame, pd.DataFrame):
             writer = Writer(Elsewhere(source), delivery, options, None)
             rows = [writer(self._frame, 0)]

@@ -11,11 +11,11 @@ from ..core.completion import Handles, Keyed, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, SetupError, warn
 from ..core.html import one_line, table, text
+from ..core.log.log import Log
 from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from ..core.words import nearest
-from ..readable import Readable
 from . import appending, reading, sql
 from .address import tenant_of
 from .asking import Operation
@@ -477,7 +477,7 @@ class Tables(Keyed):
         return "<Tables: call it for a frame, index it for the columns of one>"
 
 
-class Stream(Readable):
+class Stream(Log):
     """A handle on a stream; no traffic before a verb is called. Made by `k["name"]`."""
 
     def __init__(self, explorer: Kimberlite, name: StreamLike) -> None:
@@ -520,7 +520,7 @@ class Stream(Readable):
     ) -> StreamSource:
         return self._explorer._source(self.name, start, body, types)
 
-    def _ranged(self, **kind: Any) -> StreamRange:
+    def source(self, **kind: Any) -> StreamRange:
         """What Arrow, SQL, Parquet and Dask read."""
         explorer = self._explorer
         return explorer._range(self.name, explorer._found(self.name), **kind)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..core import progress
 from ..core.errors import Interrupted
 from ..core.html import one_line, table, text
+from ..core.log.log import Log
 from ..core.log.places import Moment, count_of
-from ..readable import Readable
 from . import bulk
 from .basin import SyncS2Basin
 from .configs import StreamConfig
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .ranged import StreamRange
 
 
-class Stream(Readable):
+class Stream(Log):
     """A handle on a stream; no traffic before a verb is called. Made by `s2["basin"]["stream"]`.
 
     `client` is the plain client's handle, for what has no verb here.
@@ -145,7 +145,7 @@ class Stream(Readable):
         ):
             return append_encoded(self.client, inputs, bar.update).ack
 
-    def _ranged(self, **kind: Any) -> StreamRange:
+    def source(self, **kind: Any) -> StreamRange:
         """What Arrow, SQL, Parquet and Dask read."""
         from .ranged import StreamRange
 
@@ -219,7 +219,7 @@ class Stream(Readable):
                 end = max(0, stop.milliseconds)
             else:
                 # The service ends a read at a time, or after so many records: a position is so many after the first.
-                ranged = self._ranged()
+                ranged = self.source()
                 first = begin.value if isinstance(begin, SeqNum) else ranged.at(place_of(start))
                 count = max(0, ranged.at(stop) - first)
                 begin, limit = SeqNum(first), count if limit is None else min(limit, count)

@@ -11,11 +11,11 @@ from ..core.completion import Handles, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, warn
 from ..core.html import one_line, table, text
+from ..core.log.log import Log
 from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from ..core.words import nearest
-from ..readable import Readable
 from . import inputs
 from .asking import Operation
 from .client import SynapClient
@@ -441,7 +441,7 @@ _TRY = (
 )
 
 
-class Room(Readable):
+class Room(Log):
     """A handle on a room; no traffic before a verb is called. Made by `syn["name"]`."""
 
     def __init__(self, explorer: Synap, name: str) -> None:
@@ -475,7 +475,7 @@ class Room(Readable):
         start = max(0, len(self) - inputs.whole(n, "n"))
         return self._explorer.read(self.name, start, n, None, body, decode=decode, types=types)
 
-    def _ranged(self, **kind: Any) -> RoomRange:
+    def source(self, **kind: Any) -> RoomRange:
         """What Arrow, SQL and Parquet read."""
         return self._explorer._range(self.name, **kind)
 

@@ -155,7 +155,7 @@ def test_at_most_once_never_writes_again_what_a_lost_worker_began(cluster, strea
                 os.kill(os.getpid(), signal.SIGKILL)
             return begun
 
-    writer = Dies(Elsewhere(stream._ranged()), "at most once", {}, uuid.uuid4().hex)
+    writer = Dies(Elsewhere(stream.source()), "at most once", {}, uuid.uuid4().hex)
     row = cluster.submit(writer, pd.DataFrame({"n": [40, 41]}), 0, pure=False).result(timeout=60)
     assert row[1] == "unknown" and "not written again" in row[4]
     assert sorted(stream.read()["n"].tolist()) == list(range(42))

@@ -140,7 +140,7 @@ def test_wrong_tables_and_queries_are_told(orders):
 def test_a_stream_that_is_deleted_midway_says_what_is_missing(basin):
     gone = basin.create("gone")
     gone.append([b"y" * 50_000 for _ in range(600)])
-    reader = View(gone._ranged()).reader()
+    reader = View(gone.source()).reader()
     first = reader.read_next_batch()
     basin.delete("gone")
     with pytest.raises(KitError, match=r"(?s)(records|not read: records) \d+ to 599 of s2") as told:
@@ -150,7 +150,7 @@ def test_a_stream_that_is_deleted_midway_says_what_is_missing(basin):
 
 def test_records_trimmed_while_they_are_read_are_missed(stream):
     stream.append([{"n": n} for n in range(2000)])
-    view = View(stream._ranged())
+    view = View(stream.source())
     assert view.range == (0, 2000)
     stream.trim(1500)
     for _ in range(200):

@@ -1,28 +1,35 @@
-"""What every handle that can be read offers to engines: Arrow streams, Parquet files, Dask."""
+"""A log to explore: a stream of S2 or Kimberlite, a room of Synap.
+
+Every verb stands on the log's source, the `Ranged` that `log.source(...)` gives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .core.into import GivesFrames
-from .core.processes import OfOneProcess
+from ..into import GivesFrames
+from ..processes import OfOneProcess
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
     import pyarrow as pa
 
-    from .core.frames import BodyMode
-    from .core.ranged import Ranged
-    from .parquet.scanning import Scan
+    from ...parquet.scanning import Scan
+    from ..frames import BodyMode
+    from ..ranged import Ranged
 
 
-class Readable(GivesFrames, OfOneProcess):
-    """A handle whose records have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
+class Log(GivesFrames, OfOneProcess):
+    """A log of records that have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
+
+    def source(self, **kind: Any) -> Ranged:
+        """Return what the records are read from, by position: for engines, and whatever looks through a log."""
+        raise NotImplementedError
 
     def _ranged(self, **kind: Any) -> Ranged:
-        raise NotImplementedError
+        return self.source(**kind)
 
     def read(self, start: Any = 0, limit: int | None = None) -> pd.DataFrame:
         raise NotImplementedError
@@ -42,13 +49,13 @@ class Readable(GivesFrames, OfOneProcess):
         **kind: Any,
     ) -> pd.DataFrame:
         """Some columns of a range: the others are not decoded. Of no records, the columns that the log's have."""
-        from .core.frames import empty, to_frame
-        from .core.ranged import View
+        from ..frames import empty, to_frame
+        from ..ranged import View
 
         if columns is None:
-            whole = View(self._ranged(**kind), "earliest", None, None, body, types, strict=True)
+            whole = View(self.source(**kind), "earliest", None, None, body, types, strict=True)
             return empty(whole.schema, {"body": whole.shape.mode})
-        view = View(self._ranged(**kind), start, limit, until, body, types, strict=True)
+        view = View(self.source(**kind), start, limit, until, body, types, strict=True)
         return to_frame(view.collect([columns] if isinstance(columns, str) else [*columns]), {"body": view.shape.mode})
 
     def arrow(
@@ -68,9 +75,9 @@ class Readable(GivesFrames, OfOneProcess):
         records at the end. `types` names columns of your own: `types={"total": pa.float64()}`. S2 also takes
         `commands=True`, which shows orders to the service among the records.
         """
-        from .core.ranged import View
+        from ..ranged import View
 
-        return View(self._ranged(**kind), start, limit, until, body, types).reader()
+        return View(self.source(**kind), start, limit, until, body, types).reader()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.arrow().__arrow_c_stream__(requested_schema)
@@ -97,11 +104,11 @@ class Readable(GivesFrames, OfOneProcess):
         the time, that become folders. Memory does not grow with the records. Where later ones do not fit the columns,
         the next file has wider ones, and `kit.scan` shows all with the widest.
         """
-        from .core.ranged import View
-        from .parquet.scanning import Scan
-        from .parquet.writing import write
+        from ...parquet.scanning import Scan
+        from ...parquet.writing import write
+        from ..ranged import View
 
-        write(View(self._ranged(**kind), start, limit, until, body, types), path, partition_by, resume, compression)
+        write(View(self.source(**kind), start, limit, until, body, types), path, partition_by, resume, compression)
         return Scan(path)
 
     def to_dask(
@@ -125,10 +132,10 @@ class Readable(GivesFrames, OfOneProcess):
         its own, and reads the same again if it has to. Make a `distributed.Client` before this: its workers are handed
         the credential, which is in no graph, key or dashboard.
         """
-        from .core.ranged import View
-        from .dasking.reading import of_view
+        from ...dasking.reading import of_view
+        from ..ranged import View
 
         found: dd.DataFrame = of_view(
-            View(self._ranged(**kind), start, limit, until, body, types), partitions, rows, every
+            View(self.source(**kind), start, limit, until, body, types), partitions, rows, every
         )
         return found
