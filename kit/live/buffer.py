@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ class Buffer:
         self.next = 0
         """The number of the row that comes next: how many were added."""
         self.bytes = 0
+        self.replaced = 0
+        """How often all rows were replaced by others."""
         self._pieces: list[_Piece] = []
 
     @property
@@ -68,6 +71,12 @@ class Buffer:
                 whole = low == 0 and high == piece.batch.num_rows
                 found.append(piece.batch if whole else piece.batch.slice(low, high - low))
         return start, found
+
+    def replace(self, batches: Sequence[pa.RecordBatch]) -> int:
+        """Hold these rows in place of those that were here; tell how many did not fit, of the first ones."""
+        self.clear()
+        self.replaced += 1
+        return sum(self.add(batch) for batch in batches)
 
     def clear(self) -> int:
         """Lets go of all rows; tells how many."""

@@ -7,28 +7,31 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .feed import Feed
+    from .state import FeedState
 
 _AT_ONCE = 65_536
+_CLOSING = 5.0
 
 
 class Caller:
     """Calls one function with frames of new rows, in order, one call at a time; its errors are kept by the feed."""
 
-    def __init__(self, feed: Feed, function: Callable[[Any], Any]) -> None:
+    def __init__(self, state: FeedState, function: Callable[[Any], Any], owner: object) -> None:
         self.function = function
-        self._feed = feed
+        self._state = state
+        self._owner = owner
+        """The feed, which is not dropped while somebody listens to it."""
         self._stopped = threading.Event()
-        self._cursor = feed.position_of_next
+        self._cursor = state.news
         self._thread = threading.Thread(target=self._run, name="kit-feed-callback", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """No further calls."""
         self._stopped.set()
-        self._feed._wake()
+        self._state.wake()
 
-    def join(self, timeout: float) -> None:
+    def join(self, timeout: float = _CLOSING) -> None:
         """Until it has been told of everything that came; not from inside the function itself."""
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
@@ -36,7 +39,7 @@ class Caller:
     def _run(self) -> None:
         name = getattr(self.function, "__name__", type(self.function).__name__)
         while not self._stopped.is_set():
-            taken = self._feed._take_from(self._cursor, _AT_ONCE, self._stopped.is_set)
+            taken = self._state.take_from(self._cursor, _AT_ONCE, self._stopped.is_set)
             if taken is None:
                 return
             self._cursor, frame = taken
@@ -44,5 +47,5 @@ class Caller:
                 try:
                     self.function(frame)
                 except Exception as error:
-                    self._feed._problem(f"callback {name}", error)
+                    self._state.problem(f"callback {name}", error)
             del frame, taken  # not kept while it waits for the next

@@ -53,7 +53,8 @@ class Figures:
     """What stands above the table."""
 
     total: int
-    rate: float
+    rate: float | None
+    """None for a result, whose rows are replaced by others."""
     line: Sequence[float]
     lag: int | None = None
     caught_up: bool | None = None
@@ -62,6 +63,8 @@ class Figures:
     gaps: int = 0
     matching: int | None = None
     """Rows that the view's own filter let through, where it has one."""
+    notes: Sequence[str] = ()
+    """What the source says of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,13 @@ def state_line(state: str, what: str, error: str = "") -> str:
 
 def figures(shown: Figures) -> str:
     """Total, rate, throughput line, and what one should know."""
-    parts = [
-        f"<span><b>{shown.total:,}</b> rows</span>",
-        f"<span><b>{rate(shown.rate)}</b>/s</span>",
-        f'<span title="rows in each of the last 60 seconds, at most {max(shown.line, default=0):,.0f}/s">'
-        f"{sparkline(shown.line)}</span>",
-    ]
+    parts = [f"<span><b>{shown.total:,}</b> rows</span>"]
+    if shown.rate is not None:
+        most = max(shown.line, default=0)
+        parts += [
+            f"<span><b>{rate(shown.rate)}</b>/s</span>",
+            f'<span title="rows in each of the last 60 seconds, at most {most:,.0f}/s">{sparkline(shown.line)}</span>',
+        ]
     if shown.caught_up:
         parts.append('<span title="the newest row there is has come">✓ caught up</span>')
     elif shown.lag:
@@ -105,6 +109,7 @@ def figures(shown: Figures) -> str:
     ):
         if count:
             parts.append(f'<span class="kit-live-warn" title="{title}">{count:,} {word}</span>')
+    parts += [f'<span class="kit-live-warn">{safe(note)}</span>' for note in shown.notes]
     return f'<div class="kit-live-figures">{"".join(parts)}</div>'
 
 

@@ -18,7 +18,7 @@ from .filters import Test, matching
 from .values import Cell, cells, label, right
 
 if TYPE_CHECKING:
-    from .feed import Feed
+    from .state import FeedState
 
 MOST_ROWS = 200
 MOST_COLUMNS = 24
@@ -30,8 +30,8 @@ _EMPTY = Cell("")
 class Page:
     """What the table of a view shows: the newest rows, or the newest that pass the view's own filter."""
 
-    def __init__(self, feed: Feed, rows: int) -> None:
-        self._feed = feed
+    def __init__(self, state: FeedState, rows: int) -> None:
+        self._state = state
         self.rows = rows
         """How many are shown."""
         self.matching: int | None = None
@@ -56,54 +56,72 @@ class Page:
 
     def clear(self) -> None:
         """Starts empty, with the rows that come from now on."""
-        self._from = self._feed.total
+        self._from = self._state.buffer.next
         self._lines.clear()
         self._heads.clear()
         self._unshown.clear()
         self.set_filter(self._test)
 
     def html(self) -> str:
-        """The table as it is now, the newest row first."""
+        """The table as it is now, the newest row first; of a result the first rows, in its own order."""
+        result = self._state.source.replaces
+        if result:
+            self._begin_anew()
         lines = self._newest() if self._test is None else self._passed(self._test)
-        lines = lines[-self.rows :][::-1]
-        shown = rows_table(list(self._heads.values()), lines, self._feed.source.label, self.rows - len(lines))
-        more = f"{len(self._unshown):,} more columns are in the DataFrame" if self._unshown else ""
-        return shown + (note(more) if more else "")
+        lines = lines[: self.rows] if result else lines[-self.rows :][::-1]
+        shown = rows_table(list(self._heads.values()), lines, self._state.source.label, self.rows - len(lines))
+        more = [f"{len(self._unshown):,} more columns are in the DataFrame"] if self._unshown else []
+        found = self._state.total if self.matching is None else self.matching
+        if result and found > len(lines):
+            more.append(f"the first {len(lines):,} of {found:,} rows")
+        return shown + (note("; ".join(more)) if more else "")
+
+    def _begin_anew(self) -> None:
+        """Look at a result from its first row on, where it is another one than the last time."""
+        first = self._state.buffer.first
+        if first != self._from:
+            self._from = first
+            self._lines.clear()
+            self.set_filter(self._test)
 
     def _newest(self) -> list[str]:
-        stop = self._feed.total
+        stop = self._state.buffer.next
+        if self._state.source.replaces:
+            stop = min(stop, self._from + self.rows)
         start = known = max(stop - self.rows, self._from)
         while known in self._lines:
             known += 1
         lines = {n: self._lines[n] for n in range(start, known)}
-        first, batches = self._feed.batches(known, stop)
+        first, batches = self._state.batches(known, stop)
         if batches:
-            table, _ = self._feed.source.shape(batches, preview=True)
+            table, _ = self._state.source.shape(batches, preview=True)
             lines.update(enumerate(self._made(table), first))
         self._lines = lines
         return list(lines.values())
 
     def _passed(self, test: Test) -> list[str]:
         assert self.matching is not None
-        while self._seen < self._feed.total:
+        while self._seen < self._state.buffer.next:
             # What left the buffer before it was looked at is gone; the rest begins at a later number.
-            start = max(self._seen, self._feed.batches(self._seen)[0])
-            start, batches = self._feed.batches(start, start + _SCANNED)
+            start = max(self._seen, self._state.batches(self._seen)[0])
+            start, batches = self._state.batches(start, start + _SCANNED)
             if not batches:
-                self._seen = self._feed.total
+                self._seen = self._state.buffer.next
                 break
-            table, _ = self._feed.source.shape(batches, preview=True)
+            table, _ = self._state.source.shape(batches, preview=True)
             self._seen = start + table.num_rows
             self._names.update(dict.fromkeys(table.column_names))
             self.lacking = test.missing(self._names)
             try:
                 passed = matching(table, test(table))
             except Exception as error:
-                self._feed._problem("the view's filter", error)
+                self._state.problem("the view's filter", error)
                 self.set_filter(None)
                 return self._newest()
             if passed.num_rows:
                 self.matching += passed.num_rows
+                if self._state.source.replaces:
+                    passed = passed.slice(0, max(0, MOST_ROWS - len(self._found)))
                 self._found.extend(self._made(passed.slice(max(0, passed.num_rows - MOST_ROWS))))
         return list(self._found)
 
@@ -111,6 +129,9 @@ class Page:
         """The rows as lines of HTML; columns that are new come after those known."""
         now = datetime.now().astimezone()
         columns: list[Sequence[Cell]] = []
+        if self._state.source.replaces and not self._heads.keys() <= set(table.column_names):
+            self._heads.clear()  # a result of other columns, which has no rows of the one before
+            self._unshown.clear()
         for name in table.column_names:
             if name in self._heads:
                 continue

@@ -9,17 +9,23 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .kernel import detached
-
-if TYPE_CHECKING:
-    from .view import LiveView
 
 TICK = 0.1
 PER_TICK = 8
 """Messages in a tick; with the pulse's own, and what the controls send, that stays below a hundred a second."""
 _lock = threading.RLock()
+
+
+class Painted(Protocol):
+    """What a screen shows: the front of a view."""
+
+    due: float | None
+
+    def repaint(self, most: int) -> int:
+        """Show what is new; tell how many messages that took."""
 
 
 class Screen:
@@ -28,11 +34,11 @@ class Screen:
     def __init__(self) -> None:
         from .pulse import Pulse
 
-        self.views: list[LiveView] = []
+        self.views: list[Painted] = []
         self._changed = threading.Event()
         self._stopped = False
         self._next = 0
-        self._pulse = Pulse()
+        self.pulse = Pulse()
         self.sent = 0
         """Messages sent to front ends, counted."""
         self._thread = threading.Thread(target=detached, args=(self._run,), name="kit-views", daemon=True)
@@ -44,7 +50,7 @@ class Screen:
 
     def look_up(self) -> None:
         """A front end has shown a sign of life."""
-        self._pulse.forgive()
+        self.pulse.forgive()
         self._changed.set()
 
     def stop(self) -> None:
@@ -53,12 +59,12 @@ class Screen:
         self._changed.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(2)
-        self._pulse.close()
+        self.pulse.close()
 
     def _run(self) -> None:
         while self._wait():
-            while not self._pulse.free() and not self._stopped:
-                self._pulse.came.wait(TICK / 4)
+            while not self.pulse.free() and not self._stopped:
+                self.pulse.came.wait(TICK / 4)
             began = time.monotonic()
             self._repaint()
             time.sleep(max(0.0, TICK - (time.monotonic() - began)))
@@ -72,7 +78,7 @@ class Screen:
     def _patience(self) -> float | None:
         """Seconds until a view wants a repaint by itself; None while none does."""
         now = time.monotonic()
-        waits = [view._due - now for view in list(self.views) if view._due is not None]
+        waits = [view.due - now for view in list(self.views) if view.due is not None]
         return max(0.0, min(waits)) if waits else None
 
     def _repaint(self) -> None:
@@ -85,11 +91,11 @@ class Screen:
                 self._next = (self._next + n) % len(views)
                 self._changed.set()
                 break
-            done = view._repaint(left)
+            done = view.repaint(left)
             left -= done
             sent += done
         if sent:
-            self._pulse.beat()
+            self.pulse.beat()
             self.sent += sent + 1
 
 
@@ -97,7 +103,7 @@ _screen: Screen | None = None
 _pid = os.getpid()
 
 
-def add(view: LiveView) -> Screen:
+def add(view: Painted) -> Screen:
     """The screen, with this view on it."""
     global _screen, _pid
     with _lock:
@@ -107,7 +113,7 @@ def add(view: LiveView) -> Screen:
         return _screen
 
 
-def remove(view: LiveView) -> None:
+def remove(view: Painted) -> None:
     """Takes a view off; the last one ends the timer."""
     global _screen
     with _lock:
@@ -119,9 +125,3 @@ def remove(view: LiveView) -> None:
             return
         _screen = None
     screen.stop()
-
-
-def views() -> list[LiveView]:
-    """Those that are shown."""
-    with _lock:
-        return [] if _screen is None else list(_screen.views)

@@ -40,6 +40,8 @@ class Chunk:
     """Connections that the source made anew by itself since the chunk before."""
     gaps: int = 0
     """How often rows before these are missing, as far as the source knows."""
+    more: Sequence[pa.RecordBatch] = ()
+    """Of a result, the rest of its rows."""
 
 
 class Source:
@@ -59,6 +61,9 @@ class Source:
     """Whether a first chunk, which may be empty, tells soon that it follows: what comes later will be seen."""
     holds: ClassVar[bool] = True
     """Whether the service waits while nothing is taken; else what comes during a pause is counted and let go."""
+
+    replaces: ClassVar[bool] = False
+    """Whether each chunk is a whole result, which takes the place of the one before."""
 
     @property
     def key(self) -> str:
@@ -83,6 +88,14 @@ class Source:
 
     async def close(self) -> None:
         """Lets go of what several openings shared."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `stats()` tells beyond what every feed has."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """Return what one should know of the rows that are shown, in a few words each."""
+        return []
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
         """Rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""

@@ -1,44 +1,65 @@
 """A feed's work on the background loop: open, take, hand on; after an error wait a while and open again.
 
-It knows its feed weakly, so that a feed that nobody holds any more can be collected, which ends the work.
+It knows the state of its feed and not the feed, so that one that nobody holds any more can be collected, which ends
+the work.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
+import os
 import random
 import threading
-import weakref
+import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .source import Chunk, Position, Source
-
-if TYPE_CHECKING:
-    from .feed import Feed
+from ..core import loop
+from .source import Chunk
+from .state import FeedState
 
 _FIRST, _LONGEST = 0.1, 10.0
 _ASK_TAIL = 2.0
+_CLOSING = 5.0
 STRANGE = 5
 """Tries after answers that are none of the service's: a proxy's, or a server that is just starting."""
 
 
-class Engine:
-    """Follows a source, and tells the feed what happens. Everything here runs on the background loop."""
+_running: set[Engine] = set()
 
-    def __init__(self, feed: Feed, source: Source, after: Position) -> None:
-        self._held = weakref.ref(feed)
-        self.source = source
-        self._label = source.label
-        self.position = after
+
+class Engine:
+    """Follows a source, and tells the feed's state what happens. What is async here runs on the background loop."""
+
+    def __init__(self, state: FeedState) -> None:
+        self.state = state
+        self.source = state.source
+        self.position = state.position
         """Of the last row that was handed on."""
         self._going: asyncio.Event | None = None
-        self._paused = False
         self._unasked = False
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self.over = threading.Event()
         """Set once no more is done."""
+
+    def start(self) -> None:
+        """Begin; from any thread."""
+        _running.add(self)
+        loop.start(self.main)
+
+    def end(self) -> None:
+        """Have it end, soon; from any thread."""
+        if self.state.pid == os.getpid() and not self.over.is_set() and loop.running():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
+                loop.running_loop().call_soon_threadsafe(self.stop)
+
+    def wait(self, timeout: float = _CLOSING) -> None:
+        """Wait until it has ended, where that can be waited for."""
+        if self.state.pid == os.getpid() and threading.current_thread().name != "kit-loop" and loop.running():
+            self.over.wait(timeout)
 
     async def main(self) -> None:
         """Follows until the source ends, fails for good, or `stop` is called; tells the feed what it failed with."""
@@ -47,15 +68,11 @@ class Engine:
                 self._task = asyncio.get_running_loop().create_task(self.run())
                 await asyncio.wait([self._task])
                 if not self._task.cancelled() and (error := self._task.exception()) is not None:
-                    self._feed()._ended(error)
-        except asyncio.CancelledError:
-            if self._held() is not None:
-                raise
+                    self.state.end(error)
         finally:
+            _running.discard(self)
             self.over.set()
-            feed = self._held()
-            if feed is not None:
-                feed._wake()
+            self.state.wake()
 
     def stop(self) -> None:
         """Ends it soon; on the loop, or before `main` has begun."""
@@ -71,17 +88,12 @@ class Engine:
         """What to say where the feed was dropped while this went on; empty where it does not."""
         if self._stopped or self.over.is_set():
             return ""
-        return f"the feed of {self._label} was dropped while it was open: close() it, or use it in a with block"
-
-    def _feed(self) -> Feed:
-        feed = self._held()
-        if feed is None:
-            raise asyncio.CancelledError
-        return feed
+        return f"the feed of {self.source.label} was dropped while it was open: close() it, or use it in a with block"
 
     async def run(self) -> None:
         """Until the source ends, fails for good, or the task is cancelled."""
         self._going = asyncio.Event()
+        self.state.on_room = self.go_on
         asking = asyncio.get_running_loop().create_task(self._ask_tail())
         try:
             await self._follow()
@@ -90,45 +102,47 @@ class Engine:
             await asyncio.gather(asking, return_exceptions=True)
             await self.source.close()
 
-    def pause(self) -> None:
-        """Hands nothing on from now on; from any thread."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """Hands on again; whoever calls this from another thread calls `go_on` on the loop too."""
-        self._paused = False
-
     def go_on(self) -> None:
-        """Wakes what a pause has held."""
+        """Wake what a pause or a lack of room has held; from any thread."""
+        with contextlib.suppress(RuntimeError):
+            loop.running_loop().call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
         if self._going is not None:
             self._going.set()
 
     async def _hold(self) -> None:
+        """Wait while it is paused, or somebody who must see every row is behind."""
         assert self._going is not None
-        while self._paused and self.source.holds:
+        while self._held:
             self._going.clear()
-            await self._going.wait()
+            if self._held:
+                await self._going.wait()
+
+    @property
+    def _held(self) -> bool:
+        return self.state.crowded or (self.state.paused and self.source.holds)
 
     async def _follow(self) -> None:
         tries = 0
         while True:
-            total = self._feed().came
+            total = self.state.came
             try:
                 await self._take(self.source.open(self.position))
                 self._stopped = True
-                self._feed()._ended(None)
+                self.state.end()
                 return
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                if self._feed().came > total:
+                if self.state.came > total:
                     tries = 0
                 tries += 1
                 if not self._again(error, tries):
                     self._stopped = True
-                    self._feed()._ended(error)
+                    self.state.end(error)
                     return
-                self._feed()._lost(error)
+                self.state.lost(error)
             pause = min(_LONGEST, _FIRST * 2.0 ** min(tries - 1, 30))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
@@ -163,7 +177,7 @@ class Engine:
         if chunk.last is not None:
             self.position = chunk.last
         self._unasked = chunk.caught_up is None or not chunk.caught_up
-        self._feed()._took(chunk, skipped=self._paused and not self.source.holds)
+        self.state.took(chunk, skipped=self.state.paused and not self.source.holds)
 
     async def _ask_tail(self) -> None:
         """How far the service is, asked now and then while rows come and it does not tell by itself."""
@@ -177,5 +191,16 @@ class Engine:
                 if tail is not None:
                     caught_up = self.position + 1 >= tail
                     self._unasked = not caught_up
-                    self._feed()._tail_is(tail, caught_up)
+                    self.state.tail_is(tail, caught_up)
             await asyncio.sleep(_ASK_TAIL)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Before the loop ends, so that services are told and nothing is left to complain."""
+    engines = [engine for engine in list(_running) if engine.state.pid == os.getpid()]
+    for engine in engines:
+        engine.end()
+    deadline = time.monotonic() + 1.0
+    for engine in engines:
+        engine.over.wait(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,223 @@
+"""What a feed and a view of it both tell: rows, figures, waiting for more, and going through them as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+from ..core.errors import InputError, KitError
+from ..core.into import GivesFrames
+from ..core.processes import OfOneProcess
+from .state import STEP, FeedState, State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .problems import Problem
+
+
+def _counted(name: str, doc: str) -> property:
+    def read(rows: Rows) -> int:
+        found: int = getattr(rows.shared, name)
+        return found
+
+    return property(read, doc=doc)
+
+
+class Rows(GivesFrames, OfOneProcess):
+    """The verbs that read the state of a feed."""
+
+    _elsewhere = "make another one there; feed.df is a DataFrame, which can be sent"
+
+    def __init__(self, state: FeedState) -> None:
+        self.shared = state
+        """What the feed's engine writes, and feed, views and plots read."""
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The rows in the buffer, oldest first; `df.attrs["dropped"]` counts those that had to leave it."""
+        return self.shared.frame()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The rows in the buffer as they are now, in Arrow."""
+        found, _ = self.shared.source.shape(self.shared.batches()[1])
+        return found.__arrow_c_stream__(requested_schema)
+
+    def tail(self, n: int = 10) -> pd.DataFrame:
+        """The newest `n` rows."""
+        from ..core.frames import to_frame
+
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise InputError(f"n={n!r}: ask for a number of rows from 0 up")
+        state = self.shared
+        found, told = state.source.shape(state.batches(max(0, state.buffer.next - n))[1])
+        return to_frame(found, told)
+
+    @property
+    def state(self) -> State:
+        """connecting, live, paused, reconnecting, closed or failed."""
+        return self.shared.word
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more rows will come."""
+        return self.shared.ended
+
+    @property
+    def total(self) -> int:
+        """How many rows were taken in, those that have left the buffer included; of a result, how many it has."""
+        return self.shared.total
+
+    came = _counted("came", "How many rows came, those that were filtered out or skipped included.")
+    filtered = _counted("filtered", "How many rows did not pass the filters.")
+    skipped = _counted("skipped", "How many rows came while it was paused and could not be held back.")
+    dropped = _counted("dropped", "How many rows had to leave the buffer.")
+    reconnects = _counted("reconnects", "How often a lost connection was made anew.")
+    gaps = _counted("gaps", "How often a connection was lost in a way that rows may be missing.")
+
+    @property
+    def version(self) -> int:
+        """A number that grows with everything that a view would show."""
+        return self.shared.version
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it, where it failed; else the last error that it got over."""
+        return self.shared.error
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What callbacks and filters raised, each with the line it came from."""
+        return self.shared.problems
+
+    @property
+    def lag(self) -> int | None:
+        """How many rows the service is ahead, as far as it told; None where it does not tell."""
+        return self.shared.lag
+
+    @property
+    def caught_up(self) -> bool | None:
+        """Whether everything there is has come, None where the service does not tell."""
+        return self.shared.caught_up
+
+    def stats(self) -> dict[str, Any]:
+        """How it goes: state, total, rates over 1, 10 and 60 seconds, bytes, what was left out, lag, caught up or not.
+
+        `dropped` rows had left the full buffer, `skipped` ones came while it was paused and could not be held back,
+        `filtered` ones did not pass the filter; `gaps` counts losses of a connection after which rows may be missing.
+        `lag` is how many rows the service is ahead, None where it does not tell.
+        """
+        return self.shared.stats()
+
+    def throughput(self) -> pd.DataFrame:
+        """Rows and bytes of each second of the last hour in which some came: time, rows, bytes."""
+        import pyarrow as pa
+
+        from ..core.frames import TIME, to_frame
+
+        state = self.shared
+        with state.changed:
+            seconds = state.rates.seconds()
+        began = int(state.rates.began_at)
+        columns = [list(column) for column in zip(*seconds, strict=True)] if seconds else [[], [], []]
+        times = pa.array([int((began + second) * 1000) for second in columns[0]], pa.int64()).cast(TIME)
+        rows, sizes = (pa.array([int(value) for value in column], pa.int64()) for column in columns[1:])
+        return to_frame(pa.table({"time": times, "rows": rows, "bytes": sizes}), {"source": state.source.label})
+
+    def __len__(self) -> int:
+        return len(self.shared.buffer)
+
+    def __bool__(self) -> bool:
+        return True
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Self:
+        """The feed, once `n` rows have come in all, or `until(feed)` is true, or it has ended where neither is given.
+
+        `until="caught_up"` waits for the newest row. `TimeoutError` when it does not come about in time. Where the
+        feed ends before, its error is raised. Interrupting the cell leaves the feed running.
+        """
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+            raise InputError(f"n={n!r}: wait for a number of rows from 0 up")
+        if until is not None and until != "caught_up" and not callable(until):
+            raise InputError(f"until={until!r}", hint='give a function of the feed, or "caught_up"')
+        state = self.shared
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            state.check_process()
+            with state.changed:
+                seen = state.version
+            if self._reached(n, until):
+                return self
+            if state.ended:
+                if n is None and until is None and state.word == "closed":
+                    return self
+                raise self._end_error(n)
+            left = STEP if deadline is None else min(STEP, deadline - time.monotonic())
+            if left <= 0:
+                wanted = f"{n:,} rows" if n is not None else "what was waited for"
+                told = f"{wanted} did not come within {timeout:g} s; {self.total:,} rows did: {self!r}"
+                raise TimeoutError("\n".join([told, *map(str, state.problems[-1:])]))
+            with state.changed:
+                if state.version == seen:
+                    state.changed.wait(left)
+
+    def _reached(self, n: int | None, until: Any) -> bool:
+        if until == "caught_up":
+            return bool(self.shared.caught_up)
+        if until is not None and until(self):
+            return True
+        return n is not None and self.total >= n
+
+    def _end_error(self, n: int | None) -> BaseException:
+        state = self.shared
+        if state.word == "failed" and state.error is not None:
+            return state.error
+        wanted = f"{n:,} rows" if n is not None else "that"
+        return KitError(f"the feed of {state.source.label} ended after {self.total:,} rows, before {wanted}")
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Frames of rows, from the oldest one kept on, as they come; `frame.attrs["missed"]` counts rows that had
+        left the buffer before they were asked for. Of a result, all of it each time that there is another one."""
+        cursor = 0
+        state = self.shared
+        while (taken := state.take_from(cursor)) is not None:
+            cursor, frame = taken
+            yield frame
+        if state.word == "failed" and state.error is not None:
+            raise state.error
+
+    async def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
+        """The same with `async for`, on any loop."""
+        here = asyncio.get_running_loop()
+        changed = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):
+                here.call_soon_threadsafe(changed.set)
+
+        state = self.shared
+        state.check_process()
+        state.watch(wake)
+        cursor = 0
+        try:
+            while True:
+                changed.clear()
+                over = state.ended
+                if state.news > cursor:
+                    taken = state.take_from(cursor)
+                    assert taken is not None
+                    cursor, frame = taken
+                    yield frame
+                elif over:
+                    break
+                else:
+                    await changed.wait()
+        finally:
+            state.unwatch(wake)
+        if state.word == "failed" and state.error is not None:
+            raise state.error
