@@ -51,12 +51,20 @@ def route(client: Any, prompt: str, project: str | None, context_size: int = 0) 
 
 
 def part(
-    client: Any, prompts: Sequence[tuple[str, str]], model: str | None, timeout: float, project: str | None
+    client: Any,
+    prompts: Sequence[tuple[str, str]],
+    model: str | None,
+    timeout: float,
+    project: str | None,
+    rounds: int = 0,
 ) -> Operation[list[BatchResult]]:
-    """The results of one request's worth of prompts. What is paid is in the client's book when this returns."""
+    """The results of one request's worth of prompts. What is paid is in the client's book when this returns.
+
+    `rounds` is how often the service's places may have to be taken before the last of them is done, where others wait.
+    """
     request_id = uuid.uuid4().hex
     body = wire.batch(prompts, model, timeout, project)
-    within = wire.patience(-(-len(prompts) // _PLACES) * timeout)
+    within = wire.patience(max(rounds, -(-len(prompts) // _PLACES)) * timeout)
     answered = False
     try:
         answer = yield from ask(

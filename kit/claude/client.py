@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core import loop
 from ..core.environment import OWN, Environment
 from ..core.errors import CLOSED, CLOSED_HINT
 from ..core.faces import AsyncFace, SyncFace, verb
@@ -17,6 +18,7 @@ from . import batching, streaming, tasks, wire
 from .book import Book, Spent
 from .errors import ClaudeInputError
 from .exchange import CONNECT_TIMEOUT, LOG, ask, policy
+from .guard import Guard
 from .streaming import Transport
 from .types import BatchResponse, Response, UsageStats
 
@@ -94,6 +96,15 @@ class Verbs:
     def spent(self) -> Spent:
         """What this client has spent so far, and how many of its calls it cannot know about."""
         return self._book.spent
+
+    @property
+    def book(self) -> Book:
+        """Every call that was paid, or may have been."""
+        return self._book
+
+    def drive(self, operation: Operation[Any]) -> Any:
+        """Run an operation of this wing on the client's connections: at once, or awaited, as the client's calls are."""
+        return self._driver.run(operation)
 
     @verb
     def complete(
@@ -177,6 +188,17 @@ class Verbs:
             )
         )
 
+    def over(self, over: Any, prompt: str, **options: Any) -> Any:
+        """Return a batch of a prompt with `{column}` in it over the rows of a DataFrame, not yet run.
+
+        `resume()` runs it and gives the frame; on `AsyncClaudeClient` it is awaited. Options are those of
+        `kit.claude.Batch`: `columns`, `model`, `cache`, `repair`, `repeats`, `max_cost` and so on.
+        """
+        from .runs import AsyncBatch, Batch
+
+        kind: Any = AsyncBatch if isinstance(self, AsyncFace) else Batch
+        return kind(self, Guard(self._book), prompt, over=over, **options)
+
     @verb
     def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
         """What a project has used in the "month", the last "week" or "day", by model, and what is left of its limit."""
@@ -246,6 +268,33 @@ class ClaudeClient(Verbs, SyncFace):
     """
 
     _driver_type = Driver
+    _twin: AsyncClaudeClient | None = None
+
+    def beside(self) -> AsyncClaudeClient:
+        """Return the same client for the background loop; its calls are in the same book."""
+        if self._driver.closed:
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+        if self._twin is None:
+            settings = self._driver.settings
+            self._twin = AsyncClaudeClient(
+                settings.base_url,
+                settings.credential,
+                self.timeout,
+                self.max_retries,
+                self.project_id,
+                self._policy.base,
+                project_keys=self._project_keys,
+                verify=settings.verify,
+            )
+            self._twin._book = self._book
+        return self._twin
+
+    def close(self) -> None:
+        """Closes the connections."""
+        super().close()
+        twin, self._twin = self._twin, None
+        if twin is not None:
+            loop.call(twin.close)
 
     def stream(
         self,

@@ -48,6 +48,10 @@ class ClaudeAPIError(KitError):
         self.detail = detail
         self.request_id = request_id
         self.paid = paid
+        self.retry_after: float | None = fields.get("retry_after")
+        """Seconds that the service asks to wait."""
+        self.answered: str | None = fields.get("answered")
+        """When it answered, by its own clock."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.message, dict(self.__dict__))

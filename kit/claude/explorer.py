@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core import calls, loop
+from ..core import calls
 from ..core.environment import Environment, elsewhere, missing
-from ..core.errors import CLOSED, CLOSED_HINT, SetupError
 from ..core.html import table, text
-from ..core.into import GivesFrames
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import wire
-from .client import AsyncClaudeClient, ClaudeClient, settings_of
-from .errors import ClaudeInputError
-from .guard import Guard
+from .client import ClaudeClient, settings_of
 from .live import LiveAnswer
-from .prices import LIKELY_OUTPUT, PRICES, cost_of, likely_tokens
+from .prompts import Prompts
 from .results import TaskResult
-from .runs import Batch
 from .streaming import Transport, checked
 from .types import Response
 
@@ -64,7 +57,7 @@ def connect(
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 
 
-class Claude(GivesFrames, OfOneProcess):
+class Claude(Prompts, OfOneProcess):
     """The Claude Code API service to explore.
 
     >>> from kit.claude import ClaudeClient
@@ -75,11 +68,7 @@ class Claude(GivesFrames, OfOneProcess):
     """
 
     def __init__(self, client: ClaudeClient, max_cost: float | None = None) -> None:
-        self.client = client
-        self.budget = Guard(client._book, max_cost)
-        self.last_batch: Batch | None = None
-        """The newest batch, whole or not: `.frame()` has what is paid for, `.resume()` goes on."""
-        self._async: AsyncClaudeClient | None = None
+        super().__init__(client, max_cost)
 
     def ask(
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
@@ -131,68 +120,9 @@ class Claude(GivesFrames, OfOneProcess):
         self._guard(prompt, model, op)
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
-        client = self._background()
+        client = self.client.beside()
         name = wire.chosen_model(model) or "auto"
         return lambda: client._pieces(prompt, model, seconds, project_id, transport), name
-
-    def batch(
-        self,
-        prompts: Iterable[str],
-        model: str | None = "auto",
-        *,
-        timeout: float = 30.0,
-        project_id: str | None = None,
-        max_cost: float | None = None,
-        keep: str | os.PathLike[str] | None = None,
-        at_once: int | None = None,
-        patience: float = 65.0,
-    ) -> pd.DataFrame:
-        """One row per prompt: prompt, status, content, tokens, cost, error. Takes a list, or a column of a DataFrame,
-        whose index the result has.
-
-        What is likely to cost more than `budget.estimate_above` is held until it is given a `max_cost`; at `max_cost`
-        it stops. After an interrupt, or an error, `last_batch.frame()` has what was paid for and `resume()` goes on.
-        `keep` names a file for the results, so that also a new kernel goes on where this one was. `at_once` prompts go
-        in one request; an answer that is lost loses so many. Past the rate limit it waits, `patience` seconds at most.
-        """
-        batch = Batch(
-            self.client,
-            self.budget,
-            prompts,
-            model=model,
-            timeout=timeout,
-            project_id=project_id,
-            max_cost=max_cost,
-            keep=keep,
-            at_once=at_once,
-            patience=patience,
-        )
-        self.last_batch = batch
-        return self._run(batch)
-
-    def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Goes on with the newest batch: runs what is not completed, and gives the whole frame.
-
-        Prompts whose answer was lost may have been paid for; they are sent again only with `unknown=True`.
-        """
-        if self.last_batch is None:
-            raise SetupError("there is no batch to go on with", hint="start one: .batch(prompts)")
-        if max_cost is not None:
-            self.last_batch.max_cost = max_cost
-        return self._run(self.last_batch, unknown)
-
-    def estimate(self, prompts: Iterable[str], model: str | None = "auto") -> pd.DataFrame:
-        """What a batch is likely to cost, one row per model that may answer; nothing is sent."""
-        from .frames import estimate_frame
-
-        texts = [wire.prompt_text(prompt) for prompt in prompts]
-        chosen = wire.chosen_model(model)
-        into = sum(likely_tokens(one) for one in texts)
-        rows = []
-        for name in PRICES if chosen is None else (chosen,):
-            out = round(len(texts) * (self.client._book.usual_output(name) or LIKELY_OUTPUT))
-            rows.append((name, len(texts), into, out, cost_of(name, into, out)))
-        return estimate_frame(rows)
 
     def task(
         self,
@@ -243,7 +173,7 @@ class Claude(GivesFrames, OfOneProcess):
         """
         from .frames import ledger_frame
 
-        return ledger_frame(self.client._book.lines())
+        return ledger_frame(self.client.book.lines())
 
     def models(self) -> pd.DataFrame:
         """The models, and USD for a million of their tokens."""
@@ -287,45 +217,12 @@ class Claude(GivesFrames, OfOneProcess):
     def close(self) -> None:
         """Closes the connections."""
         self.client.close()
-        background, self._async = self._async, None
-        if background is not None:
-            loop.call(background.close)
-
-    def _run(self, batch: Batch, unknown: bool = False) -> pd.DataFrame:
-        try:
-            batch.run(unknown=unknown)
-        except KeyboardInterrupt:
-            print(
-                f"interrupted: {batch.summary()}\nlast_batch.frame() has what there is; resume() goes on",
-                file=sys.stderr,
-            )
-            raise
-        return batch.frame()
+        self.cache.close()
 
     def _guard(self, prompt: str, model: str | None, what: str) -> None:
         likely = self.budget.likely(wire.prompt_text(prompt), wire.chosen_model(model))
         if self.budget.max_cost is not None:
             self.budget.check(likely, what)
-
-    def _background(self) -> AsyncClaudeClient:
-        """The client on the background loop, with the same book."""
-        if self.client._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
-        if self._async is None:
-            ours = self.client
-            settings = ours._driver.settings
-            self._async = AsyncClaudeClient(
-                settings.base_url,
-                settings.credential,
-                ours.timeout,
-                ours.max_retries,
-                ours.project_id,
-                ours._policy.base,
-                project_keys=ours._project_keys,
-                verify=settings.verify,
-            )
-            self._async._book = ours._book
-        return self._async
 
     def __enter__(self) -> Self:
         return self
@@ -344,7 +241,9 @@ _TRY = (
     (".ask(prompt)", "an answer, with what it took"),
     (".live(prompt)", "an answer that fills as it comes"),
     (".batch(prompts, model=)", "one row per prompt; .resume() after an interrupt"),
-    (".estimate(prompts)", "what that would cost"),
+    ('.batch("... {column}", over=df, columns="topic: a|b")', "typed columns for each row of a frame"),
+    (".classify(df.text, choices), .extract(...), .score(...)", "the same for one column"),
+    (".preview(...), .estimate(prompts)", "what that would ask, and cost"),
     (".task(description, allow_tools=)", "an agentic task, with .log and .artifacts"),
     (".usage(period), .metrics(), .ledger()", "what was spent"),
     (".budget(max_cost=5)", "a limit on this side"),

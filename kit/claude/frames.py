@@ -112,6 +112,24 @@ def ledger_frame(lines: Sequence[Paid]) -> pd.DataFrame:
     return to_frame(_table(columns, kinds), nullable=("tokens",))
 
 
+def cache_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """One row per question that is kept."""
+    times, models, prompts, shapes, contents, tokens, costs, services = zip(*rows, strict=True) if rows else [()] * 8
+    columns: dict[str, list[Any]] = {
+        "time": [round(at * 1000) for at in times],
+        "model": list(models),
+        "prompt": list(prompts),
+        "columns": [shape or None for shape in shapes],
+        "content": list(contents),
+        "tokens": list(tokens),
+        "cost": list(costs),
+        "state": ["lost" if content is None else "answer" for content in contents],
+        "service": list(services),
+    }
+    kinds = (TIME, _TEXT, _TEXT, _TEXT, _TEXT, _INT, _FLOAT, _TEXT, _TEXT)
+    return to_frame(_table(columns, kinds), nullable=("tokens",))
+
+
 def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
     """Usage and budget as tidy rows."""
     rows: list[tuple[Any, ...]] = []

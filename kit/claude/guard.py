@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ class Guard:
         self.max_cost = _usd(max_cost, "max_cost")
         self.estimate_above: float | None = ASK_ABOVE
         self.uncertain = 0.0
-        """What lost answers are likely to have cost; counted as spent."""
+        """What lost answers, and those under way, are likely to cost; counted as spent."""
+        self._lock = threading.Lock()
 
     def __call__(self, max_cost: float | None = None, estimate_above: float | None = ASK_ABOVE) -> Guard:
         self.max_cost = _usd(max_cost, "max_cost")
@@ -46,6 +48,11 @@ class Guard:
         """USD that may still be spent."""
         return math.inf if self.max_cost is None else max(0.0, self.max_cost - self.spent)
 
+    def hold(self, cost: float) -> None:
+        """Count what is likely to be spent; once it is known, or nothing was, count it back."""
+        with self._lock:
+            self.uncertain = max(0.0, self.uncertain + cost)
+
     def likely(self, prompt: str, model: str | None) -> float:
         """What an answer is likely to cost, by what answers of the model have been so far."""
         return likely_cost(prompt, model or "sonnet", self._book.usual_output(model) or LIKELY_OUTPUT)
@@ -63,12 +70,13 @@ class Guard:
 
     def check_batch(self, prompts: Sequence[str], model: str | None) -> None:
         """Holds a batch that is likely to cost more than `estimate_above`."""
-        if self.estimate_above is None:
-            return
-        cost = sum(self.likely(prompt, model) for prompt in prompts)
-        if cost > self.estimate_above:
+        self.check_prompts(len(prompts), sum(self.likely(prompt, model) for prompt in prompts))
+
+    def check_prompts(self, count: int, cost: float) -> None:
+        """Holds so many prompts where they are likely to cost more than `estimate_above`."""
+        if self.estimate_above is not None and cost > self.estimate_above:
             raise BudgetExceededError(
-                f"batch: {len(prompts):,} prompts are likely to cost about {dollars(cost)}; nothing was sent",
+                f"batch: {count:,} prompts are likely to cost about {dollars(cost)}; nothing was sent",
                 estimated_cost=cost,
                 paid=False,
                 hint=f"go ahead with max_cost={math.ceil(cost * 130) / 100:g}, or set .budget(estimate_above=...)",

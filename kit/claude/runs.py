@@ -1,92 +1,230 @@
-"""A batch under way: what is done, what is not, and how to go on."""
+"""A batch: what is done, what is not, and how to go on, in both colours."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import math
 import os
-import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..core import progress
+from ..core import loop, progress
+from ..core.errors import warn
 from ..core.html import one_line
 from ..core.tables.encode import column_of
 from . import batching, wire
-from .client import ClaudeClient
-from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
+from .cache import Cache, age_of
+from .columns_spec import spec_of
+from .errors import ClaudeInputError
 from .guard import Guard
-from .journal import Journal, key_of
-from .types import BatchResult, dollars
+from .journal import Journal
+from .side_by_side import Runner, Told
+from .template import filled
+from .types import dollars
+from .work import NOT_RUN, Work
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEW, PARTS = 5, 50
-_NOT_RUN, _UNKNOWN = "not run", "unknown"
-_LOST = "the answer was lost; it may have run and been paid for"
+    from .client import AsyncClaudeClient, ClaudeClient
+
+FEW, MANY, PARTS = 5, 25, 50
+_STEP = 0.1
+"""Seconds between two looks at how far a batch is."""
 
 
-class Batch:
-    """A batch of prompts: `frame()` is what is known of it, `resume()` goes on with what is left.
-
-    Each prompt is "completed", "failed" (the service said why, and charged nothing), "not run", or "unknown": sent, but
-    the answer was lost. Unknown ones are sent again only with `resume(unknown=True)`, as they may have been paid for.
-    """
+class _Batch:
+    """What batches of both colours know: the questions, what came of them, and what it cost."""
 
     def __init__(
         self,
-        client: ClaudeClient,
+        client: Any,
         guard: Guard,
-        prompts: Iterable[str],
+        prompts: Iterable[str] | str,
         *,
+        over: Any = None,
+        columns: Any = None,
         model: str | None = None,
         timeout: float = 30.0,
         project_id: str | None = None,
         max_cost: float | None = None,
-        keep: str | os.PathLike[str] | None = None,
+        keep: bool | str | os.PathLike[str] | None = None,
+        repair: int = 1,
+        repeats: int = 1,
+        first: int | None = None,
+        cache: Cache | None = None,
+        max_age: Any = None,
         at_once: int | None = None,
+        side_by_side: int | None = None,
         patience: float = 65.0,
     ) -> None:
         self._client, self._guard = client, guard
-        self.index: Any = getattr(prompts, "index", None) if hasattr(prompts, "iloc") else None
-        self._prompts = [text for _, text in batching.listed(_texts(prompts))]
-        self.model = wire.chosen_model(model)
-        self._timeout = wire.limited(wire.seconds(timeout))
-        self._project = project_id or client.project_id
-        self.max_cost = max_cost
-        self._patience = patience
-        self._size = _size(at_once, len(self._prompts))
-        self._journal = None if keep is None else Journal(keep)
-        self._keys = [key_of(place, prompt, self.model) for place, prompt in enumerate(self._prompts)]
-        self._results = [BatchResult(str(place), prompt, _NOT_RUN) for place, prompt in enumerate(self._prompts)]
-        self._uncertain = 0.0
-        self._asked_model = self.model
-        if self._journal is not None:
-            for place, key in enumerate(self._keys):
-                known = self._journal.done.get(key)
-                if known is not None:
-                    self._results[place] = replace(known, id=str(place), prompt=self._prompts[place])
-                elif key in self._journal.sent:
-                    self._results[place] = replace(self._results[place], status=_UNKNOWN, error=_LOST)
-        self._restored = sum(result.cost or 0.0 for result in self._results)
+        self.spec = None if columns is None else spec_of(columns)
+        self.over: Any = None
+        if over is not None:
+            texts, self.over = filled(prompts, over)
+            self.index: Any = self.over.index
+        else:
+            self.index = getattr(prompts, "index", None) if hasattr(prompts, "iloc") else None
+            texts = [text for _, text in batching.listed(_texts(prompts))]
+        self.keeps = keep is True
+        if self.keeps:
+            _refuse_keeping(self.over, self.spec)
+        self.repeats = _count(repeats, "repeats", 1, 100)
+        self.first = None if first is None else _count(first, "first", 1, 10**9)
+        self.question = texts
+        self.timeout = wire.limited(wire.seconds(timeout))
+        self.project = project_id or client.project_id
+        self.asked_model = wire.chosen_model(model)
+        self._work = Work(
+            texts,
+            self.spec,
+            self.asked_model,
+            repeats=self.repeats,
+            repair=_count(repair, "repair", 0, 3),
+            journal=None if keep is None or isinstance(keep, bool) else Journal(keep),
+            cache=cache,
+            service=client.base_url,
+            since=_since(max_age, cache),
+        )
+        self._runner = Runner(
+            self._work,
+            guard,
+            size=_size(at_once, len(texts) * self.repeats),
+            timeout=self.timeout,
+            project=self.project,
+            patience=patience,
+            side_by_side=None if side_by_side is None else _count(side_by_side, "side_by_side", 1, 1000),
+        )
+        self._runner.max_cost = max_cost
+
+    @property
+    def prompts(self) -> list[str]:
+        """Every prompt as it is sent, with what it says about the columns."""
+        return [chain[0].prompt for chain in self._work.places]
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers; None before the service has chosen one."""
+        return self._runner.model
+
+    @property
+    def max_cost(self) -> float | None:
+        """USD that this batch may cost."""
+        return self._runner.max_cost
+
+    @max_cost.setter
+    def max_cost(self, max_cost: float | None) -> None:
+        self._runner.max_cost = max_cost
 
     @property
     def cost(self) -> float:
-        """USD for what is completed, also in a kernel before this one."""
-        return sum(result.cost or 0.0 for result in self._results)
+        """USD for what is answered, also in a kernel before this one; what lost answers did cost is in `bill`."""
+        return self._runner.paid
+
+    @property
+    def bill(self) -> dict[str, Any]:
+        """What the batch cost: `cost` in USD with what lost answers did cost, `repairs`, what came from the cache."""
+        from .answer_frame import bill_of
+
+        return bill_of(self._work, self._runner.unaccounted)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether only the first rows have been asked."""
+        return self.first is not None and self.first < len(self)
+
+    def same_question(self, other: Any) -> bool:
+        """Return whether another batch asks the same of the same rows."""
+        return (
+            isinstance(other, _Batch)
+            and self.question == other.question
+            and (self.spec and self.spec.text) == (other.spec and other.spec.text)
+            and (self.asked_model, self.repeats, self.project) == (other.asked_model, other.repeats, other.project)
+        )
 
     def left(self, *, unknown: bool = False) -> list[int]:
         """The places of the prompts that are still to be run."""
-        wanted = {_NOT_RUN, "failed", *([_UNKNOWN] if unknown else [])}
-        return [place for place, result in enumerate(self._results) if result.status in wanted]
+        return [call.place for call in self._work.left(unknown=unknown, places=self._places)]
 
     def frame(self) -> pd.DataFrame:
-        """One row for each prompt: prompt, status, content, tokens, cost, error; in the order they were given."""
-        from .frames import batch_frame
+        """One row for each prompt, in the order they were given.
 
-        return batch_frame(self._results, self.index, model=self.model, total_cost=self.cost)
+        With columns: the frame's own ones where they are kept, those that were asked for, status, error, raw, cost;
+        without: prompt, status, content, tokens, cost, error.
+        """
+        from .answer_frame import frame_of_batch
+
+        return frame_of_batch(self, self._work)
+
+    def problems(self) -> pd.DataFrame:
+        """One row for each prompt without an answer that fits: row, status, and what exactly is wrong."""
+        from .answer_frame import problem_frame
+
+        return problem_frame(self.index, self._work)
+
+    @property
+    def _places(self) -> slice | None:
+        return None if self.first is None else slice(0, self.first * self.repeats)
+
+    def _prepared(self, unknown: bool) -> list[Any]:
+        """Take in what is known already; the calls that are left, held where they are likely to be dear."""
+        self._work.restore(self._places)
+        left = self._work.left(unknown=unknown, places=self._places)
+        if self.max_cost is None and self._guard.estimate_above is not None:
+            # One of each question, where the cache has the others answered by it.
+            alike = {call.digest or call.place: call for call in left}
+            self._guard.check_prompts(len(alike), sum(self._runner.likely(call.prompt) for call in alike.values()))
+        return left
+
+    def _ended(self, told: Told, left: list[Any]) -> None:
+        """Say what has to be said; raise where nothing came of it."""
+        if told.error is not None:
+            if not any(call.result.status == "completed" for call in self._work.calls):
+                raise told.error.with_traceback(None)
+            for call in left:
+                if call.status == NOT_RUN and call.result.error is None:
+                    call.result = replace(call.result, error="not sent, as a request before it failed")
+            warn(one_line(f"the batch stopped: {told.error.message}; resume() goes on with what is left"))
+        for words in told.warnings:
+            warn(words)
+
+    def __len__(self) -> int:
+        return len(self.question)
+
+    def summary(self) -> str:
+        """One line on how far it is."""
+        counts: dict[str, int] = {}
+        for call in self._work.newest():
+            counts[call.status] = counts.get(call.status, 0) + 1
+        parts = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        return f"{len(self._work.places):,} prompts: {parts or 'none'}; {dollars(self.cost)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.summary()}; .frame(), .resume()>"
+
+    def _repr_html_(self) -> str:
+        from ..core.html import table, text
+
+        calls = self._work.newest(slice(0, 10))
+        rows = [
+            (call.prompt[:500], call.status, (call.result.content or call.result.error or "")[:500]) for call in calls
+        ]
+        more = f"and {len(self._work.places) - 10:,} more; .frame() has all" if len(self._work.places) > 10 else ""
+        return text(f"Batch of {self.summary()}") + table(("prompt", "status", "content"), rows) + text(more)
+
+
+class Batch(_Batch):
+    """A batch of prompts: `frame()` is what is known of it, `resume()` goes on with what is left.
+
+    Each prompt is "completed", "invalid" (answered, and paid, but not with the columns that were asked for), "failed"
+    (the service said why, and charged nothing), "not run", or "unknown": sent, but the answer was lost. Unknown ones
+    are sent again only with `resume(unknown=True)`, as they may have been paid for.
+    """
+
+    _client: ClaudeClient
+    _going: concurrent.futures.Future[Told] | None = None
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
         """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
@@ -96,169 +234,107 @@ class Batch:
         return self.frame()
 
     def run(self, *, unknown: bool = False) -> None:
-        """Runs what is left, part by part; an interrupt keeps what came before it."""
-        left = self.left(unknown=unknown)
-        if self.max_cost is None:
-            self._guard.check_batch([self._prompts[place] for place in left], self._asked_model)
-        done = len(self._prompts) - len(left)
-        bar = progress.bar(len(self._prompts), what="batch", unit="prompt", initial=done)
-        waited_until, refusals = time.monotonic() + self._patience, 0
-        try:
-            if left and self.model is None and len(left) > 1:
-                # One choice for all, or each part would be routed by its own first prompt.
-                first = self._prompts[left[0]]
-                self.model = self._client._driver.run(
-                    batching.route(self._client, first, self._project, len(first.split()))
-                )
-            while left:
-                part = self._affordable(left[: self._size])
-                if not part:
-                    self._stop(left, f"not sent: max_cost={self._limit():g} would be passed")
-                    warnings.warn(
-                        f"the batch stopped at max_cost={self._limit():g}, with {len(left):,} of {len(self):,} prompts"
-                        " left; resume(max_cost=...) goes on",
-                        stacklevel=4,
-                    )
-                    break
-                try:
-                    self._send(part)
-                except RateLimitError as error:
-                    pause = self._pause(error, refusals, waited_until)
-                    refusals += 1
-                    if pause is None:
-                        self._fail(part, error)
-                        raise
-                    bar.set_postfix_str("waiting for the rate limit")
-                    time.sleep(pause)
-                    continue
-                except ClaudeAPIError as error:
-                    self._fail(part, error)
-                    left = left[len(part) :]
-                    if not any(result.status == "completed" for result in self._results):
-                        raise
-                    self._stop(left, "not sent, as a request before it failed")
-                    warnings.warn(
-                        one_line(f"the batch stopped: {error.message}; resume() goes on with what is left"),
-                        stacklevel=4,
-                    )
-                    break
-                waited_until, refusals = time.monotonic() + self._patience, 0
-                left = left[len(part) :]
-                bar.update(len(part))
-                bar.set_postfix_str(dollars(self.cost))
-        finally:
-            bar.close()
-            if self._journal is not None:
-                self._journal.close()
+        """Runs what is left. An interrupt keeps what came before it; what is under way is taken in once it comes."""
+        if self._going is not None:
+            self._wait(self._going, len(self._work.places))
+        left = self._prepared(unknown)
+        if not left:
+            self._work.close()
+            return
+        client = self._client.beside()
 
-    def _send(self, part: list[int]) -> None:
-        pairs = [(str(place), self._prompts[place]) for place in part]
-        before = [self._results[place] for place in part]
-        if self._journal is not None:
-            self._journal.sending([self._keys[place] for place in part])
-        for place in part:
-            self._results[place] = BatchResult(str(place), self._prompts[place], _UNKNOWN, error=_LOST)
+        async def go() -> Told:
+            return await self._runner.go(client, left, again=unknown)
+
+        self._going = loop.start(go)
+        self._ended(self._wait(self._going, len(left)), left)
+
+    def _wait(self, going: concurrent.futures.Future[Told], left: int) -> Told:
+        runner, work, total = self._runner, self._work, len(self._work.places)
+        shown = 0
         try:
-            results = self._client._driver.run(
-                batching.part(self._client, pairs, self.model, self._timeout, self._project)
-            )
-        except ClaudeAPIError as error:
-            if error.paid is False:
-                for place, result in zip(part, before, strict=True):
-                    self._note(place, replace(result, paid=False) if result.status == _NOT_RUN else result)
+            with progress.bar(total, what="batch", unit="prompt", initial=max(0, total - left)) as bar:
+                while not going.done():
+                    concurrent.futures.wait([going], _STEP)
+                    bar.update(work.finished - shown)
+                    shown = work.finished
+                    bar.set_postfix_str(runner.waiting or self._so_far())
+        except KeyboardInterrupt:
+            runner.stopping = True
             raise
-        finally:
-            lost = sum(
-                self._guard.likely(self._prompts[place], self.model)
-                for place in part
-                if self._results[place].status == _UNKNOWN
-            )
-            self._uncertain += lost
-            self._guard.uncertain += lost
-        self._uncertain -= lost
-        self._guard.uncertain -= lost
-        for place, result in zip(part, results, strict=True):
-            unsure = result.status == "failed" and result.paid is None
-            self._note(place, replace(result, status=_UNKNOWN) if unsure else result)
+        self._going = None
+        return going.result()
 
-    def _note(self, place: int, result: BatchResult) -> None:
-        self._results[place] = result
-        if self._journal is not None:
-            self._journal.came(self._keys[place], result)
+    def _so_far(self) -> str:
+        spent, left = self._runner.spent, self._work.queue
+        if not left:
+            return dollars(spent)
+        expected = spent + self._runner.uncertain + len(left) * self._runner.likely(left[0].prompt)
+        return f"{dollars(spent)} of about {dollars(expected)}"
 
-    def _fail(self, part: list[int], error: ClaudeAPIError) -> None:
-        status = "failed" if error.paid is False else _UNKNOWN
-        for place in part:
-            self._results[place] = BatchResult(str(place), self._prompts[place], status, error=error.message)
 
-    def _stop(self, places: list[int], why: str) -> None:
-        for place in places:
-            if self._results[place].status == _NOT_RUN:
-                self._results[place] = replace(self._results[place], error=why)
+class AsyncBatch(_Batch):
+    """A batch whose `run()` and `resume()` are awaited; see `Batch`. Cancelling it loses what is under way."""
 
-    def _limit(self) -> float:
-        own = math.inf if self.max_cost is None else self.max_cost
-        return min(own, math.inf if self._guard.max_cost is None else self._guard.max_cost)
+    _client: AsyncClaudeClient
 
-    def _affordable(self, part: list[int]) -> list[int]:
-        """As many of them as what is left of `max_cost` is likely to pay for."""
-        own = math.inf if self.max_cost is None else self.max_cost - (self.cost - self._restored) - self._uncertain
-        left = min(own, self._guard.left)
-        fitting: list[int] = []
-        for place in part:
-            left -= self._guard.likely(self._prompts[place], self.model)
-            if left < 0:
-                break
-            fitting.append(place)
-        return fitting
+    async def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
+        """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
+        if max_cost is not None:
+            self.max_cost = max_cost
+        await self.run(unknown=unknown)
+        return self.frame()
 
-    @staticmethod
-    def _pause(error: RateLimitError, before: int, until: float) -> float | None:
-        """Seconds to wait for the next window of the service's clock; None where there is no patience for it.
-
-        Nothing ran, and what is refused does not count, so that asking again is safe and free.
-        """
-        left = until - time.monotonic()
-        return None if error.paid is not False or left <= 0 else min(5.0, 0.5 * 2.0**before, left)
-
-    def __len__(self) -> int:
-        return len(self._prompts)
-
-    def summary(self) -> str:
-        """One line on how far it is."""
-        counts: dict[str, int] = {}
-        for result in self._results:
-            counts[result.status] = counts.get(result.status, 0) + 1
-        parts = ", ".join(f"{count:,} {status}" for status, count in counts.items())
-        return f"{len(self):,} prompts: {parts or 'none'}; {dollars(self.cost)}"
-
-    def __repr__(self) -> str:
-        return f"<Batch of {self.summary()}; .frame(), .resume()>"
-
-    def _repr_html_(self) -> str:
-        from ..core.html import table, text
-
-        rows = [
-            (result.prompt[:500], result.status, (result.content or result.error or "")[:500])
-            for result in self._results[:10]
-        ]
-        more = f"and {len(self) - 10:,} more; .frame() has all" if len(self) > 10 else ""
-        return text(f"Batch of {self.summary()}") + table(("prompt", "status", "content"), rows) + text(more)
+    async def run(self, *, unknown: bool = False) -> None:
+        """Runs what is left."""
+        left = self._prepared(unknown)
+        if left:
+            self._ended(await self._runner.go(self._client, left, again=unknown), left)
+        self._work.close()
 
 
 def _texts(prompts: Iterable[str]) -> list[str]:
     if hasattr(prompts, "columns"):
-        raise ClaudeInputError("batch() takes a column, not a whole DataFrame", hint='such as c.batch(df["prompt"])')
+        raise ClaudeInputError(
+            "batch() takes a column, not a whole DataFrame",
+            hint='c.batch(df["prompt"]), or c.batch("... {column}", over=df)',
+        )
     if isinstance(prompts, str):
-        raise ClaudeInputError("batch() takes a list of prompts", hint="ask() takes one")
+        raise ClaudeInputError(
+            "batch() takes a list of prompts", hint="ask() takes one; over=df fills one for each row"
+        )
     column = column_of(prompts)
     return list(prompts if column is None else column.to_pylist() if hasattr(column, "to_pylist") else column)
+
+
+def _refuse_keeping(over: Any, spec: Any) -> None:
+    if over is None:
+        raise ClaudeInputError("keep=True keeps the columns of over=, which is not given")
+    own = [*(spec.names if spec is not None else ("prompt", "content", "tokens")), "status", "error", "raw", "cost"]
+    both = [str(name) for name in over.columns if name in own]
+    if both:
+        raise ClaudeInputError(
+            f"keep=True: over= has a column {both[0]!r} already", hint="rename it, or give the new column another name"
+        )
+
+
+def _since(max_age: Any, cache: Cache | None) -> float:
+    import time
+
+    age = age_of(max_age)
+    return 0.0 if age is None or cache is None else time.time() - age
+
+
+def _count(given: Any, name: str, least: int, most: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+        raise ClaudeInputError(f"{name}={given!r}: give a whole number from {least} to {most:,}")
+    return given
 
 
 def _size(at_once: int | None, count: int) -> int:
     """Prompts in one request: few where few would be lost with an answer, more where requests are many."""
     if at_once is None:
-        return min(wire.BATCH, max(FEW, math.ceil(count / PARTS)))
+        return min(MANY, max(FEW, math.ceil(count / PARTS)))
     if isinstance(at_once, bool) or not isinstance(at_once, int) or not 1 <= at_once <= wire.BATCH:
         raise ClaudeInputError(f"at_once={at_once!r}: give how many prompts go in one request, from 1 to {wire.BATCH}")
     return at_once

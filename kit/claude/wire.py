@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import InputError, KitError, Silent, TransportError
 from ..core.steps import Response as Answer
+from ..core.steps import asked_pause
 from ..core.tables.scalars import shown
 from .errors import (
     AuthenticationError,
@@ -182,6 +183,8 @@ def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float
         detail=detail,
         request_id=answer.headers.get("x-request-id"),
         paid=False if nothing_ran(answer) else None,
+        retry_after=asked_pause(answer),
+        answered=answer.headers.get("date"),
         hint=_RAN if _RAN_AND_FAILED.match(text or "") else _HINTS.get(kind),
     )
 

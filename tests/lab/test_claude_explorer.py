@@ -84,7 +84,7 @@ def test_a_batch_is_sent_in_parts_with_one_model_for_all(c):
     frame = c.batch([*counting(range(1, 6)), "analyze the design of it"])
     assert (frame["status"] == "completed").all() and frame.attrs["model"] == "haiku"
     rows = c.calls()
-    assert rows["op"].tolist()[-3:] == ["route", "batch", "batch"]
+    assert rows["op"].tolist()[-5:] == ["route", "get_usage", "health", "batch", "batch"]
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def own_lab(tmp_path):
 
 
 def test_an_interrupt_keeps_what_is_paid_for(own_lab, tmp_path):
-    """In a process of its own, as Ctrl-C comes: while the third of five parts is under way."""
+    """In a process of its own, as Ctrl-C comes: while the third of five parts is under way, one at a time."""
     code = f"""
     import sys, os
     import kit.claude.explorer as explorer
@@ -104,7 +104,7 @@ def test_an_interrupt_keeps_what_is_paid_for(own_lab, tmp_path):
     prompts = [f"Count to {{n}}" + (" [lab delay=20]" if n == 11 else "") for n in range(1, 26)]
     try:
         print("started", flush=True)
-        c.batch(prompts, model="haiku", keep=r"{tmp_path / "kept.jsonl"}")
+        c.batch(prompts, model="haiku", keep=r"{tmp_path / "kept.jsonl"}", side_by_side=1)
     except KeyboardInterrupt:
         frame = c.last_batch.frame()
         print(frame["status"].value_counts().to_dict(), frame["cost"].sum() == c.client.spent.cost, flush=True)
@@ -131,7 +131,7 @@ def test_a_crash_keeps_what_is_paid_for(own_lab, tmp_path):
     import kit.claude.explorer as explorer
     c = explorer.connect(os.environ)
     prompts = [f"Count to {{n}}" + (" [lab delay=20]" if n == 11 else "") for n in range(1, 26)]
-    c.batch(prompts, model="haiku", keep=r"{tmp_path / "kept.jsonl"}")
+    c.batch(prompts, model="haiku", keep=r"{tmp_path / "kept.jsonl"}", side_by_side=1)
     """
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, **own_lab.env})
     _until_active(own_lab, child, tmp_path / "kept.jsonl")
@@ -177,7 +177,7 @@ def test_a_connection_that_breaks_midway(lab, c):
     lab.fault("reset", "/v1/batch", skip=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        frame = c.batch(counting(range(1, 16)), model="haiku")
+        frame = c.batch(counting(range(1, 16)), model="haiku", side_by_side=1)
     assert "the batch stopped" in str(caught[0].message)
     assert frame["status"].tolist() == ["completed"] * 5 + ["unknown"] * 5 + ["not run"] * 5
     assert frame["error"][12].startswith("not sent")

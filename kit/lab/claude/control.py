@@ -2,6 +2,7 @@
 
 POST /lab/keys       {"project_id": ..., "profile": ..., "rate_limit": ...} -> {"key": ...}
 PUT  /lab/budgets    {"project_id": ..., "monthly_limit": tokens or null}
+PUT  /lab/answers    {"name": "text", ...}: what prompts with `[lab answer=name]` are answered; added to those before
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from .answers import Refusal, answer
 from .app import Desk
 from .fields import Fields
 from .profiles import PROFILES
+
+MOST_ANSWERS = 100_000
 
 
 def routes(desk: Desk) -> Sequence[BaseRoute]:
@@ -49,4 +52,18 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         await desk.ledger.set_limit(project, limit)
         return answer({"project_id": project, "monthly_limit": limit})
 
-    return [Route("/lab/keys", keys, methods=["POST"]), Route("/lab/budgets", budgets, methods=["PUT"])]
+    async def answers(request: Request) -> Response:
+        admit(request)
+        given = Fields(await request.body()).values
+        if len(given) + len(desk.pool.answers) > MOST_ANSWERS or not all(
+            isinstance(one, str) for one in given.values()
+        ):
+            raise Refusal(422, f"Answers are texts, and {MOST_ANSWERS:,} at most")
+        desk.pool.answers.update(given)
+        return answer({"answers": len(desk.pool.answers)})
+
+    return [
+        Route("/lab/keys", keys, methods=["POST"]),
+        Route("/lab/budgets", budgets, methods=["PUT"]),
+        Route("/lab/answers", answers, methods=["PUT"]),
+    ]

@@ -6,6 +6,9 @@ words=N            an answer of so many words
 delay=S            that takes so many seconds; past the request's timeout it becomes one
 tokens=IN/OUT      counted as so many, whatever it is
 say=KIND           `html`, `escapes` or `long`: an answer that no display should trust
+shape=KIND         spoils the JSON object that a prompt asks for: cut, prose, fenced, enum, nan, nested, several,
+                   missing, type, long, text, twice; `cut!` also where the prompt asks for it once more
+answer=NAME        what was put under this name (see `control.py`), whatever it is
 fail=KIND          timeout, rate_limited, overloaded, upstream_error, auth_error, cli_error, json, null, budget
 """
 
@@ -13,6 +16,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from . import shapes
 
 _FOUND = re.compile(r"\[lab ([^\]\n]{0,200})\]")
 _FAILURES = {
@@ -38,6 +43,8 @@ class Directives:
     tokens: tuple[int, int] | None = None
     say: str = ""
     fail: str = ""
+    shape: str = ""
+    answer: str = ""
     wrong: str = ""
     """What could not be understood; the run then fails with it."""
 
@@ -46,7 +53,7 @@ def read(prompt: str) -> tuple[Directives, str]:
     """The directives of a prompt, and the prompt without them.
 
     >>> read("Hello [lab words=3 fail=overloaded]")
-    (Directives(words=3, delay=0.0, tokens=None, say='', fail='overloaded', wrong=''), 'Hello')
+    (Directives(words=3, delay=0.0, tokens=None, say='', fail='overloaded', shape='', answer='', wrong=''), 'Hello')
     >>> read("Hello [lab colour=red]")[0].wrong
     "no directive 'colour=red'"
     """
@@ -54,7 +61,7 @@ def read(prompt: str) -> tuple[Directives, str]:
     if not given:
         return Directives(), prompt
     words: int | None = None
-    delay, tokens, say, fail, wrong = 0.0, None, "", "", ""
+    delay, tokens, say, fail, shape, answer, wrong = 0.0, None, "", "", "", "", ""
     for part in given:
         name, _, value = part.partition("=")
         if name == "words" and value.isdecimal() and len(value) < 9:
@@ -66,8 +73,12 @@ def read(prompt: str) -> tuple[Directives, str]:
             tokens = min(int(into), _MOST_TOKENS), min(int(out), _MOST_TOKENS)
         elif name == "say" and value in ("html", "escapes", "long"):
             say = value
+        elif name == "shape" and value.removesuffix("!") in shapes.KINDS:
+            shape = value
+        elif name == "answer" and value:
+            answer = value
         elif name == "fail" and value in _FAILURES:
             fail = value
         else:
             wrong = f"no directive {part!r}"
-    return Directives(words, delay, tokens, say, fail, wrong), _FOUND.sub("", prompt).strip()
+    return Directives(words, delay, tokens, say, fail, shape, answer, wrong), _FOUND.sub("", prompt).strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...claude.prices import cost_of
@@ -63,6 +64,8 @@ class Pool:
         self.active = 0
         self.waiting = 0
         self._places = asyncio.Semaphore(workers)
+        self.answers: dict[str, str] = {}
+        """What prompts may ask for by name."""
 
     @property
     def queue(self) -> int:
@@ -85,13 +88,13 @@ class Pool:
             self.waiting -= 1
         self.active += 1
         try:
-            return await _run(prompt, model, timeout)
+            return await _run(prompt, model, timeout, self.answers)
         finally:
             self.active -= 1
             self._places.release()
 
 
-async def _run(prompt: str, model: str, timeout: float) -> Run:
+async def _run(prompt: str, model: str, timeout: float, answers: Mapping[str, str]) -> Run:
     asked, text = directives.read(prompt)
     delay = math.inf if asked.fail == "timeout" else asked.delay
     if delay > timeout:
@@ -107,7 +110,9 @@ async def _run(prompt: str, model: str, timeout: float) -> Run:
         raise Refusal(500, "Failed to parse JSON output: Expecting value: line 1 column 1 (char 0)")
     if asked.fail == "null":
         raise Refusal(500, None)
-    written = writer.write(text, model, asked.words, asked.say)
+    if asked.answer and asked.answer not in answers:
+        raise _failed("cli_error", f"no answer {asked.answer!r}")
+    written = answers[asked.answer] if asked.answer else writer.write(text, model, asked.words, asked.say, asked.shape)
     into, out = asked.tokens or (len(prompt.split()), len(written.split()))
     return Run(written, model, into, out)
 

@@ -1,0 +1,316 @@
+"""Answers that were paid for, on disk, shared by all notebooks and processes of a user.
+
+What tells one question from another is the key: the service's address, the model as it was asked for, the whole prompt
+with its values, the columns, the version of the instruction, and the number of the repeat. Whatever changes one of them
+asks anew; nothing else does: not the time, the project, nor how prompts were grouped.
+
+A question is entered before it is sent. So two processes never send the same one, and one whose answer was lost, as the
+process died, is known as such: it may have been paid for, and is sent again only if somebody says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sqlite3
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.html import one_line
+from .columns_spec import VERSION
+from .errors import ClaudeInputError
+from .types import BatchResult, Paid, Usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "claude-answers.sqlite"
+_SQL = """
+create table if not exists answers (
+    key blob primary key, service text not null, model text not null, prompt text not null, columns text not null,
+    repeat integer not null, owner text not null, sent real not null, at real, content text, input_tokens integer,
+    output_tokens integer, cost real
+) without rowid;
+create table if not exists paid (
+    at real not null, service text not null, method text not null, model text not null, project text,
+    status text not null, tokens integer, cost real, request_id text not null
+);
+create index if not exists paid_at on paid (at);
+"""
+_CHUNK = 500
+_WAIT = 30.0
+"""Seconds to wait for another process that writes."""
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def folder() -> Path:
+    """Return the folder of this user for what may be made again: `KIT_CACHE_DIR`, else where the system keeps such."""
+    own = os.environ.get("KIT_CACHE_DIR")
+    if own:
+        return Path(own).expanduser()
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "kit" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/kit"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kit"
+
+
+def key_of(service: str, model: str | None, prompt: str, columns: str, repeat: int = 0) -> bytes:
+    """Return what tells one question from another."""
+    parts = f"{VERSION}\0{service}\0{model}\0{repeat}\0{len(columns)}\0{columns}\0{prompt}"
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def age_of(given: Any, name: str = "max_age") -> float | None:
+    """Return seconds: of a number, a timedelta, or a text such as "90s", "12h" or "7d".
+
+    >>> age_of("12h"), age_of(timedelta(days=1)), age_of(None)
+    (43200.0, 86400.0, None)
+    """
+    if given is None:
+        return None
+    if isinstance(given, timedelta):
+        given = given.total_seconds()
+    if isinstance(given, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", given)
+        if found is not None and found[2] in _UNITS:
+            given = float(found[1]) * _UNITS[found[2]]
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 1e11:
+        raise ClaudeInputError(f"{name}={given!r}: give seconds, a timedelta, or a text", hint='such as "12h" or "7d"')
+    return float(given)
+
+
+class Cache:
+    """The answers that are kept, in one SQLite file: `c.cache.df` lists them, `c.cache.clear()` lets them go.
+
+    >>> Cache("answers.sqlite")
+    <Cache answers.sqlite: .df, .clear(older_than=, model=, text=)>
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = None if path is None else Path(path).expanduser()
+        self._db: sqlite3.Connection | None = None
+        self._lock = threading.RLock()
+        self._pid = 0
+        self._owner = ""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return folder() / FILE if self._path is None else self._path
+
+    def find(self, keys: Sequence[bytes], since: float = 0.0) -> dict[bytes, BatchResult | None]:
+        """Return what is known of questions: an answer that came at `since` or later, or None for one that was sent."""
+        found: dict[bytes, BatchResult | None] = {}
+        if not keys or (self._db is None and not self.path.exists()):
+            return found
+        with self._use() as db:
+            for at in range(0, len(keys), _CHUNK):
+                part = keys[at : at + _CHUNK]
+                marks = ",".join("?" * len(part))
+                rows = db.execute(
+                    f"select key, content, input_tokens, output_tokens, cost, at from answers where key in ({marks})",  # noqa: S608
+                    part,
+                )
+                for key, content, into, out, cost, came in rows:
+                    if content is None:
+                        found[key] = None
+                    elif came >= since:
+                        used = Usage(into, out, into + out)
+                        found[key] = BatchResult("", "", "completed", content, used, cost, None, True)
+        return found
+
+    def claim(
+        self, entries: Sequence[tuple[bytes, str, str, str, str, int]], since: float = 0.0, *, again: bool = False
+    ) -> set[bytes]:
+        """Enter questions that are about to be sent; return those that nobody else has entered before.
+
+        An entry is key, service, model, prompt, columns, repeat. Answers from before `since` give way; with `again`
+        so do questions whose answer was lost.
+        """
+        now = time.time()
+        taken = set()
+        with self._use() as db, db:
+            db.execute("begin immediate")
+            for entry in entries:
+                changed = db.execute(
+                    "insert into answers (key, service, model, prompt, columns, repeat, owner, sent)"
+                    " values (?, ?, ?, ?, ?, ?, ?, ?)"
+                    " on conflict (key) do update set owner = excluded.owner, sent = excluded.sent, content = null"
+                    " where (content is not null and at < ?) or (content is null and ?)",
+                    (*entry, self._owner, now, since, again),
+                ).rowcount
+                if changed:
+                    taken.add(entry[0])
+        return taken
+
+    def came(self, results: Sequence[tuple[bytes, BatchResult]]) -> None:
+        """Keep answers; a question that was refused without a cost is free again, one that was lost stays entered."""
+        now = time.time()
+        with self._use() as db, db:
+            db.execute("begin immediate")
+            for key, result in results:
+                if result.status == "completed" and result.usage is not None:
+                    used = result.usage
+                    values = (now, result.content, used.input_tokens, used.output_tokens, result.cost, key)
+                    db.execute(
+                        "update answers set at = ?, content = ?, input_tokens = ?, output_tokens = ?, cost = ?"
+                        " where key = ?",
+                        values,
+                    )
+                elif result.paid is False:
+                    db.execute(
+                        "delete from answers where key = ? and owner = ? and content is null", (key, self._owner)
+                    )
+
+    def paid(self, service: str, lines: Sequence[Paid]) -> None:
+        """Write down what calls cost, for the ledger over kernels."""
+        with self._use() as db, db:
+            db.executemany(
+                "insert into paid values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        line.time,
+                        service,
+                        line.method,
+                        line.model,
+                        line.project_id,
+                        line.status,
+                        line.tokens,
+                        line.cost,
+                        line.request_id,
+                    )
+                    for line in lines
+                ],
+            )
+
+    def lines(self, service: str, since: float = 0.0) -> list[Paid]:
+        """Return the ledger's lines of a service, oldest first."""
+        if self._db is None and not self.path.exists():
+            return []
+        with self._use() as db:
+            rows = db.execute(
+                "select at, method, model, tokens, cost, project, request_id, status from paid"
+                " where service = ? and at >= ? order by at, rowid",
+                (service, since),
+            ).fetchall()
+        return [Paid(at, how, model, None, None, tokens, *rest) for at, how, model, tokens, *rest in rows]
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """What is kept, newest first: time, model, prompt, content, cost, state ("answer", or "lost"), service."""
+        from .frames import cache_frame
+
+        rows: list[tuple[Any, ...]] = []
+        if self._db is not None or self.path.exists():
+            with self._use() as db:
+                rows = db.execute(
+                    "select coalesce(at, sent), model, prompt, columns, content, input_tokens + output_tokens, cost,"
+                    " service from answers order by 1 desc"
+                ).fetchall()
+        return cache_frame(rows)
+
+    def clear(self, *, older_than: Any = None, model: str | None = None, text: str | None = None) -> int:
+        """Let answers go: all, or those older than "7d", of a model, or with a text in the prompt; return how many.
+
+        What was asked so is asked, and paid, anew. Questions whose answer was lost are forgotten with them.
+        """
+        age = age_of(older_than, "older_than")
+        wanted: list[str] = ["1"]
+        values: list[Any] = []
+        if age is not None:
+            wanted.append("coalesce(at, sent) <= ?")
+            values.append(time.time() - age)
+        for word, value in (("model = ?", model), ("instr(prompt, ?) > 0", text)):
+            if value is not None:
+                wanted.append(word)
+                values.append(value)
+        if self._db is None and not self.path.exists():
+            return 0
+        with self._use() as db:
+            with db:
+                gone = db.execute(f"delete from answers where {' and '.join(wanted)}", values).rowcount  # noqa: S608
+            if gone:
+                db.execute("vacuum")
+        return gone
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None and self._pid == os.getpid():
+                db.close()
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._db is None or self._pid != os.getpid():
+                self._open()
+            assert self._db is not None
+            try:
+                yield self._db
+            except sqlite3.DatabaseError as error:
+                raise ClaudeInputError(
+                    f"the cache {self.path} cannot be used: {error}", hint="remove that file, or give cache=False"
+                ) from None
+
+    def _open(self) -> None:
+        path = self.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # What was asked and answered is nobody else's to read; SQLite gives its other files the same rights.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.chmod(path, 0o600)
+        except OSError as error:
+            raise ClaudeInputError(
+                f"the cache {path} cannot be made: {error}", hint="set KIT_CACHE_DIR, or give cache=False"
+            ) from None
+        try:
+            db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = normal")
+            db.executescript(_SQL)
+        except sqlite3.DatabaseError as error:
+            raise ClaudeInputError(
+                f"the cache {path} cannot be read: {error}", hint="remove that file, or give cache=False"
+            ) from None
+        self._db, self._pid, self._owner = db, os.getpid(), f"{os.getpid()}:{uuid.uuid4().hex}"
+
+    def __repr__(self) -> str:
+        return one_line(f"<Cache {self.path}: .df, .clear(older_than=, model=, text=)>")
+
+    def _repr_html_(self) -> str:
+        from ..core.html import text
+
+        frame = self.df
+        return text(f"{len(frame):,} questions in {self.path}; .df lists them, .clear() lets them go")
+
+
+def in_notebook() -> bool:
+    """Return whether this is a notebook's kernel, where answers are kept unless told otherwise."""
+    return "ipykernel" in sys.modules and getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
+
+
+def cache_of(given: Any, own: Cache) -> Cache | None:
+    """Return the cache that `cache=` means: None is "in a notebook", a path another file.
+
+    >>> cache_of(False, Cache("a.sqlite")), cache_of(True, Cache("a.sqlite"))
+    (None, <Cache a.sqlite: .df, .clear(older_than=, model=, text=)>)
+    """
+    if isinstance(given, Cache):
+        return given
+    if given is None:
+        given = in_notebook()
+    if isinstance(given, bool):
+        return own if given else None
+    if isinstance(given, str | os.PathLike):
+        return Cache(given)
+    raise ClaudeInputError(f"cache={given!r}: give True, False, or a file")

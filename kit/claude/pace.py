@@ -1,0 +1,96 @@
+"""How many prompts may be under way, learned from what the service says. No I/O, and no clock of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+WORKERS, QUEUE = 5, 50
+"""Prompts that the service runs at once, and that wait for it, where it does not tell."""
+_LONGEST = 5.0
+"""Seconds after which a service that refused is asked again; what it refuses is free."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Places of the service that may be used. Times are seconds of whatever clock the caller has.
+
+    >>> pace = Pace()
+    >>> pace.room(0, 5), pace.room(10, 5)
+    (True, False)
+    >>> pace.succeeded(10)
+    >>> pace.room(10, 5)
+    True
+    """
+
+    workers: int = WORKERS
+    most: int = WORKERS + QUEUE
+    places: int = 2 * WORKERS
+    opens: float = 0.0
+    """When something may be sent again; all wait for it together."""
+    refusals: int = 0
+    """Refusals in a row: until one request has passed, none goes beside it."""
+
+    def told(self, health: Mapping[str, Any]) -> None:
+        """Take what `/health` says of places, as far as it does."""
+        services = health.get("services")
+        pool = services.get("worker_pool") if isinstance(services, dict) else None
+        detail = pool.get("detail") if isinstance(pool, dict) else None
+        counts = [
+            value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6 else None
+            for name in ("max_workers", "max_queue", "active_workers", "queued_tasks")
+            for value in [detail.get(name) if isinstance(detail, dict) else None]
+        ]
+        workers, queue, active, queued = counts
+        if workers:
+            self.workers = workers
+            self.most = max(1, workers + (QUEUE if queue is None else queue) - (active or 0) - (queued or 0))
+            self.places = min(self.most, 2 * workers)
+
+    def room(self, under_way: int, size: int) -> bool:
+        """Return whether a request of so many prompts may go beside those under way."""
+        return under_way == 0 or (self.refusals == 0 and under_way + size <= self.places)
+
+    def succeeded(self, count: int) -> None:
+        """An answer to so many prompts has come: there may be room for as many more."""
+        self.refusals = 0
+        # More than a few for each that runs wait there and no sooner, and would be lost with an answer.
+        self.places = min(self.most, max(4 * self.workers, 2 * count), self.places + count)
+
+    def full(self, now: float, until: float, asked: float | None = None) -> float | None:
+        """503: fewer at once, and a pause; None where there is no patience left."""
+        self.places = max(1, self.places // 2)
+        return self._wait(now, until, asked, math.inf)
+
+    def limited(
+        self, now: float, until: float, asked: float | None = None, date: str | None = None, clock: float = 0.0
+    ) -> float | None:
+        """429: all wait for the service's next minute, which its `Date` tells, or this machine's clock.
+
+        Servers may count in other windows: one request looks in between, which costs nothing, as it is refused.
+        """
+        return self._wait(now, until, asked, 60 - _second(date, clock) + 0.1)
+
+    def _wait(self, now: float, until: float, asked: float | None, boundary: float) -> float | None:
+        left = until - now
+        if left <= 0:
+            return None
+        pause = min(_LONGEST, 0.5 * 2.0 ** min(self.refusals, 10), boundary) if asked is None else asked
+        self.refusals += 1
+        pause = min(pause, left)
+        self.opens = max(self.opens, now + pause)
+        return pause
+
+
+def _second(date: str | None, clock: float) -> float:
+    """The second of the minute."""
+    if date:
+        try:
+            return float(parsedate_to_datetime(date).astimezone(UTC).second)
+        except (TypeError, ValueError):
+            pass  # not a date: this machine's clock is near enough
+    return clock % 60

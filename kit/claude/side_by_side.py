@@ -1,0 +1,298 @@
+"""A batch under way: as many requests at once as the service has places for, within what may be spent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from . import batching
+from .errors import ClaudeAPIError, RateLimitError
+from .exchange import ask
+from .guard import Guard
+from .pace import Pace
+from .prices import likely_cost
+from .types import BatchResult
+from .work import NOT_RUN, UNKNOWN, Call, Work
+
+if TYPE_CHECKING:
+    from .client import AsyncClaudeClient
+
+_LOOK = 2.0
+"""Seconds for a look at how the service is; without an answer the usual is taken for it."""
+_SETTLE = 2.0
+"""Seconds in which prompts whose answer was lost may come to their end, and be counted."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What a run has to say at its end."""
+
+    warnings: list[str] = field(default_factory=list)
+    error: ClaudeAPIError | None = None
+
+
+class Runner:
+    """Sends the calls of a batch. `go` is the whole of it, for whatever loop the client is on."""
+
+    def __init__(
+        self,
+        work: Work,
+        guard: Guard,
+        *,
+        size: int,
+        timeout: float,
+        project: str | None,
+        patience: float,
+        side_by_side: int | None,
+    ) -> None:
+        self.work, self.guard = work, guard
+        self.model: str | None = work.model
+        self.max_cost: float | None = None
+        self.stopping = False
+        """Set to have nothing sent any more; what is under way is still taken in."""
+        self.waiting = ""
+        """What it waits for, in words; "" while it sends."""
+        self.uncertain = 0.0
+        """USD that calls under way, and lost ones, are likely to cost."""
+        self.unaccounted = 0.0
+        """USD that the service has counted beyond what is known here: what lost answers did cost."""
+        self._size, self._timeout, self._project = size, timeout, project
+        self._patience, self._at_most = patience, side_by_side
+        self._pace = Pace()
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._told = Told()
+        self._until = 0.0
+        self._output = (0, 0)
+        self.spent = 0.0
+        """USD that the calls which were sent here are known to have cost."""
+
+    @property
+    def paid(self) -> float:
+        """USD that the calls are known to have cost."""
+        return sum(call.cost or 0.0 for call in self.work.calls)
+
+    @property
+    def under_way(self) -> int:
+        """How many prompts are."""
+        return sum(self._tasks.values())
+
+    def likely(self, prompt: str) -> float:
+        """Return what an answer is likely to cost, by those so far."""
+        count, tokens = self._output
+        if count:
+            return likely_cost(prompt, self.model or "sonnet", tokens / count)
+        if self.work.spec is not None:
+            return likely_cost(prompt, self.model or "sonnet", self.work.spec.likely_tokens)
+        return self.guard.likely(prompt, self.model)
+
+    async def go(self, client: AsyncClaudeClient, calls: Sequence[Call], *, again: bool) -> Told:
+        """Send calls until all are answered, or something stands in the way; `again` sends lost ones once more."""
+        work, self._told, self.stopping = self.work, Told(), False
+        work.begin(calls)
+        self._until = time.monotonic() + self._patience
+        before: float | None = None
+        spent, began = self.spent, False
+        try:
+            if self.model is None and len(work.queue) > 1:
+                # One choice for all, or each request would be routed by its own first prompt.
+                first = work.queue[0].prompt
+                self.model = await client.drive(batching.route(client, first, self._project, len(first.split())))
+            while True:
+                self.waiting = self._pause()
+                while work.queue and not self.stopping and not self.waiting:
+                    count = min(self._size, len(work.queue), max(1, self._pace.places))
+                    busy = len(self._tasks)
+                    if not self._pace.room(self.under_way, count) or (self._at_most and busy >= self._at_most):
+                        break
+                    part = self._affordable(count)
+                    if not part:
+                        if not busy:
+                            self._too_dear()
+                        break
+                    if not began and len(work.queue) > 1:
+                        before = await self._counted(client)
+                        await self._look(client)
+                    began = True
+                    part = work.claim([work.queue.popleft() for _ in part], again=again)
+                    if part:
+                        self._start(client, part)
+                    await asyncio.sleep(0)
+                if self._tasks:
+                    pause = max(0.0, self._pace.opens - time.monotonic()) if self.waiting else None
+                    await asyncio.wait(self._tasks, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                elif work.queue and not self.stopping:
+                    await asyncio.sleep(max(0.0, min(0.25, self._pace.opens - time.monotonic())))
+                else:
+                    break
+            if before is not None and any(call.result.status == UNKNOWN for call in calls):
+                await self._account(client, before, spent)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self.waiting = ""
+            work.close()
+        return self._told
+
+    # --- one request ------------------------------------------------------------------------------------------------
+
+    def _start(self, client: AsyncClaudeClient, part: list[Call]) -> None:
+        held = sum(self.likely(call.prompt) for call in part)
+        self.uncertain += held
+        self.guard.hold(held)
+        task = asyncio.get_running_loop().create_task(self._send(client, part, held))
+        self._tasks[task] = len(part)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if not isinstance(error, ClaudeAPIError):
+                error = ClaudeAPIError(f"batch: {type(error).__name__}: {error}")
+            self._told.error = error
+            self.stopping = True
+
+    async def _send(self, client: AsyncClaudeClient, part: list[Call], held: float) -> None:
+        work = self.work
+        before = [call.result for call in part]
+        work.sent(part)
+        pairs = [(str(call.place), call.prompt) for call in part]
+        ahead = -(-self.under_way // self._pace.workers)
+        try:
+            results = await client.drive(
+                batching.part(client, pairs, self.model, self._timeout, self._project, rounds=ahead)
+            )
+        except ClaudeAPIError as error:
+            if error.paid is False:
+                self._release(held)
+                self._refused(part, before, error)
+            else:
+                self._stop(part, [BatchResult("", "", UNKNOWN, error=error.message)] * len(part), error)
+            return
+        self._release(held)
+        self._until = time.monotonic() + self._patience
+        self._pace.succeeded(len(part))
+        came = [
+            replace(result, status=UNKNOWN) if result.status == "failed" and result.paid is None else result
+            for result in results
+        ]
+        lost = sum(self.likely(one.prompt) for one in came if one.status == UNKNOWN)
+        self.uncertain += lost
+        self.guard.hold(lost)
+        work.keep(list(zip(part, came, strict=True)))
+        for call, result in zip(part, came, strict=True):
+            if result.usage is not None:
+                self._output = self._output[0] + 1, self._output[1] + result.usage.output_tokens
+                self.spent += result.cost or 0.0
+            work.came(call, result, kept=True)
+
+    def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
+        """Nothing ran: they are as they were, and wait, where waiting helps."""
+        now = time.monotonic()
+        pause: float | None = None
+        if isinstance(error, RateLimitError):
+            pause = self._pace.limited(now, self._until, error.retry_after, error.answered, time.time())
+        elif error.status_code == 503:
+            pause = self._pace.full(now, self._until, error.retry_after)
+        if pause is None:
+            self._stop(part, [replace(error_of(error), status="failed", paid=False)] * len(part), error)
+            return
+        self.work.keep(
+            [(call, replace(was, paid=False)) for call, was in zip(part, before, strict=True) if was.status != UNKNOWN]
+        )
+        for call, was in zip(reversed(part), reversed(before), strict=True):
+            call.result = was
+            self.work.queue.appendleft(call)
+
+    def _stop(self, part: list[Call], results: list[BatchResult], error: ClaudeAPIError) -> None:
+        """A request failed: nothing more is sent, what is under way is still taken in."""
+        for call, result in zip(part, results, strict=True):
+            self.work.came(call, result)
+        if self._told.error is None:
+            self._told.error = error
+        self.stopping = True
+
+    def _release(self, held: float) -> None:
+        self.uncertain = max(0.0, self.uncertain - held)
+        self.guard.hold(-held)
+
+    # --- when to send -----------------------------------------------------------------------------------------------
+
+    def _pause(self) -> str:
+        left = self._pace.opens - time.monotonic()
+        if left <= 0:
+            return ""
+        return f"waiting for the service's next minute, {math.ceil(left)} s"
+
+    @property
+    def limit(self) -> float:
+        """USD that may be spent, by the batch's own limit or the explorer's, whichever is less."""
+        own = math.inf if self.max_cost is None else self.max_cost
+        return min(own, math.inf if self.guard.max_cost is None else self.guard.max_cost)
+
+    def _affordable(self, count: int) -> list[Call]:
+        """The next calls, as many as what is left is likely to pay for."""
+        own = math.inf if self.max_cost is None else self.max_cost - self.spent - self.uncertain
+        left = min(own, self.guard.left)
+        fitting: list[Call] = []
+        for call in itertools.islice(self.work.queue, count):
+            if left != math.inf:
+                left -= self.likely(call.prompt)
+                if left < 0:
+                    break
+            fitting.append(call)
+        return fitting
+
+    def _too_dear(self) -> None:
+        left = [call for call in self.work.queue if call.status == NOT_RUN]
+        for call in left:
+            call.result = replace(call.result, error=f"not sent: max_cost={self.limit:g} would be passed")
+        count = len(self.work.queue)
+        self._told.warnings.append(
+            f"the batch stopped at max_cost={self.limit:g}, with {count:,} of {len(self.work.places):,} prompts"
+            " left; resume(max_cost=...) goes on"
+        )
+        self.stopping = True
+
+    # --- what the service tells -------------------------------------------------------------------------------------
+
+    async def _look(self, client: AsyncClaudeClient) -> None:
+        """Learn how many places there are."""
+        with contextlib.suppress(ClaudeAPIError):
+            answer = await client.drive(ask(client, "GET", "/health", "health", within=_LOOK, repeat=False))
+            told = answer.json()
+            self._pace.told(told if isinstance(told, dict) else {})
+
+    async def _counted(self, client: AsyncClaudeClient) -> float | None:
+        """USD that the service has counted this month; None where it does not tell just now."""
+        try:
+            return (await client.get_usage("month", self._project)).total_cost
+        except ClaudeAPIError:
+            return None
+
+    async def _account(self, client: AsyncClaudeClient, before: float, spent: float) -> None:
+        """See what lost answers did cost: by how much the service's count has grown beyond what is known here.
+
+        Prompts that still run there are waited for, a little. What others spend in the same project meanwhile cannot
+        be told from it.
+        """
+        until = time.monotonic() + _SETTLE
+        after = await self._counted(client)
+        while after is not None and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            again = await self._counted(client)
+            if again == after:
+                break
+            after = again
+        if after is not None:
+            self.unaccounted += max(0.0, after - before - (self.spent - spent))
+
+
+def error_of(error: ClaudeAPIError) -> BatchResult:
+    """Return what is said of a prompt whose request failed."""
+    return BatchResult("", "", UNKNOWN, error=error.message, paid=error.paid)

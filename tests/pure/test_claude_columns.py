@@ -1,0 +1,214 @@
+"""What `columns=` means, how answers are read, and how prompts are filled; nothing is sent here."""
+
+import dataclasses
+import enum
+import json
+from typing import Annotated, Literal
+
+import pandas as pd
+import pytest
+
+from kit.claude.answers import agreed, column_values, values_in
+from kit.claude.columns_spec import Column, Unfit, spec_of
+from kit.claude.template import filled
+from kit.core.errors import InputError
+
+SHORT = "topic: billing|delivery|praise, score: float 0..1, n?: int 0..10, sure: bool, tags: list[str], why (in brief)"
+
+
+class Topic(enum.Enum):
+    BILLING = "billing"
+    PRAISE = "praise"
+
+
+@dataclasses.dataclass
+class Mail:
+    topic: Topic
+    score: Annotated[float, "how angry"]
+    n: int | None
+    kind: Literal["a", "b"]
+    tags: list[str]
+
+
+def test_the_short_text():
+    spec = spec_of(
+        'topic: billing|"in transit"|praise,\n score: float 0..1, n?: int ..10, tags: list[a|b], why: str (in, brief)'
+    )
+    assert spec.columns == (
+        Column("topic", "choice", ("billing", "in transit", "praise")),
+        Column("score", "float", low=0, high=1),
+        Column("n", "int", high=10, optional=True),
+        Column("tags", "choice", ("a", "b"), many=True),
+        Column("why", about="in, brief"),
+    )
+    assert spec_of(spec) is spec
+    assert spec.asked("Judge").splitlines()[-3] == '"n": a whole number to 10, or null'
+
+
+def test_a_dict_a_dataclass_and_the_text_mean_the_same():
+    given = {
+        "topic": ["billing", "praise"],
+        "score": "float",
+        "n": int | None,
+        "kind": Literal["a", "b"],
+        "tags": list[str],
+    }
+    spec = spec_of(given)
+    assert spec_of("topic: billing|praise, score: float, n?: int, kind: a|b, tags: list[str]") == spec
+    told = spec_of(Mail)
+    assert told.columns[1].about == "how angry"
+    assert [dataclasses.replace(column, about="") for column in told] == list(spec)
+
+
+def test_a_pydantic_model():
+    pydantic = pytest.importorskip("pydantic")
+
+    class Ticket(pydantic.BaseModel):
+        topic: Literal["billing", "praise"]
+        score: float = pydantic.Field(ge=0, le=1, description="how angry")
+        note: str | None = None
+
+        @pydantic.field_validator("score")
+        @classmethod
+        def never_half(cls, value):
+            assert value != 0.5, "half is none"
+            return value
+
+    spec = spec_of(Ticket)
+    assert spec.columns[1] == Column("score", "float", low=0, high=1, about="how angry")
+    assert values_in('{"topic": "praise", "score": 0.25}', spec) == ("praise", 0.25, None)
+    with pytest.raises(Unfit, match="half is none"):
+        values_in('{"topic": "praise", "score": 0.5}', spec)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ("topic: flaot", "did you mean 'float'"),
+        ("topic: a|A", "alike"),
+        ("topic: list[list[str]]", "list of lists"),
+        ("n: int 5..1", "wrong way round"),
+        ("status: str", "of its own"),
+        ("a: str, a: int", "twice"),
+        ("", "0 columns"),
+        ({"a": complex}, "none that a column has"),
+        ({"a": ["x"]}, "from 2 to"),
+        ({3: str}, "no name"),
+        (5, "short text"),
+        ("a\ud800: str", "half of a character"),
+    ],
+)
+def test_columns_that_are_none(columns, words):
+    with pytest.raises(InputError, match=words):
+        spec_of(columns)
+
+
+GOOD = {"topic": "billing", "score": 0.5, "n": 3, "sure": True, "tags": ["x"], "why (in brief)": "late"}
+LINE = json.dumps(GOOD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINE,
+        f"```json\n{LINE}\n```",
+        f"Of course {{topic}}: {LINE} - was that {{all}}?",
+        f"{LINE}\n{LINE}",
+        LINE.replace('"billing"', '" Billing "').replace("3", "3.0"),
+        LINE.replace("}", ', "more": {"deep": [1]}}'),
+        LINE.replace('"n": 3', '"n": 3e0'),
+    ],
+)
+def test_an_answer_that_fits(text):
+    assert values_in(text, spec_of(SHORT)) == tuple(GOOD.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (LINE[:-1], "not json"),
+        (LINE + LINE.replace("billing", "praise"), "not json"),
+        ('{"deeper": ' + LINE, "not json"),
+        ("no object, {just} words", "not json"),
+        ("", "not json"),
+        ("{'topic': 'billing'}", "not json"),
+        ('{"a":' * 100_000, "not json"),
+        (json.dumps({"answer": GOOD}), "wrong value"),
+        (LINE.replace("billing", "refunds"), "wrong value"),
+        (LINE.replace("0.5", "NaN"), "wrong value"),
+        (LINE.replace("0.5", "-Infinity"), "wrong value"),
+        (LINE.replace("0.5", "1e999"), "wrong value"),
+        (LINE.replace("0.5", "1.01"), "wrong value"),
+        (LINE.replace("0.5", '"0.5"'), "wrong value"),
+        (LINE.replace("0.5", "true"), "wrong value"),
+        (LINE.replace('"n": 3', '"n": 3.5'), "wrong value"),
+        (LINE.replace('"n": 3', '"n": true'), "wrong value"),
+        (LINE.replace("true", '"true"'), "wrong value"),
+        (LINE.replace("true", "null"), "wrong value"),
+        (LINE.replace('["x"]', '"x"'), "wrong value"),
+        (LINE.replace('["x"]', "[1]"), "wrong value"),
+        (LINE.replace("late", "\\ud800"), "wrong value"),
+        (LINE.replace("}", ', "topic": "praise"}'), "wrong value"),
+        (json.dumps({name: one for name, one in GOOD.items() if name != "score"}), "wrong value"),
+    ],
+)
+def test_an_answer_that_does_not_fit(text, reason):
+    with pytest.raises(Unfit) as caught:
+        values_in(text, spec_of(SHORT))
+    assert caught.value.reason == reason and caught.value.why
+
+
+def test_whole_numbers_that_no_column_holds():
+    spec = spec_of("n: int")
+    assert values_in('{"n": 9223372036854775807}', spec) == (2**63 - 1,)
+    for text in ("9223372036854775808", "1e300", "9" * 5000):
+        with pytest.raises(Unfit):
+            values_in(f'{{"n": {text}}}', spec)
+
+
+def test_columns_of_a_frame_have_one_type_whatever_is_missing():
+    spec = spec_of("a: x|y, b: float, c: int, d: bool, e: str, f: list[int]")
+    full = [["x", "y"], [1.5, 2.0], [1, 2], [True, False], ["s", "t"], [[1], []]]
+    kinds = []
+    for values in (full, [[None, None]] * 6, [[]] * 6):
+        frame = pd.DataFrame({one.name: column_values(one, given) for one, given in zip(spec, values, strict=True)})
+        kinds.append([str(kind) for kind in frame.dtypes])
+        assert frame["a"].cat.categories.tolist() == ["x", "y"]
+    assert kinds[0] == kinds[1] == kinds[2]
+    assert kinds[0] == ["category", "float64", "Int64", "boolean", "str", "list<item: int64>[pyarrow]"]
+
+
+def test_what_most_say():
+    assert agreed(Column("a", "int"), [2, 1, 1, None]) == (1, 2)
+    assert agreed(Column("a", "float"), [0.1, 0.9, 0.2]) == (0.2, 1)
+    assert agreed(Column("a", many=True), [["x"], ["y"], ["x"]]) == (["x"], 2)
+    assert agreed(Column("a"), []) == (None, 0)
+
+
+def test_rows_are_filled_with_values_and_never_with_code():
+    df = pd.DataFrame({"body": ["a {body} {0.__class__} %s", "<script>{{}}"], "n": [1, 2]}, index=["x", "y"])
+    prompts, frame = filled("Say {{this}} of {body} ({n})", df)
+    assert prompts == ["Say {this} of a {body} {0.__class__} %s (1)", "Say {this} of <script>{{}} (2)"]
+    assert frame is df
+    assert filled("{value}!", pd.Series([1.5]))[0] == ["1.5!"]
+    assert filled("{t}", [{"t": pd.Timestamp("2026-01-02")}])[0] == ["2026-01-02T00:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "words"),
+    [
+        ("{bdy}", {"body": ["a"]}, "did you mean 'body'"),
+        ("{body.upper()}", {"body": ["a"]}, "no column 'body.upper\\(\\)'"),
+        ('{"a": 1}', {"body": ["a"]}, "no column"),
+        ("body", {"body": ["a"]}, "names no column"),
+        ("{body", {"body": ["a"]}, "single '{'"),
+        ("{body}", {"body": ["a", None]}, "row 1 is missing"),
+        ("{body}", {"body": [float("nan")]}, "is missing"),
+        ("{body}", {"body": [b"a"]}, "bytes"),
+        ("{body}", {"body": ["a\ud800"]}, "half of a character"),
+        (["{body}"], {"body": ["a"]}, "one text"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(template, data, words):
+    with pytest.raises(InputError, match=words):
+        filled(template, pd.DataFrame(data, dtype=object))
