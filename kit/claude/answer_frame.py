@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..core.html import one_line
+from ..core.html import foot, one_line
 from .answers import agreed, column_values
 from .columns_spec import Column
 from .frames import batch_frame
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _SHOWN = 5
 """Answers of a sample that are shown."""
 _TEXT = Column("content")
-_FOOT = 'style="opacity:.75;font-size:.9em;margin-top:.3em"'
 
 
 class Answers(pd.DataFrame):
@@ -38,7 +36,7 @@ class Answers(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         html = pd.DataFrame(self if self.most is None else self.head(self.most))._repr_html_()  # type: ignore[operator]
-        return (html or "") + "".join(f"<div {_FOOT}>{escape(one_line(line))}</div>" for line in self.foot)
+        return (html or "") + foot(self.foot)
 
     def __repr__(self) -> str:
         shown = repr(pd.DataFrame(self if self.most is None else self.head(self.most)))
@@ -97,15 +95,15 @@ def frame_of_batch(batch: _Batch, work: Work) -> pd.DataFrame:
         frame.attrs.update(attrs)
     found = Answers(frame)
     found.attrs.update(attrs)
-    foot = foot_of(bill, calls)
+    lines = foot_of(bill, calls)
     if batch.sampled and rows:
         each = bill["cost"] / rows
-        foot.append(
+        lines.append(
             f"a sample: {rows:,} of {len(batch):,} rows, {dollars(each)} a row, about {dollars(each * len(batch))} for"
             " all; the same call without first= goes on"
         )
         found.most = _SHOWN
-    found.foot = tuple(foot)
+    found.foot = tuple(lines)
     return found
 
 

@@ -42,6 +42,12 @@ def text(value: Any) -> str:
     return f"<div>{escape(visible(value))}</div>"
 
 
+def foot(lines: Iterable[Any]) -> str:
+    """Lines below something, smaller than it."""
+    style = "opacity:.75;font-size:.9em;margin-top:.3em;overflow-wrap:anywhere"
+    return "".join(f'<div style="{style}">{escape(one_line(line))}</div>' for line in lines)
+
+
 def cell(value: Any) -> str:
     """A value in a table: cut where it is long, with more of it on hover."""
     shown = visible(value)
