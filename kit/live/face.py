@@ -260,7 +260,7 @@ class Face:
         self._again()
 
     def press_filter(self, text: str) -> None:
-        from .filters import query
+        from ..core.tables.filters import query
 
         self._misread = None
         test = None

@@ -12,12 +12,13 @@ from ..core import loop
 from ..core.dropped import close_when_dropped
 from ..core.errors import InputError
 from ..core.html import one_line, table, text
+from ..core.tables.filters import refuse_misspelt, tests_of
 from . import checkpoint
 from .adapters import source_of
 from .buffer import Buffer
 from .callbacks import Caller
 from .engine import Engine
-from .filters import Gate, refuse_misspelt, tests_of
+from .gate import Gate
 from .rows import Rows
 from .source import Source
 from .state import FeedState

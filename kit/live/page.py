@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core.errors import InputError
+from ..core.tables.filters import Test, matching
 from .drawing import Head, note, row, rows_table
-from .filters import Test, matching
 from .values import Cell, cells, label, right
 
 if TYPE_CHECKING:

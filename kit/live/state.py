@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..core.processes import check_process
 from .buffer import Buffer
-from .filters import Gate
+from .gate import Gate
 from .problems import Problem, Problems
 from .rates import Rates
 from .source import Chunk, Position, Source

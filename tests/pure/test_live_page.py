@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 import kit
+from kit.core.tables.filters import query
 from kit.live import drawing
-from kit.live.filters import query
 from kit.live.page import MOST_COLUMNS, Page
 from kit.live.values import cells
 

@@ -6,19 +6,16 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.errors import InputError
-from ..core.frames import to_frame
-from ..core.words import is_slip, nearest
-
-if TYPE_CHECKING:
-    from .source import Source
+from ..errors import InputError
+from ..frames import to_frame
+from ..words import is_slip, nearest
 
 Mask = npt.NDArray[np.bool_]
 
@@ -237,42 +234,3 @@ def _truth(found: Any) -> Mask:
 def names(tests: Iterable[tuple[str, Test]]) -> str:
     """What the filters are called."""
     return ", ".join(name.removeprefix("filter ") for name, _ in tests)
-
-
-class Teller(Protocol):
-    """Whom a gate tells what went wrong."""
-
-    def problem(self, where: str, error: BaseException) -> None:
-        """Keep an error."""
-
-    def solved(self, where: str, kind: type[BaseException]) -> None:
-        """Forget errors that are none any more."""
-
-
-class Gate:
-    """The filters of a feed; a filter that fails lets all rows through, and that is told."""
-
-    def __init__(self, tests: list[tuple[str, Test]], source: Source) -> None:
-        self._tests, self._source = tests, source
-        self._names: dict[str, None] = {}
-        """The columns that rows have had, where filters look for some."""
-
-    def passing(self, batch: pa.RecordBatch, teller: Teller) -> pa.RecordBatch:
-        """Return the rows that pass."""
-        for name, test in self._tests:
-            try:
-                shown = self._source.shape([batch])[0]
-                self._names.update(dict.fromkeys(shown.column_names))
-                lacking = test.missing(self._names)
-                if lacking is not None:
-                    teller.problem(name, lacking)
-                elif test.columns:
-                    teller.solved(name, InputError)
-                mask = test(shown)
-            except Exception as error:
-                teller.problem(name, error)
-            else:
-                batch = batch if mask.all() else batch.filter(pa.array(mask))
-            if not batch.num_rows:
-                break
-        return batch
