@@ -257,17 +257,7 @@ class View(ds.Dataset):  # type: ignore[misc]
 
     def narrow(self, filter: Any) -> tuple[int, int]:
         """The range outside of which a filter is never true."""
-        first, stop = self.range
-        schema = self.schema
-        first, stop = narrowed(filter, schema, self.source.position, first, stop)
-        if filter is None or first >= stop or "time" not in schema.names:
-            return first, stop
-        begin, end = narrowed(filter, schema, "time", _FIRST_TIME, _LAST_TIME, nullable=True)
-        if begin > _FIRST_TIME and (at := self.source.place(begin)) is not None:
-            first = max(first, at)
-        if end < _LAST_TIME and first < stop and (at := self.source.place(end, last=True)) is not None:
-            stop = min(stop, at)
-        return first, max(first, stop)
+        return within(self.source, filter, self.schema, *self.range)
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Scan:
         """Some columns of the rows for which a filter is true, read when they are taken."""
@@ -422,6 +412,19 @@ class View(ds.Dataset):  # type: ignore[misc]
             pieces.close()  # type: ignore[attr-defined]
         if at < stop:
             raise _missing(self.source, at, stop, "the service has them no more")
+
+
+def within(source: Ranged, filter: Any, schema: pa.Schema, first: int, stop: int) -> tuple[int, int]:
+    """Return the part of a range outside of which a filter is never true."""
+    first, stop = narrowed(filter, schema, source.position, first, stop)
+    if filter is None or first >= stop or "time" not in schema.names:
+        return first, stop
+    begin, end = narrowed(filter, schema, "time", _FIRST_TIME, _LAST_TIME, nullable=True)
+    if begin > _FIRST_TIME and (at := source.place(begin)) is not None:
+        first = max(first, at)
+    if end < _LAST_TIME and first < stop and (at := source.place(end, last=True)) is not None:
+        stop = min(stop, at)
+    return first, max(first, stop)
 
 
 class Scan:

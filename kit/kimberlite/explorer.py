@@ -12,6 +12,7 @@ from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, SetupError, warn
 from ..core.html import one_line, table, text
 from ..core.log.log import Log
+from ..core.log.looking import LookingThrough
 from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -74,7 +75,7 @@ def connect(
     return Kimberlite(Client(address, tenant_id, api_key, **options), metrics_url)
 
 
-class Kimberlite(Handles[StreamLike, "Stream"], OfOneProcess):
+class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
     """Kimberlite to explore: every verb gives a DataFrame.
 
     `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
@@ -314,6 +315,11 @@ class Kimberlite(Handles[StreamLike, "Stream"], OfOneProcess):
         """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
         packed = self._found(stream)
         return self.client.subscribe(None, packed, from_position=start, **options)
+
+    def _logs(self, prefix: str) -> dict[str, Stream]:
+        rows = [row for row in self.client.list_streams() if not row.hidden]
+        named = {row.name or str(row.number): self[row.name or row.number] for row in rows}
+        return {name: named[name] for name in sorted(named) if name.startswith(prefix)}
 
     def streams(self) -> pd.DataFrame:
         """One row per stream: id, number, name, length. See `Client.list_streams` for what the real server tells."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core.completion import Handles, Names
 from ..core.environment import Environment
 from ..core.html import one_line, table, text
+from ..core.log.looking import LookingThrough
 from ..core.log.places import Moment
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -169,7 +170,7 @@ _TRY = (
 )
 
 
-class Basin(Handles[str, Stream], OfOneProcess):
+class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
     """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
 
     def __init__(self, client: SyncS2, name: str, basins: Names | None = None) -> None:
@@ -178,6 +179,10 @@ class Basin(Handles[str, Stream], OfOneProcess):
         self._client = client
         self._basin = client.basin(name)
         self._names = Names(lambda: [info.name for info in self._basin.list_all_streams()])
+
+    def _logs(self, prefix: str) -> dict[str, Stream]:
+        with self._basins.explained(self.name, "s2.basins()", "basin_not_found"):
+            return {info.name: self[info.name] for info in self._basin.list_all_streams(prefix=prefix)}
 
     def streams(self, prefix: str = "") -> pd.DataFrame:
         """One row per stream, in order of names."""

@@ -12,6 +12,7 @@ from ..core.environment import Environment, missing, origin
 from ..core.errors import Interrupted, warn
 from ..core.html import one_line, table, text
 from ..core.log.log import Log
+from ..core.log.looking import LookingThrough
 from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
@@ -64,7 +65,7 @@ def connect(
     return Synap(SynapClient(url, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
-class Synap(Handles[str, "Room"], OfOneProcess):
+class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
     """Synap to explore: every verb gives a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
@@ -215,6 +216,11 @@ class Synap(Handles[str, "Room"], OfOneProcess):
         if interrupted:
             raise Interrupted(frame, "events")
         return frame
+
+    _log_column = "room"
+
+    def _logs(self, prefix: str) -> dict[str, Room]:
+        return {name: self[name] for name in self.client.stream.list() if name.startswith(prefix)}
 
     def _walk_pages(self, walk: Any) -> Iterable[Any]:
         found: Iterable[Any] = self.client._driver.walk(walk)

@@ -215,3 +215,15 @@ def test_models_are_all_freed():
         view.close()
     assert set(_instances) == before and not feed.shared.watched
     assert Controls is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "kind", "wanted"),
+    [
+        ("n > 0.5", [2**53 + 1, 0, None], pa.int64(), [True, False, False]),
+        ("n > -1", [0, 2**64 - 1], pa.uint64(), [True, True]),
+        ("n >= 18446744073709551616", [2**64 - 1, 3], pa.uint64(), [False, False]),
+    ],
+)
+def test_numbers_are_compared_also_where_no_type_of_arrow_holds_both(text, values, kind, wanted):
+    assert query(text)(pa.table({"n": pa.array(values, kind)})).tolist() == wanted

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..into import GivesFrames
 from ..processes import OfOneProcess
+from .looking import Looking
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..ranged import Ranged
 
 
-class Log(GivesFrames, OfOneProcess):
+class Log(Looking, OfOneProcess):
     """A log of records that have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
 
     def source(self, **kind: Any) -> Ranged:

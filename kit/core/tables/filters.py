@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class Test:
 
     run: Callable[[pa.Table], Mask]
     columns: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, str, Any], ...] = ()
+    """Comparisons that hold in each wanted row, as column, sign and value: what tells which rows need no look."""
 
     def __call__(self, table: pa.Table) -> Mask:
         return self.run(table)
@@ -41,6 +44,13 @@ class Test:
 
 _COMPARISON = re.compile(r"\s*([^\s=<>!]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*")
 _SIGNS = re.compile(r"[=<>!]")
+_EXACT: Mapping[Any, Callable[[Any, Any], bool]] = {
+    pc.equal: operator.eq,
+    pc.greater: operator.gt,
+    pc.less: operator.lt,
+    pc.greater_equal: operator.ge,
+    pc.less_equal: operator.le,
+}
 _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
 
 
@@ -77,7 +87,7 @@ def equals(name: str, value: Any) -> Test:
             mask |= _truth(pc.is_null(column)) if one is None else _equal(column, one)
         return mask
 
-    return Test(test, (name,))
+    return Test(test, (name,), () if several or value is None else ((name, "=", value),))
 
 
 def query(text: str) -> Test:
@@ -104,7 +114,8 @@ def query(text: str) -> Test:
             )
         tests.append(_compared(*found.groups()))
     columns = tuple(name for test in tests for name in test.columns)
-    return Test(lambda table: np.logical_and.reduce([test(table) for test in tests]), columns)
+    bounds = tuple(bound for test in tests for bound in test.bounds)
+    return Test(lambda table: np.logical_and.reduce([test(table) for test in tests]), columns, bounds)
 
 
 def matching(table: pa.Table, mask: Mask) -> pa.Table:
@@ -159,23 +170,32 @@ def _compared(name: str, sign: str, value: str) -> Test:
         if name not in table.column_names:
             return np.zeros(table.num_rows, bool)
         column = table.column(name)
-        scalar = _scalar(value, column.type)
+        scalar = scalar_of(value, column.type)
         if scalar is None:
             column, scalar = _text(column), pa.scalar(value)
-        return _truth(function(column, scalar))
+        return _run(function, column, scalar)
 
-    return Test(compare, (name,))
+    return Test(compare, (name,), ((name, sign, value),))
 
 
 def _equal(column: pa.ChunkedArray, value: Any) -> Mask:
-    scalar = _scalar(value, column.type)
+    scalar = scalar_of(value, column.type)
     if scalar is None:
         return _truth(pc.equal(_text(column), pa.scalar(value if isinstance(value, str) else str(value))))
-    return _truth(pc.equal(column, scalar))
+    return _run(pc.equal, column, scalar)
 
 
-def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar | None:
-    """The value as one of the column's, None where it cannot be one."""
+def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: pa.Scalar) -> Mask:
+    try:
+        return _truth(function(column, scalar))
+    except pa.ArrowInvalid:
+        # Numbers that no type of Arrow's holds together: Python compares them exactly.
+        wanted, compare = scalar.as_py(), _EXACT[function]
+        return np.array([value is not None and compare(value, wanted) for value in column.to_pylist()], bool)
+
+
+def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar | None:
+    """Return the value as one of the column's, None where it cannot be one."""
     if isinstance(value, np.generic):
         value = value.item()
     try:
@@ -185,8 +205,10 @@ def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar | None:
             return None
         if pa.types.is_integer(kind) and isinstance(value, float):
             return pa.scalar(value)
-        if isinstance(value, str) and pa.types.is_integer(kind) and not re.fullmatch(r"[-+]?\d+", value):
-            return pa.scalar(float(value))
+        if isinstance(value, str) and pa.types.is_integer(kind):
+            whole = re.fullmatch(r"[-+]?\d+", value)
+            # One beyond the column's type is compared too.
+            return pa.scalar(float(value)) if not whole else _whole(int(value), kind)
         if isinstance(value, str) and pa.types.is_timestamp(kind):
             # As it is shown: without a zone it is the local one.
             moment = datetime.fromisoformat(value)
@@ -196,6 +218,13 @@ def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar | None:
         return pa.scalar(value, kind)
     except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException):
         return None
+
+
+def _whole(value: int, kind: pa.DataType) -> pa.Scalar:
+    try:
+        return pa.scalar(value, kind)
+    except (OverflowError, pa.ArrowInvalid):
+        return pa.scalar(value) if -(2**63) <= value < 2**63 else pa.scalar(float(value))
 
 
 def _bytes(kind: pa.DataType) -> bool:

@@ -1,0 +1,113 @@
+"""What was found, as a frame that carries the receipt of its search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..frames import BodyMode, expand_bodies, to_frame
+from ..html import text
+from ..into import remember
+from ..ranged import Ranged, View
+from .scan import Scan
+
+MATCH = "match"
+"""The column that tells what was found from the rows around it."""
+
+
+class Found(pd.DataFrame):
+    """The rows that a search found, which show their receipt; what is made of them is a plain frame."""
+
+    @property
+    def _constructor(self) -> Any:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n{Scan.of(self)}" if "scan" in self.attrs else super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        shown: str | None = super()._repr_html_()  # type: ignore[misc]
+        return shown and f"{shown}{text(Scan.of(self))}" if "scan" in self.attrs else shown
+
+
+@pd.api.extensions.register_dataframe_accessor("kit")
+class Told:
+    """What kit knows of a frame: `df.kit.scan` is the receipt of the search that found its rows."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    @property
+    def scan(self) -> Scan:
+        """Return the receipt of the search."""
+        return Scan.of(self._frame)
+
+
+class Searched(Protocol):
+    """One search through one log, as far as its frame has to know it."""
+
+    source: Ranged
+
+    @property
+    def scan(self) -> Scan:
+        """The receipt."""
+
+    @property
+    def found(self) -> Sequence[tuple[pa.RecordBatch, Any]]:
+        """Pages of rows, and which of them are matches."""
+
+    @property
+    def context(self) -> int:
+        """How many rows around each match were asked for."""
+
+
+def framed(
+    hunts: Sequence[Searched],
+    body: BodyMode,
+    types: Mapping[str, pa.DataType],
+    column: str | None = None,
+    names: Sequence[str] = (),
+    scan: Scan | None = None,
+) -> pd.DataFrame:
+    """Return what several searches found as one frame, as `read` has it, with the receipt; `column` holds `names`."""
+    source = hunts[0].source
+    schema = pa.schema([*source.head, (source.body, pa.binary())])
+    pages = [(page, mask, n) for n, hunt in enumerate(hunts) for page, mask in hunt.found]
+    table = pa.Table.from_batches(
+        [page.cast(schema) if page.schema != schema else page for page, _, _ in pages], schema
+    )
+    head: dict[str, Any] = {}
+    if column is not None:
+        counts = [sum(page.num_rows for page, _ in hunt.found) for hunt in hunts]
+        head[column] = pa.array(np.repeat(np.array(names, object), counts), pa.string())
+    for field in source.head:
+        values = table.column(field.name)
+        if field.name not in source.optional or any(len(chunk.flatten()) for chunk in values.chunks):
+            head[field.name] = values
+    if any(hunt.context for hunt in hunts):
+        masks = [mask for _, mask, _ in pages]
+        head[MATCH] = pa.array(np.concatenate(masks) if masks else np.zeros(0, bool))
+    if not table.num_rows and (scan or hunts[0].scan).complete:
+        shown = View(source, "earliest", None, None, body, types or None, strict=True)
+        fields = [*(pa.field(name, column.type) for name, column in head.items()), *shown.schema]
+        made = pa.schema(list({field.name: field for field in fields}.values())).empty_table()
+        return _with_receipt(made, {"body": shown.shape.mode}, scan or hunts[0].scan)
+    taken = {*source.head.names, *head}
+    bodies = expand_bodies(table.column(source.body), body, taken=taken, raw=source.body, types=types)
+    columns = dict(bodies.columns)
+    if bodies.mode == "text":
+        columns[source.body] = pa.chunked_array(
+            [source.said(chunk) for chunk in columns[source.body].chunks], columns[source.body].type
+        )
+    return _with_receipt(pa.table({**head, **columns}), bodies.attrs, scan or hunts[0].scan)
+
+
+def _with_receipt(table: pa.Table, attrs: Mapping[str, Any], scan: Scan) -> pd.DataFrame:
+    frame = Found(to_frame(table))
+    frame.attrs.update({**attrs, "scan": scan.as_dict()})
+    remember(frame, table)
+    return frame

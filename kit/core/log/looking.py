@@ -1,0 +1,112 @@
+"""Verbs that look for things in a log, or in several: what every log and whatever holds logs by name offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..into import GivesFrames
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..frames import BodyMode
+    from ..ranged import Ranged
+
+
+class Looking(GivesFrames):
+    """A log to look for things in."""
+
+    def source(self, **kind: Any) -> Ranged:
+        """Return what the records are read from, by position."""
+        raise NotImplementedError
+
+    def find(
+        self,
+        text: Any = None,
+        *,
+        where: Any = None,
+        path: str | None = None,
+        header: Any = None,
+        start: Any = "earliest",
+        until: Any = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        context: int = 0,
+        ignore_case: bool = False,
+        resume: Any = None,
+        body: BodyMode = "auto",
+        types: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return the records that are looked for, and a receipt that says what was looked at.
+
+        `text` is in the body, as bytes, or as JSON may write it; several in a list: any of them. `where` is a filter
+        as in live views: "price > 3 and city = Oslo", {"city": "Oslo"}, a function of the rows, an expression of
+        Arrow's. `path` asks inside of JSON: "$.customer.city == 'Oslo'", "$.items[*].price > 10", "$..error". `header`
+        is a name, or a name and its value: {"trace": "a1"}. Several of these must all hold.
+
+        The search is from `start` to `until`, places as in `read`; `newest_first` begins at the end. It stops after
+        `limit` matches. `context=2` gives two records before and after each match too; the column `match` tells them
+        apart. `ignore_case` is for `text`, and for the letters of ASCII.
+
+        `df.kit.scan`, also shown under the frame, is the receipt: what was looked at, whether that was all, why it
+        stopped. `find(..., resume=df)` with the same question goes on from there, and finds nothing twice; an
+        interrupted search leaves its own in `sys.last_value.partial`.
+
+        >>> import kit
+        >>> with kit.Lab("s2", join=False) as lab:
+        ...     found = lab.s2["demo-shop"]["orders"].find(path="$.quantity >= 5", limit=3)
+        ...     len(found), found.kit.scan.complete
+        (3, False)
+        """
+        from .find import find
+
+        asked = {"where": where, "path": path, "header": header, "ignore_case": ignore_case}
+        places = {"start": start, "until": until, "limit": limit, "newest_first": newest_first, "resume": resume}
+        return find(self.source(), text, **asked, **places, context=context, body=body, types=types)
+
+
+class LookingThrough(GivesFrames):
+    """What holds logs by name, to look for things in all of them."""
+
+    _log_column = "stream"
+    """What the column of the logs' names is called."""
+
+    def _logs(self, prefix: str) -> Mapping[str, Looking]:
+        """The logs whose names begin so, in order of names."""
+        raise NotImplementedError
+
+    def find(
+        self,
+        text: Any = None,
+        *,
+        prefix: str = "",
+        where: Any = None,
+        path: str | None = None,
+        header: Any = None,
+        start: Any = "earliest",
+        until: Any = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        context: int = 0,
+        ignore_case: bool = False,
+        resume: Any = None,
+        body: BodyMode = "auto",
+        types: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return what is looked for in all logs whose names begin with `prefix`, one after the other by name.
+
+        The first column is the log's name; everything else is as in a log's own `find`. `limit` is for all together.
+        The receipt has that of each log in `df.kit.scan.parts`; `resume=df`, with the same question and `start`, goes
+        on in those that were not looked through. A log that cannot be read is told by a warning and in
+        `attrs["failed"]`.
+        """
+        from .find import Asked
+        from .find_many import find_many
+
+        if not isinstance(prefix, str):
+            raise InputError(f"prefix={prefix!r}: a prefix is a text")
+        sources = {name: log.source for name, log in self._logs(prefix).items()}
+        asked = Asked(text, where, path, header, ignore_case, context, newest_first)
+        return find_many(sources, self._log_column, asked, start, until, limit, resume, body, types)

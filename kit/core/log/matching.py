@@ -1,0 +1,405 @@
+"""Which records of a page are asked for: told from their bytes, before more of them is decoded than the question needs.
+
+A test is given a page, the columns beside the bodies and the raw bodies, and tells true or false for each record. What
+it tells of a record depends on that record alone, so the pages may be cut anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import KitError
+from ..frames import is_utf8
+from ..json_columns import array_of, parsed_object
+from ..tables import filters
+from ..tables.kinds import HUGE, LARGE, Kind, flags_of_integer
+from .jsonpath import Question
+
+if TYPE_CHECKING:
+    from ..ranged import Ranged
+
+Mask = npt.NDArray[np.bool_]
+_FEW = 64
+"""Finding more places than this one by one costs more than looking at every body."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One condition."""
+
+    words: str
+    """What it is called in the receipt."""
+    run: Callable[[pa.RecordBatch], Mask]
+    columns: tuple[str, ...] = ()
+    """Columns that it names, to tell of those that no record has."""
+
+    def __call__(self, page: pa.RecordBatch) -> Mask:
+        return self.run(page)
+
+
+# --- bytes ----------------------------------------------------------------------------------------------------------
+
+
+def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool = False) -> Test:
+    """Bodies that hold a text, or one of several: as it is, or with the escapes that JSON may have for it."""
+    several = given if isinstance(given, list | tuple | set | frozenset) else [given]
+    needles: list[bytes] = []
+    for one in several:
+        if isinstance(one, str) and one:
+            needles += _spellings(one)
+        elif isinstance(one, bytes | bytearray) and one:
+            needles.append(bytes(one))
+        else:
+            raise refuse(f"text={given!r:.80} is nothing to look for", hint="give a text, bytes, or a list of these")
+    if not needles:
+        raise refuse("text=[] is nothing to look for", hint="give a text, bytes, or a list of these")
+    if ignore_case:
+        needles = list(dict.fromkeys(needle.lower() for needle in needles))
+
+    def run(page: pa.RecordBatch) -> Mask:
+        bodies = Bytes(page.column(body), lower=ignore_case)
+        found = bodies.holding(needles[0])
+        for needle in needles[1:]:
+            found = found | bodies.holding(needle)
+        return found
+
+    return Test(f"text={given!r:.80}" + (", ignore_case=True" if ignore_case else ""), run)
+
+
+def _spellings(text: str) -> list[bytes]:
+    """A text in UTF-8, and as JSON writes it: with escapes for what has to have them, or for all beyond ASCII."""
+    found = [text.encode("utf-8", "surrogatepass")]
+    for ascii_only in (False, True):
+        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        found.append(escaped.encode("utf-8", "surrogatepass"))
+        if ascii_only and not text.isascii():
+            upper = "".join(f"\\u{unit:04X}" if unit > 0x7E else json.dumps(chr(unit))[1:-1] for unit in _utf16(text))
+            found.append(upper.encode())
+    return list(dict.fromkeys(found))
+
+
+def _utf16(text: str) -> Iterable[int]:
+    data = text.encode("utf-16-le", "surrogatepass")
+    return (int.from_bytes(data[n : n + 2], "little") for n in range(0, len(data), 2))
+
+
+class Bytes:
+    """The bodies of a page as one run of bytes."""
+
+    def __init__(self, column: pa.Array, *, lower: bool = False) -> None:
+        _, offsets, data = column.buffers()
+        ends = (
+            np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4) if offsets else np.zeros(1, np.int32)
+        )
+        first, last = int(ends[0]), int(ends[-1])
+        self.ends = ends - first if first else ends
+        view = memoryview(data)[first:last] if data is not None else memoryview(b"")
+        self.data = bytes(view).lower() if lower else bytes(view)
+        self.rows = len(column)
+
+    def holding(self, needle: bytes) -> Mask:
+        """Which bodies hold these bytes."""
+        found = np.zeros(self.rows, bool)
+        at, data, ends = self.data.find(needle), self.data, self.ends
+        count = 0
+        while at >= 0:
+            row = int(np.searchsorted(ends, at, "right")) - 1
+            end = int(ends[row + 1])
+            if at + len(needle) <= end:
+                found[row] = True
+                at = end
+            else:
+                at += 1  # it goes on in the next body, so it is none
+            count += 1
+            if count > _FEW:
+                self._each(needle, row + 1 if found[row] else row, found)
+                break
+            at = data.find(needle, at)
+        return found
+
+    def _each(self, needle: bytes, first: int, found: Mask) -> None:
+        """The same for the bodies from one on, where many hold it."""
+        offsets = pa.py_buffer(np.ascontiguousarray(self.ends[first:], np.int32))
+        some = pa.Array.from_buffers(pa.binary(), self.rows - first, [None, offsets, pa.py_buffer(self.data)])
+        found[first:] = pc.match_substring(some, needle).to_numpy(zero_copy_only=False)
+
+
+# --- headers --------------------------------------------------------------------------------------------------------
+
+
+def has_header(given: Any, source: Ranged) -> Test:
+    """Records with a header of that name, or with that value: "trace", ("trace", "a1"), {"trace": "a1"}."""
+    if "headers" not in source.head.names:
+        raise source.refuse(f"header=: {source.label} is a log whose {source.unit} have no headers")
+    if isinstance(given, str | bytes):
+        pairs: list[tuple[Any, Any]] = [(given, None)]
+    elif isinstance(given, Mapping):
+        pairs = list(given.items())
+    elif isinstance(given, tuple) and len(given) == 2:
+        pairs = [given]
+    else:
+        pairs = []
+    wanted = [(_raw(name), None if value is None else _raw(value)) for name, value in pairs]
+    if (
+        not wanted
+        or any(name is None for name, _ in wanted)
+        or any(value is None and pairs[n][1] is not None for n, (_, value) in enumerate(wanted))
+    ):
+        hint = 'give a name, "trace", or a name and its value, {"trace": "a1"}; several must all be there'
+        raise source.refuse(f"header={given!r:.80} is no header", hint=hint)
+
+    def run(page: pa.RecordBatch) -> Mask:
+        lists = page.column("headers")
+        found = np.ones(len(lists), bool)
+        inside = lists.flatten()
+        rows = np.repeat(np.arange(len(lists)), np.asarray(pc.fill_null(pc.list_value_length(lists), 0)))
+        for name, value in wanted:
+            hits = pc.equal(inside.field("name"), pa.scalar(name, pa.binary()))
+            if value is not None:
+                hits = pc.and_(hits, pc.equal(inside.field("value"), pa.scalar(value, pa.binary())))
+            one = np.zeros(len(lists), bool)
+            one[rows[np.asarray(pc.fill_null(hits, False)).astype(bool)]] = True
+            found &= one
+        return found
+
+    return Test(f"header={given!r:.80}", run)
+
+
+def _raw(value: Any) -> bytes | None:
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value if type(value) is bytes else None
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def has_path(asked: Question, body: str) -> Test:
+    """Bodies that are JSON of which a question is true. Only those are decoded that hold the texts that it needs."""
+    needles = sorted((text.encode("utf-8", "surrogatepass") for text in asked.needs if text), key=len, reverse=True)
+    numbers = None if asked.number is None else _Numbers(*asked.number)
+
+    def run(page: pa.RecordBatch) -> Mask:
+        column = page.column(body)
+        found = np.zeros(len(column), bool)
+        rows: Any = range(len(column))
+        if needles:
+            bodies = Bytes(column)
+            may = bodies.holding(needles[0]) if numbers is None else numbers.holding(bodies)
+            for needle in needles[numbers is None :]:
+                if not may.any():
+                    break
+                may &= bodies.holding(needle)
+            # Any text may be written with escapes.
+            may |= bodies.holding(b"\\")
+            rows = np.flatnonzero(may).tolist()
+            column = column.take(pa.array(rows, pa.int64()))
+        holds, parse = asked.holds, _JSON.raw_decode
+        for row, value in zip(rows, column.to_pylist(), strict=True):
+            if value is None:
+                continue
+            try:
+                text = value.decode()
+                if text[:1] != "{":
+                    text = text.lstrip(_SPACE)
+                told, end = parse(text)
+                if end == len(text) or not text[end:].strip(_SPACE):
+                    found[row] = holds(told)
+            except (ValueError, RecursionError):
+                continue  # no JSON
+        return found
+
+    return Test(f"path={asked.text!r}", run)
+
+
+_JSON = json.JSONDecoder()
+_SPACE = " \t\n\r"
+
+
+class _Numbers:
+    """Bodies in which a key stands before a number that compares as wanted, wherever that is."""
+
+    def __init__(self, key: str, order: Callable[[Any, Any], Any], wanted: float) -> None:
+        name = re.escape(key.encode("utf-8", "surrogatepass"))
+        self._pattern = re.compile(b'"' + name + rb'"[ \t\n\r]*:[ \t\n\r]*(-?(?:[0-9][0-9.eE+-]*|Infinity))')
+        self._order, self._wanted = order, float(wanted) if abs(wanted) < _EXACT else None
+
+    def holding(self, bodies: Bytes) -> Mask:
+        """Return where such a number may be: a number that float64 rounds is not judged."""
+        found = np.zeros(bodies.rows, bool)
+        places, texts = list[int](), list[bytes]()
+        for match in self._pattern.finditer(bodies.data):
+            places.append(match.start())
+            texts.append(match[1])
+        if texts:
+            values = np.array([_number(text) for text in texts])
+            good = np.ones(len(values), bool)
+            if self._wanted is not None:
+                good = self._order(values, self._wanted) | (np.abs(values) >= _EXACT) | np.isnan(values)
+            found[np.searchsorted(bodies.ends, np.array(places)[good], "right") - 1] = True
+        return found
+
+
+_EXACT = 2.0**53
+
+
+def _number(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+# --- columns --------------------------------------------------------------------------------------------------------
+
+
+def has_columns(where: Any, source: Ranged, known: Callable[[], pa.Schema]) -> list[Test]:
+    """Records for which a filter is true, as `read` shows each by itself. Keys that the filter does not name are left.
+
+    `known` tells the columns that are there for a function of a frame also where a page has none of them.
+    """
+    expressions, others = parted(where)
+    try:
+        named = filters.tests_of(others, {})
+    except KitError as error:
+        raise source.refuse(str(error.args[0]), hint=error.hint) from None
+    found = [
+        Test(f"where={name.removeprefix('filter ')}", _Rows(source, one, known), one.columns) for name, one in named
+    ]
+    return found + [_expression(one, source, known) for one in expressions]
+
+
+def parted(where: Any) -> tuple[list[Any], list[Any]]:
+    """Return the filters that are expressions of Arrow's, and the others."""
+    given = where if isinstance(where, list | tuple) else [] if where is None else [where]
+    expressions = [one for one in given if isinstance(one, pc.Expression)]
+    return expressions, [one for one in given if not isinstance(one, pc.Expression)]
+
+
+def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Test:
+    from ..pruning import mentions
+
+    schema = known()
+    names = tuple(name for name in schema.names if mentions(one, schema, name))
+
+    def run(table: pa.Table) -> Mask:
+        for name in schema.names:
+            there = name in table.column_names and table.schema.field(name).type == schema.field(name).type
+            if name in names and not there:
+                table = _as_known(table, schema.field(name))
+        numbered = table.append_column("\0", pa.array(np.arange(table.num_rows)))
+        mask = np.zeros(table.num_rows, bool)
+        mask[numbered.filter(one).column("\0").to_numpy()] = True
+        return mask
+
+    test = filters.Test(run, names)
+    return Test(f"where={one!s:.80}", _Rows(source, test, known), names)
+
+
+def _as_known(table: pa.Table, field: pa.Field) -> pa.Table:
+    """The table with a column of that type, null where a value is none of it."""
+    if field.name not in table.column_names:
+        return table.append_column(field, pa.nulls(table.num_rows, field.type))
+    at = table.column_names.index(field.name)
+    try:
+        column: Any = table.column(at).cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        column = pa.nulls(table.num_rows, field.type)
+    return table.set_column(at, field, column)
+
+
+class _Rows:
+    """A filter of rows, run on records as `read` would show each by itself: in groups of like values."""
+
+    def __init__(self, source: Ranged, test: filters.Test, known: Callable[[], pa.Schema]) -> None:
+        self._source, self._test, self._known = source, test, known
+        self._head = frozenset(source.head.names)
+
+    def __call__(self, page: pa.RecordBatch) -> Mask:
+        names, body = self._test.columns, self._source.body
+        head = pa.Table.from_batches([page]).drop_columns([body])
+        if names and set(names) <= self._head:
+            return self._test(head)
+        # A key that is called like a column beside the bodies has a prefix.
+        keys = None if not names else {self._key(name): name for name in names if name not in self._head}
+        column = page.column(body)
+        quick = self._quick(head, column, keys) if keys is not None and body not in names else None
+        return self._grouped(head, column, keys) if quick is None else quick
+
+    def _key(self, name: str) -> str:
+        bare = name.removeprefix("body.")
+        return bare if name.startswith("body.") and (bare in self._head or bare == self._source.body) else name
+
+    def _quick(self, head: pa.Table, column: pa.Array, keys: Mapping[str, str]) -> Mask | None:
+        """The mask of a page whose values are of one kind under each key, read by Arrow; None where they are not."""
+        from ..frames import json_lines
+        from ..json_columns import read_lines
+
+        if not len(column):
+            return np.zeros(0, bool)
+        sample = [row for row in map(parsed_object, column.slice(0, 200).to_pylist()) if row is not None]
+        types = {}
+        for key in keys:
+            kinds = {type(row[key]) for row in sample if row.get(key) is not None}
+            if len(kinds) != 1 or (kind := _PLAIN.get(kinds.pop())) is None:
+                return None
+            types[key] = kind
+        lines, unfit = json_lines(column)
+        table = None if unfit else read_lines(lines, types, others=True)
+        if table is None or table.num_rows != len(column):
+            return None
+        for key, name in keys.items():
+            head = head.append_column(name, table.column(key))
+        return self._test(head)
+
+    def _grouped(self, head: pa.Table, column: pa.Array, keys: Mapping[str, str] | None) -> Mask:
+        groups: dict[Any, list[int]] = {}
+        values: list[Mapping[str, Any]] = []
+        body, every = self._source.body, self._head | {self._source.body}
+        for row, raw in enumerate(column.to_pylist()):
+            value = parsed_object(raw) if raw is not None and raw[:1].strip() in (b"{", b"") else None
+            if value is None:
+                shown: dict[str, Any] = {} if raw is None else {body: raw.decode() if is_utf8(raw) else raw}
+            elif keys is not None:
+                shown = {name: value[key] for key, name in keys.items() if key in value}
+            else:
+                shown = {(f"body.{key}" if key in every else key): one for key, one in value.items()}
+            values.append(shown)
+            form = tuple((name, _form(one)) for name, one in shown.items() if one is not None)
+            groups.setdefault(form, []).append(row)
+        found = np.zeros(len(column), bool)
+        for form, rows in groups.items():
+            part = head.take(pa.array(rows)) if len(groups) > 1 else head
+            found[rows] = self._test(self._with_columns(part, form, [values[row] for row in rows]))
+        return found
+
+    def _with_columns(self, part: pa.Table, form: Sequence[Any], values: Sequence[Mapping[str, Any]]) -> pa.Table:
+        columns = dict(zip(part.column_names, part.columns, strict=True))
+        for name, kind in form:
+            column = [value[name] for value in values]
+            if kind is bytes:
+                columns[name] = pa.array(column, pa.binary())
+                continue
+            kinds = Kind()
+            for one in column:
+                kinds.learn(one)
+            columns[name] = array_of(column, kinds.type())
+        if not self._test.columns:
+            for field in self._known():
+                columns.setdefault(field.name, pa.nulls(part.num_rows, field.type))
+        return pa.table(columns)
+
+
+def _form(value: Any) -> Any:
+    """What values of one column have in common, so that none of them is shown in another way for another's sake."""
+    return flags_of_integer(value) & (LARGE | HUGE) or int if type(value) is int else type(value)
+
+
+_PLAIN = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
