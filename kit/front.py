@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_overloads, overload
 
 from .core.environment import Environment, Given, check_names
-from .core.errors import InputError
+from .core.errors import InputError, KitError
 
 if TYPE_CHECKING:
     from .amdahl.explorer import Amdahl
@@ -152,3 +153,26 @@ def _with_all_arguments() -> inspect.Signature:
 
 
 connect.__signature__ = _with_all_arguments()  # type: ignore[attr-defined]
+
+
+_SMALL: Mapping[str, Callable[[Any], Any]] = {
+    "s2": lambda explorer: explorer.client.list_basins(limit=1),
+    "kimberlite": lambda explorer: explorer.client.server_info(),
+    "synap": lambda explorer: explorer.client.kv.exists("kit"),
+    "claude": lambda explorer: explorer.client.get_usage("day"),
+    "amdahl": lambda explorer: explorer.client.get("/me"),
+}
+"""A small question that needs the credential, for each service."""
+
+
+def tried(name: str, service: str) -> tuple[float, str]:
+    """Return how many milliseconds a small question took, and what failed: empty where nothing did."""
+    began = time.monotonic()
+    try:
+        with connect(service, profile=name) as explorer:
+            began = time.monotonic()
+            _SMALL[service](explorer)
+        failed = ""
+    except KitError as error:
+        failed = str(error).splitlines()[0]
+    return (time.monotonic() - began) * 1000, failed

@@ -9,6 +9,7 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from .core.completion import Names
+from .magic_explorers import reached
 
 _FIRST = re.compile(r"\s*(%{1,2})(\w+)([^\n]*)")
 _OPTIONS = {
@@ -83,8 +84,6 @@ def _is_table(value: Any) -> bool:
 
 def _listing(magic: str, space: dict[str, Any]) -> Callable[[], list[str]]:
     def fetch() -> list[str]:
-        from .magics import reached
-
         if magic == "amdahl":
             schema = reached("amdahl", space).explore("schema", include_samples=False)
             return ["interactions", *map(str, schema["name"])]

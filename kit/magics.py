@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from .core.errors import InputError, SetupError
+from .magic_explorers import connected, labs_in, reached
 from .magic_text import Order, filled, order_of, whole
 from .sql_text import bound, literal
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-    from .lab.lab import Lab
 
 
 @magics_class
@@ -185,33 +184,6 @@ class KitMagics(Magics):
         return None
 
 
-def reached(service: str, space: dict[str, Any]) -> Any:
-    """The explorer a magic uses: the notebook's lab's, else that of the real service which the environment names."""
-    for lab in labs_in(space).values():
-        if service in dir(lab):
-            return getattr(lab, service)
-    if service not in _connected:
-        from .front import connect
-
-        try:
-            _connected[service] = connect(service)
-        except SetupError as error:
-            message = f"no {service} is in reach: {error.args[0]}"
-            raise SetupError(message, hint="%lab starts the embedded servers") from None
-    return _connected[service]
-
-
-_connected: dict[str, Any] = {}
-
-
-def labs_in(space: dict[str, Any]) -> dict[str, Lab]:
-    """The labs among the notebook's variables, the one called `lab` first."""
-    from .lab.lab import Lab
-
-    found = {name: value for name, value in list(space.items()) if isinstance(value, Lab) and not name.startswith("_")}
-    return dict(sorted(found.items(), key=lambda item: item[0] != "lab"))
-
-
 class Status:
     """What `%kit` shows."""
 
@@ -224,7 +196,7 @@ class Status:
         self._rows += [(name, repr(lab)) for name, lab in labs.items()]
         if not labs:
             self._rows.append(("lab", "none in this notebook; %lab starts or joins one"))
-        self._rows += [(service, repr(explorer)) for service, explorer in _connected.items()]
+        self._rows += [(service, repr(explorer)) for service, explorer in connected.items()]
         self._rows.append(("magics", "%lab, %%amdahl, %%kql, %%sql, %%claude; `%%kql?` tells more about one"))
 
     def __repr__(self) -> str:
@@ -265,6 +237,6 @@ def unload(shell: Any) -> None:
     matcher = shell.__dict__.pop("_kit_matcher", None)
     if matcher in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(matcher)
-    for explorer in _connected.values():
+    for explorer in connected.values():
         explorer.close()
-    _connected.clear()
+    connected.clear()

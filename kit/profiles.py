@@ -15,14 +15,13 @@ import re
 import shlex
 import stat
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .core.environment import Environment
-from .core.errors import InputError, KitError, SetupError
+from .core.errors import InputError, SetupError
 from .core.secrets import Secret
 from .core.words import nearest
 
@@ -217,28 +216,3 @@ def _quoted(text: str) -> str:
         for char in text
     )
     return f'"{escaped}"'
-
-
-_SMALL: Mapping[str, Callable[[Any], Any]] = {
-    "s2": lambda explorer: explorer.client.list_basins(limit=1),
-    "kimberlite": lambda explorer: explorer.client.server_info(),
-    "synap": lambda explorer: explorer.client.kv.exists("kit"),
-    "claude": lambda explorer: explorer.client.get_usage("day"),
-    "amdahl": lambda explorer: explorer.client.get("/me"),
-}
-"""A small question that needs the credential, for each service."""
-
-
-def tried(name: str, service: str) -> tuple[float, str]:
-    """Return how many milliseconds a small question took, and what failed: empty where nothing did."""
-    from .front import connect
-
-    began = time.monotonic()
-    try:
-        with connect(service, profile=name) as explorer:
-            began = time.monotonic()
-            _SMALL[service](explorer)
-        failed = ""
-    except KitError as error:
-        failed = str(error).splitlines()[0]
-    return (time.monotonic() - began) * 1000, failed

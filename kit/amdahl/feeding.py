@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -18,7 +19,6 @@ from .types import SessionEvent
 
 if TYPE_CHECKING:
     from .client import AmdahlClient
-    from .receiver import Deliveries
 
 _EVENT = pa.schema([("id", pa.string()), ("time", TIME), ("type", pa.string()), ("data", pa.string())])
 _DELIVERY = pa.schema(
@@ -72,6 +72,22 @@ class SessionSource(Source):
         return not self._unnamed and super().temporary(error)
 
 
+class Received(Protocol):
+    """What has come to a receiver, and what comes."""
+
+    total: int
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    def rows_after(self, number: int) -> list[dict[str, Any]]: ...
+
+    def watched(self, call: Callable[[], Any]) -> AbstractContextManager[None]: ...
+
+
 class DeliverySource(Source):
     """The deliveries of a receiver: those it has kept, then those that come."""
 
@@ -80,7 +96,7 @@ class DeliverySource(Source):
     holds: ClassVar[bool] = False
     """Whoever sends them does not wait."""
 
-    def __init__(self, deliveries: Deliveries) -> None:
+    def __init__(self, deliveries: Received) -> None:
         self.label = f"deliveries at {deliveries.url}"
         self._deliveries = deliveries
 
@@ -90,20 +106,17 @@ class DeliverySource(Source):
         arrived = asyncio.Event()
         given = after if isinstance(after, int) else -1
         loop = asyncio.get_running_loop()
-        deliveries._watchers.append(wake := lambda: loop.call_soon_threadsafe(arrived.set))
-        try:
+        with deliveries.watched(lambda: loop.call_soon_threadsafe(arrived.set)):
             while True:
                 arrived.clear()
                 over = deliveries.closed
-                rows = deliveries._rows_after(given)
+                rows = deliveries.rows_after(given)
                 if rows:
                     given = rows[-1]["n"]
                 yield Chunk(_deliveries(rows), given, deliveries.total, True)
                 if over:
                     return
                 await arrived.wait()
-        finally:
-            deliveries._watchers.remove(wake)
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
         """As the receiver's own `df`, after their numbers."""

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
@@ -103,7 +103,17 @@ class Deliveries:
 
         return DeliverySource(self)
 
-    def _rows_after(self, number: int) -> list[dict[str, Any]]:
+    @contextlib.contextmanager
+    def watched(self, call: Callable[[], Any]) -> Iterator[None]:
+        """Have a function called whenever something came, and when it closes."""
+        self._watchers.append(call)
+        try:
+            yield
+        finally:
+            self._watchers.remove(call)
+
+    def rows_after(self, number: int) -> list[dict[str, Any]]:
+        """Return the kept deliveries with a number above this one, in order."""
         with self._arrived:
             rows = [row for kept in (self._verified, self._forged) for row in kept if row["n"] > number]
         return sorted(rows, key=lambda row: row["n"])
@@ -115,7 +125,7 @@ class Deliveries:
 
         from ..core.frames import TIME, from_rows
 
-        rows = self._rows_after(-1)
+        rows = self.rows_after(-1)
         schema = pa.schema(
             [("received_at", pa.string()), ("event", pa.string()), ("verified", pa.bool_()), ("body", pa.string())]
         )
@@ -161,7 +171,7 @@ class Deliveries:
         return f"<Deliveries {state}: {self.total} came, {self.refused} refused>"
 
     def _repr_html_(self) -> str:
-        shown = [(row["event"], "yes" if row["verified"] else "no", row["body"]) for row in self._rows_after(-1)[-10:]]
+        shown = [(row["event"], "yes" if row["verified"] else "no", row["body"]) for row in self.rows_after(-1)[-10:]]
         return text(repr(self)[1:-1]) + table(("event", "verified", "body"), shown)
 
     async def _serve(self, sock: socket.socket, started: Future[None]) -> None:

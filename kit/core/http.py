@@ -19,24 +19,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
-import httpcore
 import httpx
 
 from . import calls
-from .chunked import Framing, Malformed, Sized, framing_of
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
-from .loopback import is_loopback
-from .network import BlockingStream, LoopStream, install
 from .processes import check_process
+from .raw_body import apieces, pieces
 from .secrets import Secret, fit, revealed, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
+from .transport import AsyncTransport, Transport
 from .unpacking import Unpacker
 
 T = TypeVar("T")
 
 _url = lru_cache(maxsize=512)(httpx.URL)
-_IDLE_CONNECTIONS = 20
-_CONNECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,20 +73,12 @@ class Settings:
                 f"{self.service}: the address holds a user or password", hint="give the credential by its own argument"
             )
 
-    def client_options(self) -> dict[str, Any]:
+    def sent_headers(self) -> httpx.Headers:
+        """Return the headers of every request, the credential among them."""
         headers: dict[str, str | Secret] = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
         if self.credential is not None:
             headers[self.header] = self.credential.after(self.scheme)
-        return {
-            "headers": revealed(headers),
-            # Certificates are a good part of what making a client takes, and nothing here speaks TLS then.
-            "verify": self.verify if httpx.URL(self.base_url).scheme == "https" else False,
-            # What runs on this machine is not reached through a proxy, whatever the environment names for the rest.
-            "trust_env": not is_loopback(self.base_url),
-            "limits": httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_IDLE_CONNECTIONS),
-            # A redirect would carry the credential to wherever an answer points.
-            "follow_redirects": False,
-        }
+        return httpx.Headers(revealed(headers))
 
 
 class _Driver:
@@ -99,7 +87,7 @@ class _Driver:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._base = settings.base_url.rstrip("/")
-        self._headers = httpx.Headers(settings.client_options()["headers"])
+        self._headers = settings.sent_headers()
         self._pid = os.getpid()
         self.closed = False
 
@@ -307,83 +295,10 @@ class _Work:
         raise failure
 
 
-_FAST_FROM = 8 * 1024 * 1024
-"""A body of a told length is read past the transport's parser from this size on: its connection is used up by it."""
-
-
-def _framing(answer: httpx.Response) -> Framing | None:
-    """How the body is framed, where reading it past the transport's parser saves something."""
-    if answer.request.method == "HEAD" or answer.status_code in (204, 304):
-        return None
-    framing = framing_of(answer.headers)
-    return None if isinstance(framing, Sized) and framing.left < _FAST_FROM else framing
-
-
-def _bound(answer: httpx.Response, stream: Any) -> None:
-    """Tells the connection how much the body is, so that what comes behind it is not taken for another answer."""
-    if not isinstance(stream, BlockingStream | LoopStream) or not stream.at_body:
-        return
-    if answer.request.method == "HEAD" or answer.status_code in (204, 304):
-        stream.expect(0)
-    elif isinstance(framing := framing_of(answer.headers), Sized):
-        stream.expect(framing.left)
-
-
-def _patience(answer: httpx.Response) -> float | None:
-    seconds: float | None = answer.request.extensions["timeout"]["read"]
-    return seconds
-
-
-def _pieces(answer: httpx.Response) -> Iterator[bytes]:
-    stream, framing = answer.extensions.get("network_stream"), _framing(answer)
-    if framing is None or not isinstance(stream, BlockingStream) or not stream.at_body:
-        _bound(answer, stream)
-        yield from answer.iter_raw()
-        return
-    try:
-        yield from stream.body(framing, _patience(answer))
-    except _BELOW as error:
-        raise _translated(error) from None
-    if framing.end:
-        for _ in answer.iter_raw():
-            pass  # the parser gets an end that it understands, so that the connection can be used again
-    answer.close()
-
-
-async def _apieces(answer: httpx.Response) -> AsyncIterator[bytes]:
-    stream, framing = answer.extensions.get("network_stream"), _framing(answer)
-    if framing is None or not isinstance(stream, LoopStream) or not stream.at_body:
-        _bound(answer, stream)
-        async for piece in answer.aiter_raw():
-            yield piece
-        return
-    try:
-        async for piece in stream.body(framing, _patience(answer)):
-            yield piece
-    except _BELOW as error:
-        raise _translated(error) from None
-    if framing.end:
-        async for _ in answer.aiter_raw():
-            pass
-    await answer.aclose()
-
-
-_BELOW = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, Malformed)
-
-
-def _translated(error: Exception) -> httpx.TransportError:
-    """Failures below the transport in its words."""
-    if isinstance(error, httpcore.TimeoutException):
-        return httpx.ReadTimeout(str(error))
-    if isinstance(error, httpcore.NetworkError):
-        return httpx.ReadError(str(error))
-    return httpx.RemoteProtocolError(str(error))
-
-
 class Driver(_Driver):
     """Does the steps of an operation one after the other, in the caller's thread."""
 
-    _client: httpx.Client | None = None
+    _transport: Transport | None = None
 
     def run(self, operation: Operation[T]) -> T:
         """The operation's result."""
@@ -398,7 +313,7 @@ class Driver(_Driver):
         return self._drive(operation)
 
     def _drive(self, operation: Operation[Any] | Walk[Any]) -> Generator[Any, None, Any]:
-        work = _Work(self, operation, _pieces)
+        work = _Work(self, operation, pieces)
         wants = work.wants()
         answer: httpx.Response | None = None
         pid = os.getpid()
@@ -414,8 +329,9 @@ class Driver(_Driver):
                 result: Any = None
                 try:
                     if isinstance(want, httpx.Request):
-                        # The transport itself: cookies, redirects and hooks, a fifth of a small call, are not used.
-                        result = answer = self._connected()._transport_for_url(want.url).handle_request(want)
+                        # No client around the transport: cookies and hooks are a fifth of a small call, and a
+                        # redirect would carry the credential to wherever an answer points.
+                        result = answer = self._connected().handle_request(want)
                         answer.request = want
                     elif isinstance(want, _Read):
                         result = next(want.pieces, b"")
@@ -441,29 +357,28 @@ class Driver(_Driver):
     def close(self) -> None:
         """Close the connections; a later call is an error."""
         self.closed = True
-        client, self._client = self._client, None
-        if client is not None and self._pid == os.getpid():
-            client.close()
+        transport, self._transport = self._transport, None
+        if transport is not None and self._pid == os.getpid():
+            transport.close()
 
-    def _connected(self) -> httpx.Client:
-        if self._client is None or self._pid != os.getpid():
+    def _connected(self) -> Transport:
+        if self._transport is None or self._pid != os.getpid():
             # After a fork the parent's sockets must be left alone.
-            self._client, self._pid = httpx.Client(**self.settings.client_options()), os.getpid()
-            install((self._client._transport, *self._client._mounts.values()))
+            self._transport, self._pid = Transport(_url(self._base), self.settings.verify), os.getpid()
             # A client in a notebook is seldom closed by hand; its sockets go with it.
-            weakref.finalize(self, _close_in, self._pid, self._client)
-        return self._client
+            weakref.finalize(self, _close_in, self._pid, self._transport)
+        return self._transport
 
 
-def _close_in(pid: int, client: httpx.Client) -> None:
+def _close_in(pid: int, transport: Transport) -> None:
     if os.getpid() == pid:
-        client.close()
+        transport.close()
 
 
 class AsyncDriver(_Driver):
     """Does the steps of an operation on the running event loop."""
 
-    _client: httpx.AsyncClient | None = None
+    _transport: AsyncTransport | None = None
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, operation: Operation[T]) -> T:
@@ -478,7 +393,7 @@ class AsyncDriver(_Driver):
         return self._drive(operation, [])
 
     async def _drive(self, operation: Operation[Any] | Walk[Any], returned: list[Any]) -> AsyncIterator[Any]:
-        work = _Work(self, operation, _apieces)
+        work = _Work(self, operation, apieces)
         wants = work.wants()
         answer: httpx.Response | None = None
         try:
@@ -492,8 +407,7 @@ class AsyncDriver(_Driver):
                 result: Any = None
                 try:
                     if isinstance(want, httpx.Request):
-                        transport = self._connected()._transport_for_url(want.url)
-                        result = answer = await transport.handle_async_request(want)
+                        result = answer = await self._connected().handle_async_request(want)
                         answer.request = want
                     elif isinstance(want, _Read):
                         result = await anext(want.pieces, b"")
@@ -519,15 +433,14 @@ class AsyncDriver(_Driver):
     async def close(self) -> None:
         """Close the connections; a later call is an error."""
         self.closed = True
-        client, self._client = self._client, None
-        if client is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
-            await client.aclose()
+        transport, self._transport = self._transport, None
+        if transport is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
+            await transport.aclose()
 
-    def _connected(self) -> httpx.AsyncClient:
+    def _connected(self) -> AsyncTransport:
         loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop or self._pid != os.getpid():
+        if self._transport is None or self._loop is not loop or self._pid != os.getpid():
             # Connections belong to the loop that opened them; `asyncio.run` in two cells makes two loops.
-            self._client = httpx.AsyncClient(**self.settings.client_options())
-            install((self._client._transport, *self._client._mounts.values()))
+            self._transport = AsyncTransport(_url(self._base), self.settings.verify)
             self._loop, self._pid = loop, os.getpid()
-        return self._client
+        return self._transport

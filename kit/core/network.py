@@ -24,16 +24,6 @@ _PIECE = 64 * 1024
 _LARGEST = 1024 * 1024
 
 
-def install(transports: Iterable[Any]) -> None:
-    """Gives this network to transports of httpx. They offer no way to say it; one made otherwise stays as it is."""
-    for transport in transports:
-        pool: Any = getattr(transport, "_pool", None)
-        if isinstance(getattr(pool, "_network_backend", None), httpcore.NetworkBackend):
-            pool._network_backend = Network()
-        elif isinstance(getattr(pool, "_network_backend", None), httpcore.AsyncNetworkBackend):
-            pool._network_backend = AsyncNetwork()
-
-
 class _Gathered:
     """What was written and not sent yet."""
 
@@ -258,7 +248,7 @@ class _Protocol(asyncio.Protocol):
         self.error: Exception | None = None
         self._waiting = 0
         self._held = False
-        self._full = False
+        self.full = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -284,10 +274,10 @@ class _Protocol(asyncio.Protocol):
         _wake(self._writer)
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         _wake(self._writer)
 
     async def arrival(self) -> None:
@@ -301,7 +291,7 @@ class _Protocol(asyncio.Protocol):
 
     async def room(self) -> None:
         """Waits until more can be written."""
-        while self._full and not self.ended:
+        while self.full and not self.ended:
             self._writer = asyncio.get_running_loop().create_future()
             try:
                 await self._writer
@@ -344,7 +334,7 @@ class LoopStream(httpcore.AsyncNetworkStream):
         if self._protocol.ended:
             raise httpcore.WriteError("the connection was closed")
         self._protocol.transport.write(waiting)
-        if self._protocol._full:
+        if self._protocol.full:
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._protocol.room()

@@ -8,10 +8,8 @@ with TLS where these leave the machine. A worker that starts later, or again, is
 from __future__ import annotations
 
 import secrets as random
-import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 from ..core.errors import SetupError
 from ..core.secrets import Secret
@@ -20,16 +18,13 @@ _held: dict[str, dict[str, Secret]] = {}
 _lock = threading.Lock()
 
 
-def hold(secrets: Mapping[str, Secret]) -> str:
-    """The name of these credentials, in this process and on the workers of the client that is in use."""
+def named(secrets: Mapping[str, Secret]) -> str:
+    """Return the name of these credentials in this process."""
     with _lock:
         name = next((name for name, held in _held.items() if held == dict(secrets)), None)
         if name is None:
             name = random.token_hex(8)
             _held[name] = dict(secrets)
-    client = client_in_use()
-    if client is not None and secrets:
-        client.register_plugin(_bearer(name, {key: secret.reveal() for key, secret in secrets.items()}))
     return name
 
 
@@ -42,24 +37,6 @@ def held(name: str, label: str) -> dict[str, Secret]:
             hint="make the distributed.Client before to_dask() or append_to(): they hand it to the client's workers",
         )
     return found
-
-
-def client_in_use() -> Any:
-    """The `distributed.Client` that computations go to, or None."""
-    if "distributed" not in sys.modules:
-        return None
-    import distributed
-
-    try:
-        return distributed.default_client()
-    except ValueError:
-        return None
-
-
-def _bearer(name: str, texts: dict[str, str]) -> Any:
-    from .plugin import Bearer
-
-    return Bearer(name, texts)
 
 
 def accept(name: str, texts: Mapping[str, str]) -> None:

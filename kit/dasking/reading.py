@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,10 +13,8 @@ from ..core.errors import InputError, SetupError
 from ..core.frames import to_frame
 from ..core.html import one_line
 from ..core.ranged import SAMPLE, Decided, Ranged, View
-from .credentials import held, hold
-
-if TYPE_CHECKING:
-    from ..parquet.scanning import Scan
+from .credentials import held
+from .handover import hold
 
 PARTITION_BYTES = 64 * 1024 * 1024
 """Of raw records in a partition, unless something else is asked for."""
@@ -156,7 +154,7 @@ class FileReader:
         self._path, self._schema, self._keys = path, schema, keys
 
     def __call__(self, file: str) -> pd.DataFrame:
-        from ..parquet.scanning import of_file
+        from ..parquet.files import of_file
 
         return self.frame(of_file(self._path, file, self._schema, self._keys))
 
@@ -168,14 +166,11 @@ class FileReader:
         return str(self._path), str(self._schema)
 
 
-def of_scan(scan: Scan) -> Any:
-    """The frame of Dask of a scan: a partition for each file."""
+def of_files(path: Any, files: list[str], schema: pa.Schema, keys: list[str]) -> Any:
+    """Return the frame of Dask of a scan: a partition for each file."""
     dd = frames()
-    schema = scan.plain_schema
-    keys = scan.manifest.partition_by if scan.manifest is not None else []
-    reader = FileReader(scan.path, schema, keys)
+    reader = FileReader(path, schema, keys)
     meta = reader.frame(schema.empty_table())
-    files = scan._files()
     if not files:
         return dd.from_pandas(meta, npartitions=1)
     return dd.from_map(reader, files, meta=meta, label="kit-scan")

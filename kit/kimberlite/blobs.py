@@ -158,7 +158,7 @@ class Blobs(Sequence[bytes]):
 
     def to_arrow(self) -> pa.Array:
         """The events as an Arrow column of bytes."""
-        from .columns import blobs_to_arrow
+        from .blob_columns import blobs_to_arrow
 
         return blobs_to_arrow(self._data, self._bounds, self._count)
 

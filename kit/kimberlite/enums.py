@@ -63,31 +63,6 @@ class GdprArticle(IntEnum):
     LEGITIMATE_INTERESTS = 5
 
 
-class ErasureExemptionBasis(IntEnum):
-    """Why data need not be erased."""
-
-    LEGAL_OBLIGATION = 0
-    PUBLIC_HEALTH = 1
-    ARCHIVING = 2
-    LEGAL_CLAIMS = 3
-
-
-class ExportFormat(IntEnum):
-    """The form of an export."""
-
-    JSON = 0
-    CSV = 1
-
-
-class BreachSeverity(IntEnum):
-    """How bad a breach is."""
-
-    LOW = 0
-    MEDIUM = 1
-    HIGH = 2
-    CRITICAL = 3
-
-
 class CloseReason(IntEnum):
     """Why a subscription ended."""
 

@@ -66,6 +66,11 @@ class Reader:
         value = self.varint()
         return value >> 1 ^ -(value & 1)
 
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        start, self.at = self.at, len(self.data)
+        return bytes(self.data[start:])
+
     def byte(self) -> int:
         """One raw byte."""
         try:
@@ -154,10 +159,6 @@ def whole(value: Any, low: int, high: int) -> int:
     return number
 
 
-def _write_byte(out: bytearray, value: Any) -> None:
-    out.append(whole(value, 0, 255))
-
-
 def _write_flag(out: bytearray, value: Any) -> None:
     if not isinstance(value, bool):
         raise KimberliteInputError(f"True or False is needed, not {value!r}")
@@ -176,7 +177,6 @@ def write_text(out: bytearray, value: Any) -> None:
     out += raw
 
 
-U8 = Kind("u8", _write_byte, Reader.byte, 1)
 U16, U32, U64 = _unsigned(16), _unsigned(32), _unsigned(64)
 BOOL = Kind("bool", _write_flag, Reader.flag, 1)
 TEXT = Kind("text", write_text, Reader.text, 1)

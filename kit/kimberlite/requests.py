@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .enums import ConsentPurpose, ConsentScope, DataClass, ErasureExemptionBasis, ExportFormat
-from .schema import U16, U32, U64, Cell, Events
-from .structs import BreachIndicator, ConsentBasis, Global, Placement
+from .enums import ConsentPurpose, ConsentScope, DataClass
+from .schema import U16, U32, U64, Cell, Events, unread
+from .structs import ConsentBasis, Global, Placement
 
 
 @dataclass(slots=True)
@@ -219,52 +219,6 @@ class ConsentList:
 
 
 @dataclass(slots=True)
-class ErasureRequest:
-    """Asks for a subject's data to be erased."""
-
-    subject_id: str
-
-
-@dataclass(slots=True)
-class ErasureMarkProgress:
-    """Names the streams that an erasure concerns."""
-
-    request_id: str
-    streams: list[U64]
-
-
-@dataclass(slots=True)
-class ErasureMarkStreamErased:
-    """Reports a stream as erased."""
-
-    request_id: str
-    stream_id: U64
-    records_erased: U64
-
-
-@dataclass(slots=True)
-class ErasureComplete:
-    """Reports an erasure as done."""
-
-    request_id: str
-
-
-@dataclass(slots=True)
-class ErasureExempt:
-    """Says why nothing has to be erased."""
-
-    request_id: str
-    basis: ErasureExemptionBasis
-
-
-@dataclass(slots=True)
-class ErasureStatus:
-    """Asks how an erasure goes."""
-
-    request_id: str
-
-
-@dataclass(slots=True)
 class ErasureList:
     """Lists the erasures that were done."""
 
@@ -284,54 +238,6 @@ class AuditQuery:
 @dataclass(slots=True)
 class VerifyAuditChain:
     """Has the audit log's hashes checked."""
-
-
-@dataclass(slots=True)
-class ExportSubject:
-    """Exports what is held of a subject."""
-
-    subject_id: str
-    requester_id: str
-    format: ExportFormat
-    stream_ids: list[U64]
-    max_records_per_stream: U64
-
-
-@dataclass(slots=True)
-class VerifyExport:
-    """Has an export checked against what was made."""
-
-    export_id: str
-    body_base64: str
-
-
-@dataclass(slots=True)
-class BreachReportIndicator:
-    """Reports what may be a breach."""
-
-    indicator: BreachIndicator
-
-
-@dataclass(slots=True)
-class BreachQueryStatus:
-    """Asks about a breach."""
-
-    event_id: str
-
-
-@dataclass(slots=True)
-class BreachConfirm:
-    """Says that it is one."""
-
-    event_id: str
-
-
-@dataclass(slots=True)
-class BreachResolve:
-    """Says what was done about it."""
-
-    event_id: str
-    remediation: str
 
 
 @dataclass(slots=True)
@@ -369,20 +275,20 @@ ALL: tuple[type[Any], ...] = (
     ConsentWithdraw,
     ConsentCheck,
     ConsentList,
-    ErasureRequest,
-    ErasureMarkProgress,
-    ErasureMarkStreamErased,
-    ErasureComplete,
-    ErasureExempt,
-    ErasureStatus,
+    unread("ErasureRequest"),
+    unread("ErasureMarkProgress"),
+    unread("ErasureMarkStreamErased"),
+    unread("ErasureComplete"),
+    unread("ErasureExempt"),
+    unread("ErasureStatus"),
     ErasureList,
     AuditQuery,
     VerifyAuditChain,
-    ExportSubject,
-    VerifyExport,
-    BreachReportIndicator,
-    BreachQueryStatus,
-    BreachConfirm,
-    BreachResolve,
+    unread("ExportSubject"),
+    unread("VerifyExport"),
+    unread("BreachReportIndicator"),
+    unread("BreachQueryStatus"),
+    unread("BreachConfirm"),
+    unread("BreachResolve"),
     MaskingPolicyList,
 )

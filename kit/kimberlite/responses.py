@@ -12,20 +12,16 @@ from typing import Annotated, Any
 
 from .enums import ClusterMode
 from .errors import ServerError, server_error
-from .schema import U16, U32, U64, Events
+from .schema import U16, U32, U64, Events, unread
 from .structs import (
     ApiKeyInfo,
     AuditEventInfo,
-    BreachEventInfo,
-    BreachReportInfo,
     ColumnInfo,
     ConsentRecord,
     ErasureAuditInfo,
-    ErasureRequestInfo,
     IndexInfo,
     MaskingAttachmentInfo,
     MaskingPolicyInfo,
-    PortabilityExportInfo,
     TableInfo,
     TenantInfo,
 )
@@ -250,48 +246,6 @@ class ConsentList:
 
 
 @dataclass(slots=True)
-class ErasureRequest:
-    """The request as recorded."""
-
-    request: ErasureRequestInfo
-
-
-@dataclass(slots=True)
-class ErasureMarkProgress:
-    """The request as it is now."""
-
-    request: ErasureRequestInfo
-
-
-@dataclass(slots=True)
-class ErasureMarkStreamErased:
-    """The request as it is now."""
-
-    request: ErasureRequestInfo
-
-
-@dataclass(slots=True)
-class ErasureComplete:
-    """The entry of the erasure log."""
-
-    audit: ErasureAuditInfo
-
-
-@dataclass(slots=True)
-class ErasureExempt:
-    """The request as it is now."""
-
-    request: ErasureRequestInfo
-
-
-@dataclass(slots=True)
-class ErasureStatus:
-    """The request as it is now."""
-
-    request: ErasureRequestInfo
-
-
-@dataclass(slots=True)
 class ErasureList:
     """The erasure log."""
 
@@ -314,49 +268,6 @@ class VerifyAuditChain:
     chain_head_hex: str
     mismatch_at_index: U64 | None
     error_message: str | None
-
-
-@dataclass(slots=True)
-class ExportSubject:
-    """The export."""
-
-    export: PortabilityExportInfo
-
-
-@dataclass(slots=True)
-class VerifyExport:
-    """Whether contents and signature are right."""
-
-    valid: bool
-    signature_valid: bool
-
-
-@dataclass(slots=True)
-class BreachReportIndicator:
-    """The breach that was made of it, if any."""
-
-    event: BreachEventInfo | None
-
-
-@dataclass(slots=True)
-class BreachQueryStatus:
-    """What is known."""
-
-    report: BreachReportInfo
-
-
-@dataclass(slots=True)
-class BreachConfirm:
-    """When those who must know were told."""
-
-    notification_sent_at_nanos: U64
-
-
-@dataclass(slots=True)
-class BreachResolve:
-    """When it was dealt with."""
-
-    resolved_at_nanos: U64
 
 
 @dataclass(slots=True)
@@ -395,20 +306,20 @@ ALL: tuple[type[Any], ...] = (
     ConsentWithdraw,
     ConsentCheck,
     ConsentList,
-    ErasureRequest,
-    ErasureMarkProgress,
-    ErasureMarkStreamErased,
-    ErasureComplete,
-    ErasureExempt,
-    ErasureStatus,
+    unread("ErasureRequest"),
+    unread("ErasureMarkProgress"),
+    unread("ErasureMarkStreamErased"),
+    unread("ErasureComplete"),
+    unread("ErasureExempt"),
+    unread("ErasureStatus"),
     ErasureList,
     AuditQuery,
     VerifyAuditChain,
-    ExportSubject,
-    VerifyExport,
-    BreachReportIndicator,
-    BreachQueryStatus,
-    BreachConfirm,
-    BreachResolve,
+    unread("ExportSubject"),
+    unread("VerifyExport"),
+    unread("BreachReportIndicator"),
+    unread("BreachQueryStatus"),
+    unread("BreachConfirm"),
+    unread("BreachResolve"),
     MaskingPolicyList,
 )

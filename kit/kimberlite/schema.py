@@ -16,12 +16,36 @@ from .postcard import Kind, Reader
 from .types import Value
 from .values import VALUE
 
-U8 = Annotated[int, postcard.U8]
 U16 = Annotated[int, postcard.U16]
 U32 = Annotated[int, postcard.U32]
 U64 = Annotated[int, postcard.U64]
 Cell = Annotated[Value, VALUE]
 Events = Annotated[Blobs | Sequence[bytes], BLOBS]
+
+
+class Unread:
+    """A request or an answer that is known by its number and name alone; its fields stay as they came."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: bytes = b"") -> None:
+        self.fields = fields
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.fields == self.fields
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def kind(cls) -> Kind:
+        """Return how it is read and written; it stands at the end of its message."""
+        return Kind(cls.__name__, lambda out, value: out.extend(value.fields), lambda reader: cls(reader.rest()), 0)
+
+
+def unread(name: str) -> type[Unread]:
+    """Return a class that keeps a place in the numbering."""
+    return type(name, (Unread,), {"__slots__": ()})
+
 
 _PLAIN = {str: postcard.TEXT, bool: postcard.BOOL}
 
@@ -35,6 +59,8 @@ def kind_of(hint: Any) -> Kind:
         return _PLAIN[hint]
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return _numbered(hint)
+    if isinstance(hint, type) and issubclass(hint, Unread):
+        return hint.kind()
     if is_dataclass(hint):
         return _struct(hint)
     origin, arguments = get_origin(hint), get_args(hint)

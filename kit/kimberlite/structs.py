@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .enums import (
-    BreachSeverity,
-    ConsentPurpose,
-    ConsentScope,
-    DataClass,
-    ErasureExemptionBasis,
-    ExportFormat,
-    GdprArticle,
-)
-from .schema import U8, U32, U64
+from .enums import ConsentPurpose, ConsentScope, GdprArticle
+from .schema import U32, U64
 
 
 @dataclass(slots=True)
@@ -142,57 +134,6 @@ class ConsentRecord:
     accepted: bool
 
 
-@dataclass(slots=True, frozen=True)
-class ErasurePending:
-    """Not begun."""
-
-
-@dataclass(slots=True, frozen=True)
-class ErasureInProgress:
-    """Under way."""
-
-    streams_remaining: U32
-
-
-@dataclass(slots=True, frozen=True)
-class ErasureDone:
-    """All is erased."""
-
-    erased_at_nanos: U64
-    total_records: U64
-
-
-@dataclass(slots=True, frozen=True)
-class ErasureFailed:
-    """It did not work out."""
-
-    reason: str
-    retry_at_nanos: U64
-
-
-@dataclass(slots=True, frozen=True)
-class ErasureExempted:
-    """Nothing has to be erased."""
-
-    basis: ErasureExemptionBasis
-
-
-ErasureStatus = ErasurePending | ErasureInProgress | ErasureDone | ErasureFailed | ErasureExempted
-
-
-@dataclass(slots=True)
-class ErasureRequestInfo:
-    """A request to erase a subject's data."""
-
-    request_id: str
-    subject_id: str
-    requested_at_nanos: U64
-    deadline_nanos: U64
-    status: ErasureStatus
-    records_erased: U64
-    streams_affected: list[U64]
-
-
 @dataclass(slots=True)
 class ErasureAuditInfo:
     """An erasure that was done."""
@@ -206,7 +147,7 @@ class ErasureAuditInfo:
     erasure_proof_hex: str | None
 
 
-# --- audit and export -----------------------------------------------------------------------------------------------
+# --- audit --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -225,145 +166,6 @@ class AuditEventInfo:
     reason: str | None
     source_country: str | None
     changed_field_names: list[str]
-
-
-@dataclass(slots=True)
-class PortabilityExportInfo:
-    """A subject's data, for the subject to take along."""
-
-    export_id: str
-    subject_id: str
-    requester_id: str
-    requested_at_nanos: U64
-    completed_at_nanos: U64
-    format: ExportFormat
-    streams_included: list[U64]
-    record_count: U64
-    content_hash_hex: str
-    signature_hex: str | None
-    body_base64: str
-
-
-# --- breaches -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class MassDataExport:
-    """Much was exported."""
-
-    records: U64
-    data_classes: list[DataClass]
-
-
-@dataclass(slots=True)
-class UnauthorizedAccessPattern:
-    """Much was denied."""
-
-    denied_attempts: U64
-    window_secs: U64
-
-
-@dataclass(slots=True)
-class PrivilegeEscalation:
-    """Someone got another role."""
-
-    from_role: str
-    to_role: str
-
-
-@dataclass(slots=True)
-class AnomalousQueryVolume:
-    """More queries than usual."""
-
-    queries_per_min: U64
-    baseline: U64
-
-
-@dataclass(slots=True)
-class UnusualAccessTime:
-    """Access at an unusual hour."""
-
-    hour: U8
-
-
-@dataclass(slots=True)
-class DataExfiltrationPattern:
-    """Data leaves."""
-
-    bytes_exported: U64
-    data_classes: list[DataClass]
-
-
-BreachIndicator = (
-    MassDataExport
-    | UnauthorizedAccessPattern
-    | PrivilegeEscalation
-    | AnomalousQueryVolume
-    | UnusualAccessTime
-    | DataExfiltrationPattern
-)
-
-
-@dataclass(slots=True, frozen=True)
-class BreachDetected:
-    """Seen, not looked at."""
-
-
-@dataclass(slots=True, frozen=True)
-class BreachUnderInvestigation:
-    """Being looked at."""
-
-
-@dataclass(slots=True, frozen=True)
-class BreachConfirmed:
-    """It is one."""
-
-    notification_sent_at_nanos: U64 | None
-
-
-@dataclass(slots=True, frozen=True)
-class BreachFalsePositive:
-    """It is none."""
-
-    dismissed_by: str
-    reason: str
-
-
-@dataclass(slots=True, frozen=True)
-class BreachResolved:
-    """Dealt with."""
-
-    resolved_at_nanos: U64
-    remediation: str
-
-
-BreachStatus = BreachDetected | BreachUnderInvestigation | BreachConfirmed | BreachFalsePositive | BreachResolved
-
-
-@dataclass(slots=True)
-class BreachEventInfo:
-    """A breach, or what looked like one."""
-
-    event_id: str
-    detected_at_nanos: U64
-    indicator: BreachIndicator
-    severity: BreachSeverity
-    affected_subjects: U64 | None
-    affected_data_classes: list[DataClass]
-    notification_deadline_nanos: U64
-    status: BreachStatus
-
-
-@dataclass(slots=True)
-class BreachReportInfo:
-    """What is known of a breach."""
-
-    event: BreachEventInfo
-    timeline: list[str]
-    affected_subject_count: U64
-    data_categories: list[DataClass]
-    remediation_steps: list[str]
-    notification_status: str
 
 
 # --- masking --------------------------------------------------------------------------------------------------------

@@ -348,12 +348,12 @@ def _add_profile(given: argparse.Namespace) -> int:
 
 
 def _test_profile(given: argparse.Namespace) -> int:
-    from .. import profiles
+    from .. import front, profiles
 
     services = [service for name, service in profiles.read() if name == given.name]
     rows, failures = [], 0
     for service in services if given.service is None else [given.service]:
-        took, failed = profiles.tried(given.name, service)
+        took, failed = front.tried(given.name, service)
         failures += bool(failed)
         rows.append((given.name, service, failed or f"good, {took:.1f} ms"))
     if not rows:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from ..core.errors import InputError
 from ..core.html import one_line, text
-from ..core.json_columns import recast, widest
+from .files import dataset, plain, value_type
 from .manifest import Manifest
-from .partitions import KEYS, condition, from_path, unpacked
 from .store import Store
 
 if TYPE_CHECKING:
@@ -48,8 +42,7 @@ class Scan:
         if self.manifest is not None:
             return [store.where(part.name) for part in self.manifest.parts]
         if any(char in self.path for char in "*?["):
-            found = glob.glob(store.root, recursive=True) if store.local else store._fs.glob(store.root)
-            return sorted(found)
+            return store.matching()
         if store.is_file():
             return [store.root]
         hidden = ("_", ".")
@@ -64,7 +57,7 @@ class Scan:
             files = self._files()
             if not files and self.manifest is None:
                 raise InputError(f"there are no Parquet files at {self.path}")
-            self._found = _dataset(files, self._store, self.manifest.partition_by if self.manifest else [])
+            self._found = dataset(files, self._store, self.manifest.partition_by if self.manifest else [])
         return self._found
 
     @property
@@ -81,7 +74,7 @@ class Scan:
         if columns is not None and (wrong := [name for name in columns if name not in dataset.schema.names]):
             raise InputError(f"there is no column {wrong[0]!r}", hint=f"there are {', '.join(dataset.schema.names)}")
         found = dataset.to_table(columns=columns) if limit is None else dataset.head(limit, columns=columns)
-        return to_frame(_plain(found), {"path": self.path})
+        return to_frame(plain(found), {"path": self.path})
 
     def arrow(self, columns: list[str] | None = None) -> pa.RecordBatchReader:
         """The rows as a stream of Arrow batches."""
@@ -92,14 +85,15 @@ class Scan:
     def plain_schema(self) -> pa.Schema:
         """The columns, dictionaries shown as what they stand for."""
         return pa.schema(
-            [field.with_type(_value_type(field.type)) for field in self._dataset().schema]
+            [field.with_type(value_type(field.type)) for field in self._dataset().schema]
         ).remove_metadata()
 
     def to_dask(self) -> Any:
         """A frame of Dask with a partition for each file, its dtypes known without reading."""
-        from ..dasking.reading import of_scan
+        from ..dasking.reading import of_files
 
-        return of_scan(self)
+        keys = self.manifest.partition_by if self.manifest is not None else []
+        return of_files(self.path, self._files(), self.plain_schema, keys)
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.arrow().__arrow_c_stream__(requested_schema)
@@ -123,139 +117,3 @@ class Scan:
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1])
-
-
-def of_file(path: Any, file: str, schema: pa.Schema, own: list[str]) -> pa.Table:
-    """One file of a scan, with the columns of all."""
-    one = _plain(_dataset([file], Store(path), own).to_table())
-    columns = []
-    for field in schema:
-        n = one.schema.get_field_index(field.name)
-        column = pa.nulls(one.num_rows, field.type) if n < 0 else one.column(n)
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        columns.append(pa.chunked_array([recast(chunk, field.type) for chunk in chunks], field.type))
-    return pa.table(columns, schema=schema)
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file, its columns, and the values of its partition where that is known."""
-
-    path: str
-    schema: pa.Schema
-    keys: pa.RecordBatch | None
-
-    @classmethod
-    def read(cls, path: str, store: Store, own: list[str]) -> _File:
-        schema = pq.read_schema(path, filesystem=store.filesystem)
-        kept = (schema.metadata or {}).get(KEYS)
-        keys = unpacked(kept) if kept is not None else from_path(path, own) if own else None
-        return cls(path, schema.remove_metadata(), keys)
-
-
-def _dataset(paths: list[str], store: Store, own: list[str]) -> Any:
-    """Files as one table; `own` names the partition columns of those that do not tell them themselves."""
-    if not paths:
-        return ds.dataset(pa.table({}))
-    files = [_File.read(path, store, own) for path in paths]
-    merged = pa.schema(_merged([file.schema for file in files]))
-    if any(file.keys is not None for file in files):
-        return _partitioned(files, merged, store)
-    options = {"filesystem": store.filesystem, "format": "parquet", "partition_base_dir": store.root}
-    if not store.is_file():
-        options["partitioning"] = ds.HivePartitioning.discover(infer_dictionary=False)
-    whole = ds.dataset(paths, **options)
-    if all(_same(file.schema, merged) for file in files):
-        return whole
-    return Widened(whole, pa.schema([*merged, *(f for f in whole.schema if f.name not in merged.names)]), {})
-
-
-def _partitioned(files: list[_File], merged: pa.Schema, store: Store) -> Any:
-    none = pa.table([[0]], names=["none"]).select([]).to_batches()[0]
-    keys = {file.path: none if file.keys is None else file.keys for file in files}
-    fields = _merged([one.schema for one in keys.values()])
-    whole = pa.schema([*merged, *(field for field in fields if field.name not in merged.names)])
-    form, place = ds.ParquetFileFormat(), store.filesystem
-    fragments = [form.make_fragment(path, place, partition_expression=condition(one)) for path, one in keys.items()]
-    found = ds.FileSystemDataset(fragments, whole, form, place)
-    same = all(_same(file.schema, whole) and _same(keys[file.path].schema, whole) for file in files)
-    return found if same else Widened(found, whole, keys)
-
-
-def _same(schema: pa.Schema, merged: pa.Schema) -> bool:
-    """Whether Arrow itself shows the file with these columns: missing ones are nulls to it."""
-    return all(merged.field(field.name).type.equals(field.type) for field in schema)
-
-
-def _merged(schemas: list[pa.Schema]) -> list[pa.Field]:
-    types: dict[str, list[pa.DataType]] = {}
-    for schema in schemas:
-        for field in schema:
-            types.setdefault(field.name, []).append(field.type)
-    last = [name for name in types if name in ("body", "data")]
-    names = [name for name in types if name not in last] + last
-    return [pa.field(name, _widest(types[name])) for name in names]
-
-
-def _widest(types: list[pa.DataType]) -> pa.DataType:
-    return types[0] if all(kind.equals(types[0]) for kind in types) else widest(types)
-
-
-class Widened(ds.Dataset):  # type: ignore[misc]
-    """Files whose columns differ, each brought to the widest types as it is read."""
-
-    def __new__(cls, *_: Any) -> Widened:
-        made: Widened = ds.Dataset.__new__(cls)
-        return made
-
-    def __init__(self, whole: Any, schema: pa.Schema, keys: Mapping[str, pa.RecordBatch]) -> None:
-        self._whole, self._schema, self._keys = whole, schema, keys
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
-        """Some columns of the rows for which a filter is true."""
-        schema = self._schema
-        reader = pa.RecordBatchReader.from_batches(schema, self._batches())
-        return ds.Scanner.from_batches(reader, columns=columns, filter=filter)
-
-    def to_table(self, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
-        return self.scanner(columns, filter).to_table()
-
-    def head(self, num_rows: int, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
-        return self.scanner(columns, filter).head(num_rows)
-
-    def count_rows(self, filter: Any = None, **_: Any) -> int:
-        return int(self._whole.count_rows() if filter is None else self.scanner([], filter).count_rows())
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for fragment in self._whole.get_fragments():
-            keys = self._keys.get(fragment.path)
-            if keys is None:
-                keys = pa.RecordBatch.from_pylist([ds.get_partition_keys(fragment.partition_expression)])
-            for batch in fragment.to_batches():
-                yield pa.RecordBatch.from_arrays(
-                    [_column(batch, keys, field) for field in self._schema], schema=self._schema
-                )
-
-
-def _column(batch: pa.RecordBatch, keys: pa.RecordBatch, field: pa.Field) -> pa.Array:
-    if (n := batch.schema.get_field_index(field.name)) >= 0:
-        return recast(batch.column(n), field.type)
-    if (n := keys.schema.get_field_index(field.name)) >= 0:
-        return recast(pa.repeat(keys.column(n)[0], batch.num_rows), field.type)
-    return pa.nulls(batch.num_rows, field.type)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Dictionaries as what they stand for."""
-    for n, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(n, field.name, table.column(n).cast(field.type.value_type))
-    return table

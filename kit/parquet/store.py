@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class Store:
 
     def is_file(self) -> bool:
         return os.path.isfile(self.root) if self.local else bool(self._fs.isfile(self.root))
+
+    def matching(self) -> list[str]:
+        """Return the files that the path stands for as a pattern, in order."""
+        return sorted(glob.glob(self.root, recursive=True) if self.local else self._fs.glob(self.root))
 
     def names(self) -> list[str]:
         """All files below, by their paths from here, in order."""

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 from ..core.lazy import names as _names
 from ..core.lazy import shown as _shown
 from .batching import append_inputs, append_record_batches
+from .checks import metered_bytes
 from .configs import (
     BasinConfig,
     BasinInfo,
@@ -62,7 +63,6 @@ from .errors import (
     S2ServerError,
     SeqNumMismatchError,
 )
-from .limits import metered_bytes
 from .metrics import (
     AccountMetricSet,
     Accumulation,
@@ -74,6 +74,7 @@ from .metrics import (
     StreamMetricSet,
     TimeseriesInterval,
 )
+from .positions import SeqNum, StreamPosition, TailOffset, Timestamp
 from .settings import AppendRetryPolicy, Batching, Compression, Retry, Timeout
 from .tokens import (
     AccessTokenInfo,
@@ -93,11 +94,7 @@ from .types import (
     ReadBatch,
     ReadLimit,
     Record,
-    SeqNum,
     SequencedRecord,
-    StreamPosition,
-    TailOffset,
-    Timestamp,
 )
 
 if TYPE_CHECKING:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from ..core import calls
 from ..core.errors import KitError, Lost, Silent
 from ..core.secrets import Secret
-from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, error_of, retryable
+from .checks import check_input
+from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
 from .in_flight import Batch, InFlight, Packed, pack
-from .limits import check_input, check_unacked
+from .limits import check_unacked
 from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
 from .settings import MAX_UNACKED_BYTES
 from .types import AppendAck, AppendInput
+from .wire import error_of
 
 if TYPE_CHECKING:
     from .duplex import Duplex

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 from contextlib import aclosing
 from typing import Any, overload
 
+from .checks import check_batching, metered_bytes
 from .errors import S2InputError
-from .limits import MAX_BATCH_BYTES, check_batching, check_conditions, metered_bytes
+from .limits import MAX_BATCH_BYTES, check_conditions
 from .settings import Batching
 from .types import AppendInput, Record
 

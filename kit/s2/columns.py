@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
 from .errors import S2InputError
 from .messages import parsed, tail_of, varint
+from .positions import StreamPosition
 from .proto import messages
-from .types import StreamPosition
 
 if TYPE_CHECKING:
     from ..core.frames import BodyMode

@@ -14,16 +14,11 @@ S2Error                             anything of this wing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..core.errors import AnswerError, InputError, KitError, Lost, TransportError
-
-if TYPE_CHECKING:
-    from .types import StreamPosition
-
-_SHOWN = 500
+from .positions import StreamPosition
 
 
 class Code(NamedTuple):
@@ -169,51 +164,6 @@ class ReadUnwrittenError(S2ServerError):
 
     def _arguments(self) -> tuple[Any, ...]:
         return *super()._arguments(), self.tail
-
-
-def error_of(status: int, body: bytes | bytearray) -> S2ServerError:
-    """The exception that an answer of this status tells, in an HTTP body as well as in a terminal frame.
-
-    >>> error_of(412, b'{"seq_num_mismatch":7}').expected_seq_num
-    7
-    >>> error_of(502, b"<html>").code
-    'unknown'
-    """
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        told = None
-    if isinstance(told, dict):
-        special = _condition(status, told) if status == 412 else _unwritten(status, told) if status == 416 else None
-        if special is not None:
-            return special
-        code, message = told.get("code"), told.get("message")
-        if isinstance(code, str) and code:
-            return S2ServerError(code, message if isinstance(message, str) else "", status)
-    text = bytes(body[:_SHOWN]).decode("utf-8", "replace").strip() or f"HTTP {status}"
-    return (AppendConditionError if status == 412 else S2ServerError)("unknown", text, status)
-
-
-def _condition(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
-    token, seq_num = told.get("fencing_token_mismatch"), told.get("seq_num_mismatch")
-    if isinstance(token, str):
-        message = f"the fencing token of the stream is {token!r}"
-        return FencingTokenMismatchError("unknown", message, status, token)
-    if isinstance(seq_num, int) and not isinstance(seq_num, bool):
-        message = f"the next sequence number of the stream is {seq_num}"
-        return SeqNumMismatchError("unknown", message, status, seq_num)
-    return None
-
-
-def _unwritten(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
-    from .wire import position_from_json  # it raises the errors of this module
-
-    try:
-        tail = position_from_json(told.get("tail"))
-    except WireError:
-        return None
-    message = f"nothing is written there; the tail is at seq_num {tail.seq_num}, timestamp {tail.timestamp}"
-    return ReadUnwrittenError("unknown", message, status, tail)
 
 
 def retryable(error: BaseException | None) -> bool:

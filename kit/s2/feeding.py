@@ -16,11 +16,11 @@ from .columns import Reading, columns_of, record_table
 from .decoding import SCHEMA
 from .errors import S2Error, retryable
 from .link import Link
+from .positions import SeqNum, TailOffset
 from .reading import Plan, Start, Taken, session, start_params
 from .settings import Retry
 from .starts import start_of
 from .stream import S2Stream, SyncS2Stream
-from .types import SeqNum, TailOffset
 
 if TYPE_CHECKING:
     from ..core.frames import BodyMode

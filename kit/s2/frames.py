@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .compression import compress, decompress
-from .errors import CutOff, S2InputError, S2ServerError, WireError, error_of
+from .errors import CutOff, S2InputError, S2ServerError, WireError
 from .settings import Compression
+from .wire import error_of
 
 CONTENT_TYPE = "s2s/proto"
 MAX_FRAME = 2 * 1024 * 1024

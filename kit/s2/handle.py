@@ -15,10 +15,11 @@ from . import bulk
 from .basin import SyncS2Basin
 from .configs import StreamConfig
 from .errors import ReadUnwrittenError, S2InputError
+from .positions import SeqNum, StreamPosition, TailOffset
 from .reading import Plan, plan_of
 from .starts import place_of, start_of
 from .stream import SyncS2Stream
-from .types import AppendAck, AppendInput, CommandRecord, ReadLimit, SeqNum, StreamPosition, TailOffset
+from .types import AppendAck, AppendInput, CommandRecord, ReadLimit
 
 if TYPE_CHECKING:
     import pandas as pd

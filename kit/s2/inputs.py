@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.moments import in_unit
+from .checks import check_batching
 from .decoding import HEADER
 from .errors import S2InputError
-from .limits import MAX_BATCH_BYTES, check_batching, check_conditions
+from .limits import MAX_BATCH_BYTES, check_conditions
 from .messages import encode_conditions
 from .settings import Batching
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 import base64
 import operator
 import re
-from collections.abc import Iterable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.secrets import Secret
 from .errors import S2InputError
-
-if TYPE_CHECKING:
-    from .settings import Batching, Retry
-    from .types import AppendInput, ReadLimit, Record, SequencedRecord
 
 MAX_BATCH_RECORDS = 1000
 MAX_BATCH_BYTES = 1024 * 1024
@@ -34,24 +28,7 @@ _BASIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{6,46}[a-z0-9]")
 _LOCATION = re.compile(r"[A-Za-z0-9:.-]{1,64}")
 
 
-def metered_bytes(records: Iterable[Record | SequencedRecord]) -> int:
-    """What the records count towards limits and bills.
-
-    Each counts 8, plus 2 for each header, plus the lengths of names, values and body.
-
-    >>> from kit.s2 import Record
-    >>> metered_bytes([Record(b"hello"), Record(b"", [(b"kind", b"a")])])
-    28
-    """
-    total = 0
-    for record in records:
-        total += 8 + len(record.body)
-        for name, value in record.headers:
-            total += 2 + len(name) + len(value)
-    return total
-
-
-def _within(what: str, value: int, lowest: int, highest: int) -> int:
+def within(what: str, value: int, lowest: int, highest: int) -> int:
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -65,7 +42,7 @@ def _within(what: str, value: int, lowest: int, highest: int) -> int:
 
 def check_u64(what: str, value: int) -> int:
     """The value, where it is one that a position, a timestamp or a count can have."""
-    return _within(what, value, 0, MAX_U64)
+    return within(what, value, 0, MAX_U64)
 
 
 def check_basin_name(name: str) -> str:
@@ -126,43 +103,6 @@ def check_fencing_token(token: str) -> str:
     return token
 
 
-def check_input(input: AppendInput) -> int:
-    """The metered bytes of an append's records, where one append can hold them."""
-    count = len(input.records)
-    try:
-        size = metered_bytes(input.records)
-    except (TypeError, ValueError):
-        raise wrong_record(input.records) from None
-    if not 1 <= count <= MAX_BATCH_RECORDS:
-        raise S2InputError(
-            f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {count}",
-            hint="append_inputs(records) cuts any number of records into appends",
-        )
-    if size > MAX_BATCH_BYTES:
-        raise S2InputError(
-            f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}",
-            hint="append_inputs(records) cuts many records into appends; a single one must fit by itself",
-        )
-    check_conditions(input.match_seq_num, input.fencing_token)
-    for record in input.records:
-        timestamp = record.timestamp
-        if timestamp is not None and not (type(timestamp) is int and 0 <= timestamp <= MAX_U64):
-            check_u64("the timestamp of a record", timestamp)
-    return size
-
-
-def wrong_record(records: Iterable[Record]) -> S2InputError:
-    """What is wrong with records that turned out to hold something else than bytes."""
-    for n, record in enumerate(records):
-        body: Any = record.body
-        if not isinstance(body, bytes | bytearray | memoryview):
-            return S2InputError(
-                f"the body of record {n} must be bytes, not {type(body).__name__}",
-                hint="text has .encode(); json.dumps(...).encode() makes bytes of an object",
-            )
-    return S2InputError("the headers of a record must be a list of pairs of bytes: its names and values")
-
-
 def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> None:
     """Refuses conditions that no append can have."""
     if match_seq_num is not None:
@@ -171,46 +111,11 @@ def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> No
         check_fencing_token(fencing_token)
 
 
-def check_batching(batching: Batching) -> Batching:
-    """The settings, where batches can be made by them."""
-    _within("Batching.max_records", batching.max_records, 1, MAX_BATCH_RECORDS)
-    _within("Batching.max_bytes", batching.max_bytes, MIN_BATCH_BYTES, MAX_BATCH_BYTES)
-    _check_delay("Batching.linger", batching.linger)
-    return batching
-
-
-def check_retry(retry: Retry) -> Retry:
-    """The settings, where calls can be repeated by them."""
-    _within("Retry.max_attempts, which counts the first try too,", retry.max_attempts, 1, MAX_U32)
-    _check_delay("Retry.min_base_delay", retry.min_base_delay)
-    _check_delay("Retry.max_base_delay", retry.max_base_delay)
-    return retry
-
-
-def _check_delay(what: str, delay: timedelta) -> None:
-    if not isinstance(delay, timedelta):
-        raise S2InputError(f"{what} must be a timedelta, not {type(delay).__name__}")
-    if delay < timedelta():
-        raise S2InputError(f"{what} must not be negative; it is {delay.total_seconds()} s")
-
-
 def check_unacked(max_bytes: int, max_batches: int | None) -> None:
     """Refuses bounds under which not even one append could be under way."""
-    _within("max_unacked_bytes", max_bytes, MAX_BATCH_BYTES, MAX_U64)
+    within("max_unacked_bytes", max_bytes, MAX_BATCH_BYTES, MAX_U64)
     if max_batches is not None:
-        _within("max_unacked_batches", max_batches, 1, MAX_U64)
-
-
-def check_read(limit: ReadLimit | None, until_timestamp: int | None, wait: int | None) -> None:
-    """Refuses bounds that no read can have."""
-    if limit is not None and limit.count is not None:
-        check_u64("ReadLimit.count", limit.count)
-    if limit is not None and limit.bytes is not None:
-        check_u64("ReadLimit.bytes", limit.bytes)
-    if until_timestamp is not None:
-        check_u64("until_timestamp", until_timestamp)
-    if wait is not None:
-        _within("wait", wait, 0, MAX_U32)
+        within("max_unacked_batches", max_batches, 1, MAX_U64)
 
 
 def encryption_key(key: Any) -> Secret | None:

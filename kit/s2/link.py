@@ -13,12 +13,13 @@ from ..core.http import Settings
 from ..core.retry import LONGEST_PAUSE, retry_after
 from ..core.secrets import Secret, hidden
 from ..core.steps import Operation, Pause, Request, Response, Timeouts
+from .checks import check_retry
 from .compression import compress
 from .endpoints import Endpoints, found
-from .errors import S2Error, S2InputError, S2ServerError, as_client_error, error_of, no_side_effects, retryable
+from .errors import S2Error, S2InputError, S2ServerError, as_client_error, no_side_effects, retryable
 from .fields import dumps
-from .limits import check_retry
 from .settings import AppendRetryPolicy, Compression, Retry, Timeout
+from .wire import error_of
 
 D = TypeVar("D")
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from .checks import wrong_record
 from .errors import WireError
-from .limits import wrong_record
+from .positions import StreamPosition
 from .proto import messages
-from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord, StreamPosition
+from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -12,8 +12,9 @@ from ..core.processes import OfOneProcess
 from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
 from .batching import Accumulator
+from .checks import metered_bytes
 from .errors import S2ClientError, S2Error, S2InputError
-from .limits import MAX_BATCH_BYTES, check_conditions, check_u64, metered_bytes
+from .limits import MAX_BATCH_BYTES, check_conditions, check_u64
 from .settings import Batching
 from .types import AppendAck, AppendInput, IndexedAppendAck, Record
 

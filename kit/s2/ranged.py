@@ -20,11 +20,12 @@ from .columns import command_mask
 from .decoding import HEADER
 from .endpoints import Endpoints
 from .errors import ReadUnwrittenError, S2InputError
+from .positions import SeqNum, Timestamp
 from .reading import Start, plan_of
 from .settings import AppendRetryPolicy, Compression
 from .starts import place_of
 from .stream import SyncS2Stream
-from .types import ReadLimit, SeqNum, Timestamp
+from .types import ReadLimit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,9 @@ from ..core.dropped import close_when_dropped
 from ..core.processes import OfOneProcess
 from ..core.steps import Walk
 from .errors import S2ClientError
+from .positions import StreamPosition
 from .reading import Plan
-from .types import ReadBatch, StreamPosition
+from .types import ReadBatch
 
 
 class _Reader:

@@ -14,13 +14,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ..core.errors import KitError
 from ..core.secrets import Secret
 from ..core.steps import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
-from .errors import S2Error, S2InputError, as_client_error, error_of
+from .checks import check_read, metered_bytes
+from .errors import S2Error, S2InputError, as_client_error
 from .frames import CONTENT_TYPE, FrameReader
-from .limits import MAX_U64, check_read, check_u64, metered_bytes
+from .limits import MAX_U64, check_u64
 from .link import Link, named, now
 from .messages import read_batch_of
+from .positions import SeqNum, StreamPosition, TailOffset, Timestamp
 from .settings import Compression
-from .types import ReadBatch, ReadLimit, SeqNum, StreamPosition, TailOffset, Timestamp
+from .types import ReadBatch, ReadLimit
+from .wire import error_of
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from typing import Any
 from ..core.log import places
 from ..core.log.places import At, FromEnd, Moment, Place
 from .errors import S2InputError
+from .positions import SeqNum, TailOffset, Timestamp
 from .reading import Start
-from .types import SeqNum, TailOffset, Timestamp
 
 _OURS = {SeqNum: At, TailOffset: FromEnd, Timestamp: Moment}
 

@@ -10,16 +10,17 @@ from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.html import one_line
 from ..core.secrets import Secret
 from ..core.steps import Operation
+from .checks import check_input
 from .configs import StreamConfig
 from .fields import dumps, loads
-from .limits import check_input
 from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
+from .positions import StreamPosition
 from .read_session import ReadSession, SyncReadSession
 from .reading import Start, plan_of, session, take_batch
 from .resources import stream_config_json
 from .settings import MAX_UNACKED_BYTES, Batching
-from .types import AppendAck, AppendInput, ReadBatch, ReadLimit, StreamPosition
+from .types import AppendAck, AppendInput, ReadBatch, ReadLimit
 from .wire import tail_from_json
 
 if TYPE_CHECKING:

@@ -6,40 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .limits import check_fencing_token, check_u64
+from .positions import StreamPosition
 
 if TYPE_CHECKING:
     from .configs import StreamConfig
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class SeqNum:
-    """Reads from this sequence number on."""
-
-    value: int
-
-
-@dataclass(slots=True)
-class Timestamp:
-    """Reads from the first record of this time on, in milliseconds since 1970."""
-
-    value: int
-
-
-@dataclass(slots=True)
-class TailOffset:
-    """Reads the last so many records, and what comes after them."""
-
-    value: int
-
-
-@dataclass(slots=True)
-class StreamPosition:
-    """Where a record is in its stream."""
-
-    seq_num: int
-    timestamp: int
 
 
 @dataclass(slots=True)

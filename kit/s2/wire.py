@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from .errors import FencingTokenMismatchError, ReadUnwrittenError, S2ServerError, SeqNumMismatchError, WireError
+from .errors import (
+    AppendConditionError,
+    FencingTokenMismatchError,
+    ReadUnwrittenError,
+    S2ServerError,
+    SeqNumMismatchError,
+    WireError,
+)
 from .fields import dumps, json_list, json_object, maybe, text, whole
-from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord, StreamPosition
+from .positions import StreamPosition
+from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord
 
+_SHOWN = 500
+"""So much of an answer that is no JSON is quoted."""
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -139,3 +151,46 @@ def _bytes(value: Any, what: str, as_base64: bool) -> bytes:
 
 def _text(value: bytes, as_base64: bool) -> str:
     return base64.b64encode(value).decode() if as_base64 else value.decode("utf-8", "replace")
+
+
+def error_of(status: int, body: bytes | bytearray) -> S2ServerError:
+    """The exception that an answer of this status tells, in an HTTP body as well as in a terminal frame.
+
+    >>> error_of(412, b'{"seq_num_mismatch":7}').expected_seq_num
+    7
+    >>> error_of(502, b"<html>").code
+    'unknown'
+    """
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    if isinstance(told, dict):
+        special = _condition(status, told) if status == 412 else _unwritten(status, told) if status == 416 else None
+        if special is not None:
+            return special
+        code, message = told.get("code"), told.get("message")
+        if isinstance(code, str) and code:
+            return S2ServerError(code, message if isinstance(message, str) else "", status)
+    text = bytes(body[:_SHOWN]).decode("utf-8", "replace").strip() or f"HTTP {status}"
+    return (AppendConditionError if status == 412 else S2ServerError)("unknown", text, status)
+
+
+def _condition(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
+    token, seq_num = told.get("fencing_token_mismatch"), told.get("seq_num_mismatch")
+    if isinstance(token, str):
+        message = f"the fencing token of the stream is {token!r}"
+        return FencingTokenMismatchError("unknown", message, status, token)
+    if isinstance(seq_num, int) and not isinstance(seq_num, bool):
+        message = f"the next sequence number of the stream is {seq_num}"
+        return SeqNumMismatchError("unknown", message, status, seq_num)
+    return None
+
+
+def _unwritten(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
+    try:
+        tail = position_from_json(told.get("tail"))
+    except WireError:
+        return None
+    message = f"nothing is written there; the tail is at seq_num {tail.seq_num}, timestamp {tail.timestamp}"
+    return ReadUnwrittenError("unknown", message, status, tail)

@@ -10,9 +10,10 @@ from typing import Any
 from kit.core.errors import KitError
 from kit.s2 import Compression, ReadBatch, SequencedRecord, StreamPosition, decoding, wire
 from kit.s2.columns import columns_of
-from kit.s2.errors import error_of, no_side_effects, retryable
+from kit.s2.errors import no_side_effects, retryable
 from kit.s2.frames import FrameReader, encode_frame, encode_terminal
 from kit.s2.messages import encode_batch, read_batch_of
+from kit.s2.wire import error_of
 
 from .mutate import cuts
 from .running import Difference, Target

@@ -1,6 +1,8 @@
 """A lab of the tests' own, shared by all that do not break it."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -30,3 +32,17 @@ def quiet_lab(lab):
     """The shared lab, with every fault taken back afterwards."""
     yield lab
     lab.faults(clear=True)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    if shutil.which("openssl") is None:
+        pytest.skip("the program openssl, which makes a certificate for this test, is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder

@@ -27,7 +27,8 @@ import hyperframe.frame
 from kit.s2.errors import FencingTokenMismatchError, S2ServerError, SeqNumMismatchError
 from kit.s2.frames import FrameReader, encode_frame, encode_terminal
 from kit.s2.messages import encode_ack, input_of
-from kit.s2.types import AppendAck, AppendInput, Record, StreamPosition
+from kit.s2.positions import StreamPosition
+from kit.s2.types import AppendAck, AppendInput, Record
 from kit.s2.wire import error_json
 
 

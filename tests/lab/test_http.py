@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import gzip
+import http.server
 import os
 import resource
 import signal
+import ssl
 import threading
 import time
 import zlib
@@ -144,6 +146,36 @@ def test_a_silent_server(serve, run):
     with pytest.raises(Silent, match=r"no answer within 0\.2 s"):
         run(server.url, get(), timeouts=Timeouts(1, 0.2))
     assert time.monotonic() - started < 1.5
+
+
+def test_certificates_are_checked(run, certificate):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        url = f"https://127.0.0.1:{server.server_port}"
+        with pytest.raises(Unreachable, match="CERTIFICATE") as caught:
+            run(url, get())
+        assert "verify=ssl.SSLContext" in caught.value.hint
+        for verify in (ssl.create_default_context(cafile=str(certificate / "cert.pem")), False):
+            assert bytes(run(url, get(), verify=verify).body) == b"ok"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
 
 
 def test_redirects_are_not_followed(serve, run):

@@ -1061,7 +1061,7 @@ def seeds_of(raw: Raw) -> list[bytes]:
         requests.GetServerInfo(),
         requests.ConsentGrant("x", ConsentPurpose.SECURITY),
         requests.AuditQuery("x", "y", 1, 2, "z", 3),
-        requests.BreachConfirm("x"),
+        requests.ALL[40](b"\x01x"),
         requests.DescribeTable("invoices"),
         requests.Query("SELECT id FROM invoices WHERE id = $1", [1, "x", None, True, Timestamp(5)]),
     ]

@@ -19,6 +19,7 @@ from kit.kimberlite.blobs import Blobs
 from kit.kimberlite.enums import CloseReason, ClusterMode, DataClass
 from kit.kimberlite.errors import CODES, KimberliteInputError, WireError
 from kit.kimberlite.postcard import Reader
+from kit.kimberlite.schema import Unread
 from kit.kimberlite.types import Timestamp
 from kit.kimberlite.values import Rows
 from kit.kimberlite.wire import (
@@ -274,8 +275,9 @@ def test_placements() -> None:
         assert decode(payload_of(message)) == message
 
 
-def test_an_hour_is_a_raw_byte() -> None:
-    message = Request(1, 1, requests.BreachReportIndicator(structs.UnusualAccessTime(200)))
+def test_what_is_known_by_name_alone_keeps_its_fields() -> None:
+    message = Request(1, 1, requests.ALL[38](b"\x04\xc8"))
+    assert type(message.payload).__name__ == "BreachReportIndicator"
     assert payload_of(message).hex(" ") == "00 01 01 00 26 04 c8"
     assert decode(payload_of(message)) == message
 
@@ -311,6 +313,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return st.sampled_from(list(hint))
+    if isinstance(hint, type) and issubclass(hint, Unread):
+        return st.builds(hint, st.binary(max_size=20))
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint, include_extras=True)
         return st.builds(hint, **{field.name: values(hints[field.name]) for field in dataclasses.fields(hint)})
@@ -467,7 +471,7 @@ def test_the_largest_frame() -> None:
         ("04 01 01 63 01 01 02 05 61", "announced"),
         ("0b 05 00 00", "announced"),
         ("1a 01 00 00 0d 00 00 00 00 00 00 00 00 00", "ConsentPurpose has no variant 13"),
-        ("1b 00 00 00 00 05", "no variant 5"),
+        ("2a 01 00 05", "no variant 5"),
         ("16 00 05 00 00 02 00", "ClusterMode has no variant 2"),
     ],
 )

@@ -16,7 +16,8 @@ from kit.s2.duplex import _Frames, _GoAway
 from kit.s2.errors import S2ClientError
 from kit.s2.handover import Handover
 from kit.s2.in_flight import Batch, InFlight
-from kit.s2.types import AppendAck, StreamPosition
+from kit.s2.positions import StreamPosition
+from kit.s2.types import AppendAck
 
 
 def ack_of(start, end):

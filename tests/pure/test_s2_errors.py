@@ -24,11 +24,10 @@ from kit.s2.errors import (
     S2InputError,
     WireError,
     as_client_error,
-    error_of,
     no_side_effects,
     retryable,
 )
-from kit.s2.wire import error_json
+from kit.s2.wire import error_json, error_of
 
 # code: status, retryable, proves that nothing was written
 TABLE = {

@@ -20,6 +20,7 @@ from kit.s2 import (
     Retry,
     S2ClientError,
     S2Error,
+    checks,
     limits,
 )
 from kit.s2.errors import S2InputError
@@ -85,24 +86,24 @@ def test_locations():
 
 
 def test_appends():
-    assert limits.check_input(AppendInput([Record(b"x" * 92)] * 1000)) == 100_000
-    assert limits.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 8))])) == 1024 * 1024
+    assert checks.check_input(AppendInput([Record(b"x" * 92)] * 1000)) == 100_000
+    assert checks.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 8))])) == 1024 * 1024
     with refused("1 to 1000 records, not 0"):
-        limits.check_input(AppendInput([]))
+        checks.check_input(AppendInput([]))
     with refused("1 to 1000 records, not 1001"):
-        limits.check_input(AppendInput([Record(b"")] * 1001))
+        checks.check_input(AppendInput([Record(b"")] * 1001))
     with refused("1,048,576 metered bytes, not 1,048,577"):
-        limits.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 7))]))
+        checks.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 7))]))
     with refused("1,048,576 metered bytes, not 1,048,580"):
-        limits.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 8), [(b"a", b"b")])]))
+        checks.check_input(AppendInput([Record(b"x" * (1024 * 1024 - 8), [(b"a", b"b")])]))
     with refused("match_seq_num must be 0 to 18446744073709551615, not -1"):
-        limits.check_input(AppendInput([Record(b"")], match_seq_num=-1))
+        checks.check_input(AppendInput([Record(b"")], match_seq_num=-1))
     with refused("at most 36 bytes"):
-        limits.check_input(AppendInput([Record(b"")], fencing_token="x" * 37))
+        checks.check_input(AppendInput([Record(b"")], fencing_token="x" * 37))
     with refused("timestamp of a record must be 0 to 18446744073709551615, not 18446744073709551616"):
-        limits.check_input(AppendInput([Record(b"", timestamp=2**64)]))
+        checks.check_input(AppendInput([Record(b"", timestamp=2**64)]))
     with refused("timestamp of a record must be an int, not float"):
-        limits.check_input(AppendInput([Record(b"", timestamp=1.5)]))
+        checks.check_input(AppendInput([Record(b"", timestamp=1.5)]))
 
 
 class Number(IntEnum):
@@ -133,8 +134,8 @@ def test_whole_numbers_of_any_kind():
 )
 def test_batching(batching, message):
     with refused(message):
-        limits.check_batching(batching)
-    assert limits.check_batching(Batching(1, 8, timedelta())) == Batching(1, 8, timedelta())
+        checks.check_batching(batching)
+    assert checks.check_batching(Batching(1, 8, timedelta())) == Batching(1, 8, timedelta())
 
 
 @pytest.mark.parametrize(
@@ -147,8 +148,8 @@ def test_batching(batching, message):
 )
 def test_retry(retry, message):
     with refused(message):
-        limits.check_retry(retry)
-    assert limits.check_retry(Retry(max_attempts=1)) == Retry(max_attempts=1)
+        checks.check_retry(retry)
+    assert checks.check_retry(Retry(max_attempts=1)) == Retry(max_attempts=1)
 
 
 def test_bounds_of_sessions_and_reads():
@@ -158,8 +159,8 @@ def test_bounds_of_sessions_and_reads():
         limits.check_unacked(1048575, None)
     with refused("max_unacked_batches must be 1 to 18446744073709551615, not 0"):
         limits.check_unacked(1048576, 0)
-    limits.check_read(None, None, None)
-    limits.check_read(ReadLimit(0, 2**64 - 1), 0, 0)
+    checks.check_read(None, None, None)
+    checks.check_read(ReadLimit(0, 2**64 - 1), 0, 0)
     for limit, until, wait in (
         (ReadLimit(-1), None, None),
         (ReadLimit(bytes=2**64), None, None),
@@ -167,7 +168,7 @@ def test_bounds_of_sessions_and_reads():
         (None, None, 2**32),
     ):
         with refused("must be 0 to"):
-            limits.check_read(limit, until, wait)
+            checks.check_read(limit, until, wait)
 
 
 def test_encryption_keys():

@@ -48,9 +48,9 @@ from kit.s2 import (
     tokens,
     wire,
 )
+from kit.s2.checks import check_input
 from kit.s2.errors import WireError
 from kit.s2.fields import dumps, loads, time, time_json
-from kit.s2.limits import check_input
 from kit.s2.metrics import metrics_from_json, metrics_json
 from kit.s2.proto import messages as kinds
 

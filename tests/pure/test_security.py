@@ -4,11 +4,13 @@ import ast
 import pickle
 from pathlib import Path
 
+import httpx
 import pytest
 
 import kit
 from kit.core.http import Settings
 from kit.core.secrets import Secret
+from kit.core.transport import proxy_of
 
 PACKAGE = Path(kit.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -95,13 +97,50 @@ def test_html_is_made_in_few_places(path):
         )
 
 
-def test_tls_is_checked_and_redirects_are_not_followed_unless_told():
-    options = Settings("x", "https://host", Secret(KEY)).client_options()
-    assert options["verify"] is True and options["follow_redirects"] is False and options["trust_env"] is True
+def test_proxies_are_for_what_is_elsewhere(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://user:pass@proxy.example:3128")
+    monkeypatch.setenv("all_proxy", "proxy.example:1080")
+    monkeypatch.setenv("no_proxy", "spared.example, .below.example, 10.0.0.0/8, [::2]:443, https://exact.example, x:81")
     for here in ("http://127.0.0.1:1", "http://localhost", "http://[::1]:3"):
-        assert Settings("x", here).client_options()["trust_env"] is False
+        assert proxy_of(httpx.URL(here)) is None
     for elsewhere in ("http://127.example.com", "http://localhost.example.com"):
-        assert Settings("x", elsewhere).client_options()["trust_env"] is True
+        assert proxy_of(httpx.URL(elsewhere)).url == "http://proxy.example:1080"
+    proxy = proxy_of(httpx.URL("https://host"))
+    assert (proxy.url, proxy.raw_auth) == ("http://proxy.example:3128", (b"user", b"pass"))
+    for spared in (
+        "https://spared.example",
+        "http://a.spared.example:8080",
+        "https://a.below.example",
+        "https://10.1.2.3",
+        "https://exact.example",
+        "http://x:81",
+    ):
+        assert proxy_of(httpx.URL(spared)) is None, spared
+    for not_spared in (
+        "https://unspared.example",
+        "https://below.example",
+        "https://11.1.2.3",
+        "https://a.exact.example",
+        "http://exact.example",
+        "http://x:82",
+    ):
+        assert proxy_of(httpx.URL(not_spared)) is not None, not_spared
+    monkeypatch.setenv("no_proxy", "*")
+    assert proxy_of(httpx.URL("https://host")) is None
+
+
+@pytest.mark.parametrize("name", ["spared.example", ".below.example", "10.0.0.1", "localhost", "a.b:8080", "*"])
+@pytest.mark.parametrize(
+    "url", ["http://spared.example", "https://x.below.example", "http://10.0.0.1:3", "http://a.b:8080"]
+)
+def test_proxies_are_read_as_httpx_reads_them(monkeypatch, name, url):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:2")
+    monkeypatch.setenv("no_proxy", name)
+    with httpx.Client() as client:
+        # What httpx itself takes: its plain transport, or that of one of the proxies.
+        plain = client._transport_for_url(httpx.URL(url)) is client._transport
+    assert (proxy_of(httpx.URL(url)) is None) == plain
 
 
 def made():

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import KitError
-from .scalars import Refused, json_text, shown
+from .scalars import Refused, iso_duration, json_text, shown
 
 TEXT = pa.large_string()
 _ROWS = 64 * 1024
@@ -444,21 +444,6 @@ def _durations(column: pa.Array) -> pa.Array:
     for count in column.cast(pa.int64()).to_pylist():
         out.append(None if count is None else iso_duration(count, per))
     return pa.array(out, TEXT)
-
-
-def iso_duration(count: int, per_second: int) -> str:
-    """Return a length of time as ISO 8601 has it.
-
-    >>> iso_duration(-1_500, 1000), iso_duration(90_061, 1)
-    ('-P0DT0H0M1.500S', 'P1DT1H1M1S')
-    """
-    sign, count = ("-", -count) if count < 0 else ("", count)
-    seconds, part = divmod(count, per_second)
-    fraction = f".{part:0{len(str(per_second)) - 1}d}" if part else ""
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    return f"{sign}P{days}DT{hours}H{minutes}M{seconds}{fraction}S"
 
 
 def _lists(column: pa.Array, where: _Place) -> pa.Array:

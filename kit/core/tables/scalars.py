@@ -207,9 +207,22 @@ def _moment(value: datetime) -> str:
     return text.removesuffix("+00:00") + "Z" if not offset and text.endswith("+00:00") else text
 
 
-def _duration(value: timedelta) -> str:
-    from .encode import iso_duration
+def iso_duration(count: int, per_second: int) -> str:
+    """Return a length of time as ISO 8601 has it.
 
+    >>> iso_duration(-1_500, 1000), iso_duration(90_061, 1)
+    ('-P0DT0H0M1.500S', 'P1DT1H1M1S')
+    """
+    sign, count = ("-", -count) if count < 0 else ("", count)
+    seconds, part = divmod(count, per_second)
+    fraction = f".{part:0{len(str(per_second)) - 1}d}" if part else ""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{sign}P{days}DT{hours}H{minutes}M{seconds}{fraction}S"
+
+
+def _duration(value: timedelta) -> str:
     nanoseconds = getattr(value, "nanoseconds", None)  # pandas' own
     count = ((value.days * 86_400 + value.seconds) * 10**6 + value.microseconds) * 1000 + (nanoseconds or 0)
     if count % 1000:
@@ -227,8 +240,6 @@ def _numpy_time(value: Any, path: str) -> str | None:
         if unit in ("ps", "fs", "as", "generic"):
             raise Refused(f"{value!r} is finer than nanoseconds", path=path)
         return str(value)
-    from .encode import iso_duration
-
     per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
     if unit in per:
         return iso_duration(int(value.astype("int64")) * step, per[unit])

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...kimberlite import requests as ask
 from ...kimberlite import responses as told
@@ -17,14 +17,14 @@ from ...kimberlite.framing import VERSION, frame_of
 from ...kimberlite.messages import RESPONSE, Request
 from ...kimberlite.postcard import varint
 from ...kimberlite.wire import FrameReader, decode, encode_response
-from ..faults import Rule, reset
-from .access import Identity
-from .calls import EXTENSIONS, HANDSHAKE, Call, Raw
+from ..faults import FaultPlan, Rule, reset
+from .access import Identity, Keys
+from .calls import EXTENSIONS, HANDSHAKE, Call, Calls, Raw
+from .metrics import Metrics
 from .refusal import BUSY, EXISTS, INTERNAL, INVALID, STORAGE, STREAM_NOT_FOUND, UNAUTHORIZED, Refusal
+from .streams import Streams
 from .subscriptions import Subscriptions
-
-if TYPE_CHECKING:
-    from .listener import Listener
+from .tuning import Tuning
 
 BEFORE_HANDSHAKE = 64 * 1024
 """The largest frame from someone who did not say who they are."""
@@ -40,6 +40,22 @@ _GARBAGE = b"<html><body><h1>It works!</h1></body></html>"
 _STATUSES = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 404: STREAM_NOT_FOUND, 409: EXISTS, 429: BUSY, 503: BUSY}
 
 
+class Home(Protocol):
+    """What connections share."""
+
+    streams: Streams
+    calls: Calls
+    keys: Keys
+    faults: FaultPlan
+    metrics: Metrics
+    tuning: Tuning
+    largest: int
+
+    def admit(self, connection: Connection) -> bool: ...
+
+    def dismiss(self, connection: Connection) -> None: ...
+
+
 class Closed(ConnectionError):
     """The connection is to be closed without another word."""
 
@@ -47,7 +63,7 @@ class Closed(ConnectionError):
 class Connection(asyncio.Protocol):
     """A client's connection."""
 
-    def __init__(self, home: Listener) -> None:
+    def __init__(self, home: Home) -> None:
         self._home = home
         self._incoming = bytearray()
         self._news = asyncio.Event()

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...s2.errors import FencingTokenMismatchError, SeqNumMismatchError
 from ...s2.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
-from ...s2.types import AppendAck, StreamPosition
+from ...s2.positions import StreamPosition
+from ...s2.types import AppendAck
 from ..store import Store
 from .answers import refusal
 from .chunks import Chunk, placed

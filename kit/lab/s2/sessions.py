@@ -12,7 +12,7 @@ from ...s2.fields import dumps
 from ...s2.frames import CONTENT_TYPE, encode_frame, encode_terminal
 from ...s2.limits import MAX_U64
 from ...s2.messages import encode_record, encode_tail, read_batch_of
-from ...s2.types import StreamPosition
+from ...s2.positions import StreamPosition
 from ...s2.wire import batch_json, error_json, position_json
 from .answers import accepted, refusal
 from .cursor import Batch, Cursor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
-from ...s2.types import StreamPosition
+from ...s2.positions import StreamPosition
 from .answers import refusal
 from .configs import Layer
 from .schema import told_time
