@@ -1,4 +1,4 @@
-"""The two drivers that do an operation's steps, on `httpx.Client` and on `httpx.AsyncClient`.
+"""The two drivers that do an operation's steps, on the blocking and on the async transport.
 
 What a step means is written once, in `_Work`, down to the four things that touch a socket or a clock: send, read a
 piece, close, sleep. Each driver only does those four, one blocking, one awaiting.
@@ -19,15 +19,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
-import httpx
-
 from . import calls
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
 from .processes import check_process
 from .raw_body import apieces, pieces
 from .secrets import Secret, fit, revealed, without_password
 from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
-from .transport import AsyncTransport, Transport
+from .transport import AsyncTransport, Transport, httpx
 from .unpacking import Unpacker
 
 T = TypeVar("T")

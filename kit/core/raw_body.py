@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
-
 from .chunked import Framing, Sized, framing_of
 from .network import BlockingStream, LoopStream
-from .transport import FAILURES, translated
+from .transport import FAILURES, httpx, translated
 
 _FAST_FROM = 8 * 1024 * 1024
 """A body of a told length is read past the transport's parser from this size on: its connection is used up by it."""

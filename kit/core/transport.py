@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpcore
-import httpx
+import httpx as httpx  # the one import of it: who swaps it for a twin does so here
 
 from .chunked import Malformed
 from .loopback import is_loopback
