@@ -9,14 +9,22 @@ from typing import Any
 
 from ..core.errors import InputError
 from .source import Position
+from .state import FeedState
 
 FORM = "kit.feed/1"
-_LONGEST = 64 * 1024
+_LONGEST = 512 * 1024 * 1024
+WITHIN = 60.0
+"""Seconds in which folds have to come to the place of a checkpoint."""
 
 
-def made(key: str, position: Position, total: int) -> dict[str, Any]:
-    """The checkpoint of a feed."""
-    return {"form": FORM, "source": key, "position": position, "total": total}
+def made(state: FeedState) -> dict[str, Any]:
+    """The checkpoint of a feed, and of what is folded from its rows, all at one place between two rows."""
+    with state.changed:
+        found = {"form": FORM, "source": state.source.key, "position": state.position, "total": state.total}
+        asked = {reader.key: reader.mark() for reader in state.taps}
+    told = {key: answer.wait(WITHIN) for key, answer in asked.items()}
+    folds = {key: blob for key, blob in told.items() if blob is not None}
+    return {**found, "folds": folds} if folds else found
 
 
 def write(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -27,8 +35,8 @@ def write(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
     os.replace(draft, place)
 
 
-def position_in(given: Any, key: str) -> tuple[Position, int]:
-    """The position that a checkpoint tells, and how many rows had come; it must be of the same source."""
+def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
+    """The position that a checkpoint tells, and the state of each fold; it must be of the same source."""
     if isinstance(given, str | os.PathLike):
         place = Path(given)
         try:
@@ -42,7 +50,9 @@ def position_in(given: Any, key: str) -> tuple[Position, int]:
         raise InputError("from_checkpoint= is no checkpoint", hint="give what feed.checkpoint() gave, or its file")
     if given.get("source") != key:
         raise InputError(f"the checkpoint is of {given.get('source')!r}, not of {key!r}")
-    position, total = given.get("position"), given.get("total")
+    position, folds = given.get("position"), given.get("folds", {})
     if isinstance(position, bool) or not isinstance(position, int | str | None):
         raise InputError(f"the checkpoint's position is {position!r}")
-    return position, total if isinstance(total, int) and total >= 0 else 0
+    if not isinstance(folds, dict):
+        raise InputError("the checkpoint's folds are none", hint="give what feed.checkpoint() gave, or its file")
+    return position, folds

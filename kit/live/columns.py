@@ -27,7 +27,7 @@ def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     kinds: dict[str, pa.DataType] = {}
     for batch in batches:
         for field in batch.schema:
-            kinds[field.name] = _wider(kinds.get(field.name, pa.null()), field.type)
+            kinds[field.name] = wider(kinds.get(field.name, pa.null()), field.type)
     columns = {}
     for name, kind in kinds.items():
         columns[name] = _column(
@@ -44,14 +44,14 @@ def _column(pieces: Sequence[Any], kind: pa.DataType) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, kind)
 
 
-def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
+def wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
     """As `widen` does for what JSON has, and for what Arrow has besides."""
     if a.equals(b) or pa.types.is_null(b):
         return a
     if pa.types.is_null(a):
         return b
     if pa.types.is_dictionary(a) or pa.types.is_dictionary(b):
-        return _wider(*(kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (a, b)))
+        return wider(*(kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (a, b)))
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
         return max(a, b, key=lambda kind: ("s", "ms", "us", "ns").index(kind.unit))
     if pa.types.is_integer(a) and pa.types.is_integer(b):

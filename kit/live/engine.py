@@ -86,7 +86,7 @@ class Engine:
 
     def unfinished(self) -> str:
         """What to say where the feed was dropped while this went on; empty where it does not."""
-        if self._stopped or self.over.is_set():
+        if self._stopped or self.over.is_set() or self.source.replaces:  # a result holds nothing that is not others'
             return ""
         return f"the feed of {self.source.label} was dropped while it was open: close() it, or use it in a with block"
 

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from .results.fold import Fold
+
 MAX_ROWS = 500_000
 MAX_BYTES = 256 * 1024 * 1024
+MOST_GROUPS = 1_000_000
+RESULT_ROWS, RESULT_BYTES = 10_000_000, 1024 * 1024 * 1024
+"""What a result may have; it is no history, and is shown whole."""
 _BEGINNING = 1.0
 """Seconds; a service that takes longer to answer is waited for in the background."""
 
@@ -69,9 +74,9 @@ class Feed(Rows):
         refuse_misspelt(columns, _ARGUMENTS)
         tests = tests_of(where, columns)
         self.source: Source = source_of(source, **taken)
-        after = None
+        after, self._folds = None, dict[str, str]()
         if from_checkpoint is not None:
-            after, _ = checkpoint.position_in(from_checkpoint, self.source.key)
+            after, self._folds = checkpoint.told_in(from_checkpoint, self.source.key)
         super().__init__(FeedState(self.source, Gate(tests, self.source), Buffer(max_rows, max_bytes), after))
         self._callers: list[Caller] = []
         self._engine = Engine(self.shared)
@@ -112,6 +117,76 @@ class Feed(Rows):
             self._callers.remove(caller)
             caller.stop()
 
+    # --- results ---------------------------------------------------------------------------------------------------
+
+    def per(
+        self,
+        keys: Any = None,
+        *,
+        every: Any = None,
+        time: str | None = None,
+        late: Any = None,
+        most: int = MOST_GROUPS,
+        **aggregates: str,
+    ) -> Feed:
+        """Figures per key, of every row since the feed began, as a feed whose rows are replaced as they change.
+
+        >>> with Feed([{"city": "Oslo", "total": 2}, {"city": "Rome", "total": 3}, {"city": "Oslo"}]) as feed:
+        ...     feed.per("city", n="count", total="sum:total").wait(timeout=10).df
+           city  n  total
+        0  Oslo  2      2
+        1  Rome  1      3
+
+        Each row is taken once, also over lost connections, and with `checkpoint()` over the end of this process; no
+        rows are kept. Aggregates are `n="count"` or `"count:x"`, `"sum:x"`, `"mean:x"`, `"min:x"`, `"max:x"`,
+        `"first:x"`, `"last:x"`, about how many are different (`"distinct:x"`, within some 2 percent) and quantiles
+        (`"median:x"`, `"p99:x"`, within 1 percent). What is missing is passed over. Sums of integers and decimals are
+        exact; floats are added as they come, so their last digits depend on the batches.
+
+        `every="10s"` makes a result for each window of time, by the feed's column of times or by `time="column"`. A
+        window takes rows for as long as it is there, or with `late="30s"` until a row has come that is so far behind
+        its end; rows that come later still are counted as late, in `stats()` and in the view. Of more than `most`
+        groups the oldest windows leave the result, which is told; without windows it fails.
+        """
+        from .results.per import Per
+
+        return self._folded(Per(keys, every, time, late, most, aggregates))
+
+    def newest_by(self, keys: Any, *, deletes: Any = None, most: int = MOST_GROUPS) -> Feed:
+        """The latest row of each key, as a feed whose rows are replaced as they change; the one updated last is last.
+
+        `deletes` says which rows remove the one of their key: what `where` takes, such as `{"op": "delete"}`.
+
+        >>> rows = [{"id": 1, "v": "a"}, {"id": 2, "v": "b"}, {"id": 1, "v": "c"}, {"id": 2, "v": None}]
+        >>> with Feed(rows) as feed:
+        ...     feed.newest_by("id", deletes={"v": None}).wait(timeout=10).df
+           id  v
+        0   1  c
+        """
+        from .results.newest import Newest
+
+        return self._folded(Newest(keys, deletes, most))
+
+    def rolling(
+        self, keys: Any = None, *, n: int | None = None, seconds: Any = None, time: str | None = None, **aggregates: str
+    ) -> Feed:
+        """Figures per key of the last `n` rows, or of the last `seconds` up to the newest time; aggregates as in `per`.
+
+        >>> with Feed([{"n": n} for n in range(100)]) as feed:
+        ...     feed.rolling(n=10, mean="mean:n").wait(timeout=10).df
+           mean
+        0  94.5
+        """
+        from .results.rolling import Rolling
+
+        return self._folded(Rolling(keys, n, seconds, time, aggregates))
+
+    def _folded(self, fold: Fold) -> Feed:
+        from .results.folded import Folded
+
+        source = Folded(self, self.shared, fold, self._folds.get(fold.key))
+        return Feed(source, max_rows=RESULT_ROWS, max_bytes=RESULT_BYTES)
+
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
@@ -132,11 +207,16 @@ class Feed(Rows):
         self.shared.clear()
 
     def checkpoint(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Where it stands, to go on from with `from_checkpoint=`, in another kernel too; written to a file if asked."""
+        """Where it stands, to go on from with `from_checkpoint=`, in another kernel too; written to a file if asked.
+
+        With it is the state of all that is folded from it (`per`, `newest_by`, `rolling`): the same verb, asked of a
+        feed that goes on from here, goes on with its result.
+        """
+        if self.source.base is not None:
+            return self.source.base.checkpoint(path)  # type: ignore[no-any-return]
         if not self.source.resumes:
             raise InputError(f"{self.source.label} has no positions to go on from")
-        with self.shared.changed:
-            found = checkpoint.made(self.source.key, self.shared.position, self.total)
+        found = checkpoint.made(self.shared)
         if path is not None:
             checkpoint.write(found, path)
         return found

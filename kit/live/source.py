@@ -65,6 +65,11 @@ class Source:
     replaces: ClassVar[bool] = False
     """Whether each chunk is a whole result, which takes the place of the one before."""
 
+    base: Any = None
+    """The feed that a fold is made from, whose position is that of the result."""
+    keys: tuple[str, ...] = ()
+    """The columns that tell the rows of a result apart, where there are such."""
+
     @property
     def key(self) -> str:
         """What a checkpoint is of: the same for the same subscription, in another process too."""

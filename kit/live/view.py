@@ -54,6 +54,18 @@ class LiveView(Rows):
         """Where it stands, to go on from; see `Feed.checkpoint`."""
         return self.feed.checkpoint(path)
 
+    def per(self, keys: Any = None, **options: Any) -> Feed:
+        """Figures per key, of every row since the feed began; see `Feed.per`."""
+        return self.feed.per(keys, **options)
+
+    def newest_by(self, keys: Any, **options: Any) -> Feed:
+        """The latest row of each key; see `Feed.newest_by`."""
+        return self.feed.newest_by(keys, **options)
+
+    def rolling(self, keys: Any = None, **options: Any) -> Feed:
+        """Figures per key of the last rows; see `Feed.rolling`."""
+        return self.feed.rolling(keys, **options)
+
     def pause(self) -> None:
         """Takes nothing in for now; leaves a snapshot."""
         self.feed.pause()

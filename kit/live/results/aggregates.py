@@ -1,0 +1,371 @@
+"""What `per` and `rolling` compute of each group: figures that take every row once, batch by batch, in any cut.
+
+All but sums of floats are the same however the rows are cut into batches: integers and decimals are added exactly, and
+the approximate ones (`distinct`, `p99`) are kept in forms where order does not matter.
+"""
+
+from __future__ import annotations
+
+import decimal
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...core.errors import InputError
+from ...core.words import nearest
+from .lots import Column, Lot
+from .plain import array_of_plain, grown, kind_of_text, kind_text, objects, plain, unplain
+from .sketches import Quantiles, Registers
+
+Slots = npt.NDArray[np.int64]
+
+FORMS = (
+    'n="count", total="sum:total", "mean:x", "min:x", "max:x", "first:x", "last:x", "distinct:x", "median:x", "p99:x"'
+)
+_SURE = 2**62
+_EXACT = decimal.Context(prec=1000)
+
+
+class Aggregate(ABC):
+    """One figure of every group. A group is a slot: a row of its arrays."""
+
+    def __init__(self, name: str, column: str | None, share: float | None = None) -> None:
+        self.name, self.column, self.share = name, column, share
+        self.size = 0
+        self.misfits = 0
+        """Values of a kind that it has no use for, which were left out."""
+
+    def fold(self, lot: Lot, slots: int) -> None:
+        """Take the rows of a batch; there are so many slots now."""
+        if slots > self.size:
+            self.grow(slots)
+            self.size = slots
+        if self.column is None:
+            self.rows(lot)
+        elif (column := lot.column(self.column)) is not None:
+            self.take(column)
+
+    def rows(self, lot: Lot) -> None:
+        """Take all rows, where no column is named."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def grow(self, size: int) -> None:
+        """Have room for so many slots."""
+
+    @abstractmethod
+    def take(self, column: Column) -> None:
+        """Take the values of a column that are not missing."""
+
+    @abstractmethod
+    def result(self, slots: Slots) -> pa.Array:
+        """Return the figure of some slots."""
+
+    @abstractmethod
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        """Return what is known of some slots, as JSON has it."""
+
+    @abstractmethod
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        """Know what `dump` told, of so many slots."""
+
+    def keep(self, slots: Slots) -> None:
+        """Keep these slots alone, which get the numbers from 0 on."""
+        self.load(self.dump(slots), len(slots))
+        self.size = len(slots)
+
+
+class Count(Aggregate):
+    """How many rows, or how many values that are not missing."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._counts = np.zeros(0, np.int64)
+
+    def grow(self, size: int) -> None:
+        self._counts = grown(self._counts, size)
+
+    def rows(self, lot: Lot) -> None:
+        self._counts[lot.slots] += lot.sizes
+
+    def take(self, column: Column) -> None:
+        self._counts[column.slots] += column.sizes
+
+    def result(self, slots: Slots) -> pa.Array:
+        return pa.array(self._counts[slots])
+
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        return {"counts": self._counts[slots].tolist()}
+
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        self._counts = _numbers(told["counts"], size, np.int64)
+
+
+class Sum(Aggregate):
+    """The sum: exact of integers and decimals, however large; of floats as they are added, so to about 15 digits."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._whole = objects([])
+        self._part = np.zeros(0)
+        self._counts = np.zeros(0, np.int64)
+        self._floats = np.zeros(0, bool)
+
+    def grow(self, size: int) -> None:
+        self._whole = grown(self._whole, size, 0)
+        self._part, self._counts = grown(self._part, size), grown(self._counts, size)
+        self._floats = grown(self._floats, size)
+
+    def take(self, column: Column) -> None:
+        values = column.numbers()
+        if values is None:
+            self.misfits += len(column)
+            return
+        self._counts[column.slots] += column.sizes
+        if values.dtype == np.float64:
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._part[column.slots] += np.add.reduceat(values, column.starts)
+            self._floats[column.slots] = True
+            return
+        if values.dtype == np.int64:
+            most = max(-int(values.min()), int(values.max()))
+            if most * len(values) >= _SURE:
+                values = values.astype(object)
+        with decimal.localcontext(_EXACT):
+            self._whole[column.slots] += np.add.reduceat(values, column.starts).astype(object)
+
+    def totals(self, slots: Slots) -> list[Any]:
+        """Return the sums as Python has them; None where there was no value."""
+        found: list[Any] = []
+        for whole, part, floats, count in zip(
+            self._whole[slots].tolist(), self._part[slots].tolist(), self._floats[slots].tolist(),
+            self._counts[slots].tolist(), strict=True,
+        ):  # fmt: skip
+            found.append(None if not count else float(whole) + part if floats else whole)
+        return found
+
+    def result(self, slots: Slots) -> pa.Array:
+        return array_of_plain(self.totals(slots))
+
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        return {
+            "whole": [plain(value) for value in self._whole[slots].tolist()],
+            "part": self._part[slots].tolist(),
+            "counts": self._counts[slots].tolist(),
+            "floats": self._floats[slots].tolist(),
+        }
+
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        self._whole = objects([unplain(value) for value in _listed(told["whole"], size)])
+        if any(isinstance(one, bool) or not isinstance(one, int | decimal.Decimal) for one in self._whole):
+            raise ValueError("a sum is no number")
+        self._part = _numbers(told["part"], size, np.float64)
+        self._counts = _numbers(told["counts"], size, np.int64)
+        self._floats = _numbers(told["floats"], size, np.bool_)
+
+
+class Mean(Sum):
+    """The mean of the values that are not missing, as a float."""
+
+    def result(self, slots: Slots) -> pa.Array:
+        counts = self._counts[slots].tolist()
+        totals = self.totals(slots)
+        return pa.array(
+            [None if t is None else float(t / n) for t, n in zip(totals, counts, strict=True)], pa.float64()
+        )
+
+
+class Chosen(Aggregate):
+    """One of the values: the least, the greatest, the first, the last. Missing ones are passed over."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._values = objects([])
+        self._seen = np.zeros(0, bool)
+        self._kind: pa.DataType = pa.null()
+
+    def grow(self, size: int) -> None:
+        self._values, self._seen = grown(self._values, size, None), grown(self._seen, size)
+
+    def result(self, slots: Slots) -> pa.Array:
+        return array_of_plain(self._values[slots].tolist(), self._kind)
+
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        values = [plain(value) for value in self._values[slots].tolist()]
+        return {"values": values, "seen": self._seen[slots].tolist(), "kind": kind_text(self._kind)}
+
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        self._values = objects([unplain(value) for value in _listed(told["values"], size)])
+        self._seen = _numbers(told["seen"], size, np.bool_)
+        self._kind = kind_of_text(told["kind"])
+
+
+class First(Chosen):
+    """The first value, as rows came."""
+
+    def take(self, column: Column) -> None:
+        new = ~self._seen[column.slots]
+        if new.any():
+            self._values[column.slots[new]] = objects(column.at(column.rows[column.starts[new]]))
+            self._seen[column.slots] = True
+            self._kind = column.kind
+
+
+class Last(Chosen):
+    """The last value, as rows came."""
+
+    def take(self, column: Column) -> None:
+        self._values[column.slots] = objects(column.at(column.rows[column.starts + column.sizes - 1]))
+        self._seen[column.slots] = True
+        self._kind = column.kind
+
+
+class Least(Chosen):
+    """The least value; among floats a NaN is none."""
+
+    pick: Callable[..., Any] = staticmethod(min)
+    reduce: Any = np.minimum
+    reduce_floats: Any = np.fmin
+
+    def take(self, column: Column) -> None:
+        slots = column.slots
+        numbers = column.numbers() if not pa.types.is_boolean(column.kind) else None
+        if numbers is not None and numbers.dtype == np.float64:
+            best = self.reduce_floats.reduceat(numbers, column.starts)
+            known = ~np.isnan(best)
+            values, slots = best[known].tolist(), slots[known]
+        elif numbers is not None:
+            values = self.reduce.reduceat(numbers, column.starts).tolist()
+        elif pa.types.is_nested(column.kind):
+            self.misfits += len(column)
+            return
+        else:
+            listed = column.at(column.rows)
+            ends = column.starts + column.sizes
+            values = [self.pick(listed[a:b]) for a, b in zip(column.starts.tolist(), ends.tolist(), strict=True)]
+        if not values:
+            return
+        self._kind = column.kind
+        known_values, seen = self._values[slots].tolist(), self._seen[slots].tolist()
+        for n, (value, old, known_one) in enumerate(zip(values, known_values, seen, strict=True)):
+            if known_one:
+                try:
+                    values[n] = self.pick(old, value)
+                except TypeError:  # a text beside a number
+                    values[n] = old
+                    self.misfits += 1
+        self._values[slots] = objects(values)
+        self._seen[slots] = True
+
+
+class Greatest(Least):
+    """The greatest value; among floats a NaN is none."""
+
+    pick = staticmethod(max)
+    reduce = np.maximum
+    reduce_floats = np.fmax
+
+
+class Distinct(Aggregate):
+    """About how many different values, within some 2 percent; what is missing is none."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._registers = Registers()
+
+    def grow(self, size: int) -> None:
+        self._registers.grow(size)
+
+    def take(self, column: Column) -> None:
+        self._registers.add(np.repeat(column.slots, column.sizes), column.hashes())
+
+    def result(self, slots: Slots) -> pa.Array:
+        return pa.array(self._registers.counts(slots))
+
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        return {"registers": self._registers.dump(slots)}
+
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        self._registers.load(told["registers"], size)
+
+
+class Quantile(Aggregate):
+    """About the value below which a share of the values lie, within 1 percent of it."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._buckets = Quantiles()
+
+    def grow(self, size: int) -> None:
+        pass
+
+    def take(self, column: Column) -> None:
+        values = column.numbers()
+        if values is None:
+            self.misfits += len(column)
+            return
+        self._buckets.add(np.repeat(column.slots, column.sizes), values.astype(np.float64))
+
+    def result(self, slots: Slots) -> pa.Array:
+        assert self.share is not None
+        return pa.array(self._buckets.at(slots, self.share), pa.float64(), from_pandas=True)
+
+    def dump(self, slots: Slots) -> dict[str, Any]:
+        return {"buckets": self._buckets.dump(slots)}
+
+    def load(self, told: Mapping[str, Any], size: int) -> None:
+        self._buckets.load(told["buckets"], size)
+
+
+_KINDS: dict[str, type[Aggregate]] = {
+    "count": Count,
+    "sum": Sum,
+    "mean": Mean,
+    "avg": Mean,
+    "min": Least,
+    "max": Greatest,
+    "first": First,
+    "last": Last,
+    "distinct": Distinct,
+}
+_SHARE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+
+
+def aggregate(name: str, said: Any) -> Aggregate:
+    """Return the aggregate that a text means.
+
+    >>> aggregate("slow", "p99:ms").share, aggregate("n", "count").column
+    (0.99, None)
+    >>> aggregate("total", "som:total")
+    Traceback (most recent call last):
+    kit.core.errors.InputError: total='som:total' is no aggregate
+      did you mean 'sum'?
+    """
+    if not isinstance(said, str):
+        raise InputError(f"{name}={said!r} is no aggregate", hint=f"write a text: {FORMS}")
+    kind, colon, column = (part.strip() for part in said.partition(":"))
+    share = 0.5 if kind == "median" else float(found[1]) / 100 if (found := _SHARE.fullmatch(kind)) else None
+    if share is None and kind not in _KINDS:
+        hint = nearest(kind, [*_KINDS, "median"]) or f"write {FORMS}"
+        raise InputError(f"{name}={said!r} is no aggregate", hint=hint)
+    if not column and (kind != "count" or colon):
+        raise InputError(f"{name}={said!r} names no column", hint=f'write "{kind}:" and the column, as in {FORMS}')
+    return Quantile(name, column, share) if share is not None else _KINDS[kind](name, column or None)
+
+
+def _listed(given: Any, size: int) -> Sequence[Any]:
+    if not isinstance(given, list) or len(given) != size:
+        raise ValueError("a list of another length")
+    return given
+
+
+def _numbers(given: Any, size: int, kind: Any) -> npt.NDArray[Any]:
+    found = np.array(_listed(given, size), kind)
+    if found.shape != (size,):
+        raise ValueError("not a list of numbers")
+    return found

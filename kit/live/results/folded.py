@@ -1,0 +1,143 @@
+"""A fold as the source of a feed: what came of the rows so far, told again as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from ...core.errors import InputError, KitError
+from ..source import Chunk, Position
+from ..state import FeedState
+from ..tap import Mark, Tap
+from .derived import Derived, in_thread
+from .fold import Fold
+
+_AT_ONCE = 65_536
+_GATHERED = 0.05
+"""Seconds in which rows gather, as a few large batches cost less than many small ones."""
+_EVERY = 0.25
+_SHARE = 10
+"""The result is made so seldom that it takes no more than a tenth of the time."""
+
+
+class Folded(Derived):
+    """The rows of a feed, folded. `owner` is the feed, which is not dropped while this lives."""
+
+    resumes: ClassVar[bool] = True
+
+    def __init__(self, owner: Any, state: FeedState, fold: Fold, known: Any = None) -> None:
+        if state.source.replaces:
+            raise InputError(
+                f"the rows of {state.source.label} are a result, which is replaced as a whole",
+                hint='ask it with SQL: kit.live_sql("select ... from t", t=feed)',
+            )
+        super().__init__(f"{state.source.label}, {fold.label}", fold.keys)
+        self.base = owner
+        self._state, self._fold = state, fold
+        if known is not None:
+            fold.load(known)
+        self._tap = Tap(state, fold.key, fold.dump)
+        fold.missed += self._tap.missed
+        self._busy = False
+        self._rested = False
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The result so far, then again after rows have come."""
+        loop = asyncio.get_running_loop()
+        came, fresh = asyncio.Event(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(came.set)
+
+        self._tap.wake = wake
+        self._state.watch(wake)
+        work = loop.create_task(self._work(came, fresh))
+        try:
+            while True:
+                fresh.clear()
+                over = work.done()
+                with self._state.changed:
+                    caught_up = self._state.caught_up if self._tap.empty and not self._busy else False
+                began = time.monotonic()
+                yield Chunk(await in_thread(self._result), caught_up=caught_up)
+                if over:
+                    break
+                pause = max(_EVERY, _SHARE * (time.monotonic() - began))
+                await asyncio.wait([work], timeout=pause)
+                if not work.done():
+                    waiting = loop.create_task(fresh.wait())
+                    await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
+            await work
+            if self._state.word == "failed":
+                raise KitError(f"the feed of {self._state.source.label} failed: {self._state.error}")
+        finally:
+            self._state.unwatch(wake)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            self._rested = self._rested and not work.cancelled() and work.exception() is None
+            if not self._rested:
+                self._tap.close()
+
+    async def _work(self, came: asyncio.Event, fresh: asyncio.Event) -> None:
+        """Take what comes, until no more does."""
+        told: bool | None = False
+        while True:
+            came.clear()
+            over = self._state.ended
+            self._busy = True
+            items = self._tap.take()
+            if items:
+                await in_thread(partial(self._take, items))
+            self._busy = False
+            if items or told != self._state.caught_up:
+                told = self._state.caught_up
+                fresh.set()
+                await asyncio.sleep(0 if over else _GATHERED)
+            elif over and self._tap.rest():
+                self._rested = True
+                return
+            else:
+                await came.wait()
+
+    def _take(self, items: Sequence[pa.RecordBatch | Mark]) -> None:
+        batches: list[pa.RecordBatch] = []
+        rows = 0
+        for item in items:
+            if isinstance(item, Mark) or rows + item.num_rows > _AT_ONCE:
+                self._add(batches)
+                batches, rows = [], 0
+            if isinstance(item, Mark):
+                item.tell(self._fold.dump())
+                continue
+            for at in range(0, item.num_rows, _AT_ONCE):
+                batches.append(item.slice(at, _AT_ONCE))
+                if len(batches[-1]) == _AT_ONCE:
+                    self._add(batches)
+                    batches = []
+            rows = sum(batch.num_rows for batch in batches)
+        self._add(batches)
+
+    def _add(self, batches: Sequence[pa.RecordBatch]) -> None:
+        if batches:
+            table, _ = self._state.source.shape(batches)
+            with self._fold.lock:
+                self._fold.add(table)
+
+    def _result(self) -> pa.RecordBatch:
+        with self._fold.lock:
+            table = self._fold.result()
+            notes = list(self._fold.notes())
+            figures: dict[str, Any] = dict(self._fold.figures())
+        if self._fold.missed:
+            notes.append(f"without the {self._fold.missed:,} rows that had left the buffer before it began")
+        if self._state.skipped:
+            notes.append(f"without the {self._state.skipped:,} rows skipped while paused")
+        if self._state.gaps:
+            notes.append(f"{self._state.gaps:,} gaps in what it stands on")
+        return self.settled(table, notes, figures)

@@ -1,0 +1,166 @@
+"""Values of groups as Python has them: into arrays, and into JSON for a checkpoint and back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...core.json_columns import array_of
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Return values in an array of Python objects, lists among them too."""
+    found = np.empty(len(values), object)
+    for n, value in enumerate(values):
+        found[n] = value
+    return found
+
+
+def grown(array: npt.NDArray[Any], size: int, filler: Any = 0) -> npt.NDArray[Any]:
+    """Return an array with room for at least so many values, `filler` where there is none yet; it doubles."""
+    if size <= len(array):
+        return array
+    more = np.full((max(size, 2 * len(array), 64), *array.shape[1:]), filler, array.dtype)
+    more[: len(array)] = array
+    return more
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it, with a mark where JSON has no such type.
+
+    >>> plain(5), plain(Decimal("1.50")), unplain(plain(Decimal("1.50"))), unplain(plain(b"x"))
+    (5, ['decimal', '1.50'], Decimal('1.50'), b'x')
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return ["float", repr(value)]
+    if isinstance(value, Decimal):
+        return ["decimal", str(value)]
+    if isinstance(value, bytes):
+        return ["bytes", value.hex()]
+    if isinstance(value, datetime):
+        # pandas' times have nanoseconds, and Python's may have a zone by its name.
+        zone = None if value.tzinfo is None else str(getattr(value.tzinfo, "key", None) or "UTC")
+        whole = value.replace(tzinfo=None) if zone is None else value.astimezone(_zone("UTC")).replace(tzinfo=None)
+        return ["time", whole.isoformat(), zone]
+    if isinstance(value, date):
+        return ["date", value.isoformat()]
+    if isinstance(value, time):
+        return ["clock", value.isoformat()]
+    if isinstance(value, timedelta):
+        return ["span", value // timedelta(microseconds=1), getattr(value, "nanoseconds", 0)]
+    if isinstance(value, list | tuple):
+        return ["list", [plain(one) for one in value]]
+    if isinstance(value, dict):
+        return ["dict", [[str(name), plain(one)] for name, one in value.items()]]
+    return ["text", str(value)]
+
+
+def unplain(told: Any) -> Any:
+    """Return the value that `plain` told; ValueError where there is none."""
+    if told is None or isinstance(told, bool | int | str):
+        return told
+    if not isinstance(told, list) or len(told) < 2:
+        raise ValueError("no value")
+    kind, said, *more = told
+    if kind == "list" and isinstance(said, list):
+        return [unplain(one) for one in said]
+    if kind == "dict" and isinstance(said, list):
+        return {str(name): unplain(one) for name, one in said}
+    if kind == "span" and isinstance(said, int):
+        if more and more[0]:
+            import pandas as pd
+
+            return pd.Timedelta(said * 1000 + int(more[0]) % 1000, "ns")
+        return timedelta(microseconds=said)
+    if not isinstance(said, str):
+        raise ValueError("no value")
+    if kind == "time":
+        return _time(said, more[0] if more else None)
+    made = {
+        "float": float,
+        "decimal": Decimal,
+        "bytes": bytes.fromhex,
+        "date": date.fromisoformat,
+        "clock": time.fromisoformat,
+        "text": str,
+    }.get(kind)
+    if made is None:
+        raise ValueError(f"no value of kind {kind!r}")
+    return made(said)  # type: ignore[operator]
+
+
+def _time(said: str, zone: Any) -> Any:
+    if len(said.partition(".")[2]) > 6:
+        import pandas as pd
+
+        found: Any = pd.Timestamp(said)
+        return found if zone is None else found.tz_localize("UTC").tz_convert(zone)
+    whole = datetime.fromisoformat(said)
+    return whole if zone is None else whole.replace(tzinfo=_zone("UTC")).astimezone(_zone(str(zone)))
+
+
+def _zone(name: str) -> Any:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
+def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Return Python values as a column: of `kind` where they are of it, else of what they are, else as text.
+
+    >>> array_of_plain([1, 2**70, None]).type, array_of_plain([1, 2.5]).type, array_of_plain([1, "a"]).type
+    (Decimal128Type(decimal128(38, 0)), DataType(double), DataType(string))
+    """
+    if kind is not None and not pa.types.is_null(kind):
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            pass  # an earlier batch had them in another type
+    present = [value for value in values if value is not None]
+    if not present:
+        return pa.nulls(len(values), kind if kind is not None else pa.null())
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in present):
+        if min(present) >= -(2**63) and max(present) < 2**63:
+            return pa.array(values, pa.int64())
+        return _decimals(values)
+    if any(isinstance(value, Decimal) for value in present) and not any(isinstance(one, float) for one in present):
+        return _decimals(values)
+    if all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in present):
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return array_of(values, pa.string())
+
+
+def _decimals(values: Sequence[Any]) -> pa.Array:
+    exact = [None if value is None else Decimal(value) for value in values]
+    scale = max((-int(one.as_tuple().exponent) for one in exact if one is not None and one.is_finite()), default=0)
+    for kind in (pa.decimal128(38, max(0, scale)), pa.decimal256(76, max(0, scale))):
+        try:
+            return pa.array(exact, kind)
+        except pa.ArrowException:
+            continue
+    return pa.array([None if one is None else str(one) for one in exact], pa.string())
+
+
+def kind_text(kind: pa.DataType) -> str:
+    """Return a type as text that `kind_of_text` understands."""
+    return base64.b64encode(pa.schema([("it", kind)]).serialize().to_pybytes()).decode()
+
+
+def kind_of_text(told: Any) -> pa.DataType:
+    """Return the type that `kind_text` told; ValueError where there is none."""
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told, validate=True))).field(0).type
+    except (pa.ArrowException, TypeError, OSError, KeyError, IndexError) as error:
+        raise ValueError("no type") from error

@@ -1,0 +1,132 @@
+"""Figures of the last rows alone: so many of them, or those of the last seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...core.errors import InputError, KitError
+from .fold import Fold
+from .groups import keys_of
+from .kept import Kept
+from .per import MOST, Moments, Per, aggregates_of, micros
+
+MOST_ROWS = 10_000_000
+
+
+class Rolling(Fold):
+    """Aggregates per key of the last `n` rows, or of the rows whose time is less than `seconds` before the newest."""
+
+    def __init__(self, keys: Any, n: Any, seconds: Any, time: str | None, aggregates: Mapping[str, Any]) -> None:
+        self.keys = keys_of(keys)
+        if (n is None) == (seconds is None):
+            raise InputError("say how many rows, or seconds", hint="rolling(n=1000, ...), or rolling(seconds=60, ...)")
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_ROWS):
+            raise InputError(f"n={n!r}: give a number of rows from 1 to {MOST_ROWS:,}")
+        if seconds is not None and not isinstance(seconds, bool) and isinstance(seconds, int | float):
+            seconds = f"{seconds}s"
+        if n is not None and time is not None:
+            raise InputError("time= is for seconds=", hint="the last rows are those that came last")
+        self._n, self._span = n, micros(seconds, "seconds")
+        over = f"last {n:,} rows" if n is not None else f"last {seconds}"
+        self.label = f"{over} per {', '.join(self.keys)}" if self.keys else f"{over} in all"
+        super().__init__(
+            {"rolling": self.keys, "n": n, "span": self._span, "time": time, "aggregates": dict(aggregates)}
+        )
+        self._asked = dict(aggregates)
+        self._names = {*self.keys, *(one.column for one in aggregates_of(aggregates, self.keys) if one.column)}
+        self._moments = Moments(time)
+        self._kept = Kept()
+        self._times = np.zeros(0, np.int64)
+        self._newest = -(2**62)
+        self._columns: dict[str, None] = {}
+        self.rows = self.late = self.untimed = 0
+
+    def add(self, table: pa.Table) -> None:
+        self._columns.update(dict.fromkeys(table.column_names))
+        numbers = np.arange(self.rows, self.rows + table.num_rows)
+        self.rows += table.num_rows
+        names = [name for name in table.column_names if name in self._names]
+        if self._n is not None:
+            self._kept.add(self._few(table, names), numbers)
+            if self._kept.size > 2 * self._n:
+                self._trim()
+            return
+        assert self._span is not None
+        moments, known = self._moments.of(table)
+        self.untimed += int(len(known) - known.sum())
+        newest = np.maximum.accumulate(np.maximum(np.where(known, moments, self._newest), self._newest))
+        in_time = known & (moments > newest - self._span)
+        self.late += int((known & ~in_time).sum())
+        if len(newest):
+            self._newest = int(newest[-1])
+        mask = pa.array(in_time)
+        self._kept.add(self._few(table, names).filter(mask), numbers[in_time])
+        self._times = np.concatenate([self._times, moments[in_time]])
+        self._trim()
+        if self._kept.size > MOST_ROWS:
+            raise KitError(f"{self.label}: these are more than {MOST_ROWS:,} rows", hint="take fewer seconds")
+
+    @staticmethod
+    def _few(table: pa.Table, names: list[str]) -> pa.Table:
+        # A table without columns has no rows.
+        return table.select(names) if names else pa.table({"": pa.nulls(table.num_rows)})
+
+    def _trim(self) -> None:
+        numbers = self._kept.numbers
+        if self._n is not None:
+            self._kept.keep(numbers[-self._n :])
+            return
+        assert self._span is not None
+        fresh = self._times > self._newest - self._span
+        # Not at each batch: what is too old is left out of the result anyway.
+        if (~fresh).sum() > len(fresh) // 2:
+            self._kept.keep(numbers[fresh])
+            self._times = self._times[fresh]
+
+    def result(self) -> pa.Table:
+        if self._n is not None:
+            self._trim()
+            table = self._kept.all()
+        else:
+            assert self._span is not None
+            table = self._kept.all().filter(pa.array(self._times > self._newest - self._span))
+        found = Per(self.keys, None, None, None, MOST, self._asked)
+        found.add(table)
+        return found.result()
+
+    def figures(self) -> dict[str, int]:
+        found = {"folded": self.rows, "missed": self.missed}
+        return found if self._n is not None else found | {"late": self.late, "untimed": self.untimed}
+
+    def notes(self) -> Iterable[str]:
+        from ...core.words import nearest
+
+        for name in self._names - self._columns.keys() if self._columns else ():
+            near = nearest(name, self._columns)
+            yield f"no record has had {name!r} so far" + (f"; {near}" if near else "")
+        if self.late:
+            yield f"{self.late:,} late"
+        if self.untimed:
+            yield f"{self.untimed:,} without a time"
+
+    def told(self) -> dict[str, Any]:
+        if self._n is not None:
+            self._trim()
+        return {
+            "kept": self._kept.dump(self._kept.numbers),
+            "times": self._times.tolist(),
+            "columns": list(self._columns),
+            "rows": [self._newest, self.rows, self.late, self.untimed],
+        }
+
+    def know(self, told: Mapping[str, Any]) -> None:
+        self._kept.load(told["kept"])
+        self._times = np.array(told["times"], np.int64)
+        if self._times.shape != (self._kept.size if self._span is not None else 0,):
+            raise ValueError("another number of times")
+        self._columns = dict.fromkeys(str(name) for name in told["columns"])
+        self._newest, self.rows, self.late, self.untimed = map(int, told["rows"])
