@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...core.errors import InputError, KitError
-from ..filters import Test, tests_of
+from ...core.tables.filters import Test, tests_of
 from .fold import Fold
 from .groups import Groups, Key, key_of, keys_of, told_of
 from .kept import Kept
