@@ -332,8 +332,18 @@ def ask(chance, service, source, records, lab, faults):
         given["until"] = stop
     told = {"start": start, "limit": limit, **given}
     try:
-        frame = find(source, start=start, limit=limit, **given)
-        scan = checked(frame, service, order, matches, context, limit, records, start, stop, backwards)
+        try:
+            frame = find(source, start=start, limit=limit, **given)
+            scan = checked(frame, service, order, matches, context, limit, records, start, stop, backwards)
+        except KitError as error:
+            if not faults:
+                raise
+            # Cut once too often: what was found is there, and the rest is found from here on.
+            frame, scan = error.partial, error.partial.kit.scan
+            match = frame["match"] if "match" in frame else [True] * len(frame)
+            got = [int(one) for one, is_match in zip(frame.iloc[:, 0], match, strict=True) if is_match]
+            assert got == [n for n in order if n in matches and scan.begin <= n < scan.end] and not scan.complete
+            lab.faults(service, clear=True)
         seen = [p for p, match in zip(frame.iloc[:, 0], frame.get("match", [True] * len(frame)), strict=True) if match]
         if not narrow:
             size = sum(len(records[n]["body"]) for n in range(scan.begin, scan.end))

@@ -93,8 +93,10 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 class Interrupted(KeyboardInterrupt):
     """A read that was interrupted; `partial` holds what had come, as the read would have given it."""
 
-    def __init__(self, partial: Any, what: str) -> None:
-        super().__init__(f"{len(partial):,} {what} had come: sys.last_value.partial has them")
+    def __init__(self, partial: Any, what: str, count: int | None = None) -> None:
+        super().__init__(
+            f"{len(partial) if count is None else count:,} {what} had come: sys.last_value.partial has them"
+        )
         self.partial = partial
 
     def _render_traceback_(self) -> list[str]:

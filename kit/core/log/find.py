@@ -257,9 +257,7 @@ class Hunt:
             scan.bytes += pc.sum(pc.binary_length(looked.column(self.source.body))).as_py() or 0
             times = pc.min_max(looked.column("time")) if "time" in looked.schema.names else None
             if times is not None and times["min"].is_valid:
-                low, high = (times[name].cast(TIME).value for name in ("min", "max"))
-                scan.first_time = low if scan.first_time is None else min(scan.first_time, low)
-                scan.last_time = high if scan.last_time is None else max(scan.last_time, high)
+                scan.saw(*(times[name].cast(TIME).value for name in ("min", "max")))
         self._pages += batches
         self._state = scan, len(self._pages)
 

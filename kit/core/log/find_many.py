@@ -69,7 +69,7 @@ def find_many(
                         if isinstance(error, InputError) or error.status in (401, 403):
                             raise
                         failed[name] = one_line(str(error).splitlines()[0])
-                    left = None if left is None else left - hunt.scan.found
+                    left = None if left is None else left - (hunt.scan.found or 0)
                 bar.update(1)
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -103,7 +103,7 @@ def _whole(
         open=any(part["open"] for part in told.values()),
         records=sum(scan.records for scan in own),
         bytes=sum(scan.bytes for scan in own),
-        found=sum(scan.found for scan in own),
+        found=sum(scan.found or 0 for scan in own),
         first_time=min(firsts, default=None),
         last_time=max(lasts, default=None),
         complete=complete,

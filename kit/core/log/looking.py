@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..frames import BodyMode
     from ..ranged import Ranged
+    from .profile import Profile
 
 
 class Looking(GivesFrames):
@@ -65,6 +66,23 @@ class Looking(GivesFrames):
         asked = {"where": where, "path": path, "header": header, "ignore_case": ignore_case}
         places = {"start": start, "until": until, "limit": limit, "newest_first": newest_first, "resume": resume}
         return find(self.source(), text, **asked, **places, context=context, body=body, types=types)
+
+    def profile(self, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
+        """Return what is in the log: fields with their types, values and gaps, hours, sizes, changes of shape.
+
+        A notebook shows it on a page; `.df` has a row for each field, `.hours`, `.sizes` and `.drift` are frames,
+        `.plot()` a picture. `start` and `until` are places as in `read`. All records are looked at, unless `sample`
+        says how many: they are then taken evenly from the whole range, and the profile says so, with its error.
+
+        >>> import kit
+        >>> with kit.Lab("s2", join=False) as lab:
+        ...     told = lab.s2["demo-shop"]["orders"].profile()
+        ...     told.records, "total" in set(told.df["field"])
+        (5000, True)
+        """
+        from .profile import profile
+
+        return profile(self.source(), start, until, sample)
 
 
 class LookingThrough(GivesFrames):

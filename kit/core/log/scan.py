@@ -35,7 +35,8 @@ class Scan:
     records: int = 0
     bytes: int = 0
     """Of bodies."""
-    found: int = 0
+    found: int | None = 0
+    """How many matches there are; None where nothing was looked for."""
     first_time: int | None = None
     """Milliseconds since 1970 of the earliest record that was looked at, where records carry times."""
     last_time: int | None = None
@@ -67,6 +68,11 @@ class Scan:
             tuple(datetime.fromtimestamp(one / 1000, UTC) for one in (self.first_time, self.last_time)),
         )
 
+    def saw(self, first: int, last: int) -> None:
+        """Take note of times of records that were looked at."""
+        self.first_time = first if self.first_time is None else min(self.first_time, first)
+        self.last_time = last if self.last_time is None else max(self.last_time, last)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, as a frame's attrs keep them: JSON takes them."""
         return asdict(self)
@@ -90,7 +96,9 @@ class Scan:
 
     def __str__(self) -> str:
         where = "" if self.parts else f" at {self.begin:,} to {max(self.begin, self.end - 1):,}" if self.records else ""
-        looked = f"{self.records:,} records ({_size(self.bytes)}){where} were looked at"
+        looked = f"{self.records:,} records ({size_of(self.bytes)}){where} were looked at"
+        if self.found is None:
+            return one_line(f"{looked} of {self.source}, {self.why}")
         goes = ""
         if not self.complete:
             goes = "; find(..., resume=df) goes on"
@@ -102,8 +110,10 @@ class Scan:
         return f"<Scan: {self}>"
 
     def _repr_html_(self) -> str:
-        rows: list[tuple[Any, Any]] = [("asked", self.question), ("found", f"{self.found:,}")]
-        rows.append(("looked at", f"{self.records:,} records, {_size(self.bytes)}, in {self.seconds:.1f} s"))
+        rows: list[tuple[Any, Any]] = [("asked", self.question)]
+        if self.found is not None:
+            rows.append(("found", f"{self.found:,}"))
+        rows.append(("looked at", f"{self.records:,} records, {size_of(self.bytes)}, in {self.seconds:.1f} s"))
         if not self.parts:
             rows.append(("positions", f"{self.begin:,} up to {self.end:,}, of {self.start:,} up to {self.stop:,}"))
         if (times := self.times) is not None:
@@ -112,7 +122,8 @@ class Scan:
         return text(self) + table(("", ""), rows)
 
 
-def _size(count: float) -> str:
+def size_of(count: float) -> str:
+    """Return a number of bytes as a person reads it."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break

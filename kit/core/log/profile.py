@@ -1,0 +1,328 @@
+"""What is in a log: its fields, its hours, its sizes, and where the shape of its records has changed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .. import progress
+from ..ahead import ahead
+from ..errors import Interrupted, KitError
+from ..frames import TIME, to_frame
+from ..html import one_line
+from ..ranged import Piece, Ranged, View
+from .fields import FORMS, Fields
+from .find import whole
+from .places import count_of
+from .profile_page import page
+from .scan import Scan, size_of
+from .tally import Field, Place, Places, Sizes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HOUR = 3_600_000
+_WINDOW = 1000
+"""Records that a sample takes in one piece."""
+_TOP = 5
+QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+
+
+class Profile:
+    """What `log.profile()` gives. `df` has a row for each field; a notebook shows the whole on a page.
+
+    `hours` counts records and bytes, `sizes` tells how large bodies are, `drift` where the shape of records changed,
+    `forms` how many bodies are JSON objects, text, bytes; `scan` is the receipt of what was looked at.
+    """
+
+    def __init__(self, source: Ranged, scan: Scan, sampled: tuple[int, int] | None) -> None:
+        self.scan = scan
+        self.sampled = sampled
+        """How many records were looked at of how many, where it is a sample; None where it is all of them."""
+        self._position, self._unit = source.position, source.unit
+        self._fields = Fields(source.body)
+        self._sizes = Sizes()
+        self._hours: dict[int, tuple[int, int]] = {}
+        self._first: Place | None = None
+        self._last: Place | None = None
+
+    # --- what it tells ----------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> int:
+        """How many records were looked at."""
+        return self.scan.records
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes their bodies have."""
+        return self.scan.bytes
+
+    @property
+    def error(self) -> float:
+        """How far a share may be off because of the sample, in percent, 19 times out of 20; 0 where all was read."""
+        return 0.0 if self.sampled is None or not self.records else 98 / math.sqrt(self.records)
+
+    @property
+    def forms(self) -> dict[str, int]:
+        """How many bodies are of each form, the most frequent first."""
+        return {form: self._fields.forms[form] for form in FORMS if self._fields.forms[form]}
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row per field: types with their shares, missing, distinct, the top values, min, max, first, last.
+
+        `missing` is the share of JSON objects without it, or with null. `distinct` is exact up to 4095, and else within
+        some 2 %; `exact` tells. `first` and `last` are the positions of the first and the last value.
+        """
+        rows = [self._row(field) for field in self._fields.fields.values()]
+        schema = pa.schema(
+            [
+                ("field", pa.string()),
+                ("types", pa.string()),
+                ("present", pa.int64()),
+                ("missing", pa.float64()),
+                ("distinct", pa.int64()),
+                ("exact", pa.bool_()),
+                ("top", pa.string()),
+                ("min", pa.string()),
+                ("max", pa.string()),
+                ("first", pa.uint64()),
+                ("last", pa.uint64()),
+            ]
+        )
+        columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in schema}
+        attrs = {"scan": self.scan.as_dict(), "fields_left_out": self._fields.left_out, "error": self.error}
+        return to_frame(pa.table(columns, schema), attrs)
+
+    @property
+    def hours(self) -> pd.DataFrame:
+        """One row per hour that has records: time, records, bytes. Empty where records carry no times."""
+        hours = sorted(self._hours)
+        return to_frame(
+            pa.table(
+                {
+                    "time": pa.array([hour * _HOUR for hour in hours], TIME),
+                    "records": pa.array([self._hours[hour][0] for hour in hours], pa.int64()),
+                    "bytes": pa.array([self._hours[hour][1] for hour in hours], pa.int64()),
+                }
+            )
+        )
+
+    @property
+    def sizes(self) -> pd.DataFrame:
+        """One row per measure of the bodies' sizes: min, mean, p50, p90, p99, max, in bytes."""
+        sizes = self._sizes
+        mean = sizes.total / sizes.records if sizes.records else None
+        told = [("min", sizes.smallest), ("mean", mean), *((name, sizes.quantile(part)) for name, part in QUANTILES)]
+        told.append(("max", sizes.largest if sizes.records else None))
+        return to_frame(
+            pa.table(
+                {
+                    "measure": pa.array([name for name, _ in told], pa.string()),
+                    "bytes": pa.array([None if size is None else float(size) for _, size in told], pa.float64()),
+                }
+            )
+        )
+
+    @property
+    def drift(self) -> pd.DataFrame:
+        """One row per change of the records' shape: position, time, field, change, records, in order.
+
+        A field, or a type of one, that is first seen after the first hundred records and the first hundredth of the
+        range has appeared; one that is not seen in the last ones any more has gone. `records` have it. Of a sample, the
+        positions are those of the nearest records that were looked at.
+        """
+        rows = sorted(self._changes(), key=lambda row: row[0])
+        return to_frame(
+            pa.table(
+                {
+                    "position": pa.array([row[0][0] for row in rows], pa.uint64()),
+                    "time": pa.array([row[0][1] for row in rows], TIME),
+                    "field": pa.array([row[1] for row in rows], pa.string()),
+                    "change": pa.array([row[2] for row in rows], pa.string()),
+                    "records": pa.array([row[3] for row in rows], pa.int64()),
+                }
+            )
+        )
+
+    def plot(self, **options: Any) -> Axes:
+        """Return the picture: records and bytes per hour, a panel each; takes what `kit.plots.over_time` takes."""
+        from ...plots.over_time_plot import over_time
+
+        return over_time(self.hours, ["records", "bytes"], **{"title": f"{self.scan.source}, per hour", **options})
+
+    def __repr__(self) -> str:
+        about = self.headline()
+        drift = len(self.drift)
+        more = f"; the shape changed at {drift:,} places: .drift" if drift else ""
+        return one_line(f"<Profile: {about}; {len(self._fields.fields)} fields: .df{more}>")
+
+    def _repr_html_(self) -> str:
+        return page(self)
+
+    def headline(self) -> str:
+        """Return the figures that a person wants first, in a line."""
+        scan = self.scan
+        words = f"{scan.records:,} {self._unit} of {scan.source}, {size_of(scan.bytes)}"
+        if (times := scan.times) is not None:
+            words += f", {times[0]:%Y-%m-%d %H:%M} to {times[1]:%Y-%m-%d %H:%M} UTC"
+        if self.sampled is not None:
+            words += f"; a sample of {self.sampled[1]:,}, shares within {self.error:.1f} %"
+        elif not scan.complete:
+            words += f"; not all of it: {scan.why}"
+        return words
+
+    def histogram(self) -> list[tuple[int, int, int]]:
+        """Return ranges of sizes, and how many bodies are in each: from, to, count."""
+        return self._sizes.histogram()
+
+    # --- how it is made ---------------------------------------------------------------------------------------------
+
+    def add(self, piece: Piece, body: str) -> None:
+        """Take in a page."""
+        batch = piece.batch
+        if not batch.num_rows:
+            return
+        lengths = np.asarray(pc.fill_null(pc.binary_length(batch.column(body)), 0)).astype(np.int64)
+        times = None
+        if "time" in batch.schema.names and not batch.column("time").null_count:
+            times = batch.column("time").cast(TIME).cast(pa.int64()).to_numpy()
+        places = Places(np.asarray(batch.column(0)), times)
+        self._sizes.add(lengths)
+        if times is not None:
+            hours, at = np.unique(times // _HOUR, return_inverse=True)
+            records, sizes = np.bincount(at), np.bincount(at, lengths)
+            for n, hour in enumerate(hours.tolist()):
+                before = self._hours.get(hour, (0, 0))
+                self._hours[hour] = before[0] + int(records[n]), before[1] + int(sizes[n])
+        self._fields.add(batch.column(body), places)
+        self._first = self._first or places.at(0)
+        self._last = places.at(-1)
+        scan = self.scan
+        self.scan = replace(
+            scan,
+            begin=min(scan.begin, piece.first) if scan.records else piece.first,
+            end=piece.stop,
+            records=scan.records + batch.num_rows,
+            bytes=scan.bytes + int(lengths.sum()),
+        )
+        if times is not None:
+            self.scan.saw(int(times.min()), int(times.max()))
+
+    def _row(self, field: Field) -> dict[str, Any]:
+        objects = self._fields.forms["JSON object"]
+        present, usual = field.present, field.types.most_common(1)[0][0]
+        types = _numbers_as_one(field.types)
+        exact = field.distinct.exact
+        plain = usual not in ("list", "object")
+        top = field.frequent.top(_TOP)
+        return {
+            "field": field.name,
+            "types": ", ".join(f"{kind} {_share(count, present)}" if len(types) > 1 else kind for kind, count in types),
+            "present": present,
+            "missing": None if not objects else max(0.0, 1 - present / objects),
+            "distinct": min(present, field.distinct.count) if plain else None,
+            "exact": exact if plain else None,
+            "top": ", ".join(f"{_shown(value)} ({_share(count, present)})" for value, count in top if count > 1),
+            "min": _shown(field.lowest[usual]) if usual in field.lowest else None,
+            "max": _shown(field.highest[usual]) if usual in field.highest else None,
+            "first": min(field.begins.values())[0],
+            "last": max(field.ends.values())[0],
+        }
+
+    def _changes(self) -> Iterator[tuple[Place, str, str, int]]:
+        if self._first is None or self._last is None:
+            return
+        first, last = self._first[0], self._last[0]
+        some = max(100, (last - first) // 100)
+        for name, field in self._fields.fields.items():
+            counts = dict(_numbers_as_one(field.types))
+            begins: dict[str, Place] = {}
+            ends: dict[str, Place] = {}
+            for kind in field.types:
+                one = kind if kind in counts else "number"
+                begins[one] = min(begins.get(one, field.begins[kind]), field.begins[kind])
+                ends[one] = max(ends.get(one, field.ends[kind]), field.ends[kind])
+            earliest, latest = min(begins.values()), max(ends.values())
+            for kind, count in counts.items():
+                if begins[kind][0] >= first + some:
+                    new = begins[kind] == earliest
+                    yield begins[kind], name, f"appears, {kind}" if new else f"{kind} from here on too", count
+                if ends[kind][0] <= last - some and count >= 20:
+                    gone = ends[kind] == latest
+                    yield ends[kind], name, "is seen last" if gone else f"is {kind} for the last time", count
+
+
+def _numbers_as_one(types: Any) -> list[tuple[str, int]]:
+    """Types with their counts, the most frequent first; whole numbers are numbers where there are others too."""
+    found = dict(types)
+    if "number" in found and "integer" in found:
+        found["number"] += found.pop("integer")
+    return sorted(found.items(), key=lambda item: -item[1])
+
+
+def _share(count: int, of: int) -> str:
+    share = 100 * count / of if of else 0.0
+    return f"{share:.0f} %" if share >= 1 or not share else f"{share:.2g} %"
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else f"{value:,}"
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def profile(source: Ranged, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
+    """Return what is in a log, or in a part of it."""
+    wanted = count_of(sample, "sample", source.refuse)
+    if wanted == 0:
+        raise source.refuse("sample=0: give a number of records from 1 up")
+    view = View(source, start, None, until)
+    began = time.monotonic()
+    first, stop = view.range
+    scan = Scan(source.label, "profile()", first, stop, first, first, open=until is None, found=None)
+    windows = [(first, stop)] if wanted is None or wanted >= stop - first else _windows(first, stop, wanted)
+    total = sum(high - low for low, high in windows)
+    found = Profile(source, scan, None if total == stop - first else (total, stop - first))
+    pieces = (piece for low, high in windows for piece in whole(source, low, high))
+    reading = ahead(pieces, lambda piece: piece.batch.nbytes)
+    why = "all there was" if found.sampled is None else f"sample={sample}"
+    try:
+        with progress.bar(total, what=one_line(f"profile {source.label}")[:40], unit=f" {source.unit}") as bar:
+            for piece in reading:
+                found.add(piece, source.body)
+                bar.update(piece.stop - piece.first)
+    except KeyboardInterrupt:
+        why = "interrupted"
+        raise Interrupted(found, source.unit, found.records) from None
+    except KitError as error:
+        why = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:300]
+        error.partial = found  # type: ignore[attr-defined]
+        raise
+    finally:
+        reading.close()  # type: ignore[attr-defined]
+        complete = why == "all there was"
+        found.scan = replace(found.scan, why=why, complete=complete, seconds=time.monotonic() - began)
+        if complete:
+            found.scan = replace(found.scan, begin=first, end=stop)
+    return found
+
+
+def _windows(first: int, stop: int, wanted: int) -> list[tuple[int, int]]:
+    """Ranges of records, spread evenly, the ends among them."""
+    count = max(1, -(-wanted // _WINDOW))
+    sizes = [wanted // count + (n < wanted % count) for n in range(count)]
+    room = stop - first - wanted
+    found, at = [], first
+    for n, size in enumerate(sizes):
+        found.append((at, at + size))
+        at += size + room * (n + 1) // max(1, count - 1) - room * n // max(1, count - 1)
+    return found

@@ -1,0 +1,195 @@
+"""What is counted of one field while records pass: in bounded memory, and the same however the pages are cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Place = tuple[int, int | None]
+"""A position, and its time in milliseconds."""
+_KEPT = 4096
+"""Hashes that are kept of a field: so many different values are counted exactly, more with an error of 1.6 %."""
+_FREQUENT = 2000
+"""Values whose occurrences are counted."""
+_LONG = 200
+"""Bytes of a text from which on it is none of the frequent values."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where records stand, and from when they are."""
+
+    positions: npt.NDArray[Any]
+    times: npt.NDArray[np.int64] | None
+
+    def at(self, row: int) -> Place:
+        """The place of a row."""
+        return int(self.positions[row]), None if self.times is None else int(self.times[row])
+
+    def of(self, rows: Any) -> Places:
+        """The places of some rows."""
+        return Places(self.positions[rows], None if self.times is None else self.times[rows])
+
+
+class Distinct:
+    """How many different values there were: the smallest hashes tell, as hashes lie evenly."""
+
+    def __init__(self) -> None:
+        self._hashes: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
+
+    def add(self, values: pa.Array) -> None:
+        """Add values, which may come more than once."""
+        if pa.types.is_string(values.type):
+            hashes = pd.util.hash_array(np.array(values.to_pylist(), object), categorize=False)
+        else:
+            numbers = values.to_numpy(zero_copy_only=False)
+            if numbers.dtype.kind == "f":
+                # 1 and 1.0 are one value.
+                whole = (np.abs(numbers) < 2.0**53) & (numbers == np.floor(numbers))
+                bits = numbers.view(np.int64).copy()
+                bits[whole] = numbers[whole].astype(np.int64)
+                numbers = bits
+            hashes = pd.util.hash_array(numbers.astype(np.int64, copy=False))
+        if len(self._hashes) == _KEPT:
+            hashes = hashes[hashes < self._hashes[-1]]
+        if len(hashes):
+            self._hashes = np.unique(np.concatenate([self._hashes, hashes]))[:_KEPT]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is exact."""
+        return len(self._hashes) < _KEPT
+
+    @property
+    def count(self) -> int:
+        """How many there are, as far as can be told."""
+        if self.exact:
+            return len(self._hashes)
+        return round((_KEPT - 1) / (float(self._hashes[-1]) / 2.0**64))
+
+
+class Frequent:
+    """The values that come most often. What may be missing from a count is in `error`."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Any, int] = {}
+        self.error = 0
+
+    def add(self, values: list[Any], counts: npt.NDArray[np.int64]) -> None:
+        """Add different values with their counts."""
+        if len(values) > _FREQUENT:
+            order = np.argsort(-counts, kind="stable")
+            self.error += int(counts[order[_FREQUENT]])
+            values, counts = [values[n] for n in order[:_FREQUENT]], counts[order[:_FREQUENT]]
+        known = self._counts
+        for value, count in zip(values, counts.tolist(), strict=True):
+            known[value] = known.get(value, 0) + count
+        if len(known) > 2 * _FREQUENT:
+            ranked = sorted(known.items(), key=lambda item: -item[1])
+            self.error += ranked[_FREQUENT][1]
+            self._counts = dict(ranked[:_FREQUENT])
+
+    def top(self, count: int) -> list[tuple[Any, int]]:
+        """The most frequent ones, as far as they surely are among them."""
+        ranked = sorted(self._counts.items(), key=lambda item: (-item[1], str(item[0])))
+        return [(value, times) for value, times in ranked[:count] if times > self.error]
+
+
+class Field:
+    """What is known of one field."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.types: Counter[str] = Counter()
+        self.begins: dict[str, Place] = {}
+        """The first position of each type, and its time."""
+        self.ends: dict[str, Place] = {}
+        """The last position of each type, and its time."""
+        self.distinct, self.frequent = Distinct(), Frequent()
+        self.lowest: dict[str, Any] = {}
+        self.highest: dict[str, Any] = {}
+
+    @property
+    def present(self) -> int:
+        """How many records have it, with a value."""
+        return sum(self.types.values())
+
+    def add(self, kind: str, values: pa.Array, places: Places) -> None:
+        """Add values of one type, none of them missing; `places` are where they are and when, in order."""
+        if not len(values):
+            return
+        first, last = places.at(0), places.at(-1)
+        self.types[kind] += len(values)
+        self.begins[kind] = min(first, self.begins.get(kind, first))
+        self.ends[kind] = max(last, self.ends.get(kind, last))
+        if kind in ("list", "object"):
+            return
+        if kind in ("integer", "number", "text"):
+            bounds = pc.min_max(values)
+            self._bound(kind, bounds["min"].as_py(), bounds["max"].as_py())
+        found = pc.value_counts(values)
+        different, counts = found.field("values"), np.asarray(found.field("counts"))
+        self.distinct.add(different)
+        if kind == "text":
+            short = np.asarray(pc.less_equal(pc.binary_length(different), _LONG))
+            if not short.all():
+                different, counts = different.filter(pa.array(short)), counts[short]
+        if len(counts) == len(values) > _FREQUENT // 10:
+            self.frequent.error += 1  # no value came twice
+        elif len(counts):
+            self.frequent.add(different.to_pylist(), counts)
+
+    def _bound(self, kind: str, low: Any, high: Any) -> None:
+        if low is not None and low == low:
+            self.lowest[kind] = min(low, self.lowest.get(kind, low))
+            self.highest[kind] = max(high, self.highest.get(kind, high))
+
+
+class Sizes:
+    """How large bodies are: counted exactly up to 4096 bytes, and to 1.6 % beyond."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self.total = self.records = self.largest = 0
+        self.smallest: int | None = None
+
+    def add(self, lengths: npt.NDArray[np.int64]) -> None:
+        """Add the lengths of some bodies."""
+        if not len(lengths):
+            return
+        self.total += int(lengths.sum())
+        self.records += len(lengths)
+        self.largest = max(self.largest, int(lengths.max()))
+        low = int(lengths.min())
+        self.smallest = low if self.smallest is None else min(self.smallest, low)
+        bits = np.frexp(lengths.astype(np.float64))[1]
+        step = np.left_shift(1, np.maximum(bits - 13, 0) + np.where(bits > 12, 6, 0))  # 64 steps to each doubling
+        values, counts = np.unique(lengths // step * step, return_counts=True)
+        self._counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+    def quantile(self, part: float) -> int | None:
+        """The size that so many are no larger than."""
+        left = part * self.records
+        for size, count in sorted(self._counts.items()):
+            left -= count
+            if left <= 0:
+                return min(size, self.largest)
+        return None
+
+    def histogram(self, bars: int = 24) -> list[tuple[int, int, int]]:
+        """Some ranges of sizes, and how many bodies are in each: from, to, count."""
+        if not self.records:
+            return []
+        assert self.smallest is not None
+        edges = np.unique(np.linspace(self.smallest, self.largest + 1, bars + 1).astype(np.int64))
+        sizes = np.array(sorted(self._counts))
+        weights = np.array([self._counts[int(size)] for size in sizes])
+        counts, _ = np.histogram(np.maximum(sizes, self.smallest), edges, weights=weights)
+        return [(int(a), int(b) - 1, int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)]
