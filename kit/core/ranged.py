@@ -1,15 +1,14 @@
 """Records with positions, read from one position to another as Arrow batches: what engines stand on.
 
-A wing says how its records are read (`Ranged`); a `View` of a range is what DuckDB, Arrow, Parquet files and Dask are
-given: its columns are decided before it is read, it can be read more than once, and it reads no more than the columns
-and the positions that are asked for.
+A wing says how its records are read (`log.source.Ranged`); a `View` of a range is what DuckDB, Arrow, Parquet files and
+Dask are given: its columns are decided before it is read, it can be read more than once, and it reads no more than the
+columns and the positions that are asked for.
 """
 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +19,16 @@ import pyarrow.dataset as ds
 from .errors import InputError, KitError, warn
 from .frames import TIME
 from .html import one_line
-from .log.places import At, FromEnd, Place, count_of, place_of
+from .log.places import count_of
+from .log.source import Piece as Piece
+from .log.source import Ranged as Ranged
 from .pruning import mentions, narrowed
 from .shape import Decoded, Shape, Wider, shape_of
 from .tables.typed import checked
 from .words import nearest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .frames import BodyMode
-    from .secrets import Secret
 
 SAMPLE = 1000
 """Records at the beginning and at the end of a range that the columns are decided on."""
@@ -60,100 +58,6 @@ class Widening:
     bodies: Wider
     columns: frozenset[str] = frozenset()
     """Columns beside the bodies that are not there, and that records have values for."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The records from `first` up to, not including, `stop`; fewer rows where some are not shown."""
-
-    first: int
-    stop: int
-    batch: pa.RecordBatch
-
-
-class Ranged(ABC):
-    """A source of records by position. Reading it is traffic, making it is none."""
-
-    label: str
-    """What it is called in errors and in files."""
-    position: str
-    """The column of positions, the first of `head`."""
-    head: pa.Schema
-    """The columns beside the bodies."""
-    optional: tuple[str, ...] = ()
-    """Those of lists that are only shown where a record has some."""
-    body: str = "body"
-    unit: str = "records"
-    refuse: type[KitError] = InputError
-    """What a wrong argument raises."""
-
-    @abstractmethod
-    def bounds(self) -> tuple[int, int]:
-        """The first position there is, and the one that the next record will get."""
-
-    @abstractmethod
-    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        """The records of a range, in order: the columns of `head`, then the raw body."""
-
-    def place(self, moment: int, *, last: bool = False) -> int | None:
-        """The position of the first record at or after a time, in milliseconds; None where that is not told.
-
-        With `last`, the position after the last record before the time; both are one where times never go back.
-        """
-        return None
-
-    def said(self, texts: pa.Array) -> pa.Array:
-        """Bodies of text as they are shown."""
-        return texts
-
-    def time_at(self, position: int) -> int | None:
-        """Return the time of the record at a position, in milliseconds; None where records carry no times."""
-        return None
-
-    def at(self, place: Place, bounds: tuple[int, int] | None = None) -> int:
-        """Return the position of a place in the log; of a time that of the first record at or after it."""
-        if isinstance(place, At):
-            return place.position
-        if isinstance(place, FromEnd):
-            first, stop = bounds or self.bounds()
-            return max(first, stop - place.count)
-        found = self.place(place.milliseconds)
-        if found is None:
-            found = self._bisected(place.milliseconds, *(bounds or self.bounds()))
-        return found
-
-    def _bisected(self, moment: int, first: int, stop: int) -> int:
-        """The first position whose record is not before a time, asked one at a time."""
-        low, high = first, stop
-        while low < high:
-            middle = (low + high) // 2
-            told = self.time_at(middle)
-            if told is None:
-                raise self.refuse(
-                    f"{self.label}: its {self.unit} carry no times, so none can be found by time",
-                    hint='give a position, or "tail-100"',
-                )
-            low, high = (middle + 1, high) if told < moment else (low, middle)
-        return low
-
-    def start(self, given: Any) -> int:
-        """Return the position that a caller's `start` means."""
-        return self.at(place_of(given, "start", self.refuse))
-
-    def until(self, given: Any) -> int:
-        """Return the position that a caller's `until` means; what is there is not part of the range."""
-        return self.at(place_of(given, "until", self.refuse))
-
-    def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
-        """Where the rows of a frame are now, and how many; with `once` nothing is ever sent twice."""
-        raise InputError(f"{self.label} cannot be appended to from here")
-
-    def close(self) -> None:  # noqa: B027  most have none of their own
-        """Closes the connection, where it is the source's own."""
-
-    @abstractmethod
-    def recipe(self) -> tuple[Callable[..., Ranged], tuple[Any, ...], dict[str, Secret]]:
-        """How another process makes the same: a function, arguments that hold no secret, and secrets by name."""
 
 
 class View(ds.Dataset):  # type: ignore[misc]
@@ -316,7 +220,8 @@ class View(ds.Dataset):  # type: ignore[misc]
         for piece in self._pieces(first, stop):
             decoded = shape.decode(piece.batch.column(self.source.body), wanted)
             if shape.mode == "text":
-                decoded.columns[shape.body] = self.source.said(decoded.columns[shape.body])
+                texts = self.source.said(pa.chunked_array([decoded.columns[shape.body]]))
+                decoded.columns[shape.body] = pa.concat_arrays(texts.chunks)
             yield piece, decoded
 
     def _batches(self, schema: pa.Schema, filter: Any) -> Iterator[pa.RecordBatch]:

@@ -33,7 +33,7 @@ class Rows:
     def __init__(self, frame: Any) -> None:
         self._frame = frame
 
-    def append_to(self, handle: Log, *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
+    def append_to(self, handle: Log[Any], *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
         """What became of each partition: one row with `partition`, `status`, `first`, `count` and `error`.
 
         Each partition is appended by the worker that holds it, over its own connection, its rows in order; partitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,33 +16,31 @@ from .errors import KimberliteInputError
 from .reading import Page, Run
 
 TIME = pa.timestamp("ms", "UTC")
+SCHEMA = pa.schema([("offset", pa.uint64()), ("time", TIME), ("body", pa.binary())])
 _ROWS = 32_768
 
 
-class Part(NamedTuple):
-    """A page as a column of bytes. It holds nothing of what was received, which takes as much memory again."""
+def part(page: Page) -> tuple[pa.RecordBatch]:
+    """Return a page as columns, without times: what `reading.pages` is to make of each as it comes.
 
-    first: int
-    bodies: pa.Array
-
-
-def part(page: Page) -> tuple[Part]:
-    """A page as a column: what `reading.pages` is to make of each as it comes."""
-    return (Part(page.first, page.events.to_arrow()),)
+    It holds nothing of what was received, which takes as much memory again.
+    """
+    offsets = pa.array(np.arange(page.first, page.first + len(page.events), dtype=np.uint64))
+    times = pa.nulls(len(offsets), TIME)
+    return (pa.RecordBatch.from_arrays([offsets, times, page.events.to_arrow()], schema=SCHEMA),)
 
 
-def event_table(parts: Sequence[Part], runs: Sequence[Run]) -> tuple[pa.Table, pa.ChunkedArray]:
-    """`offset` and `time` (missing where the server does not tell it), and the bodies."""
-    bodies = pa.chunked_array([one.bodies for one in parts], pa.binary())
-    spans = [np.arange(first, first + len(bodies), dtype=np.uint64) for first, bodies in parts]
-    offsets = spans[0] if len(spans) == 1 else np.concatenate(spans or [np.empty(0, np.uint64)])
-    if runs:
-        times = np.repeat([run.time // 1_000_000 for run in runs], [run.length for run in runs])
-        known = len(times) == len(offsets)
-    else:
-        known = False
-    column = pa.array(times, pa.int64()).cast(TIME) if known else pa.nulls(len(offsets), TIME)
-    return pa.table({"offset": pa.array(offsets), "time": column}), bodies
+def timed(parts: Sequence[pa.RecordBatch], runs: Sequence[Run]) -> list[pa.RecordBatch]:
+    """Return pages with the times of their events; without, where not all are told."""
+    times = np.repeat([run.time // 1_000_000 for run in runs], [run.length for run in runs])
+    if not runs or len(times) != sum(one.num_rows for one in parts):
+        return [*parts]
+    found, at, column = [], 0, pa.array(times, pa.int64()).cast(TIME)
+    for one in parts:
+        offsets, _, bodies = one.columns
+        found.append(pa.RecordBatch.from_arrays([offsets, column.slice(at, len(bodies)), bodies], schema=SCHEMA))
+        at += len(bodies)
+    return found
 
 
 def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:

@@ -9,34 +9,29 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ..core import progress
 from ..core.completion import Handles, Keyed, Names
 from ..core.environment import Environment, missing, origin
-from ..core.errors import Interrupted, SetupError, warn
-from ..core.html import one_line, table, text
-from ..core.log.log import Log
+from ..core.errors import SetupError, warn
+from ..core.html import table, text
+from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
-from ..core.log.places import END, At, Moment, Place, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
-from ..core.words import nearest
-from . import appending, reading, sql
+from . import sql
 from .address import tenant_of
 from .asking import Operation
 from .client import Client
 from .enums import DataClass
 from .errors import KimberliteError, KimberliteInputError
-from .places import StreamLike, resolve
+from .handle import Stream
+from .places import StreamLike
 from .sql import ExecuteResult
+from .streams import tells_times
 from .structs import Audit
-from .subscription import Subscription
 from .types import Position, StreamId, TenantId
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..core.frames import BodyMode
     from ..live.browser import Browser
-    from ..live.view import LiveView
-    from .feeding import StreamSource
-    from .ranged import StreamRange
 
 T = TypeVar("T")
 METRICS_PORT = 9090
@@ -110,7 +105,7 @@ class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
             declared = declared_types({name: client.describe_table(name) for name in names})
         found = result_columns(payload, declared, sql_text)
         attrs: dict[str, Any] = {"truncated": False}
-        if not self._own_server() and (told := capped(len(found))):
+        if not tells_times(self.client) and (told := capped(len(found))):
             attrs = {"truncated": True, "note": told}
             warn(told)
         return result_frame(found, attrs)
@@ -141,7 +136,7 @@ class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
         from ..core.frames import to_frame
         from .inserting import statements
 
-        given = statements(table, self.client.describe_table(table), data, lab=self._own_server())
+        given = statements(table, self.client.describe_table(table), data, lab=tells_times(self.client))
         found = []
         with progress.bar(sum(one.rows for one in given), what=f"insert into {table}"[:40], unit=" rows") as bar:
             for one in given:
@@ -165,156 +160,10 @@ class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
         """A bookmark: `query(..., at=bookmark)` sees the tables as they are now."""
         return self.client.position()
 
-    def read(
-        self,
-        stream: StreamLike,
-        start: Any = 0,
-        limit: int | None = None,
-        until: Any = None,
-        body: BodyMode = "auto",
-        *,
-        types: Mapping[str, Any] | None = None,
-        times: bool = True,
-    ) -> pd.DataFrame:
-        """Return the events of a stream from `start` on, up to its end as it is now.
-
-        `start` and `until` are places as every log has them: an offset, "earliest", "latest", "tail-100", and where the
-        server tells times, as the lab's does, a time with a zone, or one from now like "-1h"; what is at `until` is not
-        read.
-
-        Columns: `offset`, `time`, then the bodies, as `body` says: "json" (a column per key), "text", "bytes", or
-        "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your own, as
-        `{"price": pa.decimal128(18, 4)}`. The protocol does not carry the time of an event: `time` is missing unless
-        the server tells it otherwise, as the lab's does (`times=False` does not ask it); `df.attrs["time"]` says so.
-        """
-        from ..core.frames import expand_bodies, to_frame
-        from ..core.tables.typed import checked
-        from .bulk import Part, event_table, part
-
-        client, typed = self.client, checked(types or {})
-        begin, limit = place_of(start, "start", KimberliteInputError), count_of(limit, "limit", KimberliteInputError)
-        end = None if until is None else place_of(until, "until", KimberliteInputError)
-        packed = self._found(stream)
-        ranged = self._range(stream, packed)
-        first = ranged.at(begin)
-        if end is not None:
-            count = max(0, ranged.at(end) - first)
-            limit = count if limit is None else min(limit, count)
-        expected = limit
-        if limit is None and progress.wanted():
-            expected = max(0, self._run(appending.length(client._book, packed)) - first)
-        parts: list[Part] = []
-        interrupted = False
-        with progress.bar(expected, what=f"read {stream}"[:40], unit=" events") as bar:
-            try:
-                for one in client._driver.walk(reading.pages(client._book, packed, first, limit, part)):
-                    parts.append(one)
-                    bar.update(len(one.bodies))
-            except KeyboardInterrupt:
-                interrupted = True
-        runs: list[reading.Run] = []
-        if times and parts:
-            stop = parts[-1].first + len(parts[-1].bodies)
-            runs = self._run(reading.stored(client._book, client._capabilities(), packed, parts[0].first, stop))
-        found, bodies = event_table(parts, runs)
-        expanded = expand_bodies(bodies, body, taken=found.column_names, types=typed)
-        for name, column in expanded.columns.items():
-            found = found.append_column(name, column)
-        source = "server" if self._own_server() and times else "not told by the server"
-        frame = to_frame(found, {"stream": str(stream), "time": source, **expanded.attrs})
-        if interrupted:
-            raise Interrupted(frame, "events")
-        return frame
-
-    def append(
-        self,
-        stream: StreamLike,
-        data: Any,
-        *,
-        body: str | None = None,
-        expected_offset: Position | int | None = None,
-        audit: Audit | None = None,
-    ) -> pd.DataFrame:
-        """Where the events are now: one row per batch, with `first` and `count`.
-
-        Takes a DataFrame, or bytes, texts and dicts, one or many. A frame's rows become JSON objects, unless `body`
-        names the column of the events (one called `body` alone is taken for that). A stream that is not there is made.
-        With `expected_offset` nothing is written unless the stream has that length.
-        """
-        import pyarrow as pa
-
-        from ..core.frames import to_frame
-        from .bulk import batches
-
-        client = self.client
-        wanted = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
-        given = batches(data, body)
-        packed = self._made(stream)
-        count = len(data) if hasattr(data, "__len__") else None
-        with progress.bar(count, what=f"append to {stream}"[:40], unit=" events") as bar:
-            found = self._run(appending.append(client._book, packed, given, wanted, audit, bar.update))
-        self._names.forget()
-        return to_frame(
-            pa.table(
-                {
-                    "first": pa.array([first for first, _ in found], pa.uint64()),
-                    "count": pa.array([number for _, number in found], pa.int64()),
-                }
-            ),
-            {"stream": str(stream), "appended": sum(number for _, number in found)},
-        )
-
-    def live(
-        self,
-        stream: StreamLike,
-        start: Any = "tail",
-        body: BodyMode = "auto",
-        *,
-        where: Any = None,
-        types: Mapping[str, Any] | None = None,
-        rows: int = 20,
-        max_rows: int | None = None,
-        max_bytes: int | None = None,
-        from_checkpoint: Any = None,
-        **columns: Any,
-    ) -> LiveView:
-        """The stream as it moves: a live view of the events from `start` on, by default those that come from now on.
-
-        `start` is a place as in `read`. `time` is when an event arrived: the protocol carries no other.
-        `where`, or `column=value` here, says which events are wanted; see `kit.Feed` for this and for the bounds.
-        `from_checkpoint` goes on where an earlier feed stood.
-        """
-        from ..live.view import live
-
-        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
-        return live(self._source(stream, start, body, types), rows, where, bounds, columns)
-
-    def _source(
-        self,
-        stream: StreamLike,
-        start: Any = "tail",
-        body: BodyMode = "auto",
-        types: Mapping[str, Any] | None = None,
-    ) -> StreamSource:
-        """What a feed follows; `kit.Feed(k["stream"], start=...)` asks for it."""
-        from .feeding import StreamSource
-
-        place: Place = END if start is None else place_of(start, "start", KimberliteInputError)
-        packed = self._found(stream)
-        if isinstance(place, Moment):
-            place = At(self._range(stream, packed).at(place))
-        return StreamSource(self.client, packed, str(stream), place, body, types)
-
-    def _range(self, stream: StreamLike, packed: int, **kind: Any) -> StreamRange:
-        """What Arrow, SQL, Parquet and Dask read of a stream, and what finds places in it."""
-        from .ranged import StreamRange
-
-        return StreamRange(self.client, packed, str(stream), **kind)
-
-    def subscribe(self, stream: StreamLike, start: Position | int | None = None, **options: Any) -> Subscription:
-        """The events of a stream as they come, from now on or from a position on. See `Client.subscribe`."""
-        packed = self._found(stream)
-        return self.client.subscribe(None, packed, from_position=start, **options)
+    read = named(Stream.read, "stream", "StreamLike")
+    append = named(Stream.append, "stream", "StreamLike")
+    live = named(Stream.live, "stream", "StreamLike")
+    subscribe = named(Stream.subscribe, "stream", "StreamLike")
 
     def _logs(self, prefix: str) -> dict[str, Stream]:
         rows = [row for row in self.client.list_streams() if not row.hidden]
@@ -385,43 +234,12 @@ class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
             raise SetupError(f"{base}/metrics answered with status {response.status}", hint="give metrics_url=")
         return metric_frame(response.text(), time.time())
 
-    def _own_server(self) -> bool:
-        return reading.EVENTS_TABLE in self.client._capabilities()
-
-    def _found(self, stream: StreamLike) -> int:
-        """The server's number of a stream that is there; a name that is not there is told, with those like it."""
-        if isinstance(stream, StreamId):
-            return self._run(resolve(self.client._book, None, stream))
-        tenant = self.client._settings.tenant_id or 0
-        if isinstance(stream, int) and not isinstance(stream, bool):
-            return stream if stream >> 32 else tenant << 32 | stream
-        if not isinstance(stream, str):
-            raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
-        known = self.client._book.ids.get((tenant, stream))
-        if known is not None:
-            return known
-        if not self._own_server():
-            return self._run(resolve(self.client._book, tenant, stream))  # only making it tells its number
-        rows = self.client.list_streams()
-        for row in rows:
-            if row.name == stream:
-                self.client._book.ids[tenant, stream] = row.id
-                return row.id
-        near = nearest(stream, [row.name or "" for row in rows])
-        hint = near or "streams() lists them; append() and create() make one"
-        raise KimberliteInputError(f"there is no stream {stream!r}", hint=hint)
-
-    def _made(self, stream: StreamLike) -> int:
-        if isinstance(stream, str):
-            return self._run(resolve(self.client._book, self.client._settings.tenant_id, stream))
-        return self._found(stream)
-
     def _run(self, operation: Operation[T]) -> T:
         result: T = self.client._driver.run(operation)
         return result
 
     def __missing__(self, stream: StreamLike) -> Stream:
-        return Stream(self, stream)
+        return Stream(self.client, stream, self._names)
 
     def browse(self) -> Browser:
         """A small tree of streams and tables, to click through: details, rows, live views."""
@@ -481,70 +299,3 @@ class Tables(Keyed):
 
     def __repr__(self) -> str:
         return "<Tables: call it for a frame, index it for the columns of one>"
-
-
-class Stream(Log):
-    """A handle on a stream; no traffic before a verb is called. Made by `k["name"]`."""
-
-    def __init__(self, explorer: Kimberlite, name: StreamLike) -> None:
-        self._explorer, self.name = explorer, name
-
-    def read(
-        self,
-        start: Any = 0,
-        limit: int | None = None,
-        until: Any = None,
-        body: BodyMode = "auto",
-        *,
-        columns: Sequence[str] | str | None = None,
-        types: Mapping[str, Any] | None = None,
-        times: bool = True,
-    ) -> pd.DataFrame:
-        """Return the events from `start` on. See `Kimberlite.read`; `columns` names those that are decoded."""
-        if columns is not None or limit == 0:
-            return self._columns_of(columns, start, limit, until, body, types)
-        return self._explorer.read(self.name, start, limit, until, body, types=types, times=times)
-
-    def tail(self, n: int = 10, body: BodyMode = "auto", *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """The newest `n` events."""
-        length = len(self)
-        return self._explorer.read(self.name, max(0, length - n), n, None, body, types=types)
-
-    def append(self, data: Any, **options: Any) -> pd.DataFrame:
-        """Where the events are now. See `Kimberlite.append`."""
-        return self._explorer.append(self.name, data, **options)
-
-    def live(self, start: Any = "tail", body: BodyMode = "auto", **options: Any) -> LiveView:
-        """The events as they come: a live view. See `Kimberlite.live`."""
-        return self._explorer.live(self.name, start, body, **options)
-
-    def _source(
-        self,
-        start: Any = "tail",
-        body: BodyMode = "auto",
-        types: Mapping[str, Any] | None = None,
-    ) -> StreamSource:
-        return self._explorer._source(self.name, start, body, types)
-
-    def source(self, **kind: Any) -> StreamRange:
-        """What Arrow, SQL, Parquet and Dask read."""
-        explorer = self._explorer
-        return explorer._range(self.name, explorer._found(self.name), **kind)
-
-    def subscribe(self, start: Position | int | None = None, **options: Any) -> Subscription:
-        """The events as they come."""
-        return self._explorer.subscribe(self.name, start, **options)
-
-    def __len__(self) -> int:
-        explorer = self._explorer
-        found: int = explorer._run(appending.length(explorer.client._book, explorer._found(self.name)))
-        return found
-
-    def __bool__(self) -> bool:
-        return True  # not a question to the server
-
-    def __repr__(self) -> str:
-        return one_line(f"<Stream {self.name}: .read(limit=100), .tail(), .append(df), .live()>")
-
-    def _repr_html_(self) -> str:
-        return text(repr(self)[1:-1])

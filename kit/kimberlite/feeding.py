@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -14,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from ..core import retry
-from ..core.frames import expand_bodies
 from ..core.log.places import END, At, FromEnd
+from ..core.log.source import shown
 from ..live.shaping import Bodies
 from ..live.source import FEW, PREVIEW, Chunk, Position, Source
 from . import appending
-from .bulk import TIME
+from .bulk import SCHEMA, TIME
 from .errors import BusyError, KimberliteError, NetworkError, TimeoutError
 from .subscription import Flow
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 CREDITS = 16_384
 """Events that may be under way; so many are taken at once where they come quickly."""
 _PAUSE = 0.04
-_SCHEMA = pa.schema([("offset", pa.uint64()), ("time", TIME), ("body", pa.binary())])
-_TAIL = re.compile(r"tail(?:\s*-\s*(\d+))?")
 
 
 class StreamSource(Source):
@@ -127,12 +124,10 @@ def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
     offsets = np.fromiter((offset for offset, _ in events), np.uint64, len(events))
     times = np.full(len(events), int(time.time() * 1000), np.int64)
     bodies = pa.array([data for _, data in events], pa.binary())
-    return pa.RecordBatch.from_arrays([pa.array(offsets), pa.array(times).cast(TIME), bodies], schema=_SCHEMA)
+    return pa.RecordBatch.from_arrays([pa.array(offsets), pa.array(times).cast(TIME), bodies], schema=SCHEMA)
 
 
 def _table(
     batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool = True
 ) -> tuple[pa.Table, dict[str, Any]]:
-    found = pa.Table.from_batches(batches, _SCHEMA)
-    bodies = expand_bodies(found.column("body"), body, taken=("offset", "time"), types=types, fast=fast)
-    return pa.table({"offset": found.column("offset"), "time": found.column("time"), **bodies.columns}), bodies.attrs
+    return shown(pa.Table.from_batches(batches, SCHEMA), "body", body, types, fast=fast)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..core.frames import TIME
-from ..core.ranged import Piece, Ranged
+from ..core import progress
+from ..core.frames import BodyMode, to_frame
+from ..core.log.places import At, Moment, Place
+from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
 from ..core.secrets import Secret
 from . import appending, reading, sql
-from .bulk import batches, event_table, part
+from .bulk import SCHEMA, batches, part, timed
 from .client import Client
 from .errors import KimberliteInputError
+from .places import StreamLike
 from .results import result_columns
-from .types import Timestamp
+from .streams import found, made_or_found, tells_times
+from .structs import Audit
+from .types import Position, Timestamp
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from .feeding import StreamSource
 
 _LOOKED_THROUGH = 500_000
 """Events in one query for a time; the server refuses to look through more than a million."""
@@ -28,20 +34,62 @@ class StreamRange(Ranged):
     """The events of a stream. Their times are missing where the server does not tell them."""
 
     position = "offset"
-    head = pa.schema([("offset", pa.uint64()), ("time", TIME)])
+    head = pa.schema(list(SCHEMA)[:2])
     unit = "events"
     refuse = KimberliteInputError
 
-    def __init__(self, client: Client, packed: int, name: str, *, owned: bool = False) -> None:
-        self.client, self.packed, self.name, self._owned = client, packed, name, owned
-        self.label = f"kimberlite {client._settings.where}/{name}"
+    def __init__(self, client: Client, stream: StreamLike, *, times: bool = True, owned: bool = False) -> None:
+        self.client, self.stream, self.times, self._owned = client, stream, times, owned
+        self.label = f"kimberlite {client._settings.where}/{stream}"
+
+    @classmethod
+    def numbered(cls, client: Client, packed: int, name: str) -> StreamRange:
+        """Return the source of a stream whose number is known, over a connection of its own."""
+        made = cls(client, name, owned=True)
+        made.packed = packed
+        return made
+
+    @cached_property
+    def packed(self) -> int:
+        """The server's number of the stream, which has to be there."""
+        return found(self.client, self.stream)
 
     def bounds(self) -> tuple[int, int]:
         return 0, int(self.client._driver.run(appending.length(self.client._book, self.packed)))
 
+    def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
+        first, client = self.at(start), self.client
+        if until is not None:
+            count = max(0, self.at(until) - first)
+            limit = count if limit is None else min(limit, count)
+        pages = client._driver.walk(reading.pages(client._book, self.packed, first, limit, part))
+
+        def total() -> int | None:
+            return max(0, self.stop() - first) if limit is None and progress.wanted() else limit
+
+        return Pages(pages, total)
+
+    def shown(
+        self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        table, told = super().shown(self._timed(pages), body, types)
+        return table, {
+            "time": "server" if self.times and tells_times(self.client) else "not told by the server",
+            **told,
+        }
+
+    def _timed(self, pages: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        """Pages with times, where they are wanted and the server tells them."""
+        client, some = self.client, [one for one in pages if one.num_rows]
+        if not self.times or not some:
+            return some
+        first, stop = some[0].column(0)[0].as_py(), some[-1].column(0)[-1].as_py() + 1
+        told = reading.stored(client._book, client._capabilities(), self.packed, first, stop)
+        return timed(some, client._driver.run(told))
+
     def place(self, moment: int, *, last: bool = False) -> int | None:
         client = self.client
-        if reading.EVENTS_TABLE not in client._capabilities():
+        if not tells_times(client):
             return None
         chosen, compared = ("MAX", "<") if last else ("MIN", ">=")
         text = (
@@ -61,26 +109,41 @@ class StreamRange(Ranged):
         return 0 if last else stop
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        client = self.client
-        walk = client._driver.walk(reading.pages(client._book, self.packed, first, stop - first))
-        tells = client._capabilities()
-        for page in walk:
-            end = page.first + len(page.events)
-            runs = client._driver.run(reading.stored(client._book, tells, self.packed, page.first, end))
-            table, bodies = event_table(part(page), runs)
-            at = 0
-            for body in bodies.chunks:
-                head = table.slice(at, len(body)).combine_chunks()
-                arrays = [_one(head.column(name)) for name in self.head.names]
-                batch = pa.RecordBatch.from_arrays([*arrays, body], schema=_SCHEMA)
-                yield Piece(page.first + at, page.first + at + len(body), batch)
-                at += len(body)
+        pages = reading.pages(self.client._book, self.packed, first, stop - first, part)
+        for batch in self.client._driver.walk(pages):
+            for one in self._timed([batch]):
+                at = one.column(0)[0].as_py()
+                yield Piece(at, at + one.num_rows, one)
 
-    def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
-        # The client never sends events twice by itself; doing so is up to the caller.
-        given = batches(frame, options.get("body"))
-        found = self.client._driver.run(appending.append(self.client._book, self.packed, given, None, None))
-        return (found[0][0] if found else None), sum(count for _, count in found)
+    def outgoing(
+        self,
+        data: Any,
+        *,
+        body: str | None = None,
+        expected_offset: Position | int | None = None,
+        audit: Audit | None = None,
+    ) -> Outgoing:
+        wanted = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
+        given = batches(data, body)
+
+        def send(seen: Callable[[int], Any]) -> Sent:
+            # The client never sends events twice by itself; doing so is up to the caller.
+            client = self.client
+            packed = self.packed if "packed" in vars(self) else made_or_found(client, self.stream)
+            found = client._driver.run(appending.append(client._book, packed, given, wanted, audit, seen))
+            first, count = pa.array([at for at, _ in found], pa.uint64()), pa.array([n for _, n in found], pa.int64())
+            appended = sum(number for _, number in found)
+            attrs = {"stream": str(self.stream), "appended": appended}
+            frame = to_frame(pa.table({"first": first, "count": count}), attrs)
+            return Sent(found[0][0] if found else None, appended, frame)
+
+        return Outgoing(len(data) if hasattr(data, "__len__") else None, send)
+
+    def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> StreamSource:
+        from .feeding import StreamSource
+
+        place = At(self.at(start)) if isinstance(start, Moment) else start
+        return StreamSource(self.client, self.packed, str(self.stream), place, body, types)
 
     def close(self) -> None:
         if self._owned:
@@ -90,17 +153,7 @@ class StreamRange(Ranged):
         settings = self.client._settings
         where = tuple(str(place) for place in settings.places)
         secrets = {} if settings.api_key is None else {"api_key": settings.api_key}
-        return made, (where, settings.tenant_id, self.packed, self.name), secrets
-
-
-_SCHEMA = pa.schema([*StreamRange.head, ("body", pa.binary())])
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    found = column.combine_chunks()
-    if isinstance(found, pa.ChunkedArray):
-        return found.chunk(0) if found.num_chunks else pa.array([], found.type)
-    return found
+        return made, (where, settings.tenant_id, self.packed, str(self.stream)), secrets
 
 
 def made(
@@ -109,4 +162,4 @@ def made(
     """The same stream over a connection of its own."""
     if tenant is None:
         raise KimberliteInputError("a stream without a tenant cannot be reached from elsewhere", hint="give tenant_id=")
-    return StreamRange(Client(list(where), tenant, api_key), packed, name, owned=True)
+    return StreamRange.numbered(Client(list(where), tenant, api_key), packed, name)

@@ -20,19 +20,16 @@ SMALL = 1000
 """A single answer can hold so many records."""
 
 
-def columns(
-    stream: SyncS2Stream, plan: Plan, *, commands: bool = True, seen: Callable[[int], Any] = lambda records: None
-) -> Iterator[RecordColumns]:
-    """The records that the plan asks for, some thousand at a time; `seen` is told how many have come."""
+def columns(stream: SyncS2Stream, plan: Plan, *, commands: bool = True) -> Iterator[RecordColumns]:
+    """The records that the plan asks for, some thousand at a time."""
     if plan.count is not None and plan.count <= SMALL and plan.wait is None and plan.bytes is None:
         first = stream._driver.run(_single(stream, plan))
         plan.took(Taken(None, len(first), 0, -1 if first.last_seq_num is None else first.last_seq_num, first.tail))
-        seen(len(first))
         yield first if commands else first.without_commands()
         if plan.count == 0 or not len(first):
             return
     readings: Iterator[Reading] = stream._driver.walk(
-        session(stream._link, stream._path, stream._headers, plan, _take(plan, seen))
+        session(stream._link, stream._path, stream._headers, plan, _take(plan))
     )
     try:
         for group in _groups(readings):
@@ -55,12 +52,11 @@ def _groups(readings: Iterator[Reading]) -> Iterator[list[Reading]]:
         yield group
 
 
-def _take(plan: Plan, seen: Callable[[int], Any]) -> Callable[[bytes], Taken[Reading]]:
+def _take(plan: Plan) -> Callable[[bytes], Taken[Reading]]:
     def take(payload: bytes) -> Taken[Reading]:
         reading = Reading.of(payload)
         count = len(reading)
         size = columns_of(payload).metered_bytes if plan.bytes is not None and count else 0
-        seen(count)
         return Taken(reading if count else None, count, size, reading.last_seq_num if count else -1, reading.tail)
 
     return take

@@ -19,7 +19,6 @@ from .link import Link
 from .positions import SeqNum, TailOffset
 from .reading import Plan, Start, Taken, session, start_params
 from .settings import Retry
-from .starts import start_of
 from .stream import S2Stream, SyncS2Stream
 
 if TYPE_CHECKING:
@@ -39,15 +38,15 @@ class StreamSource(Source):
     def __init__(
         self,
         stream: SyncS2Stream,
-        start: Any = "tail",
+        start: Start,
         body: BodyMode = "auto",
         types: Any = None,
         *,
         commands: bool = False,
     ) -> None:
         self.label = f"{stream._basin}/{stream.name}"
-        self._start = start_of(start)
-        start_params(self._start)  # refused here, before any traffic
+        self._start = start
+        start_params(start)  # refused here, before any traffic
         self._commands = commands
         self._bodies = Bodies(body, types)
         link = stream._link

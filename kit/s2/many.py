@@ -14,8 +14,10 @@ from ..core import progress
 from ..core.errors import KitError, warn
 from ..core.frames import to_frame
 from ..core.html import one_line
+from ..core.log.places import Place, count_of
+from ..core.log.source import Pages, Ranged
 from ..core.tables.typed import checked
-from .columns import RecordColumns, record_table
+from .columns import record_table
 from .errors import S2InputError
 
 if TYPE_CHECKING:
@@ -48,31 +50,30 @@ class _Reading:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.batches: list[RecordColumns] = []
+        self.batches: list[pa.RecordBatch] = []
         self.error: str | None = None
 
-    def run(self, plan: Callable[[], Any], commands: bool, room: _Room, seen: Callable[[int], Any]) -> None:
+    def run(self, pages: Callable[[], Pages], room: _Room) -> None:
         if room.refused:
             self.error = "not read: the service had refused the access token by then"
             return
         try:
-            for columns in self.stream._columns(plan(), commands, lambda count: None):
+            for batch in pages().batches:
                 if room.over.is_set():
                     return
-                if not room.take(columns.batch.nbytes):
+                if not room.take(batch.nbytes):
                     self.error = (
                         f"max_bytes={room.most:,} are held already; its records from {self._next()} on were left"
                     )
                     return
-                self.batches.append(columns)
-                seen(len(columns))
+                self.batches.append(batch)
         except KitError as error:
             room.refused = room.refused or error.status == 401
             self.error = f"{str(error).splitlines()[0]} (its records from {self._next()} on were not read)"
 
     def _next(self) -> Any:
-        last = self.batches[-1].last_seq_num if self.batches else None
-        return "the start" if last is None else last + 1
+        seen = [batch for batch in self.batches if batch.num_rows]
+        return seen[-1].column(0)[-1].as_py() + 1 if seen else "the start"
 
 
 def read_many(
@@ -94,7 +95,7 @@ def read_many(
     room, typed = _Room(max_bytes), checked(types or {})
     readings = [_Reading(stream) for stream in streams]
     for reading in readings[:1]:
-        reading.stream._plan(start, limit, until)  # a wrong argument is told once, before any traffic
+        _places(reading.stream.source(), start, limit, until)  # a wrong argument is told once, before any traffic
     lock = threading.Lock()
     with progress.bar(len(readings), what="read streams", unit=" streams") as bar:
 
@@ -105,8 +106,8 @@ def read_many(
         with ThreadPoolExecutor(min(at_once, max(1, len(readings))), "kit-read-many") as pool:
             try:
                 for one in readings:
-                    plan = _planner(one.stream, start, limit, until)
-                    pool.submit(one.run, plan, commands, room, lambda count: None).add_done_callback(ended)
+                    pages = _pager(one.stream.source(commands=commands), start, limit, until)
+                    pool.submit(one.run, pages, room).add_done_callback(ended)
                 pool.shutdown(wait=True)
             except BaseException:
                 room.over.set()
@@ -118,7 +119,7 @@ def read_many(
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         warn(one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"))
     table, told = record_table([batch for one in readings for batch in one.batches], body, typed)
-    counts = [sum(map(len, one.batches)) for one in readings]
+    counts = [sum(batch.num_rows for batch in one.batches) for one in readings]
     places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))
     names = pa.array([one.stream.name for one in readings], pa.string())
     column = pa.DictionaryArray.from_arrays(places, names).cast(pa.string())
@@ -130,5 +131,10 @@ def read_many(
     )
 
 
-def _planner(stream: Stream, start: Any, limit: int | None, until: Any) -> Callable[[], Any]:
-    return lambda: stream._plan(start, limit, until)
+def _places(source: Ranged, start: Any, limit: int | None, until: Any) -> tuple[Place, int | None, Place | None]:
+    place = source.placed(start)
+    return place, count_of(limit, "limit", source.refuse), None if until is None else source.placed(until, "until")
+
+
+def _pager(source: Ranged, start: Any, limit: int | None, until: Any) -> Callable[[], Pages]:
+    return lambda: source.pages(*_places(source, start, limit, until))

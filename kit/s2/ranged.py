@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core import progress
 from ..core.errors import warn
 from ..core.frames import TIME
 from ..core.html import one_line
-from ..core.ranged import Piece, Ranged, milliseconds
+from ..core.log.places import Moment, Place
+from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
+from ..core.ranged import milliseconds
 from ..core.secrets import Secret
 from . import bulk
 from .client import SyncS2
-from .columns import command_mask
+from .columns import command_mask, record_table
 from .decoding import HEADER
 from .endpoints import Endpoints
 from .errors import ReadUnwrittenError, S2InputError
-from .positions import SeqNum, Timestamp
-from .reading import Start, plan_of
+from .positions import SeqNum, TailOffset, Timestamp
+from .reading import Plan, Start, plan_of
 from .settings import AppendRetryPolicy, Compression
-from .starts import place_of
+from .starts import place_of, start_of
 from .stream import SyncS2Stream
 from .types import ReadLimit
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from ..core.frames import BodyMode
+    from .feeding import StreamSource
 
 
 class StreamRange(Ranged):
@@ -40,23 +45,78 @@ class StreamRange(Ranged):
     refuse = S2InputError
 
     def __init__(
-        self, stream: SyncS2Stream, basin: str, *, commands: bool = False, owned: SyncS2 | None = None
+        self,
+        stream: SyncS2Stream,
+        basin: str,
+        explained: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        commands: bool = False,
+        owned: SyncS2 | None = None,
     ) -> None:
         self.stream, self.basin, self.commands, self._owned = stream, basin, commands, owned
         self.label = f"s2 {basin}/{stream.name}"
+        self.explained = explained
+        """Says of names that are not there which are near."""
 
     def bounds(self) -> tuple[int, int]:
-        stop = self.stream.check_tail().seq_num
+        stop = self.stop()
         return min(self._at(SeqNum(0), stop), stop), stop
 
+    def stop(self) -> int:
+        with self.explained():
+            return self.stream.check_tail().seq_num
+
     def place(self, moment: int, *, last: bool = False) -> int | None:
-        return self._at(Timestamp(max(0, moment)), self.stream.check_tail().seq_num)
+        return self._at(Timestamp(max(0, moment)), self.stop())
 
-    def start(self, given: Any) -> int:
-        return self.at(place_of(given))
+    def placed(self, given: Any, what: str = "start") -> Place:
+        return place_of(given, what)
 
-    def until(self, given: Any) -> int:
-        return self.at(place_of(given, "until"))
+    def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
+        begin, end, stop = start_of(start), None, None
+        if isinstance(until, Moment):
+            end = max(0, until.milliseconds)
+        elif until is not None:
+            # The service ends a read at a time, or after so many records: a position is so many after the first.
+            first, stop = self.at(start), self.at(until)
+            count = max(0, stop - first)
+            begin, limit = SeqNum(first), count if limit is None else min(limit, count)
+        # Bounded, or told to wait for nothing: a read for a frame ends at the tail.
+        wait = None if limit is not None or until is not None else 0
+        plan = plan_of(begin, ReadLimit(count=limit), end, False, wait)
+        return Pages(self._batches(plan, stop), lambda: self._expected(plan))
+
+    def _batches(self, plan: Plan, stop: int | None) -> Iterator[pa.RecordBatch]:
+        if plan.count == 0:
+            return
+        try:
+            with self.explained():
+                for columns in bulk.columns(self.stream, plan, commands=self.commands):
+                    batch = columns.batch
+                    if stop is not None and len(columns) and batch.column(0)[-1].as_py() >= stop:
+                        # Where the first records are gone, so many reach further.
+                        yield batch.filter(pc.less(batch.column(0), pa.scalar(stop, pa.uint64())))
+                        return
+                    yield batch
+        except ReadUnwrittenError:
+            return  # at the tail there is nothing, which is no error in a notebook
+
+    def _expected(self, plan: Plan) -> int | None:
+        """How many records will come, as far as a bar needs to know and the service can tell."""
+        if not progress.wanted() or (plan.count is not None and plan.count <= bulk.SMALL):
+            return plan.count
+        if isinstance(plan.start, TailOffset):
+            most = plan.start.value
+        elif isinstance(plan.start, SeqNum) and plan.until is None:
+            most = max(0, self.stop() - plan.start.value)
+        else:
+            return plan.count
+        return most if plan.count is None else min(most, plan.count)
+
+    def shown(
+        self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        return record_table(pages, body, types)
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         plan = plan_of(SeqNum(first), ReadLimit(count=stop - first), None, False, None)
@@ -85,18 +145,46 @@ class StreamRange(Ranged):
             label = one_line(self.label)
             warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`")
 
-    def write(self, frame: pd.DataFrame, *, once: bool, **options: Any) -> tuple[int | None, int]:
+    def outgoing(
+        self,
+        data: Any,
+        *,
+        body: str | None = None,
+        timestamp: str | None = None,
+        headers: str | None = None,
+        match_seq_num: int | None = None,
+        fencing_token: str | None = None,
+    ) -> Outgoing:
         from .appending import append_encoded
         from .bodies import bodies_of
         from .inputs import encode_inputs
 
+        given = bodies_of(data, body=body, timestamp=timestamp, headers=headers)
+        inputs = encode_inputs(
+            given.bodies,
+            timestamps=given.timestamps,
+            headers=given.headers,
+            match_seq_num=match_seq_num,
+            fencing_token=fencing_token,
+        )
+
+        def send(seen: Callable[[int], Any]) -> Sent:
+            with self.explained():
+                ack = append_encoded(self.stream, inputs, seen).ack
+            return Sent(ack.start.seq_num, len(given.bodies), ack)
+
+        return Outgoing(len(given.bodies), send)
+
+    def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
         policy = AppendRetryPolicy.NO_SIDE_EFFECTS if once else AppendRetryPolicy.ALL
         link = self.stream._link
         link.retry = replace(link.retry, append_retry_policy=policy)
-        given = bodies_of(frame, **{"body": None, "timestamp": None, "headers": None, **options})
-        inputs = encode_inputs(given.bodies, timestamps=given.timestamps, headers=given.headers)
-        ack = append_encoded(self.stream, inputs).ack
-        return ack.start.seq_num, len(given.bodies)
+        return super().write(data, once=once, **options)
+
+    def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> StreamSource:
+        from .feeding import StreamSource
+
+        return StreamSource(self.stream, start_of(start), body, types, commands=self.commands)
 
     def close(self) -> None:
         if self._owned is not None:
@@ -114,9 +202,10 @@ class StreamRange(Ranged):
         """The sequence number of the first record from a place on, `end` where there is none."""
         plan = plan_of(start, ReadLimit(count=1), None, False, None)
         try:
-            for columns in bulk.columns(self.stream, plan):
-                if len(columns):
-                    return int(columns.batch.column(0)[0].as_py())
+            with self.explained():
+                for columns in bulk.columns(self.stream, plan):
+                    if len(columns):
+                        return int(columns.batch.column(0)[0].as_py())
         except ReadUnwrittenError:
             pass
         return end

@@ -24,15 +24,12 @@ def place_of(given: Any, what: str = "start") -> Place:
     return found
 
 
-def start_of(given: Any) -> Start:
-    """Return a start of the reference's kinds.
+def start_of(place: Place) -> Start:
+    """Return a place as the reference's kinds have it.
 
-    >>> start_of(5), start_of("tail-100"), start_of("2026-01-02T00:00:00Z")
+    >>> start_of(place_of(5)), start_of(place_of("tail-100")), start_of(place_of("2026-01-02T00:00:00Z"))
     (SeqNum(value=5), TailOffset(value=100), Timestamp(value=1767312000000))
     """
-    if isinstance(given, SeqNum | Timestamp | TailOffset):
-        return given
-    place = place_of(given)
     if isinstance(place, At):
         return SeqNum(place.position)
     return TailOffset(place.count) if isinstance(place, FromEnd) else Timestamp(max(0, place.milliseconds))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..core.tables.encode import Table, column_of, json_bytes, record_bytes, table_of
 from . import inputs
 from .errors import SynapInputError
+
+T = TypeVar("T")
+_AT_ONCE = 10_000
 
 
 def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple[list[Any], list[str]]:
@@ -54,3 +58,13 @@ def _objects(table: Table) -> list[Any]:
 def _listed(column: Any) -> list[Any]:
     found: list[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist()
     return found
+
+
+def in_parts(values: list[Any], send: Callable[[int, list[Any]], list[T]], seen: Callable[[int], Any]) -> list[T]:
+    """Return what `send` gives for all values; it is given the place of some thousand of them, and these."""
+    results: list[T] = []
+    for at in range(0, len(values), _AT_ONCE):
+        some = values[at : at + _AT_ONCE]
+        results += send(at, some)
+        seen(len(some))
+    return results

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ..core import progress
 from ..core.completion import Handles, Names
 from ..core.environment import Environment, missing, origin
-from ..core.errors import Interrupted, warn
-from ..core.html import one_line, table, text
-from ..core.log.log import Log
+from ..core.errors import warn
+from ..core.html import table, text
+from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
-from ..core.log.places import END, count_of, place_of
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from ..core.words import nearest
@@ -21,6 +20,7 @@ from . import inputs
 from .asking import Operation
 from .client import SynapClient
 from .errors import SynapError, SynapInputError
+from .handle import Room
 from .listings import Listing
 from .settings import credential
 from .subscription import Subscription
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ..core.frames import BodyMode
     from ..live.browser import Browser
     from ..live.view import LiveView
-    from .feeding import RoomSource
-    from .ranged import RoomRange
 
 T = TypeVar("T")
 Kind = Literal["auto", "room", "topic", "queue"]
@@ -162,69 +160,11 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
 
         return room_frame(self._run(_stats_of("stream", self.client.stream.list())), time.time())
 
-    def read(
-        self,
-        room: str,
-        start: Any = 0,
-        limit: int | None = None,
-        until: Any = None,
-        body: BodyMode = "auto",
-        *,
-        decode: BodyMode | None = None,
-        types: Mapping[str, Any] | None = None,
-        subscriber_id: str = "kit",
-    ) -> pd.DataFrame:
-        """Return the events of a room from `start` on, up to its end as it is now, as far as the room still has them.
-
-        `start` and `until` are places as every log has them: an offset, "earliest", "latest", "tail-100", a time with a
-        zone, or one from now like "-1h"; what is at `until` is not read.
-
-        Columns: `offset`, `time` (in whole seconds, as the server keeps it), `event`, `id`, then the data as `body`
-        (or `decode`, its former name) says: "json" (a column per key), "text", "bytes", or "auto", which looks and
-        tells in `df.attrs`. `types` gives the keys of JSON types of your own. Where the beginning is gone, the frame
-        begins with the oldest event there is, and `attrs["missed"]` counts the others.
-        """
-        from ..core.frames import to_frame
-        from ..core.tables.typed import checked
-        from .columns import join
-        from .reading import pages
-        from .tables import event_table
-
-        room, typed = inputs.name(room, "a room"), checked(types or {})
-        most = count_of(limit, "limit", SynapInputError)
-        places = [place_of(start, "start", SynapInputError)]
-        if until is not None:
-            places.append(place_of(until, "until", SynapInputError))
-        with self._names.explained(room, "syn.streams()", "Room '"):
-            stats = self.client.stream.stats(room)
-        bounds = int(stats["min_offset"]), int(stats["total_published"])
-        first, *last = [self._range(room).at(place, bounds) for place in places]
-        begin = max(first, bounds[0])
-        end = max(begin, min([bounds[1], *last]))
-        stop = end if most is None else min(end, begin + most)
-        found, interrupted = [], False
-        with progress.bar(stop - begin, what=f"read {room}"[:40], unit=" events") as bar:
-            try:
-                for page in self._walk_pages(pages(room, subscriber_id, begin, stop)):
-                    found.append(page)
-                    bar.update(page.num_rows)
-            except KeyboardInterrupt:
-                interrupted = True
-        attrs = {"room": room, "generation": stats["generation"], "missed": max(0, begin - first) if first < end else 0}
-        shown, told = event_table(join(found), body if decode is None else decode, typed)
-        frame = to_frame(shown, {**attrs, **told})
-        if interrupted:
-            raise Interrupted(frame, "events")
-        return frame
-
+    read = named(Room.read, "room")
     _log_column = "room"
 
     def _logs(self, prefix: str) -> dict[str, Room]:
         return {name: self[name] for name in self.client.stream.list() if name.startswith(prefix)}
-
-    def _walk_pages(self, walk: Any) -> Iterable[Any]:
-        found: Iterable[Any] = self.client._driver.walk(walk)
-        return found
 
     # --- topics -----------------------------------------------------------------------------------------------------
 
@@ -270,14 +210,15 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
         while the connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says
         which rows are wanted; see `kit.Feed` for this and for the bounds. `from_checkpoint` goes on in a room.
         """
+        from ..live.adapters import source_of
         from ..live.view import live
         from .feeding import TopicSource
 
-        source: RoomSource | TopicSource
         if (room is None) == (topics is None):
             raise SynapInputError("name a room, or topics", hint='syn.live("room"), or syn.live(topics=["orders.*"])')
         if room is not None:
-            source = self._room_source(room, start, body, types)
+            given = {"body": body, "types": types} if start is None else {"start": start, "body": body, "types": types}
+            source = source_of(self[room], **given)
         else:
             if start is not None or from_checkpoint is not None:
                 raise SynapInputError(
@@ -316,26 +257,22 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
         names the column of the values; a column `event` names each event of a room. With `kind="auto"` the target is
         the room or the queue of that name, and a topic where there is neither.
         """
-        from .bulk import values_of
+        from .bulk import in_parts, values_of
         from .tables import published_frame
 
         target = inputs.name(target, "a target")
         values, events = values_of(data, body, event)
         chosen = self._kind_of(target) if kind == "auto" else kind
+        client = self.client
+        sends: dict[str, Callable[[int, list[Any]], list[Any]]] = {
+            "room": lambda at, some: client.stream.publish_many(target, zip(events[at:], some, strict=False)),
+            "queue": lambda at, some: client.queue.publish_many(target, some, priority),
+            "topic": lambda at, some: self._run(_publish_all(target, some)),
+        }
+        if chosen not in sends:
+            raise SynapInputError(f"kind={kind!r}", hint='choose "room", "queue", "topic" or "auto"')
         with progress.bar(len(values), what=f"publish to {target}"[:40], unit=" messages") as bar:
-            results: list[Any] = []
-            step = 10_000
-            for n in range(0, len(values), step):
-                part = values[n : n + step]
-                if chosen == "room":
-                    results += self.client.stream.publish_many(target, zip(events[n : n + step], part, strict=True))
-                elif chosen == "queue":
-                    results += self.client.queue.publish_many(target, part, priority)
-                elif chosen == "topic":
-                    results += self._run(_publish_all(target, part))
-                else:
-                    raise SynapInputError(f"kind={kind!r}", hint='choose "room", "queue", "topic" or "auto"')
-                bar.update(len(part))
+            results = in_parts(values, sends[chosen], bar.update)
         for names in self._listed:
             names.forget()
         if kind == "auto" and chosen == "topic" and results and not any(results):
@@ -391,26 +328,12 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
             ]
         )
 
-    def _range(self, room: str, **kind: Any) -> RoomRange:
-        """What Arrow, SQL and Parquet read of a room, and what finds places in it."""
-        from .ranged import RoomRange
-
-        return RoomRange(self.client, room, **kind)
-
-    def _room_source(self, room: str, start: Any, body: BodyMode, types: Mapping[str, Any] | None) -> RoomSource:
-        """What a feed of a room follows."""
-        from .feeding import RoomSource
-
-        place = END if start is None else place_of(start, "start", SynapInputError)
-        at = None if place == END else self._range(room).at(place)
-        return RoomSource(self.client, room, at, body, types)
-
     def _run(self, operation: Operation[T]) -> T:
         result: T = self.client._driver.run(operation)
         return result
 
     def __missing__(self, room: str) -> Room:
-        return Room(self, inputs.name(room, "a room"))
+        return Room(self.client, inputs.name(room, "a room"), self._names)
 
     def browse(self) -> Browser:
         """A small tree of queues, rooms, topics and keys, to click through: details, rows, live views."""
@@ -445,70 +368,6 @@ _TRY = (
     (".publish(room_queue_or_topic, df)", "the rows of a DataFrame as events or messages"),
     (".metrics(), .server()", "how the server is"),
 )
-
-
-class Room(Log):
-    """A handle on a room; no traffic before a verb is called. Made by `syn["name"]`."""
-
-    def __init__(self, explorer: Synap, name: str) -> None:
-        self._explorer, self.name = explorer, name
-
-    def read(
-        self,
-        start: Any = 0,
-        limit: int | None = None,
-        until: Any = None,
-        body: BodyMode = "auto",
-        *,
-        decode: BodyMode | None = None,
-        columns: Sequence[str] | str | None = None,
-        types: Mapping[str, Any] | None = None,
-    ) -> pd.DataFrame:
-        """Return the events from `start` on. See `Synap.read`; `columns` names those that are decoded."""
-        if columns is not None or limit == 0:
-            return self._columns_of(columns, start, limit, until, body if decode is None else decode, types)
-        return self._explorer.read(self.name, start, limit, until, body, decode=decode, types=types)
-
-    def tail(
-        self,
-        n: int = 10,
-        body: BodyMode = "auto",
-        *,
-        decode: BodyMode | None = None,
-        types: Mapping[str, Any] | None = None,
-    ) -> pd.DataFrame:
-        """Return the newest `n` events."""
-        start = max(0, len(self) - inputs.whole(n, "n"))
-        return self._explorer.read(self.name, start, n, None, body, decode=decode, types=types)
-
-    def source(self, **kind: Any) -> RoomRange:
-        """What Arrow, SQL and Parquet read."""
-        return self._explorer._range(self.name, **kind)
-
-    def live(self, start: Any = None, **options: Any) -> LiveView:
-        """The events as they come: a live view. See `Synap.live`."""
-        return self._explorer.live(self.name, start=start, **options)
-
-    def _source(self, start: Any = None, body: BodyMode = "auto", types: Mapping[str, Any] | None = None) -> RoomSource:
-        """What a feed of this room follows; `kit.Feed(syn["room"], start=0)` asks for it."""
-        return self._explorer._room_source(self.name, start, body, types)
-
-    def publish(self, data: Any, **options: Any) -> pd.DataFrame:
-        """Where the events are now. See `Synap.publish`."""
-        return self._explorer.publish(self.name, data, "room", **options)
-
-    def __len__(self) -> int:
-        """The offset of the next event."""
-        return int(self._explorer.client.stream.stats(self.name)["total_published"])
-
-    def __bool__(self) -> bool:
-        return True  # not a question to the server
-
-    def __repr__(self) -> str:
-        return one_line(f"<Room {self.name}: .read(limit=100), .tail(), .publish(df)>")
-
-    def _repr_html_(self) -> str:
-        return text(repr(self)[1:-1])
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ..core.completion import Names
 from ..core.errors import InputError
-from ..core.ranged import Piece, Ranged
+from ..core.frames import BodyMode
+from ..core.log.places import END, Place
+from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
 from ..core.secrets import Secret
+from .bulk import in_parts, values_of
 from .client import SynapClient
 from .columns import SCHEMA
 from .errors import SynapInputError
 from .reading import page, pages
-from .tables import unquoted
+from .tables import published_frame, unquoted
+
+if TYPE_CHECKING:
+    from .feeding import RoomSource
 
 
 class RoomRange(Ranged):
@@ -26,14 +34,32 @@ class RoomRange(Ranged):
     unit = "events"
     refuse = SynapInputError
 
-    def __init__(self, client: SynapClient, room: str, subscriber_id: str = "kit") -> None:
-        self.client, self.room, self._subscriber = client, room, subscriber_id
+    def __init__(
+        self, client: SynapClient, room: str, names: Names | None = None, *, subscriber_id: str = "kit"
+    ) -> None:
+        self.client, self.room, self._names, self._subscriber = client, room, names, subscriber_id
         self.label = f"synap {client._settings.url}/{room}"
+        self._told: dict[str, Any] = {}
+        """Of the read that `pages` began."""
 
     def bounds(self) -> tuple[int, int]:
-        stats = self.client.stream.stats(self.room)
+        with nullcontext() if self._names is None else self._names.explained(self.room, "syn.streams()", "Room '"):
+            stats = self.client.stream.stats(self.room)
+        self._told["generation"] = stats["generation"]
         first, stop = int(stats["min_offset"]), int(stats["total_published"])
         return min(first, stop), stop
+
+    def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
+        bounds = self.bounds()
+        asked = self.at(start, bounds)
+        self._told["missed"] = max(0, bounds[0] - asked) if asked < bounds[1] else 0
+        return self.between(bounds, asked, limit, until)
+
+    def shown(
+        self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        table, told = super().shown(pages, body, types)
+        return table, {**self._told, **told}
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         for found in self.client._driver.walk(pages(self.room, self._subscriber, first, stop)):
@@ -46,9 +72,25 @@ class RoomRange(Ranged):
         table = self.client._driver.run(page(self.room, self._subscriber, position, 1))
         return None if not table.num_rows else table.column("time").cast(pa.int64())[0].as_py()
 
-    def said(self, texts: pa.Array) -> pa.Array:
-        column = unquoted(pa.chunked_array([texts]))
-        return column.chunk(0) if column.num_chunks else texts
+    def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        return unquoted(texts)
+
+    def outgoing(self, data: Any, *, body: str | None = None, event: str = "event") -> Outgoing:
+        values, events = values_of(data, body, event)
+
+        def publish(at: int, some: list[Any]) -> list[int]:
+            return self.client.stream.publish_many(self.room, zip(events[at:], some, strict=False))
+
+        def send(seen: Callable[[int], Any]) -> Sent:
+            offsets = in_parts(values, publish, seen)
+            return Sent(offsets[0] if offsets else None, len(offsets), published_frame(self.room, "room", offsets))
+
+        return Outgoing(len(values), send)
+
+    def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> RoomSource:
+        from .feeding import RoomSource
+
+        return RoomSource(self.client, self.room, None if start == END else self.at(start), body, types)
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
         raise InputError("a room is read in one process", hint=".to_parquet(path) and kit.scan(path).to_dask()")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..core import prometheus
 from ..core.frames import TIME, BodyMode, expand_bodies, free_name, to_frame
+from ..core.log.source import shown
 from ..core.tables.typed import checked
 from .types import QueueMessage
 
@@ -151,13 +152,7 @@ def event_table(
     events: pa.Table, body: BodyMode, types: Mapping[str, pa.DataType] | None = None
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return events or messages as a notebook shows them: what came with them, then their data."""
-    head = events.drop_columns(["data"])
-    expanded = expand_bodies(events["data"], body, taken=head.column_names, raw="data", types=types)
-    for name, column in expanded.columns.items():
-        if name == "data" and expanded.mode == "text":
-            column = unquoted(column)
-        head = head.append_column(name, column)
-    return head, expanded.attrs
+    return shown(events, "data", body, types, said=unquoted)
 
 
 def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:

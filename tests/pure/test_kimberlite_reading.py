@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +11,11 @@ import pytest
 
 from kit.kimberlite.address import Settings
 from kit.kimberlite.asking import Post, Take
-from kit.kimberlite.bulk import Part, event_table, part
+from kit.kimberlite.blobs import Blobs
+from kit.kimberlite.bulk import SCHEMA, part, timed
 from kit.kimberlite.ledger import walk
 from kit.kimberlite.places import Book
-from kit.kimberlite.reading import Run, pages
+from kit.kimberlite.reading import Page, Run, pages
 from kit.kimberlite.wire import Response, payload_of, requests, responses
 
 STREAM = 1 << 32 | 7
@@ -58,7 +60,7 @@ def book() -> Book:
     return Book(Settings.of("localhost:3000", 1, None, 30, 5, 3))
 
 
-def read(server: Server, of: Book, start: int = 0, limit: int | None = None) -> list[Part]:
+def read(server: Server, of: Book, start: int = 0, limit: int | None = None) -> list[pa.RecordBatch]:
     return list(walk(pages(of, STREAM, start, limit, part), server.step))
 
 
@@ -67,32 +69,34 @@ def test_a_page_is_not_held_while_the_next_one_is_received(limit: int | None) ->
     server = Server([b"%04d" % n for n in range(1000)], 100)
     found = read(server, book(), limit=limit)
     assert len(server.held) > 9 and set(server.held) == {0}
-    table, bodies = event_table(found, [])
+    table = pa.Table.from_batches(timed(found, []), SCHEMA)
     count = limit or 1000
-    assert bodies.to_pylist() == server.events[:count] and table["offset"].to_pylist() == list(range(count))
+    assert table["time"].null_count == count
+    assert table["body"].to_pylist() == server.events[:count] and table["offset"].to_pylist() == list(range(count))
 
 
 def test_so_much_is_asked_for_as_the_events_of_the_stream_take() -> None:
     server, known = Server([b"x" * 200] * 5000, 5000), book()
     for _ in range(2):
-        assert sum(len(one.bodies) for one in read(server, known, limit=100)) == 100
+        assert sum(one.num_rows for one in read(server, known, limit=100)) == 100
     assert server.sizes[0] == 65_536 and 100 * 202 <= server.sizes[1] <= 100 * 202 * 1.2
     server, known = Server([b"x" * 20_000] * 500, 500), book()
-    assert sum(len(one.bodies) for one in read(server, known, limit=100)) == 100
+    assert sum(one.num_rows for one in read(server, known, limit=100)) == 100
     assert len(server.sizes) == 2, "after the first page it is known how large they are"
     read(server, known, limit=100)
     assert len(server.sizes) == 3
     server, known = Server([b""] * 10 + [b"x" * 60_000] * 30, 40), book()
-    assert [len(one.bodies) for one in read(server, known, limit=10)] == [10]
-    assert sum(len(one.bodies) for one in read(server, known, start=10, limit=30)) == 30
+    assert [one.num_rows for one in read(server, known, limit=10)] == [10]
+    assert sum(one.num_rows for one in read(server, known, start=10, limit=30)) == 30
     assert max(server.sizes) <= 4 * 1024 * 1024 and min(server.sizes) >= 16 * 1024
 
 
 def test_columns_of_no_page_one_page_and_many() -> None:
     for count in (0, 1, 5):
-        found = [Part(3 + 2 * n, pa.array([b"a", b"b"], pa.binary())) for n in range(count)]
+        found = [*chain(*(part(Page(3 + 2 * n, Blobs.of([b"a", b"b"]))) for n in range(count)))]
         runs = [Run(3, 2 * count, 0, 5_000_000_000)] if count else []
-        table, bodies = event_table(found, runs)
+        table = pa.Table.from_batches(timed(found, runs), SCHEMA)
+        bodies = table["body"]
         assert table["offset"].to_pylist() == list(range(3, 3 + 2 * count)) and bodies.type == pa.binary()
         assert table["offset"].type == pa.uint64() and bodies.to_pylist() == [b"a", b"b"] * count
         assert [when.timestamp() for when in table["time"].to_pylist()] == [5] * 2 * count

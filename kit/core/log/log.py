@@ -1,62 +1,168 @@
 """A log to explore: a stream of S2 or Kimberlite, a room of Synap.
 
-Every verb stands on the log's source, the `Ranged` that `log.source(...)` gives.
+Every verb is here, once, and stands on the log's source: `log.source()` gives the `Ranged` that a wing supplies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from .. import progress
+from ..errors import InputError, Interrupted, KitError
+from ..html import one_line, table, text
 from ..processes import OfOneProcess
+from .declared import READING, Extra, Gap, declare, own
 from .looking import Looking
+from .places import count_of
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
     import pyarrow as pa
 
+    from ...live.source import Source
+    from ...live.view import LiveView
     from ...parquet.scanning import Scan
+    from ..completion import Names
     from ..frames import BodyMode
-    from ..ranged import Ranged
+    from ..ranged import View
+    from .source import Ranged
+
+Answer = TypeVar("Answer")
 
 
-class Log(Looking, OfOneProcess):
-    """A log of records that have positions. polars, DuckDB and pyarrow take it as it is, as an Arrow stream."""
+class Log(Looking, OfOneProcess, Generic[Answer]):
+    """Records in order, each at a position; no traffic before a verb is called.
 
-    def source(self, **kind: Any) -> Ranged:
+    `open` gives the source of the records; polars, DuckDB and pyarrow take a log as it is, as a stream of Arrow.
+    What a service's logs take beside the rest (`extras`), lack (`lacks`), and answer to an append is declared on the
+    class.
+    """
+
+    word: ClassVar[str] = "stream"
+    """What such a log is called in `df.attrs`."""
+    extras: ClassVar[tuple[Extra, ...]] = ()
+    lacks: ClassVar[Mapping[str, Gap]] = {}
+    refuse: ClassVar[type[KitError]] = InputError
+    """What an argument that a verb does not have raises."""
+    answer: ClassVar[str] = "Any"
+    """The type of what `append` gives, for `help`."""
+    shown: ClassVar[str] = ".read(limit=100), .tail(), .append(df), .live()"
+    more: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Verbs of the service's own, and what they give, for the table of what to try."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        declare(cls, {name: verb for name, verb in vars(Log).items() if name in _VERBS})
+
+    def __init__(self, name: Any, open: Callable[..., Ranged], names: Names | None = None) -> None:
+        self.name = name
+        self._open, self._names = open, names
+
+    def source(self, **extras: Any) -> Ranged:
         """Return what the records are read from, by position: for engines, and whatever looks through a log."""
-        raise NotImplementedError
+        return self._open(**extras)
 
-    def _ranged(self, **kind: Any) -> Ranged:
-        return self.source(**kind)
-
-    def read(self, start: Any = 0, limit: int | None = None) -> pd.DataFrame:
-        raise NotImplementedError
-
-    def head(self, n: int = 10, **options: Any) -> pd.DataFrame:
-        """Return the oldest `n` records that the log still has; the options are those of `read`."""
-        return self.read("earliest", n, **options)
-
-    def _columns_of(
+    def read(
         self,
-        columns: Sequence[str] | str | None,
-        start: Any,
-        limit: int | None,
-        until: Any,
-        body: BodyMode,
-        types: Mapping[str, Any] | None,
-        **kind: Any,
+        start: Any = 0,
+        limit: int | None = None,
+        until: Any = None,
+        body: BodyMode = "auto",
+        *,
+        columns: Sequence[str] | str | None = None,
+        types: Mapping[str, Any] | None = None,
+        **extras: Any,
     ) -> pd.DataFrame:
-        """Some columns of a range: the others are not decoded. Of no records, the columns that the log's have."""
-        from ..frames import empty, to_frame
-        from ..ranged import View
+        """Return the records from `start` on, up to the end as it is now, as a DataFrame.
 
-        if columns is None:
-            whole = View(self.source(**kind), "earliest", None, None, body, types, strict=True)
-            return empty(whole.schema, {"body": whole.shape.mode})
-        view = View(self.source(**kind), start, limit, until, body, types, strict=True)
-        return to_frame(view.collect([columns] if isinstance(columns, str) else [*columns]), {"body": view.shape.mode})
+        `start` and `until` are places as every log has them: a position, "earliest", "latest", "tail-100", a time with
+        a zone, or one from now like "-1h"; what is at `until` is not read, and `limit` is a number of records. Columns:
+        the position, `time`, what else the service tells, then the bodies, as `body` says: "json" (a column per key),
+        "text", "bytes", or "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your
+        own, as `{"price": pa.decimal128(18, 4)}`; `columns` names those that are wanted, so that no other is decoded.
+        """
+        return self._read(self._opened("read", extras), start, limit, until, body, columns, types)
+
+    def head(
+        self,
+        n: int = 10,
+        body: BodyMode = "auto",
+        *,
+        columns: Sequence[str] | str | None = None,
+        types: Mapping[str, Any] | None = None,
+        **extras: Any,
+    ) -> pd.DataFrame:
+        """Return the oldest `n` records that the log still has; the options are those of `read`."""
+        return self._read(self._opened("head", extras), "earliest", n, None, body, columns, types)
+
+    def tail(
+        self,
+        n: int = 10,
+        body: BodyMode = "auto",
+        *,
+        columns: Sequence[str] | str | None = None,
+        types: Mapping[str, Any] | None = None,
+        **extras: Any,
+    ) -> pd.DataFrame:
+        """Return the newest `n` records; `df.attrs["tail"]` is the position that the next one will get."""
+        source = self._opened("tail", extras)
+        count = count_of(n, "n", source.refuse)
+        stop = source.stop()
+        start = 0 if count is None else max(0, stop - count)
+        frame = self._read(source, start, count, stop, body, columns, types)
+        frame.attrs["tail"] = stop
+        return frame
+
+    def append(self, data: Any, *, body: str | None = None, **extras: Any) -> Answer:
+        """Append, and return where the records are now. Takes a DataFrame, or bytes, texts and dicts, one or many.
+
+        polars and Arrow, and whatever else is a stream of Arrow, count as DataFrames. A frame's rows become JSON
+        objects, unless `body` names the column of the bodies (one called `body` alone is taken for that). What the log
+        cannot keep is refused before anything is sent, naming row and column.
+        """
+        source = self.source()
+        outgoing = source.outgoing(data, body=body, **own(type(self), "append", extras))
+        with progress.bar(outgoing.count, what=f"append to {self.name}"[:40], unit=f" {source.unit}") as bar:
+            sent = outgoing.send(bar.update)
+        if self._names is not None:
+            self._names.forget()  # an append may have made the log
+        answer: Answer = sent.answer
+        return answer
+
+    def live(
+        self,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        *,
+        where: Any = None,
+        types: Mapping[str, Any] | None = None,
+        rows: int = 20,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        from_checkpoint: Any = None,
+        **columns: Any,
+    ) -> LiveView:
+        """Return a live view of the records from `start` on, by default of those that come from now on.
+
+        It runs while other cells do: `view.df`, `view.wait(n=100)`, `view.pause()`, `view.close()`. `start`, `body` and
+        `types` are those of `read`. `where`, or `column=value` here, says which records are wanted; see `kit.Feed` for
+        this and for the bounds. `from_checkpoint` goes on where an earlier feed stood.
+        """
+        from ...live.view import live
+
+        extras = {one.name: columns.pop(one.name) for one in self.extras if "live" in one.verbs and one.name in columns}
+        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
+        return live(self._source(start, body, types=types, **extras), rows, where, bounds, columns)
+
+    def _source(
+        self, start: Any = "tail", body: BodyMode = "auto", types: Mapping[str, Any] | None = None, **extras: Any
+    ) -> Source:
+        """What a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
+        source = self._opened("live", extras)
+        found: Source = source.follow(source.placed("tail" if start is None else start), body, types)
+        return found
 
     def arrow(
         self,
@@ -66,18 +172,15 @@ class Log(Looking, OfOneProcess):
         body: BodyMode = "auto",
         *,
         types: Mapping[str, pa.DataType] | None = None,
-        **kind: Any,
+        **extras: Any,
     ) -> pa.RecordBatchReader:
-        """The records as a stream of Arrow batches, read as they are taken, with the columns of `read`.
+        """Return the records as a stream of Arrow batches, read as they are taken, with the columns of `read`.
 
         The columns are decided before the first batch, on the first and the last thousand records. What a later record
         has beyond them is not lost: its raw bytes are then in the column of raw bodies, and a warning counts such
-        records at the end. `types` names columns of your own: `types={"total": pa.float64()}`. S2 also takes
-        `commands=True`, which shows orders to the service among the records.
+        records at the end. `types` names columns of your own: `types={"total": pa.float64()}`.
         """
-        from ..ranged import View
-
-        return View(self.source(**kind), start, limit, until, body, types).reader()
+        return self._view("arrow", extras, start, limit, until, body, types).reader()
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.arrow().__arrow_c_stream__(requested_schema)
@@ -94,9 +197,9 @@ class Log(Looking, OfOneProcess):
         body: BodyMode = "auto",
         types: Mapping[str, pa.DataType] | None = None,
         compression: str = "zstd",
-        **kind: Any,
+        **extras: Any,
     ) -> Scan:
-        """The records up to the end as it is now, written to Parquet files; what `kit.scan(path)` gives.
+        """Write the records up to the end as it is now to Parquet files, and return what `kit.scan(path)` gives.
 
         `path` is a folder of their own, on this machine or wherever fsspec reaches. The same call again writes what
         came since, and goes on where an earlier one was stopped, be it by `kill -9`: files appear whole, and
@@ -106,9 +209,9 @@ class Log(Looking, OfOneProcess):
         """
         from ...parquet.scanning import Scan
         from ...parquet.writing import write
-        from ..ranged import View
 
-        write(View(self.source(**kind), start, limit, until, body, types), path, partition_by, resume, compression)
+        view = self._view("to_parquet", extras, start, limit, until, body, types)
+        write(view, path, partition_by, resume, compression)
         return Scan(path)
 
     def to_dask(
@@ -122,9 +225,9 @@ class Log(Looking, OfOneProcess):
         until: Any = None,
         body: BodyMode = "auto",
         types: Mapping[str, pa.DataType] | None = None,
-        **kind: Any,
+        **extras: Any,
     ) -> dd.DataFrame:
-        """The records up to the end as it is now, as a frame of Dask: its partitions are ranges of positions.
+        """Return the records up to the end as it is now as a frame of Dask: its partitions are ranges of positions.
 
         There are so many `partitions`, or so many `rows` in each, or each covers a time (`every="1h"`); without any of
         these a partition holds about 64 MB. Columns and dtypes are those of `.arrow()`, found on the first and the last
@@ -133,9 +236,87 @@ class Log(Looking, OfOneProcess):
         the credential, which is in no graph, key or dashboard.
         """
         from ...dasking.reading import of_view
-        from ..ranged import View
 
         found: dd.DataFrame = of_view(
-            View(self.source(**kind), start, limit, until, body, types), partitions, rows, every
+            self._view("to_dask", extras, start, limit, until, body, types), partitions, rows, every
         )
         return found
+
+    def __len__(self) -> int:
+        """Return the position that the next record will get."""
+        return self.source().stop()
+
+    def __bool__(self) -> bool:
+        return True  # not a question to the server
+
+    def __repr__(self) -> str:
+        return one_line(f"<{type(self).__name__} {self._title()}: {self.shown}>")
+
+    def _repr_html_(self) -> str:
+        return text(f"{type(self).__name__} {self._title()}") + table(("try", "to get"), (*_TRY, *self.more))
+
+    def _title(self) -> str:
+        return str(self.name)
+
+    def _opened(self, verb: str, extras: Mapping[str, Any]) -> Ranged:
+        """The source as a verb's own arguments have it."""
+        return self.source(**own(type(self), verb, extras))
+
+    def _view(
+        self, verb: str, extras: Mapping[str, Any], start: Any, limit: Any, until: Any, body: BodyMode, types: Any
+    ) -> View:
+        from ..ranged import View
+
+        return View(self._opened(verb, extras), start, limit, until, body, types)
+
+    def _read(
+        self,
+        source: Ranged,
+        start: Any,
+        limit: Any,
+        until: Any,
+        body: BodyMode,
+        columns: Sequence[str] | str | None,
+        types: Mapping[str, Any] | None,
+    ) -> pd.DataFrame:
+        from ..frames import empty, to_frame
+        from ..tables.typed import checked
+
+        if limit == 0 and columns is None:  # no records, and the columns that the log's have
+            from ..ranged import View
+
+            whole = View(source, "earliest", None, None, body, types, strict=True)
+            return empty(whole.schema, {"body": whole.shape.mode})
+        if columns is not None:
+            from ..ranged import View
+
+            view = View(source, start, limit, until, body, types, strict=True)
+            names = [columns] if isinstance(columns, str) else [*columns]
+            return to_frame(view.collect(names), {"body": view.shape.mode})
+        typed = checked(types or {})
+        begin, count = source.placed(start), count_of(limit, "limit", source.refuse)
+        pages = source.pages(begin, count, None if until is None else source.placed(until, "until"))
+        found, interrupted = [], False
+        with progress.bar(pages.total(), what=f"read {self.name}"[:40], unit=f" {source.unit}") as bar:
+            try:
+                for batch in pages.batches:
+                    found.append(batch)
+                    bar.update(batch.num_rows)
+            except KeyboardInterrupt:
+                interrupted = True
+        rows, told = source.shown(found, body, typed)
+        frame = to_frame(rows, {self.word: str(self.name), **told})
+        if interrupted:
+            raise Interrupted(frame, source.unit)
+        return frame
+
+
+_VERBS = (*READING, "tail", "append", "live")
+_TRY = (
+    (".read(limit=100)", "records as a DataFrame, from the beginning"),
+    ('.read("tail-100"), .tail(), .head()', "the newest, the oldest"),
+    (".live()", "records as they come"),
+    (".append(df)", "rows appended as JSON"),
+    (".arrow(), .to_dask()", "records as a stream of Arrow batches, as a frame of Dask"),
+    (".to_parquet(path), kit.sql(query, s=stream)", "records in files; SQL over them"),
+)

@@ -1,0 +1,141 @@
+"""What one service's logs take beside the rest, and what they lack: declared on the class, checked, and shown by help.
+
+A verb of a `Log` is written once. The class of a wing's logs gets a copy of it whose signature and docstring tell that
+service's own arguments too; a verb that the service lacks is one that raises, by name and with the reason.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from ..into import with_into
+from ..words import nearest
+
+if TYPE_CHECKING:
+    from .log import Log
+
+P = ParamSpec("P")
+R = TypeVar("R")
+READING = ("read", "head", "arrow", "to_parquet", "to_dask")
+"""Verbs that read, with the same arguments."""
+REST = "extras"
+"""The parameter of a verb that stands for what a class declares."""
+
+
+class Extra(NamedTuple):
+    """An argument of one service's logs."""
+
+    name: str
+    default: Any
+    type: str
+    says: str
+    """What it does, as a sentence for the docstring."""
+    verbs: tuple[str, ...]
+
+
+class Gap(NamedTuple):
+    """A verb that a service's logs lack: why, and what to do instead."""
+
+    why: str
+    instead: str
+
+
+def own(kind: type[Log[Any]], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the declared arguments of a verb, with those given; refuse others, naming the nearest."""
+    known = {one.name: one.default for one in kind.extras if verb in one.verbs}
+    for name in given:
+        if name not in known:
+            takes = [one for one in inspect.signature(getattr(kind, verb)).parameters if one not in ("self", REST)]
+            hint = nearest(name, takes) or f"there are {', '.join(takes)}"
+            raise kind.refuse(f"{verb}() has no argument {name}=", hint=hint)
+    return {**known, **given}
+
+
+def declare(kind: type[Log[Any]], verbs: Mapping[str, Any]) -> None:
+    """Give a class its own copies of the verbs that take or give something of its own there, or are lacking."""
+    inherited = {id(verb): name for name, verb in verbs.items()}
+    for name in dict.fromkeys((*verbs, *vars(kind))):
+        found = getattr(kind, name)
+        called = inherited.get(id(found), name)
+        takes = [one for one in kind.extras if called in one.verbs]
+        if called in kind.lacks:
+            setattr(kind, name, _lacking(found, kind.lacks[called]))
+        elif called in verbs and (takes or called == "append"):
+            taking = _taking(found, takes)
+            setattr(kind, name, _answering(taking, kind.answer) if called == "append" else taking)
+
+
+def _taking(verb: FunctionType, extras: list[Extra]) -> FunctionType:
+    """Return a copy of a verb that tells of further arguments; it takes them already, unnamed."""
+    copy = FunctionType(verb.__code__, verb.__globals__, verb.__name__, verb.__defaults__, verb.__closure__)
+    copy.__kwdefaults__, copy.__qualname__, copy.__module__ = verb.__kwdefaults__, verb.__qualname__, verb.__module__
+    copy.__annotations__ = dict(verb.__annotations__)
+    copy.__dict__.update(verb.__dict__)
+    signature = inspect.signature(verb)
+    parameters = [one for one in signature.parameters.values() if one.name != REST]
+    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
+    parameters[at:at] = [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in extras
+    ]
+    copy.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    told = "\n".join(f"`{one.name}`: {one.says}" for one in extras)
+    copy.__doc__ = f"{inspect.cleandoc(verb.__doc__ or '')}\n\n{told}"
+    return copy
+
+
+def _lacking(verb: Callable[..., Any], gap: Gap) -> Any:
+    @wraps(verb)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise self.refuse(f"{self!r} has no {verb.__name__}(): {gap.why}", hint=gap.instead)
+
+    call.__signature__ = inspect.signature(verb)  # type: ignore[attr-defined]
+    call.__doc__ = f"Not here: {gap.why}. Instead: {gap.instead}."
+    return call
+
+
+def _answering(verb: Callable[..., Any], answer: str) -> Any:
+    """Return a verb whose signature tells what it gives; a DataFrame can be had as another library's table too."""
+    takes = inspect.signature(verb)
+
+    @wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return verb(*args, **kwargs)
+
+    call.__signature__ = takes.replace(return_annotation=answer)  # type: ignore[attr-defined]
+    return with_into(call) if answer == "pd.DataFrame" else call
+
+
+def named(verb: Callable[..., R], parameter: str, type: str = "str") -> Callable[..., R]:
+    """Return a verb of a log as one of its explorer: the log's name comes first."""
+
+    @wraps(verb)
+    def call(self: Any, *args: Any, **kwargs: Any) -> R:
+        name, *rest = args or (kwargs.pop(parameter),)
+        return verb(self[name], *rest, **kwargs)
+
+    own, *others = inspect.signature(verb).parameters.values()
+    first = inspect.Parameter(parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=type)
+    call.__signature__ = inspect.signature(verb).replace(parameters=[own, first, *others])  # type: ignore[attr-defined]
+    return call
+
+
+def formerly(verb: Callable[P, R], old: str, new: str) -> Callable[P, R]:
+    """Return a verb that still takes an argument by the name that it had."""
+
+    @wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> R:
+        given = kwargs.pop(old, None)
+        return verb(*args, **(kwargs if given is None else {**kwargs, new: given}))
+
+    call.__doc__ = f"{inspect.cleandoc(verb.__doc__ or '')}\n\n`{old}`: The former name of `{new}`."
+    signature = inspect.signature(verb)
+    parameters = list(signature.parameters.values())
+    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
+    parameters.insert(at, inspect.Parameter(old, inspect.Parameter.KEYWORD_ONLY, default=None))
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return cast("Callable[P, R]", call)

@@ -1,0 +1,199 @@
+"""What a service supplies of a log, and every verb stands on: its records by position, appended, followed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..errors import InputError, KitError
+from .places import At, FromEnd, Place, place_of
+
+if TYPE_CHECKING:
+    from ..frames import BodyMode
+    from ..secrets import Secret
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The records from `first` up to, not including, `stop`; fewer rows where some are not shown."""
+
+    first: int
+    stop: int
+    batch: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The records of one read as they come, and how many there will be as far as a progress bar needs to know."""
+
+    batches: Iterator[pa.RecordBatch]
+    total: Callable[[], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of an append: its first position where that is told, how many records, and the service's answer."""
+
+    first: int | None
+    count: int
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Records that are encoded and not sent: how many there are, where that is known, and what sends them.
+
+    `send` is given a function that is told how many more records have arrived.
+    """
+
+    count: int | None
+    send: Callable[[Callable[[int], Any]], Sent]
+
+
+class Ranged(ABC):
+    """A source of records by position. Reading it is traffic, making it is none."""
+
+    label: str
+    """What it is called in errors and in files."""
+    position: str
+    """The column of positions, the first of `head`."""
+    head: pa.Schema
+    """The columns beside the bodies."""
+    optional: tuple[str, ...] = ()
+    """Those of lists that are only shown where a record has some."""
+    body: str = "body"
+    unit: str = "records"
+    refuse: type[KitError] = InputError
+    """What a wrong argument raises."""
+
+    @abstractmethod
+    def bounds(self) -> tuple[int, int]:
+        """Return the first position there is, and the one that the next record will get."""
+
+    @abstractmethod
+    def pieces(self, first: int, stop: int) -> Iterator[Piece]:
+        """Yield the records of a range, in order: the columns of `head`, then the raw body."""
+
+    def stop(self) -> int:
+        """Return the position that the next record will get."""
+        return self.bounds()[1]
+
+    def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
+        """Return the records from a place on, up to another or to the end as it is now, as `shown` takes them."""
+        bounds = self.bounds()
+        return self.between(bounds, self.at(start, bounds), limit, until)
+
+    def between(self, bounds: tuple[int, int], first: int, limit: int | None, until: Place | None) -> Pages:
+        """Return the records from a position on, as far as the log has them."""
+        first = max(bounds[0], first)
+        stop = bounds[1] if until is None else min(bounds[1], self.at(until, bounds))
+        stop = max(first, stop if limit is None else min(stop, first + limit))
+        return Pages((piece.batch for piece in self.pieces(first, stop)), lambda: stop - first)
+
+    def shown(
+        self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """Return records as a frame has them, and what was decided about them, for `df.attrs`."""
+        found = pa.Table.from_batches(pages, pa.schema([*self.head, (self.body, pa.binary())]))
+        return shown(found, self.body, body, types, said=self.said)
+
+    def place(self, moment: int, *, last: bool = False) -> int | None:
+        """Return the position of the first record at or after a time, in milliseconds; None where that is not told.
+
+        With `last`, the position after the last record before the time; both are one where times never go back.
+        """
+        return None
+
+    def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return bodies of text as they are shown."""
+        return texts
+
+    def time_at(self, position: int) -> int | None:
+        """Return the time of the record at a position, in milliseconds; None where records carry no times."""
+        return None
+
+    def placed(self, given: Any, what: str = "start") -> Place:
+        """Return the place that a caller means; refuse what is none."""
+        return place_of(given, what, self.refuse)
+
+    def at(self, place: Place, bounds: tuple[int, int] | None = None) -> int:
+        """Return the position of a place in the log; of a time that of the first record at or after it."""
+        if isinstance(place, At):
+            return place.position
+        if isinstance(place, FromEnd):
+            first, stop = bounds or self.bounds()
+            return max(first, stop - place.count)
+        found = self.place(place.milliseconds)
+        if found is None:
+            found = self._bisected(place.milliseconds, *(bounds or self.bounds()))
+        return found
+
+    def _bisected(self, moment: int, first: int, stop: int) -> int:
+        """Return the first position whose record is not before a time, asked one at a time."""
+        low, high = first, stop
+        while low < high:
+            middle = (low + high) // 2
+            told = self.time_at(middle)
+            if told is None:
+                raise self.refuse(
+                    f"{self.label}: its {self.unit} carry no times, so none can be found by time",
+                    hint='give a position, or "tail-100"',
+                )
+            low, high = (middle + 1, high) if told < moment else (low, middle)
+        return low
+
+    def start(self, given: Any) -> int:
+        """Return the position that a caller's `start` means."""
+        return self.at(self.placed(given, "start"))
+
+    def until(self, given: Any) -> int:
+        """Return the position that a caller's `until` means; what is there is not part of the range."""
+        return self.at(self.placed(given, "until"))
+
+    def outgoing(self, data: Any, *, body: str | None = None) -> Outgoing:
+        """Return what a caller appends, encoded and refused where it cannot be kept; no traffic before it is sent."""
+        raise self.refuse(f"{self.label} cannot be appended to from here")
+
+    def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
+        """Append, and return where the records are now, and how many; with `once` nothing is ever sent twice."""
+        sent = self.outgoing(data, **options).send(lambda count: None)
+        return sent.first, sent.count
+
+    def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> Any:
+        """Return what a feed follows: a source of `kit.live`, from a place on."""
+        raise self.refuse(f"{self.label} cannot be followed")
+
+    def close(self) -> None:  # noqa: B027  most have none of their own
+        """Close the connection, where it is the source's own."""
+
+    @abstractmethod
+    def recipe(self) -> tuple[Callable[..., Ranged], tuple[Any, ...], dict[str, Secret]]:
+        """Return how another process makes the same: a function, arguments without a secret, secrets by name."""
+
+
+def shown(
+    found: pa.Table,
+    raw: str,
+    body: BodyMode,
+    types: Mapping[str, pa.DataType] | None,
+    *,
+    said: Callable[[pa.ChunkedArray], pa.ChunkedArray] | None = None,
+    fast: bool = True,
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Return records with the bodies of the column `raw` as a frame has them, and what was decided about them.
+
+    `said` gives bodies of text as they are shown; `fast=False` spares a few rows what the quick reader of JSON takes
+    to start.
+    """
+    from ..frames import expand_bodies
+
+    table = found.drop_columns([raw])
+    expanded = expand_bodies(found[raw], body, taken=table.column_names, raw=raw, types=types, fast=fast)
+    for name, column in expanded.columns.items():
+        text = said is not None and name == raw and expanded.mode == "text"
+        table = table.append_column(name, said(column) if said is not None and text else column)
+    return table, expanded.attrs

@@ -1,0 +1,46 @@
+"""The streams that an explorer's callers name: found, and made where they are appended to."""
+
+from __future__ import annotations
+
+from ..core.words import nearest
+from .client import Client
+from .errors import KimberliteInputError
+from .places import StreamLike, resolve
+from .reading import EVENTS_TABLE
+from .types import StreamId
+
+
+def tells_times(client: Client) -> bool:
+    """Return whether the server tells when events were stored, and lists streams by name: the lab's does."""
+    return EVENTS_TABLE in client._capabilities()
+
+
+def found(client: Client, stream: StreamLike) -> int:
+    """Return the server's number of a stream that is there; of a name that is not, tell those like it."""
+    if isinstance(stream, StreamId):
+        return int(client._driver.run(resolve(client._book, None, stream)))
+    tenant = client._settings.tenant_id or 0
+    if isinstance(stream, int) and not isinstance(stream, bool):
+        return stream if stream >> 32 else tenant << 32 | stream
+    if not isinstance(stream, str):
+        raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
+    known = client._book.ids.get((tenant, stream))
+    if known is not None:
+        return known
+    if not tells_times(client):
+        return int(client._driver.run(resolve(client._book, tenant, stream)))  # only making it tells its number
+    rows = client.list_streams()
+    for row in rows:
+        if row.name == stream:
+            client._book.ids[tenant, stream] = row.id
+            return row.id
+    near = nearest(stream, [row.name or "" for row in rows])
+    hint = near or "streams() lists them; append() and create() make one"
+    raise KimberliteInputError(f"there is no stream {stream!r}", hint=hint)
+
+
+def made_or_found(client: Client, stream: StreamLike) -> int:
+    """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
+    if isinstance(stream, str):
+        return int(client._driver.run(resolve(client._book, client._settings.tenant_id, stream)))
+    return found(client, stream)
