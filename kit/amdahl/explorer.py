@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from ..core import calls
 from ..core.environment import Environment
 from ..core.errors import KitError, warn
-from ..core.html import table, text
-from ..core.into import GivesFrames
+from ..core.explorer import Explorer
 from ..core.log.places import count_of
-from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import agents, data, paging, webhooks, wire
 from .client import AmdahlClient, settings_of
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from ..live.browser import Browser
+    from ..live.tree import Node
     from ..live.view import LiveView
 
 
@@ -53,7 +50,7 @@ def connect(
     return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
 
 
-class Amdahl(GivesFrames, OfOneProcess):
+class Amdahl(Explorer[AmdahlClient]):
     """The Amdahl Platform to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit
@@ -64,8 +61,21 @@ class Amdahl(GivesFrames, OfOneProcess):
     `client` is the plain client, for what has no verb here.
     """
 
+    service = "amdahl"
+    title = "Amdahl"
+    shown = ".query(sql), .explore(), .pages(), .webhooks(), .run(profile, task)"
+    tries = (
+        (".query(sql)", "the rows of a SELECT over interactions"),
+        (".explore()", "its columns, with samples"),
+        (".pages(), .webhooks()", "what is set up"),
+        (".run(profile, task)", "an agent's session, followed to its end"),
+        (".sessions(), .live(session_id)", "the sessions started here; one as it goes on"),
+        (".deliveries(), .deliveries().live()", "webhook deliveries, as they arrive"),
+        (".metrics()", "rate limit and usage"),
+    )
+
     def __init__(self, client: AmdahlClient) -> None:
-        self.client = client
+        super().__init__(client)
         self.sessions = Sessions(client)
         """The sessions started here: call it for a frame, index it for a handle."""
 
@@ -199,64 +209,39 @@ class Amdahl(GivesFrames, OfOneProcess):
 
         Columns: time, metric, value, unit, and the labels session_id, profile, status.
         """
-        import pyarrow as pa
+        from ..core.metrics import Sample, tidy
 
-        from ..core.frames import TIME, to_frame
-
-        rows: list[tuple[float, str, float, str, str | None, str | None, str | None]] = []
-        now = time.time()
+        samples: list[Sample] = []
+        now = round(time.time() * 1000)
         if self.client.rate_limit is None:
             self.me()
         limit = self.client.rate_limit
         if limit is not None:
+            seen = round(limit.seen_at * 1000)
             if limit.remaining is not None:
-                rows.append((limit.seen_at, "rate_limit_remaining", limit.remaining, "requests", None, None, None))
+                samples.append(Sample(seen, "rate_limit_remaining", limit.remaining, "requests"))
             if limit.reset is not None:
                 # Some services send the moment, some the seconds until then.
                 left = limit.reset - limit.seen_at if limit.reset > 1e9 else limit.reset
-                rows.append((limit.seen_at, "rate_limit_reset", max(0.0, left), "s", None, None, None))
+                samples.append(Sample(seen, "rate_limit_reset", max(0.0, left), "s"))
         self.sessions()
         for session in self.sessions:
-            usage = session.state.get("usage")
-            labels = (session.id, session.state.get("profile_id"), session.state.get("status"))
+            state = session.state
+            of = {"session_id": session.id, "profile": state.get("profile_id"), "status": state.get("status")}
+            usage = state.get("usage")
             for name, value in usage.items() if isinstance(usage, dict) else ():
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    rows.append((now, f"session_{name}", value, "tokens" if "tokens" in name else "count", *labels))
-        columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * 7
-        kinds = [TIME, pa.string(), pa.float64(), pa.string(), pa.string(), pa.string(), pa.string()]
-        names = ["time", "metric", "value", "unit", "session_id", "profile", "status"]
-        columns[0] = [round(moment * 1000) for moment in columns[0]]
-        return to_frame(pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=names))
+                    samples.append(Sample(now, f"session_{name}", value, "tokens" if "tokens" in name else "count", of))
+        return tidy(samples, ("session_id", "profile", "status"))
 
-    def calls(self) -> pd.DataFrame:
-        """The requests that this process made to Amdahl."""
-        frame = calls.calls()
-        return frame[frame["service"] == "amdahl"].reset_index(drop=True)
+    def where(self) -> str:
+        """Return the address."""
+        return self.client.base_url
 
-    def browse(self) -> Browser:
-        """A small tree of the table, pages, sessions and webhooks, to click through: details, rows, live views."""
-        from ..live.browser import Browser
+    def _root(self) -> Node:
         from .browsing import root
 
-        return Browser(root(self))
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"<Amdahl at {self.client.base_url}: .query(sql), .explore(), .pages(), .webhooks(), .run(profile, task)>"
-        )
-
-    def _repr_html_(self) -> str:
-        return text(f"Amdahl at {self.client.base_url}") + table(("try", "to get"), _TRY)
+        return root(self)
 
     def _listing(
         self, path: str, filters: Mapping[str, Any], schema: pa.Schema, varying: tuple[str, ...] = ()
@@ -268,17 +253,6 @@ class Amdahl(GivesFrames, OfOneProcess):
 
     def _run(self, operation: Any) -> Any:
         return self.client._driver.run(operation)
-
-
-_TRY = (
-    (".query(sql)", "the rows of a SELECT over interactions"),
-    (".explore()", "its columns, with samples"),
-    (".pages(), .webhooks()", "what is set up"),
-    (".run(profile, task)", "an agent's session, followed to its end"),
-    (".sessions(), .live(session_id)", "the sessions started here; one as it goes on"),
-    (".deliveries(), .deliveries().live()", "webhook deliveries, as they arrive"),
-    (".metrics()", "rate limit and usage"),
-)
 
 
 def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from ..core import calls
 from ..core.environment import Environment, elsewhere, missing
-from ..core.html import table, text
-from ..core.processes import OfOneProcess
+from ..core.explorer import Explorer
+from ..core.log.declared import Gap
 from ..core.secrets import Secret, hidden, masked
 from . import wire
 from .client import ClaudeClient, settings_of
@@ -57,7 +56,7 @@ def connect(
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 
 
-class Claude(Prompts, OfOneProcess):
+class Claude(Prompts, Explorer[ClaudeClient]):
     """The Claude Code API service to explore.
 
     >>> from kit.claude import ClaudeClient
@@ -67,8 +66,21 @@ class Claude(Prompts, OfOneProcess):
     `client` is the plain client; `budget` limits what may be spent, see `Guard`.
     """
 
-    def __init__(self, client: ClaudeClient, max_cost: float | None = None) -> None:
-        super().__init__(client, max_cost)
+    service = "claude"
+    title = "Claude Code API service"
+    shown = ".ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)"
+    tries = (
+        (".ask(prompt)", "an answer, with what it took"),
+        (".live(prompt)", "an answer that fills as it comes"),
+        (".batch(prompts, model=)", "one row per prompt; .resume() after an interrupt"),
+        ('.batch("... {column}", over=df, columns="topic: a|b")', "typed columns for each row of a frame"),
+        (".classify(df.text, choices), .extract(...), .score(...)", "the same for one column"),
+        (".preview(...), .estimate(prompts)", "what that would ask, and cost"),
+        (".task(description, allow_tools=)", "an agentic task, with .log and .artifacts"),
+        (".usage(period), .metrics(), .ledger()", "what was spent"),
+        (".budget(max_cost=5)", "a limit on this side"),
+    )
+    lacks = {"browse": Gap("the service keeps nothing to click through", ".models(), .capabilities() and .usage()")}
 
     def ask(
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
@@ -209,42 +221,16 @@ class Claude(Prompts, OfOneProcess):
         """How the service is."""
         return self.client.health()
 
-    def calls(self) -> pd.DataFrame:
-        """The requests that this process made to the service."""
-        frame = calls.calls()
-        return frame[frame["service"] == "claude"].reset_index(drop=True)
+    def where(self) -> str:
+        """Return the address."""
+        return self.client.base_url
 
     def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
+        """Close the connections."""
+        super().close()
         self.cache.close()
 
     def _guard(self, prompt: str, model: str | None, what: str) -> None:
         likely = self.budget.likely(wire.prompt_text(prompt), wire.chosen_model(model))
         if self.budget.max_cost is not None:
             self.budget.check(likely, what)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Claude at {self.client.base_url}: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>"
-
-    def _repr_html_(self) -> str:
-        return text(f"Claude Code API service at {self.client.base_url}") + table(("try", "to get"), _TRY)
-
-
-_TRY = (
-    (".ask(prompt)", "an answer, with what it took"),
-    (".live(prompt)", "an answer that fills as it comes"),
-    (".batch(prompts, model=)", "one row per prompt; .resume() after an interrupt"),
-    ('.batch("... {column}", over=df, columns="topic: a|b")', "typed columns for each row of a frame"),
-    (".classify(df.text, choices), .extract(...), .score(...)", "the same for one column"),
-    (".preview(...), .estimate(prompts)", "what that would ask, and cost"),
-    (".task(description, allow_tools=)", "an agentic task, with .log and .artifacts"),
-    (".usage(period), .metrics(), .ledger()", "what was spent"),
-    (".budget(max_cost=5)", "a limit on this side"),
-)

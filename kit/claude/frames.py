@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core.frames import TIME, to_frame
+from ..core.metrics import Sample, tidy
 from .prices import PRICES
 from .types import BatchResult, Paid, UsageStats
 
@@ -132,21 +133,16 @@ def cache_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
 
 def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
     """Usage and budget as tidy rows."""
-    rows: list[tuple[Any, ...]] = []
-    at = round(now * 1000)
+    at, samples = round(now * 1000), list[Sample]()
+    of = {"project_id": stats.project_id, "period": stats.period}
     for model, used in stats.by_model.items():
-        labels = (model, stats.project_id, stats.period)
-        rows.append((at, "usage_tokens", used["tokens"], "tokens", *labels))
-        rows.append((at, "usage_cost", used["cost"], "USD", *labels))
-    budget = {"budget_limit": stats.limit, "budget_remaining": stats.remaining}
-    for name, value in budget.items():
+        for name, unit in (("tokens", "tokens"), ("cost", "USD")):
+            samples.append(Sample(at, f"usage_{name}", used[name], unit, {**of, "model": model}))
+    for name, value in {"budget_limit": stats.limit, "budget_remaining": stats.remaining}.items():
         # Only over a month does the service's remainder mean what is left.
         if value is not None and stats.period == "month":
-            rows.append((at, name, value, "tokens", None, stats.project_id, stats.period))
-    names = ("time", "metric", "value", "unit", "model", "project_id", "period")
-    cells: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    columns = {name: list(column) for name, column in zip(names, cells, strict=True)}
-    return to_frame(_table(columns, (TIME, _TEXT, _FLOAT, _TEXT, _TEXT, _TEXT, _TEXT)))
+            samples.append(Sample(at, name, value, "tokens", of))
+    return tidy(samples, ("model", "project_id", "period"))
 
 
 def price_frame() -> pd.DataFrame:

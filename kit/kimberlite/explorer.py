@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core import progress
 from ..core.completion import Handles, Keyed, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import SetupError, warn
-from ..core.html import table, text
+from ..core.explorer import Explorer
 from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
-from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from . import sql
 from .address import tenant_of
@@ -31,7 +30,7 @@ from .types import Position, StreamId, TenantId
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..live.browser import Browser
+    from ..live.tree import Node
 
 T = TypeVar("T")
 METRICS_PORT = 9090
@@ -70,15 +69,29 @@ def connect(
     return Kimberlite(Client(address, tenant_id, api_key, **options), metrics_url)
 
 
-class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
+class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
     """Kimberlite to explore: every verb gives a DataFrame.
 
     `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
     streams in `k["`, and tables in `k.tables["`.
     """
 
+    service = "kimberlite"
+    title = "Kimberlite"
+    shown = ".query(sql), .streams(), .tables()"
+    tries = (
+        (".streams(), .tables(), .describe(table)", "what there is"),
+        ('.query("select ... where x = $1", value)', "rows, typed as the columns are declared"),
+        (".query(sql, at=bookmark)", "the same as it was; bookmark = .position()"),
+        (".insert(table, df)", "the rows of a DataFrame as rows of a table"),
+        (".read(stream, start=, limit=)", "events as a DataFrame"),
+        (".live(stream)", "events as they come"),
+        (".append(stream, df)", "the rows of a DataFrame as events"),
+        (".server(), .metrics()", "how the server is"),
+    )
+
     def __init__(self, client: Client, metrics_url: str | None = None) -> None:
-        self.client = client
+        super().__init__(client)
         self.tables = Tables(client)
         """The tables: call it for a frame, index it for the columns of one."""
         self._metrics_url = metrics_url
@@ -241,42 +254,14 @@ class Kimberlite(Handles[StreamLike, "Stream"], LookingThrough, OfOneProcess):
     def __missing__(self, stream: StreamLike) -> Stream:
         return Stream(self.client, stream, self._names)
 
-    def browse(self) -> Browser:
-        """A small tree of streams and tables, to click through: details, rows, live views."""
-        from ..live.browser import Browser
+    def where(self) -> str:
+        """Return the address, and whose data it is."""
+        return f"{self.client._settings.where}, tenant {self.client._settings.tenant_id}"
+
+    def _root(self) -> Node:
         from .browsing import root
 
-        return Browser(root(self))
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self.client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        settings = self.client._settings
-        return f"<Kimberlite at {settings.where}, tenant {settings.tenant_id}: .query(sql), .streams(), .tables()>"
-
-    def _repr_html_(self) -> str:
-        settings = self.client._settings
-        return text(f"Kimberlite at {settings.where}, tenant {settings.tenant_id}") + table(("try", "to get"), _TRY)
-
-
-_TRY = (
-    (".streams(), .tables(), .describe(table)", "what there is"),
-    ('.query("select ... where x = $1", value)', "rows, typed as the columns are declared"),
-    (".query(sql, at=bookmark)", "the same as it was; bookmark = .position()"),
-    (".insert(table, df)", "the rows of a DataFrame as rows of a table"),
-    (".read(stream, start=, limit=)", "events as a DataFrame"),
-    (".live(stream)", "events as they come"),
-    (".append(stream, df)", "the rows of a DataFrame as events"),
-    (".server(), .metrics()", "how the server is"),
-)
+        return root(self)
 
 
 class Tables(Keyed):

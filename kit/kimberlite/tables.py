@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core import prometheus
-from ..core.frames import TIME, free_name, to_frame
+from ..core.frames import to_frame
+from ..core.metrics import Sample, tidy
 from ..core.moments import in_unit
 from .listing import StreamRow
 from .results import ResultColumns
@@ -111,15 +112,8 @@ def metric_frame(text: str, now: float) -> pd.DataFrame:
     """A page of metrics as tidy rows: time, metric, value, unit, and a column per label."""
     page = prometheus.parse(text)
     milliseconds = round(now * 1000)
-    names = ["time", "metric", "value", "unit"]
-    columns: dict[str, Any] = {
-        "time": pa.array([milliseconds if time is None else time for time, *_ in page.rows], TIME),
-        "metric": pa.array([name for _, name, *_ in page.rows], pa.string()),
-        "value": pa.array([value for _, _, value, _ in page.rows], pa.float64()),
-        "unit": pa.array([prometheus.unit_of(name) for _, name, *_ in page.rows], pa.string()),
-    }
-    for label in page.labels:
-        free = free_name(label, names, "label.")
-        names.append(free)
-        columns[free] = pa.array([labels.get(label) for *_, labels in page.rows], pa.string())
-    return to_frame(pa.table(columns), {"unread": page.unread} if page.unread else {})
+    samples = [
+        Sample(milliseconds if time is None else time, name, value, prometheus.unit_of(name), labels)
+        for time, name, value, labels in page.rows
+    ]
+    return tidy(samples, page.labels, {"unread": page.unread} if page.unread else {})

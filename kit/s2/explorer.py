@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ..core.completion import Handles, Names
 from ..core.environment import Environment
-from ..core.html import one_line, table, text
+from ..core.explorer import Explorer
+from ..core.html import one_line
 from ..core.log.looking import LookingThrough
 from ..core.log.places import Moment
 from ..core.processes import OfOneProcess
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
-    from ..live.browser import Browser
+    from ..live.tree import Node
 
 
 CLIENT = SyncS2
@@ -54,7 +55,7 @@ def connect(
     return S2Explorer(client)
 
 
-class S2Explorer(Handles[str, "Basin"], OfOneProcess):
+class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
     """S2 to explore: every verb gives a DataFrame or a handle.
 
     >>> import kit
@@ -65,8 +66,19 @@ class S2Explorer(Handles[str, "Basin"], OfOneProcess):
     `s2["basin"]["stream"]` gives handles without traffic; Tab completes both names. `client` is the plain client.
     """
 
+    service = "s2"
+    title = "S2"
+    shown = '.basins(), .streams(basin), .metrics(set), ["basin"]["stream"]'
+    tries = (
+        (".basins(), .streams(basin)", "what there is"),
+        ('["basin"]["stream"].read(limit=100)', "records as a DataFrame"),
+        ('["basin"]["stream"].append(df)', "the rows of a DataFrame appended"),
+        (".metrics(set, basin=)", "operations, throughput, storage"),
+        (".tokens(), .locations()", "who may do what, and where"),
+    )
+
     def __init__(self, client: SyncS2) -> None:
-        self.client = client
+        super().__init__(client)
         self._names = Names(lambda: [info.name for info in client.list_all_basins()])
 
     def basins(self, prefix: str = "") -> pd.DataFrame:
@@ -136,38 +148,14 @@ class S2Explorer(Handles[str, "Basin"], OfOneProcess):
     def __missing__(self, basin: str) -> Basin:
         return Basin(self.client, basin, self._names)
 
-    def browse(self) -> Browser:
-        """A small tree of basins and streams, to click through: details, rows, live views."""
-        from ..live.browser import Browser
+    def where(self) -> str:
+        """Return the address."""
+        return self.client._link.endpoints.account
+
+    def _root(self) -> Node:
         from .browsing import root
 
-        return Browser(root(self))
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        where = self.client._link.endpoints.account
-        return f'<S2 at {where}: .basins(), .streams(basin), .metrics(set), ["basin"]["stream"]>'
-
-    def _repr_html_(self) -> str:
-        return text(f"S2 at {self.client._link.endpoints.account}") + table(("try", "to get"), _TRY)
-
-
-_TRY = (
-    (".basins(), .streams(basin)", "what there is"),
-    ('["basin"]["stream"].read(limit=100)', "records as a DataFrame"),
-    ('["basin"]["stream"].append(df)', "the rows of a DataFrame appended"),
-    (".metrics(set, basin=)", "operations, throughput, storage"),
-    (".tokens(), .locations()", "who may do what, and where"),
-)
+        return root(self)
 
 
 class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):

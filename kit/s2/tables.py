@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core.frames import TIME, from_rows, to_frame
+from ..core.metrics import Sample, tidy
 from ..core.moments import in_unit
 from .metrics import Accumulation, Label, Metric, Scalar
 from .tokens import AccessTokenInfo, scope_json
@@ -63,32 +64,18 @@ def _groups(groups: dict[str, Any]) -> list[str]:
 
 def metric_frame(metrics: Iterable[Metric], basin: str | None, stream: str | None) -> pd.DataFrame:
     """Metrics as tidy rows; a label is a row of its own, with the value 1."""
-    rows: list[tuple[Any, ...]] = []
+    samples: list[Sample] = []
+    of = {"basin": basin, "stream": stream}
     for metric in metrics:
         if isinstance(metric, Scalar):
-            rows.append((None, metric.name, metric.value, metric.unit.value, None, None))
+            samples.append(Sample(None, metric.name, metric.value, metric.unit.value, of))
         elif isinstance(metric, Label):
-            rows += [(None, metric.name, 1.0, "label", None, label) for label in metric.values]
+            samples += [Sample(None, metric.name, 1.0, "label", {**of, "label": label}) for label in metric.values]
         else:
             interval = metric.interval.value if isinstance(metric, Accumulation) and metric.interval else None
-            rows += [
-                (seconds * 1000, metric.name, value, metric.unit.value, interval, None)
+            labels = {**of, "interval": interval}
+            samples += [
+                Sample(seconds * 1000, metric.name, value, metric.unit.value, labels)
                 for seconds, value in metric.values
             ]
-    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * 6
-    time, names, value, unit, intervals, label = columns
-    count = len(rows)
-    return to_frame(
-        pa.table(
-            {
-                "time": pa.array(time, TIME),
-                "metric": pa.array(names, pa.string()),
-                "value": pa.array(value, pa.float64()),
-                "unit": pa.array(unit, pa.string()),
-                "interval": pa.array(intervals, pa.string()),
-                "basin": pa.array([basin] * count, pa.string()),
-                "stream": pa.array([stream] * count, pa.string()),
-                "label": pa.array(label, pa.string()),
-            }
-        )
-    )
+    return tidy(samples, ("interval", "basin", "stream", "label"))

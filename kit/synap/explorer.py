@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..core import progress
 from ..core.completion import Handles, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import warn
-from ..core.html import table, text
+from ..core.explorer import Explorer
 from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
-from ..core.processes import OfOneProcess
 from ..core.secrets import Secret, hidden, masked
 from ..core.words import nearest
 from . import inputs
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
-    from ..live.browser import Browser
+    from ..live.tree import Node
     from ..live.view import LiveView
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ def connect(
     return Synap(SynapClient(url, api_key=api_key, username=username, password=password, rpc_url=rpc_url, **options))
 
 
-class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
+class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     """Synap to explore: every verb gives a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
@@ -71,8 +70,21 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
     `client.queue.consume(...)` takes one.
     """
 
+    service = "synap"
+    title = "Synap"
+    shown = ".keys(), .queues(), .streams(), .topics()"
+    tries = (
+        (".keys(prefix), .get(keys)", "what is stored, a row per key"),
+        (".queues()", "depth, in flight, dead letters of each queue"),
+        (".streams(), .read(room, start=, limit=)", "rooms, and their events as a DataFrame"),
+        (".topics(), .subscribe(topics)", "who listens to what; messages as they come"),
+        (".live(room), .live(topics=[...])", "a live view of a room, or of topics"),
+        (".publish(room_queue_or_topic, df)", "the rows of a DataFrame as events or messages"),
+        (".metrics(), .server()", "how the server is"),
+    )
+
     def __init__(self, client: SynapClient) -> None:
-        self.client = client
+        super().__init__(client)
         self._names = Names(client.stream.list)
         queues, topics = Names(client.queue.list), Names(client.pubsub.topics)
         self.queues = Listing("queues", self._all_queues, self._queue, queues)
@@ -335,39 +347,14 @@ class Synap(Handles[str, "Room"], LookingThrough, OfOneProcess):
     def __missing__(self, room: str) -> Room:
         return Room(self.client, inputs.name(room, "a room"), self._names)
 
-    def browse(self) -> Browser:
-        """A small tree of queues, rooms, topics and keys, to click through: details, rows, live views."""
-        from ..live.browser import Browser
+    def where(self) -> str:
+        """Return the address."""
+        return self.client._settings.url
+
+    def _root(self) -> Node:
         from .browsing import root
 
-        return Browser(root(self))
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Synap at {self.client._settings.url}: .keys(), .queues(), .streams(), .topics()>"
-
-    def _repr_html_(self) -> str:
-        return text(f"Synap at {self.client._settings.url}") + table(("try", "to get"), _TRY)
-
-
-_TRY = (
-    (".keys(prefix), .get(keys)", "what is stored, a row per key"),
-    (".queues()", "depth, in flight, dead letters of each queue"),
-    (".streams(), .read(room, start=, limit=)", "rooms, and their events as a DataFrame"),
-    (".topics(), .subscribe(topics)", "who listens to what; messages as they come"),
-    (".live(room), .live(topics=[...])", "a live view of a room, or of topics"),
-    (".publish(room_queue_or_topic, df)", "the rows of a DataFrame as events or messages"),
-    (".metrics(), .server()", "how the server is"),
-)
+        return root(self)
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:

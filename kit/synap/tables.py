@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core import prometheus
-from ..core.frames import TIME, BodyMode, expand_bodies, free_name, to_frame
+from ..core.frames import TIME, BodyMode, expand_bodies, to_frame
 from ..core.log.source import shown
+from ..core.metrics import Sample, tidy
 from ..core.tables.typed import checked
 from .types import QueueMessage
 
@@ -203,22 +204,14 @@ def metric_frame(
     """Everything that the server counts, as tidy rows."""
     found = prometheus.parse(page)
     milliseconds = round(now * 1000)
-    rows = [
-        (milliseconds if at is None else at, name, *_scaled(name, value), labels)
+    samples = [
+        Sample(milliseconds if at is None else at, name, *_scaled(name, value), labels)
         for at, name, value, labels in found.rows
     ]
     for source, told in (("info", info), *beside.items()):
         for name, value in _flat(told):
-            rows.append((milliseconds, f"synap_{source}_{name}", value, _unit(name), {}))
-    columns: dict[str, Any] = {
-        "time": pa.array([row[0] for row in rows], TIME),
-        "metric": pa.array([row[1] for row in rows], pa.string()),
-        "value": pa.array([row[2] for row in rows], pa.float64()),
-        "unit": pa.array([row[3] for row in rows], pa.string()),
-    }
-    for label in found.labels:
-        columns[free_name(label, columns, "label.")] = pa.array([row[4].get(label) for row in rows], pa.string())
-    return to_frame(pa.table(columns), {"unread": found.unread} if found.unread else {})
+            samples.append(Sample(milliseconds, f"synap_{source}_{name}", value, _unit(name)))
+    return tidy(samples, found.labels, {"unread": found.unread} if found.unread else {})
 
 
 def _scaled(name: str, value: float) -> tuple[float, str]:

@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
 
+from ..errors import InputError, KitError
 from ..into import with_into
 from ..words import nearest
 
@@ -44,6 +45,19 @@ class Gap(NamedTuple):
     instead: str
 
 
+class Gaps:
+    """A class that declares which of the verbs it inherits a service lacks; each of them raises, with the reason."""
+
+    lacks: ClassVar[Mapping[str, Gap]] = {}
+    refuse: ClassVar[type[KitError]] = InputError
+    """What a call of such a verb raises, and an argument that a verb does not have."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, gap in cls.lacks.items():
+            setattr(cls, name, _lacking(getattr(cls, name), gap))
+
+
 def own(kind: type[Log[Any]], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the declared arguments of a verb, with those given; refuse others, naming the nearest."""
     known = {one.name: one.default for one in kind.extras if verb in one.verbs}
@@ -62,9 +76,7 @@ def declare(kind: type[Log[Any]], verbs: Mapping[str, Any]) -> None:
         found = getattr(kind, name)
         called = inherited.get(id(found), name)
         takes = [one for one in kind.extras if called in one.verbs]
-        if called in kind.lacks:
-            setattr(kind, name, _lacking(found, kind.lacks[called]))
-        elif called in verbs and (takes or called == "append"):
+        if called in verbs and (takes or called == "append"):
             taking = _taking(found, takes)
             setattr(kind, name, _answering(taking, kind.answer) if called == "append" else taking)
 

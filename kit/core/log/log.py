@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .. import progress
-from ..errors import InputError, Interrupted, KitError
+from ..errors import Interrupted
 from ..html import one_line, table, text
 from ..processes import OfOneProcess
-from .declared import READING, Extra, Gap, declare, own
+from .declared import READING, Extra, Gaps, declare, own
 from .looking import Looking
 from .places import count_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-class Log(Looking, OfOneProcess, Generic[Answer]):
+class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
     """Records in order, each at a position; no traffic before a verb is called.
 
     `open` gives the source of the records; polars, DuckDB and pyarrow take a log as it is, as a stream of Arrow.
@@ -43,9 +43,6 @@ class Log(Looking, OfOneProcess, Generic[Answer]):
     word: ClassVar[str] = "stream"
     """What such a log is called in `df.attrs`."""
     extras: ClassVar[tuple[Extra, ...]] = ()
-    lacks: ClassVar[Mapping[str, Gap]] = {}
-    refuse: ClassVar[type[KitError]] = InputError
-    """What an argument that a verb does not have raises."""
     answer: ClassVar[str] = "Any"
     """The type of what `append` gives, for `help`."""
     shown: ClassVar[str] = ".read(limit=100), .tail(), .append(df), .live()"

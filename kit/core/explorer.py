@@ -1,0 +1,72 @@
+"""What the explorers of all five services have: a client that is closed, a tree to browse, and how they show up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from . import calls
+from .html import table, text
+from .into import GivesFrames
+from .log.declared import Gaps
+from .processes import OfOneProcess
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..live.browser import Browser
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closes)
+
+
+class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
+    """A service to explore: use it in a `with` block, or `close()` it. `client` is the plain client."""
+
+    service: ClassVar[str]
+    """Its name in `kit.calls()`."""
+    title: ClassVar[str]
+    shown: ClassVar[str]
+    """The verbs that its repr tells."""
+    tries: ClassVar[tuple[tuple[str, str], ...]]
+    """Verbs and what they give, for the table of what to try."""
+
+    def __init__(self, client: C) -> None:
+        self.client = client
+
+    def where(self) -> str:
+        """Return the address."""
+        raise NotImplementedError
+
+    def browse(self) -> Browser:
+        """Show a small tree of what there is, to click through: details, rows, live views."""
+        from ..live.browser import Browser
+
+        return Browser(self._root())
+
+    def _root(self) -> Any:
+        raise NotImplementedError
+
+    def calls(self) -> pd.DataFrame:
+        """Return the requests that this process made to the service: those of `kit.calls()`."""
+        frame = calls.calls()
+        return frame[frame["service"] == self.service].reset_index(drop=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.removesuffix('Explorer')} at {self.where()}: {self.shown}>"
+
+    def _repr_html_(self) -> str:
+        return text(f"{self.title} at {self.where()}") + table(("try", "to get"), self.tries)
