@@ -234,7 +234,7 @@ class Amdahl(Explorer[AmdahlClient]):
                     samples.append(Sample(now, f"session_{name}", value, "tokens" if "tokens" in name else "count", of))
         return tidy(samples, ("session_id", "profile", "status"))
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address."""
         return self.client.base_url
 

@@ -221,7 +221,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         """How the service is."""
         return self.client.health()
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address."""
         return self.client.base_url
 

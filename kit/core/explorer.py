@@ -37,7 +37,7 @@ class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
     def __init__(self, client: C) -> None:
         self.client = client
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address."""
         raise NotImplementedError
 
@@ -66,7 +66,7 @@ class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.removesuffix('Explorer')} at {self.where()}: {self.shown}>"
+        return f"<{type(self).__name__.removesuffix('Explorer')} at {self._where()}: {self.shown}>"
 
     def _repr_html_(self) -> str:
-        return text(f"{self.title} at {self.where()}") + table(("try", "to get"), self.tries)
+        return text(f"{self.title} at {self._where()}") + table(("try", "to get"), self.tries)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S")
+A = TypeVar("A")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -110,6 +112,44 @@ class walk(Generic[P, T]):
     def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
         return _of_face(self, self._sync, self._async, client, owner)
+
+
+class Coloured(Generic[P, S, A]):
+    """A method that makes something at once, of a class for each face: what it gives is what the class is made of."""
+
+    def __init__(
+        self, make: Callable[Concatenate[Any, P], T], sync: Callable[[T], S], awaited: Callable[[T], A]
+    ) -> None:
+        self.__doc__ = make.__doc__
+        self._sync, self._async = _making(make, sync), _making(make, awaited)
+
+    @overload
+    def __get__(self, client: None, owner: Any = None) -> Any: ...
+    @overload
+    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, S]: ...
+    @overload
+    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, A]: ...
+    def __get__(self, client: Any, owner: Any = None) -> Any:
+        return _of_face(self, self._sync, self._async, client, owner)
+
+
+def coloured(
+    sync: Callable[[T], S], awaited: Callable[[T], A]
+) -> Callable[[Callable[Concatenate[Any, P], T]], Coloured[P, S, A]]:
+    """Return what makes such a method of a function: classes, or functions whose annotations tell what they give."""
+    return lambda make: Coloured(make, sync, awaited)
+
+
+def _making(make: Callable[..., Any], of: Callable[[Any], Any]) -> Callable[..., Any]:
+    @wraps(make)
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return of(make(client, *args, **kwargs))
+
+    result = of.__name__ if isinstance(of, type) else str(of.__annotations__["return"])
+    call.__annotations__ = {**make.__annotations__, "return": result}
+    del call.__wrapped__
+    call.__signature__ = inspect.signature(make).replace(return_annotation=result)  # type: ignore[attr-defined]
+    return call
 
 
 def _of_face(own: Any, sync: Callable[..., Any], awaited: Callable[..., Any], client: Any, owner: Any) -> Any:

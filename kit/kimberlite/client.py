@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from ..core.errors import CLOSED, CLOSED_HINT
-from ..core.faces import AsyncFace, SyncFace, verb, walk
+from ..core.faces import AsyncFace, SyncFace, coloured, verb, walk
 from ..core.secrets import Secret, hidden, masked
 from . import appending, reading, sql
 from .address import Settings
@@ -298,20 +298,27 @@ class _Calls:
         """Whether everything is on disk now; each append is when it is acknowledged."""
         return (yield from asked(self._settings, Post("sync", requests.Sync()), responses.Sync)).success
 
-    def _flow(
+    @coloured(Subscription, AsyncSubscription)
+    def subscribe(
         self,
         tenant_id: TenantId | int | None,
-        stream: StreamLike,
-        start: Position | int | None,
-        credits: int,
-        group: str | None,
+        stream_id: StreamLike,
+        *,
+        from_position: Position | int | None = None,
+        credits: int = CREDITS,
+        consumer_group: str | None = None,
     ) -> Flow:
+        """Return the events that are appended from now on, or from a position on, as they come; each once and in order.
+
+        The server sends at most `credits` events before some are taken. A connection that breaks is made again.
+        Awaited, as an async client's may be, it begins at once; going through it begins it too.
+        """
         if self._driver.closed:
             raise KimberliteInputError(CLOSED, hint=CLOSED_HINT)
-        self._book.tenant(tenant_id, stream)
-        first = None if start is None else reading.offset_of(start, "from_position")
-        find = partial(resolve, self._book, tenant_id, stream)
-        return Flow(self._settings, self._book, find, first, credits, group)
+        self._book.tenant(tenant_id, stream_id)
+        first = None if from_position is None else reading.offset_of(from_position, "from_position")
+        find = partial(resolve, self._book, tenant_id, stream_id)
+        return Flow(self._settings, self._book, find, first, credits, consumer_group)
 
     def _about(self) -> str:
         tenant = "" if self._settings.tenant_id is None else f", tenant {self._settings.tenant_id}"
@@ -371,21 +378,6 @@ class Client(_Calls, SyncFace):
             default_data_class=default_data_class,
         )
 
-    def subscribe(
-        self,
-        tenant_id: TenantId | int | None,
-        stream_id: StreamLike,
-        *,
-        from_position: Position | int | None = None,
-        credits: int = CREDITS,
-        consumer_group: str | None = None,
-    ) -> Subscription:
-        """The events that are appended from now on, or from a position on, as they come; each once and in order.
-
-        The server sends at most `credits` events before some are taken. A connection that breaks is made again.
-        """
-        return Subscription(self._flow(tenant_id, stream_id, from_position, credits, consumer_group))
-
     def _capabilities(self) -> tuple[str, ...]:
         found: tuple[str, ...] = self._driver.capabilities
         return found
@@ -433,21 +425,6 @@ class AsyncClient(_Calls, AsyncFace):
         )
         await client._driver.connect()
         return client
-
-    def subscribe(
-        self,
-        tenant_id: TenantId | int | None,
-        stream_id: StreamLike,
-        *,
-        from_position: Position | int | None = None,
-        credits: int = CREDITS,
-        consumer_group: str | None = None,
-    ) -> AsyncSubscription:
-        """The events that are appended from now on, or from a position on, as they come; each once and in order.
-
-        Awaited, it begins at once; `async for` begins it too. See `Client.subscribe`.
-        """
-        return AsyncSubscription(self._flow(tenant_id, stream_id, from_position, credits, consumer_group))
 
     async def __aenter__(self) -> Self:
         await self._driver.connect()

@@ -254,7 +254,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
     def __missing__(self, stream: StreamLike) -> Stream:
         return Stream(self.client, stream, self._names)
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address, and whose data it is."""
         return f"{self.client._settings.where}, tenant {self.client._settings.tenant_id}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -38,21 +37,18 @@ class StreamRange(Ranged):
     unit = "events"
     refuse = KimberliteInputError
 
-    def __init__(self, client: Client, stream: StreamLike, *, times: bool = True, owned: bool = False) -> None:
-        self.client, self.stream, self.times, self._owned = client, stream, times, owned
+    def __init__(
+        self, client: Client, stream: StreamLike, *, times: bool = True, packed: int | None = None, owned: bool = False
+    ) -> None:
+        self.client, self.stream, self.times, self._packed, self._owned = client, stream, times, packed, owned
         self.label = f"kimberlite {client._settings.where}/{stream}"
 
-    @classmethod
-    def numbered(cls, client: Client, packed: int, name: str) -> StreamRange:
-        """Return the source of a stream whose number is known, over a connection of its own."""
-        made = cls(client, name, owned=True)
-        made.packed = packed
-        return made
-
-    @cached_property
+    @property
     def packed(self) -> int:
         """The server's number of the stream, which has to be there."""
-        return found(self.client, self.stream)
+        if self._packed is None:
+            self._packed = found(self.client, self.stream)
+        return self._packed
 
     def bounds(self) -> tuple[int, int]:
         return 0, int(self.client._driver.run(appending.length(self.client._book, self.packed)))
@@ -129,7 +125,7 @@ class StreamRange(Ranged):
         def send(seen: Callable[[int], Any]) -> Sent:
             # The client never sends events twice by itself; doing so is up to the caller.
             client = self.client
-            packed = self.packed if "packed" in vars(self) else made_or_found(client, self.stream)
+            packed = made_or_found(client, self.stream) if self._packed is None else self._packed
             found = client._driver.run(appending.append(client._book, packed, given, wanted, audit, seen))
             first, count = pa.array([at for at, _ in found], pa.uint64()), pa.array([n for _, n in found], pa.int64())
             appended = sum(number for _, number in found)
@@ -153,13 +149,13 @@ class StreamRange(Ranged):
         settings = self.client._settings
         where = tuple(str(place) for place in settings.places)
         secrets = {} if settings.api_key is None else {"api_key": settings.api_key}
-        return made, (where, settings.tenant_id, self.packed, str(self.stream)), secrets
+        return made, (where, settings.tenant_id, self.packed, str(self.stream), self.times), secrets
 
 
 def made(
-    where: tuple[str, ...], tenant: int | None, packed: int, name: str, *, api_key: Secret | None = None
+    where: tuple[str, ...], tenant: int | None, packed: int, name: str, times: bool, *, api_key: Secret | None = None
 ) -> StreamRange:
-    """The same stream over a connection of its own."""
+    """Return the same stream over a connection of its own."""
     if tenant is None:
         raise KimberliteInputError("a stream without a tenant cannot be reached from elsewhere", hint="give tenant_id=")
-    return StreamRange.numbered(Client(list(where), tenant, api_key), packed, name)
+    return StreamRange(Client(list(where), tenant, api_key), name, times=times, packed=packed, owned=True)

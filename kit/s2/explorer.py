@@ -148,7 +148,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
     def __missing__(self, basin: str) -> Basin:
         return Basin(self.client, basin, self._names)
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address."""
         return self.client._link.endpoints.account
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.faces import AsyncFace, SyncFace, coloured, verb
 from ..core.html import one_line
 from ..core.secrets import Secret
-from ..core.steps import Operation
+from ..core.steps import Operation, Walk
 from .checks import check_input
 from .configs import StreamConfig
 from .fields import dumps, loads
@@ -17,7 +18,7 @@ from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
 from .positions import StreamPosition
 from .read_session import ReadSession, SyncReadSession
-from .reading import Start, plan_of, session, take_batch
+from .reading import Plan, Start, plan_of, session, take_batch
 from .resources import stream_config_json
 from .settings import MAX_UNACKED_BYTES, Batching
 from .types import AppendAck, AppendInput, ReadBatch, ReadLimit
@@ -40,6 +41,34 @@ def append_message(
         link, "POST", path, op="append", packed=message, headers={**headers, "accept": PROTOBUF}, appends=True
     )
     return ack_of(bytes(answer.body))
+
+
+def _reading(of: tuple[Any, Walk[ReadBatch], Plan]) -> ReadSession:
+    return ReadSession(*of)
+
+
+def _sync_reading(of: tuple[Any, Walk[ReadBatch], Plan]) -> SyncReadSession:
+    return SyncReadSession(*of)
+
+
+def _appending(make: Callable[[], AppendSession]) -> AppendSession:
+    return make()
+
+
+def _sync_appending(make: Callable[[], AppendSession]) -> SyncAppendSession:
+    from .blocking import SyncAppendSession
+
+    return SyncAppendSession(make)
+
+
+def _producing(make: Callable[[], Producer]) -> Producer:
+    return make()
+
+
+def _sync_producing(make: Callable[[], Producer]) -> SyncProducer:
+    from .blocking import SyncProducer
+
+    return SyncProducer(make)
 
 
 class StreamVerbs:
@@ -113,20 +142,60 @@ class StreamVerbs:
         )
         return read_batch_of(bytes(answer.body), ignore_command_records=ignore_command_records)
 
-    def _session(
+    @coloured(_sync_reading, _reading)
+    def read_session(
         self,
+        *,
         start: Start,
-        limit: ReadLimit | None,
-        until_timestamp: int | None,
-        clamp_to_tail: bool,
-        wait: int | None,
-        ignore_command_records: bool,
-        stream_config: StreamConfig | None,
-    ) -> tuple[Any, Any, Any]:
+        limit: ReadLimit | None = None,
+        until_timestamp: int | None = None,
+        clamp_to_tail: bool = False,
+        wait: int | None = None,
+        ignore_command_records: bool = False,
+        stream_config: StreamConfig | None = None,
+    ) -> tuple[Any, Walk[ReadBatch], Plan]:
+        """Return batches of records as they come, across broken connections, each record once and in order.
+
+        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        `stream_config` is for the stream that the read makes, where its basin has it made.
+        """
         self._link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         take = take_batch(plan, ignore_command_records)
         return self._driver, session(self._link, self._path, self._headers_with(stream_config), plan, take), plan
+
+    @coloured(_sync_appending, _appending)
+    def append_session(
+        self,
+        *,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        max_unacked_batches: int | None = None,
+        stream_config: StreamConfig | None = None,
+    ) -> Callable[[], AppendSession]:
+        """Return a session that appends batch after batch, in order, without waiting in between.
+
+        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
+        """
+        return partial(self._append_session, max_unacked_bytes, max_unacked_batches, stream_config)
+
+    @coloured(_sync_producing, _producing)
+    def producer(
+        self,
+        *,
+        fencing_token: str | None = None,
+        match_seq_num: int | None = None,
+        batching: Batching | None = None,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
+        stream_config: StreamConfig | None = None,
+    ) -> Callable[[], Producer]:
+        """Return a producer, to append records one by one: it gathers them into batches, with a ticket for each record.
+
+        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
+        """
+        from .producer import Producer
+
+        appending = partial(self._append_session, max_unacked_bytes, stream_config=stream_config)
+        return lambda: Producer(appending, fencing_token=fencing_token, match_seq_num=match_seq_num, batching=batching)
 
     def _append_session(
         self, max_unacked_bytes: int, max_unacked_batches: int | None = None, stream_config: StreamConfig | None = None
@@ -143,23 +212,6 @@ class StreamVerbs:
             max_unacked_batches=max_unacked_batches,
         )
 
-    def _producer(
-        self,
-        fencing_token: str | None,
-        match_seq_num: int | None,
-        batching: Batching | None,
-        max_unacked_bytes: int,
-        stream_config: StreamConfig | None,
-    ) -> Producer:
-        from .producer import Producer
-
-        return Producer(
-            lambda: self._append_session(max_unacked_bytes, stream_config=stream_config),
-            fencing_token=fencing_token,
-            match_seq_num=match_seq_num,
-            batching=batching,
-        )
-
     def __repr__(self) -> str:
         where = self._link.endpoints.basin_url(self._basin)
         return one_line(f"<{type(self).__name__} {self._name} of {self._basin} at {where}>")
@@ -168,114 +220,12 @@ class StreamVerbs:
 class S2Stream(StreamVerbs, AsyncFace):
     """A stream, with calls that are awaited. Made by `s2["basin"]["name"]`, not by hand."""
 
-    def read_session(
-        self,
-        *,
-        start: Start,
-        limit: ReadLimit | None = None,
-        until_timestamp: int | None = None,
-        clamp_to_tail: bool = False,
-        wait: int | None = None,
-        ignore_command_records: bool = False,
-        stream_config: StreamConfig | None = None,
-    ) -> ReadSession:
-        """Batches of records as they come, across broken connections, each record once and in order.
-
-        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
-        `stream_config` is for the stream that the read makes, where its basin has it made.
-        """
-        return ReadSession(
-            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records, stream_config)
-        )
-
-    def append_session(
-        self,
-        *,
-        max_unacked_bytes: int = MAX_UNACKED_BYTES,
-        max_unacked_batches: int | None = None,
-        stream_config: StreamConfig | None = None,
-    ) -> AppendSession:
-        """A session that appends batch after batch, in order, without waiting in between.
-
-        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
-        """
-        return self._append_session(max_unacked_bytes, max_unacked_batches, stream_config)
-
-    def producer(
-        self,
-        *,
-        fencing_token: str | None = None,
-        match_seq_num: int | None = None,
-        batching: Batching | None = None,
-        max_unacked_bytes: int = MAX_UNACKED_BYTES,
-        stream_config: StreamConfig | None = None,
-    ) -> Producer:
-        """A producer, to append records one by one: it gathers them into batches and gives each record a ticket.
-
-        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
-        """
-        return self._producer(fencing_token, match_seq_num, batching, max_unacked_bytes, stream_config)
-
     async def close(self) -> None:
-        """Does nothing: the connections are the client's."""
+        """Do nothing: the connections are the client's."""
 
 
 class SyncS2Stream(StreamVerbs, SyncFace):
     """A stream, with calls that block. Made by `s2["basin"]["name"]`, not by hand."""
 
-    def read_session(
-        self,
-        *,
-        start: Start,
-        limit: ReadLimit | None = None,
-        until_timestamp: int | None = None,
-        clamp_to_tail: bool = False,
-        wait: int | None = None,
-        ignore_command_records: bool = False,
-        stream_config: StreamConfig | None = None,
-    ) -> SyncReadSession:
-        """Batches of records as they come, across broken connections, each record once and in order.
-
-        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
-        `stream_config` is for the stream that the read makes, where its basin has it made.
-        """
-        return SyncReadSession(
-            *self._session(start, limit, until_timestamp, clamp_to_tail, wait, ignore_command_records, stream_config)
-        )
-
-    def append_session(
-        self,
-        *,
-        max_unacked_bytes: int = MAX_UNACKED_BYTES,
-        max_unacked_batches: int | None = None,
-        stream_config: StreamConfig | None = None,
-    ) -> SyncAppendSession:
-        """A session that appends batch after batch, in order, without waiting in between.
-
-        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
-        """
-        from .blocking import SyncAppendSession
-
-        return SyncAppendSession(lambda: self._append_session(max_unacked_bytes, max_unacked_batches, stream_config))
-
-    def producer(
-        self,
-        *,
-        fencing_token: str | None = None,
-        match_seq_num: int | None = None,
-        batching: Batching | None = None,
-        max_unacked_bytes: int = MAX_UNACKED_BYTES,
-        stream_config: StreamConfig | None = None,
-    ) -> SyncProducer:
-        """A producer, to append records one by one: it gathers them into batches and gives each record a ticket.
-
-        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
-        """
-        from .blocking import SyncProducer
-
-        return SyncProducer(
-            lambda: self._producer(fencing_token, match_seq_num, batching, max_unacked_bytes, stream_config)
-        )
-
     def close(self) -> None:
-        """Does nothing: the connections are the client's."""
+        """Do nothing: the connections are the client's."""

@@ -347,7 +347,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     def __missing__(self, room: str) -> Room:
         return Room(self.client, inputs.name(room, "a room"), self._names)
 
-    def where(self) -> str:
+    def _where(self) -> str:
         """Return the address."""
         return self.client._settings.url
 

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 import kit
+from kit.core.explorer import Explorer
 from kit.core.log.log import Log
 
 from .. import notebooks
@@ -27,6 +28,8 @@ WITHOUT = {
     "close": "labs, clients and explorers end with the kernel; `lab.close()` is in every notebook",
     "S2Explorer.tokens": "an account's tokens are for its administration, and the lab has one of its own",
     "source": "engines read it; people have `read`, `arrow` and `find`",
+    "refuse": "what wrong arguments raise, and no verb",
+    "Claude.browse": "the service keeps nothing to click through, and it says so",
     "to_dask": "it wants the extra [dask], which the lab does without; 07 names it",
     "Sessions.add": "`start` and `run` do it; it is for sessions that other code has started",
     "Feed.batches": "for views, which want Arrow; `df` is for people",
@@ -72,8 +75,8 @@ CASES = [
 )
 def test_a_verb_is_shown(notebook, where, verb):
     service = notebook.partition("-")[2]
-    # What all handles inherit is the same everywhere, so it may be shown anywhere.
-    inherited = hasattr(Log, verb)
+    # What all handles and explorers inherit is the same everywhere, so it may be shown anywhere.
+    inherited = hasattr(Log, verb) or hasattr(Explorer, verb)
     here = bool(re.search(rf"\.{verb}\b", source("" if inherited else notebook)))
     there = bool(re.search(rf"lab\.{service}(\[[^]]+\])*\.{verb}\(", source()))
     assert here or there, f"show .{verb}() in {notebook}, or say in WITHOUT why not"

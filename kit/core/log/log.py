@@ -276,14 +276,9 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
         columns: Sequence[str] | str | None,
         types: Mapping[str, Any] | None,
     ) -> pd.DataFrame:
-        from ..frames import empty, to_frame
+        from ..frames import to_frame
         from ..tables.typed import checked
 
-        if limit == 0 and columns is None:  # no records, and the columns that the log's have
-            from ..ranged import View
-
-            whole = View(source, "earliest", None, None, body, types, strict=True)
-            return empty(whole.schema, {"body": whole.shape.mode})
         if columns is not None:
             from ..ranged import View
 
@@ -302,6 +297,11 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
             except KeyboardInterrupt:
                 interrupted = True
         rows, told = source.shown(found, body, typed)
+        if not rows.num_rows and not interrupted:  # it has the columns that the log's have
+            from ..ranged import View
+
+            whole = View(source, "earliest", None, None, body, types, strict=True)
+            rows, told = whole.schema.empty_table(), {**told, "body": whole.shape.mode}
         frame = to_frame(rows, {self.word: str(self.name), **told})
         if interrupted:
             raise Interrupted(frame, source.unit)
