@@ -19,6 +19,9 @@ PATIENCE = 1.0
 """Seconds that pressing Tab may take; a listing that comes later is there for the next time."""
 
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -60,6 +63,28 @@ class Handles(Keyed, Generic[K, V]):
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__()} - {"data"})
+
+
+class Listing(Keyed, Generic[V]):
+    """All queues, rooms, topics or tables: call it for a frame of all, index it, with Tab, for one."""
+
+    def __init__(self, what: str, frame: Callable[[], pd.DataFrame], one: Callable[[str], V], names: Names) -> None:
+        self._what, self._frame, self._one, self._names = what, frame, one, names
+        self.__doc__ = frame.__doc__
+
+    def __call__(self) -> pd.DataFrame:
+        """One row for each."""
+        return self._frame()
+
+    def __getitem__(self, name: str) -> V:
+        return self._one(name)
+
+    def __repr__(self) -> str:
+        return f"<all {self._what}: call it for a frame, index it for one>"
+
+    def forget(self) -> None:
+        """Ask anew for the names at the next completion; after something was made or deleted."""
+        self._names.forget()
 
 
 class Names:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core import progress
-from ..core.completion import Handles, Keyed, Names
+from ..core.completion import Handles, Listing, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import SetupError, warn
 from ..core.explorer import Explorer
@@ -92,7 +92,8 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
 
     def __init__(self, client: Client, metrics_url: str | None = None) -> None:
         super().__init__(client)
-        self.tables = Tables(client)
+        tables = Names(lambda: [one.name for one in client.list_tables()])
+        self.tables = Listing("tables", self._all_tables, self.describe, tables)
         """The tables: call it for a frame, index it for the columns of one."""
         self._metrics_url = metrics_url
         self._names = Names(lambda: [row.name or str(row.number) for row in client.list_streams() if not row.hidden])
@@ -125,7 +126,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
         """How many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by itself."""
-        self.tables._names.forget()
+        self.tables.forget()
         return self.client.execute(sql_text, params, audit=audit)
 
     def insert(self, table: str, data: Any, *, audit: Audit | None = None) -> pd.DataFrame:
@@ -194,9 +195,17 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         self._names.forget()
         return self.client.create_stream(name, data_class)
 
+    def _all_tables(self) -> pd.DataFrame:
+        """One row per table: name and number of columns."""
+        from .tables import table_frame
+
+        return table_frame(self.client.list_tables())
+
     def describe(self, table: str) -> pd.DataFrame:
         """One row per column of a table: column, type, nullable, primary_key."""
-        return self.tables[table]
+        from .tables import column_frame
+
+        return column_frame(self.client.describe_table(table))
 
     def server(self) -> pd.DataFrame:
         """What the server is, one row: version, capabilities, how long it runs."""
@@ -262,25 +271,3 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         from .browsing import root
 
         return root(self)
-
-
-class Tables(Keyed):
-    """The tables of a tenant: call it for a frame of all, index it for the columns of one."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._names = Names(lambda: [one.name for one in client.list_tables()])
-
-    def __call__(self) -> pd.DataFrame:
-        """One row per table: name and number of columns."""
-        from .tables import table_frame
-
-        return table_frame(self._client.list_tables())
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        from .tables import column_frame
-
-        return column_frame(self._client.describe_table(name))
-
-    def __repr__(self) -> str:
-        return "<Tables: call it for a frame, index it for the columns of one>"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..core import progress
-from ..core.completion import Handles, Names
+from ..core.completion import Handles, Listing, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import warn
 from ..core.explorer import Explorer
@@ -20,7 +20,6 @@ from .asking import Operation
 from .client import SynapClient
 from .errors import SynapError, SynapInputError
 from .handle import Room
-from .listings import Listing
 from .settings import credential
 from .subscription import Subscription
 
