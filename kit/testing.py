@@ -168,6 +168,10 @@ def columns(make: Make) -> None:
         wanted = [names] if isinstance(names, str) else names
         assert list(some.columns) == wanted
         assert some.equals(whole[wanted].iloc[3:12].reset_index(drop=True)), names
+    oslo = [row for row in _ROWS if row["city"] == "Oslo"]
+    for where in ("city = Oslo", {"city": "Oslo"}, lambda rows: rows["city"] == "Oslo"):
+        assert _rows(log.read(where=where)) == oslo, where
+    assert log.read(4, 2, where="city = Oslo", columns="n")["n"].tolist() == [6, 9]
     none = log.read(limit=0)
     assert len(none) == 0 and dict(none.dtypes) == dict(whole.dtypes), "no records have the dtypes of all"
 

@@ -25,7 +25,6 @@ from .log.source import Ranged as Ranged
 from .pruning import mentions, narrowed
 from .shape import Decoded, Shape, Wider, shape_of
 from .tables.typed import checked
-from .words import nearest
 
 if TYPE_CHECKING:
     from .frames import BodyMode
@@ -180,18 +179,12 @@ class View(ds.Dataset):  # type: ignore[misc]
     def to_table(self, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
         return self.reader(columns, filter).read_all()
 
-    def collect(self, columns: Collection[str], filter: Any = None) -> pa.Table:
+    def collect(self, columns: Collection[str] | str, filter: Any = None) -> pa.Table:
         """Return some columns of all the rows, as a read of everything has them; begin anew where more is met."""
-        names = self.schema.names
-        for name in columns:
-            if name not in names:
-                raise self.source.refuse(
-                    f"columns={[*columns]}: {self.source.label} has no column {name!r}",
-                    hint=nearest(str(name), names) or f"there are {', '.join(names)}; types= names later ones",
-                )
+        wanted = self.source.known(columns, self.schema.names)
         while True:
             try:
-                return self.to_table([*columns], filter)
+                return self.to_table(wanted, filter)
             except Drift as drift:
                 self.widen(drift.wider)
 

@@ -68,6 +68,7 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
         until: Any = None,
         body: BodyMode = "auto",
         *,
+        where: Any = None,
         columns: Sequence[str] | str | None = None,
         types: Mapping[str, Any] | None = None,
         **extras: Any,
@@ -79,8 +80,15 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
         the position, `time`, what else the service tells, then the bodies, as `body` says: "json" (a column per key),
         "text", "bytes", or "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your
         own, as `{"price": pa.decimal128(18, 4)}`; `columns` names those that are wanted, so that no other is decoded.
+        `where` is a filter of records, as `find` takes it; `limit` is then how many are wanted that pass it.
         """
-        return self._read(self._opened("read", extras), start, limit, until, body, columns, types)
+        source = self._opened("read", extras)
+        if where is None:
+            return self._read(source, start, limit, until, body, columns, types)
+        from .find import find
+
+        frame = find(source, where=where, start=start, until=until, limit=limit, body=body, types=types)
+        return frame if columns is None else frame[source.known(columns, [*frame.columns])]
 
     def head(
         self,
@@ -283,8 +291,7 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
             from ..ranged import View
 
             view = View(source, start, limit, until, body, types, strict=True)
-            names = [columns] if isinstance(columns, str) else [*columns]
-            return to_frame(view.collect(names), {"body": view.shape.mode})
+            return to_frame(view.collect(columns), {"body": view.shape.mode})
         typed = checked(types or {})
         begin, count = source.placed(start), count_of(limit, "limit", source.refuse)
         pages = source.pages(begin, count, None if until is None else source.placed(until, "until"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..errors import InputError, KitError
+from ..words import nearest
 from .places import At, FromEnd, Place, place_of
 
 if TYPE_CHECKING:
@@ -153,6 +154,17 @@ class Ranged(ABC):
     def until(self, given: Any) -> int:
         """Return the position that a caller's `until` means; what is there is not part of the range."""
         return self.at(self.placed(given, "until"))
+
+    def known(self, columns: Collection[str] | str, names: Sequence[str]) -> list[str]:
+        """Return the columns that a caller wants, all of which have to be there."""
+        wanted = [columns] if isinstance(columns, str) else [*columns]
+        for name in wanted:
+            if name not in names:
+                raise self.refuse(
+                    f"columns={wanted}: {self.label} has no column {name!r}",
+                    hint=nearest(str(name), names) or f"there are {', '.join(names)}; types= names later ones",
+                )
+        return wanted
 
     def outgoing(self, data: Any, *, body: str | None = None) -> Outgoing:
         """Return what a caller appends, encoded and refused where it cannot be kept; no traffic before it is sent."""
