@@ -19,7 +19,7 @@ _STYLE = (
     ".kit-profile th,.kit-profile td{text-align:left!important;padding:2px 14px 2px 0;vertical-align:top;"
     "background:none!important;color:inherit}"
     ".kit-profile th{font-weight:600;white-space:nowrap;border-bottom:1px solid currentColor}"
-    ".kit-profile th.n,.kit-profile td.n{text-align:right!important;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    ".kit-profile .n{text-align:right!important;white-space:nowrap;font-variant-numeric:tabular-nums}"
     ".kit-profile td.w{overflow-wrap:anywhere;min-width:9em}.kit-profile .q{opacity:.72}"
     ".kit-profile svg{display:block;color:inherit;opacity:.8}"
     ".kit-profile .two{display:flex;flex-wrap:wrap;gap:8px 32px}"
@@ -33,7 +33,7 @@ def page(profile: Profile) -> str:
     forms = profile.forms
     total = sum(forms.values())
     if total:
-        told = ", ".join(f"{form} {100 * count / total:.4g} %" for form, count in forms.items())
+        told = ", ".join(f"{form} {100 * count / total:.4g} %" for form, count in forms.items())
         parts.append(f'<div class="q">{escape(told)}</div>')
     charts = [_hours(profile), _sizes(profile)]
     parts.append(f'<div class="two">{"".join(charts)}</div>')
@@ -89,7 +89,7 @@ def _fields(profile: Profile) -> str:
     rows = []
     for row in frame.head(_MOST_FIELDS).to_dict("records"):
         missing = row["missing"]
-        there = "" if missing != missing else f"{100 * (1 - missing):.4g} %"
+        there = "" if missing != missing else f"{100 * (1 - missing):.4g} %"
         distinct = "" if row["distinct"] != row["distinct"] or row["distinct"] is None else _number(row)
         low, high = _text(row["min"]), _text(row["max"])
         bounds = f"{low} … {high}" if low or high else ""
@@ -101,7 +101,8 @@ def _fields(profile: Profile) -> str:
             ("w", row["top"]),
             ("w", bounds),
         ]
-        rows.append("".join(f'<td class="{kind}">{cell(_text(value))}</td>' for kind, value in cells))
+        shown = [(kind, cell(_text(value)).replace(" %", "&nbsp;%")) for kind, value in cells]
+        rows.append("".join(f'<td class="{kind}">{value}</td>' for kind, value in shown))
     head = ("field", "type", ">present", ">distinct", "most frequent", "min … max")
     more = len(frame) - _MOST_FIELDS
     note = f'<div class="q">and {more:,} more fields: .df has all</div>' if more > 0 else ""
