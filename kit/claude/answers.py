@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from .columns_spec import Column, Spec, Unfit
 
-_BEGINS = re.compile(r'\{(?=\s*["}])')
+_BEGINS = re.compile(r'\{(?=\s*")')
+"""Where an object begins. One without keys says nothing, and other braces are words."""
 _MOST = 20
 """Objects that are looked at in one answer."""
 _ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string(), "choice": pa.string()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -215,6 +215,29 @@ class _Batch:
         return text(f"Batch of {self.summary()}") + table(("prompt", "status", "content"), rows) + text(more)
 
 
+class _Going:
+    """A run on the background loop: an interrupt may come at any moment, also before it has begun."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun = self._left = False
+        self.over = threading.Event()
+        self.told = Told()
+        self.error: BaseException | None = None
+
+    def begins(self) -> bool:
+        """Return whether it may; it is not to begin once it has been given up."""
+        with self._lock:
+            self._begun = not self._left
+            return self._begun
+
+    def abandoned(self) -> bool:
+        """Give it up, where it has not begun; return whether that was in time."""
+        with self._lock:
+            self._left = not self._begun
+            return self._left
+
+
 class Batch(_Batch):
     """A batch of prompts: `frame()` is what is known of it, `resume()` goes on with what is left.
 
@@ -224,7 +247,7 @@ class Batch(_Batch):
     """
 
     _client: ClaudeClient
-    _going: concurrent.futures.Future[Told] | None = None
+    _going: _Going | None = None
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
         """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
@@ -235,35 +258,46 @@ class Batch(_Batch):
 
     def run(self, *, unknown: bool = False) -> None:
         """Runs what is left. An interrupt keeps what came before it; what is under way is taken in once it comes."""
-        if self._going is not None:
+        if self._going is not None and not self._going.abandoned():
             self._wait(self._going, len(self._work.places))
         left = self._prepared(unknown)
-        if not left:
+        if not left and not self._runner.owes:
             self._work.close()
             return
-        client = self._client.beside()
+        runner, client = self._runner, self._client.beside()
+        going = self._going = _Going()
 
-        async def go() -> Told:
-            return await self._runner.go(client, left, again=unknown)
+        async def go() -> None:
+            if not going.begins():
+                return
+            try:
+                going.told = await runner.go(client, left, again=unknown)
+            except BaseException as error:
+                going.error = error
+                raise
+            finally:
+                going.over.set()
 
-        self._going = loop.start(go)
-        self._ended(self._wait(self._going, len(left)), left)
-
-    def _wait(self, going: concurrent.futures.Future[Told], left: int) -> Told:
-        runner, work, total = self._runner, self._work, len(self._work.places)
-        shown = 0
+        runner.stopping = False
         try:
-            with progress.bar(total, what="batch", unit="prompt", initial=max(0, total - left)) as bar:
-                while not going.done():
-                    concurrent.futures.wait([going], _STEP)
-                    bar.update(work.finished - shown)
-                    shown = work.finished
-                    bar.set_postfix_str(runner.waiting or self._so_far())
+            loop.start(go)
+            self._wait(going, len(left))
         except KeyboardInterrupt:
             runner.stopping = True
             raise
+        self._ended(going.told, left)
+
+    def _wait(self, going: _Going, left: int) -> None:
+        runner, work, total = self._runner, self._work, len(self._work.places)
+        shown = 0
+        with progress.bar(total, what="batch", unit="prompt", initial=max(0, total - left)) as bar:
+            while not going.over.wait(_STEP):
+                bar.update(work.finished - shown)
+                shown = work.finished
+                bar.set_postfix_str(runner.waiting or self._so_far())
         self._going = None
-        return going.result()
+        if going.error is not None:
+            raise going.error.with_traceback(None)
 
     def _so_far(self) -> str:
         spent, left = self._runner.spent, self._work.queue
@@ -288,7 +322,8 @@ class AsyncBatch(_Batch):
     async def run(self, *, unknown: bool = False) -> None:
         """Runs what is left."""
         left = self._prepared(unknown)
-        if left:
+        if left or self._runner.owes:
+            self._runner.stopping = False
             self._ended(await self._runner.go(self._client, left, again=unknown), left)
         self._work.close()
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _LOOK = 2.0
 """Seconds for a look at how the service is; without an answer the usual is taken for it."""
+_LEAST = 1e-9
+"""USD below which a difference is one of rounding."""
 _SETTLE = 2.0
 """Seconds in which prompts whose answer was lost may come to their end, and be counted."""
 
@@ -68,6 +70,8 @@ class Runner:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._told = Told()
         self._until = 0.0
+        self._before: float | None = None
+        """What the service had counted before, beyond what was known here; a run that was cancelled leaves it."""
         self._output = (0, 0)
         self.spent = 0.0
         """USD that the calls which were sent here are known to have cost."""
@@ -76,6 +80,11 @@ class Runner:
     def paid(self) -> float:
         """USD that the calls are known to have cost."""
         return sum(call.cost or 0.0 for call in self.work.calls)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a run that was cancelled has left what it did cost to be counted."""
+        return self._before is not None
 
     @property
     def under_way(self) -> int:
@@ -93,11 +102,10 @@ class Runner:
 
     async def go(self, client: AsyncClaudeClient, calls: Sequence[Call], *, again: bool) -> Told:
         """Send calls until all are answered, or something stands in the way; `again` sends lost ones once more."""
-        work, self._told, self.stopping = self.work, Told(), False
+        work, self._told = self.work, Told()
         work.begin(calls)
         self._until = time.monotonic() + self._patience
-        before: float | None = None
-        spent, began = self.spent, False
+        began = False
         try:
             if self.model is None and len(work.queue) > 1:
                 # One choice for all, or each request would be routed by its own first prompt.
@@ -116,7 +124,6 @@ class Runner:
                             self._too_dear()
                         break
                     if not began and len(work.queue) > 1:
-                        before = await self._counted(client)
                         await self._look(client)
                     began = True
                     part = work.claim([work.queue.popleft() for _ in part], again=again)
@@ -130,8 +137,9 @@ class Runner:
                     await asyncio.sleep(max(0.0, min(0.25, self._pace.opens - time.monotonic())))
                 else:
                     break
-            if before is not None and any(call.result.status == UNKNOWN for call in calls):
-                await self._account(client, before, spent)
+            if any(call.result.status == UNKNOWN for call in work.calls):
+                await self._account(client)
+            self._before = None
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -262,7 +270,10 @@ class Runner:
     # --- what the service tells -------------------------------------------------------------------------------------
 
     async def _look(self, client: AsyncClaudeClient) -> None:
-        """Learn how many places there are."""
+        """Learn how many places there are, and what the service has counted before."""
+        if self._before is None:
+            counted = await self._counted(client)
+            self._before = None if counted is None else counted - client.book.spent.cost
         with contextlib.suppress(ClaudeAPIError):
             answer = await client.drive(ask(client, "GET", "/health", "health", within=_LOOK, repeat=False))
             told = answer.json()
@@ -275,12 +286,14 @@ class Runner:
         except ClaudeAPIError:
             return None
 
-    async def _account(self, client: AsyncClaudeClient, before: float, spent: float) -> None:
+    async def _account(self, client: AsyncClaudeClient) -> None:
         """See what lost answers did cost: by how much the service's count has grown beyond what is known here.
 
         Prompts that still run there are waited for, a little. What others spend in the same project meanwhile cannot
         be told from it.
         """
+        if self._before is None:
+            return
         until = time.monotonic() + _SETTLE
         after = await self._counted(client)
         while after is not None and time.monotonic() < until:
@@ -290,7 +303,8 @@ class Runner:
                 break
             after = again
         if after is not None:
-            self.unaccounted += max(0.0, after - before - (self.spent - spent))
+            beyond = after - self._before - client.book.spent.cost
+            self.unaccounted += beyond if beyond > _LEAST else 0.0
 
 
 def error_of(error: ClaudeAPIError) -> BatchResult:
