@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,8 @@ class Cache:
         self._lock = threading.RLock()
         self._pid = 0
         self._owner = ""
+        self._under_way: set[bytes] = set()
+        """Questions that this process has sent, and may yet be answered."""
 
     @property
     def path(self) -> Path:
@@ -150,7 +152,31 @@ class Cache:
                 ).rowcount
                 if changed:
                     taken.add(entry[0])
+        self._under_way |= taken
         return taken
+
+    def over(self, keys: Iterable[bytes]) -> None:
+        """Say that questions of this process will not be answered any more, if they have not been."""
+        self._under_way.difference_update(keys)
+
+    def coming(self, keys: Sequence[bytes], within: float) -> set[bytes]:
+        """Return which of the questions somebody is asking just now, whose answers will be here before long."""
+        found = {key for key in keys if key in self._under_way}
+        others = [key for key in keys if key not in found]
+        if not others or (self._db is None and not self.path.exists()):
+            return found
+        alive: dict[str, bool] = {}
+        with self._use() as db:
+            for at in range(0, len(others), _CHUNK):
+                part = others[at : at + _CHUNK]
+                marks = ",".join("?" * len(part))
+                for key, owner in db.execute(
+                    f"select key, owner from answers where content is null and sent > ? and key in ({marks})",  # noqa: S608
+                    (time.time() - within, *part),
+                ):
+                    if owner != self._owner and alive.setdefault(owner, _lives(owner)):
+                        found.add(key)
+        return found
 
     def came(self, results: Sequence[tuple[bytes, BatchResult]]) -> None:
         """Keep answers; a question that was refused without a cost is free again, one that was lost stays entered."""
@@ -292,6 +318,20 @@ class Cache:
 
         frame = self.df
         return text(f"{len(frame):,} questions in {self.path}; .df lists them, .clear() lets them go")
+
+
+def _lives(owner: str) -> bool:
+    """Whether the process that has asked is still there."""
+    try:
+        os.kill(int(owner.partition(":")[0]), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except OSError:
+        pass  # there, and somebody else's
+    with contextlib.suppress(OSError, IndexError):
+        # One that was killed, and that nobody has asked about yet, is there by name alone.
+        return Path(f"/proc/{owner.partition(':')[0]}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
 
 
 def in_notebook() -> bool:

@@ -151,7 +151,7 @@ class Column:
             if not given.is_integer() or abs(given) > 2**53:
                 raise self._unfit(given, "is no whole number")
             number = int(given)
-        if not math.isfinite(number) or (self.kind == "int" and not -_BIGGEST <= number < _BIGGEST):
+        if not (-_BIGGEST <= number < _BIGGEST if isinstance(number, int) else math.isfinite(number)):
             raise self._unfit(given, "is not finite, or too large")
         if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
             raise self._unfit(given, f"is not within {_bound(self.low)}..{_bound(self.high)}")

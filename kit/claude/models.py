@@ -51,6 +51,11 @@ class Batches:
         return self._all()[0].sampled
 
     @property
+    def unfinished(self) -> bool:
+        """Whether the same question asked again goes on here."""
+        return any(batch.unfinished for batch in self._all())
+
+    @property
     def cost(self) -> float:
         """USD for what is answered."""
         return sum(batch.cost for batch in self._all())

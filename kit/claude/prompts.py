@@ -87,7 +87,7 @@ class Prompts(GivesFrames):
         else:
             batch = Batches(self.client, self.budget, prompts, models, **options)
         before = self.last_batch
-        if before is not None and before.sampled and before.same_question(batch):
+        if before is not None and before.unfinished and before.same_question(batch):
             before.first, before.max_cost = first, max_cost
             batch = before
         self.last_batch = batch

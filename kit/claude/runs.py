@@ -135,6 +135,11 @@ class _Batch:
         """Whether only the first rows have been asked."""
         return self.first is not None and self.first < len(self)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same question asked again goes on here: it was a sample, or is still under way."""
+        return self.sampled
+
     def same_question(self, other: Any) -> bool:
         """Return whether another batch asks the same of the same rows."""
         return (
@@ -249,6 +254,11 @@ class Batch(_Batch):
     _client: ClaudeClient
     _going: _Going | None = None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same question asked again goes on here: it was a sample, or is still under way."""
+        return self.sampled or self._going is not None
+
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
         """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
         if max_cost is not None:
@@ -261,7 +271,7 @@ class Batch(_Batch):
         if self._going is not None and not self._going.abandoned():
             self._wait(self._going, len(self._work.places))
         left = self._prepared(unknown)
-        if not left and not self._runner.owes:
+        if not left and not self._runner.owes and not self._work.coming(2 * self.timeout):
             self._work.close()
             return
         runner, client = self._runner, self._client.beside()
@@ -322,7 +332,7 @@ class AsyncBatch(_Batch):
     async def run(self, *, unknown: bool = False) -> None:
         """Runs what is left."""
         left = self._prepared(unknown)
-        if left or self._runner.owes:
+        if left or self._runner.owes or self._work.coming(2 * self.timeout):
             self._runner.stopping = False
             self._ended(await self._runner.go(self._client, left, again=unknown), left)
         self._work.close()

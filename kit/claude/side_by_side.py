@@ -135,7 +135,10 @@ class Runner:
                     await asyncio.wait(self._tasks, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 elif work.queue and not self.stopping:
                     await asyncio.sleep(max(0.0, min(0.25, self._pace.opens - time.monotonic())))
-                else:
+                elif not self.stopping and work.coming(2 * self._timeout) and time.monotonic() < self._until:
+                    self.waiting = "waiting for answers that others have asked for"
+                    await asyncio.sleep(0.2)
+                elif self.stopping or not work.queue:
                     break
             if any(call.result.status == UNKNOWN for call in work.calls):
                 await self._account(client)
@@ -176,12 +179,16 @@ class Runner:
                 batching.part(client, pairs, self.model, self._timeout, self._project, rounds=ahead)
             )
         except ClaudeAPIError as error:
+            work.over(part)
             if error.paid is False:
                 self._release(held)
                 self._refused(part, before, error)
             else:
                 self._stop(part, [BatchResult("", "", UNKNOWN, error=error.message)] * len(part), error)
             return
+        except BaseException:
+            work.over(part)
+            raise
         self._release(held)
         self._until = time.monotonic() + self._patience
         self._pace.succeeded(len(part))
@@ -193,6 +200,7 @@ class Runner:
         self.uncertain += lost
         self.guard.hold(lost)
         work.keep(list(zip(part, came, strict=True)))
+        work.over(part)
         for call, result in zip(part, came, strict=True):
             if result.usage is not None:
                 self._output = self._output[0] + 1, self._output[1] + result.usage.output_tokens

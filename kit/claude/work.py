@@ -197,6 +197,28 @@ class Work:
             self._journal.sending([call.key for call in ours])
         return ours
 
+    def over(self, calls: Iterable[Call]) -> None:
+        """Say that nothing more will come of calls that were sent."""
+        if self._cache is not None:
+            self._cache.over(call.digest for call in calls if call.digest is not None)
+
+    def coming(self, within: float) -> int:
+        """Take in answers that others have asked for meanwhile; return how many they still wait for."""
+        if self._cache is None:
+            return 0
+        lost = {
+            call.digest: call for call in self.newest() if call.result.status == UNKNOWN and call.digest is not None
+        }
+        keys: list[bytes] = [key for key in lost if key is not None]
+        waiting = self._cache.coming(keys, within) if keys else set()
+        for key, known in self._cache.find(keys, self._since).items() if keys else ():
+            if known is not None:
+                waiting.discard(key)
+                for call in [call for call in self.newest() if call.digest == key]:
+                    call.saved = known.cost or 0.0
+                    self.came(call, known, kept=True)
+        return len(waiting)
+
     def sent(self, calls: Iterable[Call]) -> None:
         """From here on the answers are lost until they come."""
         for call in calls:
