@@ -16,7 +16,7 @@ _OPTIONS = {
     "amdahl": ("--limit", "--on"),
     "kql": ("--at", "--on"),
     "sql": (),
-    "claude": ("--model", "--live", "--on"),
+    "claude": ("--model", "--live", "--on", "--over", "--columns", "--max-cost", "--first", "--keep"),
 }
 _WORDS = """
     select from where group by order limit join left using on as and or not null count(*) sum avg min max distinct

@@ -144,12 +144,34 @@ class KitMagics(Magics):
 
         %%claude [name <<] [--model haiku] [--live] [--on VARIABLE]
         Summarise these complaints: {complaints}
+
+        Over the rows of a DataFrame, {column} is a row's value, and the answers are columns:
+
+        %%claude [name <<] --over mail [--columns "topic: billing|delivery, score: float 0..1"] [--max-cost 0.5]
+        What is this mail about? {body}
+
+        --first 20 asks the first rows alone, --keep keeps the frame's columns. With --columns and without --over the
+        prompt is one row.
         """
-        order = order_of("claude", line, cell, ("model", "on"), ("live",))
-        prompt = filled(order.text, self._value)
+        valued = ("model", "on", "over", "columns", "max-cost", "first")
+        order = order_of("claude", line, cell, valued, ("live", "keep"))
+        options, model = order.options, order.options.get("model") or "auto"
         explorer = self._explorer("claude", order)
-        ask = explorer.live if "live" in order.options else explorer.ask
-        return self._kept(order, ask(prompt, order.options.get("model") or "auto"))
+        if "over" not in options and "columns" not in options:
+            for name in ("max-cost", "first", "keep"):
+                if name in options:
+                    raise InputError(f"%%claude: --{name} is for --over", hint="name a DataFrame: --over df")
+            ask = explorer.live if "live" in options else explorer.ask
+            return self._kept(order, ask(filled(order.text, self._value), model))
+        if "live" in options:
+            raise InputError("%%claude: --live shows one answer, and gives no columns", hint="leave out one of them")
+        given: dict[str, Any] = {"columns": self._columns(options.get("columns")), "first": order.whole("first")}
+        if "max-cost" in options:
+            given["max_cost"] = self._usd(options["max-cost"])
+        if "over" not in options:
+            return self._kept(order, explorer.batch([filled(order.text, self._value)], model, **given))
+        over = self._value(options["over"])
+        return self._kept(order, explorer.batch(order.text, model, over=over, keep="keep" in options or None, **given))
 
     # --- what they stand on -----------------------------------------------------------------------------------------
 
@@ -176,6 +198,18 @@ class KitMagics(Magics):
                 raise InputError(f"--on {name}: there is no such variable")
             return getattr(space[name], service) if name in labs_in(space) else space[name]
         return reached(service, space)
+
+    def _columns(self, text: str | None) -> Any:
+        """Columns as they are written, or the variable that holds them."""
+        space = self._space()
+        return space[text] if text is not None and text.isidentifier() and text in space else text
+
+    @staticmethod
+    def _usd(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(f"%%claude: --max-cost {text[:40]}: give USD, such as 0.5") from None
 
     def _kept(self, order: Order, found: Any) -> Any:
         if order.name is None:

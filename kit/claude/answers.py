@@ -92,13 +92,18 @@ def _judged(spec: Spec, values: Mapping[str, Any]) -> None:
         raise Unfit("wrong value", f"{type(error).__name__}: {str(error)[:300]}") from None
 
 
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the type of a column in Arrow; choices are texts there."""
+    kind = _ARROW[column.kind]
+    return pa.list_(kind) if column.many else kind
+
+
 def column_values(column: Column, values: Sequence[Any]) -> Any:
     """Return the column for a frame: category, float64, Int64, boolean, str, or lists; None is missing."""
     import pandas as pd
 
     if column.many:
-        kind = pa.list_(_ARROW[column.kind])
-        return pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(values, kind)]))
+        return pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(values, arrow_type(column))]))
     if column.kind == "choice":
         return pd.Categorical(values, categories=list(column.choices))
     if column.kind == "float":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .types import Paid, Usage
@@ -31,6 +32,8 @@ class Book:
         self._lock = threading.Lock()
         self._spent = Spent()
         self._seen: dict[str, tuple[int, int]] = {}
+        self.on_paid: Callable[[list[Paid]], None] = lambda _: None
+        """Called with the lines of each call, once they are in the book."""
 
     @property
     def spent(self) -> Spent:
@@ -65,6 +68,7 @@ class Book:
             )
             answers, tokens = self._seen.get(model, (0, 0))
             self._seen[model] = answers + 1, tokens + usage.output_tokens
+        self.on_paid([line])
 
     def unknown(self, method: str, model: str | None, project: str | None, request_id: str, count: int = 1) -> None:
         """Calls whose answer was lost."""
@@ -73,6 +77,7 @@ class Book:
             before = self._spent
             self._lines.extend([line] * count)
             self._spent = Spent(before.calls + count, before.tokens, before.cost, before.unknown + count)
+        self.on_paid([line] * count)
 
     def usual_output(self, model: str | None) -> float | None:
         """Tokens of an answer of the model so far, on average; None before there was one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.environment import Environment, elsewhere, missing
 from ..core.explorer import Explorer
@@ -12,6 +12,7 @@ from ..core.log.declared import Gap
 from ..core.secrets import Secret, hidden, masked
 from . import wire
 from .client import ClaudeClient, settings_of
+from .ledger import by_time, usage_by_time
 from .live import LiveAnswer
 from .prompts import Prompts
 from .results import TaskResult
@@ -169,23 +170,30 @@ class Claude(Prompts, Explorer[ClaudeClient]):
             )
         )
 
-    def usage(self, period: str = "month", project_id: str | None = None) -> pd.DataFrame:
+    def usage(
+        self, period: str = "month", project_id: str | None = None, *, over: Literal["day", "hour"] | None = None
+    ) -> pd.DataFrame:
         """What was used, one row per model: model, tokens, cost, token_share, cost_share; totals are in `df.attrs`.
 
-        `period` is "month" (since the 1st), "week" or "day".
+        `period` is "month" (since the 1st), "week" or "day". The service tells sums only: `over="day"` or "hour" gives
+        what this client knows by time (`source` "client"), and what the service counts beyond it without a time
+        (`source` "service"). `kit.plots.usage(c.usage(over="day"), over="day")` draws it.
         """
         from .frames import usage_frame
 
-        return usage_frame(self.client.get_usage(period, project_id))
+        stats = self.client.get_usage(period, project_id)
+        return usage_frame(stats) if over is None else usage_by_time(stats, self._paid(kept=True), over)
 
-    def ledger(self) -> pd.DataFrame:
-        """What was paid through this explorer, call by call. The service tells sums only.
+    def ledger(self, *, over: Literal["day", "hour"] | None = None, kept: bool = False) -> pd.DataFrame:
+        """What was paid through this explorer, call by call, or by model over each day or hour (of UTC).
 
-        A call whose answer was lost is "unknown": nobody here can know whether it was paid.
+        A call whose answer was lost is "unknown": nobody here can know whether it was paid. `kept=True` has also what
+        other kernels of this machine have paid to this service, as far as they were notebooks.
         """
         from .frames import ledger_frame
 
-        return ledger_frame(self.client.book.lines())
+        lines = self._paid(kept)
+        return ledger_frame(lines) if over is None else by_time(lines, over)
 
     def models(self) -> pd.DataFrame:
         """The models, and USD for a million of their tokens."""
@@ -228,6 +236,8 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def close(self) -> None:
         """Close the connections."""
         super().close()
+        if self._keeper is not None:
+            self._keeper.flush()
         self.cache.close()
 
     def _guard(self, prompt: str, model: str | None, what: str) -> None:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import SetupError
 from ..core.into import GivesFrames
 from . import wire
-from .cache import Cache, cache_of
+from .cache import Cache, cache_of, in_notebook
 from .client import ClaudeClient
 from .columns_spec import Column, Spec, spec_of
 from .errors import ClaudeInputError
 from .guard import Guard
+from .ledger import Keeper
 from .models import Batches
 from .preview import Preview
 from .prices import LIKELY_OUTPUT, PRICES, cost_of, likely_tokens
 from .runs import Batch
 from .scoring import compare, compare_models
+from .types import Paid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,9 @@ class Prompts(GivesFrames):
         """The newest batch, whole or not: `.frame()` has what is paid for, `.resume()` goes on."""
         self.cache = Cache()
         """The answers that are kept on this machine: `.df`, `.clear()`."""
+        self._keeper = Keeper(self.cache, client.base_url) if in_notebook() else None
+        if self._keeper is not None:
+            client.book.on_paid = self._keeper.add
 
     def batch(
         self,
@@ -150,6 +155,16 @@ class Prompts(GivesFrames):
         """
         several = getattr(getattr(frame, "columns", None), "nlevels", 1) > 1
         return compare_models(frame, labels, column) if several else compare(frame, labels, column)
+
+    def _paid(self, kept: bool) -> list[Paid]:
+        """The lines of this explorer's book; or all that is kept of its service, by whichever kernel."""
+        own = self.client.book.lines()
+        if not kept:
+            return own
+        if self._keeper is None:
+            return sorted([*self.cache.lines(self.client.base_url), *own], key=lambda line: line.time)
+        self._keeper.flush()
+        return self.cache.lines(self.client.base_url)
 
     def _estimate(self, texts: Sequence[str], chosen: str | None, each: float | None = None) -> pd.DataFrame:
         from .frames import estimate_frame

@@ -58,6 +58,7 @@ class _Batch:
         at_once: int | None = None,
         side_by_side: int | None = None,
         patience: float = 65.0,
+        looks: bool = True,
     ) -> None:
         self._client, self._guard = client, guard
         self.spec = None if columns is None else spec_of(columns)
@@ -96,6 +97,7 @@ class _Batch:
             project=self.project,
             patience=patience,
             side_by_side=None if side_by_side is None else _count(side_by_side, "side_by_side", 1, 1000),
+            looks=looks,
         )
         self._runner.max_cost = max_cost
 
@@ -331,11 +333,18 @@ class AsyncBatch(_Batch):
 
     async def run(self, *, unknown: bool = False) -> None:
         """Runs what is left."""
+        left = self._work.left(unknown=unknown, places=self._places)
+        self._ended(await self.attempt(unknown=unknown), left)
+
+    async def attempt(self, *, unknown: bool = False) -> Told:
+        """Run what is left, and return what is to be said of it: nothing is raised or warned of."""
+        told = Told()
         left = self._prepared(unknown)
         if left or self._runner.owes or self._work.coming(2 * self.timeout):
             self._runner.stopping = False
-            self._ended(await self._runner.go(self._client, left, again=unknown), left)
+            told = await self._runner.go(self._client, left, again=unknown)
         self._work.close()
+        return told
 
 
 def _texts(prompts: Iterable[str]) -> list[str]:

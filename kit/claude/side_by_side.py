@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import batching
-from .errors import ClaudeAPIError, RateLimitError
+from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
 from .exchange import ask
 from .guard import Guard
 from .pace import Pace
@@ -52,6 +52,7 @@ class Runner:
         project: str | None,
         patience: float,
         side_by_side: int | None,
+        looks: bool = True,
     ) -> None:
         self.work, self.guard = work, guard
         self.model: str | None = work.model
@@ -65,7 +66,7 @@ class Runner:
         self.unaccounted = 0.0
         """USD that the service has counted beyond what is known here: what lost answers did cost."""
         self._size, self._timeout, self._project = size, timeout, project
-        self._patience, self._at_most = patience, side_by_side
+        self._patience, self._at_most, self._looks = patience, side_by_side, looks
         self._pace = Pace()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._told = Told()
@@ -123,10 +124,10 @@ class Runner:
                         if not busy:
                             self._too_dear()
                         break
-                    if not began and len(work.queue) > 1:
+                    if self._looks and not began and len(work.queue) > 1:
                         await self._look(client)
                     began = True
-                    part = work.claim([work.queue.popleft() for _ in part], again=again)
+                    part = self._claimed([work.queue.popleft() for _ in part], again)
                     if part:
                         self._start(client, part)
                     await asyncio.sleep(0)
@@ -199,13 +200,34 @@ class Runner:
         lost = sum(self.likely(one.prompt) for one in came if one.status == UNKNOWN)
         self.uncertain += lost
         self.guard.hold(lost)
-        work.keep(list(zip(part, came, strict=True)))
+        failed: Exception | None = None
+        try:
+            work.keep(list(zip(part, came, strict=True)))
+        except (OSError, ClaudeInputError) as error:
+            failed = error  # what is paid is taken in all the same
         work.over(part)
         for call, result in zip(part, came, strict=True):
             if result.usage is not None:
                 self._output = self._output[0] + 1, self._output[1] + result.usage.output_tokens
                 self.spent += result.cost or 0.0
             work.came(call, result, kept=True)
+        if failed is not None:
+            self._unkept(failed)
+
+    def _claimed(self, calls: list[Call], again: bool) -> list[Call]:
+        """Those of the calls that are ours to send; none where that cannot be written down."""
+        try:
+            return self.work.claim(calls, again=again)
+        except (OSError, ClaudeInputError) as error:
+            self._unkept(error)
+            return []
+
+    def _unkept(self, error: Exception) -> None:
+        """Nothing more is paid that could not be kept."""
+        if self._told.error is None:
+            told = error if isinstance(error, ClaudeAPIError) else None
+            self._told.error = told or ClaudeAPIError(f"batch: what came cannot be written down: {error}", paid=False)
+        self.stopping = True
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
         """Nothing ran: they are as they were, and wait, where waiting helps."""

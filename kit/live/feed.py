@@ -187,6 +187,33 @@ class Feed(Rows):
         source = Folded(self, self.shared, fold, self._folds.get(fold.key))
         return Feed(source, max_rows=RESULT_ROWS, max_bytes=RESULT_BYTES)
 
+    def ask(
+        self,
+        prompt: str,
+        columns: Any = None,
+        *,
+        on: Any = None,
+        model: str = "auto",
+        max_cost: float = 1.0,
+        every: float = 1.0,
+        most: int = 20,
+        repair: int = 0,
+        cache: Any = None,
+    ) -> Feed:
+        """Return a feed of the same rows with a model's answers beside them, in typed columns.
+
+        `{column}` in the prompt is a row's value; `columns` is as in `lab.claude.batch`. Every `every` seconds the
+        newest `most` rows are asked, until `max_cost` USD are spent; the status of the others is "skipped", and
+        `df.attrs` counts them. This feed never waits for it. `on` is who answers: `lab.claude`, or what
+        `kit.connect("claude")` gives; without it the notebook's lab, or the service that the environment names.
+        """
+        from ..asking import ask
+
+        return ask(
+            self, prompt, columns, on=on, model=model, max_cost=max_cost, every=every, most=most, repair=repair,
+            cache=cache,
+        )  # fmt: skip
+
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:

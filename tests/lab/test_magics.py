@@ -122,3 +122,22 @@ def test_unloading_takes_everything_back(lab):
         assert book.text("print(await main())") == "1\n"
     finally:
         book.close()
+
+
+def test_prompts_over_a_frame(notebook):
+    notebook.run(
+        "import pandas as pd\nmail = pd.DataFrame({'body': ['charged twice', 'parcel late']}, index=['a', 'b'])"
+    )
+    notebook.run(
+        '%%claude found << --over mail --columns "topic: billing|delivery" --model haiku --keep --max-cost 0.5\n'
+        "What is it about? {body} {{ok}}"
+    )
+    assert notebook.text("print(list(found.columns)[:2], found['topic'].tolist(), list(found.index))") == (
+        "['body', 'topic'] ['billing', 'delivery'] ['a', 'b']\n"
+    )
+    notebook.run("shape = {'sure': bool}\nword = 'thanks'")
+    shown = notebook.text("%%claude --columns shape --model haiku\nIs this friendly? {word}")
+    assert "sure" in shown and "completed" in shown
+    assert "no column 'bdy'" in notebook.error("%%claude --over mail\n{bdy}")
+    assert "--first is for --over" in notebook.error("%%claude --first 3\nhello")
+    assert "did you mean 'float'" in notebook.error('%%claude --columns "a: flaot"\nhello')

@@ -1,0 +1,78 @@
+"""Prompts over feeds: which explorer answers, and the feed that comes of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from .core.errors import InputError
+
+if TYPE_CHECKING:
+    from .claude.explorer import Claude
+    from .live.feed import Feed
+
+
+def ask(
+    feed: Any,
+    prompt: str,
+    columns: Any = None,
+    *,
+    on: Any = None,
+    model: str = "auto",
+    max_cost: float = 1.0,
+    every: float = 1.0,
+    most: int = 20,
+    repair: int = 0,
+    cache: Any = None,
+) -> Feed:
+    """Return a feed of the same rows with answers beside them; see `Feed.ask`."""
+    from .claude.asking import AskSource
+    from .claude.cache import cache_of
+    from .claude.columns_spec import spec_of
+    from .live.feed import Feed
+
+    if feed.source.replaces:
+        raise InputError("ask: the rows of this feed replace each other", hint="ask over the feed that it was made of")
+    for name, value, least in (("max_cost", max_cost, 0.0), ("every", every, 0.1)):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or value < least:
+            raise InputError(f"ask: {name}={value!r}: give a number from {least:g} up")
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 500:
+        raise InputError(f"ask: most={most!r}: give how many rows to ask at a time, from 1 to 500")
+    explorer = explorer_of(on)
+    source = AskSource(
+        feed,
+        explorer.client.beside(),
+        explorer.budget,
+        prompt,
+        None if columns is None else spec_of(columns),
+        model=model,
+        max_cost=max_cost,
+        every=every,
+        most=most,
+        repair=repair,
+        cache=cache_of(cache, explorer.cache),
+    )
+    return Feed(source)
+
+
+def explorer_of(given: Any) -> Claude:
+    """Return the explorer that is meant: it, a lab's, else the notebook's lab's, else that of the environment."""
+    from .claude.explorer import Claude
+
+    if isinstance(given, Claude):
+        return given
+    if given is not None:
+        own = getattr(given, "claude", None)
+        if isinstance(own, Claude):
+            return own
+        raise InputError(
+            f"ask: on={type(given).__name__} answers no prompts", hint="give lab.claude, or kit.connect(...)"
+        )
+    import sys
+
+    from .magic_explorers import reached
+
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    found: Claude = reached("claude", {} if shell is None else shell.user_ns)
+    return found

@@ -1,0 +1,170 @@
+"""A prompt over the rows of a feed as they come: some of them, as often and as dear as was said."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+from ..core.errors import InputError
+from ..core.frames import to_frame
+from ..live.source import Chunk, Position, Source
+from . import batching, wire
+from .answers import arrow_type
+from .cache import Cache
+from .columns_spec import Spec
+from .errors import AuthenticationError, ClaudeInputError, PermissionError
+from .guard import Guard
+from .runs import AsyncBatch
+from .side_by_side import Told
+from .template import parts_of
+
+if TYPE_CHECKING:
+    from .client import AsyncClaudeClient
+
+SKIPPED = "skipped"
+_REST = 0.05
+"""Seconds between two looks at the feed, at least."""
+
+
+class Rows(Protocol):
+    """What is needed of a feed."""
+
+    source: Any
+
+    @property
+    def total(self) -> int: ...
+    @property
+    def ended(self) -> bool: ...
+    def batches(self, start: int = 0) -> tuple[int, list[pa.RecordBatch]]: ...
+
+
+class AskSource(Source):
+    """The rows of a feed with answers beside them: columns that were asked for, then status, error and cost.
+
+    Every `every` seconds the newest `most` rows are asked, together; the others are "skipped". At `max_cost` all are.
+    The feed itself is only read, and never waits.
+    """
+
+    service = "claude"
+    resumes: ClassVar[bool] = False
+    holds: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        feed: Rows,
+        client: AsyncClaudeClient,
+        guard: Guard,
+        prompt: str,
+        spec: Spec | None,
+        *,
+        model: str | None,
+        max_cost: float,
+        every: float,
+        most: int,
+        repair: int,
+        cache: Cache | None,
+    ) -> None:
+        self.label = f"{feed.source.label}, asked"
+        self._feed, self._client, self._guard = feed, client, guard
+        self._prompt, self._spec = prompt, spec
+        self._names = list(dict.fromkeys(name for name, is_name in parts_of(prompt) if is_name))
+        if not self._names:
+            raise ClaudeInputError("the prompt names no column of the feed", hint="write {column}")
+        self._model = wire.chosen_model(model)
+        self._max_cost, self._every, self._most, self._repair = max_cost, every, most, repair
+        self._cache = cache
+        self._at = 0
+        self.asked = self.skipped = 0
+        self.spent = 0.0
+        """USD."""
+
+    async def open(self, after: Position) -> AsyncIterator[Chunk]:
+        """The rows as they come; it ends with the feed."""
+        while True:
+            began = time.monotonic()
+            ended, total = self._feed.ended, self._feed.total
+            if total > self._at:
+                first, batches = self._feed.batches(self._at)
+                self.skipped += max(0, first - self._at)
+                self._at = max(first, self._at) + sum(batch.num_rows for batch in batches)
+                table, _ = self._feed.source.shape(batches)
+                for batch in (await self._beside(table)).combine_chunks().to_batches():
+                    yield Chunk(batch, self._at)
+            elif ended:
+                return
+            await asyncio.sleep(max(_REST, self._every - (time.monotonic() - began) if not ended else 0.0))
+
+    async def _beside(self, table: pa.Table) -> pa.Table:
+        """The rows, and what is said of them."""
+        own = [column.name for column in self._spec] if self._spec is not None else ["content"]
+        for name in (*own, "status", "error", "cost"):
+            if name in table.column_names:
+                raise ClaudeInputError(
+                    f"the rows of the feed have a column {name!r} already", hint="give the new column another name"
+                )
+        rows = table.num_rows
+        picked = self._picked(table)
+        values: dict[str, list[Any]] = {name: [None] * rows for name in (*own, "error", "cost")}
+        values["status"] = [SKIPPED] * rows
+        if self.spent >= self._max_cost:
+            values["error"] = ["over budget"] * rows
+        if picked:
+            # Names that the rows do not have are refused here, whichever rows they are.
+            frame = await self._answers(to_frame(table.take(picked)))
+            for name in (*own, "status", "error", "cost"):
+                for row, value in zip(picked, pa.array(frame[name], from_pandas=True).to_pylist(), strict=True):
+                    values[name][row] = value
+        self.asked += sum(status != SKIPPED for status in values["status"])
+        self.skipped += sum(status == SKIPPED for status in values["status"])
+        kinds = {column.name: arrow_type(column) for column in self._spec or ()}
+        for name in (*own, "status", "error", "cost"):
+            kind = kinds.get(name, pa.float64() if name == "cost" else pa.string())
+            table = table.append_column(name, pa.array(values[name], kind))
+        return table
+
+    def _picked(self, table: pa.Table) -> list[int]:
+        """The newest rows that have all that the prompt names, as many as are asked at a time."""
+        present = [name for name in self._names if name in table.column_names]
+        valid = [table.column(name).is_valid().to_pylist() for name in present]
+        good = [row for row in range(table.num_rows) if all(column[row] for column in valid)]
+        if self.spent >= self._max_cost:
+            return []
+        return good[-self._most :]
+
+    async def _answers(self, frame: Any) -> Any:
+        if self._model is None:
+            first = self._prompt[:2000]
+            self._model = await self._client.drive(batching.route(self._client, first, None, len(first.split())))
+        batch = AsyncBatch(
+            self._client,
+            self._guard,
+            self._prompt,
+            over=frame,
+            columns=self._spec,
+            model=self._model,
+            max_cost=max(0.0, self._max_cost - self.spent),
+            repair=self._repair,
+            cache=self._cache,
+            at_once=min(self._most, wire.BATCH),
+            looks=False,
+        )
+        told: Told = await batch.attempt()
+        if isinstance(told.error, AuthenticationError | PermissionError | InputError):
+            raise told.error
+        self.spent += batch.bill["cost"]
+        found = batch.frame()
+        found.loc[found["status"] == "not run", "status"] = SKIPPED
+        return found
+
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
+        """The rows; `df.attrs` has how many were asked and skipped, and what that cost."""
+        table, told = super().shape(batches, preview=preview)
+        return table, {**told, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
+
+    def temporary(self, error: BaseException) -> bool:
+        """Never: what may pass is told row by row."""
+        return False

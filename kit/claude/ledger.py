@@ -1,0 +1,133 @@
+"""What was paid, by day or by hour: what this client knows, apart from what the service tells."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..core.frames import TIME, to_frame
+from .cache import Cache
+from .errors import ClaudeInputError
+from .types import Paid, UsageStats, dollars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SECONDS = {"hour": 3600, "day": 24 * 3600}
+_EVERY, _MOST = 1.0, 200
+"""Seconds, and lines, after which what was paid is written down."""
+_open: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
+
+class Keeper:
+    """Writes what a client pays into the cache's file, a few lines at a time, so that later kernels know of it too."""
+
+    def __init__(self, cache: Cache, service: str) -> None:
+        self._cache, self._service = cache, service
+        self._waiting: list[Paid] = []
+        self._lock = threading.Lock()
+        self._written = time.monotonic()
+        _open.add(self)
+
+    def add(self, lines: Iterable[Paid]) -> None:
+        """Take lines; they are written soon."""
+        with self._lock:
+            self._waiting += lines
+        if len(self._waiting) >= _MOST or time.monotonic() - self._written > _EVERY:
+            with contextlib.suppress(ClaudeInputError):
+                self.flush()  # what was answered is not lost for that; who asks for the ledger is told
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            self._written = time.monotonic()
+            if self._waiting:
+                self._cache.paid(self._service, self._waiting)
+                self._waiting = []
+
+
+@atexit.register
+def _flush_all() -> None:
+    for keeper in list(_open):
+        try:
+            keeper.flush()
+        except ClaudeInputError:
+            return  # the process ends, and nobody is there to be told
+
+
+def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:
+    """Return what was paid in each day or hour (of UTC), by model: time, model, calls, tokens, cost, unknown.
+
+    `unknown` counts calls whose answer was lost: nobody here knows what they cost.
+    """
+    return to_frame(_table(lines, over))
+
+
+def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.DataFrame:
+    """Return what this client knows of a period by time, and the rest of what the service tells, which has no time.
+
+    `source` is "client" or "service": the service's rows are what it counts beyond what is known here.
+    """
+    from .answer_frame import Answers
+
+    since = _since(stats.period)
+    ours = [line for line in lines if line.time >= since and line.project_id in (None, stats.project_id)]
+    table = _table(ours, over)
+    table = table.append_column("source", pa.array(["client"] * table.num_rows, pa.string()))
+    known: dict[str, list[float]] = {}
+    for line in ours:
+        sums = known.setdefault(line.model, [0, 0.0])
+        sums[0] += line.tokens or 0
+        sums[1] += line.cost or 0.0
+    rest = []
+    for model, used in stats.by_model.items():
+        tokens, cost = known.get(model, [0, 0.0])
+        beyond = max(0, int(used["tokens"] - tokens)), max(0.0, used["cost"] - cost)
+        if beyond[0] or beyond[1] > 1e-9:
+            rest.append({"model": model, "tokens": beyond[0], "cost": beyond[1], "source": "service"})
+    table = pa.concat_tables([table, pa.Table.from_pylist(rest, table.schema)])
+    spent = sum(line.cost or 0.0 for line in ours)
+    frame = Answers(to_frame(table.select(["time", "source", "model", "calls", "tokens", "cost", "unknown"])))
+    frame.attrs |= {
+        "project_id": stats.project_id,
+        "period": stats.period,
+        "client_cost": spent,
+        "service_cost": stats.total_cost,
+    }
+    told = f"this client knows of {dollars(spent)}, by {over}; the service counts {dollars(stats.total_cost)}"
+    frame.foot = (f"project {stats.project_id}, {stats.period}: {told}, and tells no times",)
+    return frame
+
+
+def _table(lines: Sequence[Paid], over: Any) -> pa.Table:
+    if over not in _SECONDS:
+        raise ClaudeInputError(f"over={over!r}", hint='choose "day" or "hour"')
+    width = _SECONDS[over]
+    sums: dict[tuple[int, str], list[Any]] = {}
+    for line in lines:
+        found = sums.setdefault((int(line.time // width) * width * 1000, line.model), [0, 0, 0.0, 0])
+        found[0] += 1
+        found[1] += line.tokens or 0
+        found[2] += line.cost or 0.0
+        found[3] += line.status == "unknown"
+    keys = sorted(sums)
+    columns = [[key[0] for key in keys], [key[1] for key in keys], *([sums[key][n] for key in keys] for n in range(4))]
+    names = ("time", "model", "calls", "tokens", "cost", "unknown")
+    kinds = (TIME, pa.string(), pa.int64(), pa.int64(), pa.float64(), pa.int64())
+    return pa.table({n: pa.array(values, kind) for n, values, kind in zip(names, columns, kinds, strict=True)})
+
+
+def _since(period: str) -> float:
+    """When a period of the service began, as it counts: a month with its first day, a week and a day so long ago."""
+    now = datetime.now()
+    if period == "month":
+        return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+    return now.timestamp() - (7 if period == "week" else 1) * _SECONDS["day"]
