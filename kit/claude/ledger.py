@@ -95,7 +95,8 @@ def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.Dat
             rest.append({"model": model, "tokens": beyond[0], "cost": beyond[1], "source": "service"})
     table = pa.concat_tables([table, pa.Table.from_pylist(rest, table.schema)])
     spent = sum(line.cost or 0.0 for line in ours)
-    frame = Answers(to_frame(table.select(["time", "source", "model", "calls", "tokens", "cost", "unknown"])))
+    table = table.select(["time", "source", "model", "calls", "tokens", "cost", "unknown"])
+    frame = Answers(to_frame(table, nullable=("calls", "unknown")))
     frame.attrs |= {
         "project_id": stats.project_id,
         "period": stats.period,

@@ -66,6 +66,10 @@ class LiveView(Rows):
         """Figures per key of the last rows; see `Feed.rolling`."""
         return self.feed.rolling(keys, **options)
 
+    def ask(self, prompt: str, columns: Any = None, **options: Any) -> Feed:
+        """Return a feed of the same rows with a model's answers beside them; see `Feed.ask`."""
+        return self.feed.ask(prompt, columns, **options)
+
     def pause(self) -> None:
         """Takes nothing in for now; leaves a snapshot."""
         self.feed.pause()

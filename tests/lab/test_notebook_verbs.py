@@ -32,6 +32,8 @@ WITHOUT = {
     "Claude.browse": "the service keeps nothing to click through, and it says so",
     "to_dask": "it wants the extra [dask], which the lab does without; 07 names it",
     "Sessions.add": "`start` and `run` do it; it is for sessions that other code has started",
+    "Feed.ask": "it wants Claude's service, and is shown in 04",
+    "LiveView.ask": "it wants Claude's service, and is shown in 04",
     "Feed.batches": "for views, which want Arrow; `df` is for people",
     "Basin.stream": "`basin[name]` is the same, and is shown; this takes the key of encrypted basins besides",
     "Basin.delete": "what a reader made is theirs to delete; the docstring names it",
