@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .joining import sql
     from .lab.lab import Lab
     from .live.feed import Feed
+    from .live.results.query import live_sql
     from .live.view import LiveView
     from .parquet.scanning import scan
 
@@ -38,6 +39,7 @@ _WHERE = {
     "Lab": "kit.lab.lab:Lab",
     "LiveView": "kit.live.view:LiveView",
     "connect": "kit.front:connect",
+    "live_sql": "kit.live.results.query:live_sql",
     "calls": "kit.core.calls:calls",
     "progress": "kit.core.progress:show",
     "scan": "kit.parquet.scanning:scan",
@@ -67,6 +69,7 @@ __all__ = [
     "core",
     "from_frame",
     "kimberlite",
+    "live_sql",
     "nest",
     "plots",
     "progress",

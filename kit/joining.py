@@ -7,6 +7,8 @@ not read: other columns are not decoded, and a condition on the position or the 
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import signal
 import sys
 import threading
@@ -114,12 +116,49 @@ def _answer(
     return Answer(text, {**namespace, **tables}, params)
 
 
+def named_tables(text: Any) -> set[str]:
+    """Return the tables that a query names; refuse what is no query for rows."""
+    if not isinstance(text, str) or not text.strip():
+        raise InputError("there is no query")
+    connection = _engine()
+    kind = _kind(connection, text)
+    if kind not in ("SELECT", "MULTI"):
+        raise InputError(f"a live query asks for rows, and this is {kind}", hint="begin it with select, from, or with")
+    ((tree,),) = connection.execute("select json_serialize_sql($1)", [text]).fetchall()
+    names: set[str] = set()
+    own: set[str] = set()
+    waiting = [json.loads(tree)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if node.get("type") == "BASE_TABLE" and not node.get("schema_name"):
+                names.add(node["table_name"])
+            if isinstance(ctes := node.get("cte_map"), dict):
+                own |= {one["key"].lower() for one in ctes.get("map", ())}
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return {name for name in names if name.lower() not in own}
+
+
+def _kind(connection: Any, text: str) -> str:
+    """What kind of statement the last one is."""
+    import duckdb
+
+    try:
+        statements = connection.extract_statements(text)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+    return statements[-1].type.name.replace("_", " ") if statements else "nothing"
+
+
 class Answer:
     """The result of a query that has not been run yet: `df()` for a DataFrame, `arrow()` for a stream of batches."""
 
     def __init__(self, text: str, namespace: Mapping[str, Any], params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._text = text
         self._params = _parameters(params)
+        self._connection: Any = None
         self._tables = Tables(text, namespace)
 
     def df(self) -> pd.DataFrame:
@@ -170,12 +209,17 @@ class Answer:
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
+    def interrupt(self) -> None:
+        """Have a run in another thread end soon, with an error."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
     def _real(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = self._tables.real_type(column.type)
         return column if kind == column.type else pa.chunked_array([called(one, kind) for one in column.chunks], kind)
 
     def _run(self, take: Callable[[Any], T]) -> T:
-        connection = _engine()
+        self._connection = connection = _engine()
         views = self._tables.views
         self._judge(connection)
         while True:
@@ -201,13 +245,7 @@ class Answer:
 
     def _judge(self, connection: Any) -> None:
         """Refuses what would change something: it would be gone together with the query."""
-        import duckdb
-
-        try:
-            statements = connection.extract_statements(self._text)
-        except duckdb.Error as error:
-            raise self._told(error) from None
-        kind = statements[-1].type.name.replace("_", " ") if statements else "nothing"
+        kind = _kind(connection, self._text)
         if kind not in _READS:
             raise InputError(
                 f"kit.sql only reads, and this is {kind}: what it makes would be gone with the query",
@@ -223,7 +261,7 @@ class Answer:
         import duckdb
 
         if isinstance(error, duckdb.Error):
-            return QueryError(str(error), self._hint(error))
+            return QueryError(_in_own_lines(str(error), self._text), self._hint(error))
         return error
 
     def _hint(self, error: Exception) -> str | None:
@@ -231,6 +269,27 @@ class Answer:
             near = [name for name, value in self._tables.space.items() if not name.startswith("_") and takes(value)]
             return f"tables at hand: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
         return self._tables.hint if type(error).__name__ == "BinderException" else None
+
+
+_LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
+
+
+def _in_own_lines(message: str, text: str) -> str:
+    r"""The message with the number of the line as the caller counts them: the engine counts lines of its own before.
+
+    >>> _in_own_lines("Bad\n\nLINE 6:   10 / n\n ^", "select\n  10 / n")
+    'Bad\n\nLINE 2:   10 / n\n ^'
+    """
+    found = _LINE.search(message)
+    if found is None:
+        return message
+    lines = text.splitlines()
+    said = found[2].removeprefix("...").removesuffix("...")
+    at = int(found[1])
+    if at <= len(lines) and said in lines[at - 1]:
+        return message
+    own = [n for n, line in enumerate(lines, 1) if said in line]
+    return message if len(own) != 1 else message[: found.start(1)] + str(own[0]) + message[found.end(1) :]
 
 
 def _parameters(given: Any) -> Any:

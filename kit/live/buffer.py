@@ -78,6 +78,23 @@ class Buffer:
         self.replaced += 1
         return sum(self.add(batch) for batch in batches)
 
+    def forget(self, before: int) -> None:
+        """Let go of the rows before a number."""
+        while self._pieces and self._pieces[0].start < before:
+            oldest = self._pieces[0]
+            self.bytes -= oldest.bytes
+            if oldest.start + oldest.batch.num_rows <= before:
+                del self._pieces[0]
+                continue
+            rest = oldest.batch.slice(before - oldest.start)
+            self._pieces[0] = _Piece(before, rest, rest.nbytes)
+            self.bytes += rest.nbytes
+
+    def skip_to(self, number: int) -> None:
+        """Let go of all rows; the next one has this number."""
+        self.clear()
+        self.next = number
+
     def clear(self) -> int:
         """Lets go of all rows; tells how many."""
         gone = len(self)

@@ -78,6 +78,7 @@ class Feed(Rows):
         if from_checkpoint is not None:
             after, self._folds = checkpoint.told_in(from_checkpoint, self.source.key)
         super().__init__(FeedState(self.source, Gate(tests, self.source), Buffer(max_rows, max_bytes), after))
+        self.source.tell = self.shared.told
         self._callers: list[Caller] = []
         self._engine = Engine(self.shared)
         close_when_dropped(self, self._engine.stopped, loop.running_loop(), warning=self._engine.unfinished)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ..core.html import visible
 
 _LONGEST = 500
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+"""This package: its lines are not the user's."""
 
 
 @dataclass(slots=True)
@@ -54,9 +55,9 @@ class Problems:
         """Oldest first."""
         return list(self._known.values())
 
-    def solved(self, where: str, kind: type[BaseException]) -> None:
-        """Forgets errors of one kind that are none any more."""
-        for known in [one for one in self._known if one[0] == where and one[2] == kind.__name__]:
+    def solved(self, where: str, kind: type[BaseException] | None = None) -> None:
+        """Forgets errors that are none any more, of one kind or of any."""
+        for known in [one for one in self._known if one[0] == where and (kind is None or one[2] == kind.__name__)]:
             del self._known[known]
 
     def clear(self) -> None:

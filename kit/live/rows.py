@@ -39,7 +39,8 @@ class Rows(GivesFrames, OfOneProcess):
     @property
     def df(self) -> pd.DataFrame:
         """The rows in the buffer, oldest first; `df.attrs["dropped"]` counts those that had to leave it."""
-        return self.shared.frame()
+        found: pd.DataFrame = self.shared.frame()
+        return found
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """The rows in the buffer as they are now, in Arrow."""

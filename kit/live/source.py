@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..core.errors import KitError, TransportError
+from ..core.into import Into
 from ..core.steps import Emit, Open, Walk
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Source:
     replaces: ClassVar[bool] = False
     """Whether each chunk is a whole result, which takes the place of the one before."""
 
+    into: Into = "pandas"
+    """The library whose table `df` is."""
+    tell: Callable[[str, BaseException | None], None] = staticmethod(lambda where, error: None)
+    """Told of what goes wrong in the user's own code, or that it goes wrong no more; set by the feed."""
     base: Any = None
     """The feed that a fold is made from, whose position is that of the result."""
     keys: tuple[str, ...] = ()

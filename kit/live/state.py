@@ -130,9 +130,10 @@ class FeedState:
         with self.changed:
             return self.buffer.rows(start, stop)
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Any:
         """Return the rows in the buffer as the notebook shows them; made once for as long as they stay the same."""
         from ..core.frames import to_frame
+        from ..core.into import shown
 
         with self.changed:
             mark = (self.buffer.first, self.buffer.next, self.buffer.replaced)
@@ -141,6 +142,8 @@ class FeedState:
             _, batches = self.buffer.rows(0)
             attrs = {"source": self.source.label, "dropped": self.dropped}
         found, told = self.source.shape(batches)
+        if self.source.into != "pandas":
+            return shown(found, self.source.into, {**attrs, **told})
         frame = to_frame(found, {**attrs, **told})
         self._shown = (mark, frame)
         return frame.copy(deep=False)
@@ -205,8 +208,15 @@ class FeedState:
         if wake:
             self.wake()
 
-    def solved(self, where: str, kind: type[BaseException]) -> None:
-        """Forget errors that are none any more."""
+    def told(self, where: str, error: BaseException | None) -> None:
+        """Keep an error of a user's own code, or forget those that are none any more."""
+        if error is None:
+            self.solved(where)
+        else:
+            self.problem(where, error)
+
+    def solved(self, where: str, kind: type[BaseException] | None = None) -> None:
+        """Forget errors that are none any more, of one kind or of any."""
         with self.changed:
             self._problems.solved(where, kind)
 

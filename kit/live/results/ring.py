@@ -1,0 +1,100 @@
+"""The rows in a feed's buffer as a table, kept up to date at the cost of what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..buffer import Buffer
+from ..columns import unified
+
+if TYPE_CHECKING:
+    from ..state import FeedState
+
+_AT_ONCE = 65_536
+_ALL = 2**62
+
+
+class Ring:
+    """What the buffer of a feed holds, decoded. Each row is decoded once, and goes when it leaves the buffer."""
+
+    def __init__(self, state: FeedState) -> None:
+        self._state = state
+        self._rows = Buffer(_ALL, _ALL)
+        self._schema = pa.schema([])
+        self._replaced = 0
+
+    def table(self) -> pa.Table:
+        """Return the rows as they are now; all of one result, where it is one."""
+        self._update()
+        return pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that rows have had."""
+        return list(self._schema.names)
+
+    def _update(self) -> None:
+        source = self._state.source
+        with self._state.changed:
+            kept, replaced = self._state.buffer, self._state.buffer.replaced
+            if source.replaces:
+                first, batches = kept.rows(0)
+            else:
+                first, batches = kept.rows(self._rows.next)
+                self._rows.forget(kept.first)
+        if source.replaces:
+            if replaced == self._replaced:
+                return
+            self._replaced = replaced
+            table, _ = source.shape(batches)
+            self._schema = table.schema
+            self._rows.replace(table.to_batches())
+            return
+        if first > self._rows.next:
+            self._rows.skip_to(first)  # so many came at once that they left before they were looked at
+        for some in _portions(batches):
+            table, _ = source.shape(some)
+            self._add(table)
+
+    def _add(self, table: pa.Table) -> None:
+        if not table.schema.equals(self._schema):
+            before, self._schema = self._schema, _both(self._schema, table.schema)
+            if not before.equals(self._schema):
+                start, batches = self._rows.rows(0)
+                self._rows.skip_to(start)
+                for batch in batches:
+                    self._rows.add(self._fitted([batch]))
+            table = pa.Table.from_batches([self._fitted(table.to_batches())])
+        for batch in table.to_batches():
+            self._rows.add(batch)
+
+    def _fitted(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+        """The rows with the columns that all have."""
+        found = unified([_none(self._schema), *batches]).combine_chunks().to_batches()
+        return found[0] if found else _none(self._schema)
+
+
+def _portions(batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
+    """Few rows at a time, as decoding takes memory."""
+    found: list[list[pa.RecordBatch]] = []
+    rows = _AT_ONCE
+    for batch in batches:
+        for at in range(0, batch.num_rows, _AT_ONCE):
+            some = batch.slice(at, _AT_ONCE)
+            if rows + some.num_rows > _AT_ONCE:
+                found.append([])
+                rows = 0
+            found[-1].append(some)
+            rows += some.num_rows
+    return found
+
+
+def _both(a: pa.Schema, b: pa.Schema) -> pa.Schema:
+    return unified([_none(a), _none(b)]).schema
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
