@@ -96,10 +96,19 @@ def sql(
 
 
 def query(
-    text: str, tables: Mapping[str, Any], params: Sequence[Any] | Mapping[str, Any], namespace: Mapping[str, Any]
+    text: str,
+    tables: Mapping[str, Any],
+    params: Sequence[Any] | Mapping[str, Any],
+    namespace: Mapping[str, Any],
+    connection: Any = None,
 ) -> Answer:
-    """The same for a caller that has the namespace at hand; nothing is run before `df()` or `arrow()`."""
-    return _answer(text, tables, params, namespace)
+    """The same for a caller that has the namespace at hand; nothing is run before `df()` or `arrow()`.
+
+    One that runs queries again and again gives the connection that `engine()` made for it.
+    """
+    answer = _answer(text, tables, params, namespace)
+    answer.connection = connection
+    return answer
 
 
 def _answer(
@@ -120,7 +129,7 @@ def named_tables(text: Any) -> set[str]:
     """Return the tables that a query names; refuse what is no query for rows."""
     if not isinstance(text, str) or not text.strip():
         raise InputError("there is no query")
-    connection = _engine()
+    connection = engine()
     kind = _kind(connection, text)
     if kind not in ("SELECT", "MULTI"):
         raise InputError(f"a live query asks for rows, and this is {kind}", hint="begin it with select, from, or with")
@@ -158,7 +167,8 @@ class Answer:
     def __init__(self, text: str, namespace: Mapping[str, Any], params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._text = text
         self._params = _parameters(params)
-        self._connection: Any = None
+        self.connection: Any = None
+        """Its own where it is given none."""
         self._tables = Tables(text, namespace)
 
     def df(self) -> pd.DataFrame:
@@ -211,15 +221,15 @@ class Answer:
 
     def interrupt(self) -> None:
         """Have a run in another thread end soon, with an error."""
-        if self._connection is not None:
-            self._connection.interrupt()
+        if self.connection is not None:
+            self.connection.interrupt()
 
     def _real(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = self._tables.real_type(column.type)
         return column if kind == column.type else pa.chunked_array([called(one, kind) for one in column.chunks], kind)
 
     def _run(self, take: Callable[[Any], T]) -> T:
-        self._connection = connection = _engine()
+        self.connection = connection = self.connection or engine()
         views = self._tables.views
         self._judge(connection)
         while True:
@@ -367,7 +377,8 @@ def _opened(relation: Any) -> tuple[Any, Any, list[str]]:
     return reader, next(iter(reader), None), kinds
 
 
-def _engine() -> Any:
+def engine() -> Any:
+    """Return a connection to DuckDB as queries here are run on."""
     try:
         import duckdb
     except ImportError:

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.frames import to_frame
+from .alerts import Alert
+
 if TYPE_CHECKING:
     from .state import FeedState
 
@@ -16,19 +19,25 @@ _CLOSING = 5.0
 class Caller:
     """Calls one function with frames of new rows, in order, one call at a time; its errors are kept by the feed."""
 
-    def __init__(self, state: FeedState, function: Callable[[Any], Any], owner: object) -> None:
-        self.function = function
+    def __init__(self, state: FeedState, function: Callable[[Any], Any] | Alert, owner: object) -> None:
+        self._alert = function if isinstance(function, Alert) else None
+        self.function = function.function if isinstance(function, Alert) else function
+        """The user's own."""
         self._state = state
         self._owner = owner
         """The feed, which is not dropped while somebody listens to it."""
         self._stopped = threading.Event()
-        self._cursor = state.news
+        # A condition may be met by the result that there is.
+        self._cursor = 0 if self._alert is not None and state.source.replaces else state.news
         self._thread = threading.Thread(target=self._run, name="kit-feed-callback", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """No further calls."""
         self._stopped.set()
+        if self._alert is not None:
+            self._alert.stop()
+            self._state.alerts.remove(self._alert)
         self._state.wake()
 
     def join(self, timeout: float = _CLOSING) -> None:
@@ -37,15 +46,18 @@ class Caller:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        name = getattr(self.function, "__name__", type(self.function).__name__)
+        name = getattr(self._alert or self.function, "__name__", type(self.function).__name__)
         while not self._stopped.is_set():
             taken = self._state.take_from(self._cursor, _AT_ONCE, self._stopped.is_set)
             if taken is None:
                 return
-            self._cursor, frame = taken
+            self._cursor, table, told = taken
             if not self._stopped.is_set():
                 try:
-                    self.function(frame)
+                    if self._alert is not None:
+                        self._alert.look(table, told)
+                    else:
+                        self.function(to_frame(table, told))
                 except Exception as error:
                     self._state.problem(f"callback {name}", error)
-            del frame, taken  # not kept while it waits for the next
+            del table, taken  # not kept while it waits for the next

@@ -146,3 +146,13 @@ def _frame_batch(frame: Any) -> pa.RecordBatch:
     return pa.record_batch(
         [_values(frame.iloc[:, n]) for n in range(frame.shape[1])], names=distinct(str(c) for c in frame.columns)
     )
+
+
+def plain_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column as one array of its values, without a dictionary."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if isinstance(column, pa.ChunkedArray):
+        combined = column.combine_chunks()
+        return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+    return column

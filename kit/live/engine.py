@@ -41,6 +41,7 @@ class Engine:
         self._going: asyncio.Event | None = None
         self._unasked = False
         self._task: asyncio.Task[None] | None = None
+        self._main: asyncio.Task[None] | None = None
         self._stopped = False
         self.over = threading.Event()
         """Set once no more is done."""
@@ -48,7 +49,10 @@ class Engine:
     def start(self) -> None:
         """Begin; from any thread."""
         _running.add(self)
-        loop.start(self.main)
+        if threading.current_thread().name == "kit-loop":
+            self._main = asyncio.get_running_loop().create_task(self.main())
+        else:
+            loop.start(self.main)
 
     def end(self) -> None:
         """Have it end, soon; from any thread."""

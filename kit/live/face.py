@@ -208,7 +208,7 @@ class Face:
                 skipped=feed.skipped,
                 gaps=feed.gaps,
                 matching=self.page.matching,
-                notes=feed.source.notes(),
+                notes=feed.notes,
             )
         return drawing.figures(shown)
 

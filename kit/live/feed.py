@@ -6,7 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..core import loop
 from ..core.dropped import close_when_dropped
@@ -15,6 +15,7 @@ from ..core.html import one_line, table, text
 from ..core.tables.filters import refuse_misspelt, tests_of
 from . import checkpoint
 from .adapters import source_of
+from .alerts import Alert
 from .buffer import Buffer
 from .callbacks import Caller
 from .engine import Engine
@@ -53,6 +54,10 @@ class Feed(Rows):
 
     Close it, or use it in a `with` block; one that nobody holds any more is closed, with a ResourceWarning.
 
+    `merge="time"` makes one feed of a list of handles: their rows in the order of their times, each with its `source`.
+    A row waits until every source has told something later, at most `tolerance` seconds; those that come later still
+    are counted in `stats()["disordered"]`. Options of their `live()` are given to each that has them.
+
     A feed of a service is given once it follows, so that what is written after this line is among its rows; a service
     that does not answer within a second is waited for in the background.
     """
@@ -65,15 +70,19 @@ class Feed(Rows):
         max_rows: int = MAX_ROWS,
         max_bytes: int = MAX_BYTES,
         from_checkpoint: Any = None,
+        merge: Literal["time"] | None = None,
+        tolerance: float = 1.0,
         **options: Any,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name}={value!r}: give a number from 1 up")
-        taken, columns = _sorted(source, options)
+        if merge not in (None, "time"):
+            raise InputError(f"merge={merge!r}", hint='merge="time" is what there is, for a list of handles')
+        taken, columns = _sorted(source[0] if merge and isinstance(source, list) and source else source, options)
         refuse_misspelt(columns, _ARGUMENTS)
         tests = tests_of(where, columns)
-        self.source: Source = source_of(source, **taken)
+        self.source: Source = source_of(source, **taken) if merge is None else _merged(source, tolerance, options)
         after, self._folds = None, dict[str, str]()
         if from_checkpoint is not None:
             after, self._folds = checkpoint.told_in(from_checkpoint, self.source.key)
@@ -117,6 +126,25 @@ class Feed(Rows):
         for caller in [one for one in self._callers if one.function == callback]:
             self._callers.remove(caller)
             caller.stop()
+
+    def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
+        """Calls a function once when rows begin to meet a condition, and not again while they do; a decorator too.
+
+        `where` is what a feed takes. Of rows that are added, each that meets it while the one before did not is a
+        crossing; of a result (`per`, `newest_by`), each key that did not meet it before; of a live query, the whole
+        result. The function is given the rows that crossed, in a thread of its own, at most once in `every` seconds.
+        The view says how often it fired; what the function raises is kept in `problems`. `off` ends it.
+
+        >>> with Feed([{"n": n} for n in (1, 5, 6, 2, 7)]) as feed:
+        ...     @feed.per(high="max:n").when("high > 4")
+        ...     def tell(rows): pass
+        """
+        if call is None:
+            return lambda function: self.when(where, function, every=every)
+        alert = Alert(self.shared, where, call, every)
+        self.shared.alerts.append(alert)
+        self._callers.append(Caller(self.shared, alert, self))
+        return call
 
     # --- results ---------------------------------------------------------------------------------------------------
 
@@ -283,6 +311,8 @@ _ARGUMENTS = [
     "from_checkpoint",
     "commands",
     "label",
+    "merge",
+    "tolerance",
 ]
 """What a misspelt option may have been meant for."""
 
@@ -296,3 +326,11 @@ def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[
         own = set(inspect.signature(make).parameters)
     taken = {name: value for name, value in options.items() if name in own}
     return taken, {name: value for name, value in options.items() if name not in own}
+
+
+def _merged(sources: Any, tolerance: float, options: dict[str, Any]) -> Source:
+    from .merged import Merged
+
+    if not isinstance(sources, list | tuple):
+        raise InputError('merge="time" takes a list of handles', hint='kit.Feed([a, b], merge="time")')
+    return Merged([source_of(one, **_sorted(one, options)[0]) for one in sources], tolerance)

@@ -184,16 +184,20 @@ class Rows(GivesFrames, OfOneProcess):
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Frames of rows, from the oldest one kept on, as they come; `frame.attrs["missed"]` counts rows that had
         left the buffer before they were asked for. Of a result, all of it each time that there is another one."""
+        from ..core.frames import to_frame
+
         cursor = 0
         state = self.shared
         while (taken := state.take_from(cursor)) is not None:
-            cursor, frame = taken
-            yield frame
+            cursor, table, told = taken
+            yield to_frame(table, told)
         if state.word == "failed" and state.error is not None:
             raise state.error
 
     async def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
         """The same with `async for`, on any loop."""
+        from ..core.frames import to_frame
+
         here = asyncio.get_running_loop()
         changed = asyncio.Event()
 
@@ -212,8 +216,8 @@ class Rows(GivesFrames, OfOneProcess):
                 if state.news > cursor:
                     taken = state.take_from(cursor)
                     assert taken is not None
-                    cursor, frame = taken
-                    yield frame
+                    cursor, table, told = taken
+                    yield to_frame(table, told)
                 elif over:
                     break
                 else:

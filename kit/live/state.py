@@ -33,7 +33,7 @@ class Reader(Protocol):
     key: str
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Put rows aside; called under the lock of the state."""
+        """Put rows aside, of which the last is at the state's position; called under its lock."""
 
     def mark(self) -> Answer:
         """Ask what was made of the rows so far; called under the lock of the state."""
@@ -41,6 +41,14 @@ class Reader(Protocol):
     @property
     def full(self) -> bool:
         """Whether so much waits here that no more should be taken in for now."""
+
+
+class Noted(Protocol):
+    """What is said of an alert."""
+
+    @property
+    def note(self) -> str:
+        """How it stands."""
 
 
 class Answer(Protocol):
@@ -59,6 +67,7 @@ class FeedState:
         self.buffer = buffer
         self.rates = Rates()
         self.taps: list[Reader] = []
+        self.alerts: list[Noted] = []
         self.on_room: Callable[[], None] = lambda: None
         """To be called by a reader that was full and is so no more."""
         self.came = self.filtered = self.skipped = self.dropped = self.reconnects = self.gaps = self.bytes = 0
@@ -119,6 +128,11 @@ class FeedState:
         """What callbacks and filters raised, each with the line it came from."""
         with self.changed:
             return self._problems.all()
+
+    @property
+    def notes(self) -> list[str]:
+        """What one should know of the rows, in a few words each."""
+        return [*self.source.notes(), *(alert.note for alert in self.alerts)]
 
     @property
     def crowded(self) -> bool:
@@ -234,13 +248,11 @@ class FeedState:
 
     def take_from(
         self, cursor: int, most: int = 65_536, stopped: Callable[[], bool] = lambda: False
-    ) -> tuple[int, pd.DataFrame] | None:
-        """Return the next rows from a place on, waited for, and the place behind them; None where no more will come.
+    ) -> tuple[int, pa.Table, dict[str, Any]] | None:
+        """Return the place behind the next rows, waited for, them, and what is told of them; None at the end.
 
         Of a result that is replaced, all of it, each time that there is another one.
         """
-        from ..core.frames import to_frame
-
         while True:
             self.check_process()
             with self.changed:
@@ -257,7 +269,7 @@ class FeedState:
                     self.changed.wait(STEP)
                     continue
             found, told = self.source.shape(batches)
-            return after, to_frame(found, {**told, **({"missed": missed} if missed else {})})
+            return after, found, {**told, **({"missed": missed} if missed else {})}
 
     # --- what the engine tells --------------------------------------------------------------------------------------
 
@@ -282,8 +294,6 @@ class FeedState:
                     self.dropped = self.buffer.replace([batch, *chunk.more])
                 else:
                     self.dropped += self.buffer.add(batch)
-                    for tap in self.taps:
-                        tap.put(batch)
             if rows and not self.source.replaces:
                 self.rates.add(rows, chunk.batch.nbytes)
                 self.bytes += chunk.batch.nbytes
@@ -293,6 +303,9 @@ class FeedState:
                 self.tail = chunk.tail
             if chunk.caught_up is not None or rows:
                 self.caught_up = chunk.caught_up
+            if not skipped and not self.source.replaces:
+                for tap in self.taps:
+                    tap.put(batch)
         self.wake()
 
     def tail_is(self, tail: int, caught_up: bool) -> None:

@@ -46,6 +46,10 @@ class LiveView(Rows):
         """Calls a function with each lot of new rows; see `Feed.on`."""
         return self.feed.on(callback)
 
+    def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
+        """Calls a function once when rows begin to meet a condition; see `Feed.when`."""
+        return self.feed.when(where, call, every=every)
+
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
         """Ends the calls of a function."""
         self.feed.off(callback)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..core.frames import BodyMode
     from ..live.tree import Node
+    from ..live.view import LiveView
 
 
 CLIENT = SyncS2
@@ -212,6 +213,38 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         names = [info.name for info in self._basin.list_all_streams(prefix=prefix)] if streams is None else [*streams]
         handles = [self[name] for name in names]
         return read_many(handles, start, limit, until, body, types, commands, at_once, max_bytes, {"basin": self.name})
+
+    def live(
+        self,
+        prefix: str = "",
+        *,
+        start: Any = "tail",
+        body: BodyMode = "auto",
+        where: Any = None,
+        tolerance: float = 1.0,
+        rows: int = 20,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        from_checkpoint: Any = None,
+        **columns: Any,
+    ) -> LiveView:
+        """All streams whose names begin so, as they move: a live view of their records in the order of their times.
+
+        Streams are those that there are now; `source` says which a record is of. `tolerance` is how many seconds a
+        record waits for older ones of other streams; see `kit.Feed` for this, for `where` and for the bounds.
+        """
+        from ..live.adapters import source_of
+        from ..live.merged import Merged
+        from ..live.view import live
+
+        if not isinstance(prefix, str):
+            raise S2InputError(f"a prefix is a text, not {type(prefix).__name__}")
+        names = [info.name for info in self._basin.list_all_streams(prefix=prefix)]
+        if not names:
+            raise S2InputError(f"{self.name} has no stream whose name begins with {prefix!r}", hint="see .streams()")
+        source = Merged([source_of(self[name], start=start, body=body) for name in names], tolerance)
+        bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
+        return live(source, rows, where, bounds, columns)
 
     def create(self, name: str, config: StreamConfig | None = None) -> Stream:
         """A new stream; one that is there already is brought to this configuration."""

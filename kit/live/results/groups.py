@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from ...core.errors import InputError
 from ...core.json_columns import text_of
-from ..columns import wider
-from .lots import Lot, plain_array
+from ..columns import plain_array, wider
+from .lots import Lot
 from .plain import array_of_plain, plain, unplain
 
 Numbers = npt.NDArray[np.int64]

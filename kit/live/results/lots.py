@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.json_columns import text_of
+from ..columns import plain_array
 from .plain import objects
 from .sketches import mixed
 
@@ -131,13 +132,3 @@ class Column:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else f"{type(value).__name__} {value!r}"
-
-
-def plain_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return a column as one array of its values, without a dictionary."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if isinstance(column, pa.ChunkedArray):
-        combined = column.combine_chunks()
-        return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
-    return column

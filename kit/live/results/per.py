@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...core.errors import InputError, KitError
-from ...core.frames import times
-from ...core.moments import in_unit
+from ..times import Moments
 from .aggregates import FORMS, Aggregate, aggregate
 from .fold import Fold
 from .groups import Groups, key_of, keys_of, told_of
-from .lots import plain_array
 from .plain import kind_of_text, kind_text
 
 Numbers = npt.NDArray[np.int64]
@@ -54,35 +51,6 @@ def aggregates_of(given: Mapping[str, Any], keys: Sequence[str]) -> list[Aggrega
         if name in keys or name == WINDOW:
             raise InputError(f"{name!r} is the name of a key, or of the windows", hint=f"call {name}= otherwise")
     return [aggregate(name, said) for name, said in given.items()]
-
-
-class Moments:
-    """When rows happened: by a column of times, which is the first there is where none is named."""
-
-    def __init__(self, column: str | None) -> None:
-        self.column = column
-
-    def of(self, table: pa.Table) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-        """Return the time of each row in microseconds, and which rows have one."""
-        name = self.column or _first_of_times(table)
-        if name is None or name not in table.column_names:
-            return np.zeros(table.num_rows, np.int64), np.zeros(table.num_rows, bool)
-        array = plain_array(table.column(name))
-        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-            array = plain_array(times(array.cast(pa.string())))
-        elif pa.types.is_date(array.type):
-            array = array.cast(pa.timestamp("us"))
-        if not pa.types.is_timestamp(array.type):
-            return np.zeros(table.num_rows, np.int64), np.zeros(table.num_rows, bool)
-        array = plain_array(in_unit(array, "us"))
-        known = np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
-        return np.asarray(pc.fill_null(array.cast(pa.int64()), 0)), known
-
-
-def _first_of_times(table: pa.Table) -> str | None:
-    found = [field for field in table.schema if pa.types.is_timestamp(field.type)]
-    with_zone = [field for field in found if field.type.tz is not None]
-    return str((with_zone or found)[0].name) if found else None
 
 
 class Per(Fold):

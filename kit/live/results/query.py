@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from ...core.errors import InputError
 from ...core.html import one_line
 from ...core.into import Into, checked
 from ...core.words import nearest
-from ...joining import Answer, named_tables, query
+from ...joining import Answer, engine, named_tables, query
 from ...sql_tables import takes
 from ..feed import RESULT_BYTES, RESULT_ROWS, Feed
 from ..rows import Rows
@@ -124,6 +125,7 @@ class Query(Derived):
                 self._owned.append(_feed(value))
                 self._feeds[name] = self._owned[-1]
         self._rings = {name: Ring(feed.shared) for name, feed in self._feeds.items()}
+        self._connection: Any = None
         self._answer: Answer | None = None
         self._table: pa.Table | None = None
         self._runs, self._took, self._stale = 0, 0.0, ""
@@ -179,7 +181,12 @@ class Query(Derived):
         if empty:
             notes = [f"waits for rows of {', '.join(empty)}"]
             return self.settled(self._last(), [*notes, *self._told()], self._counted())
-        self._answer = answer = query(self._text, {**self._fixed, **tables}, self._params, {})
+        if self._connection is None:
+            self._connection = engine()
+            # It runs beside what a user computes, and again and again.
+            self._connection.execute(f"SET threads = {max(1, (os.cpu_count() or 1) // 4)}")
+        given = {**self._fixed, **tables}
+        self._answer = answer = query(self._text, given, self._params, {}, self._connection)
         began = time.monotonic()
         try:
             found = answer.table()

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from ...core.errors import InputError, KitError
+from ..times import Moments
 from .fold import Fold
 from .groups import keys_of
 from .kept import Kept
-from .per import MOST, Moments, Per, aggregates_of, micros
+from .per import MOST, Per, aggregates_of, micros
 
 MOST_ROWS = 10_000_000
 
