@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from ..core.errors import CLOSED, CLOSED_HINT
 from ..core.faces import AsyncFace, SyncFace, coloured, verb, walk
@@ -30,6 +30,7 @@ from .types import Event, Position, StreamId, TenantId
 from .wire import requests
 
 Numbering = Literal["named", "native"]
+T = TypeVar("T")
 
 
 class _Calls:
@@ -335,6 +336,13 @@ def _on_loop(settings: Settings) -> Crossing:
     return Crossing(Channel(settings))
 
 
+class _Constructor:
+    """The constructor by the reference's other name: a class that is made is connected."""
+
+    def __get__(self, client: object, owner: type[T]) -> type[T]:
+        return owner
+
+
 class Client(_Calls, SyncFace):
     """A client whose calls block. It connects at once, and again whenever the connection was lost.
 
@@ -350,33 +358,7 @@ class Client(_Calls, SyncFace):
 
     _driven = staticmethod(_on_line)
 
-    @classmethod
-    def connect(
-        cls,
-        address: str | Sequence[str] | None = None,
-        tenant_id: TenantId | int | None = None,
-        api_key: str | Secret | None = None,
-        timeout: float | None = 30,
-        max_retries: int = 3,
-        compression: bool = False,
-        *,
-        connect_timeout: float | None = 5.0,
-        numbering: Numbering = "named",
-        default_data_class: DataClass = DataClass.PUBLIC,
-    ) -> Self:
-        """Return a client that is connected, as the constructor does."""
-        address, api_key = masked(address), hidden(api_key)
-        return cls(
-            address,
-            tenant_id,
-            api_key,
-            timeout,
-            max_retries,
-            compression,
-            connect_timeout=connect_timeout,
-            numbering=numbering,
-            default_data_class=default_data_class,
-        )
+    connect = _Constructor()
 
     def _capabilities(self) -> tuple[str, ...]:
         found: tuple[str, ...] = self._driver.capabilities
