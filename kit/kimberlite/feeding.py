@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..core import retry
 from ..core.log.places import END, At, FromEnd
 from ..core.log.source import shown
 from ..live.shaping import Bodies
-from ..live.source import FEW, PREVIEW, Chunk, Position, Source
+from ..live.source import Chunk, Position, Source
 from . import appending
 from .bulk import SCHEMA, TIME
 from .errors import BusyError, KimberliteError, NetworkError, TimeoutError
@@ -52,7 +51,7 @@ class StreamSource(Source):
         self._settings = replace(client._settings, policy=retry.ONCE)  # the feed does the retrying
         self._start = start.position if isinstance(start, At) else None
         self._back = 0 if isinstance(start, At) else start.count
-        self._bodies = Bodies(body, types)
+        self.bodies = Bodies(body, types, "body", _table)
         self._flow: Flow | None = None
 
     @property
@@ -100,13 +99,6 @@ class StreamSource(Source):
         flow = self._flow
         return None if flow is None or not flow._channel.connected else await self._length(flow)
 
-    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """As `read` shows them: offset, time, then the bodies."""
-        few = preview and sum(batch.num_rows for batch in batches) <= FEW
-        shape = partial(_table, fast=not few)
-        found, attrs = self._bodies.shape(batches, "body", shape, PREVIEW if preview else None)
-        return found, {"time": "received", **attrs}
-
     def temporary(self, error: BaseException) -> bool:
         """No connection, no answer, or a server that is busy."""
         if isinstance(error, KimberliteError):
@@ -130,4 +122,5 @@ def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
 def _table(
     batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool = True
 ) -> tuple[pa.Table, dict[str, Any]]:
-    return shown(pa.Table.from_batches(batches, SCHEMA), "body", body, types, fast=fast)
+    found, told = shown(pa.Table.from_batches(batches, SCHEMA), "body", body, types, fast=fast)
+    return found, {"time": "received", **told}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,34 +13,45 @@ from ..core.errors import InputError
 from ..core.frames import BodyMode, choose_mode, is_text
 from ..core.tables.typed import checked
 
-Shape = Callable[[Sequence[pa.RecordBatch], BodyMode, Any], tuple[pa.Table, dict[str, Any]]]
+FEW = 64
+"""Rows that are read one by one sooner than all at once."""
+PREVIEW = 32 * 1024
+"""Bytes of a value that are looked at where only a glance is wanted, as in a view."""
+
+
+class Table(Protocol):
+    """What makes rows as the notebook shows them, and tells what was decided about them."""
+
+    def __call__(
+        self, batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool
+    ) -> tuple[pa.Table, dict[str, Any]]: ...
 
 
 class Bodies:
-    """The form of a feed's bodies: what `auto` found in the first of them holds for all that follow."""
+    """The form of a feed's bodies, the column `raw`: what `auto` found in the first holds for all that follow."""
 
-    def __init__(self, mode: BodyMode, types: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, mode: BodyMode, types: Mapping[str, Any] | None, raw: str, table: Table) -> None:
         if mode not in get_args(BodyMode):
             raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
         self._types = None if types is None else checked(types)
         self._asked: BodyMode = "json" if mode == "auto" and types else mode
         self._mode: BodyMode = self._asked
+        self._raw, self._table = raw, table
 
-    def shape(
-        self, batches: Sequence[pa.RecordBatch], column: str, shape: Shape, longest: int | None
-    ) -> tuple[pa.Table, dict[str, Any]]:
-        """The rows as `shape` makes them; bodies longer than `longest` are cut, and are no JSON then."""
-        if longest is not None:
-            batches = [cut(batch, column, longest) for batch in batches]
-        bodies = pa.chunked_array([batch.column(column) for batch in batches], pa.binary())
+    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the rows as the notebook shows them; for a preview long bodies are cut, and are no JSON then."""
+        fast = not preview or sum(batch.num_rows for batch in batches) > FEW
+        if preview:
+            batches = [cut(batch, self._raw, PREVIEW) for batch in batches]
+        bodies = pa.chunked_array([batch.column(self._raw) for batch in batches], pa.binary())
         if self._mode == "auto":
             # Bytes is also what nothing at all looks like.
             if not len(bodies):
-                return shape(batches, "auto", None)
+                return self._table(batches, "auto", None, fast=fast)
             self._mode = choose_mode(bodies)
         if self._asked == "auto" and self._mode == "text" and not is_text(bodies):
-            return shape(batches, "bytes", None)  # as a read of the same rows has it
-        return shape(batches, self._mode, self._types)
+            return self._table(batches, "bytes", None, fast=fast)  # as a read of the same rows has it
+        return self._table(batches, self._mode, self._types, fast=fast)
 
 
 def cut(batch: pa.RecordBatch, column: str, longest: int) -> pa.RecordBatch:

@@ -14,16 +14,14 @@ from ..core.steps import Emit, Open, Walk
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .shaping import Bodies
+
 T = TypeVar("T")
 
 Position = int | str | None
 """Where a source goes on: what a checkpoint keeps, so a number or a text."""
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-FEW = 64
-"""Rows that are read one by one sooner than all at once."""
-PREVIEW = 32 * 1024
-"""Bytes of a value that are looked at where only a glance is wanted, as in a view."""
 
 
 @dataclass(slots=True)
@@ -75,6 +73,9 @@ class Source:
     keys: tuple[str, ...] = ()
     """The columns that tell the rows of a result apart, where there are such."""
 
+    bodies: Bodies | None = None
+    """What shows its rows, where one of their columns holds bodies."""
+
     @property
     def key(self) -> str:
         """What a checkpoint is of: the same for the same subscription, in another process too."""
@@ -109,6 +110,8 @@ class Source:
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
         """Rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""
+        if self.bodies is not None:
+            return self.bodies.shape(batches, preview=preview)
         from .columns import unified
 
         return unified(batches), {}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow as pa
 from ..core.errors import Lost
 from ..core.http import AsyncDriver
 from ..live.shaping import Bodies
-from ..live.source import FEW, PREVIEW, Chunk, Opened, Position, Source, announced, gathered
+from ..live.source import Chunk, Opened, Position, Source, announced, gathered
 from .columns import Reading, columns_of, record_table
 from .decoding import SCHEMA
 from .errors import S2Error, retryable
@@ -48,7 +47,7 @@ class StreamSource(Source):
         self._start = start
         start_params(start)  # refused here, before any traffic
         self._commands = commands
-        self._bodies = Bodies(body, types)
+        self.bodies = Bodies(body, types, "body", record_table)
         link = stream._link
         # The feed does the retrying, so that its reader sees it.
         self._link: Link[AsyncDriver] = Link(
@@ -101,12 +100,6 @@ class StreamSource(Source):
         """Closes the connections."""
         for driver in self._link.close():
             await driver.close()
-
-    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """As `read` shows them: sequence number, time, headers, then the bodies."""
-        few = preview and sum(batch.num_rows for batch in batches) <= FEW
-        shape = partial(record_table, fast=not few)
-        return self._bodies.shape(batches, "body", shape, PREVIEW if preview else None)
 
     def temporary(self, error: BaseException) -> bool:
         """As the service's own table of errors says."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
 from ..live.shaping import Bodies
-from ..live.source import PREVIEW, Chunk, Position, Source
+from ..live.source import Chunk, Position, Source
 from .columns import SCHEMA, TOPIC_SCHEMA
 from .driver import AsyncDriver
 from .errors import SynapError, SynapTransportError, SynapWireError
@@ -37,7 +38,7 @@ class RoomSource(Source):
         self._driver = AsyncDriver(client._settings)
         self._url = client._settings.url
         self._start = start
-        self._bodies = Bodies(body, types)
+        self.bodies = Bodies(body, types, "data", _table)
         Follower(self._driver, room, start)  # what it refuses, it refuses here
 
     @property
@@ -60,10 +61,6 @@ class RoomSource(Source):
         """Closes the connections."""
         await self._driver.close()
 
-    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """Offset, time, event, id, then the data."""
-        return self._bodies.shape(batches, "data", _shaped(SCHEMA), PREVIEW if preview else None)
-
     def temporary(self, error: BaseException) -> bool:
         """No connection, or no answer."""
         return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
@@ -81,7 +78,7 @@ class TopicSource(Source):
         self.label = ", ".join(topics)
         self._topics = list(topics)
         self._driver = AsyncDriver(client._settings)
-        self._bodies = Bodies(body, types)
+        self.bodies = Bodies(body, types, "data", partial(_table, schema=TOPIC_SCHEMA))
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """What is published from now on; the first chunk, empty, comes once the subscription stands."""
@@ -101,20 +98,15 @@ class TopicSource(Source):
         """Closes the connections."""
         await self._driver.close()
 
-    def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """Time, topic, id, then the data."""
-        return self._bodies.shape(batches, "data", _shaped(TOPIC_SCHEMA), PREVIEW if preview else None)
-
     def temporary(self, error: BaseException) -> bool:
         """No connection, or no answer."""
         return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
 
 
-def _shaped(schema: pa.Schema) -> Any:
-    def table(batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any) -> tuple[pa.Table, dict[str, Any]]:
-        return event_table(pa.Table.from_batches(batches, schema), body, types)
-
-    return table
+def _table(
+    batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool, schema: pa.Schema = SCHEMA
+) -> tuple[pa.Table, dict[str, Any]]:
+    return event_table(pa.Table.from_batches(batches, schema), body, types, fast=fast)
 
 
 def temporary(error: BaseException) -> bool:

@@ -25,9 +25,8 @@ GOAL = 8.0
 
 SETUP = """
 import asyncio, threading, time
-from functools import partial
 import kit
-from kit.live.source import FEW, Chunk, Source
+from kit.live.source import Chunk, Source
 from kit.s2 import AppendInput, Record
 from kit.s2.columns import columns_of, record_table
 from kit.s2.messages import encode_record
@@ -50,7 +49,7 @@ FRAME = b"".join(field(1, record(n)) for n in range(1000))
 class Paced(Source):
     service, label = "bench", "records"
     def __init__(self, rate):
-        self.rate, self.bodies = rate, Bodies("json")
+        self.rate, self.bodies = rate, Bodies("json", None, "body", record_table)
     async def open(self, after):
         started, sent = time.monotonic(), 0
         while True:
@@ -61,8 +60,6 @@ class Paced(Source):
                 sent += 1000 * frames
                 yield Chunk(found.batch, sent, sent, True)
             await asyncio.sleep(0.04)
-    def shape(self, batches, *, preview=False):
-        return self.bodies.shape(batches, "body", partial(record_table, fast=not (preview and sum(b.num_rows for b in batches) <= FEW)), 32768 if preview else None)
 
 def cost(seconds):
     cpu, began = time.process_time(), time.monotonic()
