@@ -8,11 +8,13 @@ question is asked in one piece and in pieces, each going on where the one before
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import operator
 import random
 import time
+import types
 import uuid
 import warnings
 
@@ -405,6 +407,15 @@ def as_stored(log, records):
     bodies = [body for piece in log.source().pieces(0, len(records)) for body in piece.batch.column(-1).to_pylist()]
     assert len(bodies) == len(records)
     return [{**record, "body": body} for record, body in zip(records, bodies, strict=True)]
+
+
+@contextlib.contextmanager
+def apart(lab):
+    """The lab's services over connections of their own, which faults may do to what they like."""
+    with contextlib.ExitStack() as stack:
+        names = ("s2", "kimberlite", "synap")
+        own = {name: stack.enter_context(kit.connect(name, environment=lab.env())) for name in names}
+        yield types.SimpleNamespace(**own, faults=lab.faults, env=lab.env)
 
 
 def campaign(examples, seed, lab, *, faults=0.15, say=lambda words: None):

@@ -10,12 +10,13 @@ import pyarrow as pa
 from ..core import progress
 from ..core.frames import BodyMode, to_frame
 from ..core.log.places import At, Moment, Place
-from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
+from ..core.log.source import Moved, Outgoing, Pages, Piece, Ranged, Sent
 from ..core.secrets import Secret
 from . import appending, reading, sql
 from .bulk import SCHEMA, batches, part, timed
 from .client import Client
-from .errors import KimberliteInputError
+from .columns import blobs_from_arrow
+from .errors import KimberliteInputError, OffsetMismatchError
 from .places import StreamLike
 from .results import result_columns
 from .streams import found, made_or_found, tells_times
@@ -36,6 +37,7 @@ class StreamRange(Ranged):
     head = pa.schema(list(SCHEMA)[:2])
     unit = "events"
     refuse = KimberliteInputError
+    checks = True
 
     def __init__(
         self, client: Client, stream: StreamLike, *, times: bool = True, packed: int | None = None, owned: bool = False
@@ -134,6 +136,18 @@ class StreamRange(Ranged):
             return Sent(found[0][0] if found else None, appended, frame)
 
         return Outgoing(len(data) if hasattr(data, "__len__") else None, send)
+
+    def fitting(self, page: pa.RecordBatch) -> int:
+        return len(next(iter(blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK))))
+
+    def put(self, page: pa.RecordBatch, end: int) -> int:
+        given = blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK)
+        client = self.client
+        try:
+            [(first, _)] = client._driver.run(appending.append(client._book, self.packed, given, end))
+        except OffsetMismatchError as error:
+            raise Moved(error.actual) from None
+        return int(first)
 
     def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> StreamSource:
         from .feeding import StreamSource

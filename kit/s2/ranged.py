@@ -15,7 +15,7 @@ from ..core.errors import warn
 from ..core.frames import TIME
 from ..core.html import one_line
 from ..core.log.places import Moment, Place
-from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
+from ..core.log.source import Moved, Outgoing, Pages, Piece, Ranged, Sent
 from ..core.ranged import milliseconds
 from ..core.secrets import Secret
 from . import bulk
@@ -23,7 +23,7 @@ from .client import SyncS2
 from .columns import command_mask, record_table
 from .decoding import HEADER
 from .endpoints import Endpoints
-from .errors import ReadUnwrittenError, S2InputError
+from .errors import ReadUnwrittenError, S2InputError, SeqNumMismatchError
 from .positions import SeqNum, TailOffset, Timestamp
 from .reading import Plan, Start, plan_of
 from .settings import AppendRetryPolicy, Compression
@@ -34,6 +34,7 @@ from .types import ReadLimit
 if TYPE_CHECKING:
     from ..core.frames import BodyMode
     from .feeding import StreamSource
+    from .inputs import EncodedInput
 
 
 class StreamRange(Ranged):
@@ -43,6 +44,8 @@ class StreamRange(Ranged):
     head = pa.schema([("seq_num", pa.uint64()), ("time", TIME), ("headers", pa.list_(HEADER))])
     optional = ("headers",)
     refuse = S2InputError
+    checks = True
+    keeps = ("headers",)
 
     def __init__(
         self,
@@ -180,6 +183,28 @@ class StreamRange(Ranged):
         link = self.stream._link
         link.retry = replace(link.retry, append_retry_policy=policy)
         return super().write(data, once=once, **options)
+
+    def fitting(self, page: pa.RecordBatch) -> int:
+        return next(self._messages(page, None)).records
+
+    def put(self, page: pa.RecordBatch, end: int) -> int:
+        from .appending import append_encoded
+
+        try:
+            with self.explained():
+                return append_encoded(self.stream, self._messages(page, end)).first.start.seq_num
+        except SeqNumMismatchError as error:
+            raise Moved(error.expected_seq_num) from None
+
+    def _messages(self, page: pa.RecordBatch, end: int | None) -> Iterator[EncodedInput]:
+        from .inputs import encode_inputs
+
+        headers = page.column("headers") if "headers" in page.schema.names else None
+        if headers is not None and not len(headers.flatten()):
+            headers = None
+        return encode_inputs(
+            page.column("body"), headers=None if headers is None else headers.to_pylist(), match_seq_num=end
+        )
 
     def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> StreamSource:
         from .feeding import StreamSource

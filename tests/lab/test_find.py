@@ -42,11 +42,9 @@ def orders(basin):
     return stream
 
 
-def test_answers_and_receipts_are_those_of_a_plain_loop(lab):
-    try:
-        model.campaign(80, 7, lab)
-    finally:
-        lab.faults(clear=True)
+def test_answers_and_receipts_are_those_of_a_plain_loop(quiet_lab):
+    with model.apart(quiet_lab) as own:
+        model.campaign(80, 7, own)
 
 
 def test_what_is_found_and_what_the_receipt_says(orders):

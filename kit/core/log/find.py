@@ -216,7 +216,7 @@ class Hunt:
                 batch = piece.batch
                 if backwards:
                     batch = batch.take(pa.array(np.arange(batch.num_rows - 1, -1, -1)))
-                batches, cut = around.take(batch, self._mask(batch))
+                batches, cut = around.take(batch, passing(self._tests, batch))
                 self._commit(piece, batch, batches, cut, around.found)
                 bar.update(piece.stop - piece.first)
                 bar.set_postfix_str(f"{self.scan.found:,} found")
@@ -226,19 +226,6 @@ class Hunt:
                     return
         finally:
             reading.close()  # type: ignore[attr-defined]
-
-    def _mask(self, batch: pa.RecordBatch) -> Any:
-        if not batch.num_rows:
-            return np.zeros(0, bool)
-        mask = self._tests[0](batch)
-        for test in self._tests[1:]:
-            rows = np.flatnonzero(mask)
-            if not len(rows):
-                break
-            inner = test(batch if len(rows) == len(mask) else batch.take(pa.array(rows)))
-            mask = np.zeros(len(mask), bool)
-            mask[rows[inner]] = True
-        return mask
 
     def _commit(self, piece: Piece, batch: pa.RecordBatch, batches: Sequence[Any], cut: int | None, found: int) -> None:
         """Takes note of a page."""
@@ -284,6 +271,21 @@ _COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {
 def bounds_of(where: Any) -> list[tuple[str, str, Any]]:
     """Return the comparisons that must hold in each row that a filter wants."""
     return [bound for _, test in filters.tests_of(matching.parted(where)[1], {}) for bound in test.bounds]
+
+
+def passing(tests: Sequence[matching.Test], batch: pa.RecordBatch) -> Any:
+    """Return for each row whether all the tests are true of it."""
+    if not batch.num_rows:
+        return np.zeros(0, bool)
+    mask = tests[0](batch)
+    for test in tests[1:]:
+        rows = np.flatnonzero(mask)
+        if not len(rows):
+            break
+        inner = test(batch if len(rows) == len(mask) else batch.take(pa.array(rows)))
+        mask = np.zeros(len(mask), bool)
+        mask[rows[inner]] = True
+    return mask
 
 
 def whole(source: Ranged, first: int, stop: int) -> Iterator[Piece]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..frames import BodyMode
     from ..ranged import Ranged
+    from .copied import Copied
     from .profile import Profile
 
 
@@ -83,6 +84,49 @@ class Looking(GivesFrames):
         from .profile import profile
 
         return profile(self.source(), start, until, sample)
+
+    def copy_to(
+        self,
+        other: Looking,
+        start: Any = "earliest",
+        until: Any = None,
+        where: Any = None,
+        *,
+        mask: Mapping[str, Any] | None = None,
+        mask_key: bytes | str | None = None,
+        pace: Any = "max",
+        follow: bool = False,
+        checkpoint: Any = None,
+        rare: bool = False,
+    ) -> Copied:
+        """Copy records to another log, of this service or another, and return what was done.
+
+        To a stream of S2 or Kimberlite each record is copied once, whatever happens on the way: these check where they
+        end. A room of Synap cannot; the answer then counts the records that may be there twice. With `checkpoint`, a
+        file, the same call goes on where an earlier one was stopped, be it by `kill -9`, and later copies what came
+        since. `start` and `until` are places as in `read`, `where` is a filter as in `find`.
+
+        `mask` hides values before anything leaves: {"email": "hash", "customer.card": "last4", "note": "drop", "name":
+        "null"}, or a function; `mask_key` makes hashes that nobody can find by trying. A record in which nothing can
+        be hidden is not sent, and a field that no sampled record has is refused, unless it is `rare`.
+
+        `pace="original"` leaves the gaps between records as they were, `pace=10` goes ten times as fast. `follow`
+        copies what comes until it is interrupted. Headers and names of events are kept where the other log has such;
+        else they are counted in the answer, and a warning says so.
+
+        >>> import kit
+        >>> with kit.Lab("s2", "kimberlite", join=False) as lab:
+        ...     _ = lab.kimberlite.create("late_orders")
+        ...     lab.s2["demo-shop"]["orders"].copy_to(lab.kimberlite["late_orders"], until=100).records
+        100
+        """
+        from .copy import copy
+
+        if not callable(getattr(other, "source", None)):
+            hint = 'give a handle, as s2["basin"]["stream"]'
+            raise InputError(f"{type(other).__name__} is no log to copy to", hint=hint)
+        options = {"mask": mask, "mask_key": mask_key, "pace": pace, "follow": follow, "rare": rare}
+        return copy(self.source(), other.source(), start, until, where, checkpoint=checkpoint, **options)
 
 
 class LookingThrough(GivesFrames):

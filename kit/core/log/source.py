@@ -55,6 +55,14 @@ class Outgoing:
     send: Callable[[Callable[[int], Any]], Sent]
 
 
+class Moved(Exception):
+    """Nothing was appended: the log does not end where it was said to, but at `actual`."""
+
+    def __init__(self, actual: int | None) -> None:
+        super().__init__(actual)
+        self.actual = actual
+
+
 class Ranged(ABC):
     """A source of records by position. Reading it is traffic, making it is none."""
 
@@ -70,6 +78,10 @@ class Ranged(ABC):
     unit: str = "records"
     refuse: type[KitError] = InputError
     """What a wrong argument raises."""
+    checks: bool = False
+    """Whether `put` writes all or nothing, and nothing where the log does not end at the position that it is told."""
+    keeps: tuple[str, ...] = ()
+    """Columns beside the bodies that `put` keeps."""
 
     @abstractmethod
     def bounds(self) -> tuple[int, int]:
@@ -174,6 +186,25 @@ class Ranged(ABC):
         """Append, and return where the records are now, and how many; with `once` nothing is ever sent twice."""
         sent = self.outgoing(data, **options).send(lambda count: None)
         return sent.first, sent.count
+
+    def fitting(self, page: pa.RecordBatch) -> int:
+        """Return how many of the first rows of a page `put` takes at once, at least one."""
+        raise self.refuse(f"{self.label} cannot be copied to")
+
+    def put(self, page: pa.RecordBatch, end: int) -> int:
+        """Append the rows of a page where the log ends at a position; return where the first one is.
+
+        Where the log `checks`, and ends elsewhere, nothing is written and `Moved` is raised.
+        """
+        raise self.refuse(f"{self.label} cannot be copied to")
+
+    def content(self, bodies: pa.Array) -> pa.Array:
+        """Return raw bodies as they were given, which is what another log is to have."""
+        return bodies
+
+    def same(self, body: bytes, stored: bytes) -> bool:
+        """Return whether what is stored is what was put."""
+        return body == stored
 
     def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> Any:
         """Return what a feed follows: a source of `kit.live`, from a place on."""

@@ -1,0 +1,296 @@
+"""Copying a log to another, of any service: exactly once where the target can check where it ends.
+
+Records go in batches. Before a batch leaves, what it is and where the target ended is noted. Where its fate is unknown,
+because an answer was lost or this process was killed, the target is read from there on: the very same bytes, one after
+the other, mean that it was written. (Had another writer put them there in that moment, they would be taken for ours.)
+A target that cannot check is read as well, but what was under way may still arrive later: such records are counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .. import progress
+from ..ahead import ahead
+from ..errors import Interrupted, KitError, TransportError, warn
+from ..html import one_line
+from ..ranged import View
+from ..words import nearest
+from .copied import Copied, Notebook
+from .find import Asked, passing, whole
+from .mask import Mask
+from .source import Moved, Piece, Ranged
+
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRIES = 8
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
+_MOVES = 64
+"""How often a batch follows an end that others move."""
+_POLL = 0.25
+"""Seconds between looks for new records while following."""
+_ROWS = 1000
+
+
+def copy(
+    source: Ranged,
+    target: Ranged,
+    start: Any = "earliest",
+    until: Any = None,
+    where: Any = None,
+    mask: Any = None,
+    mask_key: bytes | str | None = None,
+    pace: Any = "max",
+    follow: bool = False,
+    checkpoint: Any = None,
+    rare: bool = False,
+) -> Copied:
+    """Copy the records of a log to another, and return what was done."""
+    hidden = None if mask is None else Mask(mask, mask_key, source.refuse)
+    speed = _speed(pace, source)
+    if _same(source, target):
+        raise source.refuse(f"{source.label} is copied to itself", hint="name another log")
+    tests = [] if where is None else Asked(where=where).of(source, lambda: view.schema)
+    view = View(source, start, None, until)
+    notes = Notebook(checkpoint, source, target, f"where={where!r:.200}, mask={[*hidden.fields] if hidden else None}")
+    copied = notes.begin(view, until is None)
+    if hidden is not None and not rare:
+        _check_fields(view, hidden, source)
+    job = _Copy(source, target, notes, copied, hidden, speed)
+
+    def chosen(piece: Piece) -> pa.RecordBatch:
+        return piece.batch.filter(pa.array(passing(tests, piece.batch))) if tests else piece.batch
+
+    began = time.monotonic()
+    try:
+        job.settle(chosen)
+        what, left = one_line(f"copy {source.label}")[:40], copied.stop - copied.next
+        with progress.bar(left, what=what, unit=f" {source.unit}") as bar:
+            while True:
+                for piece in _pieces(source, copied, speed):
+                    before = copied.next
+                    job.take(piece, chosen(piece))
+                    bar.update(copied.next - before)
+                if not follow or until is not None:
+                    break
+                time.sleep(_POLL)
+                copied.stop = max(copied.stop, source.stop())
+        copied.complete, copied.why = True, "all there was"
+    except KeyboardInterrupt:
+        copied.why = "interrupted"
+        if not follow:
+            raise Interrupted(copied, source.unit, copied.records) from None
+    except KitError as error:
+        copied.why = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:300]
+        error.partial = copied  # type: ignore[attr-defined]
+        told = f"{copied.records:,} {source.unit} were copied, up to {copied.next - 1:,}; "
+        told += "the same call goes on" if notes.path else "copy_to(..., checkpoint=error.partial) goes on"
+        error.hint = "\n  ".join(filter(None, (error.hint, told)))
+        raise
+    finally:
+        copied.seconds = time.monotonic() - began
+        notes.write(copied)
+    job.tell()
+    return copied
+
+
+def _same(source: Ranged, target: Ranged) -> bool:
+    if source.label != target.label:
+        return False
+    try:
+        return source.recipe()[1] == target.recipe()[1]
+    except KitError:
+        return True  # its label tells its address
+
+
+def _speed(pace: Any, source: Ranged) -> float | None:
+    if pace == "max":
+        return None
+    if pace == "original":
+        return 1.0
+    if isinstance(pace, int | float) and not isinstance(pace, bool) and 0 < pace < float("inf"):
+        return float(pace)
+    raise source.refuse(f"pace={pace!r}", hint='choose "max", "original", or how many times as quick as it was: 10')
+
+
+def _check_fields(view: View, mask: Mask, source: Ranged) -> None:
+    """Refuse to begin where a field that is to be hidden is nowhere to be seen: its name may be misspelt."""
+    names = [name for name in view.schema.names if name not in source.head.names]
+    roots = {name.removeprefix("body.") for name in names} | set(names)
+    for name in mask.fields:
+        if names and names != [source.body] and name not in roots and name.partition(".")[0] not in roots:
+            near = nearest(name, roots)
+            raise source.refuse(
+                f"mask: no record that was sampled has {name!r}, so nothing was sent",
+                hint=f"{near}\n  " * bool(near) + "rare=True goes on where a field is only in a few",
+            )
+
+
+def _pieces(source: Ranged, copied: Copied, speed: float | None) -> Iterator[Piece]:
+    pieces = whole(source, copied.next, copied.stop)
+    if speed is not None or copied.next == copied.stop:
+        return pieces
+    return ahead(pieces, lambda piece: piece.batch.nbytes)
+
+
+class _Copy:
+    """One copy under way."""
+
+    def __init__(
+        self,
+        source: Ranged,
+        target: Ranged,
+        notes: Notebook,
+        copied: Copied,
+        mask: Mask | None,
+        speed: float | None,
+    ) -> None:
+        self.source, self.target, self.notes, self.copied = source, target, notes, copied
+        self._mask, self._speed = mask, speed
+        self._clock: tuple[float, int] | None = None
+        """When the first record was sent, and its time."""
+
+    def settle(self, chosen: Callable[[Piece], pa.RecordBatch]) -> None:
+        """Find out what became of the batch that was under way when an earlier copy ended."""
+        copied = self.copied
+        if copied.pending is None:
+            copied.low = self.target.stop()  # others may have written since
+            return
+        stop, rows = copied.pending
+        batches = [chosen(piece) for piece in whole(self.source, copied.next, stop)]
+        if sum(batch.num_rows for batch in batches) != rows:
+            raise self.source.refuse(
+                f"{self.source.label}: the records from {copied.next} to {stop - 1} are not those that were under way",
+                hint="where= and mask= must be those of the copy that is gone on with",
+            )
+        [batch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
+        self._send(self._made(batch), stop, uncertain=True)
+        self._count(batch)
+
+    def take(self, piece: Piece, batch: pa.RecordBatch) -> None:
+        """Copy a page; `batch` are the records of it that are wanted."""
+        copied, places, at = self.copied, batch.column(0), 0
+        page = self._made(batch)
+        while at < page.num_rows:
+            count = min(_ROWS, page.num_rows - at)
+            if self._speed is not None:
+                count = min(count, self._due(batch, at))
+            count = self.target.fitting(page.slice(at, count))
+            stop = piece.stop if at + count == page.num_rows else places[at + count].as_py()
+            self._send(page.slice(at, count), stop)
+            self._count(batch.slice(at, count))
+            at += count
+        copied.skipped += piece.batch.num_rows - batch.num_rows
+        copied.next = piece.stop
+
+    def tell(self) -> None:
+        """Say what was left behind, and what may be there twice."""
+        copied, label, unit = self.copied, self.target.label, self.source.unit
+        for name, count in copied.left_behind.items():
+            warn(one_line(f"{label} keeps no {name}: those of {count:,} {unit} were left behind"))
+        if copied.uncertain:
+            warn(one_line(f"{copied.uncertain:,} {unit} may be twice in {label}, which cannot check"))
+
+    def _count(self, batch: pa.RecordBatch) -> None:
+        """Count what the target does not keep of records that are there."""
+        for name in ("headers", "event"):
+            if name in batch.schema.names and name not in self.target.keeps:
+                column = batch.column(name)
+                filled = len(column) if name == "event" else pc.sum(pc.greater(pc.list_value_length(column), 0)).as_py()
+                if filled:
+                    self.copied.left_behind[name] = self.copied.left_behind.get(name, 0) + filled
+
+    def _made(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows as they are sent: bodies, and the columns beside them that the target keeps."""
+        source, target = self.source, self.target
+        bodies = source.content(batch.column(source.body))
+        if self._mask is not None and batch.num_rows:
+            bodies = self._mask.page(bodies, batch.column(0))
+        columns = {"body": bodies.cast(pa.binary())}
+        columns |= {name: batch.column(name) for name in target.keeps if name in batch.schema.names}
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def _due(self, batch: pa.RecordBatch, at: int) -> int:
+        """Wait until the next record is to be sent; return how many are due by then."""
+        times = batch.column("time") if "time" in batch.schema.names else None
+        if times is None or times.null_count:
+            told = f"{self.source.label}: its {self.source.unit} carry no times to keep a pace by"
+            raise self.source.refuse(told, hint='pace="max"')
+        assert self._speed is not None
+        moments = times.cast(pa.int64()).to_numpy()[at:]
+        if self._clock is None:
+            self._clock = time.monotonic(), int(moments[0])
+        began, first = self._clock
+        wait = began + (int(moments[0]) - first) / 1000 / self._speed - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        reached = first + (time.monotonic() - began) * 1000 * self._speed
+        return max(1, int((moments <= reached).sum()))
+
+    def _send(self, page: pa.RecordBatch, stop: int, *, uncertain: bool = False) -> None:
+        """Put a batch, once; what it is and where the target ended is noted before it leaves."""
+        copied, target = self.copied, self.target
+        copied.pending = stop, page.num_rows
+        self.notes.write(copied)
+        moves = tries = 0
+        end, rest = copied.low, page
+        while True:
+            try:
+                if uncertain:
+                    end, there = self._landed(rest, copied.low if target.checks else end)
+                    if there:
+                        copied.recovered += there
+                    if there == rest.num_rows:
+                        break
+                    rest, uncertain = rest.slice(there), False
+                    if not target.checks:
+                        copied.uncertain += 1
+                first = target.put(rest, end)
+                end = first + rest.num_rows
+                break
+            except Moved as moved:
+                moves += 1
+                if moves > _MOVES:
+                    raise target.refuse(f"{target.label} moves all the time: another writer is at work") from None
+                uncertain = True  # the client may have tried more than once by itself
+                end = moved.actual if moved.actual is not None else end
+            except KitError as error:
+                if not (isinstance(error, TransportError) or error.status in _AGAIN) or tries >= _TRIES:
+                    raise
+                time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries += 1
+                uncertain = True
+        self._done(page, stop, end)
+
+    def _done(self, page: pa.RecordBatch, stop: int, end: int) -> None:
+        copied = self.copied
+        copied.records += page.num_rows
+        copied.bytes += page.column("body").nbytes
+        copied.next, copied.low, copied.pending = stop, end, None
+
+    def _landed(self, page: pa.RecordBatch, low: int) -> tuple[int, int]:
+        """Where the target ends, and how many of the rows are there from a position on, in a row."""
+        target, wanted = self.target, page.column("body").to_pylist()
+        first, end = target.bounds()
+        if first > low and target.checks:
+            raise target.refuse(
+                f"{target.label} begins at {first:,} by now, and what was sent at {low:,} can be found no more",
+                hint="look what is there, and begin after it with start=",
+            )
+        stored: list[bytes] = []
+        for piece in whole(target, max(first, low), end) if end > max(first, low) else ():
+            stored += piece.batch.column(target.body).to_pylist()
+        if target.checks:
+            for at in range(len(stored) - len(wanted) + 1):
+                if all(target.same(a, b) for a, b in zip(wanted, stored[at : at + len(wanted)], strict=True)):
+                    return end, len(wanted)
+            return end, 0
+        there = 0
+        for one in stored:
+            if there < len(wanted) and target.same(wanted[there], one):
+                there += 1
+        return end, there

@@ -1,0 +1,104 @@
+"""Hiding what must not leave: values under some keys, before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import InputError, KitError
+from ..json_columns import parsed_object
+from ..tables.scalars import json_text
+from ..words import nearest
+
+WAYS = ("hash", "last4", "drop", "null")
+
+
+class Mask:
+    """What becomes of some fields: {"email": "hash", "customer.card": "last4", "note": "drop", "name": str.upper}.
+
+    `hash` puts the first 16 digits of a SHA-256 in the place of a value, the same for the same value; with a key it is
+    keyed, as values that can be guessed could else be found by trying. `last4` leaves the last four characters of it,
+    `drop` takes the field away, `null` empties it. A function is given the value. Inside of lists each item counts.
+    """
+
+    def __init__(self, given: Mapping[str, Any], key: bytes | str | None, refuse: type[KitError] = InputError) -> None:
+        if not isinstance(given, Mapping) or not given:
+            raise refuse(f"mask={given!r:.80} hides nothing", hint='give {"email": "hash", "card": "last4"}')
+        self._key = key.encode() if isinstance(key, str) else key
+        if self._key is not None and not 0 < len(self._key) <= 64:
+            raise refuse("mask_key= is a key of 1 to 64 bytes")
+        self._ways: dict[str, Callable[[Any], Any] | None] = {}
+        self._refuse = refuse
+        self.seen: set[str] = set()
+        """Fields that records have had."""
+        for name, way in given.items():
+            if not isinstance(name, str) or not name:
+                raise refuse(f"mask: {name!r} is no field")
+            ways = {"hash": self._hash, "last4": _last4, "null": _nothing, "drop": None}
+            if not callable(way) and way not in WAYS:
+                hint = nearest(str(way), WAYS) or f"there are {', '.join(WAYS)}, or a function"
+                raise refuse(f"mask: {name!r}: {way!r} is no way to hide it", hint=hint)
+            self._ways[name] = way if callable(way) else ways[way]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are hidden."""
+        return tuple(self._ways)
+
+    def page(self, bodies: pa.Array, places: pa.Array) -> pa.Array:
+        """Return bodies with the fields hidden; refuse one in which they cannot be found."""
+        found = []
+        for row, body in enumerate(bodies.to_pylist()):
+            value = parsed_object(body)
+            if value is None:
+                raise self._refuse(
+                    f"the record at {places[row].as_py()} is no JSON object, so nothing can be hidden in it",
+                    hint="it was not sent; where= leaves such records out, or start= begins after it",
+                )
+            for name, way in self._ways.items():
+                if self._hide(value, name, way):
+                    self.seen.add(name)
+            found.append(json_text(value))
+        return pa.array(found, pa.binary())
+
+    def _hide(self, value: Any, name: str, way: Callable[[Any], Any] | None) -> bool:
+        """Whether the field is there; every one of that name is hidden, as a key may hold dots itself."""
+        found = False
+        if isinstance(value, list):
+            for one in value:
+                found |= self._hide(one, name, way)
+        if not isinstance(value, dict):
+            return found
+        for key in list(value):
+            if key == name:
+                found = True
+                if way is None:
+                    del value[key]
+                else:
+                    value[key] = [way(one) for one in value[key]] if isinstance(value[key], list) else way(value[key])
+            elif name.startswith(f"{key}."):
+                found |= self._hide(value[key], name[len(key) + 1 :], way)
+        return found
+
+    def _hash(self, value: Any) -> Any:
+        if value is None:
+            return None
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        raw = text.encode("utf-8", "surrogatepass")
+        told = hashlib.sha256(raw) if self._key is None else hashlib.blake2b(raw, key=self._key, digest_size=32)
+        return told.hexdigest()[:16]
+
+
+def _last4(value: Any) -> Any:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "*" * max(0, len(text) - 4) + text[-4:] if len(text) > 4 else "*" * len(text)
+
+
+def _nothing(value: Any) -> None:
+    return None

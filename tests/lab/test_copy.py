@@ -1,0 +1,200 @@
+"""`copy_to`: each record once where the target checks, masks before anything leaves; see `python -m tests.copying`."""
+
+import json
+import signal
+import threading
+import time
+import uuid
+
+import pandas as pd
+import pytest
+
+import kit
+from kit.core.errors import InputError, Interrupted
+from kit.s2 import Record
+
+from .. import copying
+from .. import find as model
+
+pytestmark = pytest.mark.lab
+
+
+def name():
+    return f"copy-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def basin(lab):
+    return lab.s2.create_basin(name())
+
+
+@pytest.fixture(scope="module")
+def people(basin):
+    stream = basin.create(name())
+    rows = [
+        {
+            "n": n,
+            "email": f"u{n % 5}@x.org",
+            "card": "4111111111111111",
+            "at": {"zip": "0150", "lines": [{"tel": "123456"}]},
+        }
+        for n in range(2500)
+    ]
+    stream.append([Record(json.dumps(row).encode(), headers=[(b"trace", b"%d" % n)]) for n, row in enumerate(rows)])
+    return stream
+
+
+def test_copies_under_faults_and_kills(quiet_lab):
+    with model.apart(quiet_lab) as own:
+        copying.campaign(8, 1, 3, own)
+
+
+def test_bodies_headers_and_figures(basin, people):
+    target = basin.create(name())
+    told = people.copy_to(target)
+    assert (told.records, told.next, told.exact, told.complete) == (2500, 2500, True, True)
+    for column in ("body", "headers"):
+        assert target.read(body="bytes")[column].tolist() == people.read(body="bytes")[column].tolist()
+    assert "copied 2,500 records" in repr(told) and "each once" in told._repr_html_()
+    part = basin.create(name())
+    told = people.copy_to(part, start=100, until=2000, where="n >= 1990")
+    assert part.read()["n"].tolist() == list(range(1990, 2000)) and (told.records, told.skipped) == (10, 1890)
+
+
+def test_to_every_other_service(lab, basin, people):
+    lab.kimberlite.create(mark := name())
+    with pytest.warns(UserWarning, match="keeps no headers: those of 50 records were left behind"):
+        told = people.copy_to(lab.kimberlite[mark], until=50)
+    assert told.left_behind == {"headers": 50} and lab.kimberlite[mark].read()["n"].tolist() == list(range(50))
+    lab.synap.client.stream.create(mark)
+    told = lab.kimberlite[mark].copy_to(lab.synap[mark])
+    assert not told.exact and "cannot check" in str(told) and lab.synap[mark].read()["n"].tolist() == list(range(50))
+    lab.synap[mark].publish(["plain", 5, b"\xff\x00", {"a": "ø"}])
+    target = basin.create(name())
+    with pytest.warns(UserWarning, match="keeps no event"):
+        lab.synap[mark].copy_to(target, start=50)
+    assert target.read(body="bytes")["body"].tolist() == [b"plain", b"5", b"\xff\x00", '{"a":"ø"}'.encode()]
+    other = name()
+    lab.synap.client.stream.create(other)
+    lab.synap[mark].copy_to(lab.synap[other])
+    columns = ["event", "data"]
+    assert lab.synap[other].read(body="bytes")[columns].equals(lab.synap[mark].read(body="bytes")[columns])
+
+
+def test_what_is_hidden_does_not_leave(basin, people):
+    target = basin.create(name())
+    mask = {"email": "hash", "card": "last4", "at.lines.tel": "drop", "at.zip": "null", "n": lambda n: n + 1}
+    people.copy_to(target, mask=mask, mask_key="secret", until=10)
+    rows = target.read()
+    assert rows["card"].unique().tolist() == ["*" * 12 + "1111"] and rows["n"].tolist() == list(range(1, 11))
+    assert json.loads(target.read(body="bytes")["body"][0])["at"] == {"zip": None, "lines": [{}]}
+    assert rows["email"].nunique() == 5 and rows["email"].str.fullmatch("[0-9a-f]{16}").all()
+    raw = b"".join(target.read(body="bytes")["body"])
+    assert b"x.org" not in raw and b"123456" not in raw and b"0150" not in raw
+    plain, keyed = basin.create(name()), basin.create(name())
+    people.copy_to(plain, mask={"email": "hash"}, until=1)
+    people.copy_to(keyed, mask={"email": "hash"}, mask_key=b"other", until=1)
+    assert len({rows["email"][0], plain.read()["email"][0], keyed.read()["email"][0]}) == 3
+
+
+def test_what_cannot_be_hidden_is_not_sent(basin, people):
+    target = basin.create(name())
+    with pytest.raises(InputError, match=r"no record that was sampled has 'emial'.*\n.*did you mean 'email'"):
+        people.copy_to(target, mask={"emial": "hash"})
+    with pytest.raises(InputError, match="is no way to hide it"):
+        people.copy_to(target, mask={"email": "hsah"})
+    mixed = basin.create(name())
+    mixed.append([b'{"email": "a"}', b"email: a@x.org", b'{"email": "b", "email": "c"}'])
+    with pytest.raises(InputError, match="the record at 1 is no JSON object"):
+        mixed.copy_to(target, mask={"email": "drop"})
+    assert target.read().empty
+    people.copy_to(target, mask={"rare": "drop"}, rare=True, until=3)
+    both = basin.create(name())
+    both.append([b'{"a.b": "secret", "a": {"b": "secret"}, "c": [{"a.b": "secret"}]}'])
+    hidden = basin.create(name())
+    both.copy_to(hidden, mask={"a.b": "drop", "c.a.b": "drop"})
+    assert hidden.read(body="bytes")["body"][0] == b'{"a":{},"c":[{}]}'
+
+
+def test_the_same_call_goes_on(basin, people, tmp_path):
+    target, path = basin.create(name()), tmp_path / "copy.json"
+    people.copy_to(target, until=1000, checkpoint=path)
+    told = people.copy_to(target, checkpoint=path)
+    assert told.records == 2500 and target.read()["n"].tolist() == list(range(2500))
+    assert people.copy_to(target, checkpoint=path).records == 2500 and len(target.read()) == 2500
+    with pytest.raises(InputError, match="is of a copy with"):
+        people.copy_to(target, checkpoint=path, where="n > 3")
+    with pytest.raises(InputError, match="is of a copy to"):
+        people.copy_to(basin.create(name()), checkpoint=path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"is none of copy_to\(\)"):
+        people.copy_to(target, checkpoint=path)
+    with pytest.raises(InputError, match="there is no folder"):
+        people.copy_to(target, checkpoint=tmp_path / "no" / "copy.json")
+
+
+def test_another_writer_on_the_target(basin, people):
+    target = basin.create(name())
+    stop = threading.Event()
+    writer = threading.Thread(target=copying.writing, args=(target, "s2", stop))
+    writer.start()
+    try:
+        people.copy_to(target)
+    finally:
+        stop.set()
+        writer.join()
+    rows = target.read()
+    assert rows["n"].dropna().astype(int).tolist() == list(range(2500)) and "other" in rows
+
+
+def test_pace(basin):
+    source = basin.create(name())
+    for n in range(4):
+        source.append([{"n": n}])
+        time.sleep(0.25)
+    times = source.read()["time"]
+    target = basin.create(name())
+    source.copy_to(target, pace="original")
+    was, now = (one.diff().dropna().dt.total_seconds().tolist() for one in (times, target.read()["time"]))
+    assert all(b >= a * 0.8 for a, b in zip(was, now, strict=True)) and sum(now) < sum(was) * 3
+    quick = basin.create(name())
+    began = time.monotonic()
+    source.copy_to(quick, pace=50)
+    assert time.monotonic() - began < sum(was) and quick.read()["n"].tolist() == [0, 1, 2, 3]
+    for pace in (0, -1, "slow", True, float("inf")):
+        with pytest.raises(InputError, match="pace="):
+            source.copy_to(quick, pace=pace)
+
+
+def test_following_until_interrupted(basin):
+    source, target = basin.create(name()), basin.create(name())
+    source.append([{"n": 0}])
+    timers = [
+        threading.Timer(0.6, lambda: source.append([{"n": 1}])),
+        threading.Timer(1.6, lambda: signal.raise_signal(signal.SIGINT)),
+    ]
+    for timer in timers:
+        timer.start()
+    told = source.copy_to(target, follow=True)
+    assert told.records == 2 and told.why == "interrupted" and target.read()["n"].tolist() == [0, 1]
+
+
+def test_an_interrupt_leaves_what_to_go_on_from(basin, people):
+    target = basin.create(name())
+    timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    slow = {"n": lambda n: time.sleep(0.001) or n}
+    with pytest.raises(Interrupted) as caught:
+        people.copy_to(target, mask=slow)
+    told = people.copy_to(target, mask={"n": lambda n: n}, checkpoint=caught.value)
+    assert told.records == 2500 and target.read()["n"].tolist() == list(range(2500))
+
+
+def test_wrong_targets_are_refused(lab, basin, people):
+    with pytest.raises(InputError, match="is copied to itself"):
+        people.copy_to(people)
+    with pytest.raises(InputError, match="is no log to copy to"):
+        people.copy_to("orders")
+    with pytest.raises(kit.KitError, match="not-there"):
+        people.copy_to(basin["not-there"])
+    assert pd.DataFrame([people.copy_to(basin.create(name()), until=0).as_dict()])["records"][0] == 0
