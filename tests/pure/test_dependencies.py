@@ -33,7 +33,7 @@ def imported():
 def declared():
     """The requirements of the package, and those of each extra but the one of the tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {name: list_ for name, list_ in project["optional-dependencies"].items() if name != "test"}
+    extras = {name: list_ for name, list_ in project["optional-dependencies"].items() if name not in ("test", "docs")}
     return {"": project["dependencies"], **extras}
 
 

@@ -64,8 +64,7 @@ def _values(column: Any) -> list[Any]:
 def of_frame(frame: pd.DataFrame) -> Shown:
     """Return a frame's columns."""
     found = {}
-    for n, name in enumerate(frame.columns):
-        column = frame.iloc[:, n]
+    for name, column in frame.items():
         array = pa.array(column, from_pandas=True)
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()

@@ -44,8 +44,8 @@ def check(
             expected += batch.bodies
         else:
             seen["refused"] += 1
-    raw = paths.of_frame(log.read(body="bytes"))[log.raw][1] if expected else []
     left = paths.of_frame(log.read(body="bytes"))
+    raw = left[log.raw][1] if expected else []
     assert len(left[log.position][1]) == len(expected), f"{len(left[log.position][1])} records of {len(expected)}"
     for n, (body, cells) in enumerate(zip(raw, expected, strict=True)):
         wrong = _wrong(body, cells, log.service)
