@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .core.log.log import Log
     from .lab.lab import Lab
 
+__all__ = ["LOG_CHECKS", "check_log", "private_lab"]
+
 Make: TypeAlias = "Callable[[], Log[Any]]"
 """What makes a new log with nothing in it, under a name of its own each time."""
 _ROWS = [{"n": n, "city": ("Oslo", "Bergen", "Tromsø")[n % 3], "total": n / 8} for n in range(40)]

@@ -22,16 +22,20 @@ _MARKED = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- /made -->\n)", re.DOTALL
 
 def modules() -> list[str]:
     """Return the packages whose names are public."""
-    return ["kit", *(f"kit.{service}" for service in EXPLORERS), "kit.plots", *_testing()]
-
-
-def _testing() -> list[str]:
-    return ["kit.testing"] if importlib.util.find_spec("kit.testing") else []
+    return ["kit", *(f"kit.{service}" for service in EXPLORERS), "kit.plots", "kit.testing"]
 
 
 def names() -> dict[str, list[str]]:
     """Return the public names of each package, sorted."""
-    return {module: sorted(set(importlib.import_module(module).__all__) - {"__version__"}) for module in modules()}
+    return {module: sorted(_listed(importlib.import_module(module)) - {"__version__"}) for module in modules()}
+
+
+def _listed(package: Any) -> set[str]:
+    """Return the names that a package lists, or, where it has no list, those that it defines."""
+    if hasattr(package, "__all__"):
+        return set(package.__all__)
+    own = {name for name, value in vars(package).items() if getattr(value, "__module__", None) == package.__name__}
+    return {name for name in own if not name.startswith("_")}
 
 
 def _first(value: Any) -> str:

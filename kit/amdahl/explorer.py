@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from ..live.tree import Node
     from ..live.view import LiveView
 
 
@@ -63,6 +62,7 @@ class Amdahl(Explorer[AmdahlClient]):
 
     service = "amdahl"
     title = "Amdahl"
+    tree = "kit.amdahl.browsing"
     shown = ".query(sql), .explore(), .pages(), .webhooks(), .run(profile, task)"
     tries = (
         (".query(sql)", "the rows of a SELECT over interactions"),
@@ -237,11 +237,6 @@ class Amdahl(Explorer[AmdahlClient]):
     def _where(self) -> str:
         """Return the address."""
         return self.client.base_url
-
-    def _root(self) -> Node:
-        from .browsing import root
-
-        return root(self)
 
     def _listing(
         self, path: str, filters: Mapping[str, Any], schema: pa.Schema, varying: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
 from . import calls
 from .html import table, text
@@ -29,6 +30,8 @@ class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
     service: ClassVar[str]
     """Its name in `kit.calls()`."""
     title: ClassVar[str]
+    tree: ClassVar[str]
+    """The module whose `root(explorer)` is the tree to browse."""
     shown: ClassVar[str]
     """The verbs that its repr tells."""
     tries: ClassVar[tuple[tuple[str, str], ...]]
@@ -45,10 +48,8 @@ class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
         """Show a small tree of what there is, to click through: details, rows, live views."""
         from ..live.browser import Browser
 
-        return Browser(self._root())
-
-    def _root(self) -> Any:
-        raise NotImplementedError
+        # By its name, as the tree of a service is made of what its explorer has.
+        return Browser(import_module(self.tree).root(self))
 
     def calls(self) -> pd.DataFrame:
         """Return the requests that this process made to the service: those of `kit.calls()`."""

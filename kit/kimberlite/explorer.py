@@ -30,7 +30,6 @@ from .types import Position, StreamId, TenantId
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..live.tree import Node
 
 T = TypeVar("T")
 METRICS_PORT = 9090
@@ -78,6 +77,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
 
     service = "kimberlite"
     title = "Kimberlite"
+    tree = "kit.kimberlite.browsing"
     shown = ".query(sql), .streams(), .tables()"
     tries = (
         (".streams(), .tables(), .describe(table)", "what there is"),
@@ -266,8 +266,3 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
     def _where(self) -> str:
         """Return the address, and whose data it is."""
         return f"{self.client._settings.where}, tenant {self.client._settings.tenant_id}"
-
-    def _root(self) -> Node:
-        from .browsing import root
-
-        return root(self)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
-    from ..live.tree import Node
     from ..live.view import LiveView
 
 
@@ -69,6 +68,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
     service = "s2"
     title = "S2"
+    tree = "kit.s2.browsing"
     shown = '.basins(), .streams(basin), .metrics(set), ["basin"]["stream"]'
     tries = (
         (".basins(), .streams(basin)", "what there is"),
@@ -152,11 +152,6 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
     def _where(self) -> str:
         """Return the address."""
         return self.client._link.endpoints.account
-
-    def _root(self) -> Node:
-        from .browsing import root
-
-        return root(self)
 
 
 class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
-    from ..live.tree import Node
     from ..live.view import LiveView
 
 T = TypeVar("T")
@@ -71,6 +70,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
     service = "synap"
     title = "Synap"
+    tree = "kit.synap.browsing"
     shown = ".keys(), .queues(), .streams(), .topics()"
     tries = (
         (".keys(prefix), .get(keys)", "what is stored, a row per key"),
@@ -349,11 +349,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     def _where(self) -> str:
         """Return the address."""
         return self.client._settings.url
-
-    def _root(self) -> Node:
-        from .browsing import root
-
-        return root(self)
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:

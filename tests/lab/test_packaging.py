@@ -70,7 +70,16 @@ def test_contents(wheel):
     assert tops == {"kit", f"kit_notebook-{kit.__version__}.dist-info"}
     assert not [name for name in names if "__pycache__" in name or ".ipynb_checkpoints" in name]
     assert metadata["Version"] == kit.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"lab", "fast", "sql", "dask", "keyring", "polars", "test", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "lab",
+        "fast",
+        "sql",
+        "dask",
+        "keyring",
+        "polars",
+        "test",
+        "docs",
+    }
     assert metadata["License-Expression"] == "MIT"
 
 

@@ -10,14 +10,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import InputError, KitError
 from ..into import with_into
 from ..words import nearest
-
-if TYPE_CHECKING:
-    from .log import Log
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +55,7 @@ class Gaps:
             setattr(cls, name, _lacking(getattr(cls, name), gap))
 
 
-def own(kind: type[Log[Any]], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def own(kind: type[Any], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the declared arguments of a verb, with those given; refuse others, naming the nearest."""
     known = {one.name: one.default for one in kind.extras if verb in one.verbs}
     for name in given:
@@ -69,7 +66,7 @@ def own(kind: type[Log[Any]], verb: str, given: Mapping[str, Any]) -> dict[str, 
     return {**known, **given}
 
 
-def declare(kind: type[Log[Any]], verbs: Mapping[str, Any]) -> None:
+def declare(kind: type[Any], verbs: Mapping[str, Any]) -> None:
     """Give a class its own copies of the verbs that take or give something of its own there, or are lacking."""
     inherited = {id(verb): name for name, verb in verbs.items()}
     for name in dict.fromkeys((*verbs, *vars(kind))):

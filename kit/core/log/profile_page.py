@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..html import cell, visible
 from .scan import size_of
 
 if TYPE_CHECKING:
-    from .profile import Profile
+    import pandas as pd
 
 _MOST_FIELDS, _MOST_CHANGES = 40, 12
 _STYLE = (
@@ -27,7 +27,30 @@ _STYLE = (
 )
 
 
-def page(profile: Profile) -> str:
+class Profiled(Protocol):
+    """What the page shows."""
+
+    @property
+    def forms(self) -> dict[str, int]: ...
+
+    @property
+    def df(self) -> pd.DataFrame: ...
+
+    @property
+    def hours(self) -> pd.DataFrame: ...
+
+    @property
+    def sizes(self) -> pd.DataFrame: ...
+
+    @property
+    def drift(self) -> pd.DataFrame: ...
+
+    def headline(self) -> str: ...
+
+    def histogram(self) -> list[tuple[int, int, int]]: ...
+
+
+def page(profile: Profiled) -> str:
     """Return the profile as HTML; text from data is escaped."""
     parts = [f"<div><b>{escape(visible(profile.headline()))}</b></div>"]
     forms = profile.forms
@@ -41,7 +64,7 @@ def page(profile: Profile) -> str:
     return f'{_STYLE}<div class="kit-profile">{"".join(parts)}</div>'
 
 
-def _hours(profile: Profile) -> str:
+def _hours(profile: Profiled) -> str:
     hours = profile.hours
     if hours.empty:
         return ""
@@ -56,7 +79,7 @@ def _hours(profile: Profile) -> str:
     return _chart(f"records per {each}", bars, words)
 
 
-def _sizes(profile: Profile) -> str:
+def _sizes(profile: Profiled) -> str:
     told = profile.histogram()
     if not told:
         return ""
@@ -82,7 +105,7 @@ def _chart(title: str, bars: Sequence[int], words: str) -> str:
     return f'<div><h4>{escape(title)}</h4>{svg}<div class="q">{escape(words)}</div></div>'
 
 
-def _fields(profile: Profile) -> str:
+def _fields(profile: Profiled) -> str:
     frame = profile.df
     if frame.empty:
         return ""
@@ -111,7 +134,7 @@ def _fields(profile: Profile) -> str:
     return _table(head, rows) + note
 
 
-def _drift(profile: Profile) -> str:
+def _drift(profile: Profiled) -> str:
     frame = profile.drift
     if frame.empty:
         return ""
