@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .core.calls import calls
     from .core.errors import KitError
     from .core.progress import show as progress
+    from .core.tables.difference import diff
     from .dasking.writing import from_frame
     from .front import connect
     from .joining import sql
@@ -39,6 +40,7 @@ _WHERE = {
     "Lab": "kit.lab.lab:Lab",
     "LiveView": "kit.live.view:LiveView",
     "connect": "kit.front:connect",
+    "diff": "kit.core.tables.difference:diff",
     "live_sql": "kit.live.results.query:live_sql",
     "calls": "kit.core.calls:calls",
     "progress": "kit.core.progress:show",
@@ -67,6 +69,7 @@ __all__ = [
     "claude",
     "connect",
     "core",
+    "diff",
     "from_frame",
     "kimberlite",
     "live_sql",

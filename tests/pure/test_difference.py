@@ -1,0 +1,123 @@
+"""`kit.diff`: what differs between two records, or two reads."""
+
+import json
+import random
+
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
+import pytest
+
+import kit
+from kit.core.errors import InputError
+
+
+def told(found):
+    return [tuple(row) for row in found.df.astype(object).where(found.df.notna(), None).values.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ({"a": 1}, {"a": 1.0}, []),
+        ({"a": 1}, {"a": True}, [("$.a", "changed", "1", "true")]),
+        ({"a": 1}, {"a": "1"}, [("$.a", "changed", "1", '"1"')]),
+        ({"a": 1, "b": 2}, {"b": 2, "c": None}, [("$.a", "removed", "1", None), ("$.c", "added", None, "null")]),
+        ({"x y": {"z": [1]}}, {"x y": {"z": [2]}}, [('$["x y"].z[0]', "changed", "1", "2")]),
+        ([1, 2, 3, 4], [0, 1, 2, 4], [("$[0]", "added", None, "0"), ("$[2]", "removed", "3", None)]),
+        ([{"a": 1}, {"b": 1}], [{"a": 2}, {"b": 1}], [("$[0].a", "changed", "1", "2")]),
+        (b'{"a": 1}', '{"a": 2}', [("$.a", "changed", "1", "2")]),
+        (
+            "one\ntwo\nthree",
+            "one\n2\nthree\nfour",
+            [("line 2", "changed", "two", "2"), ("line 4", "added", None, "four")],
+        ),
+        (float("nan"), float("nan"), []),
+        (None, 0, [("$", "changed", "null", "0")]),
+    ],
+)
+def test_records(a, b, expected):
+    found = kit.diff(a, b)
+    assert told(found) == expected and found.equal is (not expected) and bool(found) is bool(expected)
+    assert sum(found.counts.values()) == len(expected)
+
+
+def test_rows_by_key():
+    a = pd.DataFrame({"id": [1, 2, 3], "city": ["Oslo", "Bergen", None], "n": pd.array([1, None, 3], "Int64")})
+    b = pd.DataFrame({"id": [3, 1, 4], "city": [None, "Molde", "Bodø"], "n": pd.array([None, 1, 4], "Int64")})
+    found = kit.diff(a, b, "id")
+    assert found.counts == {"added": 1, "removed": 1, "changed": 2} and not found.equal
+    assert told(found) == [
+        (3, "changed", "n", "3", None),
+        (2, "removed", None, '{"id": 2, "city": "Bergen", "n": null}', None),
+        (1, "changed", "city", "Oslo", "Molde"),
+        (4, "added", None, None, '{"id": 4, "city": "Bodø", "n": 4}'),
+    ]
+    assert kit.diff(a, a, "id").equal and kit.diff(a, a.iloc[::-1], "id").equal
+
+
+def test_rows_without_a_key():
+    a, b = pd.DataFrame({"n": [1, 1, 2]}), pd.DataFrame({"n": [2, 1, 3]})
+    assert told(kit.diff(a, b)) == [("removed", '{"n": 1}', None), ("added", None, '{"n": 3}')]
+
+
+def test_other_libraries_and_columns():
+    a = pa.table({"seq_num": [1, 2], "id": ["a", "b"], "old": [1, 1]})
+    b = polars.DataFrame({"seq_num": [7, 8], "id": ["a", "b"], "new": [1, 1]})
+    found = kit.diff(a, b, "id", ignore="seq_num")
+    assert found.notes == ["columns only in a: old", "columns only in b: new"] and len(found) == 0 and not found.equal
+    assert kit.diff(a, b, "id").counts["changed"] == 2
+
+
+def test_wrong_questions():
+    a = pd.DataFrame({"id": [1, 1], "l": [[1], [2]]})
+    for options, words in (
+        ({"key": "idd"}, "there is no column 'idd'"),
+        ({"key": "id"}, "have a key that was there: 1"),
+        ({"key": "l"}, "are no keys"),
+        ({"ignore": "nothing"}, "there is no column 'nothing'"),
+    ):
+        with pytest.raises(InputError, match=words):
+            kit.diff(a, a, **options)
+    with pytest.raises(InputError, match="a frame and a dict"):
+        kit.diff(a, {})
+    with pytest.raises(InputError, match="key= is for two frames"):
+        kit.diff({}, {}, "id")
+
+
+def test_it_equals_a_plain_comparison():
+    for seed in range(40):
+        chance = random.Random(seed)
+        frames = []
+        for _ in range(2):
+            ids = chance.sample(range(30), chance.randrange(25))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "id": ids,
+                        "v": [chance.choice((1, 2, None)) for _ in ids],
+                        "t": [chance.choice("ab") for _ in ids],
+                    }
+                )
+            )
+        a, b = ({row["id"]: row for row in frame.to_dict("records")} for frame in frames)
+        found = kit.diff(*frames, key="id")
+        same = lambda x, y: x == y or (x != x and y != y)  # noqa: E731
+        changed = {(n, c) for n in a.keys() & b.keys() for c in ("v", "t") if not same(a[n][c], b[n][c])}
+        rows = found.df
+        assert set(rows[rows["change"] == "added"]["id"]) == b.keys() - a.keys()
+        assert set(rows[rows["change"] == "removed"]["id"]) == a.keys() - b.keys()
+        assert {tuple(one) for one in rows[rows["change"] == "changed"][["id", "column"]].values.tolist()} == changed
+
+
+def test_a_page_is_escaped_and_bounded():
+    marked = "<img src=x onerror=alert(1)>"
+    deep = json.loads('{"a":' * 500 + "1" + "}" * 500)
+    page = kit.diff({marked: marked, "d": deep}, {marked: "</td><script>", "d": {}})._repr_html_()
+    assert "<img" not in page and "<script" not in page and "&lt;img" in page
+    frame = pd.DataFrame({"id": range(5000), marked: ["x" * 5000] * 5000})
+    other = frame.assign(**{marked: np.full(5000, "y" * 5000)})
+    page = kit.diff(frame, other, "id")._repr_html_()
+    assert len(page) < 600_000 and "and 4,940 more" in page and "<img" not in page
+    assert "\x1b" not in repr(kit.diff({"a": "\x1b[31m"}, {"a": "\u202e"}))
