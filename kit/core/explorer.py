@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 from . import calls
 from .html import table, text
 from .into import GivesFrames
-from .log.declared import Gaps
+from .log.declared import Declares
 from .processes import OfOneProcess
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class _Closes(Protocol):
 C = TypeVar("C", bound=_Closes)
 
 
-class Explorer(Gaps, GivesFrames, OfOneProcess, Generic[C]):
+class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
     """A service to explore: use it in a `with` block, or `close()` it. `client` is the plain client."""
 
     service: ClassVar[str]

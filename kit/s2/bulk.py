@@ -20,12 +20,12 @@ SMALL = 1000
 """A single answer can hold so many records."""
 
 
-def columns(stream: SyncS2Stream, plan: Plan, *, commands: bool = True) -> Iterator[RecordColumns]:
+def columns(stream: SyncS2Stream, plan: Plan) -> Iterator[RecordColumns]:
     """The records that the plan asks for, some thousand at a time."""
     if plan.count is not None and plan.count <= SMALL and plan.wait is None and plan.bytes is None:
         first = stream._driver.run(_single(stream, plan))
         plan.took(Taken(None, len(first), 0, -1 if first.last_seq_num is None else first.last_seq_num, first.tail))
-        yield first if commands else first.without_commands()
+        yield first
         if plan.count == 0 or not len(first):
             return
     readings: Iterator[Reading] = stream._driver.walk(
@@ -33,8 +33,7 @@ def columns(stream: SyncS2Stream, plan: Plan, *, commands: bool = True) -> Itera
     )
     try:
         for group in _groups(readings):
-            found = columns_of(readings=group)
-            yield found if commands else found.without_commands()
+            yield columns_of(readings=group)
     finally:
         readings.close()  # type: ignore[attr-defined]
 

@@ -87,14 +87,15 @@ class StreamRange(Ranged):
         # Bounded, or told to wait for nothing: a read for a frame ends at the tail.
         wait = None if limit is not None or until is not None else 0
         plan = plan_of(begin, ReadLimit(count=limit), end, False, wait)
-        return Pages(self._batches(plan, stop), lambda: self._expected(plan))
+        return Pages(map(self._wanted, self._batches(plan, stop)), lambda: self._expected(plan))
 
-    def _batches(self, plan: Plan, stop: int | None) -> Iterator[pa.RecordBatch]:
+    def _batches(self, plan: Plan, stop: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The records that a plan asks for, orders among them, up to `stop`; none where there are none."""
         if plan.count == 0:
             return
         try:
             with self.explained():
-                for columns in bulk.columns(self.stream, plan, commands=self.commands):
+                for columns in bulk.columns(self.stream, plan):
                     batch = columns.batch
                     if stop is not None and len(columns) and batch.column(0)[-1].as_py() >= stop:
                         # Where the first records are gone, so many reach further.
@@ -103,6 +104,10 @@ class StreamRange(Ranged):
                     yield batch
         except ReadUnwrittenError:
             return  # at the tail there is nothing, which is no error in a notebook
+
+    def _wanted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        mask = None if self.commands else command_mask(batch)
+        return batch if mask is None else batch.filter(pc.invert(mask))
 
     def _expected(self, plan: Plan) -> int | None:
         """How many records will come, as far as a bar needs to know and the service can tell."""
@@ -124,26 +129,15 @@ class StreamRange(Ranged):
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         plan = plan_of(SeqNum(first), ReadLimit(count=stop - first), None, False, None)
         late = 0
-        try:
-            for columns in bulk.columns(self.stream, plan):
-                batch = columns.batch
-                numbers = batch.column(0)
-                if not len(numbers):
-                    continue
-                begin, end = numbers[0].as_py(), numbers[-1].as_py() + 1
-                if begin >= stop:
-                    break
-                if end > stop:
-                    batch = batch.filter(pc.less(numbers, pa.scalar(stop, pa.uint64())))
-                    end = stop
-                mask = None if self.commands else command_mask(batch)
-                shown = batch if mask is None else batch.filter(pc.invert(mask))
-                seq_num, timestamp, headers, body = shown.columns
-                time, count = milliseconds(timestamp)
-                late += count
-                yield Piece(begin, end, pa.RecordBatch.from_arrays([seq_num, time, headers, body], schema=_SCHEMA))
-        except ReadUnwrittenError:
-            pass  # the stream is shorter; whoever asked for more says so
+        for batch in self._batches(plan, stop):
+            if not batch.num_rows:
+                continue
+            numbers = batch.column(0)
+            seq_num, timestamp, headers, body = self._wanted(batch).columns
+            time, count = milliseconds(timestamp)
+            late += count
+            found = pa.RecordBatch.from_arrays([seq_num, time, headers, body], schema=_SCHEMA)
+            yield Piece(numbers[0].as_py(), numbers[-1].as_py() + 1, found)
         if late:
             label = one_line(self.label)
             warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`")
@@ -225,14 +219,9 @@ class StreamRange(Ranged):
 
     def _at(self, start: Start, end: int) -> int:
         """The sequence number of the first record from a place on, `end` where there is none."""
-        plan = plan_of(start, ReadLimit(count=1), None, False, None)
-        try:
-            with self.explained():
-                for columns in bulk.columns(self.stream, plan):
-                    if len(columns):
-                        return int(columns.batch.column(0)[0].as_py())
-        except ReadUnwrittenError:
-            pass
+        for batch in self._batches(plan_of(start, ReadLimit(count=1), None, False, None)):
+            if batch.num_rows:
+                return int(batch.column(0)[0].as_py())
         return end
 
 

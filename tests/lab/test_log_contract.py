@@ -190,3 +190,16 @@ def test_the_reference_tells_what_logs_take_and_lack():
     page = (Path(kit.__file__).parents[1] / "notebooks" / "reference.md").read_text("utf-8")
     told = gaps_table()
     assert told in page, f"the table of logs in notebooks/reference.md is to be:\n{told}"
+
+
+def test_tab_offers_verbs_and_what_they_are_called_on(lab):
+    logs = lab.s2["demo-shop"]["orders"], lab.kimberlite["claims"], lab.synap["vans"]
+    common = {one for one in dir(memory()) if not one.startswith("_")}
+    assert {"read", "append", "live", "name"} <= common
+    assert not {one for one in common - {"name"} if not callable(getattr(Log, one))}
+    for log in logs:
+        assert common <= set(dir(log))
+    for one in (*logs, lab.s2, lab.kimberlite, lab.synap, lab.claude, lab.amdahl):
+        offered = {name for name in dir(one) if not name.startswith("_")}
+        told = {name for name in offered if isinstance(getattr(type(one), name, None), str | tuple | dict | type)}
+        assert not told

@@ -20,6 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 READING = ("read", "head", "arrow", "to_parquet", "to_dask")
 """Verbs that read, with the same arguments."""
+_NO_VERBS = {"extras", "lacks", "refuse", "answer", "word", "shown", "more", "service", "tree", "title", "tries"}
+"""What Tab does not offer: it is declared on the class, for the class."""
 REST = "extras"
 """The parameter of a verb that stands for what a class declares."""
 
@@ -42,20 +44,26 @@ class Gap(NamedTuple):
     instead: str
 
 
-class Gaps:
-    """A class that declares which of the verbs it inherits a service lacks; each of them raises, with the reason."""
+class Declares:
+    """A class that declares what its service's logs, or its explorer, have of their own, and what they lack."""
 
+    extras: ClassVar[tuple[Extra, ...]] = ()
     lacks: ClassVar[Mapping[str, Gap]] = {}
     refuse: ClassVar[type[KitError]] = InputError
-    """What a call of such a verb raises, and an argument that a verb does not have."""
+    """What a verb that is lacking raises, and an argument that a verb does not have."""
+    answer: ClassVar[str] = "Any"
+    """The type of what `append` gives, for `help`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, gap in cls.lacks.items():
             setattr(cls, name, _lacking(getattr(cls, name), gap))
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - _NO_VERBS)
 
-def own(kind: type[Any], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
+
+def own(kind: type[Declares], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the declared arguments of a verb, with those given; refuse others, naming the nearest."""
     known = {one.name: one.default for one in kind.extras if verb in one.verbs}
     for name in given:
@@ -66,7 +74,7 @@ def own(kind: type[Any], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **given}
 
 
-def declare(kind: type[Any], verbs: Mapping[str, Any]) -> None:
+def declare(kind: type[Declares], verbs: Mapping[str, Any]) -> None:
     """Give a class its own copies of the verbs that take or give something of its own there, or are lacking."""
     inherited = {id(verb): name for name, verb in verbs.items()}
     for name in dict.fromkeys((*verbs, *vars(kind))):

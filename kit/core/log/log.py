@@ -12,7 +12,7 @@ from .. import progress
 from ..errors import Interrupted
 from ..html import one_line, table, text
 from ..processes import OfOneProcess
-from .declared import READING, Extra, Gaps, declare, own
+from .declared import READING, Declares, declare, own
 from .looking import Looking
 from .places import count_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
+class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     """Records in order, each at a position; no traffic before a verb is called.
 
     `open` gives the source of the records; polars, DuckDB and pyarrow take a log as it is, as a stream of Arrow.
@@ -42,9 +42,6 @@ class Log(Gaps, Looking, OfOneProcess, Generic[Answer]):
 
     word: ClassVar[str] = "stream"
     """What such a log is called in `df.attrs`."""
-    extras: ClassVar[tuple[Extra, ...]] = ()
-    answer: ClassVar[str] = "Any"
-    """The type of what `append` gives, for `help`."""
     shown: ClassVar[str] = ".read(limit=100), .tail(), .append(df), .live()"
     more: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Verbs of the service's own, and what they give, for the table of what to try."""
