@@ -22,6 +22,8 @@ from .measure import main as run
 SECONDS = 5.0
 GOAL = 8.0
 """Percent of a core that a view may add."""
+PER_GOAL, SQL_GOAL = 35.0, 10.0
+"""The same for figures per key of 100 000 records a second, and for a live query over a million rows, once a second."""
 
 SETUP = """
 import asyncio, threading, time
@@ -61,6 +63,35 @@ class Paced(Source):
                 yield Chunk(found.batch, sent, sent, True)
             await asyncio.sleep(0.04)
 
+WIDE = [
+    b"".join(
+        field(1, b"\\x08" + varint(n) + b"\\x10" + varint(1_760_000_000_000 + n) + field(4,
+            b'{"id":%d,"user":"u%d","city":"Oslo","item":"espresso","price":%d.5,"qty":%d,"paid":true,"ms":%d}'
+            % (n, n * 7919 % 1000, n % 90, n % 5, n % 1000)))
+        for n in range(first, first + 1000)
+    )
+    for first in range(0, 20_000, 1000)
+]
+
+class Orders(Paced):
+    # Records with 8 fields and 1 000 keys: so many at once, then at a rate.
+    def __init__(self, rate, at_once=0):
+        super().__init__(rate)
+        self.at_once = at_once
+    async def open(self, after):
+        sent = 0
+        while sent < self.at_once:
+            yield Chunk(columns_of(*WIDE).batch, sent + 20_000, sent + 20_000, True)
+            sent += 20_000
+        started, base = time.monotonic(), sent
+        while True:
+            frames = (int((time.monotonic() - started) * self.rate) - sent + base) // 1000
+            if frames > 0:
+                found = columns_of(*[WIDE[n % 20] for n in range(frames)])
+                sent += 1000 * frames
+                yield Chunk(found.batch, sent, sent, True)
+            await asyncio.sleep(0.04)
+
 def cost(seconds):
     cpu, began = time.process_time(), time.monotonic()
     time.sleep(seconds)
@@ -69,6 +100,18 @@ def cost(seconds):
 
 FEED = "feed = kit.Feed(Paced(100_000)); feed.wait(1000, timeout=10); time.sleep(1)"
 VIEW = "view = kit.LiveView(kit.Feed(Paced(100_000)), rows={rows}, owns=True); display(view); view.wait(1000); time.sleep(1)"
+ORDERS = "feed = kit.Feed(Orders(100_000)); feed.wait(1000, timeout=10); time.sleep(1)"
+PER = (
+    "feed = kit.Feed(Orders(100_000)); per = feed.per('user', n='count', spent='sum:price', most_ms='max:ms')\n"
+    "per.wait(1000, timeout=10); time.sleep(2)"
+)
+RING = (
+    "feed = kit.Feed(Orders(5_000, 1_000_000), max_rows=1_000_000, max_bytes=2**31); feed.wait(1_000_000, timeout=60)\n"
+)
+SQL = (
+    'found = kit.live_sql("select city, count(*) as n, sum(price) as spent, avg(ms) from t group by city", t=feed)\n'
+    "found.wait(1, timeout=60); time.sleep(3)"
+)
 RESULT = "print('RESULT', cost({seconds}), {count})"
 
 NAIVE = """
@@ -174,6 +217,21 @@ def rows(pairs: Pairs) -> None:
                 feed,
             )
         )
+    for name, code, goal, figure in (
+        ("figures per key (1 000 keys, 8 fields) add to a feed of 100 000/s", PER, PER_GOAL, "per.stats()['folded']"),
+        ("a live query over 1 000 000 rows at 1 Hz adds to its feed", RING + SQL, SQL_GOAL, "found.stats()['runs']"),
+    ):
+        alone, _, _ = measured(ORDERS if goal == PER_GOAL else RING + "time.sleep(1)", rounds, seconds)
+        both, told, _ = measured(code, rounds, seconds, figure)
+        row = Row(
+            f"live: what {name}, of {goal:g} % of a core",
+            [(both - alone) / goal],
+            1.0,
+            f"% ({told:,.0f})",
+            both - alone,
+            alone,
+        )
+        pairs.add(row)
     if pairs.quick:
         return
     for widget, step in (("Output", "out.append_stdout('record %d\\n' % n)"), ("Label", "out.value = str(n)")):
