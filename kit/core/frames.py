@@ -27,6 +27,7 @@ from .into import remember
 from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
 from .moments import in_unit
 from .names import distinct
+from .tables import accessor as accessor  # makes `df.kit`
 from .tables.typed import carriers, convert
 
 BodyMode = Literal["auto", "bytes", "text", "json"]

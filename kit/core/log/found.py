@@ -34,19 +34,6 @@ class Found(pd.DataFrame):
         return shown and f"{shown}{text(Scan.of(self))}" if "scan" in self.attrs else shown
 
 
-@pd.api.extensions.register_dataframe_accessor("kit")
-class Told:
-    """What kit knows of a frame: `df.kit.scan` is the receipt of the search that found its rows."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-
-    @property
-    def scan(self) -> Scan:
-        """Return the receipt of the search."""
-        return Scan.of(self._frame)
-
-
 class Searched(Protocol):
     """One search through one log, as far as its frame has to know it."""
 

@@ -6,7 +6,8 @@ Every verb is here, once, and stands on the log's source: `log.source()` gives t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from .. import progress
 from ..errors import Interrupted
@@ -123,7 +124,16 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         polars and Arrow, and whatever else is a stream of Arrow, count as DataFrames. A frame's rows become JSON
         objects, unless `body` names the column of the bodies (one called `body` alone is taken for that). What the log
         cannot keep is refused before anything is sent, naming row and column.
+
+        A `Path` to a file of JSON lines, CSV or Parquet (or a folder of these) is appended some records at a time, in
+        bounded memory; `core.log.export.Written` then says what was. In CSV a column is of numbers, or of truth values,
+        where every value of it is written as one; `0150` is text.
         """
+        if isinstance(data, Path):
+            from .export import append_file
+
+            given = {"body": body, **{name: value for name, value in extras.items() if value is not None}}
+            return cast(Answer, append_file(self.source(), data, given))
         source = self.source()
         outgoing = source.outgoing(data, body=body, **own(type(self), "append", extras))
         with progress.bar(outgoing.count, what=f"append to {self.name}"[:40], unit=f" {source.unit}") as bar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..frames import BodyMode
     from ..ranged import Ranged
     from .copied import Copied
+    from .export import Written
     from .profile import Profile
 
 
@@ -127,6 +128,46 @@ class Looking(GivesFrames):
             raise InputError(f"{type(other).__name__} is no log to copy to", hint=hint)
         options = {"mask": mask, "mask_key": mask_key, "pace": pace, "follow": follow, "rare": rare}
         return copy(self.source(), other.source(), start, until, where, checkpoint=checkpoint, **options)
+
+    def to_jsonl(
+        self, path: Any, start: Any = "earliest", until: Any = None, *, where: Any = None, places: bool = False
+    ) -> Written:
+        """Write the records to a file, a JSON value to a line, and return how many; memory does not grow with them.
+
+        A body that is JSON stays as it is; any other text becomes a JSON string. `append(Path(path))` makes the same
+        bodies of it again. With `places=True` each line is an object that also has the position, the time, and what
+        else the service tells. `where` is a filter as in `find`. The file appears when all of it is there.
+
+        >>> import kit, pathlib, tempfile
+        >>> with kit.Lab("s2", join=False) as lab, tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "orders.jsonl")
+        ...     _ = lab.s2["demo-shop"]["orders"].to_jsonl(file, until=100)
+        ...     lab.s2["demo-shop"].create("again").append(file).records
+        100
+        """
+        from .export import to_jsonl
+
+        return to_jsonl(self.source(), path, start, until, where, places)
+
+    def to_csv(
+        self,
+        path: Any,
+        start: Any = "earliest",
+        until: Any = None,
+        *,
+        where: Any = None,
+        columns: Sequence[str] | str | None = None,
+        types: Mapping[str, Any] | None = None,
+    ) -> Written:
+        """Write the columns of `read` to a CSV file, and return how many rows; memory does not grow with them.
+
+        Times are ISO 8601 in UTC, lists and objects JSON, bytes that are no text base64; what is missing is empty, and
+        an empty text is `""`. The columns are those of `arrow`, or the `columns` that are named. A program that opens
+        it may take a text that begins with `=` for a formula. The file appears when all of it is there.
+        """
+        from .export import to_csv
+
+        return to_csv(self.source(), path, start, until, where, columns, types)
 
 
 class LookingThrough(GivesFrames):

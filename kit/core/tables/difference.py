@@ -80,7 +80,7 @@ _STYLE = (
     "<style>.kit-diff{line-height:1.4;overflow-x:auto}"
     ".kit-diff table{border-collapse:collapse;font-size:var(--jp-code-font-size,13px);margin:.4em 0}"
     ".kit-diff th,.kit-diff td{text-align:left!important;padding:2px 14px 2px 4px;vertical-align:top;color:inherit;"
-    "background:none;overflow-wrap:anywhere}"
+    "background:none;max-width:40em}.kit-diff td.v{overflow-wrap:anywhere;min-width:9em}"
     ".kit-diff th{border-bottom:1px solid currentColor}.kit-diff .q{opacity:.72}"
     ".kit-diff td.gone{background:rgba(220,60,60,.16)!important}"
     ".kit-diff td.new{background:rgba(50,160,80,.18)!important}"
@@ -89,9 +89,9 @@ _STYLE = (
 
 
 def _side(row: Mapping[Any, Any], name: str) -> str:
-    if name == "a" and row["change"] != ADDED:
-        return "gone"
-    return "new" if name == "b" and row["change"] != REMOVED else ""
+    if name == "a":
+        return "v gone" if row["change"] != ADDED else "v"
+    return "" if name != "b" else "v new" if row["change"] != REMOVED else "v"
 
 
 def _pair(row: Mapping[Any, Any]) -> str:

@@ -1,0 +1,103 @@
+"""`df.kit`: what kit knows of a frame, and what it can make of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from ..log.scan import Scan
+
+_EXACT = 10**15
+"""Excel keeps fifteen digits of a number."""
+_LONGEST = 32_767
+"""Characters that a cell of Excel holds."""
+
+
+@pd.api.extensions.register_dataframe_accessor("kit")
+class KitAccessor:
+    """What kit knows of a frame: `df.kit.scan`; and `df.kit.excel()`, the frame as Excel takes it."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    @property
+    def scan(self) -> Scan:
+        """Return the receipt of the search that found the rows."""
+        from ..log.scan import Scan
+
+        return Scan.of(self._frame)
+
+    def excel(self) -> pd.DataFrame:
+        """Return the frame as `to_excel` takes it: `df.kit.excel().to_excel("orders.xlsx")`.
+
+        Excel has no zones, so times are those of UTC without one. Whole numbers of more than fifteen digits, which it
+        would round, are texts; lists and objects are JSON, bytes are text, or base64 where they are none. A text that
+        is longer than a cell holds is cut and ends with "…"; `attrs["cut"]` counts these.
+
+        >>> import pandas as pd
+        >>> from kit.core.frames import to_frame
+        >>> frame = pd.DataFrame({"at": pd.to_datetime(["2026-01-02T03:04Z"]), "id": [2**60]})
+        >>> frame.kit.excel().values.tolist()
+        [[Timestamp('2026-01-02 03:04:00'), '1152921504606846976']]
+        """
+        cut = 0
+        columns = {}
+        for name, column in self._frame.items():
+            kind = column.dtype
+            if isinstance(kind, pd.DatetimeTZDtype):
+                columns[name] = column.dt.tz_convert("UTC").dt.tz_localize(None)
+            elif pd.api.types.is_integer_dtype(kind):
+                large = (
+                    bool((column.dropna().abs() >= _EXACT).any())
+                    if kind.kind == "i"
+                    else bool((column.dropna() >= _EXACT).any())
+                )
+                columns[name] = column.astype("str").where(column.notna(), None) if large else column
+            elif pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind):
+                columns[name] = column
+            elif isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_timedelta64_dtype(kind):
+                columns[name] = column.astype(object)
+            else:
+                texts = [_cell(value) for value in column.tolist()]
+                cut += sum(map(_is_long, texts))
+                texts = [
+                    f"{text[: _LONGEST - 1]}…" if isinstance(text, str) and len(text) > _LONGEST else text
+                    for text in texts
+                ]
+                columns[name] = pd.Series(texts, index=column.index, dtype=object)
+        frame = pd.DataFrame(columns, index=self._frame.index)
+        frame.attrs.update({**self._frame.attrs, "cut": cut})
+        return frame
+
+
+def _is_long(text: Any) -> bool:
+    return isinstance(text, str) and len(text) > _LONGEST
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            return _clean(value.decode())
+        except UnicodeDecodeError:
+            from base64 import b64encode
+
+            return f"base64:{b64encode(value).decode()}"
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list | dict | tuple):
+        return _clean(json.dumps(value, ensure_ascii=False, default=_plain))
+    return None if value is None or value is pd.NA or value is pd.NaT or value != value else value
+
+
+def _clean(text: str) -> str:
+    """Excel refuses control characters: they are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char in "\n\t" or ord(char) >= 32 else f"\\x{ord(char):02x}" for char in text)
+
+
+def _plain(value: Any) -> Any:
+    return _cell(value) if isinstance(value, bytes) else str(value)
