@@ -69,14 +69,17 @@ def with_into(verb: F) -> F:
             _LAST.reset(token)
         return shown(_table_of(frame, last), into, frame.attrs)
 
-    signature = inspect.signature(verb)
-    parameters = list(signature.parameters.values())
-    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
     own = inspect.Parameter("into", inspect.Parameter.KEYWORD_ONLY, default="pandas", annotation="Into")
-    parameters.insert(at, own)
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__signature__ = beside(inspect.signature(verb), own)  # type: ignore[attr-defined]
     call.__doc__ = f"{inspect.cleandoc(verb.__doc__)}\n\n{_WORDS}" if verb.__doc__ else _WORDS
     return cast(F, call)
+
+
+def beside(signature: inspect.Signature, *own: inspect.Parameter) -> inspect.Signature:
+    """Return a signature with further keyword arguments, before those that have no names."""
+    parameters = list(signature.parameters.values())
+    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return signature.replace(parameters=[*parameters[:at], *own, *parameters[at:]])
 
 
 def _table_of(frame: pd.DataFrame, last: list[Any] | None) -> pa.Table:

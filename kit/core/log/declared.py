@@ -9,11 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import InputError, KitError
-from ..into import with_into
+from ..into import beside, with_into
 from ..words import nearest
 
 P = ParamSpec("P")
@@ -75,34 +74,29 @@ def own(kind: type[Declares], verb: str, given: Mapping[str, Any]) -> dict[str, 
 
 
 def declare(kind: type[Declares], verbs: Mapping[str, Any]) -> None:
-    """Give a class its own copies of the verbs that take or give something of its own there, or are lacking."""
+    """Give a class its own verbs where it takes something more, and where it has its own answer to an append."""
     inherited = {id(verb): name for name, verb in verbs.items()}
     for name in dict.fromkeys((*verbs, *vars(kind))):
         found = getattr(kind, name)
         called = inherited.get(id(found), name)
         takes = [one for one in kind.extras if called in one.verbs]
         if called in verbs and (takes or called == "append"):
-            taking = _taking(found, takes)
-            setattr(kind, name, _answering(taking, kind.answer) if called == "append" else taking)
+            setattr(kind, name, _taking(found, takes, kind.answer if called == "append" else None))
 
 
-def _taking(verb: FunctionType, extras: list[Extra]) -> FunctionType:
-    """Return a copy of a verb that tells of further arguments; it takes them already, unnamed."""
-    copy = FunctionType(verb.__code__, verb.__globals__, verb.__name__, verb.__defaults__, verb.__closure__)
-    copy.__kwdefaults__, copy.__qualname__, copy.__module__ = verb.__kwdefaults__, verb.__qualname__, verb.__module__
-    copy.__annotations__ = dict(verb.__annotations__)
-    copy.__dict__.update(verb.__dict__)
-    signature = inspect.signature(verb)
-    parameters = [one for one in signature.parameters.values() if one.name != REST]
-    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
-    parameters[at:at] = [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
-        for one in extras
-    ]
-    copy.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    told = "\n".join(f"`{one.name}`: {one.says}" for one in extras)
-    copy.__doc__ = f"{inspect.cleandoc(verb.__doc__ or '')}\n\n{told}"
-    return copy
+def _taking(verb: Callable[..., Any], extras: list[Extra], answer: str | None) -> Callable[..., Any]:
+    """Return a verb that tells of further arguments, which it takes already, unnamed, and of what it gives."""
+
+    @wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return verb(*args, **kwargs)
+
+    takes = inspect.signature(verb)
+    kept = [one for one in takes.parameters.values() if one.name != REST]
+    takes = takes.replace(parameters=kept, return_annotation=answer or takes.return_annotation)
+    call.__signature__ = beside(takes, *(_keyword(*one[:3]) for one in extras))  # type: ignore[attr-defined]
+    _say(call, verb, *(f"`{one.name}`: {one.says}" for one in extras))
+    return with_into(call) if answer == "pd.DataFrame" else call
 
 
 def _lacking(verb: Callable[..., Any], gap: Gap) -> Any:
@@ -113,18 +107,6 @@ def _lacking(verb: Callable[..., Any], gap: Gap) -> Any:
     call.__signature__ = inspect.signature(verb)  # type: ignore[attr-defined]
     call.__doc__ = f"Not here: {gap.why}. Instead: {gap.instead}."
     return call
-
-
-def _answering(verb: Callable[..., Any], answer: str) -> Any:
-    """Return a verb whose signature tells what it gives; a DataFrame can be had as another library's table too."""
-    takes = inspect.signature(verb)
-
-    @wraps(verb)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return verb(*args, **kwargs)
-
-    call.__signature__ = takes.replace(return_annotation=answer)  # type: ignore[attr-defined]
-    return with_into(call) if answer == "pd.DataFrame" else call
 
 
 def named(verb: Callable[..., R], parameter: str, type: str = "str") -> Callable[..., R]:
@@ -149,10 +131,14 @@ def formerly(verb: Callable[P, R], old: str, new: str) -> Callable[P, R]:
         given = kwargs.pop(old, None)
         return verb(*args, **(kwargs if given is None else {**kwargs, new: given}))
 
-    call.__doc__ = f"{inspect.cleandoc(verb.__doc__ or '')}\n\n`{old}`: The former name of `{new}`."
-    signature = inspect.signature(verb)
-    parameters = list(signature.parameters.values())
-    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
-    parameters.insert(at, inspect.Parameter(old, inspect.Parameter.KEYWORD_ONLY, default=None))
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__signature__ = beside(inspect.signature(verb), _keyword(old, None, "Any"))  # type: ignore[attr-defined]
+    _say(call, verb, f"`{old}`: The former name of `{new}`.")
     return cast("Callable[P, R]", call)
+
+
+def _keyword(name: str, default: Any, type: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=type)
+
+
+def _say(call: Any, verb: Callable[..., Any], *more: str) -> None:
+    call.__doc__ = "\n".join((inspect.cleandoc(verb.__doc__ or ""), "", *more))
