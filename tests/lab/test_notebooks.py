@@ -87,6 +87,7 @@ def test_they_are_numbered_in_reading_order():
         "06-live",
         "07-across",
         "08-your-own-services",
+        "09-find",
     ]
 
 

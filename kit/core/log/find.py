@@ -241,7 +241,7 @@ class Hunt:
                     scan.complete = True
             scan.begin, scan.end = (first, scan.end) if scan.newest_first else (scan.begin, stop)
             scan.records += looked.num_rows
-            scan.bytes += pc.sum(pc.binary_length(looked.column(self.source.body))).as_py() or 0
+            scan.bytes += matching.total_bytes(looked.column(self.source.body))
             times = pc.min_max(looked.column("time")) if "time" in looked.schema.names else None
             if times is not None and times["min"].is_valid:
                 scan.saw(*(times[name].cast(TIME).value for name in ("min", "max")))

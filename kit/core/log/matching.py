@@ -92,6 +92,14 @@ def _utf16(text: str) -> Iterable[int]:
     return (int.from_bytes(data[n : n + 2], "little") for n in range(0, len(data), 2))
 
 
+def total_bytes(column: pa.Array) -> int:
+    """Return how many bytes the values of a column have together."""
+    if not len(column):
+        return 0
+    ends = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4)
+    return int(ends[-1] - ends[0])
+
+
 class Bytes:
     """The bodies of a page as one run of bytes."""
 
