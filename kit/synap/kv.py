@@ -55,7 +55,7 @@ class KV:
     @verb
     def delete(self, key: str) -> Operation[bool]:
         """Whether it was there."""
-        told = yield Do("kv.del", {"key": inputs.name(key, "a key")})
+        told = yield Do("kv.del", {"key": inputs.name(key, "a key")}, safe=False)
         return member(told, "deleted", bool)
 
     @verb
@@ -81,7 +81,7 @@ class KV:
             flat = [part for one in commands for part in (one.payload["key"], one.payload["value"])]
             step = 2 * _TOGETHER
             calls = [("MSET", tuple(flat[n : n + step])) for n in range(0, len(flat), step)]
-            raised((yield Calls(calls)), [len(arguments) // 2 for _, arguments in calls], "stored")
+            raised((yield Calls(calls, safe=False)), [len(arguments) // 2 for _, arguments in calls], "stored")
         elif commands:
             raised((yield Many(commands)), [1] * len(commands), "stored")
         return True
@@ -138,12 +138,13 @@ class KV:
     def expire(self, key: str, seconds: int) -> Operation[bool]:
         """Whether the key is there, and ends after so many seconds now."""
         asked = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
-        return member((yield Do("kv.expire", asked)), "result", bool)
+        return member((yield Do("kv.expire", asked, safe=False)), "result", bool)
 
     @verb
     def persist(self, key: str) -> Operation[bool]:
         """Whether the key had an end, and has none now."""
-        return member((yield Do("kv.persist", {"key": inputs.name(key, "a key")})), "result", bool)
+        asked = {"key": inputs.name(key, "a key")}
+        return member((yield Do("kv.persist", asked, safe=False)), "result", bool)
 
     @verb
     def stats(self) -> Operation[Stats]:
@@ -166,7 +167,8 @@ def _set(key: Any, value: Any, ttl: int | None) -> Do:
     payload = {"key": inputs.name(key, "a key"), "value": stored}
     if ttl is not None:
         payload["ttl"] = ttl  # type: ignore[assignment]
-    return Do("kv.set", payload, binary=isinstance(stored, bytes))
+    # A second try may come after what another client has set meanwhile, and would undo it.
+    return Do("kv.set", payload, safe=False, binary=isinstance(stored, bytes))
 
 
 def _add(command: str, key: str, amount: int) -> Operation[int]:

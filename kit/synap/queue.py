@@ -163,14 +163,15 @@ class Queues:
     @verb
     def purge(self, queue: str) -> Operation[int]:
         """How many ready messages were thrown away; those given out are not touched."""
-        return member((yield Do("queue.purge", {"queue": inputs.name(queue, "a queue")})), "purged", int)
+        asked = {"queue": inputs.name(queue, "a queue")}
+        return member((yield Do("queue.purge", asked, safe=False)), "purged", int)
 
     @verb
     def delete(self, queue: str) -> Operation[bool]:
         """Whether it was there."""
         queue = inputs.name(queue, "a queue")
         self._driver.__dict__.setdefault("known_queues", set()).discard(queue)
-        return member((yield Do("queue.delete", {"queue": queue})), "deleted", bool)
+        return member((yield Do("queue.delete", {"queue": queue}, safe=False)), "deleted", bool)
 
 
 class SyncQueues(Queues, SyncFace):

@@ -125,7 +125,7 @@ class Streams:
     @verb
     def delete(self, room: str) -> Operation[bool]:
         """True. A room that is not there is an error (400)."""
-        yield Do("stream.delete", {"room": inputs.name(room, "a room")})
+        yield Do("stream.delete", {"room": inputs.name(room, "a room")}, safe=False)
         return True
 
 

@@ -599,6 +599,30 @@ def test_half_a_greeting_does_not_spoil_the_connections_after_it(synap, kind):
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("write", "left"),
+    [
+        (lambda kv, key: kv.delete(key), None),
+        (lambda kv, key: kv.set(key, "mine"), "theirs"),
+        (lambda kv, key: kv.mset({key: "mine", f"{key}:2": "x"}), "theirs"),
+    ],
+    ids=["delete", "set", "mset"],
+)
+def test_a_write_whose_answer_is_lost_is_not_sent_again(synap, way, name, write, left):
+    """A second try would undo what another client wrote meanwhile, or tell that what it deleted was never there."""
+    with made(synap, SynapClient, way) as client, made(synap, SynapClient, "http") as other:
+        client.kv.set(name, "before")
+        client.kv.mset({f"{name}:2": "y", f"{name}:3": "z"})  # all its connections are open now
+        synap.faults("reset", "*", count=1, after=1)
+        with pytest.raises(SynapTransportError) as caught:
+            write(client.kv, name)
+        assert caught.value.maybe_received
+        if left is not None:
+            other.kv.set(name, left)
+        assert other.kv.get(name) == left
+        other.kv.delete(name)
+
+
 def test_a_restart_between_calls_goes_unnoticed(tmp_path):
     lab = SynapLab(tmp_path)
     client = SynapClient(lab.rpc_url, api_key=lab.key)

@@ -1,0 +1,26 @@
+"""What several clients saw at once over a bad network has an order that explains it; what broken ones saw has none.
+
+`python -m tests.linearizable` is the campaign.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linearizable.models import MODELS
+from tests.linearizable.running import place, run
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+
+@pytest.mark.parametrize("service", list(MODELS))
+def test_clients_of_the_lab(service, tmp_path):
+    with place(service, 1, tmp_path) as there:
+        for seed in range(3):
+            lines, verdict = run(there, seed, clients=4, ops=25)
+            assert verdict.linearizable is not False, f"seed {seed}\n{lines}"
+        found = [
+            run(there, seed, 3, 15, broken)[1].linearizable
+            for seed, broken in enumerate(("skips", "stale", "repeats", "loses"))
+        ]
+        assert found.count(False) >= 2, found

@@ -1,0 +1,59 @@
+"""The campaign from the command line; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .clients import BROKEN
+from .models import MODELS
+from .running import place, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.linearizable", description=__doc__)
+    parser.add_argument("--service", choices=[*MODELS, "all"], default="all")
+    parser.add_argument("--clients", type=int, default=5)
+    parser.add_argument("--ops", type=int, default=200, help="calls of each client")
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--real", action="store_true", help="on the real `s2 lite` that is on this machine")
+    parser.add_argument("--broken", choices=BROKEN, default="", help="break one client so: this must be found")
+    parser.add_argument("--no-faults", action="store_false", dest="faults", help="leave the network alone")
+    parser.add_argument("--keep", type=Path, help="write the histories into this folder")
+    asked = parser.parse_args()
+    bad = 0
+    for service in MODELS if asked.service == "all" else [asked.service]:
+        if asked.real and service != "s2":
+            continue
+        began = time.monotonic()
+        counts = {True: 0, False: 0, None: 0}
+        calls = unknown = 0
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            with place(service, asked.first, Path(folder), real=asked.real, faults=asked.faults) as there:
+                for seed in range(asked.first, asked.first + asked.seeds):
+                    lines, verdict = run(there, seed, asked.clients, asked.ops, asked.broken)
+                    counts[verdict.linearizable] += 1
+                    calls += lines.count('"Start"')
+                    unknown += lines.count("IndefiniteFailure")
+                    if asked.keep or (verdict.linearizable is False and not asked.broken):
+                        where = asked.keep or Path(tempfile.gettempdir())
+                        where.mkdir(parents=True, exist_ok=True)
+                        (where / f"{service}-{seed}.jsonl").write_text(lines)
+                    if verdict.linearizable is False and not asked.broken:
+                        print(f"NOT LINEARIZABLE: {service}, seed {seed}: {len(verdict.longest)} calls fit", flush=True)
+        bad += counts[False] if not asked.broken else counts[True]
+        print(
+            f"{service}{' (real)' if asked.real else ''}: {sum(counts.values())} histories from seed {asked.first} on,"
+            f" {calls:,} calls, {unknown:,} with unknown outcome: {counts[True]} linearizable, {counts[False]} not,"
+            f" {counts[None]} not decided, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
