@@ -9,7 +9,7 @@ from typing import Any
 from ..core import loop
 from ..core.environment import OWN, Environment
 from ..core.errors import CLOSED, CLOSED_HINT
-from ..core.faces import AsyncFace, SyncFace, verb
+from ..core.faces import AsyncFace, SyncFace, coloured, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
 from ..core.secrets import Secret, fit, hidden, masked
@@ -53,10 +53,24 @@ def settings_of(
     return settings, wire.seconds(timeout)
 
 
+def _texts(pieces: Any) -> Iterator[str]:
+    return (piece for piece in pieces if isinstance(piece, str))
+
+
+async def _async_texts(pieces: Any) -> AsyncIterator[str]:
+    try:
+        async for piece in pieces:
+            if isinstance(piece, str):
+                yield piece
+    finally:
+        await pieces.aclose()
+
+
 class Verbs:
     """What both clients can do."""
 
     _driver_type: Callable[[Settings], Any]
+    _by_socket: Callable[..., Any]
 
     def __init__(
         self,
@@ -254,6 +268,36 @@ class Verbs:
         project = f", project {self.project_id}" if self.project_id else ""
         return one_line(f"<{type(self).__name__} at {self.base_url}{project}>")
 
+    @coloured(_texts, _async_texts)
+    def stream(
+        self,
+        prompt: str,
+        model: str | None = "auto",
+        timeout: float | None = None,
+        project_id: str | None = None,
+        *,
+        transport: Transport = "http",
+    ) -> Any:
+        """Return the answer to a prompt, piece by piece.
+
+        By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
+        servers stream through in earnest and the hosted service does not.
+        """
+        return self._pieces(prompt, model, timeout, project_id, transport)
+
+    def _pieces(
+        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
+    ) -> Any:
+        """The pieces, then the response, as an iterator of the client's colour."""
+        if self._driver.closed:
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+        streaming.checked(transport)
+        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
+        project = project_id or self.project_id
+        if transport == "ws":
+            return self._by_socket(self, *asked, project)
+        return self._driver.walk(streaming.pieces(self, *asked, project))
+
 
 class ClaudeClient(Verbs, SyncFace):
     """The Claude Code API service with calls that block.
@@ -268,6 +312,7 @@ class ClaudeClient(Verbs, SyncFace):
     """
 
     _driver_type = Driver
+    _by_socket = staticmethod(streaming.socket_pieces)
     _twin: AsyncClaudeClient | None = None
 
     def beside(self) -> AsyncClaudeClient:
@@ -296,36 +341,6 @@ class ClaudeClient(Verbs, SyncFace):
         if twin is not None:
             loop.call(twin.close)
 
-    def stream(
-        self,
-        prompt: str,
-        model: str | None = "auto",
-        timeout: float | None = None,
-        project_id: str | None = None,
-        *,
-        transport: Transport = "http",
-    ) -> Iterator[str]:
-        """The answer to a prompt, piece by piece.
-
-        By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
-        servers stream through in earnest and the hosted service does not.
-        """
-        found = self._pieces(prompt, model, timeout, project_id, transport)
-        return (piece for piece in found if isinstance(piece, str))
-
-    def _pieces(
-        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
-    ) -> Iterator[str | Response]:
-        if self._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
-        streaming.checked(transport)
-        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
-        project = project_id or self.project_id
-        if transport == "ws":
-            return streaming.socket_pieces(self, *asked, project)
-        found: Iterator[str | Response] = self._driver.walk(streaming.pieces(self, *asked, project))
-        return found
-
 
 class AsyncClaudeClient(Verbs, AsyncFace):
     """The Claude Code API service with calls that are awaited; the same verbs and arguments as `ClaudeClient`.
@@ -335,37 +350,4 @@ class AsyncClaudeClient(Verbs, AsyncFace):
     """
 
     _driver_type = AsyncDriver
-
-    def stream(
-        self,
-        prompt: str,
-        model: str | None = "auto",
-        timeout: float | None = None,
-        project_id: str | None = None,
-        *,
-        transport: Transport = "http",
-    ) -> AsyncIterator[str]:
-        """The answer to a prompt, piece by piece, for `async for`. See `ClaudeClient.stream`."""
-        return _texts(self._pieces(prompt, model, timeout, project_id, transport))
-
-    def _pieces(
-        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
-    ) -> AsyncIterator[str | Response]:
-        if self._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
-        streaming.checked(transport)
-        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
-        project = project_id or self.project_id
-        if transport == "ws":
-            return streaming.async_socket_pieces(self, *asked, project)
-        found: AsyncIterator[str | Response] = self._driver.walk(streaming.pieces(self, *asked, project))
-        return found
-
-
-async def _texts(pieces: Any) -> AsyncIterator[str]:
-    try:
-        async for piece in pieces:
-            if isinstance(piece, str):
-                yield piece
-    finally:
-        await pieces.aclose()
+    _by_socket = staticmethod(streaming.async_socket_pieces)
