@@ -47,13 +47,15 @@ class Alert:
     @property
     def note(self) -> str:
         """How often it fired, and when last."""
-        told = f"{self.fired:,} times, last {self.at:%H:%M:%S}" if self.at is not None else "not yet"
+        often = "once" if self.fired == 1 else f"{self.fired:,} times"
+        told = f"{often}, last {self.at:%H:%M:%S}" if self.at is not None else "not yet"
         missed = f", without {self.missed:,} rows that left the buffer too soon" if self.missed else ""
         return f"{self.__name__}: {told}{missed}"
 
     def look(self, table: pa.Table, told: Mapping[str, Any]) -> None:
         """Look at rows; call the function with those that crossed."""
-        self.missed += told.get("missed", 0)
+        if not self._state.source.replaces:
+            self.missed += told.get("missed", 0)
         mask = np.ones(table.num_rows, bool)
         self._names.update(dict.fromkeys(table.column_names))
         for _, test in self._tests:

@@ -109,7 +109,7 @@ def figures(shown: Figures) -> str:
     ):
         if count:
             parts.append(f'<span class="kit-live-warn" title="{title}">{count:,} {word}</span>')
-    parts += [f'<span class="kit-live-warn">{safe(note)}</span>' for note in shown.notes]
+    parts += [f'<span class="kit-live-warn" style="white-space:normal">{safe(note)}</span>' for note in shown.notes]
     return f'<div class="kit-live-figures">{"".join(parts)}</div>'
 
 

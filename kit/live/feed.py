@@ -170,8 +170,10 @@ class Feed(Rows):
         Each row is taken once, also over lost connections, and with `checkpoint()` over the end of this process; no
         rows are kept. Aggregates are `n="count"` or `"count:x"`, `"sum:x"`, `"mean:x"`, `"min:x"`, `"max:x"`,
         `"first:x"`, `"last:x"`, about how many are different (`"distinct:x"`, within some 2 percent) and quantiles
-        (`"median:x"`, `"p99:x"`, within 1 percent). What is missing is passed over. Sums of integers and decimals are
-        exact; floats are added as they come, so their last digits depend on the batches.
+        (`"median:x"`, `"p99:x"`, within 1 percent). What is missing is passed over, and so are values of another kind
+        than those before, such as texts among numbers; they are counted, and `types=` of the feed fixes what a column
+        is. Sums of integers and decimals are exact; floats are added as they come, so their last digits depend on the
+        batches.
 
         `every="10s"` makes a result for each window of time, by the feed's column of times or by `time="column"`. A
         window takes rows for as long as it is there, or with `late="30s"` until a row has come that is so far behind
@@ -294,8 +296,8 @@ class Feed(Rows):
         self.close()
 
     def __repr__(self) -> str:
-        rate = self.shared.rates.over(10)[0]
-        return one_line(f"<Feed of {self.source.label}, {self.state}: {self.total:,} rows, {rate:,.0f}/s>")
+        rate = "" if self.source.replaces else f", {self.shared.rates.over(10)[0]:,.0f}/s"
+        return one_line(f"<Feed of {self.source.label}, {self.state}: {self.total:,} rows{rate}>")
 
     def _repr_html_(self) -> str:
         return text(repr(self)[1:-1]) + table(("", ""), [(k, v) for k, v in self.stats().items() if v is not None])

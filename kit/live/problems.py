@@ -26,7 +26,8 @@ class Problem:
 
     def __str__(self) -> str:
         again = f" ({self.count} times)" if self.count > 1 else ""
-        return visible(f"{self.where} failed{again}: {self.message}" + (f" — {self.line}" if self.line else ""))
+        lines = [line for line in self.message.splitlines() if line.strip(" ^")]  # an engine's may have several
+        return visible(f"{self.where} failed{again}: " + " — ".join([*lines, *([self.line] if self.line else [])]))
 
 
 class Problems:

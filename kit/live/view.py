@@ -112,11 +112,9 @@ class LiveView(Rows):
         return self._face.widget
 
     def __repr__(self) -> str:
-        rate = drawing.rate(self.shared.rates.over(10)[0])
+        rate = "" if self.shared.source.replaces else f", {drawing.rate(self.shared.rates.over(10)[0])}/s"
         failed = f", {self.stats()['error']}" if self.state == "failed" else ""
-        return one_line(
-            f"<LiveView of {self.shared.source.label}, {self.state}: {self.total:,} rows, {rate}/s{failed}>"
-        )
+        return one_line(f"<LiveView of {self.shared.source.label}, {self.state}: {self.total:,} rows{rate}{failed}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self._face.bundle()

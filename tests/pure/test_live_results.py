@@ -158,7 +158,7 @@ def test_integers_and_decimals_are_added_exactly():
     mixed = [pa.table({"n": [1]}), pa.table({"n": [0.5]}), pa.table({"n": ["seven"]}), pa.table({"n": [True]})]
     fold = fed(lambda: Per(None, None, None, None, 9, {"n": "sum:n"}), mixed)
     assert fold.result().to_pylist() == [{"n": 2.5}]
-    assert list(fold.notes()) == ["n: 1 values of another kind left out"]
+    assert list(fold.notes()) == ["n: 1 values of another kind left out (types= fixes a column)"]
 
 
 def test_keys_are_told_apart_as_values_are():

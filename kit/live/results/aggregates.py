@@ -233,12 +233,12 @@ class Least(Chosen):
     reduce_floats: Any = np.fmin
 
     def take(self, column: Column) -> None:
-        slots = column.slots
+        slots, sizes = column.slots, column.sizes
         numbers = column.numbers() if not pa.types.is_boolean(column.kind) else None
         if numbers is not None and numbers.dtype == np.float64:
             best = self.reduce_floats.reduceat(numbers, column.starts)
             known = ~np.isnan(best)
-            values, slots = best[known].tolist(), slots[known]
+            values, slots, sizes = best[known].tolist(), slots[known], sizes[known]
         elif numbers is not None:
             values = self.reduce.reduceat(numbers, column.starts).tolist()
         elif pa.types.is_nested(column.kind):
@@ -258,7 +258,7 @@ class Least(Chosen):
                     values[n] = self.pick(old, value)
                 except TypeError:  # a text beside a number
                     values[n] = old
-                    self.misfits += 1
+                    self.misfits += int(sizes[n])
         self._values[slots] = objects(values)
         self._seen[slots] = True
 

@@ -192,7 +192,7 @@ class Per(Fold):
                 near = nearest(one.column, self._columns)
                 yield f"{one.name}: no record has had {one.column!r} so far" + (f"; {near}" if near else "")
             if one.misfits:
-                yield f"{one.name}: {one.misfits:,} values of another kind left out"
+                yield f"{one.name}: {one.misfits:,} values of another kind left out (types= fixes a column)"
         if self.late:
             yield f"{self.late:,} late"
         if self.untimed:
