@@ -12,6 +12,8 @@ from .core.environment import Environment, Given, check_names
 from .core.errors import InputError, KitError
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from .amdahl.explorer import Amdahl
     from .claude.explorer import Claude
     from .core.secrets import Secret
@@ -58,6 +60,7 @@ def connect(
     metrics_url: str | None = None,
     timeout: float | None = 30,
     connect_timeout: float | None = 5.0,
+    tls: bool | SSLContext | None = None,
     max_retries: int = 3,
     compression: bool = False,
     numbering: Literal["named", "native"] = "named",
@@ -116,7 +119,7 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
     nowhere is an error that names it. Each service takes:
 
     s2          access_token, endpoints, timeout, retry, compression, verify
-    kimberlite  address, tenant_id, api_key, metrics_url, timeout, connect_timeout, max_retries, numbering, ...
+    kimberlite  address, tenant_id, api_key, metrics_url, timeout, connect_timeout, tls, ...
     synap       url, rpc_url, api_key or username and password, timeout, connect_timeout
     claude      url, api_key, timeout, max_retries, retry_delay, project_id, project_keys, max_cost, verify
     amdahl      url, api_key, timeout, api_version, verify

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from .errors import KimberliteInputError
 from .types import TenantId
 
 DEFAULT_PORT = 5432
+SECURE = "kimberlites://"
+"""How an address begins that is reached through TLS."""
 
 
 class Place(NamedTuple):
@@ -36,7 +39,9 @@ def place_of(address: str) -> Place:
     hint = 'give one like "localhost:3000"'
     if not isinstance(address, str):
         raise KimberliteInputError(told, hint=hint)
-    text = address.strip().removeprefix("tcp://").removeprefix("kimberlite://").rstrip("/")
+    text = address.strip().rstrip("/")
+    for scheme in ("tcp://", "kimberlite://", SECURE):
+        text = text.removeprefix(scheme)
     host, colon, port = text.rpartition(":")
     if not colon or (text.count(":") > 1 and not text.startswith("[")) or port.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
@@ -58,6 +63,8 @@ class Settings:
     timeout: float | None = 30.0
     connect_timeout: float | None = 5.0
     max_retries: int = 3
+    tls: ssl.SSLContext | None = None
+    """What checks the server's certificate; None is plain TCP."""
     policy: Policy = field(default_factory=Policy, repr=False)
 
     @classmethod
@@ -69,6 +76,7 @@ class Settings:
         timeout: float | None,
         connect_timeout: float | None,
         max_retries: int,
+        tls: bool | ssl.SSLContext | None = None,
         environment: Environment = OWN,
     ) -> Settings:
         """Return the settings, checked; what is not given is taken from the environment."""
@@ -97,13 +105,41 @@ class Settings:
             timeout,
             connect_timeout,
             max_retries,
+            _tls_of(given, tls),
             Policy(attempts=max_retries + 1, base=0.1, cap=2.0),
         )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses as somebody else could be given them."""
+        return tuple(f"{SECURE if self.tls else ''}{place}" for place in self.places)
 
     @property
     def where(self) -> str:
         """The address, to be told."""
         return " or ".join(map(str, self.places))
+
+
+def _tls_of(addresses: Sequence[str], tls: bool | ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """Return what checks certificates, as the addresses and the argument say together."""
+    if tls is not None and not isinstance(tls, bool | ssl.SSLContext):
+        raise KimberliteInputError(
+            f"tls={tls!r:.80}", hint="give True, or an ssl.SSLContext for certificates of your own"
+        )
+    secure = {one.strip().startswith(SECURE) for one in addresses}
+    if tls is None and len(secure) > 1:
+        raise KimberliteInputError(
+            "some of the addresses are for TLS and some are not", hint=f"begin each with {SECURE}"
+        )
+    if tls is False and True in secure:
+        raise KimberliteInputError(f"an address begins with {SECURE}, and tls=False", hint="leave one of them out")
+    if isinstance(tls, ssl.SSLContext):
+        return tls
+    if tls or True in secure:
+        from ..core.certificates import trusting
+
+        return trusting(True)
+    return None
 
 
 def tenant_of(environment: Environment) -> int | None:

@@ -18,7 +18,7 @@ from .address import Place, Settings
 from .asking import Operation, Post, Take, Walk
 from .errors import KimberliteError, NetworkError, WireError
 from .framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
-from .ledger import Ledger, reason_of
+from .ledger import Ledger, reason_of, told_of_tls
 from .wire import PUSH, decode, peek
 
 T = TypeVar("T")
@@ -177,11 +177,13 @@ class Channel(Ledger):
             except TimeoutError:
                 reasons.append(f"{place}: no connection within {self.settings.connect_timeout} s")
             except (OSError, EOFError) as error:
-                reasons.append(f"{place}: {reason_of(error)}")
+                reasons.append(f"{place}: {told_of_tls(error) or reason_of(error)}")
         raise self.unreachable("; ".join(reasons))
 
     async def _greet(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        opening = asyncio.open_connection(place.host, place.port, limit=_PIECE)
+        tls = self.settings.tls
+        options = {} if tls is None else {"ssl": tls, "server_hostname": place.host}
+        opening = asyncio.open_connection(place.host, place.port, limit=_PIECE, **options)  # type: ignore[arg-type]
         reader, writer = await asyncio.wait_for(opening, self.settings.connect_timeout)
         try:
             writer.write(self.hello())

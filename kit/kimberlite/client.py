@@ -7,6 +7,7 @@ known (see `Event.timestamp_source`).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
@@ -52,11 +53,12 @@ class _Calls:
         compression: bool = False,
         *,
         connect_timeout: float | None = 5.0,
+        tls: bool | ssl.SSLContext | None = None,
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
         address, api_key = masked(address), hidden(api_key)
-        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries)
+        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries, tls)
         self._book = _book(self._settings, numbering, default_data_class)
         self._driver = self._driven(self._settings)
 
@@ -350,7 +352,8 @@ class Client(_Calls, SyncFace):
 
     What is not given is read from `KIMBERLITE_ADDRESS`, `KIMBERLITE_TENANT` and `KIMBERLITE_API_KEY`; the key and the
     tenant are those of that address only. `timeout` is how long the server may be silent, `connect_timeout` how long
-    connecting may take, both in seconds.
+    connecting may take, both in seconds. `tls=True`, or an address that begins with `kimberlites://`, speaks TLS and
+    checks the server's certificate; an `ssl.SSLContext` says which ones are trusted.
     What is safe to repeat is tried up to `max_retries` times more. `compression` is taken for the reference's sake; the
     protocol has none. `numbering="native"` takes each `StreamId` as the server's own number, where the default takes
     `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
@@ -389,6 +392,7 @@ class AsyncClient(_Calls, AsyncFace):
         compression: bool = False,
         *,
         connect_timeout: float | None = 5.0,
+        tls: bool | ssl.SSLContext | None = None,
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> Self:
@@ -402,6 +406,7 @@ class AsyncClient(_Calls, AsyncFace):
             max_retries,
             compression,
             connect_timeout=connect_timeout,
+            tls=tls,
             numbering=numbering,
             default_data_class=default_data_class,
         )

@@ -21,7 +21,7 @@ from .address import Settings
 from .asking import Operation, Post, Take, Walk
 from .errors import KimberliteError, NetworkError, TimeoutError, WireError
 from .framing import HEADER_SIZE, check, read_header
-from .ledger import Ledger, reason_of, run, walk
+from .ledger import Ledger, reason_of, run, told_of_tls, walk
 from .wire import RESPONSE, peek
 
 T = TypeVar("T")
@@ -153,6 +153,8 @@ class Line(Ledger):
                 continue
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self.settings.tls is not None:
+                    sock = self.settings.tls.wrap_socket(sock, server_hostname=place.host)
                 sock.settimeout(self.settings.timeout)
                 sock.sendall(self.hello())
                 self.greeted(self._receive(sock))
@@ -163,7 +165,9 @@ class Line(Ledger):
                 sock.close()
                 if isinstance(error, KimberliteError):
                     raise
-                reasons.append(f"{place}: the server closed the connection: {reason_of(error)}")
+                reasons.append(
+                    f"{place}: {told_of_tls(error) or f'the server closed the connection: {reason_of(error)}'}"
+                )
                 continue
             except BaseException:
                 sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -124,6 +125,16 @@ def _fate(post: Post | None) -> str | None:
     if isinstance(post.payload, requests.Query) and post.payload.sql.lstrip()[:6].lower() in ("select", "show"):
         return None
     return "the write may have happened; read to see, before it is made again"
+
+
+def told_of_tls(error: BaseException) -> str:
+    """Return what went wrong with TLS, and nothing where it was something else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        own = "one of your own is given as tls=ssl.SSLContext"
+        return f"its certificate is not trusted here: {error.verify_message}; {own}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS: {error.reason or error}; does the server speak it there?"
+    return ""
 
 
 def reason_of(error: BaseException) -> str:

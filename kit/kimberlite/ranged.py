@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..core import progress
+from ..core.certificates import trusting
 from ..core.frames import BodyMode, to_frame
 from ..core.log.places import At, Moment, Place
 from ..core.log.source import Moved, Outgoing, Pages, Piece, Ranged, Sent
@@ -161,9 +162,13 @@ class StreamRange(Ranged):
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
         settings = self.client._settings
-        where = tuple(str(place) for place in settings.places)
+        if settings.tls not in (None, trusting(True)):
+            raise KimberliteInputError(
+                "an ssl.SSLContext cannot go to another process",
+                hint="set SSL_CERT_FILE there and here, and give tls=True",
+            )
         secrets = {} if settings.api_key is None else {"api_key": settings.api_key}
-        return made, (where, settings.tenant_id, self.packed, str(self.stream), self.times), secrets
+        return made, (settings.addresses, settings.tenant_id, self.packed, str(self.stream), self.times), secrets
 
 
 def made(

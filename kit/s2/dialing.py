@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ..core.certificates import trusting
 from ..core.errors import Unreachable
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -68,24 +67,8 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 
 def _context(verify: Any, protocol: str) -> ssl.SSLContext:
-    context = verify if isinstance(verify, ssl.SSLContext) else _made_context(verify)
+    if not isinstance(verify, ssl.SSLContext):
+        return trusting(verify, protocol)
     # Right before each use: other calls set theirs on a context that is given.
-    context.set_alpn_protocols([protocol])
-    return context
-
-
-@cache
-def _made_context(verify: bool | str) -> ssl.SSLContext:
-    """Certificates are checked against the same authorities as for every other call."""
-    if isinstance(verify, str):
-        return ssl.create_default_context(cafile=verify)
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if not (file or folder):
-        import certifi
-
-        file = certifi.where()
-    context = ssl.create_default_context(cafile=file, capath=folder)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    verify.set_alpn_protocols([protocol])
+    return verify
