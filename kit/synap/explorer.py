@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
+    from ..core.log.copied import Copied
     from ..live.view import LiveView
 
 T = TypeVar("T")
@@ -162,6 +163,39 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
             taken.append(message)
             self.client.queue.ack(queue, message.message_id)
         return message_frame(taken, body, queue, types)
+
+    def move(
+        self,
+        queue: str,
+        to: Any,
+        limit: int | None = None,
+        *,
+        mask: Mapping[str, Any] | None = None,
+        mask_key: bytes | str | None = None,
+        consumer_id: str = "kit",
+    ) -> Copied:
+        """Move messages of a queue to a log, or to another queue by its name, and return what was done.
+
+        A message is acknowledged when it is there, and goes back to its queue where it is not, so none is lost. So
+        what waits in a queue of dead letters goes back to where it came from: `syn.move("jobs-dead", "jobs")`.
+        As many are moved as were ready at the beginning, or `limit`. `mask` hides values on the way, as in `copy_to`.
+        Those whose acknowledgement failed are there and come again: `uncertain` counts them.
+
+        >>> import kit
+        >>> with kit.Lab("synap", join=False) as lab:
+        ...     _ = lab.synap.client.queue.create("done"), lab.synap.client.queue.create("again")
+        ...     _ = lab.synap.publish("done", [{"job": 1}, {"job": 2}])
+        ...     lab.synap.move("done", "again").records
+        2
+        """
+        from .moving import move
+
+        if not isinstance(to, str) and not callable(getattr(to, "source", None)):
+            raise SynapInputError(
+                f"{type(to).__name__} is no log and no queue", hint="give a handle, or a queue's name"
+            )
+        target = to if isinstance(to, str) else to.source()
+        return move(self.client, queue, target, limit, mask, mask_key, consumer_id)
 
     # --- rooms ------------------------------------------------------------------------------------------------------
 

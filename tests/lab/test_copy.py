@@ -198,3 +198,25 @@ def test_wrong_targets_are_refused(lab, basin, people):
     with pytest.raises(kit.KitError, match="not-there"):
         people.copy_to(basin["not-there"])
     assert pd.DataFrame([people.copy_to(basin.create(name()), until=0).as_dict()])["records"][0] == 0
+
+
+def test_messages_of_a_queue_go_to_a_log_or_back_to_their_queue(lab, basin):
+    syn, dead, jobs = lab.synap, name(), name()
+    for queue in (dead, jobs):
+        syn.client.queue.create(queue)
+    syn.publish(dead, [{"n": n, "email": "a@x.org"} for n in range(250)], kind="queue")
+    target = basin.create(name())
+    told = syn.move(dead, target, limit=150, mask={"email": "drop"})
+    assert (told.records, told.uncertain, told.complete) == (150, 0, True) and "limit=150" in told.why
+    assert target.read()["n"].tolist() == list(range(150)) and "email" not in target.read()
+    told = syn.move(dead, jobs)
+    assert told.records == 100 and syn.client.queue.stats(dead)["depth"] == 0
+    assert sorted(syn.drain(jobs, 200)["n"]) == list(range(150, 250))
+    with pytest.raises(InputError, match="is moved to itself"):
+        syn.move(dead, dead)
+    with pytest.raises(InputError, match="is no log and no queue"):
+        syn.move(dead, 5)
+    syn.publish(dead, [b"no json"], kind="queue")
+    with pytest.raises(InputError, match="is no JSON object"):
+        syn.move(dead, target, mask={"email": "drop"})
+    assert syn.drain(dead, 5)["body"].tolist() == ["no json"]  # it went back

@@ -17,20 +17,16 @@ import pyarrow.compute as pc
 
 from .. import progress
 from ..ahead import ahead
-from ..errors import Interrupted, KitError, TransportError, warn
+from ..errors import Interrupted, KitError, warn
 from ..html import one_line
 from ..ranged import View
 from ..words import nearest
 from .copied import Copied, Notebook
 from .find import Asked, passing, whole
 from .mask import Mask
-from .source import Moved, Piece, Ranged
+from .sending import Sender
+from .source import Piece, Ranged
 
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_TRIES = 8
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
-_MOVES = 64
-"""How often a batch follows an end that others move."""
 _POLL = 0.25
 """Seconds between looks for new records while following."""
 _ROWS = 1000
@@ -149,8 +145,9 @@ class _Copy:
         mask: Mask | None,
         speed: float | None,
     ) -> None:
-        self.source, self.target, self.notes, self.copied = source, target, notes, copied
+        self.source, self.target, self.copied = source, target, copied
         self._mask, self._speed = mask, speed
+        self._sender = Sender(target, copied, notes.write)
         self._clock: tuple[float, int] | None = None
         """When the first record was sent, and its time."""
 
@@ -168,7 +165,7 @@ class _Copy:
                 hint="where= and mask= must be those of the copy that is gone on with",
             )
         [batch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
-        self._send(self._made(batch), stop, uncertain=True)
+        self._sender.send(self._made(batch), stop, uncertain=True)
         self._count(batch)
 
     def take(self, piece: Piece, batch: pa.RecordBatch) -> None:
@@ -181,7 +178,7 @@ class _Copy:
                 count = min(count, self._due(batch, at))
             count = self.target.fitting(page.slice(at, count))
             stop = piece.stop if at + count == page.num_rows else places[at + count].as_py()
-            self._send(page.slice(at, count), stop)
+            self._sender.send(page.slice(at, count), stop)
             self._count(batch.slice(at, count))
             at += count
         copied.skipped += piece.batch.num_rows - batch.num_rows
@@ -230,67 +227,3 @@ class _Copy:
             time.sleep(wait)
         reached = first + (time.monotonic() - began) * 1000 * self._speed
         return max(1, int((moments <= reached).sum()))
-
-    def _send(self, page: pa.RecordBatch, stop: int, *, uncertain: bool = False) -> None:
-        """Put a batch, once; what it is and where the target ended is noted before it leaves."""
-        copied, target = self.copied, self.target
-        copied.pending = stop, page.num_rows
-        self.notes.write(copied)
-        moves = tries = 0
-        end, rest = copied.low, page
-        while True:
-            try:
-                if uncertain:
-                    end, there = self._landed(rest, copied.low if target.checks else end)
-                    if there:
-                        copied.recovered += there
-                    if there == rest.num_rows:
-                        break
-                    rest, uncertain = rest.slice(there), False
-                    if not target.checks:
-                        copied.uncertain += 1
-                first = target.put(rest, end)
-                end = first + rest.num_rows
-                break
-            except Moved as moved:
-                moves += 1
-                if moves > _MOVES:
-                    raise target.refuse(f"{target.label} moves all the time: another writer is at work") from None
-                uncertain = True  # the client may have tried more than once by itself
-                end = moved.actual if moved.actual is not None else end
-            except KitError as error:
-                if not (isinstance(error, TransportError) or error.status in _AGAIN) or tries >= _TRIES:
-                    raise
-                time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                tries += 1
-                uncertain = True
-        self._done(page, stop, end)
-
-    def _done(self, page: pa.RecordBatch, stop: int, end: int) -> None:
-        copied = self.copied
-        copied.records += page.num_rows
-        copied.bytes += page.column("body").nbytes
-        copied.next, copied.low, copied.pending = stop, end, None
-
-    def _landed(self, page: pa.RecordBatch, low: int) -> tuple[int, int]:
-        """Where the target ends, and how many of the rows are there from a position on, in a row."""
-        target, wanted = self.target, page.column("body").to_pylist()
-        first, end = target.bounds()
-        if first > low and target.checks:
-            raise target.refuse(
-                f"{target.label} begins at {first:,} by now, and what was sent at {low:,} can be found no more",
-                hint="look what is there, and begin after it with start=",
-            )
-        stored: list[bytes] = []
-        for piece in whole(target, max(first, low), end) if end > max(first, low) else ():
-            stored += piece.batch.column(target.body).to_pylist()
-        if target.checks:
-            for at in range(len(stored) - len(wanted) + 1):
-                if all(target.same(a, b) for a, b in zip(wanted, stored[at : at + len(wanted)], strict=True)):
-                    return end, len(wanted)
-            return end, 0
-        there = 0
-        for one in stored:
-            if there < len(wanted) and target.same(wanted[there], one):
-                there += 1
-        return end, there

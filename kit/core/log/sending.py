@@ -1,0 +1,92 @@
+"""Putting batches into a log, each once, whatever happens on the way. See `copy.py` for how."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import KitError, TransportError
+from .copied import Copied
+from .find import whole
+from .matching import total_bytes
+from .source import Moved, Ranged
+
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRIES = 8
+_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
+_MOVES = 64
+"""How often a batch follows an end that others move."""
+
+
+class Sender:
+    """Sends batches to a log; `note` is told where it stands before each of them leaves."""
+
+    def __init__(self, target: Ranged, copied: Copied, note: Callable[[Copied], Any] = lambda copied: None) -> None:
+        self.target, self.copied, self._note = target, copied, note
+
+    def send(self, page: pa.RecordBatch, stop: int, *, uncertain: bool = False) -> None:
+        """Put a batch, once; what it is and where the target ended is noted before it leaves."""
+        copied, target = self.copied, self.target
+        copied.pending = stop, page.num_rows
+        self._note(copied)
+        moves = tries = 0
+        end, rest = copied.low, page
+        while True:
+            try:
+                if uncertain:
+                    end, there = self._landed(rest, copied.low if target.checks else end)
+                    if there:
+                        copied.recovered += there
+                    if there == rest.num_rows:
+                        break
+                    rest, uncertain = rest.slice(there), False
+                    if not target.checks:
+                        copied.uncertain += 1
+                first = target.put(rest, end)
+                end = first + rest.num_rows
+                break
+            except Moved as moved:
+                moves += 1
+                if moves > _MOVES:
+                    raise target.refuse(f"{target.label} moves all the time: another writer is at work") from None
+                uncertain = True  # the client may have tried more than once by itself
+                end = moved.actual if moved.actual is not None else end
+            except KitError as error:
+                if not (isinstance(error, TransportError) or error.status in _AGAIN) or tries >= _TRIES:
+                    raise
+                time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries += 1
+                uncertain = True
+        self._done(page, stop, end)
+
+    def _done(self, page: pa.RecordBatch, stop: int, end: int) -> None:
+        copied = self.copied
+        copied.records += page.num_rows
+        copied.bytes += total_bytes(page.column("body"))
+        copied.next, copied.low, copied.pending = stop, end, None
+
+    def _landed(self, page: pa.RecordBatch, low: int) -> tuple[int, int]:
+        """Where the target ends, and how many of the rows are there from a position on, in a row."""
+        target, wanted = self.target, page.column("body").to_pylist()
+        first, end = target.bounds()
+        if first > low and target.checks:
+            raise target.refuse(
+                f"{target.label} begins at {first:,} by now, and what was sent at {low:,} can be found no more",
+                hint="look what is there, and begin after it with start=",
+            )
+        stored: list[bytes] = []
+        for piece in whole(target, max(first, low), end) if end > max(first, low) else ():
+            stored += piece.batch.column(target.body).to_pylist()
+        if target.checks:
+            for at in range(len(stored) - len(wanted) + 1):
+                if all(target.same(a, b) for a, b in zip(wanted, stored[at : at + len(wanted)], strict=True)):
+                    return end, len(wanted)
+            return end, 0
+        there = 0
+        for one in stored:
+            if there < len(wanted) and target.same(wanted[there], one):
+                there += 1
+        return end, there
