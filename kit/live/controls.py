@@ -1,17 +1,22 @@
-"""The widgets of one view: a line of state, buttons, a filter, and the one HTML widget that is repainted."""
+"""The widgets of one view: a line of state, buttons, a filter, and the HTML that is repainted: figures and table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import ipywidgets as widgets
+from ipywidgets.widgets.widget import _instances as _alive
 
 from .kernel import detached
 from .page import MOST_ROWS
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
+NEWEST = ("", False)
+"""The order in which rows came."""
 _BUTTON = {"width": "auto", "flex": "0 0 auto", "margin": "2px"}
+_WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
+_MOST_SORTED = 60
 
 
 class Deeds(Protocol):
@@ -21,9 +26,11 @@ class Deeds(Protocol):
     def press_follow(self, on: bool) -> None: ...
     def press_filter(self, text: str) -> None: ...
     def press_rows(self, rows: int) -> None: ...
+    def press_order(self, order: tuple[str, bool]) -> None: ...
     def press_clear(self) -> None: ...
     def press_frame(self) -> None: ...
     def press_stop(self) -> None: ...
+    def press_pane(self, name: str) -> None: ...
     def seen_changed(self) -> None: ...
 
 
@@ -35,13 +42,15 @@ class Controls:
 
     def _make(self, deeds: Deeds, rows: int) -> None:
         self.state = widgets.HTML(layout={"flex": "1 1 200px", "min_width": "0", "margin": "2px"})
-        self.pause = _button("Pause", "pause", "Take nothing in for now; the service holds the rows where it can")
-        self.clear = _button("Clear", "eraser", "Empty the table and the buffer")
-        self.frame = _button("DataFrame", "table", "Leave the rows in a variable of the notebook")
-        self.stop = _button("Stop", "stop", "End the feed and leave a snapshot")
-        self.follow = widgets.ToggleButton(
-            value=True, description="Follow", icon="arrow-up", tooltip="Show rows as they come", layout=_BUTTON
-        )
+        self.pause = button("Pause", "pause", "Take nothing in for now; the service holds the rows where it can")
+        self.clear = button("Clear", "eraser", "Empty the table and the buffer")
+        self.frame = button("DataFrame", "table", "Leave the rows in a variable of the notebook")
+        self.stop = button("Stop", "stop", "End the feed and leave a snapshot")
+        # A box that is ticked, as a button that is pressed tells that to the eye alone.
+        self.follow = widgets.Checkbox(
+            value=True, description="Follow", indent=False, tooltip="Show rows as they come",
+            layout={"width": "auto", "flex": "0 0 auto", "margin": "2px 6px"},
+        )  # fmt: skip
         self.filter = widgets.Text(
             placeholder="price > 3, city=Oslo, or any text",
             description="Filter",
@@ -49,31 +58,44 @@ class Controls:
             style={"description_width": "auto"},
             layout={"flex": "1 1 180px", "min_width": "0", "width": "auto", "margin": "2px"},
         )
-        self.rows = widgets.Dropdown(
-            options=sorted({*ROWS, rows}),
-            value=rows,
-            description="Rows",
-            style={"description_width": "auto"},
-            layout={"width": "120px", "flex": "0 0 auto", "margin": "2px"},
-        )
+        self.rows = _choice("Rows", sorted({*ROWS, rows}), rows, "105px")
+        self.order = _choice("Sort", [("newest first", NEWEST)], NEWEST, "170px")
+        self.panes = {
+            "columns": button("Columns", "columns", "Choose which columns are shown, and see what is in them"),
+            "record": button("Record", "search", "See a row whole, decoded, to be copied"),
+            "save": button("Save", "download", "Write the rows to a file"),
+        }
+        self.trouble = widgets.HTML(layout={"display": "none", "margin": "0 2px"})
+        self.place = widgets.VBox([], layout={"overflow": "hidden"})
+        self.figures = widgets.HTML(layout={"width": "auto", "margin": "0 2px"})
         self.said = widgets.HTML(layout={"margin": "0 2px"})
-        # Its views are counted, so that one that nobody sees costs nothing.
+        # Its views are counted, so that one that nobody sees costs nothing; it is in the order of Tab, to be scrolled.
         self.main = widgets.HTML(
-            _view_count=0, layout={"width": "auto", "max_height": "530px", "overflow": "auto", "margin": "2px"}
+            _view_count=0,
+            tabbable=True,
+            layout={"width": "auto", "max_height": "496px", "overflow": "auto", "margin": "0 2px 2px"},
         )
-        bar = widgets.HBox(
-            [self.state, self.pause, self.follow, self.clear, self.frame, self.stop],
-            layout={"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"},
-        )
-        looks = widgets.HBox([self.filter, self.rows], layout={"flex_flow": "row wrap", "overflow": "visible"})
-        self.box = widgets.VBox([bar, looks, self.main, self.said], layout={"overflow": "hidden"})
-        self.pause.on_click(lambda _: deeds.press_pause())
-        self.clear.on_click(lambda _: deeds.press_clear())
-        self.frame.on_click(lambda _: deeds.press_frame())
-        self.stop.on_click(lambda _: deeds.press_stop())
+        # In groups, so that a narrow page takes a line for each.
+        acts = _group([self.pause, self.follow, self.clear, self.frame, self.stop])
+        bar = widgets.HBox([self.state, acts], layout=_WRAPPED)
+        looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
+        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said]
+        self.box = widgets.VBox(parts, layout={"overflow": "hidden"})
+        for pressed, deed in (
+            (self.pause, deeds.press_pause),
+            (self.clear, deeds.press_clear),
+            (self.frame, deeds.press_frame),
+            (self.stop, deeds.press_stop),
+        ):
+            _pressed(pressed, deed)
+        for name, one in self.panes.items():
+            _pressed(one, lambda name=name: deeds.press_pane(name))  # type: ignore[misc]
         _told(self.follow, deeds.press_follow)
         _told(self.filter, deeds.press_filter)
         _told(self.rows, deeds.press_rows)
+        self._offered: list[str] = []
+        self._offering = False
+        _told(self.order, lambda order: None if self._offering else deeds.press_order(order))
         self._counted = False
         self.main.observe(lambda _: self._count(deeds), "_view_count")
 
@@ -85,6 +107,11 @@ class Controls:
         few all the same, as nobody says that they were taken.
         """
         return not self._counted or (self.main._view_count or 0) > 0
+
+    @property
+    def held(self) -> bool:
+        """Whether it stands in a layout that somebody has made, which would break if it were taken away."""
+        return any(self.box in one.children for one in list(_alive.values()) if isinstance(one, widgets.Box))
 
     def _count(self, deeds: Deeds) -> None:
         self._counted = True
@@ -103,13 +130,65 @@ class Controls:
             sent += 1
         return sent
 
+    def show_trouble(self, html: str) -> int:
+        """What went wrong, on lines of its own below the filter; takes no place where nothing did."""
+        if html == self.trouble.value:
+            return 0
+        self.trouble.value = html
+        self.trouble.layout.display = "block" if html else "none"
+        return 2
+
+    def offer(self, names: Sequence[str], said: Callable[[str], str]) -> int:
+        """Offer the columns to sort by."""
+        known = list(names)[:_MOST_SORTED]
+        if known == self._offered:
+            return 0
+        self._offered = known
+        options: list[tuple[str, tuple[str, bool]]] = [("newest first", NEWEST)]
+        for name in known:
+            options += [(f"{said(name)} ↑", (name, False)), (f"{said(name)} ↓", (name, True))]
+        before = self.order.value
+        self._offering = True
+        try:
+            with self.order.hold_sync():
+                self.order.options = options
+                self.order.value = before if any(before == value for _, value in options) else NEWEST
+        finally:
+            self._offering = False
+        return 1
+
+    def stand_still(self, html: str) -> None:
+        """Become a picture: what a layout of somebody's own holds goes on being there."""
+        parts = [part for part in self.box.children if part is not self.main]
+        self.main.unobserve_all()
+        self.main.value = html
+        self.box.children = [self.main]
+        for part in parts:
+            free(part)
+
     def close(self) -> None:
         """Frees every model, in the front end too."""
         free(self.box)
 
 
-def _button(text: str, icon: str, tooltip: str) -> Any:
+def button(text: str, icon: str, tooltip: str) -> Any:
+    """Return a button that is no wider than its words."""
     return widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=_BUTTON)
+
+
+def _group(parts: Sequence[Any]) -> Any:
+    return widgets.HBox(parts, layout={**_WRAPPED, "flex": "0 1 auto"})
+
+
+def _choice(name: str, options: Sequence[Any], value: Any, width: str) -> Any:
+    return widgets.Dropdown(
+        options=options, value=value, description=name, style={"description_width": "auto"},
+        layout={"width": width, "flex": "0 0 auto", "margin": "2px"},
+    )  # fmt: skip
+
+
+def _pressed(widget: Any, deed: Callable[[], None]) -> None:
+    widget.on_click(lambda _: deed())
 
 
 def _told(widget: Any, deed: Callable[[Any], None]) -> None:

@@ -5,46 +5,49 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
+from ..core.html import visible
 from .values import Cell, safe
 
+# Colours of Jupyter's theme where there is one. Elsewhere text has the page's own colour, whatever that is: quiet text
+# is the same but fainter, lines are a grey seen on white and on black, and what warns is marked beside its words.
 STYLE = """<style>
 .kit-live{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);
-color:var(--jp-ui-font-color1,#222)}
+color:var(--jp-ui-font-color1,inherit)}
 .kit-live-dot{display:inline-block;width:8px;height:8px;border-radius:50%;margin-right:6px;vertical-align:1px}
 .kit-live-state{font-weight:600}
-.kit-live-what{color:var(--jp-ui-font-color2,#666);margin-left:8px;overflow-wrap:anywhere}
-.kit-live-error{color:var(--jp-error-color1,#b71c1c);white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0 4px;
-font-family:var(--jp-code-font-family,monospace);font-size:12px}
+.kit-live-what{opacity:.78;margin-left:8px;overflow-wrap:anywhere}
+.kit-live-sep{display:none}
+.kit-live-error{white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0 4px;padding-left:8px;
+border-left:3px solid #d32f2f;font-family:var(--jp-code-font-family,monospace);font-size:12px}
 .kit-live-figures{display:flex;flex-wrap:wrap;align-items:center;column-gap:16px;row-gap:2px;min-height:34px;
-position:sticky;left:0;top:0;background:var(--jp-layout-color0,transparent);z-index:1;font-variant-numeric:tabular-nums}
+font-variant-numeric:tabular-nums}
 .kit-live-figures b{font-weight:600;font-size:1.15em}
-.kit-live-figures span{color:var(--jp-ui-font-color2,#666);white-space:nowrap}
-.kit-live-figures b{color:var(--jp-ui-font-color1,#222)}
-.kit-live-figures .kit-live-warn{color:var(--jp-warn-color0,#b45f06)}
-.kit-live-figures svg{display:block}
-.kit-live table.kit-live-rows{table-layout:fixed;border-collapse:collapse;border:none;margin:0;
-font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:18px;color:var(--jp-content-font-color1,#222)}
+.kit-live-figures .kit-live-figure{white-space:nowrap}
+.kit-live-figures .kit-live-warn{border-left:3px solid #f57c00;padding-left:6px}
+.kit-live-figures svg{display:block;width:150px;height:28px;flex:0 0 auto}
+.kit-live-figures .kit-live-count{min-width:11ch}
+.kit-live table.kit-live-rows{table-layout:fixed;border-collapse:collapse;border:none;margin:0;color:inherit;
+font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:18px}
 .kit-live table.kit-live-rows th,.kit-live table.kit-live-rows td{overflow:hidden;text-overflow:ellipsis;
-white-space:nowrap;padding:1px 10px 1px 0;text-align:left;height:20px;line-height:18px;box-sizing:border-box;
-border:none;border-bottom:1px solid var(--jp-border-color3,#eee);unicode-bidi:isolate;max-width:0}
-.kit-live table.kit-live-rows th{position:sticky;top:34px;background:var(--jp-layout-color0,transparent);
-color:var(--jp-ui-font-color2,#666);font-weight:600;
-border-bottom:1px solid var(--jp-border-color1,#bbb)}
+white-space:nowrap;padding:1px 14px 1px 0;text-align:left;height:20px;line-height:18px;box-sizing:border-box;
+color:inherit;background:none;border:none;border-bottom:1px solid rgba(128,128,128,.25);unicode-bidi:isolate;
+max-width:0}
+.kit-live table.kit-live-rows th{font-weight:600;border-bottom:1px solid rgba(128,128,128,.6)}
 .kit-live table.kit-live-rows .kit-live-n{text-align:right}
-.kit-live table.kit-live-rows tbody tr{background:none}
-.kit-live table.kit-live-rows tbody tr:hover{background:var(--jp-layout-color2,#f3f3f3)}
-.kit-live-note{color:var(--jp-ui-font-color2,#666);font-size:12px;padding:4px 0 0;position:sticky;left:0}
+.kit-live table.kit-live-rows tbody tr{background:none;color:inherit}
+.kit-live table.kit-live-rows tbody tr:hover{background:rgba(128,128,128,.14)}
+.kit-live-note{opacity:.78;font-size:12px;padding:4px 0 0;position:sticky;left:0}
+.kit-live-moving{content-visibility:auto;contain-intrinsic-size:auto 420px}
+.kit-live-moving table.kit-live-rows th{position:sticky;top:0;z-index:1;
+background:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
 </style>"""
 
-_COLOURS = {
-    "live": "var(--jp-success-color1,#388e3c)",
-    "connecting": "var(--jp-ui-font-color3,#999)",
-    "paused": "var(--jp-warn-color1,#f57c00)",
-    "reconnecting": "var(--jp-warn-color1,#f57c00)",
-    "closed": "var(--jp-ui-font-color3,#999)",
-    "failed": "var(--jp-error-color1,#d32f2f)",
-}
+_GREY = "#8a8a8a"
+_COLOURS = {"live": "#388e3c", "paused": "#f57c00", "reconnecting": "#f57c00", "failed": "#d32f2f"}
+_SEPARATOR = ' <span class="kit-live-sep">· </span>'
+"""Seen only where there is no style: between words that would run together."""
 _W, _H = 150, 28
 
 
@@ -61,6 +64,10 @@ class Figures:
     dropped: int = 0
     skipped: int = 0
     gaps: int = 0
+    waiting: int = 0
+    """Rows that wait at the service while it is paused."""
+    newer: int = 0
+    """Rows that came since the table stands still."""
     matching: int | None = None
     """Rows that the view's own filter let through, where it has one."""
     notes: Sequence[str] = ()
@@ -76,41 +83,65 @@ class Head:
     right: bool
 
 
-def state_line(state: str, what: str, error: str = "") -> str:
-    """State and heading: the one part that a screen reader is told of, and only when it changes."""
-    colour = _COLOURS.get(state, _COLOURS["closed"])
-    line = (
-        '<div role="status" aria-live="polite">'
+def state_line(state: str, what: str, *, stood: str = "") -> str:
+    """State and heading: the one part that a screen reader is told of, and only when it changes.
+
+    With `stood`, the time of a picture that stands still: a state that may be past is told as such, and has no colour.
+    """
+    over = state in ("closed", "failed")
+    colour = _COLOURS.get(state, _GREY) if not stood or over else _GREY
+    word = state if not stood or over else f"was {state}"
+    when = f'{_SEPARATOR}<span class="kit-live-what">as of {safe(stood)}</span>' if stood else ""
+    live = ' role="status" aria-live="polite"' if not stood else ""
+    return (
+        f"<div{live}>"
         f'<span class="kit-live-dot" style="background:{colour}" aria-hidden="true"></span>'
-        f'<span class="kit-live-state">{safe(state)}</span><span class="kit-live-what">{safe(what)}</span></div>'
+        f'<span class="kit-live-state">{safe(word)}</span>{_SEPARATOR}'
+        f'<span class="kit-live-what">{safe(what)}</span>{when}</div> '
     )
-    return line + (f'<div class="kit-live-error">{safe(error[:600])}</div>' if error else "")
+
+
+def errors(told: Sequence[str]) -> str:
+    """What went wrong, each on lines of its own."""
+    return "".join(f'<div class="kit-live-error" role="alert">{escape(visible(one[:600]))}</div>' for one in told)
 
 
 def figures(shown: Figures) -> str:
     """Total, rate, throughput line, and what one should know."""
-    parts = [f"<span><b>{shown.total:,}</b> rows</span>"]
+    parts = [f'<span class="kit-live-figure kit-live-count"><b>{shown.total:,}</b> rows</span>']
     if shown.rate is not None:
         most = max(shown.line, default=0)
         parts += [
-            f"<span><b>{rate(shown.rate)}</b>/s</span>",
-            f'<span title="rows in each of the last 60 seconds, at most {most:,.0f}/s">{sparkline(shown.line)}</span>',
+            f'<span class="kit-live-figure kit-live-count"><b>{rate(shown.rate)}</b>/s</span>',
+            f'<span class="kit-live-figure" title="rows in each of the last 60 seconds, at most {most:,.0f}/s">'
+            f"{sparkline(shown.line)}</span>",
         ]
-    if shown.caught_up:
-        parts.append('<span title="the newest row there is has come">✓ caught up</span>')
+    if shown.waiting:
+        parts.append(
+            _figure(f"{shown.waiting:,} wait", "rows that the service has and that come when it goes on", True)
+        )
+    elif shown.caught_up:
+        parts.append(_figure("✓ caught up", "the newest row there is has come"))
     elif shown.lag:
-        parts.append(f'<span class="kit-live-warn" title="rows that the service is ahead">{shown.lag:,} behind</span>')
+        parts.append(_figure(f"{shown.lag:,} behind", "rows that the service is ahead", True))
+    if shown.newer:
+        parts.append(_figure(f"{shown.newer:,} newer", "rows that came since the table stands still"))
     if shown.matching is not None:
-        parts.append(f"<span>{shown.matching:,} match the filter</span>")
+        parts.append(_figure(f"{shown.matching:,} match the filter", ""))
     for count, word, title in (
         (shown.dropped, "left the buffer", "the buffer is bounded; the oldest rows left it"),
         (shown.skipped, "skipped while paused", "the service cannot hold rows back"),
         (shown.gaps, "gaps", "the connection was lost, and the service cannot tell what came meanwhile"),
     ):
         if count:
-            parts.append(f'<span class="kit-live-warn" title="{title}">{count:,} {word}</span>')
-    parts += [f'<span class="kit-live-warn" style="white-space:normal">{safe(note)}</span>' for note in shown.notes]
-    return f'<div class="kit-live-figures">{"".join(parts)}</div>'
+            parts.append(_figure(f"{count:,} {word}", title, True))
+    parts += [f'<span class="kit-live-warn">{safe(note)}</span>' for note in shown.notes]
+    return f'<div class="kit-live-figures">{_SEPARATOR.join(parts)}</div> '
+
+
+def _figure(words: str, title: str, warns: bool = False) -> str:
+    told = f' title="{safe(title)}"' if title else ""
+    return f'<span class="kit-live-figure{" kit-live-warn" if warns else ""}"{told}>{safe(words)}</span>'
 
 
 def rate(value: float) -> str:
@@ -129,7 +160,7 @@ def sparkline(values: Sequence[float]) -> str:
     step = _W / max(len(finite) - 1, 1)
     points = [(n * step, _H - 2 - (value / top if top else 0) * (_H - 5)) for n, value in enumerate(finite)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    colour = "var(--jp-brand-color1,#1976d2)"
+    colour = "var(--jp-brand-color1,#2f86d6)"
     return (
         f'<svg width="{_W}" height="{_H}" viewBox="0 0 {_W} {_H}" aria-hidden="true">'
         f'<polygon points="0,{_H - 1} {line} {_W},{_H - 1}" fill="{colour}" fill-opacity="0.15"/>'
@@ -141,11 +172,10 @@ def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int
     """The table; `empty` rows below keep its height while it fills."""
     width = sum(head.width for head in heads)
     columns = "".join(f'<col style="width:{100 * head.width / max(width, 1):.2f}%">' for head in heads)
-    titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th>' for head in heads)
+    titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th> ' for head in heads)
     blank = f'<tr aria-hidden="true">{"<td>&nbsp;</td>" * max(len(heads), 1)}</tr>' * empty
     return (
-        f'<table class="kit-live-rows" aria-label="newest rows of {safe(what)}" '
-        f'style="width:max(100%,{max(width, 20)}ch)">'
+        f'<table class="kit-live-rows" aria-label="{safe(what)}" style="width:max(100%,{max(width, 20)}ch)">'
         f"<colgroup>{columns}</colgroup><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}{blank}</tbody></table>"
     )
 
@@ -155,7 +185,7 @@ def row(values: Sequence[Cell], heads: Sequence[Head]) -> str:
     return (
         "<tr>"
         + "".join(
-            f"<td{_title(cell)}{_class(head.right)}>{cell.text}</td>" for cell, head in zip(values, heads, strict=True)
+            f"<td{_title(cell)}{_class(head.right)}>{cell.text}</td> " for cell, head in zip(values, heads, strict=True)
         )
         + "</tr>"
     )
@@ -166,9 +196,9 @@ def note(text: str) -> str:
     return f'<div class="kit-live-note">{safe(text)}</div>'
 
 
-def main(*parts: str) -> str:
-    """The body of a view."""
-    return f'<div class="kit-live">{"".join(parts)}</div>'
+def main(*parts: str, moving: bool = False) -> str:
+    """The body of a view; one that is repainted is laid out only while it is on the screen."""
+    return f'<div class="kit-live{" kit-live-moving" if moving else ""}">{"".join(parts)}</div>'
 
 
 def _title(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -22,6 +23,20 @@ def shell() -> Any:
 def kernel() -> Any:
     """The kernel, None in a terminal or a script."""
     return getattr(shell(), "kernel", None)
+
+
+def in_voila() -> bool:
+    """Whether a page shows the notebook that takes no outputs any more once the cells have run."""
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+
+
+def elsewhere() -> str:
+    """Say, where there is no kernel of Jupyter's, what works here; found out by looking, without trying."""
+    if sys.platform == "emscripten":
+        return "In Pyodide there are no threads: read in cells of their own, handle.tail(20)."
+    if "marimo" in sys.modules:
+        return "In marimo a view stands still: show view.df in a cell that is run again (mo.ui.refresh)."
+    return "Outside a notebook a view stands still: view.watch() shows it in the foreground, view.df has its rows."
 
 
 def detached(function: Callable[[], T]) -> T:

@@ -6,15 +6,18 @@ New columns come last, so a line that was made before them is only shorter than 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ..core.errors import InputError
 from ..core.tables.filters import Test, matching
 from .drawing import Head, note, row, rows_table
+from .order import NUMBER, Order
 from .values import Cell, cells, label, right
 
 if TYPE_CHECKING:
@@ -23,12 +26,13 @@ if TYPE_CHECKING:
 MOST_ROWS = 200
 MOST_COLUMNS = 24
 _NARROW, _WIDE, _SPACE = 5, 42, 2
+_MOST_NAMES = 1000
 _SCANNED = 65_536
 _EMPTY = Cell("")
 
 
 class Page:
-    """What the table of a view shows: the newest rows, or the newest that pass the view's own filter."""
+    """What the table of a view shows: the newest rows or the first by a column, all or those that pass its filter."""
 
     def __init__(self, state: FeedState, rows: int) -> None:
         self._state = state
@@ -36,45 +40,98 @@ class Page:
         """How many are shown."""
         self.matching: int | None = None
         """How many rows passed the filter, where there is one."""
-        self._heads: dict[str, Head] = {}
-        self._unshown: set[str] = set()
-        self._lines: dict[int, str] = {}
-        self._test: Test | None = None
-        self._found: deque[str] = deque(maxlen=MOST_ROWS)
-        self._from = self._seen = 0
-        self._names: dict[str, None] = {}
         self.lacking: InputError | None = None
         """That the filter names a column which no row has had."""
+        self.names: dict[str, None] = {}
+        """The columns that rows have had."""
+        self.cells = 0
+        """How many values the table has, as it was made last."""
+        self._heads: dict[str, Head] = {}
+        self._unshown: set[str] = set()
+        self._chosen: tuple[str, ...] | None = None
+        self._lines: dict[int, str] = {}
+        self._test: Test | None = None
+        self._order: Order | None = None
+        self._found: deque[tuple[int, str]] = deque(maxlen=MOST_ROWS)
+        self._from = self._seen = 0
+        self._numbers: list[int] = []
 
     def set_filter(self, test: Test | Callable[[pa.Table], Any] | None) -> None:
         """Show only rows that pass; those that are still in the buffer are looked through."""
         self._test = test if test is None or isinstance(test, Test) else Test(test)
-        self._found.clear()
-        self._seen = self._from
         self.matching = None if test is None else 0
         self.lacking = None
+        self._look_again()
+
+    def set_order(self, order: Order | None) -> None:
+        """Show the first rows by a column, or the newest ones."""
+        self._order = order
+        self._look_again()
+
+    def choose(self, names: Sequence[str] | None) -> None:
+        """Show these columns, or those that come first."""
+        self._chosen = None if names is None else tuple(names)
+        self._forget_columns()
+        self._look_again()
 
     def clear(self) -> None:
-        """Starts empty, with the rows that come from now on."""
+        """Start empty, with the rows that come from now on."""
         self._from = self._state.buffer.next
-        self._lines.clear()
-        self._heads.clear()
-        self._unshown.clear()
+        self.names.clear()
+        self._forget_columns()
         self.set_filter(self._test)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows stand by the values of a column."""
+        return self._order is not None
+
+    @property
+    def shown(self) -> list[str]:
+        """The columns in the table."""
+        return list(self._heads)
 
     def html(self) -> str:
         """The table as it is now, the newest row first; of a result the first rows, in its own order."""
         result = self._state.source.replaces
         if result:
             self._begin_anew()
-        lines = self._newest() if self._test is None else self._passed(self._test)
-        lines = lines[: self.rows] if result else lines[-self.rows :][::-1]
-        shown = rows_table(list(self._heads.values()), lines, self._state.source.label, self.rows - len(lines))
+        if self._order is not None:
+            lines = self._sorted(self._order)
+        else:
+            lines = self._newest() if self._test is None else self._passed()
+            lines = lines[: self.rows] if result else lines[-self.rows :][::-1]
+        self._numbers = [number for number, _ in lines]
+        heads = list(self._heads.values())
+        self.cells = len(heads) * self.rows
+        what = f"{'rows' if result or self.ordered else 'newest rows'} of {self._state.source.label}"
+        shown = rows_table(heads, [line for _, line in lines], what, self.rows - len(lines))
         more = [f"{len(self._unshown):,} more columns are in the DataFrame"] if self._unshown else []
         found = self._state.total if self.matching is None else self.matching
         if result and found > len(lines):
             more.append(f"the first {len(lines):,} of {found:,} rows")
         return shown + (note("; ".join(more)) if more else "")
+
+    def records(self) -> pa.Table:
+        """The rows that were shown last, whole, as far as they are kept: in the same order."""
+        found: list[pa.RecordBatch] = []
+        for number in self._numbers:
+            first, batches = self._state.batches(number, number + 1)
+            found += batches if first == number else []
+        return self._state.source.shape(found)[0] if found else pa.table({})
+
+    def _forget_columns(self) -> None:
+        self._lines.clear()
+        self._heads.clear()
+        self._unshown.clear()
+
+    def _look_again(self) -> None:
+        self._found.clear()
+        self._seen = self._from
+        if self.matching is not None:
+            self.matching = 0
+        if self._order is not None:
+            self._order.clear()
 
     def _begin_anew(self) -> None:
         """Look at a result from its first row on, where it is another one than the last time."""
@@ -84,7 +141,7 @@ class Page:
             self._lines.clear()
             self.set_filter(self._test)
 
-    def _newest(self) -> list[str]:
+    def _newest(self) -> list[tuple[int, str]]:
         stop = self._state.buffer.next
         if self._state.source.replaces:
             stop = min(stop, self._from + self.rows)
@@ -97,10 +154,33 @@ class Page:
             table, _ = self._state.source.shape(batches, preview=True)
             lines.update(enumerate(self._made(table), first))
         self._lines = lines
-        return list(lines.values())
+        return list(lines.items())
 
-    def _passed(self, test: Test) -> list[str]:
-        assert self.matching is not None
+    def _passed(self) -> list[tuple[int, str]]:
+        for passed, numbers in self._scanned():
+            if self._state.source.replaces:
+                room = max(0, MOST_ROWS - len(self._found))
+                passed, numbers = passed.slice(0, room), numbers[:room]
+            if len(numbers):
+                newest = max(0, len(numbers) - MOST_ROWS)
+                self._found.extend(zip(numbers[newest:].tolist(), self._made(passed.slice(newest)), strict=True))
+        return list(self._found) if self._test is not None else self._newest()
+
+    def _sorted(self, order: Order) -> list[tuple[int, str]]:
+        """The first rows by a column; all are looked at again where too many of the first have left the buffer."""
+        for _ in range(2):
+            for passed, numbers in self._scanned():
+                order.take(passed, pa.array(numbers, pa.int64()))
+            found = order.first(self.rows, max(self._from, self._state.buffer.first))
+            if found is not None:
+                break
+            self._look_again()
+        assert found is not None
+        numbers = found.column(NUMBER).to_pylist()
+        return list(zip(numbers, self._made(found.drop_columns([NUMBER])), strict=True)) if numbers else []
+
+    def _scanned(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
+        """The rows that were not looked at yet and pass the filter, in pieces, with their numbers."""
         while self._seen < self._state.buffer.next:
             # What left the buffer before it was looked at is gone; the rest begins at a later number.
             start = max(self._seen, self._state.batches(self._seen)[0])
@@ -110,30 +190,32 @@ class Page:
                 break
             table, _ = self._state.source.shape(batches, preview=True)
             self._seen = start + table.num_rows
-            self._names.update(dict.fromkeys(table.column_names))
-            self.lacking = test.missing(self._names)
-            try:
-                passed = matching(table, test(table))
-            except Exception as error:
-                self._state.problem("the view's filter", error)
-                self.set_filter(None)
-                return self._newest()
-            if passed.num_rows:
-                self.matching += passed.num_rows
-                if self._state.source.replaces:
-                    passed = passed.slice(0, max(0, MOST_ROWS - len(self._found)))
-                self._found.extend(self._made(passed.slice(max(0, passed.num_rows - MOST_ROWS))))
-        return list(self._found)
+            numbers = np.arange(start, start + table.num_rows)
+            self.names.update(dict.fromkeys(table.column_names[:_MOST_NAMES]))
+            if self._test is not None:
+                self.lacking = self._test.missing(self.names)
+                try:
+                    mask = np.asarray(self._test(table), bool)
+                    table, numbers = matching(table, mask), numbers[mask]
+                except Exception as error:
+                    self._state.problem("the view's filter", error)
+                    self.set_filter(None)
+                    return
+                self.matching = (self.matching or 0) + len(numbers)
+            if len(numbers):
+                yield table, numbers
 
     def _made(self, table: pa.Table) -> list[str]:
         """The rows as lines of HTML; columns that are new come after those known."""
         now = datetime.now().astimezone()
         columns: list[Sequence[Cell]] = []
-        if self._state.source.replaces and not self._heads.keys() <= set(table.column_names):
+        names = set(table.column_names)
+        if self._state.source.replaces and not self._heads.keys() <= names:
             self._heads.clear()  # a result of other columns, which has no rows of the one before
             self._unshown.clear()
-        for name in table.column_names:
-            if name in self._heads:
+        self.names.update(dict.fromkeys(table.column_names[:_MOST_NAMES]))
+        for name in table.column_names if self._chosen is None else self._chosen:
+            if name in self._heads or name not in names:
                 continue
             if len(self._heads) >= MOST_COLUMNS:
                 if len(self._unshown) < 100_000:
@@ -142,7 +224,6 @@ class Page:
             title = label(name)
             at_right = right(table.schema.field(name).type)
             self._heads[name] = Head(title, max(title.width + _SPACE, _NARROW), at_right)
-        names = set(table.column_names)
         for name, head in self._heads.items():
             column = cells(table.column(name), now) if name in names else [_EMPTY] * table.num_rows
             widest = min(max((cell.width for cell in column), default=0) + _SPACE, _WIDE)

@@ -1,4 +1,4 @@
-"""A heart beat through the front end: a number is sent after each lot of frames, and comes back once they were taken.
+"""A heart beat through the front end: once a second a number is sent after frames, and comes back once they were taken.
 
 A link in the front end copies the number from one model to another, which the front end sends home. All of that is
 plain ipywidgets; messages are handled in order, so the number has everything before it behind it.
@@ -12,11 +12,16 @@ import time
 from ipywidgets import CoreWidget, Widget, jsdlink
 from traitlets import Int, Unicode
 
+EVERY = 1.0
+"""Seconds between two beats: each answer makes the kernel busy for a moment, which its indicator shows. Frames of so
+long may be on their way; a page that answers late gets them as much slower."""
 PATIENCE = 5.0
 """Seconds without an answer after which one more lot is sent all the same."""
 _BUSY = 0.12
 """The same while a cell runs in a kernel that answers nothing meanwhile."""
 _GIVEN_UP = 30.0
+_PROMPT = 0.15
+"""An answer within so many seconds is as quick as any."""
 _ANEW = 1.5
 
 
@@ -43,6 +48,8 @@ class Pulse:
         self._sent = self._back = 0
         self._sent_at = 0.0
         self._missed = 0
+        self._took = 0.0
+        """Seconds that the last answer took."""
         self.came = threading.Event()
         """Set when a number has come back."""
         self._aside: bool | None = None
@@ -62,20 +69,36 @@ class Pulse:
 
     def _came(self, change: object) -> None:
         self._back = self._models[1].value
+        if self._back >= self._sent:
+            self._took = time.monotonic() - self._sent_at
         self._missed = 0
         self._aside = threading.current_thread() is not threading.main_thread()
         self.came.set()
 
     def beat(self) -> None:
-        """Sends the next number."""
+        """Sends the next number, where it is time for one."""
+        if self._back < self._sent and not self._missed and not self._late:
+            return
+        if self._back >= self._sent and time.monotonic() - self._sent_at < EVERY:
+            return
         self._sent += 1
         self.came.clear()
         self._sent_at = time.monotonic()
         self._out.value = self._sent
 
+    @property
+    def pace(self) -> float:
+        """Seconds that there should be between two lots of frames: a page that is slow, or not on the screen, takes
+        its time to answer."""
+        return min(EVERY, max(0.0, self._took - _PROMPT))
+
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() - self._sent_at >= EVERY
+
     def free(self) -> bool:
         """Whether what was sent was taken, or has been waited for long enough."""
-        if self._back >= self._sent:
+        if self._back >= self._sent or not (self._late or self._missed):
             return True
         waited = time.monotonic() - self._sent_at
         if self._aside is not True and _busy():

@@ -1,7 +1,8 @@
 """One timer for all views: at most ten frames a second for each, and a bounded number of messages for all together.
 
-A frame is not sent before a front end has said that it took the one before. The word comes from a small model in the
-front end (see `pulse.py`), so a page that lags gets fewer frames, and a page that is gone next to none.
+Once a second a front end is asked whether it took what was sent, and no more than the frames of a second are sent
+before it has answered. The word comes from a small model in the front end (see `pulse.py`), so a page that lags gets
+fewer frames, and a page that is gone next to none.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Screen:
                 self.pulse.came.wait(TICK / 4)
             began = time.monotonic()
             self._repaint()
-            time.sleep(max(0.0, TICK - (time.monotonic() - began)))
+            time.sleep(max(0.0, max(TICK, self.pulse.pace) - (time.monotonic() - began)))
 
     def _wait(self) -> bool:
         """Until something has changed; False at the end."""

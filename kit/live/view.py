@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import InputError
 from ..core.html import one_line
-from . import drawing
+from . import drawing, saved
 from .face import Face
 from .feed import Feed
 from .page import MOST_ROWS
@@ -40,7 +42,11 @@ class LiveView(Rows):
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Feed:  # type: ignore[override]
         """The feed, once enough rows have come; see `Feed.wait`."""
-        return self.feed.wait(n, until=until, timeout=timeout)
+        try:
+            return self.feed.wait(n, until=until, timeout=timeout)
+        finally:
+            # By the cell that waits: a run without a reader keeps what its cells say, not what comes between them.
+            self._face.leave_snapshot()
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
         """Calls a function with each lot of new rows; see `Feed.on`."""
@@ -87,6 +93,40 @@ class LiveView(Rows):
         """Empties the buffer and the table; the total stays."""
         self.feed.clear()
         self._face.clear()
+
+    def save(self, path: Any) -> Path:
+        """Write the rows in the buffer to a file, `.csv` or `.parquet` by its name; return its path.
+
+        >>> import tempfile
+        >>> with LiveView([{"n": 1}, {"n": 2}]) as view:
+        ...     feed = view.wait(2)
+        ...     view.save(Path(tempfile.mkdtemp()) / "rows.csv").read_text().split()
+        ['"n"', '1', '2']
+        """
+        return saved.save(self.shared.source.shape(self.shared.batches()[1])[0], path)
+
+    def watch(self, seconds: float | None = None, every: float = 1.0) -> None:
+        """Print how it goes and its newest rows in the foreground, until the feed ends or Ctrl-C; for a terminal.
+
+        >>> with LiveView([{"n": 1}, {"n": 2}]) as view:
+        ...     feed = view.wait()
+        ...     view.watch()  # doctest: +ELLIPSIS
+        <LiveView of list, closed: 2 rows, ...>
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        seen = self.shared.news
+        while True:
+            pause = every if deadline is None else min(every, deadline - time.monotonic())
+            if pause <= 0 or self.ended:
+                break
+            try:
+                time.sleep(pause)
+            except KeyboardInterrupt:
+                break
+            if self.shared.news != seen:
+                seen = self.shared.news
+                print(f"{self!r}\n{self.tail(5).to_string(max_cols=8, max_colwidth=40)}", flush=True)
+        print(repr(self))
 
     def close(self) -> None:
         """Ends the view, frees its widgets, leaves a snapshot; ends the feed too, if `.live()` made it. May be called

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import threading
 import time
 import uuid
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..live.kernel import detached, kernel, publish
+from ..live.kernel import detached, in_voila, kernel, publish
 from .figure import Margins, bundle
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
         told = bundle(axes)[0]["text/plain"]
         print(f"{told}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
         return
-    paint = _on_a_page(axes) if _in_voila() else _in_the_output(axes)
+    paint = _on_a_page(axes) if in_voila() else _in_the_output(axes)
 
     def repaint() -> None:
         shown, painted, pause = -1, time.monotonic(), threading.Event()
@@ -71,10 +70,6 @@ def _in_the_output(axes: Any) -> Paint:
 
     paint(bundle(axes), update=False)
     return paint
-
-
-def _in_voila() -> bool:
-    return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
 
 
 def _on_a_page(axes: Any) -> Paint:

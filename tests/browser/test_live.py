@@ -71,8 +71,8 @@ WATCH = """
     .observe({entryTypes: ['longtask']});
   window.paints = [...document.querySelectorAll('.jupyter-widgets .kit-live-figures')].map(figures => {
     const times = [];
-    // The content of a widget is replaced, its node stays.
-    const node = figures.closest('.widget-html-content');
+    // The content of a widget is replaced, its node stays: of the table, which comes after the figures.
+    const node = figures.closest('.widget-vbox').querySelector('.kit-live-rows').closest('.widget-html-content');
     new MutationObserver(() => times.push(performance.now())).observe(node, {childList: true});
     return times;
   });

@@ -1,0 +1,365 @@
+"""What stands still of a view, what is sent of one that moves, and what its panes do; without kernel or service."""
+
+import re
+import threading
+import time
+
+import ipywidgets
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+import kit
+from kit.core.tables.filters import query
+from kit.live import drawing, kernel
+from kit.live.glance import columns_html, hexdump, record_html, row_lines
+from kit.live.order import KEPT, NUMBER, Order
+from kit.live.page import Page
+from kit.live.pulse import Pulse
+
+ROWS = [{"n": n, "city": ("Oslo", "Brno", "Riga")[n % 3]} for n in range(30)]
+
+
+def gone(feed):
+    feed.wait(timeout=10)
+    return feed
+
+
+def endless(rows):
+    """A feed that has given its rows and is still open."""
+    stop = threading.Event()
+
+    def source():
+        yield rows
+        stop.wait(60)
+
+    feed = kit.Feed(source())
+    feed.wait(len(rows), timeout=10)
+    return feed, stop
+
+
+def numbers(html):
+    body = html.partition("<tbody>")[2]
+    return [int(one) for one in re.findall(r"<tr><td[^>]*>(\d+)</td>", body)]
+
+
+# --- what stands still --------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_stands_still_does_not_say_that_it_is_live():
+    feed, stop = endless(ROWS)
+    bundle = kit.LiveView(feed)._repr_mimebundle_()
+    assert ">was live</span>" in bundle["text/html"] and "as of 20" in bundle["text/html"]
+    assert "#388e3c" not in bundle["text/html"] and ", as of 20" in bundle["text/plain"]
+    stop.set()
+    gone(feed)
+    ended = kit.LiveView(feed)._repr_mimebundle_()["text/html"]
+    assert ">closed</span>" in ended and "was closed" not in ended
+
+
+def test_no_colour_of_text_is_one_that_a_dark_page_hides():
+    # Text is the theme's, or else the page's own.
+    for colour in re.findall(r"[;{](?:color|background):([^;}]*)", drawing.STYLE):
+        assert "#" not in colour, colour
+    html = kit.LiveView(gone(kit.Feed(ROWS)))._repr_mimebundle_()["text/html"]
+    assert "#222" not in html and "#eee" not in html
+
+
+def test_words_do_not_run_together_where_there_is_no_style():
+    html = kit.LiveView(gone(kit.Feed(ROWS)), title="numbers")._repr_mimebundle_()["text/html"]
+    bare = re.sub(r"<[^>]*>", "", re.sub(r"(?s)<style>.*?</style>", "", html))
+    assert "closed · numbers · as of" in bare and "30 rows · " in bare
+    assert "n city" in bare and "29 Riga" in bare
+
+
+def test_errors_stand_apart_from_the_buttons_and_once():
+    feed = gone(kit.Feed([{"n": 1}], where=lambda frame: frame["nowhere"]))
+    view = kit.LiveView(feed)
+    controls = view.widget
+    state, trouble = controls.children[0].children[0], controls.children[2]
+    assert "KeyError" not in state.value and trouble.value.count("KeyError") == 1
+    assert trouble.layout.display == "block"
+    view.close()
+
+
+def test_a_filter_that_is_none_says_so_below_it():
+    feed = gone(kit.Feed(ROWS))
+    view = kit.LiveView(feed)
+    _, looks, trouble, *_ = view.widget.children
+    assert trouble.value == "" and trouble.layout.display == "none"
+    looks.children[0].value = "n >> 3"
+    assert until(lambda: "filter:" in trouble.value)
+    looks.children[0].value = ""
+    assert until(lambda: trouble.layout.display == "none")
+    view.close()
+
+
+# --- what is sent -------------------------------------------------------------------------------------------------------
+
+
+def until(true, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true()
+
+
+def test_the_table_is_sent_only_when_it_changed_and_figures_apart_from_it():
+    feed, stop = endless(ROWS)
+    view = kit.LiveView(feed)
+    _, _, _, _, figures, main, _ = view.widget.children
+    assert "30</b> rows" in figures.value and "<table" not in figures.value
+    assert "<table" in main.value and "30</b> rows" not in main.value
+    sent = []
+    main.observe(lambda change: sent.append(change["new"]), "value")
+    for _ in range(3):
+        feed.shared.wake()  # as when a position or a tail is told
+        time.sleep(0.15)
+    assert sent == []
+    view.close()
+    stop.set()
+
+
+def test_a_table_that_does_not_follow_stays_and_tells_what_is_newer():
+    go = threading.Event()
+
+    def source():
+        yield ROWS
+        go.wait(20)
+        yield [{"n": 30, "city": "Oslo"}] * 7
+
+    feed = kit.Feed(source())
+    feed.wait(30, timeout=10)
+    view = kit.LiveView(feed)
+    bar, _, _, _, figures, main, _ = view.widget.children
+    follow = next(part for part in bar.children[1].children if isinstance(part, ipywidgets.Checkbox))
+    follow.value = False
+    before = main.value
+    go.set()
+    feed.wait(37, timeout=10)
+    assert until(lambda: "7 newer" in figures.value)
+    assert main.value == before
+    follow.value = True
+    assert until(lambda: main.value != before) and until(lambda: "newer" not in figures.value)
+    view.close()
+
+
+def test_a_large_table_comes_less_often():
+    feed = gone(kit.Feed([{f"c{n}": n for n in range(20)}] * 200))
+    view = kit.LiveView(feed, rows=200)
+    assert view.widget and view._face._pace > 1
+    small = kit.LiveView(feed, rows=5)
+    assert small.widget and small._face._pace == 0.1
+    view.close()
+    small.close()
+
+
+def test_a_page_is_asked_once_a_second_and_lets_no_more_than_that_be_sent(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("kit.live.pulse.time.monotonic", lambda: clock[0])
+    pulse = Pulse()
+    out, back, _ = pulse._models
+    sent = 0
+    for tick in range(31):
+        clock[0] = 100 + tick / 10
+        assert pulse.free()
+        pulse.beat()
+        if out.value > back.value and clock[0] - pulse._sent_at >= 0.1:
+            sent += 1
+            back.value = out.value  # as the page does
+    assert 3 <= out.value <= 4
+    # A page that answers no more.
+    clock[0] += 1.0
+    pulse.beat()
+    clock[0] += 0.5
+    assert pulse.free()
+    clock[0] += 0.6
+    assert not pulse.free()
+    clock[0] += 5
+    assert pulse.free()
+    pulse.beat()
+    assert not pulse.free()
+    pulse.close()
+
+
+def test_paused_it_is_not_caught_up_and_tells_how_many_wait():
+    told = drawing.figures(drawing.Figures(total=3, rate=0, line=[], waiting=12, caught_up=None, lag=12))
+    assert "12 wait" in told and "behind" not in told and "caught up" not in told
+    feed, stop = endless(ROWS)
+    view = kit.LiveView(feed)
+    assert view.widget
+    feed.shared.caught_up = True
+    assert "caught up" in view._face._figures()
+    feed.pause()
+    assert "caught up" not in view._face._figures()
+    view.close()
+    stop.set()
+
+
+# --- what a layout of one's own keeps -----------------------------------------------------------------------------------
+
+
+def test_a_layout_that_holds_a_view_keeps_a_picture_of_it_when_it_is_closed():
+    before = set(_instances)
+    feed = gone(kit.Feed(ROWS))
+    view = kit.LiveView(feed, title="mine")
+    box = ipywidgets.VBox([view.widget])
+    view.close()
+    (kept,) = box.children
+    assert kept.comm is not None, "the parent holds a closed model, which breaks the page"
+    assert "30</b> rows" in kept.children[0].value and "closed" in kept.children[0].value
+    assert len(set(_instances) - before) <= 7
+    box.children = []
+    view.close()
+    assert kept.comm is None
+    box.layout.close()
+    box.close()
+    assert set(_instances) == before
+
+
+# --- sorting, columns, records, files -----------------------------------------------------------------------------------
+
+
+def test_sorted_by_a_column_of_all_that_is_kept():
+    page = Page(gone(kit.Feed(ROWS)).shared, 4)
+    page.set_order(Order("n", descending=False))
+    assert numbers(page.html()) == [0, 1, 2, 3]
+    page.set_order(Order("city", descending=False))
+    assert numbers(page.html()) == [28, 25, 22, 19]  # of equal ones the newest first
+    page.set_filter(query("city=Oslo"))
+    page.set_order(Order("n", descending=True))
+    assert numbers(page.html()) == [27, 24, 21, 18] and page.matching == 10
+    page.set_order(None)
+    page.set_filter(None)
+    assert numbers(page.html()) == [29, 28, 27, 26]
+
+
+def test_sorted_rows_are_exact_while_the_first_ones_leave_the_buffer():
+    go = threading.Semaphore(0)
+
+    def source():
+        for start in range(0, 20_000, 2_000):
+            yield [{"n": (start + n) * 7919 % 20_011} for n in range(2_000)]
+            go.acquire()
+
+    feed = kit.Feed(source(), max_rows=5_000)
+    page = Page(feed.shared, 20)
+    page.set_order(Order("n", descending=False))
+    for lot in range(1, 11):
+        feed.wait(lot * 2_000, timeout=10)
+        assert numbers(page.html()) == sorted(feed.df["n"])[:20]
+        go.release()
+    feed.close()
+    order = Order("n", descending=True)
+    order.take(pa.table({"n": range(KEPT + 5)}), pa.array(range(KEPT + 5)))
+    assert order.first(2, kept_from=KEPT + 4) is None  # others may be next, and are not known
+    assert order.first(0, kept_from=0).column(NUMBER).to_pylist() == []
+
+
+@pytest.mark.parametrize("values", [[{"a": 2}, {"a": 1}, None], [[2], [1]], [None, None], [True, False], [b"b", b"a"]])
+def test_every_type_has_some_order(values):
+    feed = gone(kit.Feed([{"x": value, "n": n} for n, value in enumerate(values)]))
+    page = Page(feed.shared, 5)
+    page.set_order(Order("x", descending=False))
+    assert page.html().count("<tr>") == len(values) + 1
+    page.set_order(Order("nowhere", descending=True))
+    assert page.html().count("<tr>") == len(values) + 1
+
+
+def test_columns_are_chosen_and_come_back():
+    page = Page(gone(kit.Feed(ROWS)).shared, 4)
+    page.html()
+    assert page.shown == ["n", "city"] and list(page.names) == ["n", "city"]
+    page.choose(["city"])
+    assert page.html().count("<th ") == 1 and page.shown == ["city"]
+    page.choose(None)
+    assert page.html().count("<th ") == 2
+
+
+def test_a_row_is_seen_whole():
+    rows = [{"n": 1, "text": "<b>long</b> " * 500, "deep": {"a": [1, 2]}}]
+    feed = gone(kit.Feed(rows))
+    page = Page(feed.shared, 5)
+    page.html()
+    html = record_html(page.records(), 0)
+    assert "&lt;b&gt;long&lt;/b&gt; " * 500 in html and "<b>" not in html
+    assert "&quot;a&quot;: [\n" in html
+    table = pa.table({"raw": [b"\x00\xffabc" * 2000]})
+    html = record_html(table, 0)
+    assert (
+        "10,000 bytes" in html and "00000000  00 ff 61" in html and html.endswith("…</pre></td></tr></tbody></table>")
+    )
+    assert hexdump(b"") == ""
+    assert row_lines(pa.table({"a": ["x<y"]})) == ["1. x<y"]
+
+
+def test_what_is_in_columns():
+    table = pa.table(
+        {
+            "n": [1, 2, None, 4],
+            "city": ["a", "b", "b", "<i>"],
+            "none": pa.nulls(4),
+            "deep": [[1], None, [2], []],
+            "big": [1e308, -1e308, float("nan"), float("inf")],
+            "raw": [b"\xff", b"a", b"a", None],
+        }
+    )
+    html = columns_html(table)
+    assert html.count("<tr>") == 7 and "<i>" not in html and "4 rows in the buffer" in html
+    assert re.search(r">n</th> <td[^>]*>1</td> <td[^>]*>3</td> <td[^>]*>1</td> <td[^>]*>4</td> <td[^>]*><svg", html)
+
+
+def test_rows_are_saved(tmp_path):
+    feed = gone(kit.Feed([{"n": 1, "raw": b"\xff", "tags": ["a"]}, {"n": 2, "raw": None, "tags": None}]))
+    view = kit.LiveView(feed)
+    path = view.save(tmp_path / "rows.parquet")
+    assert pa.parquet.read_table(path).column("n").to_pylist() == [1, 2]
+    assert view.save(tmp_path / "rows.csv").read_text().splitlines()[0] == '"n","raw","tags"'
+    with pytest.raises(kit.KitError, match=r"neither CSV nor Parquet"):
+        view.save(tmp_path / "rows.xlsx")
+    with pytest.raises(kit.KitError, match="there is no folder"):
+        view.save(tmp_path / "nowhere" / "rows.csv")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["rows.csv", "rows.parquet"]
+
+
+def test_panes_open_one_at_a_time_and_leave_nothing():
+    view = kit.LiveView(gone(kit.Feed(ROWS)))
+    looks, place = view.widget.children[1], view.widget.children[3]
+    names = {part.description: part for part in looks.children[-1].children}
+    before = set(_instances)
+    names["Columns"].click()
+    chosen, told = place.children
+    assert chosen.value == ("n", "city") and until(lambda: "<table" in told.value)
+    chosen.value = ("city",)
+    assert until(lambda: view._face.page.shown == ["city"])
+    names["Record"].click()
+    rows, told = place.children
+    assert "29" in told.value and len(rows.options) == 20
+    rows.value = 1
+    assert "28" in told.value
+    names["Record"].click()
+    assert place.children == () and set(_instances) == before
+    view.close()
+
+
+def test_one_feed_in_two_views_each_with_its_own_filter():
+    feed = gone(kit.Feed(ROWS))
+    one, other = kit.LiveView(feed), kit.LiveView(feed)
+    for view, text in ((one, "city=Oslo"), (other, "n > 27")):
+        view.widget.children[1].children[0].value = text
+    assert until(lambda: "10 match" in one.widget.children[4].value and "2 match" in other.widget.children[4].value)
+    one.close()
+    other.close()
+
+
+def test_where_there_is_no_notebook_one_sentence_says_what_works(monkeypatch, capsys):
+    view = kit.LiveView(gone(kit.Feed(ROWS)))
+    view._ipython_display_()
+    assert "view.watch()" in capsys.readouterr().out
+    view.watch(1)
+    assert "30 rows" in capsys.readouterr().out
+    monkeypatch.setitem(__import__("sys").modules, "marimo", kernel)
+    assert "marimo" in kernel.elsewhere()
+    monkeypatch.setattr("sys.platform", "emscripten")
+    assert "Pyodide" in kernel.elsewhere()
