@@ -72,7 +72,7 @@ class Report:
 
 
 def examine() -> Report:
-    """What there is to know about this installation, and what to do where something is amiss.
+    """Return what there is to know about this installation, and what to do where something is amiss.
 
     >>> examine().findings[0].what
     'Python'
@@ -94,7 +94,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[Finding]:
-    """The packages that the toolkit cannot do without, in the versions it needs."""
+    """Return the packages that the toolkit cannot do without, in the versions it needs."""
     try:
         wanted = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -157,7 +157,7 @@ def _widgets() -> Iterator[Finding]:
 
 
 def _places() -> Iterator[Finding]:
-    """Folders that must be writable, labs that run, the port of JupyterLab."""
+    """Return folders that must be writable, labs that run, the port of JupyterLab."""
     from .lab import copies, descriptors
 
     runtime = descriptors.folder()
@@ -233,7 +233,8 @@ def _jupyter_folders() -> list[Path]:
 
 
 def _unwritable(folder: Path) -> str:
-    """Why nothing can be written there, or ""; a folder that is still to be made is judged by the nearest one above."""
+    """Return why nothing can be written there, or ""; a folder that is still to be made is judged by the nearest one
+    above."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written to"

@@ -62,7 +62,7 @@ def sql(
     into: Into = "pandas",
     **tables: Any,
 ) -> Any:
-    """The result of a query as a DataFrame; with `arrow=True` as a stream of Arrow batches.
+    """Return the result of a query as a DataFrame; with `arrow=True` as a stream of Arrow batches.
 
     `into="polars"` or `into="arrow"` gives the table of that library, with the types of the DataFrame.
 
@@ -102,7 +102,7 @@ def query(
     namespace: Mapping[str, Any],
     connection: Any = None,
 ) -> Answer:
-    """The same for a caller that has the namespace at hand; nothing is run before `df()` or `arrow()`.
+    """Return the same for a caller that has the namespace at hand; nothing is run before `df()` or `arrow()`.
 
     One that runs queries again and again gives the connection that `engine()` made for it.
     """
@@ -151,7 +151,7 @@ def named_tables(text: Any) -> set[str]:
 
 
 def _kind(connection: Any, text: str) -> str:
-    """What kind of statement the last one is."""
+    """Return what kind of statement the last one is."""
     import duckdb
 
     try:
@@ -172,7 +172,7 @@ class Answer:
         self._tables = Tables(text, namespace)
 
     def df(self) -> pd.DataFrame:
-        """All rows, with the same kinds of columns as everywhere.
+        """Return all rows, with the same kinds of columns as everywhere.
 
         Integers of 128 bits, which sums of integers are, become `int64` where they fit, else exact decimals; decimals
         stay decimals. Times have the unit that they have in the tables.
@@ -196,7 +196,7 @@ class Answer:
         return pa.table(columns, names=self._names)
 
     def arrow(self) -> pa.RecordBatchReader:
-        """The rows as they are found, in DuckDB's own types."""
+        """Return the rows as they are found, in DuckDB's own types."""
         reader, first, kinds = self._run(_opened)
         schema = pa.schema(
             field.with_type(WIDE.get(kind) or self._tables.real_type(field.type)).with_name(name)
@@ -254,7 +254,7 @@ class Answer:
                     raise self._told(error) from None
 
     def _judge(self, connection: Any) -> None:
-        """Refuses what would change something: it would be gone together with the query."""
+        """Refuse what would change something: it would be gone together with the query."""
         kind = _kind(connection, self._text)
         if kind not in _READS:
             raise InputError(
@@ -264,7 +264,7 @@ class Answer:
             )
 
     def _told(self, error: Exception) -> BaseException:
-        """The error of the read that failed, where one did; else the engine's, in its own words."""
+        """Return the error of the read that failed, where one did; else the engine's, in its own words."""
         failure = next((view.failure for view in self._tables.views if view.failure is not None), None)
         if failure is not None:
             return failure
@@ -349,7 +349,7 @@ class QueryError(KitError, ValueError):
 
 
 def _widened(view: View) -> bool:
-    """Whether the columns of a view hold more now than when its reading failed."""
+    """Return whether the columns of a view hold more now than when its reading failed."""
     before = view.schema
     assert isinstance(view.failure, Drift)
     view.widen(view.failure.wider)
@@ -357,7 +357,8 @@ def _widened(view: View) -> bool:
 
 
 def _shown(relation: Any) -> tuple[Any, list[str]]:
-    """The relation with integers that the engine does not hand over rightly as texts, and the types that it had."""
+    """Return the relation with integers that the engine does not hand over rightly as texts, and the types that it
+    had."""
     kinds = [str(kind) for kind in relation.types]
     if not any(kind in ("UHUGEINT", "BIGNUM") for kind in kinds):
         return relation, kinds

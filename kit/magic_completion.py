@@ -42,7 +42,7 @@ class Matcher:
         self.match = match
 
     def offered(self, text: str, token: str, line: int) -> list[str]:
-        """What may stand where `token` has begun."""
+        """Return what may stand where `token` has begun."""
         first = _FIRST.match(text)
         if first is None:
             return []

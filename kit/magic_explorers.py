@@ -14,7 +14,8 @@ connected: dict[str, Any] = {}
 
 
 def reached(service: str, space: dict[str, Any]) -> Any:
-    """The explorer a magic uses: the notebook's lab's, else that of the real service which the environment names."""
+    """Return the explorer a magic uses: the notebook's lab's, else that of the real service which the environment
+    names."""
     for lab in labs_in(space).values():
         if service in dir(lab):
             return getattr(lab, service)
@@ -30,7 +31,7 @@ def reached(service: str, space: dict[str, Any]) -> Any:
 
 
 def labs_in(space: dict[str, Any]) -> dict[str, Lab]:
-    """The labs among the notebook's variables, the one called `lab` first."""
+    """Return the labs among the notebook's variables, the one called `lab` first."""
     from .lab.lab import Lab
 
     found = {name: value for name, value in list(space.items()) if isinstance(value, Lab) and not name.startswith("_")}

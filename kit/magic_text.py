@@ -36,7 +36,7 @@ class Order:
     options: dict[str, str]
 
     def whole(self, option: str) -> int | None:
-        """The option's whole number, None where it was not given."""
+        """Return the option's whole number, None where it was not given."""
         given = self.options.get(option)
         if given is None:
             return None
@@ -46,7 +46,7 @@ class Order:
 
 
 def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (), flags: Sequence[str] = ()) -> Order:
-    """The order that stands in a magic's line and cell.
+    """Return the order that stands in a magic's line and cell.
 
     >>> order_of("kql", "result << --at 5", "select 1", ("at",))
     Order(text='select 1', name='result', options={'at': '5'})
@@ -92,7 +92,8 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
 
 
 def filled(prompt: str, value_of: Callable[[str], Any]) -> str:
-    """A prompt with the text of each expression in braces; doubled braces are braces, other ones stay as they are.
+    """Return a prompt with the text of each expression in braces; doubled braces are braces, other ones stay as they
+    are.
 
     >>> filled("Hello {name}, {{this}} and {not code!} stay", {"name": "Ada"}.__getitem__)
     'Hello Ada, {this} and {not code!} stay'

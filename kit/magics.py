@@ -33,7 +33,7 @@ class KitMagics(Magics):
 
     @line_magic
     def kit(self, line: str) -> Any:
-        """What is running, and what to try.
+        """Return what is running, and what to try.
 
         %kit           the services in reach, the state of the extension
         %kit calls     one row for each request this process made
@@ -54,7 +54,7 @@ class KitMagics(Magics):
 
     @line_magic
     def lab(self, line: str) -> Any:
-        """Starts or joins the embedded servers, and leaves them in the variable `lab`.
+        """Start or joins the embedded servers, and leaves them in the variable `lab`.
 
         %lab               all services
         %lab s2 synap      these
@@ -90,7 +90,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def amdahl(self, line: str, cell: str | None = None) -> Any:
-        """The result of a SELECT over Amdahl's interactions, as a DataFrame.
+        """Return the result of a SELECT over Amdahl's interactions, as a DataFrame.
 
         %%amdahl [name <<] [--limit ROWS] [--on VARIABLE]
         select channel, count(*) as n from interactions where sentiment < {limit} group by 1
@@ -104,7 +104,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def kql(self, line: str, cell: str | None = None) -> Any:
-        """The rows of SQL on Kimberlite, as a DataFrame; what changes something gives how many rows it changed.
+        """Return the rows of SQL on Kimberlite, as a DataFrame; what changes something gives how many rows it changed.
 
         %%kql [name <<] [--at POSITION] [--on VARIABLE]
         select * from orders where customer = {customer}
@@ -126,7 +126,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def sql(self, line: str, cell: str | None = None) -> Any:
-        """The result of SQL over the notebook's frames, Arrow tables and handles, as a DataFrame.
+        """Return the result of SQL over the notebook's frames, Arrow tables and handles, as a DataFrame.
 
         %%sql [name <<]
         select city, sum(total) from orders join customers using (customer) where total > {least} group by 1
@@ -140,7 +140,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def claude(self, line: str, cell: str | None = None) -> Any:
-        """The answer to a prompt.
+        """Return the answer to a prompt.
 
         %%claude [name <<] [--model haiku] [--live] [--on VARIABLE]
         Summarise these complaints: {complaints}
@@ -200,7 +200,7 @@ class KitMagics(Magics):
         return reached(service, space)
 
     def _columns(self, text: str | None) -> Any:
-        """Columns as they are written, or the variable that holds them."""
+        """Return columns as they are written, or the variable that holds them."""
         space = self._space()
         return space[text] if text is not None and text.isidentifier() and text in space else text
 

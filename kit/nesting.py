@@ -11,7 +11,7 @@ _patched: Any = None
 
 
 def nest() -> None:
-    """Lets `asyncio.run(...)` and `loop.run_until_complete(...)` be called in notebook cells, as scripts do.
+    """Let `asyncio.run(...)` and `loop.run_until_complete(...)` be called in notebook cells, as scripts do.
 
     `%load_ext kit` does the same. It changes asyncio in the whole process; nothing in the toolkit needs it.
     """
@@ -29,19 +29,19 @@ def nest() -> None:
 
 
 def unnest() -> None:
-    """Gives `asyncio.run` back as it was."""
+    """Give `asyncio.run` back as it was."""
     global _before
     if _before is not None:
         asyncio.run, _before = _before, None
 
 
 def nested() -> bool:
-    """Whether it is in force."""
+    """Return whether it is in force."""
     return _before is not None
 
 
 def _library() -> Any:
-    """The maintained twin where the kernel has brought it."""
+    """Return the maintained twin where the kernel has brought it."""
     if importlib.util.find_spec("nest_asyncio2") is not None:
         import nest_asyncio2
 

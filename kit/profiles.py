@@ -210,7 +210,7 @@ def _write(profiles: Mapping[tuple[str, str], Entry]) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A text as TOML has it."""
+    """Return a text as TOML has it."""
     escaped = "".join(
         f"\\{char}" if char in '\\"' else f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
         for char in text

@@ -26,7 +26,7 @@ _UNITS = ("s", "ms", "us", "ns")
 
 
 def takes(value: Any) -> bool:
-    """Whether a value can be a table of a query."""
+    """Return whether a value can be a table of a query."""
     return (
         _opener(value) is not None
         or hasattr(type(value), "__arrow_c_stream__")
@@ -49,11 +49,11 @@ class Tables:
         self.space = {name: self._seen(name, value, name.lower() in said) for name, value in namespace.items()}
 
     def real_names(self, names: Sequence[str]) -> list[str]:
-        """The names of an answer's columns: the real ones, and each only once."""
+        """Return the names of an answer's columns: the real ones, and each only once."""
         return distinct(self._real(name) for name in names)
 
     def real_type(self, kind: pa.DataType) -> pa.DataType:
-        """The type of an answer's column, with the real names of what is in it."""
+        """Return the type of an answer's column, with the real names of what is in it."""
         if pa.types.is_struct(kind):
             safe = tuple(field.name for field in kind)
             reals = self._fields.get(safe, ())
@@ -62,7 +62,7 @@ class Tables:
         return _within(kind, self.real_type)
 
     def in_own_unit(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Times with a zone as the tables have them; the engine brings most of them to microseconds in UTC."""
+        """Return times with a zone as the tables have them; the engine brings most of them to microseconds in UTC."""
         if not pa.types.is_timestamp(column.type) or column.type.tz is None:
             return column
         known = self._times.get(name) or set().union(*self._times.values())
@@ -93,7 +93,8 @@ class Tables:
         return next(iter(reals)) if len(reals) == 1 else name
 
     def safe(self, schema: pa.Schema, keep: Collection[str] = ()) -> pa.Schema:
-        """The columns of a table that the query names as it has to name them; what they are really called is kept."""
+        """Return the columns of a table that the query names as it has to name them; what they are really called is
+        kept."""
         names = for_sql(schema.names, keep)
         for field, name in zip(schema, names, strict=True):
             if name != field.name:
@@ -112,7 +113,7 @@ class Tables:
         return pa.struct([(name, self._safe_type(field.type)) for name, field in zip(safe, kind, strict=True)])
 
     def _seen(self, name: str, value: Any, mentioned: bool) -> Any:
-        """What the engine is given in place of a value."""
+        """Return what the engine is given in place of a value."""
         make = _opener(value)
         if make is not None:
             made = make()
@@ -187,7 +188,7 @@ class Named(ds.Dataset):  # type: ignore[misc]
         return self._tables.safe(self._table.schema, own)
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
-        """Some columns of the rows for which a filter is true."""
+        """Return some columns of the rows for which a filter is true."""
         schema, table = self.schema, self._table.schema
         real = dict(zip(schema.names, table.names, strict=True))
         pairs = zip(schema, table, strict=True)
@@ -225,12 +226,12 @@ class Later(ds.Dataset):  # type: ignore[misc]
         return self._made.schema
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
-        """Some columns of the rows for which a filter is true."""
+        """Return some columns of the rows for which a filter is true."""
         return self._made.scanner(columns=columns, filter=filter)
 
 
 def _opener(value: Any) -> Callable[[], Any] | None:
-    """What makes a table of a handle, a scan, a feed or a dataset; None for anything else."""
+    """Return what makes a table of a handle, a scan, a feed or a dataset; None for anything else."""
     if isinstance(value, Log):
         return lambda: View(value.source(), strict=True)
     kind = type(value)
@@ -249,7 +250,7 @@ def _table(frame: pd.DataFrame) -> Any:
 
 
 def called(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The same values in a type that differs in the names inside of it alone."""
+    """Return the same values in a type that differs in the names inside of it alone."""
     if array.type == kind:
         return array
     if pa.types.is_struct(kind):
@@ -261,7 +262,7 @@ def called(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def shown_as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The same columns by other names, also of what is in them."""
+    """Return the same columns by other names, also of what is in them."""
     pairs = zip(batch.columns, schema.types, strict=True)
     return pa.RecordBatch.from_arrays([called(column, kind) for column, kind in pairs], schema=schema)
 
@@ -275,7 +276,7 @@ def _renamed(reader: pa.RecordBatchReader, schema: pa.Schema) -> pa.RecordBatchR
 
 
 def _within(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """The type with that of its items changed."""
+    """Return the type with that of its items changed."""
     if pa.types.is_list(kind):
         return pa.list_(kind.value_field.with_type(change(kind.value_type)))
     if pa.types.is_large_list(kind):
@@ -284,7 +285,7 @@ def _within(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> 
 
 
 def _kind(dtype: Any) -> pa.DataType:
-    """The type of a column that Arrow holds, or of times or durations; null for all others."""
+    """Return the type of a column that Arrow holds, or of times or durations; null for all others."""
     held = getattr(dtype, "pyarrow_dtype", None)
     if held is not None:
         return held
@@ -299,7 +300,7 @@ def _kind(dtype: Any) -> pa.DataType:
 
 
 def _has_nanoseconds(column: pd.Series[Any]) -> bool:
-    """Whether times or durations have digits below a microsecond."""
+    """Return whether times or durations have digits below a microsecond."""
     if getattr(column.dt, "unit", "") != "ns":
         return False
     numbers = column.dropna().astype("int64").to_numpy()

@@ -64,7 +64,7 @@ def bound(
 
 
 def _places(text: str, any_dialect: bool) -> tuple[list[re.Match[str]], str]:
-    """The expressions, and the first thing that makes it uncertain that they are all, and are none but these."""
+    """Return the expressions, and the first thing that makes it uncertain that they are all, and are none but these."""
     places: list[re.Match[str]] = []
     at = 0
     while (opening := _OPENING.search(text, at)) is not None:
@@ -90,7 +90,7 @@ def _is_expression(inner: str) -> bool:
 
 
 def _end(text: str, opening: re.Match[str], any_dialect: bool) -> tuple[int, str]:
-    """Where a string, name or comment ends, or what is wrong with it."""
+    """Return where a string, name or comment ends, or what is wrong with it."""
     start, what = opening.start(), opening[0]
     shown = repr(text[start : start + _SHOWN])
     if what == "--":
@@ -149,7 +149,7 @@ def _check_alone(text: str, place: re.Match[str], expression: str) -> None:
 
 
 def _plain(value: Any, expression: str) -> Any:
-    """Values of numpy and pandas as Python's own; what no service could bind is refused."""
+    """Return values of numpy and pandas as Python's own; what no service could bind is refused."""
     if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime()
     elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:

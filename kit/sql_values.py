@@ -39,7 +39,7 @@ def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def parameter(name: str, value: Any) -> Any:
-    """The value of a parameter as one that the engine knows; refused where it would lose digits.
+    """Return the value of a parameter as one that the engine knows; refused where it would lose digits.
 
     >>> import numpy as np
     >>> parameter("$1", np.int64(5)), parameter("$1", np.datetime64("2026-01-02"))

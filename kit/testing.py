@@ -139,7 +139,7 @@ def places(make: Make) -> None:
 
 
 def times(make: Make) -> None:
-    """Records are found by time, in every form; a log that carries no times says so."""
+    """Record are found by time, in every form; a log that carries no times says so."""
     from .core.errors import KitError
 
     log = make()
@@ -247,5 +247,5 @@ LOG_CHECKS: tuple[Callable[[Make], None], ...] = (
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """The records as they were appended."""
+    """Return the records as they were appended."""
     return frame[list(_ROWS[0])].to_dict("records")

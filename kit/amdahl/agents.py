@@ -32,20 +32,20 @@ _RECONNECTS = Policy(attempts=8, base=0.25, cap=5.0)
 def start_agent(
     client: Any, *, profile_id: str, task: str, input_params: dict[str, Any] | None = None
 ) -> Operation[AgentSession]:
-    """The new session: its `session_id` and `status`. It runs on at the service."""
+    """Return the new session: its `session_id` and `status`. It runs on at the service."""
     body = {"profile_id": profile_id, "task": task, "input_params": input_params or {}, "async": True}
     return cast(AgentSession, wire.judge((yield from exchange(client, "POST", "/agents/run", body, op="start_agent"))))
 
 
 @helper
 def get_agent_status(client: Any, session_id: str) -> Operation[AgentSession]:
-    """Where a session stands."""
+    """Return where a session stands."""
     return (yield from _status(client, session_id, ONCE))
 
 
 @helper
 def resume_agent(client: Any, session_id: str, input_value: dict[str, Any]) -> Operation[AgentSession]:
-    """The session after it was given the input that it waits for."""
+    """Return the session after it was given the input that it waits for."""
     path = f"{_path(session_id)}/resume"
     response = yield from exchange(client, "POST", path, {"input": input_value}, op="resume_agent")
     return cast(AgentSession, wire.judge(response))
@@ -55,7 +55,7 @@ def resume_agent(client: Any, session_id: str, input_value: dict[str, Any]) -> O
 def wait_for_agent(
     client: Any, session_id: str, *, interval_s: float = 3.0, timeout_s: float = 600.0
 ) -> Operation[AgentSession]:
-    """The session once it has ended or asks for input. `TimeoutError` when it does neither in time.
+    """Return the session once it has ended or asks for input. `TimeoutError` when it does neither in time.
 
     A status call that fails for a moment (429, 5xx, a broken connection) is repeated and does not end the wait.
     """
@@ -74,7 +74,7 @@ def wait_for_agent(
 def stream_agent(
     client: Any, session_id: str, *, last_event_id: str = "", silence_s: float = SILENCE
 ) -> Walk[dict[str, Any]]:
-    """The session's events as they happen, each a dict with `type` and `data`; the last one ends the session.
+    """Return the session's events as they happen, each a dict with `type` and `data`; the last one ends the session.
 
     A cut or silent stream is opened again from the last event on, so nothing is missed and nothing comes twice.
     """
@@ -88,7 +88,7 @@ def follow(
     last_event_id: str = "",
     silence_s: float = SILENCE,
 ) -> Walk[T]:
-    """The session's events, each in the shape asked for, across broken connections."""
+    """Return the session's events, each in the shape asked for, across broken connections."""
     if not silence_s > 0:
         raise AmdahlInputError(f"silence_s={silence_s!r}: give seconds above 0")
     last, emitted, failures, quiet_ends = last_event_id, 0, 0, 0

@@ -14,7 +14,7 @@ _ALL = "select * from interactions"
 
 
 def root(a: Amdahl) -> Node:
-    """The business."""
+    """Return the business."""
     return Node(
         "Amdahl",
         "business",

@@ -28,7 +28,7 @@ def settings_of(
     environment: Environment = OWN,
     argument: str = "base_url",
 ) -> Settings:
-    """Where and how to ask: from the arguments, else from the environment, else an error that names both."""
+    """Return where and how to ask: from the arguments, else from the environment, else an error that names both."""
     named = environment.address("AMDAHL_URL")
     url = base_url or named
     key = hidden(api_key) or environment.secret_for("API_KEY", base_url, [named])
@@ -84,34 +84,35 @@ class Verbs:
     def request(
         self, method: str, path: str, *, json_body: Any = None, params: dict[str, Any] | None = None
     ) -> Operation[Any]:
-        """The JSON that the service answers; `AmdahlError` where it refuses. `path` is below the base address."""
+        """Return the JSON that the service answers; `AmdahlError` where it refuses. `path` is below the base
+        address."""
         return wire.judge((yield from exchange(self, method, path, json_body, params)))
 
     @verb
     def get(self, path: str, *, params: dict[str, Any] | None = None, json_body: Any = None) -> Operation[Any]:
-        """What a GET gives."""
+        """Return what a GET gives."""
         return wire.judge((yield from exchange(self, "GET", path, json_body, params)))
 
     @verb
     def post(self, path: str, json_body: Any = None) -> Operation[Any]:
-        """What a POST of a JSON body gives."""
+        """Return what a POST of a JSON body gives."""
         return wire.judge((yield from exchange(self, "POST", path, json_body)))
 
     @verb
     def patch(self, path: str, json_body: Any = None) -> Operation[Any]:
-        """What a PATCH of a JSON body gives."""
+        """Return what a PATCH of a JSON body gives."""
         return wire.judge((yield from exchange(self, "PATCH", path, json_body)))
 
     @verb
     def delete(self, path: str) -> Operation[Any]:
-        """What a DELETE gives, usually None."""
+        """Return what a DELETE gives, usually None."""
         return wire.judge((yield from exchange(self, "DELETE", path)))
 
     @walk
     def iter_pages(
         self, path: str, items_key: str = "items", *, params: dict[str, Any] | None = None, limit: int = 100
     ) -> Walk[dict[str, Any]]:
-        """Every item of a list, page after page, by cursor or by offset, whichever the service offers."""
+        """Return every item of a list, page after page, by cursor or by offset, whichever the service offers."""
         yield from items(self, path, items_key, params=params, limit=limit)
 
     def _about(self) -> str:

@@ -16,7 +16,7 @@ from .types import QueryResult
 
 @helper
 def query_data(client: Any, sql: str, limit: int | None = None) -> Operation[QueryResult]:
-    """The rows of a SELECT as a list of dicts, with `rowCount` and whether they were `truncated`."""
+    """Return the rows of a SELECT as a list of dicts, with `rowCount` and whether they were `truncated`."""
     body = {"sql": sql} if limit is None else {"sql": sql, "limit": limit}
     result = wire.judge((yield from exchange(client, "POST", "/data/query", body, op="query_data")))
     if isinstance(result, dict) and isinstance(result.get("error"), str) and "rows" not in result:
@@ -25,7 +25,7 @@ def query_data(client: Any, sql: str, limit: int | None = None) -> Operation[Que
 
 
 def query_columns(client: Any, sql: str, limit: int | None = None) -> Operation[Result]:
-    """The same in columns. A SELECT changes nothing, so it is repeated where the service is short of breath."""
+    """Return the same in columns. A SELECT changes nothing, so it is repeated where the service is short of breath."""
     if not isinstance(sql, str) or not sql.strip():
         raise AmdahlInputError(
             "the query is empty", hint="for example: select channel, count(*) from interactions group by 1"

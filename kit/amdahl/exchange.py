@@ -30,7 +30,7 @@ def exchange(
     safe: bool | None = None,
     attempt: Callable[[Request], Operation[Response]] = whole,
 ) -> Operation[Response]:
-    """The answer, whatever its status; remembers on the client what is said about the rate limit."""
+    """Return the answer, whatever its status; remembers on the client what is said about the rate limit."""
     if not path.startswith("/"):
         raise AmdahlInputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
     method = method.upper()

@@ -40,7 +40,7 @@ def connect(
     api_version: str | None = None,
     verify: Any = True,
 ) -> Amdahl:
-    """What `kit.connect("amdahl", ...)` gives."""
+    """Return what `kit.connect("amdahl", ...)` gives."""
     environment = Environment(environment)
     url, api_key = masked(url or base_url), hidden(api_key)
     base_url = url
@@ -80,7 +80,8 @@ class Amdahl(Explorer[AmdahlClient]):
         """The sessions started here: call it for a frame, index it for a handle."""
 
     def query(self, sql: str, limit: int | None = None) -> pd.DataFrame:
-        """The result of a SELECT over `interactions`, typed by the server's schema: an empty result has the same types.
+        """Return the result of a SELECT over `interactions`, typed by the server's schema: an empty result has the same
+        types.
 
         The service gives 1000 rows unless `limit` asks for more. A result that was cut says so: by a warning, and in
         `df.attrs["truncated"]`.
@@ -98,7 +99,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return to_frame(result.table, attrs, nullable=result.typed)
 
     def arrow(self, sql: str, limit: int | None = None) -> pa.RecordBatchReader:
-        """The same result as Arrow batches, in the server's own types; the service gives it in one answer.
+        """Return the same result as Arrow batches, in the server's own types; the service gives it in one answer.
 
         The answer is decoded as it arrives. A result that was cut says so by a warning, as in `query`.
         """
@@ -112,7 +113,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return result.table.to_reader(65_536)
 
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
-        """What there is to query: one row per column, with its type and sample values.
+        """Return what there is to query: one row per column, with its type and sample values.
 
         `scope` is "schema", "clusters", "knowledge" or "all"; the whole answer is in `df.attrs["answer"]`.
         """
@@ -134,17 +135,17 @@ class Amdahl(Explorer[AmdahlClient]):
         return self._listing("/webhooks", {}, webhook_schema())
 
     def me(self) -> dict[str, Any]:
-        """Whose key this is and what it may do."""
+        """Return whose key this is and what it may do."""
         context: dict[str, Any] = self.client.get("/me/context")
         return context
 
     def start(self, profile: str, task: str, **input: Any) -> Session:
-        """A session that has just been started and runs on at the service."""
+        """Return a session that has just been started and runs on at the service."""
         state = agents.start_agent(self.client, profile_id=profile, task=task, input_params=input)
         return self.sessions.add(Session(self.client, state["session_id"], state))
 
     def run(self, profile: str, task: str, *, answer: Answer = None, timeout: float = 600.0, **input: Any) -> Session:
-        """An agent's session, followed to its end with a progress bar.
+        """Return an agent's session, followed to its end with a progress bar.
 
         Where the session pauses for input, `answer` is given: a dict, a text, or a function of what it asks for.
         Without one the question is put to you, below the cell; where nobody can be asked the paused session is
@@ -153,11 +154,11 @@ class Amdahl(Explorer[AmdahlClient]):
         return watch(self.start(profile, task, **input), answer, timeout)
 
     def events(self, session_id: str) -> pd.DataFrame:
-        """The log of a session, one row per event; waits for the end of one that still runs."""
+        """Return the log of a session, one row per event; waits for the end of one that still runs."""
         return self.sessions[session_id].events()
 
     def live(self, session_id: str, **options: Any) -> LiveView:
-        """A session's events as they happen: a live view. The options are those of `a.sessions[id].live()`."""
+        """Return a session's events as they happen: a live view. The options are those of `a.sessions[id].live()`."""
         return self.sessions[session_id].live(**options)
 
     def deliveries(
@@ -168,7 +169,7 @@ class Amdahl(Explorer[AmdahlClient]):
         secret: str | Secret | None = None,
         register: bool = True,
     ) -> Deliveries:
-        """A receiver for webhook deliveries on this machine: verifies each over its raw bytes and lists it.
+        """Return a receiver for webhook deliveries on this machine: verifies each over its raw bytes and lists it.
 
         It registers a webhook for `events` (all, unless told) that sends to it, and takes it back on `close()`.
         `register=False` with the `secret` of a webhook that exists only listens, behind a tunnel of your own, say.
@@ -205,7 +206,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return receiver
 
     def metrics(self) -> pd.DataFrame:
-        """What is known about the rate limit and about the sessions started here, as tidy rows.
+        """Return what is known about the rate limit and about the sessions started here, as tidy rows.
 
         Columns: time, metric, value, unit, and the labels session_id, profile, status.
         """
@@ -251,7 +252,7 @@ class Amdahl(Explorer[AmdahlClient]):
 
 
 def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:
-    """The list of objects in an answer that best fits the scope; an object without one is a row per key."""
+    """Return the list of objects in an answer that best fits the scope; an object without one is a row per key."""
     if isinstance(answer, list):
         return [row for row in answer if isinstance(row, dict)]
     if not isinstance(answer, dict):

@@ -49,7 +49,7 @@ class SessionSource(Source):
         return f"amdahl:{self._client.base_url}:{self._id}"
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The events after one of them, or all."""
+        """Return the events after one of them, or all."""
         walk = announced(follow(self._client, self._id, lambda event: event, str(after or "")))
         opened = 0
         async for group in gathered(self._driver.walk(walk), lambda item: 200):
@@ -60,7 +60,7 @@ class SessionSource(Source):
             yield Chunk(_events(events), last, reconnects=max(0, opened - 1) - max(0, before - 1))
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         await self._driver.close()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
@@ -68,7 +68,7 @@ class SessionSource(Source):
         return pa.Table.from_batches(batches, _EVENT), {"session_id": self._id}
 
     def temporary(self, error: BaseException) -> bool:
-        """A stream whose events have no ids would begin anew, and tell all of them twice."""
+        """Return a stream whose events have no ids would begin anew, and tell all of them twice."""
         return not self._unnamed and super().temporary(error)
 
 
@@ -101,7 +101,7 @@ class DeliverySource(Source):
         self._deliveries = deliveries
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The deliveries after a number; it ends when the receiver is closed."""
+        """Return the deliveries after a number; it ends when the receiver is closed."""
         deliveries = self._deliveries
         arrived = asyncio.Event()
         given = after if isinstance(after, int) else -1

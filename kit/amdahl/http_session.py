@@ -215,7 +215,7 @@ class Answer:
 
 
 def _opened(request: Request) -> Walk[Any]:
-    """An answer: its head, then the pieces of its body."""
+    """Return an answer: its head, then the pieces of its body."""
     stream: Stream = yield Open(request)
     yield Emit(stream)
     while piece := (yield Next(stream)):

@@ -61,7 +61,7 @@ def with_varying(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
 
 
 def _schema(texts: Iterable[str], **others: pa.DataType) -> pa.Schema:
-    """Columns of texts, and of times where the name says so, then the others."""
+    """Return columns of texts, and of times where the name says so, then the others."""
     import pyarrow as pa
 
     first = {name: _time() if name.endswith("_at") else pa.string() for name in texts}

@@ -14,7 +14,7 @@ from .types import Page
 
 @helper
 def list_pages(client: Any) -> Operation[dict[str, Any]]:
-    """The first page of the list of pages, as the service sends it; `iter_pages` walks all."""
+    """Return the first page of the list of pages, as the service sends it; `iter_pages` walks all."""
     return cast("dict[str, Any]", wire.judge((yield from exchange(client, "GET", "/pages", op="list_pages"))))
 
 
@@ -26,13 +26,14 @@ def get_page(client: Any, page_id: str) -> Operation[Page]:
 
 @helper
 def create_page(client: Any, payload: dict[str, Any]) -> Operation[Page]:
-    """The new page; `payload` needs `name` and `spec`. A broken spec is refused with a verdict per stage in `.body`."""
+    """Return the new page; `payload` needs `name` and `spec`. A broken spec is refused with a verdict per stage in
+    `.body`."""
     return cast(Page, wire.judge((yield from exchange(client, "POST", "/pages", payload, op="create_page"))))
 
 
 @helper
 def update_page(client: Any, page_id: str, patch: dict[str, Any]) -> Operation[Page]:
-    """The page after a change of the given fields."""
+    """Return the page after a change of the given fields."""
     return cast(Page, wire.judge((yield from exchange(client, "PATCH", _path(page_id), patch, op="update_page"))))
 
 

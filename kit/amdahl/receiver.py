@@ -93,7 +93,7 @@ class Deliveries:
         return self._ended is None
 
     def live(self, *, where: Any = None, rows: int = 20, max_rows: int | None = None, **columns: Any) -> LiveView:
-        """The deliveries as they arrive: a live view. `where`, or `column=value`, says which; see `kit.Feed`."""
+        """Return the deliveries as they arrive: a live view. `where`, or `column=value`, says which; see `kit.Feed`."""
         from ..live.view import live
 
         return live(self._source(), rows, where, {"max_rows": max_rows}, columns)
@@ -134,7 +134,8 @@ class Deliveries:
         return frame
 
     def wait(self, n: int = 1, timeout: float | None = 30.0) -> pd.DataFrame:
-        """The deliveries, once there are at least `n` that were verified; `TimeoutError` when they do not come."""
+        """Return the deliveries, once there are at least `n` that were verified; `TimeoutError` when they do not
+        come."""
         if n < 1:
             raise AmdahlInputError(f"n={n}: wait for at least one")
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -148,7 +149,7 @@ class Deliveries:
         return self.df
 
     def close(self) -> None:
-        """Stops listening, and takes the webhook back where it was registered for this. May be called twice."""
+        """Stop listening, and takes the webhook back where it was registered for this. May be called twice."""
         on_close, self._on_close = self._on_close, None
         if self._ended is not None:
             ended, self._ended = self._ended, None
@@ -243,7 +244,7 @@ class Deliveries:
                 return
 
     def _refused_early(self, request: h11.Request) -> tuple[int, dict[str, Any]] | None:
-        """The answer to what cannot be a delivery, whatever its body is."""
+        """Return the answer to what cannot be a delivery, whatever its body is."""
         if request.method != b"POST":
             return 405, {"error": "method_not_allowed"}
         headers = _headers_of(request)

@@ -46,7 +46,7 @@ class Result:
 
 
 def result_of(response: Response) -> Result:
-    """The result in an answer that was read whole."""
+    """Return the result in an answer that was read whole."""
     if not response.ok:
         wire.judge(response)
     reader = ResultReader()
@@ -65,7 +65,7 @@ class ResultReader:
         self.start()
 
     def start(self) -> None:
-        """Forgets what came before."""
+        """Forget what came before."""
         from ..core.json_columns import ObjectColumns
 
         self.close()
@@ -84,7 +84,7 @@ class ResultReader:
             self._cut()
 
     def finish(self, response: Response) -> Result:
-        """The result, once the body has ended."""
+        """Return the result, once the body has ended."""
         self._collect(0)
         # What is left reads like a smaller answer: the beginning, the last rows, the end.
         rest = self._head + self._joined(bytes(self._buffer))
@@ -114,13 +114,13 @@ class ResultReader:
         )
 
     def close(self) -> None:
-        """Lets go of the threads."""
+        """Let go of the threads."""
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._workers = None
 
     def _cut(self) -> None:
-        """Hands on the rows that are complete."""
+        """Hand on the rows that are complete."""
         if self._parting is None:
             opening = _ROWS.search(self._buffer, 0, 4096)
             self._parting = opening and Parting.of(self._buffer, opening.end())
@@ -144,7 +144,7 @@ class ResultReader:
         self._collect(2 * _THREADS)
 
     def _collect(self, most: int) -> None:
-        """Adds the blocks that were read, in order, until at most so many still wait."""
+        """Add the blocks that were read, in order, until at most so many still wait."""
         while len(self._waiting) > most:
             block, future = self._waiting.popleft()
             table = future.result()
@@ -175,7 +175,7 @@ class ResultReader:
         return self._left_over + b"," + block if self._left_over else block
 
     def _take(self, rows: bytes) -> bool:
-        """Adds rows that stand side by side; False, and nothing added, where they are not what they seem."""
+        """Add rows that stand side by side; False, and nothing added, where they are not what they seem."""
         if not rows.strip():
             return True
         parting = Parting.of(rows, 0)
@@ -208,18 +208,18 @@ class Parting:
         return cls(between, b"}\n{" + key, 3 if spaced else 2)
 
     def lines(self, rows: bytes) -> bytes:
-        """Rows that stand side by side, one to a line."""
+        """Return rows that stand side by side, one to a line."""
         return rows.replace(self.between, self.line_end)
 
     def read(self, rows: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | None:
-        """The rows as columns, where they are of these types and parted as they seem."""
+        """Return the rows as columns, where they are of these types and parted as they seem."""
         from ..core.json_columns import read_lines
 
         return read_lines(self.lines(rows), types)
 
 
 def _listed(status: int, payload: Any) -> list[dict[str, Any]]:
-    """The rows where they were read as Python objects."""
+    """Return the rows where they were read as Python objects."""
     if isinstance(payload, dict) and isinstance(payload.get("error"), str):
         # An SQL error may come as a 200 with nothing but its text.
         raise AmdahlError(status, str(payload.get("code") or "invalid_argument"), payload["error"], payload)
@@ -230,7 +230,7 @@ def _listed(status: int, payload: Any) -> list[dict[str, Any]]:
 
 
 def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
-    """The answer without its rows, and where the rows stand in it; None where that takes a full reading.
+    """Return the answer without its rows, and where the rows stand in it; None where that takes a full reading.
 
     >>> find_rows(b'{"rows":[{"a":1}],"rowCount":1,"truncated":false}')
     ({'rows': [], 'rowCount': 1, 'truncated': False}, 9, 16)
@@ -281,7 +281,7 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
 
 
 def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
-    """The types of the columns of lists and objects, where the server states what is in them."""
+    """Return the types of the columns of lists and objects, where the server states what is in them."""
     columns = payload.get("columns") or payload.get("schema") or ()
     if isinstance(columns, dict):
         columns = columns.get("fields") or ()
@@ -298,7 +298,7 @@ def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
 
 
 def _nested(column: Mapping[str, Any], depth: int = 0) -> pa.DataType | None:
-    """The type of a list or an object as its JSON is read; None for anything else."""
+    """Return the type of a list or an object as its JSON is read; None for anything else."""
     import pyarrow as pa
 
     kind = str(column.get("type")).upper()
@@ -335,7 +335,7 @@ def typed(
     notes: list[str],
     nested: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Table:
-    """The table with the declared columns first, each converted where its declared type calls for it."""
+    """Return the table with the declared columns first, each converted where its declared type calls for it."""
     import pyarrow as pa
 
     # A table looks through all its names for each that it is asked for; there may be a hundred thousand.
@@ -369,7 +369,8 @@ _NOT_COUNTED = r"^[-+]?[0.]*|\.|[eE].*$"
 
 
 def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    """A column as JSON carried it, as what the schema says it is; without a word in the schema nothing is guessed."""
+    """Return a column as JSON carried it, as what the schema says it is; without a word in the schema nothing is
+    guessed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -403,7 +404,7 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
 
 
 def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times in milliseconds, as everywhere, or in microseconds where one of them has more digits than that."""
+    """Return times in milliseconds, as everywhere, or in microseconds where one of them has more digits than that."""
     import pyarrow as pa
 
     try:

@@ -20,7 +20,7 @@ def with_retry(fn: Callable[[], Awaitable[T]], *, max_attempts: int = 4, base_s:
 @overload
 def with_retry(fn: Callable[[], T], *, max_attempts: int = 4, base_s: float = 0.5) -> T: ...
 def with_retry(fn: Callable[[], object], *, max_attempts: int = 4, base_s: float = 0.5) -> object:
-    """What `fn()` gives, called again on 429 and 5xx with growing pauses, at most `max_attempts` times in all.
+    """Return what `fn()` gives, called again on 429 and 5xx with growing pauses, at most `max_attempts` times in all.
 
     >>> with_retry(lambda: 7)
     7
@@ -51,7 +51,7 @@ async def _awaited(fn: Callable[[], object], first: Awaitable[T], policy: Policy
 
 
 def _pause(policy: Policy, error: AmdahlError, attempt: int) -> float:
-    """Seconds to wait after an error; raises it where it is final."""
+    """Return seconds to wait after an error; raises it where it is final."""
     # The reference repeats every status from 500 up, also ones that no policy lists.
     status = 500 if error.status > 500 else error.status
     asked = error.retry_after if error.retry_after is not None else pause_in(error.body)

@@ -52,23 +52,23 @@ class Session:
         return self.state.get("result")
 
     def status(self) -> dict[str, Any]:
-        """Where the session stands now, as the service tells it."""
+        """Return where the session stands now, as the service tells it."""
         self.state = dict(self._client._driver.run(agents._status(self._client, self.id, PATIENT)))
         return self.state
 
     def resume(self, answer: Mapping[str, Any] | str) -> Session:
-        """Gives a paused session its input; a text stands for `{"message": text}`."""
+        """Give a paused session its input; a text stands for `{"message": text}`."""
         value = {"message": answer} if isinstance(answer, str) else dict(answer)
         self.state.update(agents.resume_agent(self._client, self.id, value))
         return self
 
     def wait(self, timeout: float = 600.0) -> Session:
-        """The session once it has ended or asks for input."""
+        """Return the session once it has ended or asks for input."""
         self.state = dict(agents.wait_for_agent(self._client, self.id, interval_s=0.5, timeout_s=timeout))
         return self
 
     def events(self) -> pd.DataFrame:
-        """The log of a session, one row per event: its id, time, type, and its data as JSON text.
+        """Return the log of a session, one row per event: its id, time, type, and its data as JSON text.
 
         It waits for the end of a session that still runs. One that is paused would keep this waiting, so its log
         ends at the pause.
@@ -92,7 +92,8 @@ class Session:
         return from_rows(rows, schema, session_id=self.id)
 
     def live(self, *, where: Any = None, rows: int = 20, from_checkpoint: Any = None, **columns: Any) -> LiveView:
-        """The events of the session, those that were and those that come: a live view that ends with the session.
+        """Return the events of the session, those that were and those that come: a live view that ends with the
+        session.
 
         `where`, or `column=value` such as `type="step.completed"`, says which; see `kit.Feed`.
         """
@@ -157,7 +158,7 @@ class Sessions(GivesFrames):
         return len(self._known)
 
     def add(self, session: Session) -> Session:
-        """Remembers a session that was started here."""
+        """Remember a session that was started here."""
         self._known[session.id] = session
         return session
 
@@ -173,7 +174,7 @@ class Sessions(GivesFrames):
 
 
 def watch(session: Session, answer: Answer, timeout: float) -> Session:
-    """Shows a session's progress until it has ended, and answers it where it pauses.
+    """Show a session's progress until it has ended, and answers it where it pauses.
 
     Without an answer to give, and nobody there to ask, a paused session is returned as it is.
     """
@@ -207,7 +208,7 @@ def watch(session: Session, answer: Answer, timeout: float) -> Session:
 
 
 def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | str | None:
-    """The input for a pause: from the caller, else from whoever sits at the notebook, else None."""
+    """Return the input for a pause: from the caller, else from whoever sits at the notebook, else None."""
     asked = state.get("input_request")
     if callable(answer):
         return answer(asked)
@@ -224,7 +225,7 @@ def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | 
 
 
 def _somebody_there() -> bool:
-    """Whether a question can be put: in a kernel whose front end takes input, or in a terminal."""
+    """Return whether a question can be put: in a kernel whose front end takes input, or in a terminal."""
     if "ipykernel" in sys.modules:
         from IPython.core.getipython import get_ipython
 

@@ -20,7 +20,7 @@ SIGNATURE_HEADERS = ("x-webhook-signature", "x-amdahl-signature")
 def register_webhook(
     client: Any, *, url: str, events: list[str], description: str | None = None, secret: str | None = None
 ) -> Operation[Webhook]:
-    """The new webhook, with the `secret` that its deliveries are signed with; it is given this once only."""
+    """Return the new webhook, with the `secret` that its deliveries are signed with; it is given this once only."""
     payload: dict[str, Any] = {"url": url, "events": events}
     if description:
         payload["description"] = description
@@ -31,13 +31,13 @@ def register_webhook(
 
 @helper
 def list_webhooks(client: Any) -> Operation[dict[str, Any]]:
-    """The first page of the list of webhooks, as the service sends it; `iter_pages` walks all."""
+    """Return the first page of the list of webhooks, as the service sends it; `iter_pages` walks all."""
     return cast("dict[str, Any]", wire.judge((yield from exchange(client, "GET", "/webhooks", op="list_webhooks"))))
 
 
 @helper
 def update_webhook(client: Any, webhook_id: str, patch: dict[str, Any]) -> Operation[Webhook]:
-    """The webhook after a change of the given fields."""
+    """Return the webhook after a change of the given fields."""
     response = yield from exchange(client, "PATCH", _path(webhook_id), patch, op="update_webhook")
     return cast(Webhook, wire.judge(response))
 
@@ -49,7 +49,7 @@ def delete_webhook(client: Any, webhook_id: str) -> Operation[None]:
 
 
 def verify_webhook_signature(raw_body: bytes, signature_header: str | None, secret: str) -> bool:
-    """Whether the signature is the raw body's under this secret; takes hex with or without `sha256=` before it.
+    """Return whether the signature is the raw body's under this secret; takes hex with or without `sha256=` before it.
 
     >>> import hashlib, hmac
     >>> good = hmac.new(b"s", b"{}", hashlib.sha256).hexdigest()

@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 def encode(body: Any) -> bytes | None:
-    """A request's JSON body."""
+    """Return a request's JSON body."""
     if body is None:
         return None
     try:
@@ -25,7 +25,7 @@ def encode(body: Any) -> bytes | None:
 
 
 def unwrap(payload: Any) -> Any:
-    """The object itself where it came as `{"data": ...}` and nothing beside.
+    """Return the object itself where it came as `{"data": ...}` and nothing beside.
 
     >>> unwrap({"data": [1]}), unwrap({"data": [1], "total": 1})
     ([1], {'data': [1], 'total': 1})
@@ -36,7 +36,7 @@ def unwrap(payload: Any) -> Any:
 
 
 def judge(response: Response) -> Any:
-    """The payload of an answer; `AmdahlError` where the service said no, also inside a 2xx."""
+    """Return the payload of an answer; `AmdahlError` where the service said no, also inside a 2xx."""
     if not response.body:
         if response.ok:
             return None
@@ -66,7 +66,7 @@ def unreadable(response: Response) -> AmdahlError:
 
 
 def refusal(status: int, payload: Any, whole: Any = None) -> AmdahlError:
-    """The error that a body tells, in any of the shapes the service is known to use."""
+    """Return the error that a body tells, in any of the shapes the service is known to use."""
     body = unwrap(payload)
     code, message = None, None
     if isinstance(body, dict):
@@ -90,7 +90,7 @@ def refusal(status: int, payload: Any, whole: Any = None) -> AmdahlError:
 
 
 def rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
-    """What the headers say about the limit, or None where they say nothing."""
+    """Return what the headers say about the limit, or None where they say nothing."""
     remaining, reset = headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset")
     if remaining is None and reset is None:
         return None
@@ -107,7 +107,7 @@ def _number(text: str | None) -> float | None:
 
 
 def event_payload(kind: str, data: str) -> dict[str, Any]:
-    """The object that an event carries; text that is no object is kept as its `data`."""
+    """Return the object that an event carries; text that is no object is kept as its `data`."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

@@ -43,7 +43,7 @@ class _Reading(Generic[T]):
         self._thread.start()
 
     def next(self) -> T | None:
-        """The next item; None at the end."""
+        """Return the next item; None at the end."""
         with self._changed:
             while not self._ready and not self._over:
                 self._changed.wait()

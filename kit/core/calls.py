@@ -27,23 +27,23 @@ def record(
     retries: int = 0,
     error: str = "",
 ) -> None:
-    """Adds one row. `started` is in epoch seconds; `status` 0 means that no status came back."""
+    """Add one row. `started` is in epoch seconds; `status` 0 means that no status came back."""
     _ring.append((service, op, started, seconds, bytes_in, bytes_out, status, retries, error))
 
 
 def now() -> float:
-    """The clock of the `started` column."""
+    """Return the clock of the `started` column."""
     return time.time()
 
 
 def forget() -> None:
-    """Empties the log."""
+    """Empty the log."""
     _ring.clear()
 
 
 @with_into
 def calls() -> pd.DataFrame:
-    """The requests this process made, oldest first, as a DataFrame: at most the last 10 000.
+    """Return the requests this process made, oldest first, as a DataFrame: at most the last 10 000.
 
     One row for each request on the wire, so a call that was repeated shows each try;
     `retries` counts the tries before this one. `status` is missing where no answer came.

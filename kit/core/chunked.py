@@ -35,7 +35,7 @@ class Framing(Protocol):
 
 
 def framing_of(headers: Mapping[str, str]) -> Framing | None:
-    """How the body of an answer is framed; None where that is better left to others."""
+    """Return how the body of an answer is framed; None where that is better left to others."""
     coding = headers.get("transfer-encoding", "").strip().lower()
     if coding == "chunked":
         # Together with a length it is an attack, or a mistake.
@@ -58,7 +58,7 @@ class Sized:
         self.rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The part of the data that is the body's."""
+        """Return the part of the data that is the body's."""
         if len(data) > self.left:
             data, self.rest = data[: self.left], self.rest + data[self.left :]
         self.left -= len(data)
@@ -87,7 +87,7 @@ class Chunked:
         """The size of the trailer so far, once the last chunk has come."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The parts of the data that are the body's."""
+        """Return the parts of the data that are the body's."""
         at = 0
         while at < len(data) and not self.over:
             if self._left:

@@ -97,7 +97,7 @@ class Names:
         self._thread: threading.Thread | None = None
 
     def get(self) -> list[str]:
-        """The names as known by now; an error of the service gives those known before, or none."""
+        """Return the names as known by now; an error of the service gives those known before, or none."""
         if time.monotonic() >= self._until:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._refresh, name="kit-names", daemon=True)

@@ -49,17 +49,17 @@ class KitError(Exception):
         return visible(self._in_full())
 
     def _in_full(self) -> str:
-        """The whole text, as it was given; wings put it together in their own way."""
+        """Return the whole text, as it was given; wings put it together in their own way."""
         message = super().__str__()
         return f"{message}\n  {self.hint}" if self.hint else message
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows instead of the stack: the caller's own line, then the message."""
+        """Return what a notebook shows instead of the stack: the caller's own line, then the message."""
         return short_traceback(self)
 
 
 def short_traceback(error: BaseException) -> list[str]:
-    """The frames outside this package and outside any library, then the message; for display in a cell."""
+    """Return the frames outside this package and outside any library, then the message; for display in a cell."""
     lines = []
     for frame, lineno in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
@@ -74,7 +74,7 @@ def short_traceback(error: BaseException) -> list[str]:
 
 
 def _callers(file: str) -> bool:
-    """Whether a file is the caller's: none of this package, of a library, or of Python itself."""
+    """Return whether a file is the caller's: none of this package, of a library, or of Python itself."""
     return not (file.startswith(_PACKAGE) or "site-packages" in file or f"{os.sep}lib{os.sep}python" in file)
 
 

@@ -31,7 +31,7 @@ class _Face(OfOneProcess):
     """What clients of both colours have."""
 
     def _about(self) -> str:
-        """What the client's repr says."""
+        """Return what the client's repr says."""
         return f"<{type(self).__name__}>"
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class SyncFace(_Face):
     _driver: Driver
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._driver.close()
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class AsyncFace(_Face):
     _driver: AsyncDriver
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._driver.close()
 
     aclose = close
@@ -153,7 +153,8 @@ def _making(make: Callable[..., Any], of: Callable[[Any], Any]) -> Callable[...,
 
 
 def _of_face(own: Any, sync: Callable[..., Any], awaited: Callable[..., Any], client: Any, owner: Any) -> Any:
-    """The function for the face of a client, or of a class of clients; on a class of neither the operation itself."""
+    """Return the function for the face of a client, or of a class of clients; on a class of neither the operation
+    itself."""
     kind = type(client) if owner is None else owner
     chosen = awaited if issubclass(kind, AsyncFace) else sync if issubclass(kind, SyncFace) else None
     if client is None:
@@ -218,7 +219,7 @@ def walk_helper(operation: Callable[Concatenate[Any, P], Walk[T]]) -> WalkHelper
 
 
 def _shown(operation: Callable[..., Any], call: Any, items: str | None = None) -> Callable[..., Any]:
-    """A function that drives the operation, and that shows a reader its result instead of its steps."""
+    """Return a function that drives the operation, and that shows a reader its result instead of its steps."""
     result = str(operation.__annotations__.get("return", "Any"))
     found = _STEPS.fullmatch(result)
     result = found[1] if found else result

@@ -50,7 +50,8 @@ _UTC = {unit: pd.DatetimeTZDtype(unit, "UTC") for unit in ("s", "ms", "us", "ns"
 def to_frame(
     table: pa.Table, attrs: Mapping[str, Any] | None = None, *, nullable: Collection[str] = ()
 ) -> pd.DataFrame:
-    """The table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is missing.
+    """Return the table as a DataFrame. Columns named in `nullable` have the nullable dtype also where nothing is
+    missing.
 
     Of two columns of one name the later one has a number behind it.
     """
@@ -87,12 +88,12 @@ def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:
 
 
 def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same in memory of the frame's own: Arrow's cannot be written to, and `df.loc[0, "n"] = 1` does."""
+    """Return the same in memory of the frame's own: Arrow's cannot be written to, and `df.loc[0, "n"] = 1` does."""
     return values if values.flags.writeable else values.copy()
 
 
 def _moments(column: pa.ChunkedArray) -> Any:
-    """Times in their own unit; Arrow's own way there is for every kind of time, and takes many times as long."""
+    """Return times in their own unit; Arrow's own way there is for every kind of time, and takes many times as long."""
     if column.type.tz == "UTC":
         times = _UTC[column.type.unit].__from_arrow__(column)
         # Of several pieces it is a copy already; a single one is Arrow's memory, which cannot be written to.
@@ -101,12 +102,12 @@ def _moments(column: pa.ChunkedArray) -> Any:
 
 
 def empty(schema: pa.Schema, attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """A frame of no rows with the columns and dtypes of a full one."""
+    """Return a frame of no rows with the columns and dtypes of a full one."""
     return to_frame(schema.empty_table(), attrs)
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None, **attrs: Any) -> pd.DataFrame:
-    """A frame of a few Python rows: listings, statuses, settings.
+    """Return a frame of a few Python rows: listings, statuses, settings.
 
     Keys in the schema have its type and come first; others follow with the type that their values show.
     """
@@ -138,7 +139,7 @@ def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def free_name(key: str, taken: Collection[str], prefix: str = "body.") -> str:
-    """The column name of a JSON key: the key itself, or with the prefix where a column of that name exists.
+    """Return the column name of a JSON key: the key itself, or with the prefix where a column of that name exists.
 
     >>> free_name("price", {"seq_num"}), free_name("seq_num", {"seq_num"})
     ('price', 'body.seq_num')
@@ -266,7 +267,8 @@ def _lines_again(chunk: pa.Array) -> pa.Buffer:
 
 
 def json_lines(chunk: pa.Array) -> tuple[pa.Buffer, list[int]]:
-    """The bodies one to a line, and the numbers of those that are no objects (an empty object stands in for them).
+    """Return the bodies one to a line, and the numbers of those that are no objects (an empty object stands in for
+    them).
 
     A body counts as fit for a line of its own only if it starts and ends like an object and has no line end inside:
     then no two of them can be read as one.

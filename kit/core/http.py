@@ -117,7 +117,7 @@ class _Driver:
         )
 
     def fail(self, request: Request, error: Exception) -> KitError:
-        """The failure in the toolkit's own words; the transport's exception is not chained, see above."""
+        """Return the failure in the toolkit's own words; the transport's exception is not chained, see above."""
         where = f"{self.settings.service}: {request.method} {self._base}{request.path}"
         fields = {"service": self.settings.service, "op": request.op, "resource": request.path}
         timeouts = request.timeouts or self.settings.timeouts
@@ -181,7 +181,7 @@ class _Opened:
     error: str = ""
 
     def over(self) -> httpx.Response:
-        """Writes the log's row; gives the answer, to be closed."""
+        """Write the log's row; gives the answer, to be closed."""
         self.log(self.unpacker.total, self.error)
         return self.answer
 
@@ -299,7 +299,7 @@ class Driver(_Driver):
     _transport: Transport | None = None
 
     def run(self, operation: Operation[T]) -> T:
-        """The operation's result."""
+        """Return the operation's result."""
         try:
             next(self._drive(operation))
         except StopIteration as done:
@@ -307,7 +307,7 @@ class Driver(_Driver):
         raise AssertionError("an operation that emits items is walked, not run")
 
     def walk(self, operation: Walk[T]) -> Iterator[T]:
-        """The items that the operation emits; closing the iterator closes its connection."""
+        """Return the items that the operation emits; closing the iterator closes its connection."""
         return self._drive(operation)
 
     def _drive(self, operation: Operation[Any] | Walk[Any]) -> Generator[Any, None, Any]:
@@ -380,14 +380,14 @@ class AsyncDriver(_Driver):
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, operation: Operation[T]) -> T:
-        """The operation's result."""
+        """Return the operation's result."""
         result: list[T] = []
         async for _ in self._drive(operation, result):
             raise AssertionError("an operation that emits items is walked, not run")
         return result[0]
 
     def walk(self, operation: Walk[T]) -> AsyncIterator[T]:
-        """The items that the operation emits; closing the iterator closes its connection."""
+        """Return the items that the operation emits; closing the iterator closes its connection."""
         return self._drive(operation, [])
 
     async def _drive(self, operation: Operation[Any] | Walk[Any], returned: list[Any]) -> AsyncIterator[Any]:

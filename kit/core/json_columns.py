@@ -104,7 +104,7 @@ def _clean(text: str | None) -> str | None:
 
 
 def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
-    """Values inside lists and objects brought to the type decided for them."""
+    """Return values inside lists and objects brought to the type decided for them."""
     if pa.types.is_string(kind):
         return [_clean(text_of(value)) for value in values]
     if pa.types.is_list(kind):
@@ -126,7 +126,7 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
 
 
 def _plain(kind: pa.DataType) -> bool:
-    """Whether Arrow takes Python's values of that type as they are."""
+    """Return whether Arrow takes Python's values of that type as they are."""
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
@@ -141,7 +141,7 @@ _HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
 
 def _may_differ(table: pa.Table, lines: pa.Buffer) -> bool:
-    """Whether Arrow may have rounded an integer that stands among floats, or taken a number for infinite."""
+    """Return whether Arrow may have rounded an integer that stands among floats, or taken a number for infinite."""
     floats = [column for column in table.columns if _holds_floats(column.type)]
     if not floats or all(
         pa.types.is_floating(column.type) and not (pc.max(pc.abs(column)).as_py() or 0) >= 2**53 for column in floats
@@ -173,7 +173,8 @@ def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """The column as another type, if that takes nothing but the column: a float does not tell how it was written."""
+    """Return the column as another type, if that takes nothing but the column: a float does not tell how it was
+    written."""
     if chunk.type.equals(kind):
         return chunk
     if chunk.null_count == len(chunk):
@@ -225,17 +226,17 @@ def read_lines(
 
 
 def _sparse(rows: int, keys: int, size: int) -> bool:
-    """Whether the columns of that many rows could be far larger than the text they come from."""
+    """Return whether the columns of that many rows could be far larger than the text they come from."""
     return rows * keys * 8 > 50 * size + _SPARSE_BYTES
 
 
 def _room(size: int) -> int:
-    """How many cells nested values may take that come from so many bytes of text."""
+    """Return how many cells nested values may take that come from so many bytes of text."""
     return max(_NESTED_CELLS, _CELLS_PER_BYTE * size)
 
 
 def _inflates(buffer: pa.Buffer, types: Mapping[str, pa.DataType]) -> bool:
-    """Whether objects in lists could take far more room than their text: each item has a place for each key."""
+    """Return whether objects in lists could take far more room than their text: each item has a place for each key."""
     fields = sum(_fields_in_lists(kind) for kind in types.values() if pa.types.is_nested(kind))
     if not fields or fields * buffer.size // 2 <= _room(buffer.size):
         return False
@@ -353,7 +354,7 @@ class ObjectColumns:
         return pa.table(columns, names=list(types))
 
     def _final(self) -> dict[str, pa.DataType]:
-        """The types, with those as text that would need far more room than their text."""
+        """Return the types, with those as text that would need far more room than their text."""
         cells = {name: kind.cells(self.rows) for name, kind in self.kinds.items()}
         room, taken = _room(self._bytes), sum(cells.values())
         folded = set()
@@ -369,7 +370,7 @@ class ObjectColumns:
         }
 
     def _made(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
-        """The columns of a piece as they are to be in the end."""
+        """Return the columns of a piece as they are to be in the end."""
         columns: dict[str, list[pa.Array]] = {}
         anew: dict[str, pa.DataType] = {}
         for name, kind in types.items():
@@ -389,7 +390,7 @@ class ObjectColumns:
         return columns
 
     def _anew(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
-        """Columns of a piece from its text."""
+        """Return columns of a piece from its text."""
         rows = piece.objects
         if rows is None:
             assert piece.text is not None
@@ -407,7 +408,7 @@ class ObjectColumns:
         return array_of(values, kind)
 
     def _look(self, rows: Sequence[Mapping[str, Any] | None], size: int) -> dict[str, list[pa.Array] | None]:
-        """Takes notice of rows one by one, and makes their columns of the types that they show by themselves."""
+        """Take notice of rows one by one, and makes their columns of the types that they show by themselves."""
         good = [row for row in rows if row is not None]
         given = self._given.items()
         for n, row in enumerate(rows) if len(good) < len(rows) or given else ():
@@ -427,7 +428,7 @@ class ObjectColumns:
         }
 
     def _seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Kind], dict[str, Any]]:
-        """What rows show, and the last value under each key."""
+        """Return what rows show, and the last value under each key."""
         kinds, last = dict[str, Kind](), dict[str, Any]()
         for row in rows:
             for name, value in row.items():
@@ -528,7 +529,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float | str:
-    """A number; as its text where float64 would take it for infinite."""
+    """Return a number; as its text where float64 would take it for infinite."""
     value = float(text)
     return value if isfinite(value) else text
 

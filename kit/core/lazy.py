@@ -31,7 +31,7 @@ def names(
 
 
 def shown(package: str, value: Any) -> Any:
-    """The value; tracebacks and help show it under the package that it can be imported from."""
+    """Return the value; tracebacks and help show it under the package that it can be imported from."""
     if hasattr(value, "__module__"):
         value.__module__ = package
     return value

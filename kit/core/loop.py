@@ -26,7 +26,7 @@ _EXIT_WAIT = 2.0
 
 
 def portal() -> BlockingPortal:
-    """The way onto the background loop: `portal().call(async_function, *args)` from any other thread."""
+    """Return the way onto the background loop: `portal().call(async_function, *args)` from any other thread."""
     global _portal, _thread
     with _lock:
         if _portal is None:
@@ -39,7 +39,7 @@ def portal() -> BlockingPortal:
 
 
 def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """Runs a coroutine function on the background loop and gives its result; an interrupt here cancels it there."""
+    """Run a coroutine function on the background loop and gives its result; an interrupt here cancels it there."""
     future = portal().start_task_soon(function, *args)
     try:
         return future.result()
@@ -49,7 +49,7 @@ def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
 
 
 def start(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
-    """Starts a coroutine function on the background loop; cancelling the future cancels the task."""
+    """Start a coroutine function on the background loop; cancelling the future cancels the task."""
     return portal().start_task_soon(function, *args)
 
 
@@ -61,7 +61,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def running() -> bool:
-    """Whether the loop has been started in this process."""
+    """Return whether the loop has been started in this process."""
     return _portal is not None
 
 
@@ -84,7 +84,7 @@ def _run(started: Future[BlockingPortal]) -> None:
 
 
 def stop() -> None:
-    """Ends the loop and what runs on it; the next use starts a new one."""
+    """End the loop and what runs on it; the next use starts a new one."""
     global _portal, _thread
     with _lock:
         here, thread = _portal, _thread

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address or an origin names this machine itself.
+    """Return whether an address or an origin names this machine itself.
 
     >>> is_loopback("http://127.0.0.1:8888"), is_loopback("//localhost"), is_loopback("http://127.0.0.1.example.com")
     (True, True, False)
@@ -20,7 +20,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_foreign(host: str, origin: str) -> bool:
-    """Whether a request's `Host` or `Origin` header, empty where there is none, is of a web page elsewhere.
+    """Return whether a request's `Host` or `Origin` header, empty where there is none, is of a web page elsewhere.
 
     >>> is_foreign("127.0.0.1:80", ""), is_foreign("localhost", "https://example.com"), is_foreign("", "")
     (False, True, True)

@@ -32,7 +32,7 @@ class _Gathered:
         self._size = 0
 
     def add(self, data: bytes) -> bool:
-        """Whether so much waits now that it should be sent."""
+        """Return whether so much waits now that it should be sent."""
         if data:
             self._parts.append(data)
             self._size += len(data)
@@ -66,7 +66,7 @@ class _Heads:
         self.rest = self._bounded(self.rest)
 
     def kept(self) -> bytes:
-        """What is there already; empty where it has to be received."""
+        """Return what is there already; empty where it has to be received."""
         self.alone = False
         kept, self.rest = self.rest, b""
         return kept
@@ -80,7 +80,7 @@ class _Heads:
         return data
 
     def head(self, data: bytes) -> bytes:
-        """The data as far as the head of an answer goes."""
+        """Return the data as far as the head of an answer goes."""
         seen = self._scanned
         if seen is None:
             return self._bounded(data)
@@ -159,7 +159,7 @@ class BlockingStream(httpcore.NetworkStream):
         self._heads.expect(length)
 
     def body(self, framing: Framing, timeout: float | None) -> Iterator[bytes]:
-        """The pieces of the body, read past the parser."""
+        """Return the pieces of the body, read past the parser."""
         data = self._heads.kept()
         while True:
             if data:
@@ -281,7 +281,7 @@ class _Protocol(asyncio.Protocol):
         _wake(self._writer)
 
     async def arrival(self) -> None:
-        """Waits until there is something, or nothing will come any more."""
+        """Wait until there is something, or nothing will come any more."""
         while not self.pieces and not self.ended:
             self._reader = asyncio.get_running_loop().create_future()
             try:
@@ -290,7 +290,7 @@ class _Protocol(asyncio.Protocol):
                 self._reader = None
 
     async def room(self) -> None:
-        """Waits until more can be written."""
+        """Wait until more can be written."""
         while self.full and not self.ended:
             self._writer = asyncio.get_running_loop().create_future()
             try:
@@ -299,7 +299,7 @@ class _Protocol(asyncio.Protocol):
                 self._writer = None
 
     def take(self) -> bytes:
-        """All that has come."""
+        """Return all that has come."""
         pieces, self.pieces, self._waiting = self.pieces, [], 0
         if self._held:
             self._held = False
@@ -358,7 +358,7 @@ class LoopStream(httpcore.AsyncNetworkStream):
         self._heads.expect(length)
 
     async def body(self, framing: Framing, timeout: float | None) -> AsyncIterator[bytes]:
-        """The pieces of the body, read past the parser."""
+        """Return the pieces of the body, read past the parser."""
         data = self._heads.kept()
         while True:
             if data:

@@ -15,7 +15,7 @@ _shown: bool | None = None
 
 
 def show(on: bool | None = True) -> None:
-    """Turns progress bars on or off for this process; None goes back to "on in a notebook or a terminal".
+    """Turn progress bars on or off for this process; None goes back to "on in a notebook or a terminal".
 
     >>> show(False)
     >>> wanted()
@@ -27,7 +27,7 @@ def show(on: bool | None = True) -> None:
 
 
 def wanted() -> bool:
-    """Whether a bar would be drawn: the switch, then the environment (`KIT_PROGRESS=0`), then who is looking."""
+    """Return whether a bar would be drawn: the switch, then the environment (`KIT_PROGRESS=0`), then who is looking."""
     if _shown is not None:
         return _shown
     if os.environ.get("KIT_PROGRESS"):
@@ -38,7 +38,7 @@ def wanted() -> bool:
 
 
 def bar(total: float | None = None, *, what: str = "", unit: str = "row", initial: float = 0, **options: Any) -> Bar:
-    """A bar: of a known total where the service tells it, silent when nobody looks.
+    """Return a bar: of a known total where the service tells it, silent when nobody looks.
 
     It appears only after half a second, so quick calls leave no trace in a notebook.
     """
@@ -82,7 +82,7 @@ class Bar:
             self.update(0)
 
     def close(self) -> None:
-        """Takes the bar away, and what a notebook made for it."""
+        """Take the bar away, and what a notebook made for it."""
         drawn, self._drawn, self._options = self._drawn, None, None
         if drawn is None:
             return

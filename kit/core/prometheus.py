@@ -30,7 +30,7 @@ class Samples:
 
 
 def parse(text: str) -> Samples:
-    """The samples of a page.
+    """Return the samples of a page.
 
     >>> page = parse('# TYPE up gauge\\nup{zone="a"} 1\\nerrors_total 2 1700000000000\\nwhat?\\n')
     >>> page.rows, page.labels, page.unread
@@ -82,7 +82,7 @@ def _sample(line: str) -> tuple[int | None, str, float, dict[str, str]] | None:
 
 
 def unit_of(name: str) -> str:
-    """The unit that a metric's name tells.
+    """Return the unit that a metric's name tells.
 
     >>> unit_of("kimberlite_storage_bytes_written_total"), unit_of("kimberlite_request_duration_seconds_bucket")
     ('bytes', 'count')

@@ -19,7 +19,8 @@ from pyarrow import fs
 def narrowed(
     filter: Any, schema: pa.Schema, name: str, low: int, high: int, *, nullable: bool = False
 ) -> tuple[int, int]:
-    """The part of [low, high) outside of which the filter is never true, for a column of integers, or of times in ms.
+    """Return the part of [low, high) outside of which the filter is never true, for a column of integers, or of times
+    in ms.
 
     >>> schema = pa.schema([("n", pa.uint64())])
     >>> narrowed((pc.field("n") >= 5) & (pc.field("n") < 7), schema, "n", 0, 100)
@@ -49,7 +50,7 @@ def narrowed(
 
 
 def mentions(filter: Any, schema: pa.Schema, name: str) -> bool:
-    """Whether the filter looks at a column."""
+    """Return whether the filter looks at a column."""
     others = pa.schema([field for field in schema if field.name != name])
     try:
         list(ds.dataset(others.empty_table()).get_fragments(filter=filter))
@@ -59,7 +60,7 @@ def mentions(filter: Any, schema: pa.Schema, name: str) -> bool:
 
 
 def satisfiable(filter: Any, schema: pa.Schema, guarantee: Any) -> bool:
-    """Whether the filter may be true for a row of which the guarantee is; False is proven, True may be doubt."""
+    """Return whether the filter may be true for a row of which the guarantee is; False is proven, True may be doubt."""
     kind, files = _nowhere()
     fragment = kind.make_fragment("none", files, partition_expression=guarantee)
     return any(True for _ in ds.FileSystemDataset([fragment], schema, kind, files).get_fragments(filter=filter))
@@ -67,12 +68,12 @@ def satisfiable(filter: Any, schema: pa.Schema, guarantee: Any) -> bool:
 
 @cache
 def _nowhere() -> tuple[Any, Any]:
-    """A format and a file system for fragments that are reasoned about and never opened."""
+    """Return a format and a file system for fragments that are reasoned about and never opened."""
     return ds.ParquetFileFormat(), fs.LocalFileSystem()
 
 
 def _last(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """The largest place in [low, high] up to which it holds; it does at `low`, where nothing is."""
+    """Return the largest place in [low, high] up to which it holds; it does at `low`, where nothing is."""
     if not holds(low + 1):
         return low
     if holds(high):

@@ -96,7 +96,7 @@ class View(ds.Dataset):  # type: ignore[misc]
 
     @classmethod
     def of(cls, source: Ranged, first: int, stop: int, like: Decided) -> View:
-        """A range whose columns are decided already; no traffic."""
+        """Return a range whose columns are decided already; no traffic."""
         view = cls(source)
         view._range, view._shape, view._optional = (first, stop), like.shape, like.optional
         return view
@@ -159,15 +159,15 @@ class View(ds.Dataset):  # type: ignore[misc]
         self._optional |= wider.columns
 
     def narrow(self, filter: Any) -> tuple[int, int]:
-        """The range outside of which a filter is never true."""
+        """Return the range outside of which a filter is never true."""
         return within(self.source, filter, self.schema, *self.range)
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Scan:
-        """Some columns of the rows for which a filter is true, read when they are taken."""
+        """Return some columns of the rows for which a filter is true, read when they are taken."""
         return Scan(self, columns, filter)
 
     def reader(self, columns: Any = None, filter: Any = None) -> pa.RecordBatchReader:
-        """The same as a stream of batches."""
+        """Return the same as a stream of batches."""
         schema = self.schema
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
@@ -208,7 +208,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         return one_line(f"<View of {self.source.label}>")
 
     def pieces(self, first: int, stop: int, wanted: Collection[str] | None = None) -> Iterator[tuple[Piece, Decoded]]:
-        """The records of a part of the range with their decoded bodies."""
+        """Return the records of a part of the range with their decoded bodies."""
         shape = self.shape
         for piece in self._pieces(first, stop):
             decoded = shape.decode(piece.batch.column(self.source.body), wanted)
@@ -247,7 +247,7 @@ class View(ds.Dataset):  # type: ignore[misc]
     def _judge(
         self, decoded: Decoded, piece: Piece, needed: Collection[str], rest: Iterator[tuple[Piece, Decoded]]
     ) -> None:
-        """Takes note of what does not fit; where a query can begin anew, looks at all the rest before it does."""
+        """Take note of what does not fit; where a query can begin anew, looks at all the rest before it does."""
         wider = self.widening(piece, decoded, needed)
         if wider is None:
             self.unfit += decoded.unfit
@@ -289,7 +289,7 @@ class View(ds.Dataset):  # type: ignore[misc]
             )
 
     def _pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        """The pieces of a range, without a gap between them; an error says what is missing."""
+        """Return the pieces of a range, without a gap between them; an error says what is missing."""
         at = first
         if first >= stop:
             return
@@ -338,15 +338,15 @@ class Scan:
         return schema if self._columns is None else pa.schema([schema.field(name) for name in self._columns])
 
     def to_reader(self) -> pa.RecordBatchReader:
-        """The batches, read as they are taken."""
+        """Return the batches, read as they are taken."""
         return self._view.reader(self._columns, self._filter)
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
-        """The same."""
+        """Return the same."""
         return iter(self.to_reader())
 
     def to_table(self) -> pa.Table:
-        """All of it at once."""
+        """Return all of it at once."""
         return self.to_reader().read_all()
 
 
@@ -359,7 +359,7 @@ class Decided:
 
 
 def _filled(column: pa.Array) -> bool:
-    """Whether any of the lists has something in it."""
+    """Return whether any of the lists has something in it."""
     return len(column.flatten()) > 0
 
 

@@ -14,7 +14,7 @@ _FAST_FROM = 8 * 1024 * 1024
 
 
 def _framing(answer: httpx.Response) -> Framing | None:
-    """How the body is framed, where reading it past the transport's parser saves something."""
+    """Return how the body is framed, where reading it past the transport's parser saves something."""
     if answer.request.method == "HEAD" or answer.status_code in (204, 304):
         return None
     framing = framing_of(answer.headers)
@@ -22,7 +22,7 @@ def _framing(answer: httpx.Response) -> Framing | None:
 
 
 def _bound(answer: httpx.Response, stream: Any) -> None:
-    """Tells the connection how much the body is, so that what comes behind it is not taken for another answer."""
+    """Tell the connection how much the body is, so that what comes behind it is not taken for another answer."""
     if not isinstance(stream, BlockingStream | LoopStream) or not stream.at_body:
         return
     if answer.request.method == "HEAD" or answer.status_code in (204, 304):

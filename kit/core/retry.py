@@ -52,7 +52,7 @@ def pause_before_retry(
     safe: bool = True,
     jitter: Callable[[], float] = random.random,
 ) -> float | None:
-    """Seconds to wait before trying again, or None to give up. `attempt` counts the tries made, from 1.
+    """Return seconds to wait before trying again, or None to give up. `attempt` counts the tries made, from 1.
 
     >>> pause_before_retry(Policy(base=1), Outcome(503), attempt=2, jitter=lambda: 1.0)
     2.0
@@ -80,7 +80,7 @@ def pause_before_retry(
 
 
 def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
-    """Seconds that a `Retry-After` header asks for: it may hold a number or an HTTP date.
+    """Return seconds that a `Retry-After` header asks for: it may hold a number or an HTTP date.
 
     A date is compared with the service's own `Date`, as the clock of this machine may be another one, or have jumped.
 

@@ -51,7 +51,7 @@ def masked(address: Any) -> Any:
 
 
 def without_password(address: Any) -> str:
-    """An address as it may be quoted in an error: what stands before an @ could be a password.
+    """Return an address as it may be quoted in an error: what stands before an @ could be a password.
 
     >>> without_password("ftp://me:pass@host/x"), without_password("nonsense")
     ("'ftp://...@host/x'", "'nonsense'")
@@ -106,7 +106,7 @@ class Secret:
         object.__setattr__(self, "unfit", unfit)
 
     def reveal(self) -> str:
-        """The credential itself."""
+        """Return the credential itself."""
         return self._reveal()
 
     def after(self, prefix: str) -> Secret:
@@ -157,7 +157,7 @@ _HINT = "check for a newline or a quote copied along with it"
 
 
 def _judged(value: Any) -> tuple[str, str]:
-    """The text of a credential, and why it cannot be one: one of the two is empty."""
+    """Return the text of a credential, and why it cannot be one: one of the two is empty."""
     if isinstance(value, Secret):
         return value.reveal(), value.unfit
     if not isinstance(value, str):

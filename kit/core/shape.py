@@ -215,7 +215,7 @@ class _Decoding:
         return Decoded(columns, Wider(self._learned, lacking), self._unfit, frozenset(self._misfits))
 
     def _as_given(self, key: str, column: pa.Array) -> pa.Array:
-        """The column as the type that the caller asked for; rows that cannot be of it keep their raw body."""
+        """Return the column as the type that the caller asked for; rows that cannot be of it keep their raw body."""
         if key not in self._shape.given:
             return column
         found, wrong = convert(column, self._shape.given[key])
@@ -303,5 +303,5 @@ class _Decoding:
 
 
 def _forced(kind: Kind) -> bool:
-    """Whether a column is text although what was seen would not make it so: it would take too much room."""
+    """Return whether a column is text although what was seen would not make it so: it would take too much room."""
     return kind.decided and bool(pa.types.is_string(kind.type()))

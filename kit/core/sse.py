@@ -45,7 +45,7 @@ class EventParser:
         self._named = False
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that this piece completes."""
+        """Return the events that this piece completes."""
         if self._after_cr and piece:
             self._after_cr = False
             if piece[:1] == b"\n":

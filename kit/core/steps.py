@@ -94,7 +94,7 @@ class Response:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON; ValueError where it is none."""
+        """Return the body as JSON; ValueError where it is none."""
         try:
             return json.loads(self.body)
         except RecursionError:
@@ -209,7 +209,7 @@ def call(
 
 
 def asked_pause(response: Response) -> float | None:
-    """What the service asks a caller to wait: the header first, else `retry_after` in a JSON body."""
+    """Return what the service asks a caller to wait: the header first, else `retry_after` in a JSON body."""
     asked = retry.retry_after(response.headers)
     if asked is not None or response.status not in (429, 503):
         return asked
@@ -220,7 +220,7 @@ def asked_pause(response: Response) -> float | None:
 
 
 def pause_in(body: Any) -> float | None:
-    """The `retry_after` of a JSON body, in seconds, wherever services put it."""
+    """Return the `retry_after` of a JSON body, in seconds, wherever services put it."""
     for holder in (body, *_nested(body)):
         value = holder.get("retry_after") if isinstance(holder, dict) else None
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
@@ -229,7 +229,7 @@ def pause_in(body: Any) -> float | None:
 
 
 def _nested(body: Any) -> list[Any]:
-    """Where services put the details of a refusal: below `error`, `error.details`, `data`."""
+    """Return where services put the details of a refusal: below `error`, `error.details`, `data`."""
     if not isinstance(body, dict):
         return []
     error = body.get("error")
@@ -239,7 +239,7 @@ def _nested(body: Any) -> list[Any]:
 
 
 def read_rest(stream: Stream, limit: int = 1_000_000) -> Operation[Response]:
-    """Reads what is left of an open stream, as the whole answer that it turned out to be, up to a limit."""
+    """Read what is left of an open stream, as the whole answer that it turned out to be, up to a limit."""
     body = bytearray()
     while len(body) < limit:
         piece = yield Next(stream)

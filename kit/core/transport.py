@@ -54,7 +54,7 @@ def proxy_of(url: httpx.URL) -> httpx.Proxy | None:
 
 
 def _spared(name: str, url: httpx.URL) -> bool:
-    """Whether an entry of NO_PROXY covers an address: a name with the ones below it, or a network."""
+    """Return whether an entry of NO_PROXY covers an address: a name with the ones below it, or a network."""
     scheme, _, host = name.lower().rpartition("://")
     if not host or scheme not in ("", "all", url.scheme):
         return False

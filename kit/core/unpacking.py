@@ -23,7 +23,7 @@ class Unpacker:
             raise self._too_large()
 
     def feed(self, piece: bytes) -> bytes:
-        """The next part of the body; may be empty while more is needed."""
+        """Return the next part of the body; may be empty while more is needed."""
         if self._gzip is not None:
             try:
                 piece = self._gzip.decompress(piece, self.limit - self.total + 1)

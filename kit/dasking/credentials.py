@@ -29,7 +29,7 @@ def named(secrets: Mapping[str, Secret]) -> str:
 
 
 def held(name: str, label: str) -> dict[str, Secret]:
-    """The credentials of that name, where a task needs them."""
+    """Return the credentials of that name, where a task needs them."""
     found = _held.get(name)
     if found is None:
         raise SetupError(
@@ -40,6 +40,6 @@ def held(name: str, label: str) -> dict[str, Secret]:
 
 
 def accept(name: str, texts: Mapping[str, str]) -> None:
-    """Takes credentials that have arrived."""
+    """Take credentials that have arrived."""
     with _lock:
         _held[name] = {key: Secret(text) for key, text in texts.items()}

@@ -21,7 +21,7 @@ def hold(secrets: Mapping[str, Secret]) -> str:
 
 
 def client_in_use() -> Any:
-    """The `distributed.Client` that computations go to, or None."""
+    """Return the `distributed.Client` that computations go to, or None."""
     if "distributed" not in sys.modules:
         return None
     import distributed

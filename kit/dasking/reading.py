@@ -39,7 +39,7 @@ class Elsewhere:
         self._credential = hold(secrets)
 
     def open(self) -> Ranged:
-        """The source over a connection of its own; to be closed."""
+        """Return the source over a connection of its own; to be closed."""
         return self._make(*self._args, **held(self._credential, self.label))
 
     def __dask_tokenize__(self) -> Any:
@@ -64,7 +64,7 @@ class RangeReader:
         return self.frame(table)
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
-        """Columns that may have gaps have the dtypes for it in every partition."""
+        """Return columns that may have gaps have the dtypes for it in every partition."""
         never = {self._schema.names[0]}
         return to_frame(table, nullable=[name for name in table.column_names if name not in never])
 
@@ -81,7 +81,7 @@ class RangeReader:
 
 
 def of_view(view: View, partitions: int | None, rows: int | None, every: Any) -> Any:
-    """The frame of Dask of a range."""
+    """Return the frame of Dask of a range."""
     dd = frames()
     if sum(one is not None for one in (partitions, rows, every)) > 1:
         raise InputError("give one of partitions=, rows= and every=")
@@ -106,7 +106,7 @@ def _by_count(view: View, partitions: int | None, rows: int | None) -> list[tupl
 
 
 def _fitting(view: View) -> int:
-    """How many records fill a partition, by the size of the first ones."""
+    """Return how many records fill a partition, by the size of the first ones."""
     first, stop = view.range
     size = count = 0
     for piece in view.source.pieces(first, min(stop, first + SAMPLE)) if first < stop else ():
@@ -159,7 +159,7 @@ class FileReader:
         return self.frame(of_file(self._path, file, self._schema, self._keys))
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
-        """Columns that may have gaps have the dtypes for it in every partition."""
+        """Return columns that may have gaps have the dtypes for it in every partition."""
         return to_frame(table, nullable=table.column_names)
 
     def __dask_tokenize__(self) -> Any:

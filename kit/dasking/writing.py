@@ -21,7 +21,7 @@ _TRIES = 3
 
 
 def from_frame(frame: pd.DataFrame | dd.DataFrame) -> Rows:
-    """The rows of a frame of Dask, or of pandas, to be appended: `kit.from_frame(frame).append_to(stream)`."""
+    """Return the rows of a frame of Dask, or of pandas, to be appended: `kit.from_frame(frame).append_to(stream)`."""
     if not isinstance(frame, pd.DataFrame) and not hasattr(frame, "to_delayed"):
         raise InputError(f"a frame of Dask or pandas is needed, not {type(frame).__name__}")
     return Rows(frame)
@@ -34,7 +34,7 @@ class Rows:
         self._frame = frame
 
     def append_to(self, handle: Log[Any], *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
-        """What became of each partition: one row with `partition`, `status`, `first`, `count` and `error`.
+        """Return what became of each partition: one row with `partition`, `status`, `first`, `count` and `error`.
 
         Each partition is appended by the worker that holds it, over its own connection, its rows in order; partitions
         of a frame of Dask come in any order among each other. With "at least once" a partition whose write failed, or
@@ -101,7 +101,7 @@ class Writer:
         return number, "unknown" if once else "failed", None, 0, str(error).splitlines()[0]
 
     def _claimed(self, number: int) -> bool:
-        """Whether no other worker has begun this partition; from now on this one has."""
+        """Return whether no other worker has begun this partition; from now on this one has."""
         try:
             import distributed
 

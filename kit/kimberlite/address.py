@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def place_of(address: str) -> Place:
-    """The host and port that an address names; Kimberlite's own port where it names none.
+    """Return the host and port that an address names; Kimberlite's own port where it names none.
 
     >>> place_of("localhost:3000"), place_of("db.example"), place_of("[::1]:3000")
     (Place(host='localhost', port=3000), Place(host='db.example', port=5432), Place(host='::1', port=3000))

@@ -30,7 +30,7 @@ _MOVES = 64
 
 
 def length(book: Book, packed: int) -> Operation[int]:
-    """How many events a stream has, as the server tells."""
+    """Return how many events a stream has, as the server tells."""
     post = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=_name(packed))
     answer = yield from asked(book.settings, post, responses.StreamInfo)
     found: int = answer.length
@@ -45,7 +45,7 @@ def append(
     audit: Audit | None = None,
     seen: Callable[[int], Any] = lambda count: None,
 ) -> Operation[list[tuple[int, int]]]:
-    """Where the events are: (first offset, count) for each batch, in order; several are under way at once.
+    """Return where the events are: (first offset, count) for each batch, in order; several are under way at once.
 
     An error says in `appended` how many events were written before it.
     """
@@ -98,7 +98,7 @@ class _Flight:
         self._started = time.monotonic()
 
     def send(self, fixed: int | None = None) -> Operation[None]:
-        """Sends it; for `fixed`, a length that was named before, or for the end as it is known."""
+        """Send it; for `fixed`, a length that was named before, or for the end as it is known."""
         end = self.book.end(self.packed)
         if fixed is not None:
             self._expected = fixed
@@ -120,7 +120,7 @@ class _Flight:
             self._failure = error
 
     def landed(self) -> Operation[int]:
-        """Where it was written."""
+        """Return where it was written."""
         book, end = self.book, self.book.end(self.packed)
         uncertain = False
         moves = 0
@@ -166,7 +166,7 @@ class _Flight:
                 return self._written(answer.first_offset)
 
     def _is_there(self, actual: int | None) -> Operation[bool]:
-        """Whether the batch stands where a try put it whose answer was lost."""
+        """Return whether the batch stands where a try put it whose answer was lost."""
         if actual is not None and actual < self._expected + len(self.batch):
             return False
         at, left = self._expected, self.batch
@@ -189,7 +189,7 @@ class _Flight:
 
 
 def batches_of(events: Sequence[bytes], most: int = CHUNK) -> Iterable[Blobs]:
-    """The events cut into requests."""
+    """Return the events cut into requests."""
     whole = Blobs.of(events)
     if whole.nbytes <= most:
         if len(whole):

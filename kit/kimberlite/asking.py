@@ -49,7 +49,7 @@ class Take:
 
 
 def raise_refusal(payload: bytes, post: Post | None = None) -> bytes:
-    """The payload of an answer, unless it is an error: that is raised."""
+    """Return the payload of an answer, unless it is an error: that is raised."""
     head = peek(payload)
     if head.kind != RESPONSE:
         raise WireError("an answer was expected, and something else came")
@@ -63,7 +63,7 @@ def raise_refusal(payload: bytes, post: Post | None = None) -> bytes:
 
 
 def answer_of(payload: bytes, kind: type[T]) -> T:
-    """The answer, which must be of this kind."""
+    """Return the answer, which must be of this kind."""
     message = decode(payload)
     if not isinstance(message, Response) or not isinstance(message.payload, kind):
         told = type(message.payload).__name__
@@ -72,7 +72,7 @@ def answer_of(payload: bytes, kind: type[T]) -> T:
 
 
 def ask(settings: Settings, post: Post, *, safe: bool = True) -> Operation[bytes]:
-    """The payload of the answer. Repeated as the settings allow: what is not `safe` to repeat only where it is
+    """Return the payload of the answer. Repeated as the settings allow: what is not `safe` to repeat only where it is
     certain that the server did nothing."""
     started = time.monotonic()
     tries = 1
@@ -91,7 +91,7 @@ def ask(settings: Settings, post: Post, *, safe: bool = True) -> Operation[bytes
 def pause_after(
     settings: Settings, error: KimberliteError, tries: int, elapsed: float = 0.0, safe: bool = True
 ) -> float | None:
-    """Seconds to wait before another try, or None."""
+    """Return seconds to wait before another try, or None."""
     if isinstance(error, WireError):
         return None  # the server speaks something else; asking again does not change that
     if isinstance(error, BusyError):
@@ -103,12 +103,12 @@ def pause_after(
 
 
 def asked(settings: Settings, post: Post, kind: type[T], *, safe: bool = True) -> Operation[T]:
-    """The answer itself."""
+    """Return the answer itself."""
     return answer_of((yield from ask(settings, post, safe=safe)), kind)
 
 
 def op_of(payload: Any) -> str:
-    """What a request is called in the log of calls."""
+    """Return what a request is called in the log of calls."""
     name = type(payload).__name__
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 

@@ -13,7 +13,7 @@ _INT32 = 2**31 - 1
 
 
 def blobs_to_arrow(data: bytes, bounds: array[int], count: int) -> pa.Array:
-    """The events between these positions as a column of bytes; see `Blobs.to_arrow`."""
+    """Return the events between these positions as a column of bytes; see `Blobs.to_arrow`."""
     if not count:
         return pa.array([], pa.binary())
     places = np.frombuffer(bounds, np.dtype(bounds.typecode), 2 * count + 1)
@@ -28,8 +28,8 @@ def blobs_to_arrow(data: bytes, bounds: array[int], count: int) -> pa.Array:
 
 
 def _alike(data: bytes, places: npt.NDArray[np.unsignedinteger[Any]], count: int) -> pa.Array | None:
-    """The column if all the events are of one size: they are copied as a block, into memory of just that size. Arrow's
-    own way reserves for what an entry has on average, lengths included, and so moves everything once more."""
+    """Return the column if all the events are of one size: they are copied as a block, into memory of just that size.
+    Arrow's own way reserves for what an entry has on average, lengths included, and so moves everything once more."""
     starts, stops = places[1::2], places[2::2]
     size, step = int(stops[0] - starts[0]), int(stops[0] - places[0])
     if not 0 < size * count <= _INT32 or (stops - starts != size).any() or (np.diff(places[::2]) != step).any():

@@ -116,7 +116,7 @@ class Blobs(Sequence[bytes]):
         return f"<{self._count:,} events, {self.nbytes:,} bytes>"
 
     def fitting(self, size: int) -> int:
-        """How many of the first events take at most so many bytes in `raw`."""
+        """Return how many of the first events take at most so many bytes in `raw`."""
         if not self._count or self.nbytes <= size:
             return self._count
         low, high, start = 0, self._count, self._bounds[0]
@@ -129,7 +129,7 @@ class Blobs(Sequence[bytes]):
         return low
 
     def pieces(self, size: int) -> Iterator[Blobs]:
-        """The events in pieces of at most so many bytes of `raw` each, or of one event.
+        """Return the events in pieces of at most so many bytes of `raw` each, or of one event.
 
         >>> [list(piece) for piece in Blobs.of([b"a", b"bb", b"c", b"long"]).pieces(5)]
         [[b'a', b'bb'], [b'c'], [b'long']]
@@ -148,7 +148,7 @@ class Blobs(Sequence[bytes]):
             start = low
 
     def before(self, size: int) -> int:
-        """How many events are read by one who takes another while those it has are smaller than `size`."""
+        """Return how many events are read by one who takes another while those it has are smaller than `size`."""
         total = 0
         for n, (start, stop) in enumerate(zip(self._bounds[1::2], self._bounds[2::2], strict=True)):
             if total >= size:
@@ -157,14 +157,14 @@ class Blobs(Sequence[bytes]):
         return self._count
 
     def to_arrow(self) -> pa.Array:
-        """The events as an Arrow column of bytes."""
+        """Return the events as an Arrow column of bytes."""
         from .blob_columns import blobs_to_arrow
 
         return blobs_to_arrow(self._data, self._bounds, self._count)
 
 
 def scan(reader: Reader, count: int) -> Blobs:
-    """The positions of as many byte strings as stand there; `WireError` where they do not."""
+    """Return the positions of as many byte strings as stand there; `WireError` where they do not."""
     data, at, end = reader.data, reader.at, len(reader.data)
     if count >= _MANY and (bounds := _uniform(data, at, count)) is not None:
         reader.at = bounds[-1]
@@ -195,7 +195,7 @@ def scan(reader: Reader, count: int) -> Blobs:
 
 
 def _uniform(data: bytes, at: int, count: int) -> array[int] | None:
-    """The positions if all the events are of one size; they can be compared all at once."""
+    """Return the positions if all the events are of one size; they can be compared all at once."""
     import numpy as np
 
     first = Reader(data, at)

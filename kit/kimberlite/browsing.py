@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def root(k: Kimberlite) -> Node:
-    """The tenant."""
+    """Return the tenant."""
     return Node(
         "Kimberlite",
         "tenant",

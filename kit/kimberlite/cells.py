@@ -24,7 +24,7 @@ _BEHIND = 32
 
 
 def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
-    """Where each cell begins, a row of places for each column; None where something is unusual, or wrong.
+    """Return where each cell begins, a row of places for each column; None where something is unusual, or wrong.
 
     A row begins with the number of its cells. Every byte that might be such a number is followed through its row, all
     of them at once; then from the first row each leads to the next. What began no row is left out by that.
@@ -51,7 +51,8 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
 
 
 def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
-    """Where the cells of rows begin that begin at these places, and where the rows end; -1 for what is no row."""
+    """Return where the cells of rows begin that begin at these places, and where the rows end; -1 for what is no
+    row."""
     behind = len(data) - _BEHIND
     cells = np.empty((width, len(starts)), np.int64)
     wrong = np.zeros(len(starts), np.bool_)
@@ -75,7 +76,7 @@ def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
 
 
 def _chain(starts: Ints, ends: Ints, most: int) -> tuple[Ints, int]:
-    """Which of the places begin rows, as the first does, and where the last of those rows ends."""
+    """Return which of the places begin rows, as the first does, and where the last of those rows ends."""
     follow = np.searchsorted(starts, ends)
     follow[starts[np.minimum(follow, len(starts) - 1)] != ends] = len(starts)
     chain, n, after, size = array("q"), 0, follow.tolist(), len(starts)
@@ -95,15 +96,15 @@ class Cells:
     tags: Bytes
 
     def integers(self) -> Ints:
-        """The numbers of BIGINT and TIMESTAMP cells; 0 for others."""
+        """Return the numbers of BIGINT and TIMESTAMP cells; 0 for others."""
         raise NotImplementedError
 
     def texts(self) -> pa.Array:
-        """The contents of TEXT cells; empty for others."""
+        """Return the contents of TEXT cells; empty for others."""
         raise NotImplementedError
 
     def booleans(self) -> npt.NDArray[np.bool_]:
-        """The BOOLEAN cells; False for others."""
+        """Return the BOOLEAN cells; False for others."""
         raise NotImplementedError
 
 
@@ -173,7 +174,7 @@ def _tag(value: Any) -> int:
 
 
 def _varints(data: Bytes, at: Ints) -> tuple[Words, Ints, npt.NDArray[np.bool_]]:
-    """The numbers that begin at these places, where they end, and whether they are numbers of 64 bits."""
+    """Return the numbers that begin at these places, where they end, and whether they are numbers of 64 bits."""
     seven, high = np.uint64(127), np.uint8(127)
     first = data[at]
     values = first.astype(np.uint64) & seven
@@ -193,7 +194,7 @@ def _varints(data: Bytes, at: Ints) -> tuple[Words, Ints, npt.NDArray[np.bool_]]
 
 
 def _numbers(data: Bytes, at: Ints) -> tuple[Words, Ints]:
-    """The numbers that begin at these places, and where they end."""
+    """Return the numbers that begin at these places, and where they end."""
     values, ends, good = _varints(data, at)
     if not good.all():
         raise WireError("a number has more than 64 bits")
@@ -201,7 +202,7 @@ def _numbers(data: Bytes, at: Ints) -> tuple[Words, Ints]:
 
 
 def _ends(data: Bytes, at: Ints) -> Ints:
-    """Where the numbers end that begin at these places."""
+    """Return where the numbers end that begin at these places."""
     ends, open_ = at + 1, np.flatnonzero(data[at] > 127)
     for _ in range(_BEHIND - 2):
         if not len(open_):

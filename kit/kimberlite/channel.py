@@ -53,7 +53,7 @@ class Channel(Ledger):
         return self._writer is not None
 
     async def connect(self) -> None:
-        """Connects now, if there is no connection."""
+        """Connect now, if there is no connection."""
         if self._pid != os.getpid():
             self._forget()  # a forked child has no such loop; the parent's connection is left alone
         if self._writer is not None:
@@ -68,7 +68,7 @@ class Channel(Ledger):
                 self._reading = asyncio.get_running_loop().create_task(self._read(reader, writer))
 
     async def run(self, operation: Operation[T]) -> T:
-        """Does the operation's steps and gives its result."""
+        """Do the operation's steps and gives its result."""
         try:
             wanted = next(operation)
             while True:
@@ -85,7 +85,7 @@ class Channel(Ledger):
             operation.close()
 
     async def next_emitted(self, operation: Walk, first: bool) -> Any:
-        """Does the operation's steps up to the next thing it emits; `_END` at the end."""
+        """Do the operation's steps up to the next thing it emits; `_END` at the end."""
         try:
             wanted = next(operation) if first else operation.send(None)
             while not isinstance(wanted, Emit):
@@ -100,12 +100,12 @@ class Channel(Ledger):
         return wanted.item
 
     async def close(self) -> None:
-        """Closes the connection; may be called twice."""
+        """Close the connection; may be called twice."""
         self.closed = True
         await self.drop()
 
     async def drop(self, error: KimberliteError | None = None) -> None:
-        """Ends this connection; the next request makes another."""
+        """End this connection; the next request makes another."""
         writer, self._writer = self._writer, None
         reading, self._reading = self._reading, None
         if reading is not None and reading is not asyncio.current_task():
@@ -215,7 +215,7 @@ class Channel(Ledger):
         return payload
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Takes frame after frame, to the end of the connection."""
+        """Take frame after frame, to the end of the connection."""
         failure: KimberliteError
         try:
             while True:
@@ -240,7 +240,7 @@ class Channel(Ledger):
             await self.drop(failure)
 
     def _fail(self, error: KimberliteError | None) -> None:
-        """Tells all who wait."""
+        """Tell all who wait."""
         for number, answer in list(self._answers.items()):
             if answer.done():
                 continue
@@ -275,16 +275,16 @@ class Crossing:
         return self.channel.closed
 
     async def connect(self) -> None:
-        """Connects now."""
+        """Connect now."""
         await across(self.channel.connect)
 
     async def run(self, operation: Operation[T]) -> T:
-        """The operation's result."""
+        """Return the operation's result."""
         result: T = await across(self.channel.run, operation)
         return result
 
     async def walk(self, operation: Walk) -> AsyncIterator[Any]:
-        """What the operation emits."""
+        """Return what the operation emits."""
         first = True
         try:
             while (item := await across(self.channel.next_emitted, operation, first)) is not _END:
@@ -294,13 +294,13 @@ class Crossing:
             operation.close()
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self.channel.closed = True
         if self.channel.connected and self.channel._pid == os.getpid():
             await across(self.channel.close)
 
     def abandon(self) -> None:
-        """Closes the connection some time soon, for whoever cannot wait."""
+        """Close the connection some time soon, for whoever cannot wait."""
         channel = self.channel
         channel.closed = True
         if channel.connected and channel._pid == os.getpid() and loop.running():
@@ -309,5 +309,5 @@ class Crossing:
 
 
 async def across(function: Callable[..., Any], *args: Any) -> Any:
-    """The result of a coroutine function that runs on the background loop."""
+    """Return the result of a coroutine function that runs on the background loop."""
     return await asyncio.wrap_future(loop.start(function, *args))

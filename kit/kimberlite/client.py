@@ -78,7 +78,7 @@ class _Calls:
         expected_offset: Position | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[Position]:
-        """The position of the event, which is stored when this returns.
+        """Return the position of the event, which is stored when this returns.
 
         A stream that is not there is made. `expected_offset` is the length that the stream must have: if another
         writer was quicker, that is an `OffsetMismatchError` and nothing is written; without it the event goes to the
@@ -99,8 +99,9 @@ class _Calls:
         expected_offset: Position | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[list[Position]]:
-        """The position of each event. Up to a megabyte is stored all or nothing; more is cut into such pieces, and an
-        error says in `appended` how many events had been stored. No events give no positions, without a request."""
+        """Return the position of each event. Up to a megabyte is stored all or nothing; more is cut into such pieces,
+        and an error says in `appended` how many events had been stored. No events give no positions, without a
+        request."""
         given: list[Any] = _several(events)
         for one in given:
             _check_bytes(one)
@@ -132,7 +133,7 @@ class _Calls:
         from_position: Position | int = 0,
         limit: int | None = None,
     ) -> Operation[list[Event]]:
-        """The events of a stream, from its beginning or from a position, up to its end as it is now.
+        """Return the events of a stream, from its beginning or from a position, up to its end as it is now.
 
         The protocol does not carry the time of an event. `event.timestamp` is the server's where it tells it otherwise
         (the lab's does), else when this client was told that the event is stored, else when it arrived here;
@@ -159,7 +160,7 @@ class _Calls:
         from_position: Position | int = 0,
         limit: int | None = None,
     ) -> Walk:
-        """The same, one event after the other, without holding more than a page."""
+        """Return the same, one event after the other, without holding more than a page."""
         packed = yield from resolve(self._book, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         yield from reading.pages(
@@ -212,7 +213,7 @@ class _Calls:
     def create_stream(
         self, name: str, data_class: DataClass | None = None, *, tenant_id: TenantId | int | None = None
     ) -> Operation[StreamId]:
-        """The stream of that name, made if it is not there. The server gives it its number."""
+        """Return the stream of that name, made if it is not there. The server gives it its number."""
         tenant = self._tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
@@ -222,13 +223,13 @@ class _Calls:
 
     @verb
     def stream_length(self, tenant_id: TenantId | int | None, stream_id: StreamLike) -> Operation[Position]:
-        """The position that the next event of the stream will get."""
+        """Return the position that the next event of the stream will get."""
         packed = yield from resolve(self._book, tenant_id, stream_id)
         return Position((yield from appending.length(self._book, packed)))
 
     @verb
     def list_streams(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[StreamRow]]:
-        """The streams of the tenant: id, number, length, and the name where it is known.
+        """Return the streams of the tenant: id, number, length, and the name where it is known.
 
         The real server does not list streams: their numbers are tried one after the other, and a name is known only
         where this client made or used the stream. `hidden` marks what looks like a table's own log.
@@ -247,7 +248,7 @@ class _Calls:
         tenant_id: TenantId | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[QueryResult]:
-        """The rows of a SELECT. Parameters stand as `$1`, `$2` in the text: None, bool, int, str, datetime.
+        """Return the rows of a SELECT. Parameters stand as `$1`, `$2` in the text: None, bool, int, str, datetime.
 
         `at` reads the tables as they were: at a position as `position()` tells it, or at a time. Numbers with a
         fraction, dates and bytes come as text, as the protocol has no others.
@@ -263,42 +264,42 @@ class _Calls:
         tenant_id: TenantId | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[ExecuteResult]:
-        """How many rows a statement changed. It is never sent a second time once the server may have it: a
+        """Return how many rows a statement changed. It is never sent a second time once the server may have it: a
         `NetworkError` or `TimeoutError` says in `maybe_received` whether to look before trying again."""
         return (yield from sql.execute(self._book, sql_text, params, self._tenant(tenant_id), audit))
 
     @verb
     def position(self, *, tenant_id: TenantId | int | None = None) -> Operation[Position]:
-        """What `at=` takes to see the tables as they are now, later."""
+        """Return what `at=` takes to see the tables as they are now, later."""
         return (yield from sql.position(self._book, self._tenant(tenant_id)))
 
     @verb
     def list_tables(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[TableInfo]]:
-        """The tables, each with its number of columns."""
+        """Return the tables, each with its number of columns."""
         post = Post("list_tables", requests.ListTables(), self._tenant(tenant_id))
         return (yield from asked(self._settings, post, responses.ListTables)).tables
 
     @verb
     def describe_table(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[ColumnInfo]]:
-        """The columns of a table."""
+        """Return the columns of a table."""
         post = Post("describe_table", requests.DescribeTable(name), self._tenant(tenant_id), resource=name)
         return (yield from asked(self._settings, post, responses.DescribeTable)).columns
 
     @verb
     def list_indexes(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[IndexInfo]]:
-        """The indexes of a table."""
+        """Return the indexes of a table."""
         post = Post("list_indexes", requests.ListIndexes(name), self._tenant(tenant_id), resource=name)
         return (yield from asked(self._settings, post, responses.ListIndexes)).indexes
 
     @verb
     def server_info(self) -> Operation[responses.GetServerInfo]:
-        """What the server is: version, capabilities, how long it runs."""
+        """Return what the server is: version, capabilities, how long it runs."""
         post = Post("server_info", requests.GetServerInfo())
         return (yield from asked(self._settings, post, responses.GetServerInfo))
 
     @verb
     def sync(self) -> Operation[bool]:
-        """Whether everything is on disk now; each append is when it is acknowledged."""
+        """Return whether everything is on disk now; each append is when it is acknowledged."""
         return (yield from asked(self._settings, Post("sync", requests.Sync()), responses.Sync)).success
 
     @coloured(Subscription, AsyncSubscription)

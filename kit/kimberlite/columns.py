@@ -21,13 +21,13 @@ _INT32 = 2**31 - 1
 
 
 def event_columns(first_offset: int, events: Blobs) -> pa.RecordBatch:
-    """A page of events: `offset` (uint64) and `body` (binary)."""
+    """Return a page of events: `offset` (uint64) and `body` (binary)."""
     offsets = np.arange(len(events), dtype=np.uint64) + np.uint64(first_offset)
     return pa.RecordBatch.from_arrays([pa.array(offsets), events.to_arrow()], ["offset", "body"])
 
 
 def blobs_from_arrow(column: pa.Array | pa.ChunkedArray, most: int = 8 * 1024 * 1024) -> Iterable[Blobs]:
-    """A column of bytes or text as batches to append, each of at most `most` bytes on the wire (or one event).
+    """Return a column of bytes or text as batches to append, each of at most `most` bytes on the wire (or one event).
 
     Rows that are missing are refused: an event is bytes, if only none.
     """
@@ -78,13 +78,14 @@ def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
 
 
 def contents(column: pa.Array) -> tuple[npt.NDArray[np.int64], bytes]:
-    """Where the entries of a new `large_binary` column are, and all of them one after the other."""
+    """Return where the entries of a new `large_binary` column are, and all of them one after the other."""
     data = column.buffers()[2]
     return np.frombuffer(column.buffers()[1], np.int64, len(column) + 1), data.to_pybytes() if data else b""
 
 
 def varint_column(values: npt.NDArray[np.uint64], before: bytes = b"") -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Numbers as they are written, each after the same bytes, as `large_binary`; and how many bytes each takes."""
+    """Return numbers as they are written, each after the same bytes, as `large_binary`; and how many bytes each
+    takes."""
     taken = np.full(len(values), len(before), np.int64) + _head_sizes(values)
     starts = np.cumsum(taken) - taken
     data = np.empty(int(taken.sum()), np.uint8)
@@ -101,7 +102,7 @@ def varint_column(values: npt.NDArray[np.uint64], before: bytes = b"") -> tuple[
 
 
 def _head_sizes(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """How many bytes each number takes."""
+    """Return how many bytes each number takes."""
     taken = np.ones(len(values), np.int64)
     for bits in range(7, 64, 7):
         larger = values >> np.uint64(bits) > 0

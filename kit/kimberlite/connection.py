@@ -38,20 +38,20 @@ class Line(Ledger):
         self._answers: dict[int, bytes] = {}
 
     def connect(self) -> None:
-        """Connects now, if there is no connection."""
+        """Connect now, if there is no connection."""
         with self._own():
             self._connected()
 
     def run(self, operation: Operation[T]) -> T:
-        """Does the operation's steps and gives its result."""
+        """Do the operation's steps and gives its result."""
         return run(operation, self._step)
 
     def walk(self, operation: Walk) -> Iterator[Any]:
-        """What the operation emits, as it comes."""
+        """Return what the operation emits, as it comes."""
         return walk(operation, self._step)
 
     def close(self) -> None:
-        """Closes the connection; may be called twice, and while another thread waits for an answer."""
+        """Close the connection; may be called twice, and while another thread waits for an answer."""
         self.closed = True
         self._drop()
 

@@ -53,7 +53,8 @@ class KimberliteError(KitError):
         return str(self.args[0]) if self.args else ""
 
     def is_retryable(self) -> bool:
-        """Whether the same call may succeed if it is made again. See `maybe_received` before repeating a write."""
+        """Return whether the same call may succeed if it is made again. See `maybe_received` before repeating a
+        write."""
         return False
 
 
@@ -298,7 +299,7 @@ def _told(code: int) -> Code:
 
 
 def server_error(code: int, message: str, request_id: int | None = None) -> ServerError:
-    """The exception that an error answer tells.
+    """Return the exception that an error answer tells.
 
     >>> server_error(16, "offset mismatch for stream 7: expected 0, actual 3").actual
     3

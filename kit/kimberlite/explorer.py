@@ -47,7 +47,7 @@ def connect(
     metrics_url: str | None = None,
     **options: Any,
 ) -> Kimberlite:
-    """What `kit.connect("kimberlite", ...)` gives; further options are those of `kit.kimberlite.Client`."""
+    """Return what `kit.connect("kimberlite", ...)` gives; further options are those of `kit.kimberlite.Client`."""
     environment = Environment(environment)
     address, metrics_url, api_key = masked(address), masked(metrics_url), hidden(api_key)
     named = environment.address("KIMBERLITE_ADDRESS")
@@ -99,7 +99,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         self._names = Names(lambda: [row.name or str(row.number) for row in client.list_streams() if not row.hidden])
 
     def query(self, sql_text: str, *params: Any, at: Any = None, audit: Audit | None = None) -> pd.DataFrame:
-        """The rows of a SELECT, typed as the columns are declared: an empty result has the same types.
+        """Return the rows of a SELECT, typed as the columns are declared: an empty result has the same types.
 
         Parameters stand as `$1`, `$2` in the text. `at` reads the tables as they were: at a position as `position()`
         tells it, or at a time. Columns that stayed text although they are declared otherwise are told in
@@ -125,7 +125,8 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return result_frame(found, attrs)
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
-        """How many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by itself."""
+        """Return how many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by
+        itself."""
         self.tables.forget()
         return self.client.execute(sql_text, params, audit=audit)
 
@@ -171,7 +172,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         )
 
     def position(self) -> Position:
-        """A bookmark: `query(..., at=bookmark)` sees the tables as they are now."""
+        """Return a bookmark: `query(..., at=bookmark)` sees the tables as they are now."""
         return self.client.position()
 
     read = named(Stream.read, "stream", "StreamLike")
@@ -191,7 +192,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return stream_frame(self.client.list_streams())
 
     def create(self, name: str, data_class: DataClass | None = None) -> StreamId:
-        """The stream of that name, made if it is not there."""
+        """Return the stream of that name, made if it is not there."""
         self._names.forget()
         return self.client.create_stream(name, data_class)
 
@@ -208,7 +209,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return column_frame(self.client.describe_table(table))
 
     def server(self) -> pd.DataFrame:
-        """What the server is, one row: version, capabilities, how long it runs."""
+        """Return what the server is, one row: version, capabilities, how long it runs."""
         from ..core.frames import from_rows
 
         info = self.client.server_info()
@@ -227,7 +228,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         )
 
     def metrics(self) -> pd.DataFrame:
-        """The server's own counters as tidy rows: time, metric, value, unit, and a column per label.
+        """Return the server's own counters as tidy rows: time, metric, value, unit, and a column per label.
 
         They come from its HTTP side port, 9090 on the same host unless `metrics_url=` or KIMBERLITE_METRICS_URL says
         otherwise.

@@ -60,7 +60,7 @@ class StreamSource(Source):
         return f"kimberlite:{self._settings.where}:{self._packed}"
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The events after an offset, or from the start that was asked for."""
+        """Return the events after an offset, or from the start that was asked for."""
         start = after + 1 if isinstance(after, int) else self._start
         flow = Flow(self._settings, self._book, self._find, start, CREDITS, None)
         flow.packed = self._packed
@@ -95,7 +95,7 @@ class StreamSource(Source):
             await flow.close()
 
     async def tail(self) -> int | None:
-        """How many events the stream has."""
+        """Return how many events the stream has."""
         flow = self._flow
         return None if flow is None or not flow._channel.connected else await self._length(flow)
 

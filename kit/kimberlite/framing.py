@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 
 def frame(payload: bytes | bytearray) -> bytes:
-    """The payload with its header.
+    """Return the payload with its header.
 
     >>> frame(bytes.fromhex("00010100000500")).hex(" ", 7)[:41]
     '56444220000500 0000071627d12e 00010100000'
@@ -45,7 +45,7 @@ def frame(payload: bytes | bytearray) -> bytes:
 
 
 def frame_of(pieces: Sequence[bytes]) -> bytes:
-    """A frame whose payload is in pieces, each copied once.
+    """Return a frame whose payload is in pieces, each copied once.
 
     >>> frame_of([b"ab", b"c"]) == frame(b"abc")
     True
@@ -60,7 +60,7 @@ def frame_of(pieces: Sequence[bytes]) -> bytes:
 
 
 def seal(whole: bytearray) -> bytes:
-    """A frame from its payload with room for the header before it."""
+    """Return a frame from its payload with room for the header before it."""
     size = len(whole) - HEADER_SIZE
     if size > MAX_PAYLOAD:
         raise _too_large(size)
@@ -75,7 +75,7 @@ def _too_large(size: int) -> KimberliteInputError:
 
 
 def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) -> Header:
-    """What the 14 bytes of a header say; `WireError` before anything of the payload is awaited."""
+    """Return what the 14 bytes of a header say; `WireError` before anything of the payload is awaited."""
     magic, version, length, checksum = _HEADER.unpack_from(head)
     if magic != MAGIC:
         raise WireError(
@@ -90,7 +90,7 @@ def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) 
 
 
 def check(payload: bytes | bytearray | memoryview, header: Header) -> None:
-    """Compares the payload with its checksum."""
+    """Compare the payload with its checksum."""
     if zlib.crc32(payload) != header.checksum:
         raise WireError("the checksum of a frame does not fit its contents; they were damaged on the way")
 
@@ -113,7 +113,7 @@ class FrameReader:
         self._header: Header | None = None
 
     def feed(self, piece: bytes | bytearray | memoryview) -> Iterator[bytes]:
-        """The payloads that this piece completes, in order; those before a broken frame come before its error.
+        """Return the payloads that this piece completes, in order; those before a broken frame come before its error.
 
         Payloads that are not taken from the iterator are given by the next call.
         """

@@ -92,7 +92,7 @@ def _statements(head: str, cells: list[list[Any]], rows: int) -> Iterator[Statem
 
 
 def _columns(data: Any) -> tuple[list[str], list[Any], int]:
-    """Names, columns and the number of rows of a table, or of dicts."""
+    """Return names, columns and the number of rows of a table, or of dicts."""
     table = table_of(data, KimberliteInputError)
     if table is not None:
         return table.names, table.columns, table.rows
@@ -110,7 +110,7 @@ def _columns(data: Any) -> tuple[list[str], list[Any], int]:
 
 
 def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
-    """The column's values as parameters."""
+    """Return the column's values as parameters."""
     kind = type_of(declared.data_type)
     made = _MAKERS[kind](declared.data_type, lab) if kind is not None else _text(declared.data_type, lab)
     found = []
@@ -128,7 +128,7 @@ def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
 
 
 def _values(column: Any) -> list[Any]:
-    """A column's values, none with fewer digits than it has."""
+    """Return a column's values, none with fewer digits than it has."""
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_time64(column.type) and column.type.unit == "ns":
             return [None if n is None else _Nanoseconds(n) for n in column.cast(pa.int64()).to_pylist()]

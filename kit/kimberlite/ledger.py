@@ -42,7 +42,7 @@ class Ledger:
         self._flights: dict[int, _Flight] = {}
 
     def hello(self) -> bytes:
-        """The first request."""
+        """Return the first request."""
         key = self.settings.api_key
         token = None if key is None else key.reveal()
         tenant = self.settings.tenant_id or 0
@@ -64,7 +64,7 @@ class Ledger:
         self.capabilities = tuple(answer.capabilities)
 
     def frame(self, post: Post) -> tuple[int, bytes]:
-        """The next number, and the request as bytes."""
+        """Return the next number, and the request as bytes."""
         if self.closed:
             raise NetworkError("the client is closed", maybe_received=False, op=post.op)
         self._number += 1
@@ -138,12 +138,12 @@ def told_of_tls(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a connection failed, in words."""
+    """Return why a connection failed, in words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def run(operation: Operation[T], step: Callable[[Any], Any]) -> T:
-    """Does an operation's steps, each by `step`, and gives its result."""
+    """Do an operation's steps, each by `step`, and gives its result."""
     try:
         wanted = next(operation)
         while True:
@@ -161,7 +161,7 @@ def run(operation: Operation[T], step: Callable[[Any], Any]) -> T:
 
 
 def walk(operation: Walk, step: Callable[[Any], Any]) -> Iterator[Any]:
-    """What an operation emits, as it comes."""
+    """Return what an operation emits, as it comes."""
     try:
         wanted = next(operation)
         while True:

@@ -39,7 +39,7 @@ class StreamRow:
 
 
 def list_streams(book: Book, capabilities: Collection[str], tenant: int | None) -> Operation[list[StreamRow]]:
-    """The streams of a tenant, in the order of their numbers."""
+    """Return the streams of a tenant, in the order of their numbers."""
     if tenant is None:
         raise KimberliteInputError("whose streams?", hint="give tenant_id=, here or to the client")
     if EVENTS_TABLE in capabilities:
@@ -84,7 +84,7 @@ def _tried(book: Book, tenant: int) -> Operation[list[StreamRow]]:
 
 
 def _is_table_log(book: Book, packed: int) -> Operation[bool]:
-    """Whether the first event is a change of a table, as tables' own streams hold them."""
+    """Return whether the first event is a change of a table, as tables' own streams hold them."""
     import json
 
     post = Post("read", requests.ReadEvents(packed, 0, 1), packed >> 32)

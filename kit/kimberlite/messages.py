@@ -102,6 +102,6 @@ class _Envelope:
 
 @cache
 def message_kind() -> Kind:
-    """How messages are written and read; made on first use, as it is a large table."""
+    """Return how messages are written and read; made on first use, as it is a large table."""
     envelope = _Envelope()
     return Kind("message", envelope.write, envelope.read, 2)

@@ -53,7 +53,7 @@ class Book:
         return self.ends.setdefault(packed, End())
 
     def tenant(self, given: TenantId | int | None, stream: StreamLike) -> int:
-        """The tenant of a call, which must be that of the stream."""
+        """Return the tenant of a call, which must be that of the stream."""
         tenant = None if given is None else TenantId(int(given)).value
         if isinstance(stream, str):
             if tenant is None:
@@ -67,7 +67,7 @@ class Book:
         return owner
 
     def stamp(self, packed: int, first: int, count: int, time: datetime) -> None:
-        """Remembers when an append was acknowledged."""
+        """Remember when an append was acknowledged."""
         known = self.stamps.setdefault(packed, [])
         known.append((first, first + count, time))
         del known[:-_STAMPS]
@@ -81,7 +81,7 @@ class Book:
 
 
 def as_id(stream: StreamId | int) -> StreamId:
-    """A stream's id, from an id or a packed number."""
+    """Return a stream's id, from an id or a packed number."""
     if isinstance(stream, StreamId):
         return stream
     if isinstance(stream, bool) or not isinstance(stream, int):
@@ -90,7 +90,7 @@ def as_id(stream: StreamId | int) -> StreamId:
 
 
 def resolve(book: Book, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
-    """The server's number of a stream; one that goes by a name is made, where it is not there yet."""
+    """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
     tenant = book.tenant(tenant_id, stream)
     if not isinstance(stream, str):
         one = as_id(stream)
@@ -115,7 +115,7 @@ def resolve(book: Book, tenant_id: TenantId | int | None, stream: StreamLike) ->
 
 
 def create(book: Book, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
-    """Makes a stream, or finds the one of that name."""
+    """Make a stream, or finds the one of that name."""
     if not isinstance(name, str) or not name:
         raise KimberliteInputError(f"a stream's name is a text that is not empty, not {name!r}")
     chosen = book.data_class if data_class is None else data_class

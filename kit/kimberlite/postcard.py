@@ -41,7 +41,8 @@ class Reader:
         self.at = at
 
     def varint(self, bits: int = 64) -> int:
-        """An unsigned number. Longer forms than needed are taken, up to the most bytes that the type can have."""
+        """Return an unsigned number. Longer forms than needed are taken, up to the most bytes that the type can
+        have."""
         data, start = self.data, self.at
         at, value, shift = start, 0, 0
         try:
@@ -62,7 +63,7 @@ class Reader:
         return value
 
     def signed(self) -> int:
-        """A number of 64 bits with a sign."""
+        """Return a number of 64 bits with a sign."""
         value = self.varint()
         return value >> 1 ^ -(value & 1)
 
@@ -81,14 +82,14 @@ class Reader:
         return value
 
     def flag(self) -> bool:
-        """A bool, or the mark of an option."""
+        """Return a bool, or the mark of an option."""
         value = self.byte()
         if value > 1:
             raise WireError(f"a flag at byte {self.at - 1} is {value}, which is neither 0 nor 1")
         return value == 1
 
     def count(self, least: int = 1) -> int:
-        """A number of items of at least so many bytes each; refused where there is no room for them."""
+        """Return a number of items of at least so many bytes each; refused where there is no room for them."""
         start = self.at
         count = self.varint()
         if count * least > len(self.data) - self.at:
@@ -96,14 +97,14 @@ class Reader:
         return count
 
     def bytes(self) -> bytes:
-        """Bytes with their length before them."""
+        """Return bytes with their length before them."""
         size = self.count()
         start = self.at
         self.at = start + size
         return self.data[start : self.at]
 
     def text(self) -> str:
-        """A text with its length before it."""
+        """Return a text with its length before it."""
         start = self.at
         try:
             return str(self.bytes(), "utf-8")
@@ -112,12 +113,12 @@ class Reader:
 
 
 def cut_off(at: int, told: str = "") -> WireError:
-    """The error for a message that ends too early."""
+    """Return the error for a message that ends too early."""
     return WireError(told or f"the message ends inside a value that begins at byte {at}")
 
 
 def varint(value: int) -> bytes:
-    """An unsigned number.
+    """Return an unsigned number.
 
     >>> varint(300).hex(), varint(2**64 - 1).hex()
     ('ac02', 'ffffffffffffffffff01')
@@ -131,7 +132,7 @@ def varint(value: int) -> bytes:
 
 
 def zigzag(value: int) -> int:
-    """A number of 64 bits with a sign, as one without.
+    """Return a number of 64 bits with a sign, as one without.
 
     >>> zigzag(-42), zigzag(42)
     (83, 84)
@@ -150,7 +151,7 @@ def _unsigned(bits: int) -> Kind:
 
 
 def whole(value: Any, low: int, high: int) -> int:
-    """The value as a plain int in these limits; ids and positions of this package count as their number."""
+    """Return the value as a plain int in these limits; ids and positions of this package count as their number."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise KimberliteInputError(f"a whole number is needed, not {value!r}")
     number = int(value.__index__())
@@ -166,7 +167,7 @@ def _write_flag(out: bytearray, value: Any) -> None:
 
 
 def write_text(out: bytearray, value: Any) -> None:
-    """Adds a text with its length."""
+    """Add a text with its length."""
     if not isinstance(value, str):
         raise KimberliteInputError(f"a text is needed, not {value!r}")
     try:
@@ -183,7 +184,7 @@ TEXT = Kind("text", write_text, Reader.text, 1)
 
 
 def option(kind: Kind) -> Kind:
-    """A value or None."""
+    """Return a value or None."""
 
     def write(out: bytearray, value: Any) -> None:
         if value is None:
@@ -199,7 +200,7 @@ def option(kind: Kind) -> Kind:
 
 
 def list_of(kind: Kind) -> Kind:
-    """A list of values."""
+    """Return a list of values."""
 
     def write(out: bytearray, values: Any) -> None:
         values = list(values)

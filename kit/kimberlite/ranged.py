@@ -78,7 +78,7 @@ class StreamRange(Ranged):
         }
 
     def _timed(self, pages: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """Pages with times, where they are wanted and the server tells them."""
+        """Return pages with times, where they are wanted and the server tells them."""
         client, some = self.client, [one for one in pages if one.num_rows]
         if not self.times or not some:
             return some

@@ -47,8 +47,8 @@ def pages(
     limit: int | None = None,
     make: Callable[[Page], Iterable[Any]] = lambda page: (page,),
 ) -> Walk:
-    """The events from `start` up to the end as it is now, as `Page`s or what `make` makes of them; where a connection
-    is lost it goes on from there."""
+    """Return the events from `start` up to the end as it is now, as `Page`s or what `make` makes of them; where a
+    connection is lost it goes on from there."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
     at, left = start, limit
@@ -105,8 +105,8 @@ def pages(
 
 
 def _size(book: Book, packed: int, left: int | None) -> int:
-    """Bytes to ask for, where so many events are wanted: there is no limit by number. An eighth more than those of the
-    last page would have had, so that one page mostly does; what comes too much is only received."""
+    """Return bytes to ask for, where so many events are wanted: there is no limit by number. An eighth more than those
+    of the last page would have had, so that one page mostly does; what comes too much is only received."""
     if left is None:
         return PAGE
     known = book.sizes.get(packed)
@@ -114,7 +114,7 @@ def _size(book: Book, packed: int, left: int | None) -> int:
 
 
 def collected(walk: Walk) -> Operation[list[Page]]:
-    """All that a walk emits, at once."""
+    """Return all that a walk emits, at once."""
     found: list[Page] = []
     try:
         wanted = next(walk)
@@ -160,7 +160,7 @@ def stored(book: Book, capabilities: Collection[str], packed: int, first: int, s
 
 
 def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
-    """The events as objects, each with the best time that is known for it."""
+    """Return the events as objects, each with the best time that is known for it."""
     known = {run.first + n: run.time for run in runs for n in range(run.length)}
     stream = book.used.get(packed) or StreamId.from_u64(packed)
     tenant = TenantId(stream.tenant_id)
@@ -180,12 +180,12 @@ def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run
 
 
 def moment(nanos: int) -> datetime:
-    """A time from nanoseconds since 1970."""
+    """Return a time from nanoseconds since 1970."""
     return _EPOCH + timedelta(microseconds=nanos // 1000)
 
 
 def offset_of(position: Position | int | None, name: str = "position") -> int:
-    """A position as a number."""
+    """Return a position as a number."""
     if position is None:
         return 0
     try:

@@ -39,7 +39,7 @@ class Error:
     message: str
 
     def exception(self, request_id: int | None = None) -> ServerError:
-        """What it is in Python."""
+        """Return what it is in Python."""
         return server_error(self.code, self.message, request_id)
 
 

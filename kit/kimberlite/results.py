@@ -56,7 +56,7 @@ class ResultColumns:
 
 
 def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sql: str = "") -> ResultColumns:
-    """The rows that the payload of an answer holds; an error answer is raised.
+    """Return the rows that the payload of an answer holds; an error answer is raised.
 
     `declared` has the types of the tables' columns, as DescribeTable tells them. Columns of an empty result have the
     types of a full one; those without a declared type are of Arrow's null type then. Columns are named and ordered as
@@ -93,7 +93,8 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
 
 
 def with_types(payload: bytes, types: Sequence[str]) -> bytes:
-    """A result's payload with the types of its columns behind it, where decoders that do not know them do not look."""
+    """Return a result's payload with the types of its columns behind it, where decoders that do not know them do not
+    look."""
     out = bytearray(payload)
     WIRE_TEXT.write(out, TYPES_MARK)
     _TYPES.write(out, types)
@@ -101,7 +102,7 @@ def with_types(payload: bytes, types: Sequence[str]) -> bytes:
 
 
 def _told(reader: Reader, count: int) -> list[str] | None:
-    """The types that the server put behind the rows."""
+    """Return the types that the server put behind the rows."""
     if reader.at == len(reader.data):
         return None
     try:
@@ -133,7 +134,7 @@ def _table(
 
 
 def arrow_type(declared: str) -> pa.DataType:
-    """What a column of a declared type becomes; null for a type that is not known.
+    """Return what a column of a declared type becomes; null for a type that is not known.
 
     >>> arrow_type("DECIMAL(10,2)"), arrow_type("BIGINT")
     (Decimal128Type(decimal128(10, 2)), DataType(int64))
@@ -150,7 +151,7 @@ def column_of(values: list[Any]) -> pa.Array:
 
 
 def _column(cells: Cells, declared: str) -> tuple[pa.Array, str]:
-    """The column, of the type that it should have if the cells allow that; else why it is text."""
+    """Return the column, of the type that it should have if the cells allow that; else why it is text."""
     tags, kind = cells.tags, type_of(declared)
     seen = set(np.unique(tags).tolist()) - {NULL}
     if not seen:
@@ -173,7 +174,7 @@ def _column(cells: Cells, declared: str) -> tuple[pa.Array, str]:
 
 
 def _plain(cells: Cells, tag: int, missing: npt.NDArray[np.bool_]) -> pa.Array:
-    """A column whose cells are all of one kind, or missing."""
+    """Return a column whose cells are all of one kind, or missing."""
     mask = missing if missing.any() else None
     if tag == TEXT:
         texts = cells.texts()
@@ -210,7 +211,7 @@ def _decimals(column: pa.Array, declared: str) -> pa.Array:
 
 
 def _converted(column: pa.Array, kind: Type) -> pa.Array:
-    """The column as the type that was declared."""
+    """Return the column as the type that was declared."""
     text = pa.types.is_string(column.type)
     if kind in (Type.DATE, Type.TIME):
         if text and kind is Type.DATE and not pc.any(pc.starts_with(column, "Date(")).as_py():

@@ -52,7 +52,7 @@ _PLAIN = {str: postcard.TEXT, bool: postcard.BOOL}
 
 @cache
 def kind_of(hint: Any) -> Kind:
-    """How values of this annotation are written and read."""
+    """Return how values of this annotation are written and read."""
     if get_origin(hint) is Annotated:
         return next(kind for kind in hint.__metadata__ if isinstance(kind, Kind))
     if hint in _PLAIN:
@@ -75,7 +75,7 @@ def kind_of(hint: Any) -> Kind:
 
 
 def _numbered(enum: type[IntEnum]) -> Kind:
-    """An enum whose variants hold nothing."""
+    """Return an enum whose variants hold nothing."""
     members = {int(member): member for member in enum}
 
     def write(out: bytearray, value: Any) -> None:
@@ -114,7 +114,7 @@ def _struct(cls: Any) -> Kind:
 
 
 def choice(name: str, variants: Sequence[Any]) -> Kind:
-    """An enum whose variants are structs, in this order."""
+    """Return an enum whose variants are structs, in this order."""
     kinds = [kind_of(variant) for variant in variants]
     numbers = {variant: number for number, variant in enumerate(variants)}
 

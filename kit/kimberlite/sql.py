@@ -58,7 +58,7 @@ class ExecuteResult:
 
 
 def is_read(sql: str) -> bool:
-    """Whether a statement only reads, as the server decides it.
+    """Return whether a statement only reads, as the server decides it.
 
     >>> is_read("-- all\\n select 1"), is_read("insert into t values (1)")
     (True, False)
@@ -76,7 +76,7 @@ def is_write(sql: str) -> bool:
 
 
 def _begins(sql: str) -> str:
-    """The first word behind comments."""
+    """Return the first word behind comments."""
     at = 0
     while found := _COMMENT.match(sql, at):
         at = found.end()
@@ -84,7 +84,7 @@ def _begins(sql: str) -> str:
 
 
 def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query | requests.QueryAt:
-    """The request for a statement; `at` a position, a time, or its text.
+    """Return the request for a statement; `at` a position, a time, or its text.
 
     >>> statement("select * from t;", [], at="2026-01-31T12:00:00Z").sql
     "select * from t\\nFOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z'"
@@ -167,7 +167,7 @@ def _time(given: Any) -> str:
 def query_payload(
     book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
 ) -> Operation[bytes]:
-    """The rows as they came."""
+    """Return the rows as they came."""
     payload = statement(sql, params, at)
     return (yield from ask(book.settings, Post("query", payload, tenant, audit, _brief(sql)), safe=is_read(sql)))
 
@@ -191,7 +191,7 @@ def query(
 def execute(
     book: Book, sql: str, params: Sequence[Any], tenant: int | None, audit: Audit | None
 ) -> Operation[ExecuteResult]:
-    """What a statement changed. Repeated only where it is certain that the server did nothing."""
+    """Return what a statement changed. Repeated only where it is certain that the server did nothing."""
     if is_read(sql):
         raise KimberliteInputError("this statement reads", hint="use query(sql), which gives its rows")
     post = Post("execute", statement(sql, params), tenant, audit, _brief(sql))
@@ -203,7 +203,7 @@ def execute(
 
 
 def position(book: Book, tenant: int | None = None) -> Operation[Position]:
-    """The newest position that `at=` takes: what the tables are like now, as a bookmark."""
+    """Return the newest position that `at=` takes: what the tables are like now, as a bookmark."""
     listed = yield from asked(book.settings, Post("list_tables", requests.ListTables(), tenant), responses.ListTables)
     if not listed.tables:
         return Position(0)

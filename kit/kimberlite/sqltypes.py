@@ -44,7 +44,7 @@ _CALL = re.compile(r"(count|sum|avg|min|max)\((?:distinct\s+)?(?:\w+\.)?(.+)\)",
 
 
 def type_of(declared: str) -> Type | None:
-    """What a declared type means; None for one that is not known.
+    """Return what a declared type means; None for one that is not known.
 
     >>> type_of("DECIMAL(10,2)"), type_of("geometry")
     (<Type.DECIMAL: 'decimal'>, None)
@@ -54,7 +54,7 @@ def type_of(declared: str) -> Type | None:
 
 
 def digits_of(declared: str) -> tuple[int, int] | None:
-    """How many digits a declared decimal has, and how many of them behind the point; None where it does not say.
+    """Return how many digits a declared decimal has, and how many of them behind the point; None where it does not say.
 
     >>> digits_of("DECIMAL(18,4)"), digits_of("numeric(5)"), digits_of("DECIMAL")
     ((18, 4), (5, 0), None)
@@ -67,7 +67,7 @@ def digits_of(declared: str) -> tuple[int, int] | None:
 
 
 def declared_of_column(name: str, declared: Mapping[str, str]) -> str:
-    """The declared type of a column of a result, by those of the tables' columns; "" where nothing tells it.
+    """Return the declared type of a column of a result, by those of the tables' columns; "" where nothing tells it.
 
     The server names an aggregate after its call, so that its type follows too; a sum may have any number of digits.
 
@@ -86,6 +86,6 @@ def declared_of_column(name: str, declared: Mapping[str, str]) -> str:
 
 
 def summed(declared: str) -> str:
-    """The type of the sum of a column of this type."""
+    """Return the type of the sum of a column of this type."""
     digits = digits_of(declared) if type_of(declared) is Type.DECIMAL else None
     return declared if digits is None else f"DECIMAL({MOST_DIGITS},{digits[1]})"

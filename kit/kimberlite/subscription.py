@@ -81,14 +81,14 @@ class Flow:
         self._refilling: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Subscribes, and follows from then on."""
+        """Subscribe, and follows from then on."""
         if self._task is None and not self.closed:
             self._broken = asyncio.Event()
             await self._begin(first=True)
             self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def take(self, after: int, timeout: float | None = None) -> list[tuple[int, bytes]]:
-        """The events from `after` on, once there are some; none at the end, or when the time is over.
+        """Return the events from `after` on, once there are some; none at the end, or when the time is over.
 
         They are kept until a later call names a later place: who is interrupted on the way here loses none.
         """
@@ -116,14 +116,14 @@ class Flow:
         return list(self._events)
 
     async def grant(self, credits: int) -> int:
-        """Grants more events than the window; the balance then."""
+        """Grant more events than the window; the balance then."""
         await self.open()
         assert self._id is not None
         self._window += credits
         return await self._credit(credits)
 
     async def close(self) -> None:
-        """Unsubscribes and closes; may be called twice."""
+        """Unsubscribe and closes; may be called twice."""
         if self.closed:
             return
         self.closed = True
@@ -145,7 +145,7 @@ class Flow:
         return replace(self._settings, policy=retry.ONCE)
 
     async def _begin(self, first: bool = False) -> None:
-        """Subscribes from the next event on."""
+        """Subscribe from the next event on."""
         channel, quick = self._channel, self._settings if first else self._quick()
         self._id, self._early = None, []
         await channel.connect()
@@ -170,7 +170,7 @@ class Flow:
             self._pushed(push)
 
     async def _follow(self) -> None:
-        """Keeps the connection awake, and makes another when it breaks."""
+        """Keep the connection awake, and makes another when it breaks."""
         assert self._broken is not None
         told = any(name.startswith("kit.") for name in self._channel.capabilities)
         try:
@@ -218,7 +218,7 @@ class Flow:
         return self.balance
 
     def _refill(self) -> None:
-        """Grants what was used up, once that is half of it."""
+        """Grant what was used up, once that is half of it."""
         used = self._window - self.balance - len(self._events)
         if used * 2 < self._window or self._id is None or self.closed:
             return
@@ -234,7 +234,7 @@ class Flow:
             self._refill()
 
     def _pushed(self, push: Any) -> None:
-        """Takes what the server sent."""
+        """Take what the server sent."""
         if self._id is None:
             self._early.append(push)  # it may come before the answer that tells the subscription's number
             return
@@ -342,7 +342,7 @@ class Subscription(_Face):
         return event
 
     def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event; None at the end, or where none comes within so many seconds."""
+        """Return the next event; None at the end, or where none comes within so many seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None
@@ -352,11 +352,11 @@ class Subscription(_Face):
         return self._ready.pop() if self._ready else None
 
     def grant_credits(self, credits: int) -> int:
-        """Lets the server send so many events more before they are taken; the balance then."""
+        """Let the server send so many events more before they are taken; the balance then."""
         return loop.call(self._flow.grant, credits)
 
     def close(self) -> None:
-        """Ends it. May be called twice, and inside the loop over its events."""
+        """End it. May be called twice, and inside the loop over its events."""
         if self._flow._pid == os.getpid():
             loop.call(self._flow.close)
 
@@ -385,7 +385,7 @@ class AsyncSubscription(_Face):
         return event
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event; None at the end, or where none comes within so many seconds."""
+        """Return the next event; None at the end, or where none comes within so many seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None
@@ -395,12 +395,12 @@ class AsyncSubscription(_Face):
         return self._ready.pop() if self._ready else None
 
     async def grant_credits(self, credits: int) -> int:
-        """Lets the server send so many events more before they are taken; the balance then."""
+        """Let the server send so many events more before they are taken; the balance then."""
         balance: int = await across(self._flow.grant, credits)
         return balance
 
     async def close(self) -> None:
-        """Ends it. May be called twice, and inside the loop over its events."""
+        """End it. May be called twice, and inside the loop over its events."""
         if self._flow._pid == os.getpid():
             await across(self._flow.close)
 

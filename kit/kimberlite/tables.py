@@ -25,7 +25,7 @@ FULL_SCAN, KEY_SCAN = 100_000, 10_000
 
 
 def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:
-    """Streams: id, number, name, length, and what else is known of them."""
+    """Return streams: id, number, name, length, and what else is known of them."""
     return to_frame(
         pa.table(
             {
@@ -42,7 +42,7 @@ def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:
 
 
 def table_frame(tables: Sequence[TableInfo]) -> pd.DataFrame:
-    """Tables: name and number of columns."""
+    """Return tables: name and number of columns."""
     return to_frame(
         pa.table(
             {
@@ -54,7 +54,7 @@ def table_frame(tables: Sequence[TableInfo]) -> pd.DataFrame:
 
 
 def column_frame(columns: Sequence[ColumnInfo]) -> pd.DataFrame:
-    """The columns of a table."""
+    """Return the columns of a table."""
     return to_frame(
         pa.table(
             {
@@ -68,7 +68,7 @@ def column_frame(columns: Sequence[ColumnInfo]) -> pd.DataFrame:
 
 
 def mentioned(sql: str, tables: Sequence[TableInfo]) -> list[str]:
-    """The tables whose names occur in a statement.
+    """Return the tables whose names occur in a statement.
 
     >>> mentioned("select * from orders o", [TableInfo("orders", 3), TableInfo("order", 1)])
     ['orders']
@@ -78,7 +78,7 @@ def mentioned(sql: str, tables: Sequence[TableInfo]) -> list[str]:
 
 
 def declared_types(described: Mapping[str, Sequence[ColumnInfo]]) -> dict[str, str]:
-    """The types of columns by name; a name that means different types in different tables has none."""
+    """Return the types of columns by name; a name that means different types in different tables has none."""
     found: dict[str, str] = {}
     unsure = set()
     for columns in described.values():
@@ -89,12 +89,12 @@ def declared_types(described: Mapping[str, Sequence[ColumnInfo]]) -> dict[str, s
 
 
 def tells_types(payload: bytes) -> bool:
-    """Whether the server put the columns' types behind the rows."""
+    """Return whether the server put the columns' types behind the rows."""
     return TYPES_MARK.encode() in payload[-65536:]
 
 
 def capped(rows: int) -> str | None:
-    """What to say of a result that has as many rows as the real server reads at most."""
+    """Return what to say of a result that has as many rows as the real server reads at most."""
     if rows not in (FULL_SCAN, KEY_SCAN):
         return None
     return (
@@ -104,12 +104,12 @@ def capped(rows: int) -> str | None:
 
 
 def result_frame(found: ResultColumns, attrs: Mapping[str, Any]) -> pd.DataFrame:
-    """A result of SQL as a frame."""
+    """Return a result of SQL as a frame."""
     return to_frame(found.table, {**attrs, **({"as_text": found.as_text} if found.as_text else {})})
 
 
 def metric_frame(text: str, now: float) -> pd.DataFrame:
-    """A page of metrics as tidy rows: time, metric, value, unit, and a column per label."""
+    """Return a page of metrics as tidy rows: time, metric, value, unit, and a column per label."""
     page = prometheus.parse(text)
     milliseconds = round(now * 1000)
     samples = [

@@ -20,12 +20,12 @@ class Expectation:
         self._error: BaseException | type[BaseException] | None = None
 
     def returns(self, value: Any) -> Expectation:
-        """The call will give this."""
+        """Return the call will give this."""
         self._value = value
         return self
 
     def raises(self, error: BaseException | type[BaseException]) -> Expectation:
-        """The call will raise this."""
+        """Return the call will raise this."""
         self._error = error
         return self
 

@@ -66,12 +66,12 @@ class StreamId:
         object.__setattr__(self, "stream_number", _checked("a stream's number", self.stream_number, MAX_U32))
 
     def to_u64(self) -> int:
-        """The number that names the stream on the wire."""
+        """Return the number that names the stream on the wire."""
         return self.tenant_id << 32 | self.stream_number
 
     @classmethod
     def from_u64(cls, packed: int) -> StreamId:
-        """The stream that a number on the wire names."""
+        """Return the stream that a number on the wire names."""
         number = _checked("a packed stream id", packed, MAX_U64)
         return cls(number >> 32, number & MAX_U32)
 
@@ -138,7 +138,7 @@ class Timestamp:
 
     @classmethod
     def of(cls, time: datetime) -> Timestamp:
-        """The same time; one without a zone is refused, as it could mean many."""
+        """Return the same time; one without a zone is refused, as it could mean many."""
         if time.tzinfo is None:
             raise KimberliteInputError(
                 f"{time!r} has no time zone", hint="give one: datetime(..., tzinfo=UTC), or time.astimezone()"
@@ -147,7 +147,7 @@ class Timestamp:
         return cls((time - _EPOCH) // timedelta(microseconds=1) * 1000 + nanoseconds)
 
     def datetime(self) -> datetime:
-        """The time, without what is below microseconds."""
+        """Return the time, without what is below microseconds."""
         return _EPOCH + timedelta(microseconds=self.nanoseconds // 1000)
 
     def __lt__(self, other: object) -> bool:

@@ -15,7 +15,7 @@ NULL, BIGINT, TEXT, BOOLEAN, TIMESTAMP = range(5)
 
 
 def write_value(out: bytearray, value: Any) -> None:
-    """Adds a value. A `datetime` is taken as a timestamp; a float is refused, as the protocol has none."""
+    """Add a value. A `datetime` is taken as a timestamp; a float is refused, as the protocol has none."""
     if value is None:
         out.append(NULL)
     elif isinstance(value, bool):
@@ -40,7 +40,7 @@ def write_value(out: bytearray, value: Any) -> None:
 
 
 def read_value(reader: Reader) -> Value:
-    """The value that stands there."""
+    """Return the value that stands there."""
     start = reader.at
     tag = reader.varint(32)
     if tag == BIGINT:
@@ -113,7 +113,7 @@ class Rows(Sequence[tuple[Value, ...]]):
 
 
 def write_rows(out: bytearray, value: Any) -> None:
-    """Adds rows, each with its width before it."""
+    """Add rows, each with its width before it."""
     rows = Rows.of(value)
     out += varint(len(rows))
     for row in rows:
@@ -123,7 +123,7 @@ def write_rows(out: bytearray, value: Any) -> None:
 
 
 def read_rows(reader: Reader) -> Rows:
-    """The rows that stand there; all must be as wide as the first."""
+    """Return the rows that stand there; all must be as wide as the first."""
     start = reader.at
     count = reader.count()
     cells = list[Value]()

@@ -61,7 +61,7 @@ __all__ = [
 
 
 def payload_of(message: Message) -> bytes:
-    """The payload of the message's frame.
+    """Return the payload of the message's frame.
 
     >>> payload_of(Request(2, 1, requests.ListTables())).hex(" ")
     '00 02 01 00 0b'
@@ -72,24 +72,25 @@ def payload_of(message: Message) -> bytes:
 
 
 def encode(message: Message) -> bytes:
-    """The message as a frame; `KimberliteInputError` where a value does not fit its field or the frame is too large."""
+    """Return the message as a frame; `KimberliteInputError` where a value does not fit its field or the frame is too
+    large."""
     out = bytearray(HEADER_SIZE)
     message_kind().write(out, message)
     return seal(out)
 
 
 def encode_request(number: int, tenant_id: int, payload: Any, audit: Audit | None = None) -> bytes:
-    """A request as a frame; `payload` is one of `requests`."""
+    """Return a request as a frame; `payload` is one of `requests`."""
     return encode(Request(number, tenant_id, payload, audit))
 
 
 def encode_response(request_id: int, payload: Any) -> bytes:
-    """A response as a frame; `payload` is one of `responses`."""
+    """Return a response as a frame; `payload` is one of `responses`."""
     return encode(Response(request_id, payload))
 
 
 def decode(payload: bytes | bytearray | memoryview) -> Message:
-    """The message in a payload."""
+    """Return the message in a payload."""
     message: Message = message_kind().read(Reader(bytes(payload)))
     return message
 
@@ -108,7 +109,7 @@ class Head(NamedTuple):
 
 
 def peek(payload: bytes) -> Head:
-    """The beginning of a response or push, without reading the rest: a page of events may take a while.
+    """Return the beginning of a response or push, without reading the rest: a page of events may take a while.
 
     >>> peek(bytes.fromhex("01 11 06 03 06 6576656e7431 00 02 00ff 01 03"))
     Head(kind=1, id=17, variant=6, body=3)
@@ -122,7 +123,7 @@ def peek(payload: bytes) -> Head:
 
 
 def event_count(payload: bytes) -> int:
-    """How many events a page holds that was read, before it is taken apart; the next page begins after so many.
+    """Return how many events a page holds that was read, before it is taken apart; the next page begins after so many.
 
     >>> event_count(bytes.fromhex("01 11 06 03 06 6576656e7431 00 02 00ff 01 03"))
     3

@@ -91,7 +91,7 @@ def start(orders: dict[str, Any]) -> Servers:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ends the child in good order: its standard input ends, and it is waited for."""
+    """End the child in good order: its standard input ends, and it is waited for."""
     if child.stdin is not None and not child.stdin.closed:
         try:
             child.stdin.close()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; the exit status: 0, 1 for a failure told in words, 2 for wrong arguments."""
+    """Run the command; the exit status: 0, 1 for a failure told in words, 2 for wrong arguments."""
     given = parser().parse_args(arguments)
     try:
         status: int = given.run(given)
@@ -153,7 +153,7 @@ def _names(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _folder(path: str | None) -> str | None:
-    """The folder, made and tried, so that what cannot work is told before anything starts."""
+    """Return the folder, made and tried, so that what cannot work is told before anything starts."""
     if path is None:
         return None
     folder = Path(path).expanduser().absolute()
@@ -237,7 +237,7 @@ def _screen(
 
 
 def _self() -> str:
-    """How this command can be called from another shell."""
+    """Return how this command can be called from another shell."""
     found = shutil.which("kit")
     if found and Path(found).resolve().parent == Path(sys.executable).resolve().parent:
         return "kit"

@@ -13,12 +13,12 @@ _PASSED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "VIRTUAL_ENV", "KIT_LAB_DEBUG")
 
 
 def environment() -> dict[str, str]:
-    """What such a process needs to start; credentials that may be among the variables stay here."""
+    """Return what such a process needs to start; credentials that may be among the variables stay here."""
     return {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith(_PASSED_PREFIXES)}
 
 
 def resident() -> int:
-    """Bytes of memory this process holds; 0 where the system does not tell."""
+    """Return bytes of memory this process holds; 0 where the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -32,7 +32,7 @@ def resident() -> int:
 
 
 def watch_memory(busy: threading.Event, limit: int) -> None:
-    """Ends this process when it holds more, for as long as it is busy; for a thread of its own."""
+    """End this process when it holds more, for as long as it is busy; for a thread of its own."""
     while busy.wait():
         if resident() > limit:
             os._exit(OUT_OF_MEMORY)

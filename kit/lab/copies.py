@@ -30,7 +30,7 @@ class Copies:
 
 
 def shipped() -> Path | None:
-    """Where the package's notebooks are: inside an installed wheel, or beside `kit/` in a checkout."""
+    """Return where the package's notebooks are: inside an installed wheel, or beside `kit/` in a checkout."""
     here = Path(__file__).resolve().parent
     for place in (here / "notebooks", here.parents[1] / "notebooks"):
         if place.is_dir():
@@ -39,7 +39,7 @@ def shipped() -> Path | None:
 
 
 def default_folder() -> Path:
-    """The place for a user's data on this system, in a folder of our own."""
+    """Return the place for a user's data on this system, in a folder of our own."""
     if os.name == "nt":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     elif sys.platform == "darwin":
@@ -50,7 +50,7 @@ def default_folder() -> Path:
 
 
 def refresh(folder: Path, source: Path | None = None) -> Copies:
-    """Brings the folder up to date: adds what is missing, replaces what the user left as it was."""
+    """Bring the folder up to date: adds what is missing, replaces what the user left as it was."""
     source = source or shipped()
     copies = Copies(folder)
     try:

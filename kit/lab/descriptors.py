@@ -16,7 +16,7 @@ from ..core.secrets import Secret
 
 
 def folder() -> Path:
-    """Where the files are: the user's runtime folder, or one of the user's own among the temporary files."""
+    """Return where the files are: the user's runtime folder, or one of the user's own among the temporary files."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     place = (
         Path(runtime) / "kit" if runtime and os.path.isdir(runtime) else Path(tempfile.gettempdir()) / f"kit-{_user()}"
@@ -35,7 +35,7 @@ def _user() -> str:
 
 
 def write(described: dict[str, Any]) -> Path:
-    """Announces a lab; the file is whole from the first moment it can be seen."""
+    """Announce a lab; the file is whole from the first moment it can be seen."""
     path = folder() / f"lab-{described['pid']}.json"
     draft = path.with_suffix(".draft")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -53,7 +53,7 @@ def veiled(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def read() -> list[dict[str, Any]]:
-    """The labs announced, newest first; files of processes that are gone are cleared away."""
+    """Return the labs announced, newest first; files of processes that are gone are cleared away."""
     found = []
     for path in sorted(folder().glob("lab-*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:

@@ -70,11 +70,11 @@ class FaultPlan:
         self._rules.append(rule)
 
     def clear(self, service: str = "*") -> None:
-        """Drops the rules of a service, or all."""
+        """Drop the rules of a service, or all."""
         self._rules = [rule for rule in self._rules if service not in ("*", rule.service)]
 
     def take(self, service: str, method: str, path: str) -> Rule | None:
-        """The rule that this request falls under, counted down; spent rules go."""
+        """Return the rule that this request falls under, counted down; spent rules go."""
         for rule in self._rules:
             if rule.matches(service, method, path):
                 if rule.skip:
@@ -98,7 +98,7 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 def reset(transport: Any) -> None:
-    """Ends a connection with RST instead of FIN."""
+    """End a connection with RST instead of FIN."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -76,13 +76,13 @@ class Jupyter:
         return f"{self.url}?{urlencode({'token': token})}" if token else self.url
 
     def wait(self) -> int:
-        """Waits for its end and gives the exit status; it is ended from its File menu, too."""
+        """Wait for its end and gives the exit status; it is ended from its File menu, too."""
         while self._child.poll() is None:
             time.sleep(0.2)
         return int(self._child.returncode)
 
     def close(self) -> None:
-        """Ends it in good order; what has not ended after a while is killed. May be called twice."""
+        """End it in good order; what has not ended after a while is killed. May be called twice."""
         assert self._child.stdin is not None
         self._child.stdin.close()
         try:
@@ -93,7 +93,7 @@ class Jupyter:
         self.log.unlink(missing_ok=True)
 
     def last_words(self) -> str:
-        """The end of its log, for a message."""
+        """Return the end of its log, for a message."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else "it said nothing"
 
@@ -121,13 +121,13 @@ class Jupyter:
 
 
 def check_installed() -> None:
-    """Raises an error that says how to install it where JupyterLab is missing."""
+    """Raise an error that says how to install it where JupyterLab is missing."""
     if importlib.util.find_spec("jupyterlab") is None:
         raise SetupError("kit lab needs JupyterLab", hint='install it with: pip install "kit-notebook[lab]"')
 
 
 def check_port(port: int) -> None:
-    """Raises an error where the port is taken or not allowed."""
+    """Raise an error where the port is taken or not allowed."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         if os.name == "posix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,7 +141,7 @@ def check_port(port: int) -> None:
 
 
 def _with_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Adds our settings to the user's: all of this runs without a network, so none is asked for news or versions."""
+    """Add our settings to the user's: all of this runs without a network, so none is asked for news or versions."""
     ours = str(Path(__file__).with_name("jupyter_config"))
     theirs = environment.get("JUPYTER_CONFIG_PATH")
     return {**environment, "JUPYTER_CONFIG_PATH": os.pathsep.join([ours, theirs] if theirs else [ours])}

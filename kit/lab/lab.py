@@ -100,27 +100,27 @@ class Lab(GivesFrames, OfOneProcess):
 
     @_lazily
     def amdahl(self) -> Amdahl:
-        """The explorer of amdahl, connected."""
+        """Return the explorer of amdahl, connected."""
         return cast("Amdahl", self._explorer("amdahl"))
 
     @_lazily
     def claude(self) -> Claude:
-        """The explorer of claude, connected."""
+        """Return the explorer of claude, connected."""
         return cast("Claude", self._explorer("claude"))
 
     @_lazily
     def kimberlite(self) -> Kimberlite:
-        """The explorer of kimberlite, connected."""
+        """Return the explorer of kimberlite, connected."""
         return cast("Kimberlite", self._explorer("kimberlite"))
 
     @_lazily
     def s2(self) -> S2Explorer:
-        """The explorer of s2, connected."""
+        """Return the explorer of s2, connected."""
         return cast("S2Explorer", self._explorer("s2"))
 
     @_lazily
     def synap(self) -> Synap:
-        """The explorer of synap, connected."""
+        """Return the explorer of synap, connected."""
         return cast("Synap", self._explorer("synap"))
 
     def _explorer(self, name: str) -> Any:
@@ -138,7 +138,8 @@ class Lab(GivesFrames, OfOneProcess):
         return sorted({*super().__dir__()} - {*NAMES} | {*self._names})
 
     def env(self) -> dict[str, str]:
-        """The environment variables that point any client, in any language, at these servers. They hold the token."""
+        """Return the environment variables that point any client, in any language, at these servers. They hold the
+        token."""
         return dict(self._described["env"].values())
 
     def use(self) -> Self:
@@ -165,7 +166,7 @@ class Lab(GivesFrames, OfOneProcess):
         self._before.clear()
 
     def url(self, service: str) -> str:
-        """Where a service listens."""
+        """Return where a service listens."""
         return str(self._described["services"][service]["url"])
 
     def status(self) -> pd.DataFrame:
@@ -197,7 +198,7 @@ class Lab(GivesFrames, OfOneProcess):
         clear: bool = False,
         **details: Any,
     ) -> pd.DataFrame:
-        """Makes a service misbehave; gives the rules in force. Without arguments it only tells them.
+        """Make a service misbehave; gives the rules in force. Without arguments it only tells them.
 
         `kind` is `"delay"`, `"drop"`, `"reset"`, `"truncate"`, `"stall"`, `"garbage"`, or a status such as 503.
         It befalls the next `count` requests whose path is like `path`. Further details: `method=`, `skip=` (requests to
@@ -225,7 +226,7 @@ class Lab(GivesFrames, OfOneProcess):
         return from_rows(rules, _RULE_SCHEMA())
 
     def move(self, on: bool = True) -> bool:
-        """Has the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views live.
+        """Have the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views live.
 
         `lab.move(False)` ends it. Gives whether it goes on now.
         """

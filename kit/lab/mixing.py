@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def mixed(*numbers: int) -> int:
-    """A number that looks random and is the same everywhere.
+    """Return a number that looks random and is the same everywhere.
 
     >>> mixed(1, 2) == mixed(1, 2) != mixed(2, 1)
     True

@@ -40,7 +40,7 @@ class Mover:
         return self._thread is not None
 
     def start(self) -> None:
-        """Begins to write, and goes on after a failure."""
+        """Begin to write, and goes on after a failure."""
         if self._thread is None:
             ready = threading.Event()
             self._thread = threading.Thread(target=asyncio.run, args=(self._main(ready),), name="mover", daemon=True)
@@ -48,7 +48,7 @@ class Mover:
             ready.wait()
 
     def stop(self) -> None:
-        """Ends the writers. It waits for them, so it must not be called on the loop of the servers they write to."""
+        """End the writers. It waits for them, so it must not be called on the loop of the servers they write to."""
         thread, self._thread = self._thread, None
         if thread is not None and self._ended is not None:
             self._ended()

@@ -8,7 +8,7 @@ import threading
 
 
 def watch(parent: int, patience: float = 3) -> None:
-    """Ends the process when its parent is gone.
+    """End the process when its parent is gone.
 
     Standard input tells at once, unless a fork of the parent holds the other end open; the parent's id tells always.
     """

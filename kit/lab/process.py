@@ -48,7 +48,7 @@ class Process:
         self._descriptor: Path | None = None
 
     async def start(self) -> dict[str, Any]:
-        """Starts everything; what a client needs to know about it."""
+        """Start everything; what a client needs to know about it."""
         # Also in a folder that others can enter, what the servers keep is this user's alone.
         os.umask(0o077)
         try:
@@ -134,7 +134,7 @@ class Process:
 
 
 async def serve(orders: dict[str, Any], ready: Any) -> None:
-    """Runs a lab until it is told to end; `ready` is called with its description."""
+    """Run a lab until it is told to end; `ready` is called with its description."""
     process = Process(orders)
     loop = asyncio.get_running_loop()
     # An interrupt in the notebook may reach this process too; one that has a parent ends with it, not before.

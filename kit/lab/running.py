@@ -17,7 +17,7 @@ from . import descriptors
 
 
 def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
-    """A lab of this user that has what is wanted and answers."""
+    """Return a lab of this user that has what is wanted and answers."""
     wanted = None if path is None else str(Path(path).resolve())
     for described in descriptors.read():
         fits = (
@@ -32,7 +32,7 @@ def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None
 
 
 def answers(described: dict[str, Any]) -> bool:
-    """Whether the lab is there and knows its own token."""
+    """Return whether the lab is there and knows its own token."""
     driver = control(described)
     try:
         return driver.run(call(Request("GET", "/status", op="lab"))).ok
@@ -43,12 +43,12 @@ def answers(described: dict[str, Any]) -> bool:
 
 
 def control(described: dict[str, Any]) -> Driver:
-    """A connection to the lab's control server."""
+    """Return a connection to the lab's control server."""
     return Driver(Settings("lab", described["control"], hidden(described["token"]), timeouts=Timeouts(2, 10)))
 
 
 def latency(url: str, health: str) -> float | None:
-    """Milliseconds of one small exchange, on a connection that is open already where the protocol keeps one."""
+    """Return milliseconds of one small exchange, on a connection that is open already where the protocol keeps one."""
     if health:
         driver = Driver(Settings("lab", url, timeouts=Timeouts(2, 5)))
         try:

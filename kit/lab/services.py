@@ -34,7 +34,7 @@ class House:
     ports: dict[str, int] | None = None
 
     def port(self, service: str) -> int:
-        """The port asked for, or 0 for any that is free."""
+        """Return the port asked for, or 0 for any that is free."""
         return (self.ports or {}).get(service, 0)
 
 
@@ -47,7 +47,7 @@ class Server(Protocol):
         """Listens, and returns when the first request can be taken."""
 
     async def stop(self) -> None:
-        """Stops listening and closes what is open; what was acknowledged is on disk."""
+        """Stop listening and closes what is open; what was acknowledged is on disk."""
 
     @property
     def url(self) -> str:
@@ -58,17 +58,17 @@ class Server(Protocol):
         """A path below `url` that answers without a credential, or "" where only a connection can be tried."""
 
     def env(self) -> dict[str, str]:
-        """The environment variables that point any client at it."""
+        """Return the environment variables that point any client at it."""
 
 
 def create(name: str, house: House) -> Server:
-    """The server of one service, not yet listening."""
+    """Return the server of one service, not yet listening."""
     make: Callable[[House], Server] = importlib.import_module(MODULES[name]).create
     return make(house)
 
 
 def chosen(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, checked; all services where none is given.
+    """Return the names, checked; all services where none is given.
 
     >>> chosen(("amdahl",))
     ('amdahl',)

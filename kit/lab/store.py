@@ -35,7 +35,7 @@ class Store:
         self._thread.start()
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs the job in a transaction; returns when it is committed. A job that raises leaves no trace."""
+        """Run the job in a transaction; returns when it is committed. A job that raises leaves no trace."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((job, done))
         return await done
@@ -49,7 +49,7 @@ class Store:
                 await asyncio.sleep(_ROOM_AGAIN)
 
     def read(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
-        """Rows as committed; for statements that are quick."""
+        """Return rows as committed; for statements that are quick."""
         return self._reader.execute(sql, parameters).fetchall()
 
     async def close(self) -> None:

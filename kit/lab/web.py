@@ -47,7 +47,7 @@ class OneWrite:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what was gathered."""
+        """Send what was gathered."""
         if self._parts:
             parts, self._parts, self._size = self._parts, [], 0
             if not self._transport.is_closing():
@@ -156,7 +156,7 @@ class WebServer:
 
 
 def listening_socket(port: int = 0) -> socket.socket:
-    """A bound socket on loopback, on the port or on any free one."""
+    """Return a bound socket on loopback, on the port or on any free one."""
     # With its protocol named: only then does asyncio send small writes on its connections without delay.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

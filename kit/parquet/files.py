@@ -48,7 +48,7 @@ class _File:
 
 
 def dataset(paths: list[str], store: Store, own: list[str]) -> Any:
-    """Files as one table; `own` names the partition columns of those that do not tell them themselves."""
+    """Return files as one table; `own` names the partition columns of those that do not tell them themselves."""
     if not paths:
         return ds.dataset(pa.table({}))
     files = [_File.read(path, store, own) for path in paths]
@@ -77,7 +77,7 @@ def _partitioned(files: list[_File], merged: pa.Schema, store: Store) -> Any:
 
 
 def _same(schema: pa.Schema, merged: pa.Schema) -> bool:
-    """Whether Arrow itself shows the file with these columns: missing ones are nulls to it."""
+    """Return whether Arrow itself shows the file with these columns: missing ones are nulls to it."""
     return all(merged.field(field.name).type.equals(field.type) for field in schema)
 
 
@@ -110,7 +110,7 @@ class Widened(ds.Dataset):  # type: ignore[misc]
         return self._schema
 
     def scanner(self, columns: Any = None, filter: Any = None, **_: Any) -> Any:
-        """Some columns of the rows for which a filter is true."""
+        """Return some columns of the rows for which a filter is true."""
         schema = self._schema
         reader = pa.RecordBatchReader.from_batches(schema, self._batches())
         return ds.Scanner.from_batches(reader, columns=columns, filter=filter)

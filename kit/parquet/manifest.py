@@ -42,7 +42,7 @@ class Part:
 
 
 def name_of(first: int, stop: int, rows: int, number: int = 1, count: int = 1) -> str:
-    """The name of a file, the first of which has the number 1.
+    """Return the name of a file, the first of which has the number 1.
 
     >>> name_of(0, 12, 12)
     'part-00000000000000000000-to-00000000000000000012-rows-12-file-1-of-1.parquet'
@@ -66,7 +66,7 @@ class Manifest:
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
-        """What a folder holds; None where it holds nothing that was written here."""
+        """Return what a folder holds; None where it holds nothing that was written here."""
         names = store.names()
         found = _of_json(store)
         parts = _following(names, found.next if found else None, store)
@@ -80,13 +80,13 @@ class Manifest:
         return found
 
     def reaches(self, store: Store) -> int:
-        """The position up to which the folder holds the records by now, whoever wrote them."""
+        """Return the position up to which the folder holds the records by now, whoever wrote them."""
         before = _of_json(store)
         parts = _following(store.names(), before.next if before else None, store)
         return max([before.next if before else self.start, *(part.stop for part in parts)])
 
     def sweep(self, store: Store) -> None:
-        """Removes what an interrupted writer left: files that do not count."""
+        """Remove what an interrupted writer left: files that do not count."""
         known = {part.name for part in self.parts}
         for name in store.names():
             base = name.rpartition("/")[2]
@@ -95,13 +95,15 @@ class Manifest:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file is called as those that are written here, and is where they are: there, or in partitions."""
+    """Return whether a file is called as those that are written here, and is where they are: there, or in
+    partitions."""
     *folders, base = name.split("/")
     return all("=" in one for one in folders) and bool(_NAME.fullmatch(base) or _OLD_NAME.fullmatch(base))
 
 
 def _following(names: Iterable[str], start: int | None, store: Store) -> list[Part]:
-    """The files that count, those of one range after those of another; an error where one between them is gone."""
+    """Return the files that count, those of one range after those of another; an error where one between them is
+    gone."""
     found: dict[tuple[int, int, int], dict[int, Part]] = {}
     for name in names:
         match = _NAME.fullmatch(name.rpartition("/")[2])
@@ -124,7 +126,7 @@ def _following(names: Iterable[str], start: int | None, store: Store) -> list[Pa
 
 
 def _told(store: Store, name: str) -> tuple[str, list[str]]:
-    """The source and the partition columns that a file tells."""
+    """Return the source and the partition columns that a file tells."""
     try:
         told = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
         return str(told["source"]), [str(one) for one in told.get("partition_by", [])]
@@ -133,7 +135,7 @@ def _told(store: Store, name: str) -> tuple[str, list[str]]:
 
 
 def _of_json(store: Store) -> Manifest | None:
-    """The manifest of a folder that an earlier version began."""
+    """Return the manifest of a folder that an earlier version began."""
     text = store.read(OLD)
     if text is None:
         return None

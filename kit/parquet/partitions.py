@@ -29,7 +29,7 @@ _LONGEST = 160
 
 
 def check(names: Sequence[str], schema: pa.Schema) -> None:
-    """Refuses columns that are not there, or that cannot be partitioned by."""
+    """Refuse columns that are not there, or that cannot be partitioned by."""
     for name in names:
         if name not in schema.names:
             if name in TIMES and "time" in schema.names:
@@ -46,7 +46,7 @@ def check(names: Sequence[str], schema: pa.Schema) -> None:
 
 
 def parted(table: pa.Table, names: Sequence[str]) -> tuple[int, Iterator[tuple[pa.RecordBatch, pa.Table]]]:
-    """How many partitions the rows are of; and the values of each, as a batch of one row, with its rows."""
+    """Return how many partitions the rows are of; and the values of each, as a batch of one row, with its rows."""
     keys = pa.table([_values(table, name) for name in names], names=[f"k{n}" for n in range(len(names))])
     groups = keys.append_column("row", pa.array(range(len(table)), pa.int64())).group_by(keys.column_names)
     rows = groups.aggregate([("row", "list")]).column("row_list")
@@ -67,7 +67,7 @@ def parted(table: pa.Table, names: Sequence[str]) -> tuple[int, Iterator[tuple[p
 
 
 def folder(keys: pa.RecordBatch) -> str:
-    """The folder of a partition, with a / at its end.
+    """Return the folder of a partition, with a / at its end.
 
     >>> folder(pa.record_batch({"k": ["a/b"], "n": [None], "_x": [1.5]}))
     'k=a%2Fb/n=__HIVE_DEFAULT_PARTITION__/%5Fx=1.5/'
@@ -78,7 +78,7 @@ def folder(keys: pa.RecordBatch) -> str:
 
 
 def packed(keys: pa.RecordBatch) -> bytes:
-    """The values of a partition as they are kept in a file."""
+    """Return the values of a partition as they are kept in a file."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, keys.schema) as writer:
         writer.write_batch(keys)
@@ -86,7 +86,7 @@ def packed(keys: pa.RecordBatch) -> bytes:
 
 
 def unpacked(kept: bytes) -> pa.RecordBatch:
-    """The values of a partition, from what is kept in a file."""
+    """Return the values of a partition, from what is kept in a file."""
     try:
         [found] = pa.ipc.open_stream(base64.b64decode(kept, validate=True))
         found.validate(full=True)
@@ -98,14 +98,14 @@ def unpacked(kept: bytes) -> pa.RecordBatch:
 
 
 def from_path(path: str, names: Sequence[str]) -> pa.RecordBatch:
-    """The values of a partition where only the path tells them: texts, as in folders of earlier versions."""
+    """Return the values of a partition where only the path tells them: texts, as in folders of earlier versions."""
     said: Mapping[str, str] = dict(step.split("=", 1) for step in path.split("/")[:-1] if "=" in step)
     values = [None if (text := said.get(name)) in (None, _NULL) else unquote(str(text)) for name in names]
     return pa.record_batch([pa.array([value], pa.string()) for value in values], names=list(names))
 
 
 def condition(keys: pa.RecordBatch) -> ds.Expression:
-    """What is true for all rows of a partition."""
+    """Return what is true for all rows of a partition."""
     found = pc.scalar(True)
     for name, column in zip(keys.schema.names, keys.columns, strict=True):
         field = pc.field(name)
@@ -127,7 +127,7 @@ def _text(value: pa.Scalar) -> str:
 
 
 def _short(text: str) -> str:
-    """The text as it can stand in a path; a long one is cut, and told from others by its digest."""
+    """Return the text as it can stand in a path; a long one is cut, and told from others by its digest."""
     whole = quote(text, safe="")
     if len(whole) <= _LONGEST:
         return whole

@@ -67,7 +67,7 @@ class Scan:
         return schema
 
     def read(self, columns: list[str] | None = None, limit: int | None = None) -> pd.DataFrame:
-        """The rows as a DataFrame: some columns of them, and so many, where that is asked for."""
+        """Return the rows as a DataFrame: some columns of them, and so many, where that is asked for."""
         from ..core.frames import to_frame
 
         dataset = self._dataset()
@@ -77,7 +77,7 @@ class Scan:
         return to_frame(plain(found), {"path": self.path})
 
     def arrow(self, columns: list[str] | None = None) -> pa.RecordBatchReader:
-        """The rows as a stream of Arrow batches."""
+        """Return the rows as a stream of Arrow batches."""
         reader: pa.RecordBatchReader = self._dataset().scanner(columns=columns).to_reader()
         return reader
 
@@ -89,7 +89,7 @@ class Scan:
         ).remove_metadata()
 
     def to_dask(self) -> Any:
-        """A frame of Dask with a partition for each file, its dtypes known without reading."""
+        """Return a frame of Dask with a partition for each file, its dtypes known without reading."""
         from ..dasking.reading import of_files
 
         keys = self.manifest.partition_by if self.manifest is not None else []

@@ -50,7 +50,7 @@ class Store:
         return fs.LocalFileSystem() if self.local else fs.PyFileSystem(fs.FSSpecHandler(self._fs))
 
     def where(self, name: str) -> str:
-        """The full path of a file."""
+        """Return the full path of a file."""
         return f"{self.root}/{name}" if name else self.root
 
     def is_file(self) -> bool:
@@ -61,7 +61,7 @@ class Store:
         return sorted(glob.glob(self.root, recursive=True) if self.local else self._fs.glob(self.root))
 
     def names(self) -> list[str]:
-        """All files below, by their paths from here, in order."""
+        """Return all files below, by their paths from here, in order."""
         found = []
         if self.local:
             for folder, _, files in os.walk(self.root):
@@ -74,7 +74,7 @@ class Store:
         return sorted(found)
 
     def read(self, name: str) -> bytes | None:
-        """A whole file; None where there is none."""
+        """Return a whole file; None where there is none."""
         try:
             with self._open(self.where(name), "rb") as file:
                 found: bytes = file.read()
@@ -112,7 +112,7 @@ class Store:
             raise
 
     def remove(self, name: str) -> None:
-        """Removes a file that may be there."""
+        """Remove a file that may be there."""
         self._remove(self.where(name))
 
     def _open(self, path: str, mode: str) -> Any:

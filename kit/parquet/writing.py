@@ -35,7 +35,7 @@ _PARTITIONED_BYTES = 64 * 1024 * 1024
 def write(
     view: View, path: Any, partition_by: Sequence[str] | str = (), resume: bool = True, compression: str = "zstd"
 ) -> Manifest:
-    """Writes what the folder does not hold yet; what it holds afterwards."""
+    """Write what the folder does not hold yet; what it holds afterwards."""
     store = Store(path)
     names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
     manifest = _begun(view, store, names, resume)
@@ -82,7 +82,7 @@ def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest
 
 
 def _fitting(view: View, first: int, stop: int, files: _Files) -> Iterator[tuple[Piece, Decoded]]:
-    """The records, their columns widened where one does not hold them."""
+    """Return the records, their columns widened where one does not hold them."""
     for piece, decoded in view.pieces(first, stop):
         wider = view.widening(piece, decoded)
         if wider is not None:
@@ -169,7 +169,7 @@ class _Files:
         return {TOLD: json.dumps({**told, "partition_by": manifest.partition_by})}
 
     def end(self) -> None:
-        """Ends the file and counts it. Records of which nothing is kept are counted with those after them."""
+        """End the file and counts it. Records of which nothing is kept are counted with those after them."""
         self._flush()
         if self._writer is None:
             return

@@ -70,7 +70,7 @@ def binned(
 
 
 def _keyed(keys: pd.Series[Any] | None, amounts: Any, count: int) -> tuple[Ranked, Any, list[str]]:
-    """The order of the series, and for each row the number of its own."""
+    """Return the order of the series, and for each row the number of its own."""
     if keys is None:
         return Ranked([""], []), np.zeros(len(amounts), dtype="int64"), [""]
     codes, values = pd.factorize(keys)

@@ -83,7 +83,7 @@ def wrapped(text: str, inches: float, size: float, *, bold: bool = False) -> lis
 
 
 def _points(text: str, font: FontProperties) -> float:
-    """How wide a text is, in points."""
+    """Return how wide a text is, in points."""
     wide = text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), font, False)[0]
     return float(wide) * 1.03  # letters on a screen stand on whole dots
 
@@ -264,12 +264,12 @@ def empty(panel: Panel, words: str, look: Look) -> None:
 
 
 def _grown(before: list[float], now: list[float]) -> list[float]:
-    """The larger of each; what was before counts only where there were as many rows."""
+    """Return the larger of each; what was before counts only where there were as many rows."""
     return [max(pair) for pair in zip(before, now, strict=True)] if len(before) == len(now) else now
 
 
 def _flat(ax: Any) -> list[Any]:
-    """The axes of what `plt.subplots` gives: an array of them."""
+    """Return the axes of what `plt.subplots` gives: an array of them."""
     return list(ax.flat) if hasattr(ax, "flat") else []
 
 
@@ -289,7 +289,7 @@ def _dress(ax: Axes, look: Look, own: bool) -> None:
 
 
 def _room(ax: Axes, renderer: Any, dpi: float) -> tuple[float, float, float]:
-    """How far ticks and labels reach beyond the axes, in inches: left, below, right."""
+    """Return how far ticks and labels reach beyond the axes, in inches: left, below, right."""
     reach, box = ax.get_tightbbox(renderer), ax.bbox
     assert reach is not None
     return max(0, box.x0 - reach.x0) / dpi, max(0, box.y0 - reach.y0) / dpi, max(0, reach.x1 - box.x1) / dpi

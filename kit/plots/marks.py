@@ -205,12 +205,12 @@ def thin(x: Any, y: Any, points: int = MOST_POINTS) -> tuple[Any, Any]:
 
 
 def _days(times: Any) -> Any:
-    """Times as matplotlib counts them."""
+    """Return times as matplotlib counts them."""
     return date2num(times)  # type: ignore[no-untyped-call]
 
 
 def _dots(x: Any, y: Any) -> list[int]:
-    """Which points have a dot: all of a short line, else those that have no neighbour to be joined to."""
+    """Return which points have a dot: all of a short line, else those that have no neighbour to be joined to."""
     there = np.isfinite(y)
     if len(x) > _DOTTED:
         before, after = np.append(False, there[:-1]), np.append(there[1:], False)
@@ -244,13 +244,13 @@ def _name_lines(sheet: Sheet, panel: Panel, found: dict[str, Line], order: Ranke
 
 
 def _end(line: Line) -> float:
-    """The last value that is known."""
+    """Return the last value that is known."""
     known = np.flatnonzero(np.isfinite(line.y))
     return float(line.y[known[-1]]) if len(known) else np.nan
 
 
 def _apart(places: Sequence[float], step: float) -> list[float]:
-    """The places, moved so that none is nearer to the next than `step`, and all are between about 0 and 1."""
+    """Return the places, moved so that none is nearer to the next than `step`, and all are between about 0 and 1."""
     found = [0.0] * len(places)
     rising = sorted(range(len(places)), key=lambda n: places[n])
     at = -np.inf

@@ -164,7 +164,7 @@ def _wanted(names: list[str], metric: Any) -> list[str]:
 
 
 def _rank(name: str) -> int:
-    """How soon people look for a metric; what only describes a server comes last."""
+    """Return how soon people look for a metric; what only describes a server comes last."""
     if "_info_" in name:
         return len(_SOUGHT) + 1
     return next((n for n, word in enumerate(_SOUGHT) if word in name), len(_SOUGHT))
@@ -182,7 +182,7 @@ def _labels(tidy: pd.DataFrame, by: Any) -> tuple[str, ...] | None:
 
 
 def _shared(names: Sequence[str]) -> str:
-    """What all names begin with, such as the service's name: it tells nothing."""
+    """Return what all names begin with, such as the service's name: it tells nothing."""
     first = names[0].partition("_")[0] + "_" if names else ""
     return first if len(names) >= _MANY and all(name.startswith(first) for name in names) else ""
 
@@ -206,7 +206,7 @@ def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, asked: tuple
 
 
 def _told_apart(part: pd.DataFrame, telling: list[str]) -> list[str]:
-    """The labels that tell rows apart; identifiers only where the other labels do not."""
+    """Return the labels that tell rows apart; identifiers only where the other labels do not."""
     plain = [label for label in telling if not label.endswith("_id")]
     return plain if plain and not part.duplicated(["time", *plain]).any() else telling
 

@@ -182,7 +182,7 @@ def _draw(paper: Sheet, part: _Part, by: Any, agg: Any, every: Any, ends: tuple[
 
 
 def _keys(part: _Part, by: Any, agg: Any, every: Any) -> tuple[Any, list[str]]:
-    """The series of each row, and the columns that tell them apart."""
+    """Return the series of each row, and the columns that tell them apart."""
     frame = part.frame
     if by is not None:
         columns = [column_of(frame, one, "by") for one in ([by] if isinstance(by, str) else by)]

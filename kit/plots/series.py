@@ -25,15 +25,15 @@ class Ranked:
     """The order of colours, where it is not that of the names."""
 
     def place(self, name: str) -> int:
-        """Which of the colours a named series has."""
+        """Return which of the colours a named series has."""
         return self.coloured.index(name) if self.coloured else self.named.index(name)
 
     def colour(self, name: str, look: Look) -> str:
-        """The colour of a series."""
+        """Return the colour of a series."""
         return look.palette[self.place(name)] if name in self.named else look.rest
 
     def within(self, there: Collection[str]) -> Ranked:
-        """The same for some of the series, each with the colour that it has among all."""
+        """Return the same for some of the series, each with the colour that it has among all."""
         named, rest = ([key for key in keys if key in there] for keys in (self.named, self.rest))
         return Ranked(named, rest, tuple(self.named))
 

@@ -86,7 +86,7 @@ def _on(paper: str, ink: str) -> Look:
 
 
 def _paper_of(ax: Axes) -> str:
-    """The first colour behind the axes that is not see-through; white where there is none."""
+    """Return the first colour behind the axes that is not see-through; white where there is none."""
     figure = ax.get_figure(root=True)
     for behind in (ax, figure):
         if behind is not None and to_rgba(behind.get_facecolor())[3] > 0.5:
@@ -95,7 +95,7 @@ def _paper_of(ax: Axes) -> str:
 
 
 def _jupyter_is_dark() -> bool:
-    """Whether the user has set JupyterLab to a dark theme, as far as its settings can be read here."""
+    """Return whether the user has set JupyterLab to a dark theme, as far as its settings can be read here."""
     if kernel() is None:
         return False
     home = os.environ.get("JUPYTER_CONFIG_DIR") or str(Path.home() / ".jupyter")

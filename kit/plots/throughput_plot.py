@@ -184,7 +184,7 @@ def _draw(
 
 
 def _lines(found: Binned, amounts: dict[str, Any], moving: bool) -> tuple[dict[str, marks.Line], slice]:
-    """The lines, and which intervals they show: only whole ones, as far as that leaves a line."""
+    """Return the lines, and which intervals they show: only whole ones, as far as that leaves a line."""
     count = len(found.starts)
     # A feed begins within an interval, and what the log held before comes at once: that is no throughput.
     whole = slice(1 if moving else int(0 in found.unfinished), count - (count - 1 in found.unfinished))
@@ -213,7 +213,7 @@ def _smear(found: Binned) -> str:
 
 
 def _amounts(frame: pd.DataFrame, what: str, how: How | None) -> tuple[Any, str]:
-    """What each row counts for, and the unit of that."""
+    """Return what each row counts for, and the unit of that."""
     if what == "rows":
         return np.ones(len(frame)), "rows"
     if what == "bytes" and "bytes" not in frame.columns and "body" in frame.columns:

@@ -55,7 +55,8 @@ class Interval:
         return self.ns / _SECOND
 
     def begin(self, first: int) -> int:
-        """The beginning of the bin that a time (in nanoseconds) is in: weeks begin on Mondays, days at midnight."""
+        """Return the beginning of the bin that a time (in nanoseconds) is in: weeks begin on Mondays, days at
+        midnight."""
         if self.ns % (7 * _DAY) == 0:
             origin = _MONDAY
         elif self.ns > _DAY:

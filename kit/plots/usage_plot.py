@@ -116,7 +116,7 @@ class _Chart:
 
 
 def _sorted(found: list[Measure], over: Any, usual: Any) -> tuple[list[_Chart], list[_Chart]]:
-    """Which are charts, and which are one number."""
+    """Return which are charts, and which are one number."""
     charts: list[_Chart] = []
     numbers: list[_Chart] = []
     for measure in found:
@@ -147,7 +147,7 @@ def _fitted(paper: Sheet, charts: list[_Chart], numbers: list[_Chart], *, everyt
 
 
 def _zero_words(zeros: list[Measure]) -> str:
-    """The metrics without a panel, since they are zero."""
+    """Return the metrics without a panel, since they are zero."""
     return f"Zero: {', '.join(each.name.lower() for each in zeros)}."
 
 
@@ -202,7 +202,7 @@ def _title(measure: Measure) -> str:
 
 
 def _totals(measure: Measure) -> pd.Series[float]:
-    """A value for each series: what its amounts add up to, or its newest reading."""
+    """Return a value for each series: what its amounts add up to, or its newest reading."""
     rows = measure.rows
     if measure.adds:
         return rows.groupby("series", sort=False)["value"].sum()
@@ -210,7 +210,8 @@ def _totals(measure: Measure) -> pd.Series[float]:
 
 
 def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
-    """The ends of each axis of bars: the same for panels of one unit, as far as the smaller can still be read."""
+    """Return the ends of each axis of bars: the same for panels of one unit, as far as the smaller can still be
+    read."""
     found = {id(chart.measure): _ends(_totals(chart.measure)) for chart in charts if not chart.timed}
     for unit in {chart.measure.unit for chart in charts if word(chart.measure.unit) or chart.measure.unit in MEASURED}:
         alike = [id(chart.measure) for chart in charts if not chart.timed and chart.measure.unit == unit]
@@ -312,7 +313,7 @@ class _Timed:
 
 
 def _alike(timed: list[_Timed]) -> list[_Timed]:
-    """The same, with one colour for a series in all panels whose series are of the same labels."""
+    """Return the same, with one colour for a series in all panels whose series are of the same labels."""
     found = []
     for each in timed:
         group = [other for other in timed if other.chart.measure.by == each.chart.measure.by]
@@ -328,7 +329,8 @@ def _alike(timed: list[_Timed]) -> list[_Timed]:
 
 
 def _leading_zeros(values: dict[str, Any], count: int) -> int:
-    """How many intervals at the beginning say nothing; some of them stay, so that it is seen that they are zero."""
+    """Return how many intervals at the beginning say nothing; some of them stay, so that it is seen that they are
+    zero."""
     busy = np.flatnonzero(np.any([np.nan_to_num(column) != 0 for column in values.values()], axis=0))
     first = int(busy[0]) if len(busy) else 0
     return max(0, min(first - max(2, (count - first) // 10), count - _LEADING))

@@ -50,15 +50,15 @@ class BatchSubmitTicket:
         return (self._told if self._told.done() else asyncio.shield(self._told)).__await__()
 
     def done(self) -> bool:
-        """Whether awaiting it takes no time."""
+        """Return whether awaiting it takes no time."""
         return self._told.done()
 
     def told(self) -> AppendAck:
-        """The acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        """Return the acknowledgement, of a ticket that is done; may be asked for in any thread."""
         return self._told.result()
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
-        """Has this called with the acknowledgement, on the loop; never, where the batch fails."""
+        """Have this called with the acknowledgement, on the loop; never, where the batch fails."""
         self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))
 
     def __repr__(self) -> str:
@@ -150,7 +150,7 @@ class AppendEngine:
         self._over.append(call)
 
     def unfinished(self) -> str:
-        """What is lost sight of when nobody holds the session any more; empty where that is nothing."""
+        """Return what is lost sight of when nobody holds the session any more; empty where that is nothing."""
         if self._task.done() or not self._flight:
             return ""
         return f"an append session was dropped with {len(self._flight)} batches not acknowledged: close it before"
@@ -188,7 +188,7 @@ class AppendEngine:
         self._line.remove((metered, waiter))
 
     def _admit(self) -> None:
-        """Lets the first in line go where there is room; all of them where they have nothing to wait for."""
+        """Let the first in line go where there is room; all of them where they have nothing to wait for."""
         over = self._closing or self._error is not None
         for metered, waiter in self._line:
             if not over and not self._flight.has_room(metered):
@@ -332,7 +332,7 @@ class AppendEngine:
             raise S2ClientError("the service ended the session, which was not over")
 
     async def _rest(self, exchange: Duplex) -> bytearray:
-        """The body of a refusal, or what there is of it."""
+        """Return the body of a refusal, or what there is of it."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._timeout):
@@ -343,7 +343,7 @@ class AppendEngine:
         return body
 
     def _next(self) -> bytes | None:
-        """What the exchange is to send next."""
+        """Return what the exchange is to send next."""
         if self._exchange is None:
             return None
         now = self._loop.time()
@@ -356,13 +356,13 @@ class AppendEngine:
         return frame
 
     def _retire(self) -> None:
-        """Sends nothing more on this connection; once the rest is acknowledged, the next one follows."""
+        """Send nothing more on this connection; once the rest is acknowledged, the next one follows."""
         self._retiring = True
         if self._exchange is not None:
             self._exchange.pump()
 
     def _watch(self) -> None:
-        """Has a look at the clock when the oldest batch must have been acknowledged."""
+        """Have a look at the clock when the oldest batch must have been acknowledged."""
         if self._timer is None and self._exchange is not None and (due := self._due(self._exchange)) is not None:
             self._look_at(due)
 
@@ -402,7 +402,7 @@ class AppendEngine:
         }
 
     def _told(self, failure: KitError) -> S2Error:
-        """The failure as callers see it."""
+        """Return the failure as callers see it."""
         if not isinstance(failure, S2Error):
             failure.args = (f"s2: POST {self._origin}{self._path}: {failure.args[0]}",)
         return named(as_client_error(failure), _OP, self._path)

@@ -41,29 +41,30 @@ class AppendSession(OfOneProcess):
         self._dropped = close_when_dropped(self, engine.close, warning=engine.unfinished)
 
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
-        """A ticket for the batch, which is on its way; waits first while too much is."""
+        """Return a ticket for the batch, which is on its way; waits first while too much is."""
         return await self._engine.submit(inp)
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
-        """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
+        """Return the same for a batch that is the protobuf message of an append already, with so many records and
+        bytes."""
         return await self._engine.submit_encoded(payload, records, metered)
 
     async def submit_frame(self, packed: Packed) -> BatchSubmitTicket:
-        """The same for a batch that was packed elsewhere, by `pack`."""
+        """Return the same for a batch that was packed elsewhere, by `pack`."""
         return await self._engine.submit_frame(packed)
 
     async def close(self) -> None:
-        """Ends the session once everything is appended; raises the error that ended it before."""
+        """End the session once everything is appended; raises the error that ended it before."""
         self._dropped.detach()
         await self._engine.close()
 
     async def abort(self) -> None:
-        """Ends the session at once; what is not acknowledged by now fails, though it may be appended all the same."""
+        """End the session at once; what is not acknowledged by now fails, though it may be appended all the same."""
         self._dropped.detach()
         await self._engine.abort()
 
     def when_over(self, call: Callable[[S2Error | None], None]) -> None:
-        """Has this called once the session is over, with the error that ended it, if any did."""
+        """Have this called once the session is over, with the error that ended it, if any did."""
         self._engine.when_over(call)
 
     async def __aenter__(self) -> Self:

@@ -46,7 +46,7 @@ def append_encoded(
     *,
     max_unacked_bytes: int = UNACKED_BYTES,
 ) -> Appended:
-    """Where the records are, once all are appended, in order.
+    """Return where the records are, once all are appended, in order.
 
     Each input is the protobuf message of an append, how many records it holds, and their metered bytes. They are
     taken and packed in the calling thread, while earlier ones travel on the background loop. `progress` is called
@@ -67,7 +67,8 @@ def append_encoded(
 def _alone(
     stream: SyncS2Stream, message: bytes, records: int, metered: int, progress: Callable[[int], object]
 ) -> Appended:
-    """A single append, which a connection that is there already carries in less time than a session takes to begin."""
+    """Return a single append, which a connection that is there already carries in less time than a session takes to
+    begin."""
     check_size(records, metered)
     ack = stream._driver.run(append_message(stream._link, stream._path, stream._headers, message))
     progress(records)

@@ -37,7 +37,7 @@ class BasinVerbs:
 
     @verb
     def create_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[StreamInfo]:
-        """The new stream. Its name is any text of up to 512 bytes; `/` reads well between levels."""
+        """Return the new stream. Its name is any text of up to 512 bytes; `/` reads well between levels."""
         body: dict[str, Any] = {"stream": check_stream_name(name)}
         if config is not None:
             body["config"] = stream_config_json(config)
@@ -47,7 +47,7 @@ class BasinVerbs:
 
     @verb
     def ensure_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[EnsuredStreamInfo]:
-        """The stream, made or brought to this configuration where need be, and what had to be done.
+        """Return the stream, made or brought to this configuration where need be, and what had to be done.
 
         What the configuration leaves out goes back to the basin's defaults, also on a stream that exists.
         """
@@ -61,7 +61,7 @@ class BasinVerbs:
     def list_streams(
         self, *, prefix: str = "", start_after: str = "", limit: int = 1000
     ) -> Operation[Page[StreamInfo]]:
-        """Streams whose names begin with `prefix`, in order, at most 1000; `list_all_streams` walks all."""
+        """Return streams whose names begin with `prefix`, in order, at most 1000; `list_all_streams` walks all."""
         return (
             yield from page(self._link, "streams", stream_info_from_json, prefix, start_after, limit, self._headers)
         )
@@ -70,7 +70,7 @@ class BasinVerbs:
     def list_all_streams(
         self, *, prefix: str = "", start_after: str = "", include_deleted: bool = False
     ) -> Walk[StreamInfo]:
-        """Every stream whose name begins with `prefix`, page after page."""
+        """Return every stream whose name begins with `prefix`, page after page."""
         yield from every(
             self._link,
             "streams",
@@ -89,13 +89,13 @@ class BasinVerbs:
 
     @verb
     def get_stream_config(self, name: str) -> Operation[StreamConfig]:
-        """How a stream is set up, defaults filled in."""
+        """Return how a stream is set up, defaults filled in."""
         answer = yield from ask(self._link, "GET", _path(name), op="get_stream_config", headers=self._headers)
         return stream_config_from_json(loads(answer.body))
 
     @verb
     def reconfigure_stream(self, name: str, *, config: StreamConfig) -> Operation[StreamConfig]:
-        """How the stream is set up after a change of the given fields."""
+        """Return how the stream is set up after a change of the given fields."""
         body = stream_config_json(config)
         answer = yield from ask(
             self._link, "PATCH", _path(name), op="reconfigure_stream", body=body, headers=self._headers
@@ -110,28 +110,28 @@ class S2Basin(BasinVerbs, AsyncFace):
     """A basin, with calls that are awaited. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
-        """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
         return S2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
 
     __getitem__ = stream
 
     async def close(self) -> None:
-        """Does nothing: the connections are the client's."""
+        """Do nothing: the connections are the client's."""
 
 
 class SyncS2Basin(BasinVerbs, SyncFace):
     """A basin, with calls that block. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> SyncS2Stream:
-        """A handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
         return SyncS2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
 
     __getitem__ = stream
 
     def close(self) -> None:
-        """Does nothing: the connections are the client's."""
+        """Do nothing: the connections are the client's."""
 
 
 _key = encryption_key

@@ -44,7 +44,8 @@ class Accumulator:
         return self._bytes
 
     def add(self, record: Record) -> list[list[Record]]:
-        """The batches that are complete now: none, one, or two where a large record ends one and makes the next."""
+        """Return the batches that are complete now: none, one, or two where a large record ends one and makes the
+        next."""
         size = metered_bytes((record,)) if record.headers else 8 + len(record.body)
         if size > MAX_BATCH_BYTES:
             raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
@@ -60,7 +61,7 @@ class Accumulator:
         return full
 
     def flush(self) -> list[Record]:
-        """The batch under way, which may be empty; a new one begins."""
+        """Return the batch under way, which may be empty; a new one begins."""
         records, self._records = self._records, []
         self._bytes = 0
         self.deadline = None
@@ -68,7 +69,7 @@ class Accumulator:
 
 
 def record_batches(records: Iterable[Record], *, batching: Batching | None = None) -> Iterator[list[Record]]:
-    """Groups records that are all there into batches, by count and bytes."""
+    """Group records that are all there into batches, by count and bytes."""
     gathered = Accumulator(batching)
     for record in records:
         yield from gathered.add(record)
@@ -221,7 +222,7 @@ class _Gathering:
             self._changed.set()
 
     async def next(self) -> list[Record]:
-        """The next batch, or an empty one at the end."""
+        """Return the next batch, or an empty one at the end."""
         gathered = self._gathered
         while True:
             if self._ready:

@@ -34,12 +34,12 @@ class SyncBatchSubmitTicket:
         self._ticket = ticket
 
     def result(self, timeout: float | None = None) -> AppendAck:
-        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        """Return the acknowledgement; `TimeoutError` where it is not there within so many seconds."""
         ack: AppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
     def done(self) -> bool:
-        """Whether `result` takes no time."""
+        """Return whether `result` takes no time."""
         return self._ticket.done()
 
     def __repr__(self) -> str:
@@ -57,17 +57,18 @@ class SyncAppendSession(OfOneProcess):
         self._pid = os.getpid()
 
     def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
-        """A ticket for the batch, which is on its way; blocks first while too much is."""
+        """Return a ticket for the batch, which is on its way; blocks first while too much is."""
         check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
 
     def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
-        """The same for a batch that is the protobuf message of an append already, with so many records and bytes."""
+        """Return the same for a batch that is the protobuf message of an append already, with so many records and
+        bytes."""
         check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
 
     def close(self) -> None:
-        """Ends the session once everything is appended; raises the error that ended it before."""
+        """End the session once everything is appended; raises the error that ended it before."""
         check_process(self._pid, "an append session")
         loop.call(self._session.close)
 
@@ -94,7 +95,7 @@ class SyncRecordSubmitTicket:
         self._ticket: RecordSubmitTicket | None = None
 
     def result(self, timeout: float | None = None) -> IndexedAppendAck:
-        """The acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        """Return the acknowledgement; `TimeoutError` where it is not there within so many seconds."""
         if self._ticket is None:
             self._producer._catch_up(timeout)
         if self._ticket is None:
@@ -103,11 +104,11 @@ class SyncRecordSubmitTicket:
         return ack
 
     def settle(self, ticket: RecordSubmitTicket) -> None:
-        """Notes the ticket that the producer gave for the record."""
+        """Note the ticket that the producer gave for the record."""
         self._ticket = ticket
 
     def done(self) -> bool:
-        """Whether `result` takes no time."""
+        """Return whether `result` takes no time."""
         return self._ticket is not None and self._ticket.done()
 
     def __repr__(self) -> str:
@@ -134,7 +135,7 @@ class SyncProducer(OfOneProcess):
         )
 
     def submit(self, record: Record) -> SyncRecordSubmitTicket:
-        """A ticket for the record; blocks first while too much is on its way."""
+        """Return a ticket for the record; blocks first while too much is on its way."""
         check_process(self._pid, "a producer")
         self._producer.check_open()
         ticket = SyncRecordSubmitTicket(self)
@@ -144,13 +145,13 @@ class SyncProducer(OfOneProcess):
         return ticket
 
     def flush(self) -> None:
-        """Returns when all records that were submitted are appended."""
+        """Return when all records that were submitted are appended."""
         check_process(self._pid, "a producer")
         self._catch_up()
         loop.call(self._producer.flush)
 
     def close(self) -> None:
-        """Ends the producer once everything is appended; raises the error that ended it before."""
+        """End the producer once everything is appended; raises the error that ended it before."""
         check_process(self._pid, "a producer")
         self._dropped.detach()
         self._handover.end()
@@ -173,7 +174,7 @@ class SyncProducer(OfOneProcess):
         return f"<{type(self).__name__}, not made>" if made is None else f"<Sync{repr(made)[1:]}"
 
     def _catch_up(self, timeout: float | None = None) -> None:
-        """Returns when all records that were submitted have arrived on the loop."""
+        """Return when all records that were submitted have arrived on the loop."""
         mark: Future[None] = Future()
         if self._handover.put(mark, 0):
             mark.result(timeout)
@@ -185,7 +186,7 @@ _Handed = tuple[Record, SyncRecordSubmitTicket] | Future[None]
 
 
 async def _feed(handover: Handover[_Handed], producer: Producer) -> None:
-    """Hands records on to a producer, each ticket its own, until no more come."""
+    """Hand records on to a producer, each ticket its own, until no more come."""
     failed: list[RecordSubmitTicket] = []
     try:
         while await _hand_on(handover, producer, failed):
@@ -195,7 +196,7 @@ async def _feed(handover: Handover[_Handed], producer: Producer) -> None:
 
 
 async def _hand_on(handover: Handover[_Handed], producer: Producer, failed: list[RecordSubmitTicket]) -> bool:
-    """Hands on what there is, and lets go of it: a ticket holds its producer. False at the end."""
+    """Hand on what there is, and lets go of it: a ticket holds its producer. False at the end."""
     items = await handover.take()
     for item in items:
         if isinstance(item, Future):
@@ -214,18 +215,18 @@ async def _hand_on(handover: Handover[_Handed], producer: Producer, failed: list
 
 
 async def _ended(handover: Handover[_Handed], feeding: Future[None], producer: Producer) -> None:
-    """Ends a producer that nobody holds, once what it was given is appended."""
+    """End a producer that nobody holds, once what it was given is appended."""
     handover.end()
     await asyncio.wrap_future(feeding)
     await producer.close()
 
 
 async def _made(make: Callable[[], T]) -> T:
-    """What this makes, on the loop that runs it."""
+    """Return what this makes, on the loop that runs it."""
     return make()
 
 
 async def _awaited(ticket: Awaitable[T], timeout: float | None) -> T:
-    """What the ticket tells, within so many seconds."""
+    """Return what the ticket tells, within so many seconds."""
     async with asyncio.timeout(timeout):
         return await ticket

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def root(s2: S2Explorer) -> Node:
-    """The account."""
+    """Return the account."""
     return Node("S2", "account", "s2", children=lambda: [_basin(s2, str(name)) for name in s2.basins()["name"]])
 
 

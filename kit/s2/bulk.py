@@ -21,7 +21,7 @@ SMALL = 1000
 
 
 def columns(stream: SyncS2Stream, plan: Plan) -> Iterator[RecordColumns]:
-    """The records that the plan asks for, some thousand at a time."""
+    """Return the records that the plan asks for, some thousand at a time."""
     if plan.count is not None and plan.count <= SMALL and plan.wait is None and plan.bytes is None:
         first = stream._driver.run(_single(stream, plan))
         plan.took(Taken(None, len(first), 0, -1 if first.last_seq_num is None else first.last_seq_num, first.tail))

@@ -22,7 +22,7 @@ from .types import AppendInput, ReadLimit, Record, SequencedRecord
 
 
 def metered_bytes(records: Iterable[Record | SequencedRecord]) -> int:
-    """What the records count towards limits and bills.
+    """Return what the records count towards limits and bills.
 
     Each counts 8, plus 2 for each header, plus the lengths of names, values and body.
 
@@ -39,7 +39,7 @@ def metered_bytes(records: Iterable[Record | SequencedRecord]) -> int:
 
 
 def check_input(input: AppendInput) -> int:
-    """The metered bytes of an append's records, where one append can hold them."""
+    """Return the metered bytes of an append's records, where one append can hold them."""
     count = len(input.records)
     try:
         size = metered_bytes(input.records)
@@ -64,7 +64,7 @@ def check_input(input: AppendInput) -> int:
 
 
 def wrong_record(records: Iterable[Record]) -> S2InputError:
-    """What is wrong with records that turned out to hold something else than bytes."""
+    """Return what is wrong with records that turned out to hold something else than bytes."""
     for n, record in enumerate(records):
         body: Any = record.body
         if not isinstance(body, bytes | bytearray | memoryview):
@@ -76,7 +76,7 @@ def wrong_record(records: Iterable[Record]) -> S2InputError:
 
 
 def check_batching(batching: Batching) -> Batching:
-    """The settings, where batches can be made by them."""
+    """Return the settings, where batches can be made by them."""
     within("Batching.max_records", batching.max_records, 1, MAX_BATCH_RECORDS)
     within("Batching.max_bytes", batching.max_bytes, MIN_BATCH_BYTES, MAX_BATCH_BYTES)
     _check_delay("Batching.linger", batching.linger)
@@ -84,7 +84,7 @@ def check_batching(batching: Batching) -> Batching:
 
 
 def check_retry(retry: Retry) -> Retry:
-    """The settings, where calls can be repeated by them."""
+    """Return the settings, where calls can be repeated by them."""
     within("Retry.max_attempts, which counts the first try too,", retry.max_attempts, 1, MAX_U32)
     _check_delay("Retry.min_base_delay", retry.min_base_delay)
     _check_delay("Retry.max_base_delay", retry.max_base_delay)
@@ -99,7 +99,7 @@ def _check_delay(what: str, delay: timedelta) -> None:
 
 
 def check_read(limit: ReadLimit | None, until_timestamp: int | None, wait: int | None) -> None:
-    """Refuses bounds that no read can have."""
+    """Refuse bounds that no read can have."""
     if limit is not None and limit.count is not None:
         check_u64("ReadLimit.count", limit.count)
     if limit is not None and limit.bytes is not None:

@@ -64,7 +64,8 @@ class AccountVerbs:
     def create_basin(
         self, name: str, *, config: BasinConfig | None = None, location: str | None = None
     ) -> Operation[BasinInfo]:
-        """The new basin. Its name is 8 to 48 lowercase letters, digits and hyphens, and unique in the whole service."""
+        """Return the new basin. Its name is 8 to 48 lowercase letters, digits and hyphens, and unique in the whole
+        service."""
         body: dict[str, Any] = {"basin": check_basin_name(name)}
         # The same token on every try: a try whose answer was lost has created the basin all the same.
         token = {"s2-request-token": uuid.uuid4().hex}
@@ -77,7 +78,7 @@ class AccountVerbs:
     def ensure_basin(
         self, name: str, *, config: BasinConfig | None = None, location: str | None = None
     ) -> Operation[EnsuredBasinInfo]:
-        """The basin, made or brought to this configuration where need be, and what had to be done."""
+        """Return the basin, made or brought to this configuration where need be, and what had to be done."""
         path = _basin_path(check_basin_name(name))
         body = _wanted(config, location) or None
         answer = yield from ask(self._link, "PUT", path, op="ensure_basin", body=body)
@@ -86,14 +87,14 @@ class AccountVerbs:
 
     @verb
     def list_basins(self, *, prefix: str = "", start_after: str = "", limit: int = 1000) -> Operation[Page[BasinInfo]]:
-        """Basins whose names begin with `prefix`, in order, at most 1000; `list_all_basins` walks all."""
+        """Return basins whose names begin with `prefix`, in order, at most 1000; `list_all_basins` walks all."""
         return (yield from page(self._link, "basins", basin_info_from_json, prefix, start_after, limit))
 
     @walk
     def list_all_basins(
         self, *, prefix: str = "", start_after: str = "", include_deleted: bool = False
     ) -> Walk[BasinInfo]:
-        """Every basin whose name begins with `prefix`, page after page."""
+        """Return every basin whose name begins with `prefix`, page after page."""
         yield from every(
             self._link,
             "basins",
@@ -106,19 +107,19 @@ class AccountVerbs:
 
     @verb
     def list_locations(self) -> Operation[list[LocationInfo]]:
-        """The locations that basins can be made in."""
+        """Return the locations that basins can be made in."""
         answer = yield from ask(self._link, "GET", "/v1/locations", op="list_locations")
         return locations_from_json(loads(answer.body))
 
     @verb
     def get_default_location(self) -> Operation[LocationInfo]:
-        """Where basins are made that name no location."""
+        """Return where basins are made that name no location."""
         answer = yield from ask(self._link, "GET", "/v1/locations/default", op="get_default_location")
         return location_from_json(loads(answer.body))
 
     @verb
     def set_default_location(self, location: str) -> Operation[LocationInfo]:
-        """The location that basins are made in from now on where they name none."""
+        """Return the location that basins are made in from now on where they name none."""
         body = check_location(location)
         answer = yield from ask(self._link, "PUT", "/v1/locations/default", op="set_default_location", body=body)
         return location_from_json(loads(answer.body))
@@ -130,13 +131,13 @@ class AccountVerbs:
 
     @verb
     def get_basin_config(self, name: str) -> Operation[BasinConfig]:
-        """How a basin is set up."""
+        """Return how a basin is set up."""
         answer = yield from ask(self._link, "GET", _basin_path(name), op="get_basin_config")
         return basin_config_from_json(loads(answer.body))
 
     @verb
     def reconfigure_basin(self, name: str, *, config: BasinConfig) -> Operation[BasinConfig]:
-        """How the basin is set up after a change of the given fields; streams that exist keep theirs."""
+        """Return how the basin is set up after a change of the given fields; streams that exist keep theirs."""
         body = basin_config_json(config)
         answer = yield from ask(self._link, "PATCH", _basin_path(name), op="reconfigure_basin", body=body)
         return basin_config_from_json(loads(answer.body))
@@ -150,7 +151,7 @@ class AccountVerbs:
         expires_at: datetime | None = None,
         auto_prefix_streams: bool = False,
     ) -> Operation[str]:
-        """The new access token; the service tells it this once."""
+        """Return the new access token; the service tells it this once."""
         info = AccessTokenInfo(check_token_id(id), scope, expires_at, auto_prefix_streams)
         answer = yield from ask(
             self._link, "POST", "/v1/access-tokens", op="issue_access_token", body=_token_wanted(info)
@@ -166,7 +167,7 @@ class AccountVerbs:
 
     @walk
     def list_all_access_tokens(self, *, prefix: str = "", start_after: str = "") -> Walk[AccessTokenInfo]:
-        """Every access token whose id begins with `prefix`, page after page."""
+        """Return every access token whose id begins with `prefix`, page after page."""
         yield from every(self._link, "access_tokens", token_info_from_json, prefix, start_after, lambda info: info.id)
 
     @verb
@@ -183,7 +184,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """What the account does; times are in seconds since 1970."""
+        """Return what the account does; times are in seconds since 1970."""
         return (yield from _metrics(self._link, "/v1/metrics", "account_metrics", set, start, end, interval))
 
     @verb
@@ -196,7 +197,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """What goes on in a basin; times are in seconds since 1970."""
+        """Return what goes on in a basin; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}"
         return (yield from _metrics(self._link, path, "basin_metrics", set, start, end, interval))
 
@@ -211,7 +212,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """What goes on in a stream; times are in seconds since 1970."""
+        """Return what goes on in a stream; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}/{quote(stream, safe='')}"
         return (yield from _metrics(self._link, path, "stream_metrics", set, start, end, interval))
 
@@ -232,13 +233,13 @@ class S2(AccountVerbs, AsyncFace):
     _make_driver = AsyncDriver
 
     def basin(self, name: str) -> S2Basin:
-        """A handle on a basin; no traffic."""
+        """Return a handle on a basin; no traffic."""
         return S2Basin(check_basin_name(name), self._link)
 
     __getitem__ = basin
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for driver in self._link.close():
             await driver.close()
 
@@ -255,13 +256,13 @@ class SyncS2(AccountVerbs, SyncFace):
     _make_driver = Driver
 
     def basin(self, name: str) -> SyncS2Basin:
-        """A handle on a basin; no traffic."""
+        """Return a handle on a basin; no traffic."""
         return SyncS2Basin(check_basin_name(name), self._link)
 
     __getitem__ = basin
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for driver in self._link.close():
             driver.close()
 

@@ -57,7 +57,7 @@ class RecordColumns:
         return int(total)
 
     def without_commands(self) -> RecordColumns:
-        """The same without command records."""
+        """Return the same without command records."""
         mask = command_mask(self.batch)
         return self if mask is None else RecordColumns(self.batch.filter(pc.invert(mask)), self.tail)
 
@@ -71,7 +71,7 @@ class Reading:
 
     @classmethod
     def of(cls, payload: bytes) -> Reading:
-        """The payload, found to be well-formed."""
+        """Return the payload, found to be well-formed."""
         kinds = messages()
         return cls(payload, parsed(kinds.ReadBatch if compiled() else kinds.Outline, payload))
 
@@ -93,7 +93,7 @@ class Reading:
 
 
 def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Sequence[Reading] = ()) -> RecordColumns:
-    """The records of one batch, or of several one after the other, as columns; the tail is the newest one told.
+    """Return the records of one batch, or of several one after the other, as columns; the tail is the newest one told.
 
     Together they should be no more than some MiB: memory in use is quicker than new memory. `readings`, in place of
     payloads, are batches whose decoding has begun.
@@ -126,7 +126,8 @@ def _newest(batches: Iterable[Any]) -> StreamPosition | None:
 
 
 def command_mask(batch: pa.RecordBatch) -> pa.Array | None:
-    """Which records are commands: those with exactly one header, whose name is empty. None where no record is."""
+    """Return which records are commands: those with exactly one header, whose name is empty. None where no record
+    is."""
     headers = batch.column("headers")
     pairs = headers.flatten()
     if not len(pairs):
@@ -144,7 +145,7 @@ def record_table(
     *,
     fast: bool = True,
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """Records as a notebook shows them, and what was decided about them, for `df.attrs`.
+    """Return records as a notebook shows them, and what was decided about them, for `df.attrs`.
 
     Columns: `seq_num`, `time`, `headers` where any record has some, then the bodies in the form asked for.
     A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`. `fast=False`
@@ -176,7 +177,7 @@ def record_table(
 
 
 def _in_blocks(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same in fewer pieces: each costs the JSON reader a start, and batches are small."""
+    """Return the same in fewer pieces: each costs the JSON reader a start, and batches are small."""
     blocks: list[list[pa.Array]] = [[]]
     size = 0
     for chunk in column.chunks:

@@ -19,7 +19,7 @@ _PIECE = 256 * 1024
 
 
 def compress(data: bytes, how: Compression) -> bytes:
-    """The data, packed; as it is for `Compression.NONE`."""
+    """Return the data, packed; as it is for `Compression.NONE`."""
     if how is Compression.ZSTD:
         import zstandard  # not at the top: most streams are not packed
 
@@ -30,7 +30,8 @@ def compress(data: bytes, how: Compression) -> bytes:
 
 
 def decompress(data: bytes, how: Compression, limit: int) -> bytes:
-    """The data, unpacked; `WireError` where it is broken, has something after its end, or is larger than the limit."""
+    """Return the data, unpacked; `WireError` where it is broken, has something after its end, or is larger than the
+    limit."""
     if how is Compression.ZSTD:
         return _unpack_zstd(data, limit)
     if how is Compression.GZIP:
@@ -89,7 +90,7 @@ def _read(reader: IO[bytes], limit: int) -> bytes:
 
 
 def _zstd_end(data: bytes, at: int) -> int:
-    """Where the frame ends, after its last block and checksum; -1 where the data holds no last block."""
+    """Return where the frame ends, after its last block and checksum; -1 where the data holds no last block."""
     while at + 3 <= len(data):
         head = int.from_bytes(data[at : at + 3], "little")
         last, kind, size = head & 1, head >> 1 & 3, head >> 3

@@ -39,7 +39,7 @@ _SEVEN = np.uint64(0x7F)
 
 
 def by_objects(batches: Sequence[Any]) -> pa.RecordBatch:
-    """Columns from messages that were read already."""
+    """Return columns from messages that were read already."""
     records = [record for batch in batches for record in batch.records]
     names, values, ends = [], [], [0]
     for record in records:
@@ -56,7 +56,7 @@ def by_objects(batches: Sequence[Any]) -> pa.RecordBatch:
 
 
 def columns(seq_num: pa.Array, timestamp: pa.Array, headers: pa.Array, body: pa.Array) -> pa.RecordBatch:
-    """The columns of one batch."""
+    """Return the columns of one batch."""
     return pa.RecordBatch.from_arrays([seq_num, timestamp, headers, body], schema=SCHEMA)
 
 
@@ -89,7 +89,7 @@ def _no_pairs() -> pa.Array:
 
 @cache
 def compiled() -> Any:
-    """The compiled decoder, or None where it is not there."""
+    """Return the compiled decoder, or None where it is not there."""
     try:
         import ptars
 
@@ -101,7 +101,8 @@ def compiled() -> Any:
 
 
 def by_ptars(payloads: Sequence[bytes]) -> pa.RecordBatch | None:
-    """Columns from the bytes of batches that are known to be well-formed; None where it does not take them even so."""
+    """Return columns from the bytes of batches that are known to be well-formed; None where it does not take them even
+    so."""
     try:
         records = compiled()(list(payloads)).column(0).values
     except ValueError:
@@ -120,7 +121,7 @@ def by_ptars(payloads: Sequence[bytes]) -> pa.RecordBatch | None:
 
 
 def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBatch | None:
-    """Columns from bytes and their outlines, or None where the records are not laid out as expected.
+    """Return columns from bytes and their outlines, or None where the records are not laid out as expected.
 
     Expected is: sequence number, timestamp and body, each where it is not zero or empty, in this order; no headers.
     """
@@ -153,7 +154,7 @@ def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBa
 
 
 def _bounds(outline: Any, size: int) -> Ints | None:
-    """Where each record's tag, its content and its end are, by the lengths alone; None where they do not add up.
+    """Return where each record's tag, its content and its end are, by the lengths alone; None where they do not add up.
 
     Each record costs at least its content, a tag and the shortest form of its length. If that and the tail make up
     all the bytes, then nothing else is among them. The tags, looked at later, prove that the tail is not either.
@@ -168,7 +169,7 @@ def _bounds(outline: Any, size: int) -> Ints | None:
 
 
 def _field(octets: npt.NDArray[np.uint8], words: Words, at: Ints, tag: int) -> tuple[Ints, Words] | None:
-    """Where the next field begins, and the number in this one; zero where the field is not there."""
+    """Return where the next field begins, and the number in this one; zero where the field is not there."""
     there = octets[at] == tag
     word = words[at + 1]
     ending = ~word & _CONTINUES
@@ -186,7 +187,7 @@ def _field(octets: npt.NDArray[np.uint8], words: Words, at: Ints, tag: int) -> t
 
 
 def _cut(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
-    """The pieces of the data between starts and ends, which follow each other with gaps."""
+    """Return the pieces of the data between starts and ends, which follow each other with gaps."""
     edges = np.empty(2 * len(starts) + 1, np.int32)
     edges[0] = 0
     edges[1::2] = starts

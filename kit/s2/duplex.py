@@ -108,7 +108,7 @@ class Duplex(asyncio.Protocol):
     # --- what a caller does ---
 
     async def begin(self, target: Target) -> None:
-        """Sends the request's head, once the service has told its settings."""
+        """Send the request's head, once the service has told its settings."""
         if target.origin.startswith("https:"):
             agreed = self._extra("ssl_object").selected_alpn_protocol()
             if agreed != "h2":
@@ -132,13 +132,13 @@ class Duplex(asyncio.Protocol):
         self._flush()
 
     async def head(self, seconds: float) -> Head:
-        """The beginning of the answer."""
+        """Return the beginning of the answer."""
         await self._until(lambda: self._head is not None, seconds, "no answer")
         assert self._head is not None
         return self._head
 
     async def read(self) -> bytes:
-        """The next piece of the answer's body; b"" at its end. What came before a failure is given before it."""
+        """Return the next piece of the answer's body; b"" at its end. What came before a failure is given before it."""
         while not self._received:
             if self._over:
                 return b""
@@ -153,19 +153,19 @@ class Duplex(asyncio.Protocol):
         return piece
 
     def pump(self) -> None:
-        """Has the source asked, with the loop's next turn: what is submitted together leaves together."""
+        """Have the source asked, with the loop's next turn: what is submitted together leaves together."""
         if not self._asked:
             self._asked = True
             self._loop.call_soon(self._send)
 
     def fail(self, failure: KitError) -> None:
-        """Ends the exchange; whoever waits for it gets this failure."""
+        """End the exchange; whoever waits for it gets this failure."""
         if self._failure is None:
             self._failure = failure
         self._wake()
 
     async def close(self) -> None:
-        """Closes the connection; what of the exchange is not over is taken back."""
+        """Close the connection; what of the exchange is not over is taken back."""
         transport = self._transport
         if transport is None:
             return
@@ -209,7 +209,7 @@ class Duplex(asyncio.Protocol):
             self._lost.set_result(None)
 
     def _read_rest(self) -> None:
-        """Takes what had arrived when writing failed: each acknowledgement among it is a batch less to send again."""
+        """Take what had arrived when writing failed: each acknowledgement among it is a batch less to send again."""
         if self._failure is not None or self._extra("ssl_object") is not None:
             return
         try:
@@ -284,7 +284,7 @@ class Duplex(asyncio.Protocol):
     # --- how it is done ---
 
     def _send(self) -> None:
-        """Hands on as much of the request's body as may go now."""
+        """Hand on as much of the request's body as may go now."""
         self._asked = False
         try:
             self._send_body()
@@ -318,7 +318,7 @@ class Duplex(asyncio.Protocol):
                 gathered = 0
 
     def _fetch(self) -> bool:
-        """Whether there is more to send; small pieces become one."""
+        """Return whether there is more to send; small pieces become one."""
         pieces: list[bytes] = []
         size = 0
         while not self._ending and size < _SMALL:
@@ -353,7 +353,7 @@ class Duplex(asyncio.Protocol):
         raise Silent(f"{what} within {seconds:g} s", **fields)
 
     async def _change(self) -> None:
-        """Returns when something has come; raises the failure that ended the exchange."""
+        """Return when something has come; raises the failure that ended the exchange."""
         if self._failure is not None:
             raise self._failure
         self._waiter = self._loop.create_future()
@@ -372,7 +372,7 @@ class Duplex(asyncio.Protocol):
 
 
 async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Duplex:
-    """The exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
+    """Return the exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
     return await dial(target.origin, "h2", target.connect, target.verify, lambda: Duplex(source, leaving))
 
 
@@ -410,7 +410,7 @@ class _Frames:
         self._held = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes | _GoAway]:
-        """The frames that are complete now, in order."""
+        """Return the frames that are complete now, in order."""
         self._held += data
         held = self._held
         at = 0

@@ -45,12 +45,12 @@ class Endpoints:
 
     @classmethod
     def default(cls) -> Endpoints:
-        """The cloud's."""
+        """Return the cloud's."""
         return cls("https://a.s2.dev", "https://{basin}.b.s2.dev")
 
     @classmethod
     def from_env(cls) -> Endpoints:
-        """Those that `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT` name; both are needed."""
+        """Return those that `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT` name; both are needed."""
         environment = OWN
         account, basin = (environment.address(name) for name in _NAMES)
         lacking = [name for name in _NAMES if not environment.text(name)]
@@ -77,11 +77,11 @@ class Endpoints:
         return _BASIN not in self._basin
 
     def basin_url(self, name: str) -> str:
-        """The origin that serves the streams of this basin."""
+        """Return the origin that serves the streams of this basin."""
         return self._basin.replace(_BASIN, name)
 
     def basin_headers(self, name: str) -> dict[str, str]:
-        """What a request for this basin must carry."""
+        """Return what a request for this basin must carry."""
         return {"s2-basin": name} if self.is_direct else {}
 
     def __eq__(self, other: object) -> bool:
@@ -121,7 +121,7 @@ def found(endpoints: Endpoints | None, token: Secret | None, environment: Enviro
 
 
 def _origin(what: str, given: str) -> str:
-    """The address in its shortest form, `scheme://host[:port]`."""
+    """Return the address in its shortest form, `scheme://host[:port]`."""
     if not isinstance(given, str):
         raise S2InputError(f"the {what} endpoint must be a str, not {type(given).__name__}")
     text = given.strip()

@@ -167,7 +167,7 @@ class ReadUnwrittenError(S2ServerError):
 
 
 def retryable(error: BaseException | None) -> bool:
-    """Whether the same call may succeed if it is made again."""
+    """Return whether the same call may succeed if it is made again."""
     if isinstance(error, S2ServerError):
         known = CODES.get(error.code)
         return known.retryable if known else error.status_code in RETRYABLE_STATUSES
@@ -177,7 +177,7 @@ def retryable(error: BaseException | None) -> bool:
 
 
 def no_side_effects(error: BaseException | None) -> bool:
-    """Whether the failure proves that the service wrote nothing, so that even an append can be made again."""
+    """Return whether the failure proves that the service wrote nothing, so that even an append can be made again."""
     if isinstance(error, S2ServerError):
         known = CODES.get(error.code)
         return known is not None and known.no_side_effects
@@ -187,7 +187,7 @@ def no_side_effects(error: BaseException | None) -> bool:
 
 
 def as_client_error(error: KitError) -> S2Error:
-    """A failure of the transport as the exception that callers of S2 catch; the original is its cause.
+    """Return a failure of the transport as the exception that callers of S2 catch; the original is its cause.
 
     Errors of S2 are given back as they are.
     """

@@ -45,7 +45,8 @@ def connect(
     compression: Compression = Compression.NONE,
     verify: Any = True,
 ) -> S2Explorer:
-    """What `kit.connect("s2", ...)` gives. Without endpoints, neither given nor in the environment, it is the cloud."""
+    """Return what `kit.connect("s2", ...)` gives. Without endpoints, neither given nor in the environment, it is the
+    cloud."""
     environment = Environment(environment)
     access_token, endpoints = hidden(access_token), masked(endpoints)
     endpoints, access_token = found(endpoints, access_token, environment)
@@ -113,7 +114,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         end: datetime | str | int | None = None,
         interval: str | None = None,
     ) -> pd.DataFrame:
-        """A set of metrics as tidy rows: time, metric, value, unit, interval, basin, stream, label.
+        """Return a set of metrics as tidy rows: time, metric, value, unit, interval, basin, stream, label.
 
         For the account: "active-basins", "account-ops". With `basin=`: "storage", "append-ops", "read-ops",
         "append-throughput", "read-throughput", "basin-ops". With `stream=` too: "storage". `start` and `end` are times,
@@ -136,13 +137,13 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         return metric_frame(found, basin, stream)
 
     def create_basin(self, name: str, config: BasinConfig | None = None) -> Basin:
-        """A new basin; one that is there already is brought to this configuration."""
+        """Return a new basin; one that is there already is brought to this configuration."""
         self.client.ensure_basin(name, config=config)
         self._names.forget()
         return self[name]
 
     def delete_basin(self, name: str) -> None:
-        """Deletes a basin with all its streams."""
+        """Delete a basin with all its streams."""
         self.client.delete_basin(name)
         self._names.forget()
 
@@ -187,7 +188,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         at_once: int = 8,
         max_bytes: int = 2 * 1024**3,
     ) -> pd.DataFrame:
-        """The records of all streams whose names begin so, or of those named, as one DataFrame.
+        """Return the records of all streams whose names begin so, or of those named, as one DataFrame.
 
         Columns: `stream`, then those of `read`; in order of names, each stream in its own order. `start`, `limit` and
         `until` are those of `read`, for each stream. `at_once` are read side by side. A stream that cannot be read, or
@@ -223,7 +224,8 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """All streams whose names begin so, as they move: a live view of their records in the order of their times.
+        """Return all streams whose names begin so, as they move: a live view of their records in the order of their
+        times.
 
         Streams are those that there are now; `source` says which a record is of. `tolerance` is how many seconds a
         record waits for older ones of other streams; see `kit.Feed` for this, for `where` and for the bounds.
@@ -242,22 +244,22 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         return live(source, rows, where, bounds, columns)
 
     def create(self, name: str, config: StreamConfig | None = None) -> Stream:
-        """A new stream; one that is there already is brought to this configuration."""
+        """Return a new stream; one that is there already is brought to this configuration."""
         self._basin.ensure_stream(name, config=config)
         self._names.forget()
         return self[name]
 
     def delete(self, name: str) -> None:
-        """Deletes a stream with all its records."""
+        """Delete a stream with all its records."""
         self._basin.delete_stream(name)
         self._names.forget()
 
     def config(self) -> BasinConfig:
-        """How the basin is set up."""
+        """Return how the basin is set up."""
         return self._client.get_basin_config(self.name)
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:
-        """A handle on a stream; the key is for basins that encrypt what is stored."""
+        """Return a handle on a stream; the key is for basins that encrypt what is stored."""
         encryption_key = key_of(encryption_key)
         return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin, self._names, self._basins)
 

@@ -61,7 +61,7 @@ class StreamSource(Source):
         return f"s2:{self._link.endpoints.basin_url(self._stream._basin)}:{self.label}"
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The records after a sequence number, or from the start that was asked for."""
+        """Return the records after a sequence number, or from the start that was asked for."""
         stream = self._stream
         if isinstance(after, int):
             start: Start = SeqNum(after + 1)
@@ -93,11 +93,11 @@ class StreamSource(Source):
         raise Lost(f"the read session of {self.label} was ended by the service")
 
     async def tail(self) -> int | None:
-        """The sequence number that the next record will get."""
+        """Return the sequence number that the next record will get."""
         return (await self._stream.check_tail()).seq_num
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for driver in self._link.close():
             await driver.close()
 

@@ -22,7 +22,7 @@ _LISTED = 8
 
 
 def loads(body: bytes | bytearray | str) -> Any:
-    """The value that the text is."""
+    """Return the value that the text is."""
     try:
         return json.loads(body)
     except RecursionError:
@@ -32,7 +32,7 @@ def loads(body: bytes | bytearray | str) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """The value as the service writes it."""
+    """Return the value as the service writes it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -61,7 +61,7 @@ def flag(value: Any, what: str) -> bool:
 
 
 def whole(value: Any, what: str) -> int:
-    """A number that an unsigned 64-bit integer can hold."""
+    """Return a number that an unsigned 64-bit integer can hold."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_U64:
         raise _not(what, "a whole number from 0 to 2^64 - 1", value)
     return value
@@ -77,7 +77,7 @@ def number(value: Any, what: str) -> float:
 
 
 def choice(kind: type[E], value: Any, what: str) -> E:
-    """The member of the enum with this value."""
+    """Return the member of the enum with this value."""
     try:
         return kind(value)
     except (ValueError, TypeError):
@@ -86,7 +86,7 @@ def choice(kind: type[E], value: Any, what: str) -> E:
 
 
 def time(value: Any, what: str) -> datetime:
-    """An RFC 3339 time; one without an offset is UTC."""
+    """Return an RFC 3339 time; one without an offset is UTC."""
     try:
         read = datetime.fromisoformat(text(value, what))
     except ValueError:
@@ -95,7 +95,7 @@ def time(value: Any, what: str) -> datetime:
 
 
 def time_json(value: datetime, what: str) -> str:
-    """The time as RFC 3339, in UTC; the service refuses one without an offset."""
+    """Return the time as RFC 3339, in UTC; the service refuses one without an offset."""
     if value.tzinfo is None:
         raise S2InputError(
             f"{what} must say its time zone, not {value.isoformat()}",
@@ -105,7 +105,7 @@ def time_json(value: datetime, what: str) -> str:
 
 
 def maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
-    """What the reader gives, or None where there is no value."""
+    """Return what the reader gives, or None where there is no value."""
     return None if value is None else read(value, what)
 
 

@@ -48,12 +48,12 @@ class Frame:
     """Whether the service advises to connect again, as it is about to go away."""
 
     def error(self) -> S2ServerError:
-        """What a terminal frame tells."""
+        """Return what a terminal frame tells."""
         return error_of(int.from_bytes(self.payload[:2], "big"), self.payload[2:])
 
 
 def encode_frame(payload: bytes, packing: Compression = Compression.NONE, *, reconnect: bool = False) -> bytes:
-    """The bytes of a regular frame. A payload that packing does not make smaller travels as it is.
+    """Return the bytes of a regular frame. A payload that packing does not make smaller travels as it is.
 
     >>> encode_frame(b"abc").hex(" ")
     '00 00 04 00 61 62 63'
@@ -72,7 +72,7 @@ def encode_frame(payload: bytes, packing: Compression = Compression.NONE, *, rec
 
 
 def encode_terminal(status: int, body: bytes) -> bytes:
-    """The bytes of the frame that ends a session with an error: its HTTP status and its JSON.
+    """Return the bytes of the frame that ends a session with an error: its HTTP status and its JSON.
 
     >>> encode_terminal(412, b"{}").hex(" ")
     '00 00 05 80 01 9c 7b 7d'
@@ -102,7 +102,7 @@ class FrameReader:
         self._over = False
 
     def feed(self, piece: bytes) -> Iterator[Frame]:
-        """The frames that this piece completes, in order; those before a broken one come before its `WireError`.
+        """Return the frames that this piece completes, in order; those before a broken one come before its `WireError`.
 
         Frames that are not taken from the iterator are given by the next call.
         """
@@ -149,7 +149,7 @@ class FrameReader:
             self._pieces.append(bytearray(piece))
 
     def _take(self, size: int) -> bytes:
-        """The next bytes, copied once."""
+        """Return the next bytes, copied once."""
         parts = []
         self._held -= size
         while size:
@@ -165,7 +165,7 @@ class FrameReader:
 
 
 def _judged(head: bytes) -> tuple[int, int]:
-    """A frame's flag and the size of its payload, refused before any of it is awaited."""
+    """Return a frame's flag and the size of its payload, refused before any of it is awaited."""
     length, flag = int.from_bytes(head[:3], "big"), head[3]
     if not 1 <= length <= MAX_FRAME:
         raise WireError(f"a frame states a length of {length:,}; 1 to {MAX_FRAME:,} are possible")

@@ -59,19 +59,19 @@ class Stream(Log[AppendAck]):
             return self.client.check_tail()
 
     def fence(self, token: str) -> AppendAck:
-        """Fences the stream: from here on, appends that name another fencing token fail. An empty token lifts it."""
+        """Fence the stream: from here on, appends that name another fencing token fail. An empty token lifts it."""
         return self.client.append(AppendInput([CommandRecord.fence(token)]))
 
     def trim(self, before: int) -> AppendAck:
-        """Removes the records before this sequence number; the service does so after a while."""
+        """Remove the records before this sequence number; the service does so after a while."""
         return self.client.append(AppendInput([CommandRecord.trim(before)]))
 
     def config(self) -> StreamConfig:
-        """How the stream is set up, defaults filled in."""
+        """Return how the stream is set up, defaults filled in."""
         return self._basin.get_stream_config(self.name)
 
     def reconfigure(self, config: StreamConfig) -> StreamConfig:
-        """How the stream is set up after a change of the given fields."""
+        """Return how the stream is set up after a change of the given fields."""
         return self._basin.reconfigure_stream(self.name, config=config)
 
     def _title(self) -> str:

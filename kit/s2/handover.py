@@ -29,7 +29,7 @@ class Handover(Generic[T]):
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def put(self, item: T, weight: int = 1) -> bool:
-        """Hands an item over; False where nobody will take it."""
+        """Hand an item over; False where nobody will take it."""
         with self._changed:
             while self._held >= self._limit and not self._over:
                 self._changed.wait()
@@ -48,7 +48,7 @@ class Handover(Generic[T]):
             self._wake()
 
     async def take(self) -> list[T]:
-        """All that is there, once there is something; empty at the end."""
+        """Return all that is there, once there is something; empty at the end."""
         while True:
             with self._changed:
                 self._held -= self._taken

@@ -28,13 +28,14 @@ class Packed(NamedTuple):
 
 
 def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
-    """The batch that this protobuf message of an append is; it must hold as many records and metered bytes as told."""
+    """Return the batch that this protobuf message of an append is; it must hold as many records and metered bytes as
+    told."""
     check_size(records, metered)
     return Packed(encode_frame(payload, compression), records, metered)
 
 
 def check_size(records: int, metered: int) -> None:
-    """Refuses what no append can hold."""
+    """Refuse what no append can hold."""
     if not 1 <= records <= MAX_BATCH_RECORDS:
         raise S2InputError(f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {records}")
     if not 0 <= metered <= MAX_BATCH_BYTES:
@@ -86,19 +87,19 @@ class InFlight(Generic[T]):
         return len(self._started)
 
     def has_room(self, metered: int) -> bool:
-        """Whether a batch of this size may join."""
+        """Return whether a batch of this size may join."""
         if self._max_batches is not None and len(self) >= self._max_batches:
             return False
         return self.bytes + metered <= self._max_bytes
 
     def add(self, batch: Batch[T], now: float) -> None:
-        """Puts a batch at the end of the line."""
+        """Put a batch at the end of the line."""
         batch.ready = now
         self.bytes += batch.metered
         self._waiting.append(batch)
 
     def next(self, now: float) -> bytes | None:
-        """The next frame to be sent, if any; the one before it has been sent in full."""
+        """Return the next frame to be sent, if any; the one before it has been sent in full."""
         self.wrote(now)
         if not self._waiting:
             return None
@@ -122,7 +123,8 @@ class InFlight(Generic[T]):
         self._last_end = -1
 
     def acked(self, ack: AppendAck) -> Batch[T]:
-        """The batch that this acknowledges, which is under way no more; an error where it cannot be for that one."""
+        """Return the batch that this acknowledges, which is under way no more; an error where it cannot be for that
+        one."""
         batch = self._started[0] if self._started else None
         if batch is None or batch.sent is None:
             raise S2ClientError("the service acknowledged a batch that it was not sent")
@@ -152,7 +154,7 @@ class InFlight(Generic[T]):
         return since + self._timeout
 
     def drain(self) -> list[Batch[T]]:
-        """All of them; none is left."""
+        """Return all of them; none is left."""
         all_of_them = [*self._started, *self._waiting]
         self._started.clear()
         self._waiting.clear()

@@ -51,7 +51,7 @@ def encode_inputs(
     match_seq_num: int | None = None,
     fencing_token: str | None = None,
 ) -> Iterator[EncodedInput]:
-    """The appends of these records, each as large as the batching allows.
+    """Return the appends of these records, each as large as the batching allows.
 
     Columns may be Arrow's, pandas' or lists. `bodies` are binary or text; `timestamps` whole numbers or times, missing
     where a record has none: they are kept in milliseconds, finer ones rounded down. `headers` are lists of name and
@@ -215,7 +215,7 @@ class _Headers:
         return _Headers(ends - first, self.names.slice(first, count), self.values.slice(first, count))
 
     def metered(self) -> Ints:
-        """What the headers of each record count."""
+        """Return what the headers of each record count."""
         total = np.zeros(len(self.names) + 1, np.int64)
         np.cumsum(2 + _lengths(self.names) + _lengths(self.values), out=total[1:])
         return np.diff(total[self.ends])
@@ -234,7 +234,7 @@ def _refuse_large(sizes: Ints) -> None:
 
 
 def _cuts(sizes: Ints, batching: Batching) -> Iterator[int]:
-    """Where appends end."""
+    """Return where appends end."""
     total = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=total[1:])
     end = 0
@@ -245,7 +245,7 @@ def _cuts(sizes: Ints, batching: Batching) -> Iterator[int]:
 
 
 def _rounds(ends: Iterator[int], sizes: Ints) -> Iterator[list[int]]:
-    """The ends of the appends that are laid out together."""
+    """Return the ends of the appends that are laid out together."""
     start, held, group = 0, 0, []
     for end in ends:
         group.append(end)
@@ -261,7 +261,7 @@ def _rounds(ends: Iterator[int], sizes: Ints) -> Iterator[list[int]]:
 
 
 def _records(body: pa.Array, times: pa.Array | None, pairs: _Headers | None) -> tuple[memoryview, Ints]:
-    """The bytes of all the records, and the edges between them."""
+    """Return the bytes of all the records, and the edges between them."""
     sizes = _lengths(body)
     filled = sizes > 0
     content = sizes + filled * (1 + _width(sizes))
@@ -285,7 +285,7 @@ def _records(body: pa.Array, times: pa.Array | None, pairs: _Headers | None) -> 
 
 
 def _header_bytes(pairs: _Headers) -> pa.Array:
-    """The headers of each record, as one value."""
+    """Return the headers of each record, as one value."""
     names, values = _lengths(pairs.names), _lengths(pairs.values)
     named, valued = names > 0, values > 0
     content = names + values + named * (1 + _width(names)) + valued * (1 + _width(values))
@@ -304,13 +304,13 @@ class _Layout:
         self._there: list[Flags] = []
 
     def byte(self, value: int, there: Flags | None = None) -> _Layout:
-        """The same byte in every row that has it."""
+        """Return the same byte in every row that has it."""
         self._octets.append(np.full(self._count, value, np.uint8))
         self._there.append(np.ones(self._count, np.bool_) if there is None else there)
         return self
 
     def number(self, values: Ints, there: Flags | None = None) -> _Layout:
-        """A number in every row that has it, in as many bytes as it takes."""
+        """Return a number in every row that has it, in as many bytes as it takes."""
         left = values.astype(np.uint64, copy=False)
         going = np.ones(self._count, np.bool_) if there is None else there
         while going.any():
@@ -322,7 +322,7 @@ class _Layout:
         return self
 
     def column(self) -> pa.Array:
-        """The rows' bytes."""
+        """Return the rows' bytes."""
         if not self._octets:
             return _cut(b"", np.zeros(self._count + 1, np.int64))
         there = np.stack(self._there, axis=1)
@@ -332,7 +332,7 @@ class _Layout:
 
 
 def _width(values: Ints) -> Ints:
-    """How many bytes each number takes."""
+    """Return how many bytes each number takes."""
     left = values.astype(np.uint64, copy=False) >> np.uint64(7)
     width = np.ones(len(left), np.int64)
     while left.any():
@@ -354,7 +354,7 @@ def _joined(*parts: pa.Array) -> pa.Array:
 
 
 def _opened(column: pa.Array) -> tuple[memoryview, Ints]:
-    """A column's bytes, and the edges between its values."""
+    """Return a column's bytes, and the edges between its values."""
     _, edges, data = column.buffers()
     found: Ints = np.frombuffer(edges, np.int64, len(column) + 1, column.offset * 8)
     return memoryview(data) if data is not None else memoryview(b""), found

@@ -41,12 +41,12 @@ def within(what: str, value: int, lowest: int, highest: int) -> int:
 
 
 def check_u64(what: str, value: int) -> int:
-    """The value, where it is one that a position, a timestamp or a count can have."""
+    """Return the value, where it is one that a position, a timestamp or a count can have."""
     return within(what, value, 0, MAX_U64)
 
 
 def check_basin_name(name: str) -> str:
-    """The name, where a basin can have it."""
+    """Return the name, where a basin can have it."""
     # fullmatch: `$` would let a line end pass.
     if not isinstance(name, str) or not _BASIN_NAME.fullmatch(name):
         raise S2InputError(
@@ -57,12 +57,12 @@ def check_basin_name(name: str) -> str:
 
 
 def check_stream_name(name: str) -> str:
-    """The name, where a stream can have it."""
+    """Return the name, where a stream can have it."""
     return _check_id("the name of a stream", name, MAX_STREAM_NAME)
 
 
 def check_token_id(id: str) -> str:
-    """The id, where an access token can have it."""
+    """Return the id, where an access token can have it."""
     return _check_id("the id of an access token", id, MAX_TOKEN_ID)
 
 
@@ -86,7 +86,7 @@ def _utf8_size(what: str, value: str) -> int:
 
 
 def check_location(name: str) -> str:
-    """The name, where a location can have it."""
+    """Return the name, where a location can have it."""
     if not isinstance(name, str) or not _LOCATION.fullmatch(name):
         raise S2InputError(
             f"{name!r} cannot be the name of a location",
@@ -96,7 +96,7 @@ def check_location(name: str) -> str:
 
 
 def check_fencing_token(token: str) -> str:
-    """The token, where a stream can be fenced with it; an empty one lifts the fence."""
+    """Return the token, where a stream can be fenced with it; an empty one lifts the fence."""
     size = _utf8_size("a fencing token", token)
     if size > MAX_FENCING_TOKEN:
         raise S2InputError(f"a fencing token has at most {MAX_FENCING_TOKEN} bytes of UTF-8; {token[:50]!r} has {size}")
@@ -104,7 +104,7 @@ def check_fencing_token(token: str) -> str:
 
 
 def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> None:
-    """Refuses conditions that no append can have."""
+    """Refuse conditions that no append can have."""
     if match_seq_num is not None:
         check_u64("match_seq_num", match_seq_num)
     if fencing_token is not None:
@@ -112,7 +112,7 @@ def check_conditions(match_seq_num: int | None, fencing_token: str | None) -> No
 
 
 def check_unacked(max_bytes: int, max_batches: int | None) -> None:
-    """Refuses bounds under which not even one append could be under way."""
+    """Refuse bounds under which not even one append could be under way."""
     within("max_unacked_bytes", max_bytes, MAX_BATCH_BYTES, MAX_U64)
     if max_batches is not None:
         within("max_unacked_batches", max_batches, 1, MAX_U64)

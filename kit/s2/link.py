@@ -61,7 +61,7 @@ class Link(Generic[D]):
         return Timeouts(self.timeout.connection.total_seconds(), request, silence)
 
     def driver(self, url: str) -> D:
-        """The driver to an origin; one for all that share it."""
+        """Return the driver to an origin; one for all that share it."""
         if url not in self._drivers:
             # The service packs sessions with the codec asked for, and other answers with gzip just as well.
             accept = "identity" if self.compression is Compression.NONE else "gzip"
@@ -88,13 +88,13 @@ class Link(Generic[D]):
             raise S2InputError(CLOSED, hint=CLOSED_HINT)
 
     def pause(self, tries: int) -> float:
-        """Seconds before the next try: a base that doubles, and as much again at random."""
+        """Return seconds before the next try: a base that doubles, and as much again at random."""
         first, last = (delay.total_seconds() for delay in (self.retry.min_base_delay, self.retry.max_base_delay))
         base = min(first * 2.0 ** min(tries - 1, 60), last)
         return base + random.uniform(0, base)
 
     def repeats(self, error: S2Error, tries: int, *, appends: bool = False) -> bool:
-        """Whether a call that failed so is made again."""
+        """Return whether a call that failed so is made again."""
         if tries >= self.retry.max_attempts or not retryable(error):
             return False
         return not appends or self.retry.append_retry_policy is AppendRetryPolicy.ALL or no_side_effects(error)
@@ -113,7 +113,7 @@ def ask(
     timeouts: Timeouts | None = None,
     appends: bool = False,
 ) -> Operation[Response]:
-    """The answer to a call, made again as the client's settings say; any refusal is raised.
+    """Return the answer to a call, made again as the client's settings say; any refusal is raised.
 
     `body` is sent as JSON, `packed` as the protobuf message that it is.
     """
@@ -155,7 +155,7 @@ def ask(
 
 
 def deleted(link: Link[Any], path: str, op: str, ignore_not_found: bool, **headers: Any) -> Operation[None]:
-    """A deletion, of something that may be gone already."""
+    """Return a deletion, of something that may be gone already."""
     try:
         yield from ask(link, "DELETE", path, op=op, **headers)
     except S2ServerError as error:
@@ -164,13 +164,13 @@ def deleted(link: Link[Any], path: str, op: str, ignore_not_found: bool, **heade
 
 
 def named(error: S2Error, op: str, resource: str) -> S2Error:
-    """The error, told what failed on what."""
+    """Return the error, told what failed on what."""
     error.op, error.resource = op, resource
     return error
 
 
 def asked_pause(headers: Mapping[str, str]) -> float:
-    """Seconds that the service asks a caller to wait."""
+    """Return seconds that the service asks a caller to wait."""
     milliseconds = headers.get("retry-after-ms", "")
     if milliseconds.isascii() and milliseconds.isdigit():
         return min(int(milliseconds[:9]) / 1000, LONGEST_PAUSE)
@@ -178,5 +178,5 @@ def asked_pause(headers: Mapping[str, str]) -> float:
 
 
 def now() -> float:
-    """Seconds that only go forward."""
+    """Return seconds that only go forward."""
     return time.monotonic()

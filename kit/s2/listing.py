@@ -42,7 +42,7 @@ def every(
     headers: Mapping[str, str] | None = None,
     wanted: Callable[[T], bool] = lambda item: True,
 ) -> Walk[T]:
-    """All of a kind, page after page."""
+    """Return all of a kind, page after page."""
     while True:
         found = yield from page(link, kind, read, prefix, start_after, headers=headers)
         for item in found.items:

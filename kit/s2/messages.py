@@ -21,7 +21,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @lru_cache(maxsize=8192)
 def varint(value: int) -> bytes:
-    """An unsigned number, seven bits to a byte, the lowest first.
+    """Return an unsigned number, seven bits to a byte, the lowest first.
 
     >>> varint(300).hex()
     'ac02'
@@ -35,7 +35,7 @@ def varint(value: int) -> bytes:
 
 
 def encode_input(input: AppendInput) -> bytes:
-    """The message that appends these records."""
+    """Return the message that appends these records."""
     parts: list[bytes] = []
     try:
         for record in input.records:
@@ -53,7 +53,7 @@ def encode_input(input: AppendInput) -> bytes:
 
 
 def encode_conditions(match_seq_num: int | None, fencing_token: str | None) -> bytes:
-    """The end of an append's message, after its records."""
+    """Return the end of an append's message, after its records."""
     told = b"" if match_seq_num is None else b"\x10" + varint(match_seq_num)
     if fencing_token is not None:
         token = fencing_token.encode()
@@ -62,12 +62,12 @@ def encode_conditions(match_seq_num: int | None, fencing_token: str | None) -> b
 
 
 def encode_ack(ack: AppendAck) -> bytes:
-    """The message that acknowledges an append."""
+    """Return the message that acknowledges an append."""
     return _position(b"\x0a", ack.start) + _position(b"\x12", ack.end) + _position(b"\x1a", ack.tail)
 
 
 def encode_batch(batch: ReadBatch) -> bytes:
-    """The message that holds these records."""
+    """Return the message that holds these records."""
     parts = [encode_record(record.seq_num, record.timestamp, record.headers, record.body) for record in batch.records]
     if batch.tail is not None:
         parts.append(encode_tail(batch.tail))
@@ -81,7 +81,7 @@ def encode_record(seq_num: int, timestamp: int, headers: Headers, body: bytes) -
 
 
 def encode_tail(tail: StreamPosition) -> bytes:
-    """The tail of a batch; there even where it is zero bytes long, as on an empty stream.
+    """Return the tail of a batch; there even where it is zero bytes long, as on an empty stream.
 
     >>> encode_tail(StreamPosition(0, 0)).hex()
     '1200'
@@ -95,7 +95,7 @@ def _plain_head(size: int) -> bytes:
 
 
 def _head(first: bytes, headers: Headers, header_tag: bytes, body_tag: bytes, size: int) -> bytes:
-    """A record's bytes up to its body, which follows."""
+    """Return a record's bytes up to its body, which follows."""
     for name, value in headers:
         header = _bytes(b"\x0a", name) + _bytes(b"\x12", value)
         first += header_tag + varint(len(header)) + header
@@ -122,7 +122,7 @@ def _bytes(tag: bytes, value: bytes) -> bytes:
 
 
 def parsed(kind: Any, payload: bytes) -> Any:
-    """The payload as a message of this class; `WireError` where it is none."""
+    """Return the payload as a message of this class; `WireError` where it is none."""
     try:
         return kind.FromString(payload)
     except messages().DecodeError:
@@ -130,7 +130,7 @@ def parsed(kind: Any, payload: bytes) -> Any:
 
 
 def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> ReadBatch:
-    """The records of a batch as objects."""
+    """Return the records of a batch as objects."""
     # Reading the headers of a record costs as much as all the rest of it, and mostly there are none. What was
     # left unread is missing in the size of the message, so equal sizes prove that nothing was.
     batch = parsed(messages().BareBatch, payload)
@@ -149,19 +149,19 @@ def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> Re
 
 
 def tail_of(batch: Any) -> StreamPosition | None:
-    """The tail in a message of a batch."""
+    """Return the tail in a message of a batch."""
     return StreamPosition(batch.tail.seq_num, batch.tail.timestamp) if batch.HasField("tail") else None
 
 
 def ack_of(payload: bytes) -> AppendAck:
-    """The acknowledgement of an append."""
+    """Return the acknowledgement of an append."""
     ack = parsed(messages().AppendAck, payload)
     start, end, tail = (StreamPosition(at.seq_num, at.timestamp) for at in (ack.start, ack.end, ack.tail))
     return AppendAck(start, end, tail)
 
 
 def input_of(payload: bytes) -> AppendInput:
-    """The append that a message asks for."""
+    """Return the append that a message asks for."""
     told = parsed(messages().AppendInput, payload)
     records = [
         Record(

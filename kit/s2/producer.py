@@ -36,11 +36,11 @@ class RecordSubmitTicket:
         return self._of((yield from (yield from posted.__await__()).__await__()))
 
     def done(self) -> bool:
-        """Whether awaiting it takes no time."""
+        """Return whether awaiting it takes no time."""
         return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
 
     def told(self) -> IndexedAppendAck:
-        """The acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        """Return the acknowledgement, of a ticket that is done; may be asked for in any thread."""
         return self._of(self._posted.result().told())
 
     def _of(self, ack: AppendAck) -> IndexedAppendAck:
@@ -147,7 +147,7 @@ class _Gathering:
             self._cut(records)
 
     def _cut(self, records: list[Record]) -> _Posted:
-        """Sends a batch off; the next one begins."""
+        """Send a batch off; the next one begins."""
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
@@ -161,7 +161,7 @@ class _Gathering:
         return posted
 
     async def _post(self) -> None:
-        """Hands batches to the session, in order."""
+        """Hand batches to the session, in order."""
         try:
             while True:
                 while self._outbox:
@@ -190,7 +190,7 @@ class _Gathering:
             self._filled.set()
 
     def _fail(self, error: S2Error) -> None:
-        """Ends it for all records that are in no batch of the session yet."""
+        """End it for all records that are in no batch of the session yet."""
         if self._error is not None:
             return
         self._error = error
@@ -226,24 +226,24 @@ class Producer(OfOneProcess):
         self._dropped = close_when_dropped(self, work.close, warning=work.unfinished)
 
     async def submit(self, record: Record) -> RecordSubmitTicket:
-        """A ticket for the record; waits first while too much is on its way."""
+        """Return a ticket for the record; waits first while too much is on its way."""
         return await self._work.submit(record)
 
     async def flush(self) -> None:
-        """Returns when all records that were submitted are appended."""
+        """Return when all records that were submitted are appended."""
         await self._work.flush()
 
     async def close(self) -> None:
-        """Ends the producer once everything is appended; raises the error that ended it before."""
+        """End the producer once everything is appended; raises the error that ended it before."""
         self._dropped.detach()
         await self._work.close()
 
     def check_open(self) -> None:
-        """Raises what a submit would."""
+        """Raise what a submit would."""
         self._work.check_open()
 
     def unfinished(self) -> str:
-        """What is lost sight of when nobody holds the producer any more; empty where that is nothing."""
+        """Return what is lost sight of when nobody holds the producer any more; empty where that is nothing."""
         return self._work.unfinished()
 
     async def __aenter__(self) -> Self:
@@ -266,7 +266,8 @@ def _appended(posted: _Posted) -> bool:
 
 
 def check_record(record: Record) -> int:
-    """The record's metered bytes; refuses what its batch would be refused for, while it is clear which one it is."""
+    """Return the record's metered bytes; refuses what its batch would be refused for, while it is clear which one it
+    is."""
     if not isinstance(record.body, bytes):
         raise S2InputError(f"the body of a record must be bytes, not {type(record.body).__name__}")
     if record.timestamp is not None:
@@ -278,7 +279,7 @@ def check_record(record: Record) -> int:
 
 
 def failed_ticket(error: S2Error) -> RecordSubmitTicket:
-    """The ticket of a record that no producer took."""
+    """Return the ticket of a record that no producer took."""
     posted: _Posted = asyncio.get_running_loop().create_future()
     posted.set_exception(error)
     posted.exception()

@@ -59,7 +59,7 @@ class Messages:
 
 @cache
 def messages() -> Messages:
-    """The message classes."""
+    """Return the message classes."""
     from google.protobuf import descriptor_pool, message, message_factory  # type: ignore[import-untyped]
 
     pool = descriptor_pool.DescriptorPool()

@@ -90,7 +90,7 @@ class StreamRange(Ranged):
         return Pages(map(self._wanted, self._batches(plan, stop)), lambda: self._expected(plan))
 
     def _batches(self, plan: Plan, stop: int | None = None) -> Iterator[pa.RecordBatch]:
-        """The records that a plan asks for, orders among them, up to `stop`; none where there are none."""
+        """Return the records that a plan asks for, orders among them, up to `stop`; none where there are none."""
         if plan.count == 0:
             return
         try:
@@ -110,7 +110,7 @@ class StreamRange(Ranged):
         return batch if mask is None else batch.filter(pc.invert(mask))
 
     def _expected(self, plan: Plan) -> int | None:
-        """How many records will come, as far as a bar needs to know and the service can tell."""
+        """Return how many records will come, as far as a bar needs to know and the service can tell."""
         if not progress.wanted() or (plan.count is not None and plan.count <= bulk.SMALL):
             return plan.count
         if isinstance(plan.start, TailOffset):
@@ -218,7 +218,7 @@ class StreamRange(Ranged):
         return made, (where, self.basin, self.stream.name, link.compression.value, link.verify, self.commands), secrets
 
     def _at(self, start: Start, end: int) -> int:
-        """The sequence number of the first record from a place on, `end` where there is none."""
+        """Return the sequence number of the first record from a place on, `end` where there is none."""
         for batch in self._batches(plan_of(start, ReadLimit(count=1), None, False, None)):
             if batch.num_rows:
                 return int(batch.column(0)[0].as_py())
@@ -239,7 +239,7 @@ def made(
     access_token: Secret,
     encryption_key: Secret | None = None,
 ) -> StreamRange:
-    """The same stream over a connection of its own."""
+    """Return the same stream over a connection of its own."""
     client = SyncS2(access_token, endpoints=Endpoints(*where), compression=Compression(compression), verify=verify)
     stream = client.basin(basin).stream(name, encryption_key=encryption_key)
     return StreamRange(stream, basin, commands=commands, owned=client)

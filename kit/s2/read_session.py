@@ -89,7 +89,7 @@ class _Reader:
         await self._ready.put(None)
 
     def _watched(self) -> Walk[ReadBatch]:
-        """The session's steps; whoever waits for it to catch up looks again after each."""
+        """Return the session's steps; whoever waits for it to catch up looks again after each."""
         received: Any = None
         failure: BaseException | None = None
         while True:
@@ -115,7 +115,7 @@ class _Reader:
         raise StopAsyncIteration
 
     def _wake(self) -> None:
-        """Lets every other waiter see that it is over."""
+        """Let every other waiter see that it is over."""
         if self._ready.empty():
             self._ready.put_nowait(None)
         self._moved.set()
@@ -133,15 +133,15 @@ class ReadSession(OfOneProcess):
         self._watched: weakref.finalize[Any, Any] | None = None
 
     def is_caught_up(self) -> bool:
-        """Whether everything up to the tail that was last told has been handed out."""
+        """Return whether everything up to the tail that was last told has been handed out."""
         return self._reader.caught_up is not None
 
     def caught_up(self) -> Awaitable[StreamPosition]:
-        """The tail, once everything before it has been handed out."""
+        """Return the tail, once everything before it has been handed out."""
         return self._begun().wait_caught_up()
 
     async def close(self) -> None:
-        """Ends the session and closes its connection. May be called twice, and while another task waits for a batch."""
+        """End the session and closes its connection. May be called twice, and while another task waits for a batch."""
         if self._watched is not None:
             self._watched.detach()
         await self._reader.close()
@@ -177,11 +177,11 @@ class SyncReadSession(OfOneProcess):
         self._plan = plan
 
     def is_caught_up(self) -> bool:
-        """Whether everything up to the tail that was last told has been handed out."""
+        """Return whether everything up to the tail that was last told has been handed out."""
         return self._plan.caught_up is not None
 
     def close(self) -> None:
-        """Ends the session and closes its connection."""
+        """End the session and closes its connection."""
         self._batches.close()  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[ReadBatch]:

@@ -62,7 +62,7 @@ class Plan:
     _tail_seen: float | None = field(default=None)
 
     def params(self) -> dict[str, Any]:
-        """The query of the next connection."""
+        """Return the query of the next connection."""
         params: dict[str, Any] = {"count": self.count, "bytes": self.bytes, "until": self.until}
         params["clamp"] = True if self.clamp else None
         params |= start_params(SeqNum(self.next_seq) if self.next_seq is not None else self.start)
@@ -72,7 +72,7 @@ class Plan:
         return params
 
     def took(self, taken: Taken[Any]) -> None:
-        """Moves on after a frame."""
+        """Move on after a frame."""
         if taken.records:
             self.next_seq = min(taken.last + 1, MAX_U64)
             if self.count is not None:
@@ -96,7 +96,7 @@ class Plan:
 
 
 def start_params(start: Start) -> dict[str, int]:
-    """The query parameter of a start."""
+    """Return the query parameter of a start."""
     names = {SeqNum: "seq_num", Timestamp: "timestamp", TailOffset: "tail_offset"}
     if type(start) not in names:
         raise S2InputError(f"start={start!r}", hint="give SeqNum(n), Timestamp(milliseconds) or TailOffset(n)")
@@ -106,7 +106,7 @@ def start_params(start: Start) -> dict[str, int]:
 def plan_of(
     start: Start, limit: ReadLimit | None, until_timestamp: int | None, clamp_to_tail: bool, wait: int | None
 ) -> Plan:
-    """The plan of a session, its bounds checked."""
+    """Return the plan of a session, its bounds checked."""
     check_read(limit, until_timestamp, wait)
     start_params(start)
     limit = limit or ReadLimit()
@@ -116,7 +116,7 @@ def plan_of(
 def session(
     link: Link[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, take: Callable[[bytes], Taken[T]]
 ) -> Walk[T]:
-    """The items that `take` makes of the frames of a session, from its start to its end."""
+    """Return the items that `take` makes of the frames of a session, from its start to its end."""
     tries = 1
     advised = -math.inf
     while True:
@@ -174,7 +174,7 @@ def _request(link: Link[Any], path: str, headers: Mapping[str, str | Secret], pl
 
 
 def take_batch(plan: Plan, ignore_command_records: bool) -> Callable[[bytes], Taken[ReadBatch]]:
-    """Makes batches of record objects."""
+    """Make batches of record objects."""
 
     def take(payload: bytes) -> Taken[ReadBatch]:
         batch = read_batch_of(payload)

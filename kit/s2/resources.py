@@ -39,7 +39,7 @@ def stream_config_from_json(value: Any, what: str = "stream config") -> StreamCo
 
 
 def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str, Any]:
-    """The settings; those that are None are left out, or with `nulls` written as null."""
+    """Return the settings; those that are None are left out, or with `nulls` written as null."""
     told: dict[str, Any] = {
         "storage_class": maybe(_storage_class, config.storage_class, "storage_class"),
         "retention_policy": None,
@@ -71,7 +71,7 @@ def basin_config_from_json(value: Any, what: str = "basin config") -> BasinConfi
 
 
 def basin_config_json(config: BasinConfig, *, nulls: bool = False) -> dict[str, Any]:
-    """The settings; those that are None are left out, or with `nulls` written as null."""
+    """Return the settings; those that are None are left out, or with `nulls` written as null."""
     streams = config.default_stream_config
     told = {
         "default_stream_config": None if streams is None else stream_config_json(streams, nulls=nulls),
@@ -190,7 +190,7 @@ PROVISION_HEADER = "s2-provision-result"
 
 
 def ensure_status(header: str | None) -> EnsureStatus:
-    """What the header of an ensuring call tells.
+    """Return what the header of an ensuring call tells.
 
     >>> ensure_status("noop").name
     'CONFIG_UNCHANGED'
@@ -202,12 +202,12 @@ def ensure_status(header: str | None) -> EnsureStatus:
 
 
 def provision_result(status: EnsureStatus) -> str:
-    """What the header says of such a call."""
+    """Return what the header says of such a call."""
     return next(word for word, known in _PROVISIONED.items() if known is status)
 
 
 def page_from_json(value: Any, key: str, read: Callable[[Any], T]) -> Page[T]:
-    """A page of a listing, whose items stand under this key."""
+    """Return a page of a listing, whose items stand under this key."""
     told = json_object(value, "page")
     return Page([read(item) for item in json_list(told.get(key), key)], flag(told.get("has_more"), "has_more"))
 

@@ -36,7 +36,7 @@ LONGEST_WAIT = 60
 def append_message(
     link: Link[Any], path: str, headers: Mapping[str, str | Secret], message: bytes
 ) -> Operation[AppendAck]:
-    """Where the records of an append are that is encoded already."""
+    """Return where the records of an append are that is encoded already."""
     answer = yield from ask(
         link, "POST", path, op="append", packed=message, headers={**headers, "accept": PROTOBUF}, appends=True
     )
@@ -101,14 +101,14 @@ class StreamVerbs:
 
     @verb
     def check_tail(self) -> Operation[StreamPosition]:
-        """The sequence number that the next record will get, and the timestamp of the last one."""
+        """Return the sequence number that the next record will get, and the timestamp of the last one."""
         headers = self._link.endpoints.basin_headers(self._basin)
         answer = yield from ask(self._link, "GET", f"{self._path}/tail", op="check_tail", headers=headers)
         return tail_from_json(loads(answer.body))
 
     @verb
     def append(self, inp: AppendInput) -> Operation[AppendAck]:
-        """Where the records are now; all of them are appended, or none."""
+        """Return where the records are now; all of them are appended, or none."""
         check_input(inp)
         return (yield from append_message(self._link, self._path, self._headers, encode_input(inp)))
 

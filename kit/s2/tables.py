@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def info_frame(infos: Iterable[Any], extra: str) -> pd.DataFrame:
-    """Basins or streams: name, when made, when deleted, and what else is told of them."""
+    """Return basins or streams: name, when made, when deleted, and what else is told of them."""
     rows = list(infos)
     kept = [getattr(one, extra) for one in rows]
     return to_frame(

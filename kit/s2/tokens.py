@@ -164,7 +164,7 @@ def token_info_from_json(value: Any, what: str = "access token") -> AccessTokenI
 
 
 def token_info_json(info: AccessTokenInfo) -> dict[str, Any]:
-    """A token as it is listed, and as it is asked for."""
+    """Return a token as it is listed, and as it is asked for."""
     return {
         "id": info.id,
         "scope": scope_json(info.scope),

@@ -34,7 +34,7 @@ class SequencedRecord:
     timestamp: int
 
     def is_command_record(self) -> bool:
-        """Whether it was an order to the service, such as a fence or a trim, and no data."""
+        """Return whether it was an order to the service, such as a fence or a trim, and no data."""
         return len(self.headers) == 1 and not self.headers[0][0]
 
 
@@ -52,7 +52,7 @@ class CommandRecord:
 
     @staticmethod
     def trim(desired_first_seq_num: int) -> Record:
-        """Removes the records before this sequence number, some time after it was appended."""
+        """Remove the records before this sequence number, some time after it was appended."""
         first = check_u64("the sequence number to trim to", desired_first_seq_num)
         return Record(first.to_bytes(8, "big"), [(b"", b"trim")])
 

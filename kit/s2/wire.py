@@ -40,7 +40,7 @@ def position_json(position: StreamPosition) -> dict[str, int]:
 
 
 def tail_from_json(value: Any) -> StreamPosition:
-    """The tail that check-tail answers."""
+    """Return the tail that check-tail answers."""
     return position_from_json(json_object(value, "the answer").get("tail"), "tail")
 
 
@@ -107,7 +107,7 @@ def batch_json(batch: ReadBatch, *, as_base64: bool = False) -> dict[str, Any]:
 
 
 def error_json(error: S2ServerError) -> bytes:
-    """The body that tells this error, in an HTTP answer as well as in a terminal frame.
+    """Return the body that tells this error, in an HTTP answer as well as in a terminal frame.
 
     >>> error_json(S2ServerError("invalid", "too much", 422))
     b'{"code":"invalid","message":"too much"}'
@@ -154,7 +154,7 @@ def _text(value: bytes, as_base64: bool) -> str:
 
 
 def error_of(status: int, body: bytes | bytearray) -> S2ServerError:
-    """The exception that an answer of this status tells, in an HTTP body as well as in a terminal frame.
+    """Return the exception that an answer of this status tells, in an HTTP body as well as in a terminal frame.
 
     >>> error_of(412, b'{"seq_num_mismatch":7}').expected_seq_num
     7

@@ -210,7 +210,7 @@ def _natively(commands: Sequence[Do]) -> Operation[list[Any]]:
 
 
 def _value(body: Any, op: str, resource: str) -> Any:
-    """The value of an answer, or the error that it is."""
+    """Return the value of an answer, or the error that it is."""
     if isinstance(body, Exception):
         return body
     try:
@@ -221,7 +221,7 @@ def _value(body: Any, op: str, resource: str) -> Any:
 
 
 def encoded(one: Do) -> bytes:
-    """A command as the body of its request; bytes become lists of numbers."""
+    """Return a command as the body of its request; bytes become lists of numbers."""
     payload = {name: json.loads(value) if isinstance(value, JsonText) else value for name, value in one.payload.items()}
     asked = {"command": one.command, "request_id": "kit", "payload": payload}
     try:
@@ -242,7 +242,7 @@ def _request(one: Do, body: bytes) -> Generator[Any, Any, Response]:
 
 
 def judged(response: Any, one: Do) -> Any:
-    """The payload of an answer, unless it is a refusal: that is raised."""
+    """Return the payload of an answer, unless it is a refusal: that is raised."""
     if isinstance(response, KitError):
         raise of_transport(response, one.command, one.resource) from None
     if response is None or response.status == 401:
@@ -283,7 +283,7 @@ def _page(settings: Settings, page: Page) -> Operation[Response]:
 
 
 def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
-    """A field of an answer, of the kind that it must have."""
+    """Return a field of an answer, of the kind that it must have."""
     value = payload.get(name) if isinstance(payload, Mapping) else None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise SynapWireError(f"an answer without {name!r}, or of another form")
@@ -291,7 +291,7 @@ def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
 
 
 def text_or_bytes(value: bytes) -> str | bytes:
-    """A value as text, where it is UTF-8."""
+    """Return a value as text, where it is UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ _MOST_KEYS = 1000
 
 
 def root(syn: Synap) -> Node:
-    """The server."""
+    """Return the server."""
     return Node(
         "Synap",
         "server",
@@ -65,7 +65,7 @@ def _topic(syn: Synap, row: dict[Any, Any]) -> Node:
 
 
 def _prefixes(syn: Synap) -> list[Node]:
-    """Keys are many: they are grouped by what stands before the first colon."""
+    """Return keys are many: they are grouped by what stands before the first colon."""
     groups: dict[str, int] = {}
     for key in syn.keys(limit=_MOST_KEYS)["key"]:
         before, colon, _ = str(key).partition(":")

@@ -41,7 +41,7 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
 
 
 def _given(value: Any, number: int) -> Any:
-    """A value to send: texts and bytes as they are, everything else as JSON."""
+    """Return a value to send: texts and bytes as they are, everything else as JSON."""
     if isinstance(value, inputs.JsonText | bytes | bytearray | memoryview):
         return inputs.data(value)
     if isinstance(value, str):
@@ -51,7 +51,7 @@ def _given(value: Any, number: int) -> Any:
 
 
 def _objects(table: Table) -> list[Any]:
-    """A JSON object for each row."""
+    """Return a JSON object for each row."""
     return [inputs.JsonText(one) for one in table.objects().to_pylist()]
 
 

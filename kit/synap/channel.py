@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._room.set()
 
     async def room(self) -> None:
-        """Returns when more can be written."""
+        """Return when more can be written."""
         if not self._room.is_set():
             await asyncio.wait([asyncio.ensure_future(self._room.wait()), self.lost], return_when="FIRST_COMPLETED")
 
@@ -116,7 +116,7 @@ class Channel(Ledger):
         self._pid = os.getpid()
 
     async def calls(self, calls: Sequence[Call], safe: bool) -> list[Any]:
-        """The body of each answer, or the error that came instead."""
+        """Return the body of each answer, or the error that came instead."""
         found: list[Any] = [None] * len(calls)
         todo: Sequence[int] = range(len(calls))
         for attempt in range(self.attempts(safe)):
@@ -139,7 +139,7 @@ class Channel(Ledger):
         return found
 
     async def try_it(self) -> SynapError | None:
-        """Connects, and finds out whether calls are answered here; the reason why not."""
+        """Connect, and finds out whether calls are answered here; the reason why not."""
         try:
             [body] = await self.calls([("EXISTS", ("kit:probe",))], True)
             if isinstance(body, SynapError):
@@ -150,7 +150,7 @@ class Channel(Ledger):
         return None if good else SynapError(str(told))
 
     async def connect(self) -> Connection:
-        """The connection, made if there is none on this loop."""
+        """Return the connection, made if there is none on this loop."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._pid != os.getpid():
             # Connections belong to their loop; `asyncio.run` in two cells makes two.
@@ -169,7 +169,7 @@ class Channel(Ledger):
             self._connection = task.result()
 
     async def close(self) -> None:
-        """Closes the connection; the next call makes another."""
+        """Close the connection; the next call makes another."""
         connection, self._connection = self._connection, None
         if connection is None or self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             return

@@ -47,7 +47,7 @@ class _Verbs:
 
     @verb
     def info(self, section: str | None = None) -> Operation[dict[str, Any]]:
-        """What the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
+        """Return what the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
         told = yield Do("info", {} if section is None else {"section": section})
         if not isinstance(told, dict):
             raise SynapWireError("information of another form", op="info")
@@ -55,7 +55,7 @@ class _Verbs:
 
     @verb
     def metrics(self) -> Operation[str]:
-        """The server's page of metrics, as Prometheus reads it. Over HTTP only."""
+        """Return the server's page of metrics, as Prometheus reads it. Over HTTP only."""
         response = yield Page("/metrics")
         text: str = response.text()
         return text
@@ -101,7 +101,7 @@ class AsyncSynapClient(_Verbs, AsyncFace):
 
 
 def _beside(driver: Any) -> str:
-    """What is known of SynapRPC."""
+    """Return what is known of SynapRPC."""
     if driver.settings.native:
         return ""
     if driver.bulk is None:

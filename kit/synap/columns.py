@@ -42,7 +42,7 @@ class _Other(Exception):
 
 
 def read_events(body: bytes, at: int) -> pa.Table:
-    """The events of an answer to SREAD, whose value begins at `at`."""
+    """Return the events of an answer to SREAD, whose value begins at `at`."""
     found = flat.array_length(body, at)
     if found is None:
         raise wire.Refused("an answer to SREAD that is no Array")
@@ -94,7 +94,7 @@ def _at_once(body: bytes, start: int, count: int) -> pa.Table:
 
 
 def _past(raw: Bytes, at: Places, template: bytes) -> Places:
-    """The places behind a template that must stand at each."""
+    """Return the places behind a template that must stand at each."""
     if int(at.max()) + len(template) > len(raw):
         raise _Other
     expected = np.frombuffer(template, np.uint8)
@@ -131,7 +131,7 @@ def _big_endian(raw: Bytes, at: Places, width: Places) -> Places:
 
 
 def _integers(raw: Bytes, at: Places) -> tuple[Places, Places]:
-    """The integers at these places, and where they end."""
+    """Return the integers at these places, and where they end."""
     if int(at.max()) + 9 > len(raw):
         raise _Other
     first = raw[at]
@@ -145,7 +145,7 @@ def _integers(raw: Bytes, at: Places) -> tuple[Places, Places]:
 
 
 def _lengths(raw: Bytes, at: Places, widths: npt.NDArray[np.int64], mask: int) -> tuple[Places, Places]:
-    """Where the texts or bytes at these places begin and end."""
+    """Return where the texts or bytes at these places begin and end."""
     if int(at.max()) + 5 > len(raw):
         raise _Other
     first = raw[at]
@@ -161,7 +161,7 @@ def _lengths(raw: Bytes, at: Places, widths: npt.NDArray[np.int64], mask: int) -
 
 
 def from_maps(events: Sequence[Any]) -> pa.Table:
-    """Events that were read one by one, from either transport."""
+    """Return events that were read one by one, from either transport."""
     try:
         return pa.table(
             {
@@ -178,7 +178,7 @@ def from_maps(events: Sequence[Any]) -> pa.Table:
 
 
 def topic_table(messages: Sequence[TopicMessage]) -> pa.Table:
-    """Messages of topics as columns; what was published is JSON again."""
+    """Return messages of topics as columns; what was published is JSON again."""
     try:
         data = [json.dumps(one.message, ensure_ascii=False).encode("utf-8", "backslashreplace") for one in messages]
         return pa.table(
@@ -195,5 +195,5 @@ def topic_table(messages: Sequence[TopicMessage]) -> pa.Table:
 
 
 def join(tables: Iterable[pa.Table]) -> pa.Table:
-    """All pages as one table."""
+    """Return all pages as one table."""
     return pa.concat_tables([SCHEMA.empty_table(), *tables])

@@ -23,7 +23,7 @@ _AT_ONCE = 8
 
 
 def http_settings(settings: Settings) -> http.Settings:
-    """The settings of the shared HTTP layer."""
+    """Return the settings of the shared HTTP layer."""
     header = settings.header()
     return http.Settings(
         "synap",
@@ -78,7 +78,7 @@ class Driver(_Base):
         self._pid = os.getpid()
 
     def run(self, operation: Operation[T]) -> T:
-        """The operation's result."""
+        """Return the operation's result."""
         try:
             next(self.walk(operation))
         except StopIteration as done:
@@ -86,7 +86,7 @@ class Driver(_Base):
         raise AssertionError("an operation that emits items is walked, not run")
 
     def walk(self, operation: Operation[Any] | Walk) -> Generator[Any, None, Any]:
-        """The items that the operation emits."""
+        """Return the items that the operation emits."""
         try:
             step = next(operation)
             while True:
@@ -164,14 +164,14 @@ class AsyncDriver(_Base):
         self._channel = Channel(settings, settings.rpc) if settings.rpc is not None else None
 
     async def run(self, operation: Operation[T]) -> T:
-        """The operation's result."""
+        """Return the operation's result."""
         returned: list[Any] = []
         async for _ in self._drive(operation, returned):
             raise AssertionError("an operation that emits items is walked, not run")
         return returned[0]  # type: ignore[no-any-return]
 
     def walk(self, operation: Operation[Any] | Walk) -> AsyncIterator[Any]:
-        """The items that the operation emits."""
+        """Return the items that the operation emits."""
         return self._drive(operation, [])
 
     async def _drive(self, operation: Operation[Any] | Walk, returned: list[Any]) -> AsyncIterator[Any]:

@@ -128,7 +128,7 @@ _ROOM_HINT = "client.stream.list() names those there are; client.stream.create(r
 
 
 def code_of(text: str) -> int:
-    """The status that an error text stands for; the command endpoint itself tells none.
+    """Return the status that an error text stands for; the command endpoint itself tells none.
 
     >>> code_of("Queue is full: jobs"), code_of("something new")
     (507, 500)
@@ -140,7 +140,7 @@ def code_of(text: str) -> int:
 
 
 def refusal(text: str, status: int | None = None, *, op: str = "", resource: str = "") -> SynapError:
-    """The error for what a server said."""
+    """Return the error for what a server said."""
     hint = next((hint for prefix, hint in _HINTS if text.startswith(prefix)), None)
     if "Room '" in text and "not found" in text:
         hint = _ROOM_HINT
@@ -148,7 +148,7 @@ def refusal(text: str, status: int | None = None, *, op: str = "", resource: str
 
 
 def unauthorized(op: str = "", resource: str = "") -> SynapError:
-    """The error for a refused credential; the server's own answer has no body."""
+    """Return the error for a refused credential; the server's own answer has no body."""
     return SynapError(
         "the server refused the credential",
         401,
@@ -159,7 +159,7 @@ def unauthorized(op: str = "", resource: str = "") -> SynapError:
 
 
 def of_transport(error: KitError, op: str = "", resource: str = "") -> SynapError:
-    """A failure of the shared HTTP layer as one of this wing."""
+    """Return a failure of the shared HTTP layer as one of this wing."""
     kind: type[SynapError] = SynapTransportError
     if isinstance(error, Silent):
         kind = SynapTimeoutError

@@ -47,7 +47,7 @@ def connect(
     rpc_url: str | None = None,
     **options: Any,
 ) -> Synap:
-    """What `kit.connect("synap", ...)` gives; further options are those of `kit.synap.SynapClient`."""
+    """Return what `kit.connect("synap", ...)` gives; further options are those of `kit.synap.SynapClient`."""
     environment = Environment(environment)
     url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
     named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
@@ -138,7 +138,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return queue_frame(self._run(_stats_of("queue", self.client.queue.list())), time.time())
 
     def _queue(self, queue: str) -> pd.DataFrame:
-        """The row of one queue."""
+        """Return the row of one queue."""
         from .tables import queue_frame
 
         return queue_frame([(queue, self.client.queue.stats(queue))], time.time())
@@ -152,7 +152,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         *,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Takes up to `limit` messages, and acknowledges each: message_id, priority, retries, then the bodies."""
+        """Take up to `limit` messages, and acknowledges each: message_id, priority, retries, then the bodies."""
         from .tables import message_frame
 
         taken = []
@@ -225,13 +225,13 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return topic_frame(names, rows)
 
     def _topic(self, topic: str) -> pd.DataFrame:
-        """The row of one topic."""
+        """Return the row of one topic."""
         from .tables import topic_frame
 
         return topic_frame([topic], [(topic, self.client.pubsub.info(topic))])
 
     def subscribe(self, topics: str | Iterable[str], **options: Any) -> Subscription:
-        """The messages of topics as they come: `for message in syn.subscribe("orders.*")`."""
+        """Return the messages of topics as they come: `for message in syn.subscribe("orders.*")`."""
         return self.client.pubsub.subscribe([topics] if isinstance(topics, str) else topics, **options)
 
     def live(
@@ -249,7 +249,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """A room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
+        """Return a room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
 
         A room is followed from now on, or from `start` on, a place as in `read`. Topics keep nothing: what is published
         while the connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says
@@ -275,7 +275,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return live(source, rows, where, bounds, columns)
 
     def watch_queue(self, *queues: str, every: float = 1.0, rows: int = 20, max_rows: int | None = None) -> LiveView:
-        """Queues as they fill and empty: a live view with a row for each queue every so many seconds.
+        """Return queues as they fill and empty: a live view with a row for each queue every so many seconds.
 
         Their messages cannot be looked at without taking them; these are the figures that `queues()` gives.
         """
@@ -296,7 +296,8 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         body: str | None = None,
         priority: int | None = None,
     ) -> pd.DataFrame:
-        """What became of each value: one row with its `offset` (room), `message_id` (queue) or `subscribers` (topic).
+        """Return what became of each value: one row with its `offset` (room), `message_id` (queue) or `subscribers`
+        (topic).
 
         `data` is a DataFrame or a Series, or values, one or many. A frame's rows become JSON objects, unless `body`
         names the column of the values; a column `event` names each event of a room. With `kind="auto"` the target is
@@ -338,7 +339,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return "topic"
 
     def metrics(self) -> pd.DataFrame:
-        """The server's figures as tidy rows: time, metric, value, unit, and a column per label.
+        """Return the server's figures as tidy rows: time, metric, value, unit, and a column per label.
 
         They are those of `/metrics`, of `/info`, and of the counters of keys, queues, rooms and topics.
         """
@@ -356,7 +357,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return metric_frame(told, info, beside, time.time())
 
     def server(self) -> pd.DataFrame:
-        """What the server is, one row: address, version, uptime, transport."""
+        """Return what the server is, one row: address, version, uptime, transport."""
         from ..core.frames import from_rows
 
         health = self.client.health()
@@ -386,7 +387,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:
-    """Seconds left; None where there is no end, or no key."""
+    """Return seconds left; None where there is no end, or no key."""
     from .asking import Bulk, Calls, Do, Many
 
     if (yield Bulk()):
@@ -404,7 +405,7 @@ def _but_missing(results: list[Any]) -> list[Any]:
 
 
 def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mapping[str, Any]]]]:
-    """The figures of each; what was deleted meanwhile is left out."""
+    """Return the figures of each; what was deleted meanwhile is left out."""
     from .asking import Do, Many
 
     command, field = {

@@ -47,7 +47,7 @@ class RoomSource(Source):
         return f"synap:{self._url}:{self.label}"
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The events after an offset, or from the start that was asked for."""
+        """Return the events after an offset, or from the start that was asked for."""
         follower = Follower(self._driver, self.label, after + 1 if isinstance(after, int) else self._start)
         reconnects = 0
         async for found in follower:
@@ -58,7 +58,7 @@ class RoomSource(Source):
             yield Chunk(batch, found.next_offset - 1, reconnects=again, gaps=gaps)
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._driver.close()
 
     def temporary(self, error: BaseException) -> bool:
@@ -81,7 +81,7 @@ class TopicSource(Source):
         self.bodies = Bodies(body, types, "data", partial(_table, schema=TOPIC_SCHEMA))
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """What is published from now on; the first chunk, empty, comes once the subscription stands."""
+        """Return what is published from now on; the first chunk, empty, comes once the subscription stands."""
         subscription = Subscription(self._driver, self._topics, _ROOM)
         tables = subscription.tables()
         gaps = dropped = 0
@@ -95,7 +95,7 @@ class TopicSource(Source):
             await tables.aclose()
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._driver.close()
 
     def temporary(self, error: BaseException) -> bool:
@@ -110,7 +110,7 @@ def _table(
 
 
 def temporary(error: BaseException) -> bool:
-    """Whether another try may help."""
+    """Return whether another try may help."""
     return isinstance(error, SynapTransportError) and not isinstance(error, SynapWireError)
 
 

@@ -48,7 +48,7 @@ _STR = {0xD9: 1, 0xDA: 2, 0xDB: 4}
 
 
 def _size(data: bytes, at: int, widths: dict[int, int]) -> tuple[int, int]:
-    """The size of a text or of bytes, and where they begin."""
+    """Return the size of a text or of bytes, and where they begin."""
     if at >= len(data):
         raise Refused("a message that ends too early")
     first = data[at]
@@ -65,7 +65,7 @@ def _size(data: bytes, at: int, widths: dict[int, int]) -> tuple[int, int]:
 
 
 def array_length(data: bytes, at: int) -> tuple[int, int] | None:
-    """How many values an `Array` at this place has, and where they begin; None where there is no array."""
+    """Return how many values an `Array` at this place has, and where they begin; None where there is no array."""
     if not data.startswith(b"\x81\xa5Array", at):
         return None
     at += 7
@@ -79,7 +79,7 @@ def array_length(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def read_values(body: bytes, at: int) -> list[Any]:
-    """The values of an answer that is an `Array`."""
+    """Return the values of an answer that is an `Array`."""
     found = array_length(body, at)
     if found is None:
         raise Refused("an answer that is no Array")

@@ -90,7 +90,7 @@ class Follower:
             pause = min(self._slow, pause * 1.5)
 
     def _next(self, first: bool) -> Operation[EventBatch]:
-        """What there is now."""
+        """Return what there is now."""
         restarted, missed = False, 0
         if first:
             stats = yield from self._stats()

@@ -12,7 +12,7 @@ _WARNED: set[str] = set()
 
 
 def name(value: Any, what: str) -> str:
-    """A key, a queue, a room, a topic, or a consumer."""
+    """Return a key, a queue, a room, a topic, or a consumer."""
     if not isinstance(value, str):
         raise SynapInputError(f"{what} is a text, not {type(value).__name__}")
     if not value:
@@ -25,14 +25,14 @@ def name(value: Any, what: str) -> str:
 
 
 def names(values: Any, what: str) -> list[str]:
-    """Several of them."""
+    """Return several of them."""
     if isinstance(values, str | bytes):
         raise SynapInputError(f"a list of {what}s is needed, not one", hint=f"give [{values!r}]")
     return [name(value, what) for value in values]
 
 
 def whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
-    """A whole number within bounds. The server takes anything else for "not given", without a word."""
+    """Return a whole number within bounds. The server takes anything else for "not given", without a word."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise SynapInputError(f"{what} is a whole number, not {value!r}")
     number: int = value.__index__()
@@ -52,7 +52,7 @@ class JsonText(str):
 
 
 def as_text(value: Any, *, spaced: bool = False) -> str:
-    """A value as JSON text."""
+    """Return a value as JSON text."""
     if isinstance(value, JsonText):
         return str(value)
     try:
@@ -63,7 +63,8 @@ def as_text(value: Any, *, spaced: bool = False) -> str:
 
 
 def value(given: Any) -> str | bytes:
-    """A value as it is stored: texts as they are, bytes as text where they are UTF-8, everything else as JSON."""
+    """Return a value as it is stored: texts as they are, bytes as text where they are UTF-8, everything else as
+    JSON."""
     if isinstance(given, str):
         return name(given, "a value") if given else given
     if isinstance(given, bytes | bytearray | memoryview):
@@ -78,7 +79,7 @@ def value(given: Any) -> str | bytes:
 
 
 def payload(given: Any) -> bytes:
-    """A queue message's bytes."""
+    """Return a queue message's bytes."""
     if isinstance(given, bytes):
         return given
     if isinstance(given, bytearray | memoryview):
@@ -91,7 +92,7 @@ def payload(given: Any) -> bytes:
 
 
 def data(given: Any) -> Any:
-    """An event's data: JSON as it is, bytes as text where they are UTF-8, and as bytes where they are not."""
+    """Return an event's data: JSON as it is, bytes as text where they are UTF-8, and as bytes where they are not."""
     if isinstance(given, JsonText):
         return given
     if isinstance(given, bytes | bytearray | memoryview):

@@ -38,13 +38,13 @@ class KV:
 
     @verb
     def get(self, key: str) -> Operation[str | bytes | None]:
-        """The value as text, as bytes where it is not UTF-8, or None where there is none."""
+        """Return the value as text, as bytes where it is not UTF-8, or None where there is none."""
         key = inputs.name(key, "a key")
         return (yield from _shown(key, (yield Do("kv.get", {"key": key}))))
 
     @verb
     def get_json(self, key: str) -> Operation[Any]:
-        """The value read as JSON, or None where there is none."""
+        """Return the value read as JSON, or None where there is none."""
         key = inputs.name(key, "a key")
         value = yield from _shown(key, (yield Do("kv.get", {"key": key})))
         try:
@@ -54,13 +54,13 @@ class KV:
 
     @verb
     def delete(self, key: str) -> Operation[bool]:
-        """Whether it was there."""
+        """Return whether it was there."""
         told = yield Do("kv.del", {"key": inputs.name(key, "a key")}, safe=False)
         return member(told, "deleted", bool)
 
     @verb
     def exists(self, key: str) -> Operation[bool]:
-        """Whether there is a value."""
+        """Return whether there is a value."""
         told = yield Do("kv.exists", {"key": inputs.name(key, "a key")})
         return member(told, "exists", bool)
 
@@ -88,7 +88,7 @@ class KV:
 
     @verb
     def mget(self, keys: Iterable[str]) -> Operation[list[str | bytes | None]]:
-        """The values in the order of the keys; None for each that is not there."""
+        """Return the values in the order of the keys; None for each that is not there."""
         wanted = inputs.names(keys, "key")
         if len(wanted) > 1 and (yield Bulk()):
             return (yield from _bulk(wanted))
@@ -100,27 +100,27 @@ class KV:
 
     @verb
     def incr(self, key: str) -> Operation[int]:
-        """The number that is stored, one higher than before; a key that is not there begins at 0."""
+        """Return the number that is stored, one higher than before; a key that is not there begins at 0."""
         return (yield from _add("kv.incr", key, 1))
 
     @verb
     def incrby(self, key: str, amount: int) -> Operation[int]:
-        """The number that is stored, so much higher than before."""
+        """Return the number that is stored, so much higher than before."""
         return (yield from _add("kv.incr", key, amount))
 
     @verb
     def decr(self, key: str) -> Operation[int]:
-        """The number that is stored, one lower than before."""
+        """Return the number that is stored, one lower than before."""
         return (yield from _add("kv.decr", key, 1))
 
     @verb
     def decrby(self, key: str, amount: int) -> Operation[int]:
-        """The number that is stored, so much lower than before."""
+        """Return the number that is stored, so much lower than before."""
         return (yield from _add("kv.decr", key, amount))
 
     @verb
     def scan(self, prefix: str = "", limit: int | None = None) -> Operation[list[str]]:
-        """The keys that begin so, sorted; with `limit`, so many of them, any. The server knows no cursor."""
+        """Return the keys that begin so, sorted; with `limit`, so many of them, any. The server knows no cursor."""
         if not isinstance(prefix, str):
             raise SynapInputError("prefix is a text")
         most = _ALL if limit is None else inputs.whole(limit, "limit")
@@ -129,26 +129,27 @@ class KV:
 
     @verb
     def ttl(self, key: str) -> Operation[int | None]:
-        """Seconds that a key has left, or None where it has no end. A key that is not there is an error (404)."""
+        """Return seconds that a key has left, or None where it has no end. A key that is not there is an error
+        (404)."""
         told = yield Do("kv.ttl", {"key": inputs.name(key, "a key")})
         left = told.get("ttl") if isinstance(told, Mapping) else None
         return left if isinstance(left, int) else None
 
     @verb
     def expire(self, key: str, seconds: int) -> Operation[bool]:
-        """Whether the key is there, and ends after so many seconds now."""
+        """Return whether the key is there, and ends after so many seconds now."""
         asked = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
         return member((yield Do("kv.expire", asked, safe=False)), "result", bool)
 
     @verb
     def persist(self, key: str) -> Operation[bool]:
-        """Whether the key had an end, and has none now."""
+        """Return whether the key had an end, and has none now."""
         asked = {"key": inputs.name(key, "a key")}
         return member((yield Do("kv.persist", asked, safe=False)), "result", bool)
 
     @verb
     def stats(self) -> Operation[Stats]:
-        """How many keys and bytes, and how often they were read and written."""
+        """Return how many keys and bytes, and how often they were read and written."""
         return Stats((yield Do("kv.stats", {})))
 
 
@@ -177,7 +178,7 @@ def _add(command: str, key: str, amount: int) -> Operation[int]:
 
 
 def _shown(key: str, value: Any) -> Operation[str | bytes | None]:
-    """A value of either transport. HTTP shows what is not UTF-8 as a remark; then the bytes are asked for."""
+    """Return a value of either transport. HTTP shows what is not UTF-8 as a remark; then the bytes are asked for."""
     if isinstance(value, str) and value.startswith(_LOSSY) and value.endswith(" bytes>"):
         raw = yield Do("kv.get", {"key": key, "type": "bytes"})
         value = None if raw is None else wire.as_bytes(raw)
@@ -201,7 +202,7 @@ def _bulk(keys: list[str]) -> Operation[list[str | bytes | None]]:
 
 
 def values_of(body: bytes, op: str) -> list[Any]:
-    """The values of a good answer."""
+    """Return the values of a good answer."""
     _, at = wire.peek(body)
     if not at:
         _, _, told = wire.read_answer(body)

@@ -36,20 +36,20 @@ class Ledger:
         return found
 
     def frames(self, calls: Sequence[Call], first: int) -> Iterator[bytes]:
-        """The calls as pieces to send."""
+        """Return the calls as pieces to send."""
         for start in range(0, len(calls), _TOGETHER):
             part = calls[start : start + _TOGETHER]
             yield b"".join([wire.request(first + start + n, *call) for n, call in enumerate(part)])
 
     def attempts(self, safe: bool) -> int:
-        """How often to try; what is not safe is repeated only where it was never sent."""
+        """Return how often to try; what is not safe is repeated only where it was never sent."""
         return 3
 
     def pause(self, attempt: int) -> float:
         return min(2.0, 0.1 * 2.0**attempt) * random.random()
 
     def again(self, found: Sequence[Any], todo: Sequence[int], safe: bool) -> list[int]:
-        """Which of those that failed are worth another try."""
+        """Return which of those that failed are worth another try."""
         return [
             n
             for n in todo
@@ -100,7 +100,7 @@ def log(
     attempt: int,
     error: str,
 ) -> None:
-    """Adds a row for an exchange; calls that were under way together are one."""
+    """Add a row for an exchange; calls that were under way together are one."""
     if not todo:
         return
     name = calls[todo[0]][0]

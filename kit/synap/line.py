@@ -38,7 +38,7 @@ class Line(Ledger):
         self._used = 0.0
 
     def calls(self, calls: Sequence[Call], safe: bool) -> list[Any]:
-        """The body of each answer, or the error that came instead."""
+        """Return the body of each answer, or the error that came instead."""
         found: list[Any] = [None] * len(calls)
         todo = range(len(calls))
         with self._own():
@@ -66,7 +66,7 @@ class Line(Ledger):
         return found
 
     def try_it(self) -> SynapError | None:
-        """Connects, and finds out whether calls are answered here; the reason why not."""
+        """Connect, and finds out whether calls are answered here; the reason why not."""
         try:
             self.connect()
             [body] = self.calls([("EXISTS", ("kit:probe",))], True)
@@ -79,7 +79,7 @@ class Line(Ledger):
         return None if good else SynapError(str(told))
 
     def connect(self) -> socket.socket:
-        """The connection, made if there is none."""
+        """Return the connection, made if there is none."""
         with self._own():
             if self._sock is not None and time.monotonic() - self._used > _STALE and _readable(self._sock):
                 # Nothing was asked, so what there is to read is its end.
@@ -89,7 +89,7 @@ class Line(Ledger):
             return self._sock
 
     def drop(self) -> None:
-        """Closes the connection; the next call makes another."""
+        """Close the connection; the next call makes another."""
         sock, self._sock = self._sock, None
         self._frames = wire.Frames()
         if sock is not None:
@@ -148,7 +148,7 @@ class Line(Ledger):
                 return body
 
     def _exchange(self, calls: Sequence[Call], places: Sequence[int], found: list[Any]) -> None:
-        """Puts the bodies of the answers in their places."""
+        """Put the bodies of the answers in their places."""
         numbers = self.numbers(len(calls))
         sock = self.connect()
         first = numbers[0]
@@ -208,7 +208,7 @@ class Line(Ledger):
 
 
 def select_ready(sock: socket.socket, writing: bool, timeout: float) -> tuple[bool, bool, None]:
-    """Whether there is something to read, and room to write."""
+    """Return whether there is something to read, and room to write."""
     if hasattr(select, "poll"):  # select() refuses descriptors above 1023
         poll = select.poll()
         poll.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))

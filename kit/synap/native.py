@@ -13,7 +13,7 @@ Call = tuple[str, tuple[Any, ...]]
 
 
 def call_of(command: str, payload: Payload) -> Call:
-    """What a command is over SynapRPC."""
+    """Return what a command is over SynapRPC."""
     made = _CALLS.get(command)
     if made is None:
         raise SynapInputError(f"{command} is not there over synap://", hint="use a client with an http:// address")
@@ -21,7 +21,7 @@ def call_of(command: str, payload: Payload) -> Call:
 
 
 def knows(command: str) -> bool:
-    """Whether there is such a call."""
+    """Return whether there is such a call."""
     return command in _CALLS
 
 
@@ -36,7 +36,7 @@ def tells_all(command: str, payload: Payload) -> bool:
 
 
 def reply_of(command: str, value: Any) -> Any:
-    """The answer's payload, as the HTTP endpoint would give it."""
+    """Return the answer's payload, as the HTTP endpoint would give it."""
     try:
         return _CALLS[command][1](value)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -44,7 +44,7 @@ def reply_of(command: str, value: Any) -> Any:
 
 
 def _key(name: str, *fields: str) -> Callable[[Payload], Call]:
-    """A call whose arguments are fields of the payload, in this order."""
+    """Return a call whose arguments are fields of the payload, in this order."""
     return lambda payload: (name, tuple(payload[field] for field in fields))
 
 
@@ -88,7 +88,7 @@ def _kv_stats(value: Any) -> Any:
 
 
 def _data(value: Any) -> Any:
-    """What SPUBLISH and PUBLISH take: JSON text, as readers over HTTP expect it."""
+    """Return what SPUBLISH and PUBLISH take: JSON text, as readers over HTTP expect it."""
     return as_text(value)
 
 

@@ -25,7 +25,7 @@ class PubSub:
 
     @verb
     def publish(self, topic: str, message: Any, metadata: Mapping[str, str] | None = None) -> Operation[int]:
-        """How many subscriptions match; that they were reached is nowhere told.
+        """Return how many subscriptions match; that they were reached is nowhere told.
 
         `message` is any JSON value. `metadata`, texts by name, goes over HTTP only.
         """
@@ -39,7 +39,7 @@ class PubSub:
         return member((yield Do("pubsub.publish", asked, safe=False)), "subscribers_matched", int)
 
     def subscribe(self, topics: Iterable[str], *, buffer: int = 100_000) -> Subscription:
-        """The messages as they come: `async for message in client.pubsub.subscribe(["orders.*"])`.
+        """Return the messages as they come: `async for message in client.pubsub.subscribe(["orders.*"])`.
 
         On a client of either colour; a plain `for` works as well. Ends with `break`, or with `close()`. A lost
         connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
@@ -54,7 +54,7 @@ class PubSub:
 
     @verb
     def topics(self) -> Operation[List[str]]:
-        """The topics that somebody subscribed to by name, sorted; patterns are not among them."""
+        """Return the topics that somebody subscribed to by name, sorted; patterns are not among them."""
         return sorted(member((yield Do("pubsub.topics", {})), "topics", List))
 
     @verb
@@ -69,7 +69,7 @@ class PubSub:
 
     @verb
     def unsubscribe(self, subscriber_id: str, topics: Iterable[str] | None = None) -> Operation[int]:
-        """How many subscriptions of somebody ended; needed only for those that were left behind."""
+        """Return how many subscriptions of somebody ended; needed only for those that were left behind."""
         asked: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
         if topics is not None:
             asked["topics"] = inputs.names(topics, "topic")

@@ -63,7 +63,7 @@ class Queues:
     def publish(
         self, queue: str, payload: Any, priority: int | None = None, max_retries: int | None = None
     ) -> Operation[str]:
-        """The message's id. Bytes go as they are, text as UTF-8, everything else as JSON.
+        """Return the message's id. Bytes go as they are, text as UTF-8, everything else as JSON.
 
         `priority` is from 0 to 9, 9 first. Never sent twice by itself: an error of the connection leaves open
         whether it is there.
@@ -80,7 +80,7 @@ class Queues:
         *,
         ordered: bool = False,
     ) -> Operation[List[str]]:
-        """The ids, in the order of the payloads.
+        """Return the ids, in the order of the payloads.
 
         Over SynapRPC many messages are under way at once, and the protocol lets a server take them in another order;
         `ordered=True` waits for each before it sends the next, as HTTP always does. When one fails, its error is
@@ -114,7 +114,7 @@ class Queues:
 
     @verb
     def consume(self, queue: str, consumer_id: str) -> Operation[QueueMessage | None]:
-        """The next message, or None where there is none. Never asked twice by itself: each asking takes one.
+        """Return the next message, or None where there is none. Never asked twice by itself: each asking takes one.
 
         To a queue that does not exist the server answers like to an empty one; so the first empty answer of each queue
         is followed by a look whether it exists, and an error (404) where it does not.
@@ -152,7 +152,7 @@ class Queues:
 
     @verb
     def list(self) -> Operation[List[str]]:
-        """The names of all queues, sorted."""
+        """Return the names of all queues, sorted."""
         return sorted(member((yield Do("queue.list", {})), "queues", List))
 
     @verb
@@ -162,13 +162,13 @@ class Queues:
 
     @verb
     def purge(self, queue: str) -> Operation[int]:
-        """How many ready messages were thrown away; those given out are not touched."""
+        """Return how many ready messages were thrown away; those given out are not touched."""
         asked = {"queue": inputs.name(queue, "a queue")}
         return member((yield Do("queue.purge", asked, safe=False)), "purged", int)
 
     @verb
     def delete(self, queue: str) -> Operation[bool]:
-        """Whether it was there."""
+        """Return whether it was there."""
         queue = inputs.name(queue, "a queue")
         self._driver.__dict__.setdefault("known_queues", set()).discard(queue)
         return member((yield Do("queue.delete", {"queue": queue}, safe=False)), "deleted", bool)

@@ -126,7 +126,7 @@ _AT_ONCE = 200
 
 
 def _as_data(body: bytes) -> Any:
-    """A body as what is published: JSON as JSON, all else as text, or as bytes."""
+    """Return a body as what is published: JSON as JSON, all else as text, or as bytes."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -16,13 +16,13 @@ _EARLIEST = re.compile(r"earliest retained offset is (\d{1,19})")
 
 
 def earliest_in(error: SynapError) -> int | None:
-    """The oldest offset that an error names."""
+    """Return the oldest offset that an error names."""
     found = _EARLIEST.search(error.message)
     return int(found[1]) if found else None
 
 
 def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Table]:
-    """The events from an offset on, up to `limit` of them."""
+    """Return the events from an offset on, up to `limit` of them."""
     if (yield Bulk()):
         [table] = yield from _tables(room, subscriber, [(start, limit)])
         return table
@@ -31,7 +31,7 @@ def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Tab
 
 
 def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
-    """The events from an offset to another, page by page; less where there are less."""
+    """Return the events from an offset to another, page by page; less where there are less."""
     bulk = yield Bulk()
     size = PAGE if bulk else PAGE // 5
     at = start

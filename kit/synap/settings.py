@@ -56,13 +56,13 @@ class Settings:
         return not self.native and self.rpc is not None and self.password is not None
 
     def auth(self) -> tuple[str, ...] | None:
-        """The arguments of AUTH."""
+        """Return the arguments of AUTH."""
         if self.password is not None and self.username is not None:
             return self.username, self.password.reveal()
         return (self.api_key.reveal(),) if self.api_key is not None else None
 
     def header(self) -> Secret | None:
-        """The Authorization header."""
+        """Return the Authorization header."""
         if self.api_key is not None:
             return self.api_key.after("Bearer ")
         if self.username is None or self.password is None:

@@ -33,7 +33,7 @@ class Streams:
 
     @verb
     def create(self, room: str, partitions: int | None = None, retention_hours: int | None = None) -> Operation[bool]:
-        """Whether the room was made now; one that is there stays as it is.
+        """Return whether the room was made now; one that is there stays as it is.
 
         The server knows neither partitions nor a retention other than its hour: these arguments have no effect. A
         warning says so, once for a room, where they are neither that nor what the reference shows (1 and 24).
@@ -51,7 +51,7 @@ class Streams:
 
     @verb
     def publish(self, room: str, event: str, data: Any) -> Operation[int]:
-        """The event's offset. `data` is any JSON value, or text; bytes that are not UTF-8 need SynapRPC."""
+        """Return the event's offset. `data` is any JSON value, or text; bytes that are not UTF-8 need SynapRPC."""
         asked = {
             "room": inputs.name(room, "a room"),
             "event": inputs.name(event, "an event"),
@@ -66,7 +66,7 @@ class Streams:
     def publish_many(
         self, room: str, events: Iterable[tuple[str, Any]], *, ordered: bool = False
     ) -> Operation[List[int]]:
-        """The offsets of pairs of event and data, in the order of the pairs.
+        """Return the offsets of pairs of event and data, in the order of the pairs.
 
         Over SynapRPC many are under way at once, and the protocol lets a server take them in another order, which the
         offsets then show; `ordered=True` waits for each before it sends the next, as HTTP always does. When one
@@ -96,7 +96,7 @@ class Streams:
     def consume(
         self, room: str, subscriber_id: str, from_offset: int = 0, limit: int = 100
     ) -> Operation[List[StreamEvent]]:
-        """The events from an offset on, up to `limit` of them; none beyond the end.
+        """Return the events from an offset on, up to `limit` of them; none beyond the end.
 
         The server does not remember where a subscriber was: pass `events[-1].offset + 1` next time. Take the same
         `subscriber_id` again, as the server never forgets one. An offset that is gone is an error (400) that names the
@@ -114,7 +114,7 @@ class Streams:
 
     @verb
     def list(self) -> Operation[List[str]]:
-        """The names of all rooms, sorted."""
+        """Return the names of all rooms, sorted."""
         return sorted(member((yield Do("stream.list", {})), "rooms", List))
 
     @verb
@@ -139,7 +139,7 @@ class AsyncStreams(Streams, AsyncFace):
         self._driver = driver
 
     def follow(self, room: str, from_offset: int | None = None, **options: Any) -> Follower:
-        """The events as they come, as an async iterator of batches of columns. See `Follower`."""
+        """Return the events as they come, as an async iterator of batches of columns. See `Follower`."""
         from .following import Follower
 
         return Follower(self._driver, room, from_offset, **options)
@@ -167,7 +167,7 @@ def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:
 
 
 def decoded(data: bytes) -> Any:
-    """An event's data: the JSON value that was published, else text, else bytes."""
+    """Return an event's data: the JSON value that was published, else text, else bytes."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

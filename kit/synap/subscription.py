@@ -55,7 +55,7 @@ class Mailbox:
         self._news.set()
 
     async def take(self) -> list[TopicMessage]:
-        """All that wait; none where the connection is over."""
+        """Return all that wait; none where the connection is over."""
         await self._news.wait()
         self._news.clear()
         taken = list(self._waiting)
@@ -83,7 +83,7 @@ class Subscription(OfOneProcess):
         return self._messages()
 
     def __iter__(self) -> Iterator[TopicMessage]:
-        """The same for callers that block; the connection lives on the background loop."""
+        """Return the same for callers that block; the connection lives on the background loop."""
         messages, pid = self._messages(), os.getpid()
 
         async def following() -> TopicMessage | None:
@@ -112,7 +112,7 @@ class Subscription(OfOneProcess):
             await batches.aclose()
 
     async def batches(self) -> AsyncGenerator[list[TopicMessage], None]:
-        """Lists of what came since the last one; the connection ends with the iterator.
+        """List of what came since the last one; the connection ends with the iterator.
 
         An empty list comes first, once the subscription stands.
         """
@@ -142,7 +142,7 @@ class Subscription(OfOneProcess):
             await asyncio.sleep(min(_LONGEST, _BACKOFF * 2.0 ** min(failures, 8)) * (0.5 + random.random() / 2))
 
     async def tables(self) -> AsyncGenerator[pa.Table, None]:
-        """The same as `batches()` in columns: time (whole seconds, of the server), topic, id, data (as JSON)."""
+        """Return the same as `batches()` in columns: time (whole seconds, of the server), topic, id, data (as JSON)."""
         from .columns import topic_table
 
         batches = self.batches()
@@ -156,7 +156,7 @@ class Subscription(OfOneProcess):
         return self._closed
 
     def close(self) -> None:
-        """Ends the iteration, from any thread."""
+        """End the iteration, from any thread."""
         self._closed = True
         for owner, task in list(self._tasks):
             with contextlib.suppress(RuntimeError):
@@ -280,7 +280,7 @@ def _received(told: dict[str, Any]) -> TopicMessage:
 
 
 def _pushed(value: Any) -> TopicMessage:
-    """A push of SynapRPC, whose payload is JSON text."""
+    """Return a push of SynapRPC, whose payload is JSON text."""
     told = value if isinstance(value, dict) else {}
     payload, stamp = told.get("payload"), told.get("timestamp")
     if isinstance(payload, str):
@@ -292,7 +292,7 @@ def _pushed(value: Any) -> TopicMessage:
 
 
 async def _call(channel: Channel, command: str, args: list[str]) -> str:
-    """Subscribes, on the connection that is there; the subscriber's id."""
+    """Subscribe, on the connection that is there; the subscriber's id."""
     [body] = await channel.calls([(command, tuple(args))], safe=False)
     if isinstance(body, SynapError):
         raise body

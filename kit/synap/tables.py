@@ -24,12 +24,12 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 
 
 def key_frame(keys: Sequence[str]) -> pd.DataFrame:
-    """Keys."""
+    """Return keys."""
     return to_frame(pa.table({"key": pa.array(keys, pa.string())}))
 
 
 def type_of(value: str | bytes | None) -> str:
-    """What a value looks like.
+    """Return what a value looks like.
 
     >>> [type_of(value) for value in (None, "12", '{"a": 1}', "12 apples", b"\\xff")]
     ['missing', 'integer', 'json', 'text', 'bytes']
@@ -58,7 +58,7 @@ def value_frame(
     body: BodyMode,
     types: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Values by key; those that are missing have no body and count as nothing else."""
+    """Return values by key; those that are missing have no body and count as nothing else."""
     columns: dict[str, Any] = {
         "key": pa.array(keys, pa.string()),
         "type": pa.array([type_of(value) for value in values], pa.string()),
@@ -89,7 +89,7 @@ def _numbers(rows: Rows, name: str) -> pa.Array:
 
 
 def queue_frame(rows: Rows, now: float) -> pd.DataFrame:
-    """Queues and their figures."""
+    """Return queues and their figures."""
     figures = {name: _numbers(rows, name) for name in ("consumed", "acked", "nacked")}
     flight = pc.subtract(pc.subtract(figures["consumed"], figures["acked"]), figures["nacked"])
     return to_frame(
@@ -109,7 +109,7 @@ def queue_frame(rows: Rows, now: float) -> pd.DataFrame:
 
 
 def room_frame(rows: Rows, now: float) -> pd.DataFrame:
-    """Rooms and their figures."""
+    """Return rooms and their figures."""
     created = [row.get("created_at") for _, row in rows]
     return to_frame(
         pa.table(
@@ -132,7 +132,7 @@ def room_frame(rows: Rows, now: float) -> pd.DataFrame:
 
 
 def topic_frame(names: Sequence[str], rows: Rows) -> pd.DataFrame:
-    """Topics and their figures."""
+    """Return topics and their figures."""
     told = dict(rows)
     all_rows = [(name, told.get(name, {})) for name in names]
     created = _numbers(all_rows, "created_at").cast(pa.timestamp("s", "UTC")).cast(TIME)
@@ -157,7 +157,7 @@ def event_table(
 
 
 def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts as they were published: rooms keep the JSON of what was, a text with its quotes."""
+    """Return texts as they were published: rooms keep the JSON of what was, a text with its quotes."""
     import json
 
     quoted = pc.and_(pc.starts_with(column, '"'), pc.ends_with(column, '"'))
@@ -177,7 +177,7 @@ def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def message_frame(
     messages: Sequence[QueueMessage], body: BodyMode, queue: str, types: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """Messages that were taken from a queue."""
+    """Return messages that were taken from a queue."""
     columns: dict[str, Any] = {
         "message_id": pa.array([one.message_id for one in messages], pa.string()),
         "priority": pa.array([one.priority for one in messages], pa.int64()),
@@ -189,7 +189,7 @@ def message_frame(
 
 
 def published_frame(target: str, kind: str, results: Sequence[Any]) -> pd.DataFrame:
-    """What became of what was published."""
+    """Return what became of what was published."""
     name, of = {
         "room": ("offset", pa.int64()),
         "queue": ("message_id", pa.string()),
@@ -233,7 +233,7 @@ def _unit(name: str) -> str:
 
 
 def _flat(told: Mapping[str, Any], prefix: str = "", depth: int = 0) -> list[tuple[str, float]]:
-    """The numbers in it, by the names of where they are."""
+    """Return the numbers in it, by the names of where they are."""
     found: list[tuple[str, float]] = []
     for name, value in told.items():
         if isinstance(value, Mapping) and depth < 4:

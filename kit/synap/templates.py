@@ -15,7 +15,7 @@ _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
 def encoded_event(offset: int, event: str, identity: str, data: bytes, timestamp: int) -> bytes:
-    """An event as an answer to SREAD holds it."""
+    """Return an event as an answer to SREAD holds it."""
     return b"".join(
         (
             HEAD,

@@ -25,11 +25,11 @@ class QueueMessage:
         return self.message_id
 
     def text(self) -> str:
-        """The payload as UTF-8 text."""
+        """Return the payload as UTF-8 text."""
         return self.payload.decode()
 
     def json(self) -> Any:
-        """The payload as JSON."""
+        """Return the payload as JSON."""
         import json
 
         return json.loads(self.payload)

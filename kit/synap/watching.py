@@ -52,7 +52,7 @@ class QueueSource(Source):
         self._driver = AsyncDriver(client._settings)
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The figures from now on, at even times."""
+        """Return the figures from now on, at even times."""
         due = asyncio.get_running_loop().time()
         while True:
             rows = [(queue, await self._driver.run(_stats(queue))) for queue in self._queues]
@@ -61,7 +61,7 @@ class QueueSource(Source):
             await asyncio.sleep(due - asyncio.get_running_loop().time())
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._driver.close()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
@@ -94,7 +94,7 @@ def _batch(rows: Sequence[tuple[str, dict[str, Any]]], now: float) -> pa.RecordB
 
 
 def _flight(told: dict[str, Any]) -> int:
-    """What was given out and is neither acknowledged nor given back; the server does not tell it by itself."""
+    """Return what was given out and is neither acknowledged nor given back; the server does not tell it by itself."""
     return max(0, _whole(told, "consumed") - _whole(told, "acked") - _whole(told, "nacked"))
 
 

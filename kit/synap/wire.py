@@ -41,7 +41,7 @@ class Refused(SynapWireError):
 
 
 def tagged(value: Any) -> Any:
-    """A Python value as the protocol wants it.
+    """Return a Python value as the protocol wants it.
 
     >>> tagged(["a", b"b", 1, None])
     {'Array': [{'Str': 'a'}, {'Bytes': b'b'}, {'Int': 1}, 'Null']}
@@ -74,14 +74,14 @@ def tagged(value: Any) -> Any:
 
 
 def frame(body: bytes) -> bytes:
-    """A message with its length before it."""
+    """Return a message with its length before it."""
     if len(body) > MAX_FRAME:
         raise SynapInputError(f"the message has {len(body):,} bytes; a frame takes {MAX_FRAME:,}")
     return _length.pack(len(body)) + body
 
 
 def request(number: int, command: str, args: Sequence[Any] = ()) -> bytes:
-    """A request as a frame.
+    """Return a request as a frame.
 
     >>> request(1, "PING").hex()
     '080000009301a450494e4790'
@@ -93,7 +93,7 @@ def request(number: int, command: str, args: Sequence[Any] = ()) -> bytes:
 
 
 def answer(number: int, value: Any) -> bytes:
-    """A good answer as a frame.
+    """Return a good answer as a frame.
 
     >>> answer(1, "PONG").hex()
     '10000000920181a24f6b81a3537472a4504f4e47'
@@ -102,25 +102,25 @@ def answer(number: int, value: Any) -> bytes:
 
 
 def refusal(number: int, text: str) -> bytes:
-    """An error as a frame."""
+    """Return an error as a frame."""
     return frame(_pack([number, {"Err": text}]))
 
 
 def packed(value: Any) -> bytes:
-    """A value alone, without frame and number."""
+    """Return a value alone, without frame and number."""
     done: bytes = _pack(tagged(value))
     return done
 
 
 def answer_packed(number: int, *pieces: bytes) -> bytes:
-    """A good answer whose value is packed already."""
+    """Return a good answer whose value is packed already."""
     head = b"\x92" + _number(number) + b"\x81\xa2Ok"
     size = len(head) + sum(map(len, pieces))
     return b"".join((_length.pack(size), head, *pieces))
 
 
 def array_head(length: int) -> bytes:
-    """The beginning of an `Array` of so many values."""
+    """Return the beginning of an `Array` of so many values."""
     return b"\x81\xa5Array" + (_pack_array(length))
 
 
@@ -148,7 +148,7 @@ class Frames:
         self._wanted = 4
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
-        """The messages that are complete by now."""
+        """Return the messages that are complete by now."""
         buffer = self._buffer
         buffer += data
         if len(buffer) < self._wanted:
@@ -200,7 +200,7 @@ class _Reader:
         self.data, self.at = data, at
 
     def value(self, depth: int) -> Any:
-        """The next object."""
+        """Return the next object."""
         data, at = self.data, self.at
         if at >= len(data):
             raise Refused("a message that ends too early")
@@ -285,7 +285,7 @@ _SIZED = {
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """A tagged value as a Python value; a map has its pairs as a dict.
+    """Return a tagged value as a Python value; a map has its pairs as a dict.
 
     >>> plain({"Map": [[{"Str": "depth"}, {"Int": 3}]]})
     {'depth': 3}
@@ -356,7 +356,7 @@ def open_answer(message: Any) -> tuple[int, bool, Any]:
 
 
 def peek(body: bytes) -> tuple[int, int]:
-    """The number of an answer, and where its value begins; 0 for the place where it is no good answer.
+    """Return the number of an answer, and where its value begins; 0 for the place where it is no good answer.
 
     >>> peek(bytes.fromhex("920181a24f6b81a3537472a4504f4e47"))
     (1, 6)
@@ -385,7 +385,7 @@ def read_request(body: bytes) -> tuple[int, str, list[Any]]:
 
 
 def as_bytes(content: Any) -> bytes:
-    """Bytes as they are, or as the numbers that HTTP carries."""
+    """Return bytes as they are, or as the numbers that HTTP carries."""
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):

@@ -188,7 +188,7 @@ def _lists(a: Sequence[Any], b: Sequence[Any], path: str, depth: int) -> Iterato
 
 
 def _texts(a: str, b: str) -> Iterator[Row]:
-    """Two texts, line by line."""
+    """Return two texts, line by line."""
     one, other = a.splitlines() or [""], b.splitlines() or [""]
     if max(len(one), len(other)) > _ALIGNED or one == other:
         yield "$", CHANGED, a, b
@@ -311,7 +311,7 @@ def _by_key(
 
 
 def _places(frame: pd.DataFrame, key: list[str], which: str) -> dict[Any, int]:
-    """Where each key stands; each has to stand once."""
+    """Return where each key stands; each has to stand once."""
     values = [[None if _is_missing(one) else one for one in frame[name].tolist()] for name in key]
     try:
         keys = values[0] if len(key) == 1 else list(zip(*values, strict=True))

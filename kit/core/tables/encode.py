@@ -185,7 +185,7 @@ def bodies_of(
 
 
 def _single(data: Any, refuse: type[KitError]) -> Any:
-    """Bodies that stand in no table."""
+    """Return bodies that stand in no table."""
     column = column_of(data)
     if column is not None:
         return _raw(column, refuse)
@@ -200,7 +200,7 @@ def _single(data: Any, refuse: type[KitError]) -> Any:
 
 
 def _raw(column: Any, refuse: type[KitError]) -> Any:
-    """A column of bodies as it is: bytes, texts, or objects of several kinds."""
+    """Return a column of bodies as it is: bytes, texts, or objects of several kinds."""
     if getattr(getattr(column, "dtype", None), "kind", "") == "O":
         import pandas as pd
 
@@ -282,7 +282,7 @@ def _of_pandas(frame: Any, refuse: type[KitError]) -> Table:
 
 
 def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
-    """A column as Arrow's, or its objects where they are of no kind that Arrow keeps as they are."""
+    """Return a column as Arrow's, or its objects where they are of no kind that Arrow keeps as they are."""
     if isinstance(column, pa.ChunkedArray):
         return column
     import pandas as pd
@@ -325,7 +325,7 @@ def _object_fragments(values: Sequence[Any], where: _Place) -> pa.Array:
 
 
 def _fragments(column: pa.Array, where: _Place) -> pa.Array:
-    """Each value as JSON."""
+    """Return each value as JSON."""
     made = _of_type(column, where)
     return pc.fill_null(made, "null") if made.null_count else made
 
@@ -360,7 +360,7 @@ def _of_type(column: pa.Array, where: _Place) -> pa.Array:
 
 
 def _object_fragments_of(column: pa.Array, where: _Place) -> pa.Array:
-    """Values that Arrow has no quicker way for: bytes, maps, extension types."""
+    """Return values that Arrow has no quicker way for: bytes, maps, extension types."""
     values = column.to_pylist(maps_as_pydicts="strict") if pa.types.is_map(column.type) else column.to_pylist()
     missing = np.asarray(column.is_null())
     return pc.if_else(pa.array(missing), pa.scalar(None, TEXT), _object_fragments(values, where))

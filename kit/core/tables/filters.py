@@ -55,7 +55,7 @@ _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.le
 
 
 def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
-    """The filters that were given, each with what it is called where it fails."""
+    """Return the filters that were given, each with what it is called where it fails."""
     found: list[tuple[str, Test]] = []
     given = where if isinstance(where, list | tuple) else [] if where is None else [where]
     for one in given:
@@ -74,7 +74,7 @@ def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
 
 
 def equals(name: str, value: Any) -> Test:
-    """Rows that hold this value in a column, or one of several; a row without the column holds None."""
+    """Return rows that hold this value in a column, or one of several; a row without the column holds None."""
     several = not isinstance(value, str | bytes | Mapping) and isinstance(value, Collection)
     wanted = list(value) if several else [value]
 
@@ -119,7 +119,7 @@ def query(text: str) -> Test:
 
 
 def matching(table: pa.Table, mask: Mask) -> pa.Table:
-    """The rows that passed."""
+    """Return the rows that passed."""
     return table.filter(pa.array(mask))
 
 
@@ -261,5 +261,5 @@ def _truth(found: Any) -> Mask:
 
 
 def names(tests: Iterable[tuple[str, Test]]) -> str:
-    """What the filters are called."""
+    """Return what the filters are called."""
     return ", ".join(name.removeprefix("filter ") for name, _ in tests)

@@ -157,7 +157,7 @@ class Kind:
         return bool(self.flags) and not (self.flags == OBJECT and not self.fields)
 
     def holds(self, value: Any, depth: int = 0) -> bool:
-        """Whether one more value would leave the type of the column as it is."""
+        """Return whether one more value would leave the type of the column as it is."""
         if value is None:
             return True
         flags, kind = self.flags, type(value)
@@ -205,7 +205,7 @@ class Kind:
 
 
 def _of_flags(flags: int) -> pa.DataType:
-    """The type, where there is nothing inside."""
+    """Return the type, where there is nothing inside."""
     if flags in _SIMPLE:
         return _SIMPLE[flags]
     if not flags or flags & ~_NUMBERS or flags & HUGE:
@@ -235,7 +235,7 @@ def flags_of_integer(value: int) -> int:
 
 
 def _rounds(array: pa.Array) -> bool:
-    """Whether float64 cannot hold one of the whole numbers."""
+    """Return whether float64 cannot hold one of the whole numbers."""
     values = array.drop_null().to_numpy()
     return any(int(float(value)) != value for value in values[(values > _EXACT) | (values < -_EXACT)].tolist())
 

@@ -75,14 +75,14 @@ if orjson is not None:
 
 
 def _plain_one(value: Any) -> Any:
-    """A value that is none of JSON's own, for the quick encoder: one step on the way to one that is."""
+    """Return a value that is none of JSON's own, for the quick encoder: one step on the way to one that is."""
     if isinstance(value, float):
         return None if isnan(value) else _finite(float(value), "")
     return _plain(value, "", 0)
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
-    """The value in JSON's own kinds."""
+    """Return the value in JSON's own kinds."""
     kind = type(value)
     if value is None or kind is bool or kind is int:
         return value
@@ -126,7 +126,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
 
 
 def _foreign(value: Any, path: str, depth: int) -> Any:
-    """Values of numpy, pandas, Arrow and polars."""
+    """Return values of numpy, pandas, Arrow and polars."""
     module = type(value).__module__.partition(".")[0]
     if module == "numpy":
         import numpy as np

@@ -166,7 +166,7 @@ def _one(value: str, kind: pa.DataType) -> Any:
 
 
 def _moment(text: str, kind: pa.DataType) -> int:
-    """A time; Arrow's own way there ends a second before the ends of what it holds."""
+    """Return a time; Arrow's own way there ends a second before the ends of what it holds."""
     found = _MOMENT.fullmatch(text)
     if found is None or (kind.tz is None and found["zone"]):
         raise ValueError(f"{text!r} is no time of the type {kind}")

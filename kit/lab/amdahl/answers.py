@@ -58,7 +58,7 @@ def compact(value: Any) -> bytes:
 
 
 def answer(value: Any, status: int = 200) -> Response:
-    """A bare object as the answer."""
+    """Return a bare object as the answer."""
     return Response(compact(value), status, media_type="application/json")
 
 
@@ -68,6 +68,6 @@ def nothing() -> Response:
 
 
 def injected(status: int) -> bytes:
-    """The body of an error that a fault rule asked for."""
+    """Return the body of an error that a fault rule asked for."""
     beside = {"retry_after": 1} if status == 429 else None
     return Refusal(status, f"injected by a fault rule ({status})", beside=beside).body()

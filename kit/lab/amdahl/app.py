@@ -37,7 +37,7 @@ _VERSION = b"x-amdahl-api-version"
 
 
 def build(routes: Sequence[Route], key: str, limit: RateLimit) -> App:
-    """The whole API as an ASGI app."""
+    """Return the whole API as an ASGI app."""
 
     async def me(request: Request) -> Response:
         return answer({"business_id": BUSINESS, "scopes": SCOPES, "expires_at": None})

@@ -45,14 +45,14 @@ class Column:
         return str(self.kind) in WIDE
 
     def within(self, least: int, most: int) -> str:
-        """The condition that the value lies within the bounds; unsigned types need no lower one."""
+        """Return the condition that the value lies within the bounds; unsigned types need no lower one."""
         if str(self.kind).startswith("U"):
             return f"{self.alias} <= {most}"
         return f"{self.alias} between {least} and {most}"
 
 
 def columns_of(names: Sequence[str], kinds: Sequence[Any]) -> list[Column]:
-    """The columns of a result; names that occur twice get a number.
+    """Return the columns of a result; names that occur twice get a number.
 
     >>> [column.name for column in columns_of(["n", "n", "n_1"], ["BIGINT"] * 3)]
     ['n', 'n_2', 'n_1']
@@ -70,7 +70,7 @@ def columns_of(names: Sequence[str], kinds: Sequence[Any]) -> list[Column]:
 
 
 def row_sql(columns: Sequence[Column], sql: str, limit: int, sizes: Sequence[int] | None) -> str:
-    """A query for each row's JSON with a comma after it, and whether the row has an integer beyond 2^53.
+    """Return a query for each row's JSON with a comma after it, and whether the row has an integer beyond 2^53.
 
     `sizes` are what `size_sql` found: 0 leaves a column's integers numbers, more makes them strings.
     """
@@ -86,7 +86,7 @@ def row_sql(columns: Sequence[Column], sql: str, limit: int, sizes: Sequence[int
 
 
 def size_sql(columns: Sequence[Column], sql: str, limit: int) -> str:
-    """A query for how large each column's integers get: 0 within 2^53, 1 within 64 bits, 2 beyond."""
+    """Return a query for how large each column's integers get: 0 within 2^53, 1 within 64 bits, 2 beyond."""
     sizes = [
         f"coalesce(max(case when {c.within(-_SAFE, _SAFE)} then 0 when {c.within(-(2**63), 2**63 - 1)} then 1"
         f" when {c.alias} is not null then 2 end), 0)"
@@ -103,7 +103,7 @@ def _inner(columns: Sequence[Column], sql: str, limit: int) -> str:
 
 
 def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[dict[str, Any]]:
-    """Names and types as the service tells them."""
+    """Return names and types as the service tells them."""
     return [
         {
             "name": column.name,
@@ -114,7 +114,7 @@ def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[di
 
 
 def _described(kind: Any) -> dict[str, Any]:
-    """A type, with that of the items of a list and those of the fields of an object."""
+    """Return a type, with that of the items of a list and those of the fields of an object."""
     told: dict[str, Any] = {"type": type_name(kind)}
     if told["type"] == "ARRAY":
         told["items"] = _described(_item(kind))
@@ -124,7 +124,7 @@ def _described(kind: Any) -> dict[str, Any]:
 
 
 def type_name(kind: Any) -> str:
-    """The service's name for one of DuckDB's types.
+    """Return the service's name for one of DuckDB's types.
 
     >>> type_name("DECIMAL(18,3)"), type_name("UINTEGER"), type_name("UUID")
     ('NUMERIC', 'INT64', 'STRING')
@@ -143,7 +143,7 @@ def type_name(kind: Any) -> str:
 
 
 def _family(kind: Any) -> str:
-    """Which nested or parametrised type it is, or ""."""
+    """Return which nested or parametrised type it is, or ""."""
     name = str(kind)
     if name.endswith("]"):
         return "array" if name[-2].isdigit() else "list"
@@ -152,7 +152,7 @@ def _family(kind: Any) -> str:
 
 
 def _plain(kind: Any) -> bool:
-    """Whether DuckDB's own JSON of a value is what is to be sent."""
+    """Return whether DuckDB's own JSON of a value is what is to be sent."""
     family = _family(kind)
     if family in ("list", "array"):
         return _plain(_item(kind))
@@ -166,7 +166,7 @@ def _item(kind: Any) -> Any:
 
 
 def _json(kind: Any, x: str, depth: int = 0) -> str:
-    """An expression whose JSON is the value of the expression `x` as it is to be sent."""
+    """Return an expression whose JSON is the value of the expression `x` as it is to be sent."""
     name, family = str(kind), _family(kind)
     if _plain(kind):
         return x

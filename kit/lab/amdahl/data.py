@@ -68,7 +68,7 @@ class Data:
         return {"table": interactions.TABLE, "row_count": count, "columns": columns}
 
     async def _rows(self, sql: str) -> list[dict[str, Any]]:
-        """Rows that never change, so they are asked for once."""
+        """Return rows that never change, so they are asked for once."""
         if sql not in self._known:
             self._known[sql] = asyncio.ensure_future(self._ask(sql))
         try:
@@ -88,7 +88,7 @@ def _declared(kind: str) -> str:
 
 
 def _sample(name: str, kind: str) -> str:
-    """The commonest values where they recur, else those of the first rows."""
+    """Return the commonest values where they recur, else those of the first rows."""
     some = f"len({name}) > 0" if kind.endswith("[]") else f"{name} is not null"
     if name in ("channel", "kind", "account", "currency", "resolved"):
         order = "group by 1 order by count(*) desc, 1 limit 8"

@@ -39,7 +39,7 @@ class Deliveries:
         self._client: httpx.AsyncClient | None = None
 
     async def start(self) -> None:
-        """Clears old records and goes on with what waits."""
+        """Clear old records and goes on with what waits."""
         if self._store.read("select count(*) from deliveries")[0][0] > _KEPT:
             await self._store.write(
                 lambda db: db.execute(
@@ -83,7 +83,7 @@ class Deliveries:
         self.put(db, "audit_log.entry_created", {"entry": entry})
 
     def wake(self) -> None:
-        """Starts sending what has been committed."""
+        """Start sending what has been committed."""
         for row in self._store.read("select distinct webhook_id from deliveries where status = 'pending'"):
             hook_id = row["webhook_id"]
             if hook_id not in self._tasks:
@@ -105,7 +105,7 @@ class Deliveries:
             del self._tasks[hook_id]
 
     async def _deliver(self, delivery: sqlite3.Row) -> None:
-        """Tries one delivery until it is settled."""
+        """Try one delivery until it is settled."""
         attempts = delivery["attempts"]
         while True:
             hooks = self._store.read("select * from webhooks where id = ?", (delivery["webhook_id"],))
@@ -121,7 +121,7 @@ class Deliveries:
             await asyncio.sleep(self._retry_seconds * 2 ** (attempts - 1))
 
     async def _try(self, hook: sqlite3.Row, delivery: sqlite3.Row) -> str | None:
-        """Sends it once; what went wrong, or None."""
+        """Send it once; what went wrong, or None."""
         import httpx
 
         if self._client is None:

@@ -86,7 +86,7 @@ _SESSIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def fill(db: sqlite3.Connection) -> None:
-    """Adds the demo pages and sessions, once: what a user archives later stays archived."""
+    """Add the demo pages and sessions, once: what a user archives later stays archived."""
     if db.execute("select 1 from pages where id like 'page_demo%' limit 1").fetchone():
         return
     start = now() - 2 * 86_400_000

@@ -15,12 +15,12 @@ MAX_BODY = 4 << 20
 
 
 def wrong(field: str, message: str) -> Refusal:
-    """A 400 about one field."""
+    """Return a 400 about one field."""
     return Refusal(400, f"{field}: {message}", details={"field": field})
 
 
 async def body_of(request: Request) -> Fields:
-    """The JSON object in a request's body."""
+    """Return the JSON object in a request's body."""
     raw = await request.body()
     if len(raw) > MAX_BODY:
         raise Refusal(413, f"the body is larger than {MAX_BODY >> 20} MB")
@@ -80,7 +80,7 @@ class Fields:
         return name in self.values
 
     def text(self, name: str, *, limit: int = 10_000) -> str:
-        """A string that must be there and must not be blank."""
+        """Return a string that must be there and must not be blank."""
         value = self.maybe_text(name, limit=limit)
         if value is None:
             raise wrong(name, "missing; it must be a string")
@@ -116,7 +116,7 @@ class Fields:
         return value
 
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:
-        """An integer; above `most` it counts as `most`."""
+        """Return an integer; above `most` it counts as `most`."""
         value = self.values.get(name)
         if value is None:
             return default
@@ -158,12 +158,12 @@ class Fields:
 
 
 def now() -> int:
-    """The time in milliseconds since 1970: the resolution in which times are kept and shown."""
+    """Return the time in milliseconds since 1970: the resolution in which times are kept and shown."""
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
 def stamp(milliseconds: int) -> str:
-    """A time as RFC 3339 text.
+    """Return a time as RFC 3339 text.
 
     >>> stamp(0)
     '1970-01-01T00:00:00.000Z'

@@ -22,19 +22,19 @@ class Result:
     columns: list[dict[str, str]]
 
     def body(self) -> list[bytes]:
-        """The answer to a query, in pieces; `rows` comes first, so that a client can read on as they arrive."""
+        """Return the answer to a query, in pieces; `rows` comes first, so that a client can read on as they arrive."""
         pieces = [HEAD, *self.pieces]
         if self.pieces:
             pieces[-1] = pieces[-1].removesuffix(b",")
         return [*pieces, self.tail()]
 
     def tail(self) -> bytes:
-        """What stands behind the rows."""
+        """Return what stands behind the rows."""
         tail = {"rowCount": self.rows, "truncated": self.truncated, "columns": self.columns}
         return b"]," + json.dumps(tail, separators=(",", ":"), ensure_ascii=False).encode()[1:]
 
     def values(self) -> list[dict[str, Any]]:
-        """The rows as objects; for small results."""
+        """Return the rows as objects; for small results."""
         values: list[dict[str, Any]] = json.loads(b"".join(self.body()))["rows"]
         return values
 
@@ -69,7 +69,7 @@ class Flow:
         task.add_done_callback(lambda _: self._more.set())
 
     async def body(self) -> AsyncGenerator[bytes]:
-        """The answer in pieces. The work behind it is ended when nobody takes them any more."""
+        """Return the answer in pieces. The work behind it is ended when nobody takes them any more."""
         task = self._task
         assert task is not None
         try:

@@ -96,7 +96,8 @@ def _check_table(part: dict[str, Any], names: frozenset[str]) -> None:
 
 
 def _within(part: dict[str, Any], names: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-    """What a part holds, each with the names that WITH has given there; a name is not known before it is given."""
+    """Return what a part holds, each with the names that WITH has given there; a name is not known before it is
+    given."""
     if part.get("type") in ("RECURSIVE_CTE_NODE", "CTE_NODE"):
         names |= {str(part.get("cte_name", "")).lower()}
     for given in (part.get("cte_map") or {}).get("map") or ():

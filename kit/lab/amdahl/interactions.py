@@ -58,12 +58,12 @@ KNOWLEDGE = (
 
 
 def name_of_file(demo: bool) -> str:
-    """The database's file; another name when the data would be other, so an old file is never taken for it."""
+    """Return the database's file; another name when the data would be other, so an old file is never taken for it."""
     return f"interactions-{hashlib.sha256(_rows(demo).encode()).hexdigest()[:12]}.duckdb"
 
 
 def make(connection: Any, demo: bool) -> None:
-    """Creates the table, with its rows or, without demo data, empty."""
+    """Create the table, with its rows or, without demo data, empty."""
     connection.execute(f"create table {TABLE} ({', '.join(f'{name} {kind}' for name, kind, _ in COLUMNS)})")
     if demo:
         # A Lehmer generator with the bits folded in between: `draw(n, k)` is the k-th number of row n.
@@ -73,7 +73,8 @@ def make(connection: Any, demo: bool) -> None:
 
 
 def _rows(demo: bool) -> str:
-    """The query for all rows, stage by stage; the letters are h hour, n row, a account, k kind, p person, t topic."""
+    """Return the query for all rows, stage by stage; the letters are h hour, n row, a account, k kind, p person, t
+    topic."""
     if not demo:
         return ""
     calm = ROWS - INCIDENT_ROWS
@@ -183,7 +184,7 @@ def _quoted(value: int | str) -> str:
 
 
 def _weighted(draw: str, values: Sequence[str], weights: Sequence[int]) -> str:
-    """An expression that chooses among values, so often as their weights of a thousand say."""
+    """Return an expression that chooses among values, so often as their weights of a thousand say."""
     assert sum(weights) == 1000, weights
     cases, below = "", 0
     for value, weight in zip(values, weights, strict=True):

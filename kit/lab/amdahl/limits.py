@@ -51,7 +51,7 @@ class RateLimit:
         self._taken = 0
 
     def take(self) -> Verdict:
-        """Counts one request."""
+        """Count one request."""
         now = self._clock()
         if now >= self._ends:
             self._ends, self._taken = now + 60, 0

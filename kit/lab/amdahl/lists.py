@@ -39,7 +39,7 @@ def listing(
     hidden: str | None = None,
     within: tuple[str, Any] | None = None,
 ) -> Response:
-    """The list envelope for a table with the columns seq, created_at, updated_at, status and words.
+    """Return the list envelope for a table with the columns seq, created_at, updated_at, status and words.
 
     `statuses` are those that may be asked for; items of the status `hidden` show only when asked for. `within` is a
     column and the value that all items must have there.

@@ -126,7 +126,7 @@ def _refuse_archived(row: sqlite3.Row) -> None:
 
 
 def _given(fields: Fields) -> dict[str, Any]:
-    """The page's fields that a body holds, checked; the spec and the queries are judged together later."""
+    """Return the page's fields that a body holds, checked; the spec and the queries are judged together later."""
     page: dict[str, Any] = {}
     if fields.values.get("name") is not None:
         page["name"] = fields.text("name", limit=200)
@@ -153,7 +153,7 @@ def _words(page: dict[str, Any]) -> str:
 
 
 def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """A page as it is told."""
+    """Return a page as it is told."""
     return {
         "id": row["id"],
         "business_id": BUSINESS,

@@ -94,7 +94,7 @@ _SECONDS = 1.5
 
 
 def check(params: dict[str, Any]) -> None:
-    """Refuses knobs of wrong types."""
+    """Refuse knobs of wrong types."""
     fields = Fields(params)
     fields.whole("steps", 1, least=1, most=MAX_STEPS)
     fields.seconds("seconds", _SECONDS, most=3600)
@@ -104,7 +104,7 @@ def check(params: dict[str, Any]) -> None:
 
 
 def plan(profile: str, task: str, params: dict[str, Any]) -> Plan:
-    """The steps of a session."""
+    """Return the steps of a session."""
     fields = Fields(params)
     work = _WORK[profile]
     count = fields.whole("steps", len(work), least=1, most=MAX_STEPS)
@@ -132,7 +132,7 @@ def _ask(fields: Fields) -> str | None:
 
 
 def _fitted(profile: str, count: int) -> list[tuple[str, str, str | None, str | None]]:
-    """The profile's work in so many steps: drawn out by repeating the looking-up, or cut short in the middle."""
+    """Return the profile's work in so many steps: drawn out by repeating the looking-up, or cut short in the middle."""
     work = list(_WORK[profile])
     if count < len(work):
         # A text that is never created could not be published: short runs of a writer keep what makes one.
@@ -149,7 +149,7 @@ def _title(task: str) -> str:
 
 
 def request_for(ask: str, task: str) -> dict[str, Any]:
-    """What a pausing session asks for."""
+    """Return what a pausing session asks for."""
     if ask == "question":
         return {
             "type": "question",

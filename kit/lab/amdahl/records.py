@@ -25,7 +25,7 @@ class Record:
         self.session_id = session_id
 
     def say(self, kind: str, data: dict[str, Any]) -> None:
-        """Adds an event to the session's log."""
+        """Add an event to the session's log."""
         query = "update sessions set events = events + 1 where id = ? returning events"
         number = self._db.execute(query, (self.session_id,)).fetchone()[0]
         body = {"type": kind, "session_id": self.session_id, "timestamp": stamp(now()), "data": data}
@@ -34,7 +34,7 @@ class Record:
         )
 
     def change(self, **values: Any) -> None:
-        """Sets columns of the session."""
+        """Set columns of the session."""
         assignments = ", ".join(f"{name} = ?" for name in values)
         self._db.execute(
             f"update sessions set {assignments}, updated_at = max(updated_at, ?) where id = ?",  # noqa: S608
@@ -66,12 +66,12 @@ def result_of(row: sqlite3.Row, script: Plan, artifacts: list[sqlite3.Row]) -> d
 
 
 def artifact_shown(row: sqlite3.Row) -> dict[str, Any]:
-    """An artifact as events and results tell it."""
+    """Return an artifact as events and results tell it."""
     return {name: row[name] for name in ("id", "artifact_type", "title", "status", "current_version")}
 
 
 def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """A session's status object."""
+    """Return a session's status object."""
     status = row["status"]
     found: dict[str, Any] = {
         "session_id": row["id"],

@@ -52,18 +52,18 @@ class Sandbox:
         self._closed = False
 
     def start(self) -> None:
-        """Starts the first worker, which makes the table; queries may come at once, and wait for it."""
+        """Start the first worker, which makes the table; queries may come at once, and wait for it."""
         for old in self._file.parent.glob("interactions-*"):
             if old != self._file:
                 old.unlink(missing_ok=True)
         self._warming = asyncio.ensure_future(self._warm())
 
     async def query(self, sql: str, limit: int = DEFAULT_ROWS) -> Result:
-        """The rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
+        """Return the rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
         return await self._order({"sql": sql, "limit": limit, "seconds": self._seconds})
 
     async def flow(self, sql: str, limit: int = DEFAULT_ROWS) -> Result | Flow:
-        """The same; a large result comes while it is made."""
+        """Return the same; a large result comes while it is made."""
         flow = Flow()
         task = asyncio.ensure_future(self._order({"sql": sql, "limit": limit, "seconds": self._seconds}, flow))
         firm = asyncio.ensure_future(flow.firm.wait())
@@ -80,7 +80,7 @@ class Sandbox:
         return flow
 
     async def check(self, sql: str) -> str | None:
-        """What is wrong with a query, or None; the query is not run."""
+        """Return what is wrong with a query, or None; the query is not run."""
         try:
             await self._order({"sql": sql, "limit": 1, "seconds": self._seconds, "check": True})
         except Refusal as refusal:
@@ -88,7 +88,7 @@ class Sandbox:
         return None
 
     async def close(self) -> None:
-        """Ends the workers."""
+        """End the workers."""
         self._closed = True
         for process in list(self._all):
             process.end()
@@ -175,7 +175,7 @@ class _Process:
         return not self._ended and self._child.poll() is None
 
     def end(self) -> None:
-        """Ends the process at once; may be called twice, and while it runs a query."""
+        """End the process at once; may be called twice, and while it runs a query."""
         self._ended = True
         self._child.kill()
         # A thread that still reads sees the end and cleans up; giving back gigabytes takes the system a moment.
@@ -183,7 +183,7 @@ class _Process:
             self._clean_up()
 
     def start(self) -> None:
-        """Waits until the worker takes orders; making the table is no query's time."""
+        """Wait until the worker takes orders; making the table is no query's time."""
         with self._within(_START):
             try:
                 self._exactly(_HEAD_SIZE)
@@ -265,7 +265,7 @@ class _Process:
         self._child.kill()
 
     def _failure(self, order: dict[str, Any]) -> Exception:
-        """Why a worker ended in the middle of a query."""
+        """Return why a worker ended in the middle of a query."""
         status = self._child.wait()
         if self._late:
             return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
@@ -278,7 +278,7 @@ class _Process:
 
 
 def require_engine() -> None:
-    """Tells what to install where DuckDB is missing."""
+    """Tell what to install where DuckDB is missing."""
     import importlib.util
 
     if importlib.util.find_spec("duckdb") is None:

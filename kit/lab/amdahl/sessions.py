@@ -33,7 +33,7 @@ class Sessions:
         self._bells: dict[str, asyncio.Event] = {}
 
     def start(self) -> None:
-        """Goes on with the sessions that were running when the server ended."""
+        """Go on with the sessions that were running when the server ended."""
         for row in self._store.read("select id from sessions where status = ?", (RUNNING,)):
             self._go(row["id"])
 
@@ -45,7 +45,7 @@ class Sessions:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def run(self, profile: str, task: str, params: dict[str, Any]) -> str:
-        """Starts a session; its id."""
+        """Start a session; its id."""
         session_id = f"plat_{uuid.uuid4()}"
         steps = plan(profile, task, params).last
 
@@ -59,7 +59,7 @@ class Sessions:
         return session_id
 
     async def resume(self, session_id: str, given: dict[str, Any]) -> None:
-        """Gives a waiting session its input."""
+        """Give a waiting session its input."""
 
         def take(db: sqlite3.Connection) -> None:
             row = db.execute("select * from sessions where id = ?", (session_id,)).fetchone()
@@ -82,7 +82,7 @@ class Sessions:
         self._go(session_id)
 
     def shown(self, session_id: str) -> dict[str, Any]:
-        """The status object."""
+        """Return the status object."""
         return shown(self._row(session_id))
 
     def _row(self, session_id: str) -> sqlite3.Row:
@@ -95,7 +95,7 @@ class Sessions:
         return self._row(session_id)["status"] in ENDED
 
     def events(self, session_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """The events after one, each with its id, its type and its frame for the stream."""
+        """Return the events after one, each with its id, its type and its frame for the stream."""
         rows = self._store.read(
             "select id, type, body from events where session_id = ? and id > ? order by id limit ?",
             (session_id, after, limit),
@@ -110,7 +110,7 @@ class Sessions:
         return self._bells.setdefault(session_id, asyncio.Event())
 
     async def settled(self, session_id: str, seconds: float) -> dict[str, Any]:
-        """The status object when the session has ended or waits, or when the time is over."""
+        """Return the status object when the session has ended or waits, or when the time is over."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -141,7 +141,7 @@ class Sessions:
         task.add_done_callback(done)
 
     async def _drive(self, session_id: str) -> None:
-        """Takes one step after the other until the session ends or waits."""
+        """Take one step after the other until the session ends or waits."""
         script = _plan_of(self._row(session_id))
         while True:
             row = self._row(session_id)

@@ -53,7 +53,7 @@ class Issue:
 
 
 async def judge(spec: Any, queries: Any, sandbox: Sandbox) -> None:
-    """Refuses a page whose spec or queries are broken, with a verdict for each stage."""
+    """Refuse a page whose spec or queries are broken, with a verdict for each stage."""
     issues = shape_issues(spec, queries)
     failed = STAGES[0]
     if not issues:
@@ -73,7 +73,7 @@ async def judge(spec: Any, queries: Any, sandbox: Sandbox) -> None:
 
 
 def shape_issues(spec: Any, queries: Any) -> list[Issue]:
-    """What keeps it from being a tree of components with a list of queries.
+    """Return what keeps it from being a tree of components with a list of queries.
 
     >>> shape_issues({"type": "Section", "children": {}}, [])
     [Issue(path='spec.children', message='must be an array, not an object')]
@@ -176,7 +176,7 @@ def _nodes(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 
 def _asked(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every `$query`, wherever it stands."""
+    """Return every `$query`, wherever it stands."""
     waiting = [(path, value)]
     while waiting:
         path, value = waiting.pop()

@@ -30,7 +30,7 @@ async def _gone(receive: Callable[[], Any]) -> None:
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of the work, which is cancelled when the client goes away. The body must have been read."""
+    """Return what comes of the work, which is cancelled when the client goes away. The body must have been read."""
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_gone(request.receive))
     try:

@@ -54,7 +54,7 @@ _LOCKED = {
 
 
 def open_locked(file: Path) -> duckdb.DuckDBPyConnection:
-    """The database, for reading and for nothing else."""
+    """Return the database, for reading and for nothing else."""
     connection = duckdb.connect(file, read_only=True, config=dict(_LOCKED))
     connection.execute("set lock_configuration = true")
     return connection
@@ -67,7 +67,7 @@ _TOKENS = re.compile(
 
 
 def without_semicolon(sql: str) -> str:
-    """The statement before its semicolon, if it has one; the text is known to be one statement.
+    """Return the statement before its semicolon, if it has one; the text is known to be one statement.
 
     >>> without_semicolon("select ';' -- a;b" + chr(10) + "; -- done")
     "select ';' -- a;b\\n"
@@ -88,7 +88,7 @@ class Worker:
         self._late = False
 
     def run(self, order: dict[str, Any]) -> None:
-        """Runs one query and sends what came of it."""
+        """Run one query and sends what came of it."""
         cursor, beside = self._connection.cursor(), self._connection.cursor()
         self._late = False
         self.busy.set()
@@ -121,7 +121,7 @@ class Worker:
         deadline = time.monotonic() + order["seconds"] / 4
 
         def sizes_of() -> list[int] | None:
-            """How large the integers get, or None where finding out would take too much of the time there is."""
+            """Return how large the integers get, or None where finding out would take too much of the time there is."""
             if time.monotonic() > deadline:
                 return None
             found = _start(beside, size_sql(columns, sql, limit + 1)).fetchall()
@@ -140,7 +140,7 @@ class Worker:
     def _rows(
         self, found: duckdb.DuckDBPyRelation, limit: int, sizes_of: Callable[[], list[int] | None]
     ) -> tuple[int, bool]:
-        """Sends the rows; how many there were, one beyond the limit included, and whether to start over."""
+        """Send the rows; how many there were, one beyond the limit included, and whether to start over."""
         count, sent, firm, known = 0, 0, False, False
         waiting, size = list[memoryview](), 0
         for batch in _batches(found):
@@ -192,7 +192,7 @@ def _start(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelati
 
 
 def _batches(found: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
-    """The result while it is made; as Arrow, whose texts need not become Python objects."""
+    """Return the result while it is made; as Arrow, whose texts need not become Python objects."""
     reader = found.to_arrow_reader(_FETCH)
     while True:
         try:
@@ -205,7 +205,7 @@ def _batches(found: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
 
 
 def _text(column: pa.StringArray) -> memoryview:
-    """All values of a column without nulls, one behind the other, where they are."""
+    """Return all values of a column without nulls, one behind the other, where they are."""
     _, offsets, data = column.buffers()
     if data is None or not len(column):
         return memoryview(b"")
@@ -217,7 +217,7 @@ _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.@+ -]*[\w.@+-])+[/\\]?"
 
 
 def shortened(message: str) -> str:
-    """The engine's message without its picture of the query, and without the names of files.
+    """Return the engine's message without its picture of the query, and without the names of files.
 
     >>> shortened('IO Error: Cannot open "/data/x.duckdb"' + chr(10) * 2 + 'LINE 1: select')
     'IO Error: Cannot open "<path>"'
@@ -227,7 +227,7 @@ def shortened(message: str) -> str:
 
 
 def ready_file(file: Path, demo: bool) -> None:
-    """Makes the database unless a good one is there. It appears whole or not at all."""
+    """Make the database unless a good one is there. It appears whole or not at all."""
     if file.exists():
         try:
             open_locked(file).close()

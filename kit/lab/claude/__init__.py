@@ -19,7 +19,7 @@ __all__ = ["create"]
 
 
 def create(house: House) -> Server:
-    """The server, not yet listening."""
+    """Return the server, not yet listening."""
     from .server import ClaudeServer
 
     return ClaudeServer(house)

@@ -30,11 +30,11 @@ def compact(value: Any) -> bytes:
 
 
 def answer(value: Any) -> Response:
-    """An object as the answer."""
+    """Return an object as the answer."""
     return Response(compact(value), media_type="application/json")
 
 
 def injected(status: int) -> bytes:
-    """The body of an error that a fault rule asked for."""
+    """Return the body of an error that a fault rule asked for."""
     known = {429: "Rate limit exceeded. Please try again later.", 503: "Worker pool overloaded. Try again later."}
     return compact({"detail": f"{known.get(status, 'Injected failure.')} (asked for by a fault rule)"})

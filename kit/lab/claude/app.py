@@ -41,7 +41,7 @@ class Desk:
     started: float
 
     def authenticated(self, authorization: str) -> Key:
-        """Whose key it is; refuses where it is nobody's."""
+        """Return whose key it is; refuses where it is nobody's."""
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             told = "Invalid authentication credentials" if authorization else "Not authenticated"
@@ -60,14 +60,14 @@ class Desk:
         return True
 
     def admit(self, request: Request) -> Key:
-        """The key of a request, which counts against that key's limit from here on."""
+        """Return the key of a request, which counts against that key's limit from here on."""
         key = self.authenticated(request.headers.get("authorization", ""))
         if not self.limit.take(key.digest, key.rate_limit):
             raise Refusal(429, "Rate limit exceeded. Please try again later.")
         return key
 
     def project(self, key: Key, asked: Any) -> str:
-        """The project to charge. The hosted service knows only the key's."""
+        """Return the project to charge. The hosted service knows only the key's."""
         return asked if isinstance(asked, str) and asked and not self.tuning.real else key.project_id
 
     def is_main(self, request: Request) -> bool:
@@ -80,7 +80,7 @@ BodyHandler = Callable[[Desk, Key, Fields, Request], Awaitable[Response]]
 
 
 def reading(desk: Desk, path: str, handler: Handler) -> Route:
-    """A route that wants a key."""
+    """Return a route that wants a key."""
 
     async def endpoint(request: Request) -> Response:
         return await handler(desk, desk.admit(request), request)
@@ -89,7 +89,7 @@ def reading(desk: Desk, path: str, handler: Handler) -> Route:
 
 
 def taking(desk: Desk, path: str, handler: BodyHandler) -> Route:
-    """A route that wants a key and a body, in that order."""
+    """Return a route that wants a key and a body, in that order."""
 
     async def endpoint(request: Request) -> Response:
         key = desk.admit(request)
@@ -99,7 +99,7 @@ def taking(desk: Desk, path: str, handler: BodyHandler) -> Route:
 
 
 def build(desk: Desk, routes: Sequence[BaseRoute]) -> App:
-    """The whole service as an ASGI app."""
+    """Return the whole service as an ASGI app."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)

@@ -32,7 +32,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
 
 
 def estimate(prompt: str) -> int:
-    """Tokens that a completion is taken for before it has run."""
+    """Return tokens that a completion is taken for before it has run."""
     return 2 * len(prompt.split())
 
 
@@ -72,7 +72,7 @@ async def complete(
     name: str,
     over: int = 429,
 ) -> Run:
-    """A run within the project's budget, written down."""
+    """Return a run within the project's budget, written down."""
     if directives.read(prompt)[0].fail == "budget":
         raise over_budget(project, over)
     with desk.ledger.reserved(project, estimate(prompt), over):
@@ -114,7 +114,7 @@ async def batch(desk: Desk, key: Key, fields: Fields, request: Request) -> Respo
 
 
 async def _one(desk: Desk, prompt: str, model: str, timeout: float) -> Run | str:
-    """A run, or why there is none."""
+    """Return a run, or why there is none."""
     try:
         return await desk.pool.run(prompt, model, timeout)
     except Refusal as refusal:

@@ -50,7 +50,7 @@ class Directives:
 
 
 def read(prompt: str) -> tuple[Directives, str]:
-    """The directives of a prompt, and the prompt without them.
+    """Return the directives of a prompt, and the prompt without them.
 
     >>> read("Hello [lab words=3 fail=overloaded]")
     (Directives(words=3, delay=0.0, tokens=None, say='', fail='overloaded', shape='', answer='', wrong=''), 'Hello')

@@ -42,12 +42,12 @@ class Fields:
         self.values: dict[str, Any] = value
 
     def check(self) -> None:
-        """Refuses the request if anything was wrong."""
+        """Refuse the request if anything was wrong."""
         if self._wrong:
             raise Refusal(422, self._wrong)
 
     def text(self, name: str, default: str | None = None, *, null: bool = False) -> str:
-        """A text; without a default it must be there. With `null` an absent one is ""."""
+        """Return a text; without a default it must be there. With `null` an absent one is ""."""
         value = self.values.get(name, default)
         if name not in self.values and default is None and not null:
             self._missing(name)
@@ -60,7 +60,7 @@ class Fields:
         return value
 
     def number(self, name: str, default: float, least: float = -math.inf, most: float = math.inf) -> float:
-        """A number within bounds."""
+        """Return a number within bounds."""
         value = self.values.get(name, default)
         found = _number(value)
         if found is None:
@@ -73,7 +73,7 @@ class Fields:
         return found
 
     def integer(self, name: str, default: int, *, least: int | None = None) -> int:
-        """A whole number; 30.0 is one."""
+        """Return a whole number; 30.0 is one."""
         value = self.values.get(name, default)
         found = _number(value)
         if found is None:
@@ -88,7 +88,7 @@ class Fields:
         return int(found)
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts; absent is empty, null is not allowed."""
+        """Return a list of texts; absent is empty, null is not allowed."""
         value = self.values.get(name, [])
         if not isinstance(value, list):
             self._say("list_type", (name,), "Input should be a valid list", value)
@@ -99,7 +99,7 @@ class Fields:
         return [one for one in value if isinstance(one, str)]
 
     def messages(self, name: str = "messages") -> list[dict[str, Any]]:
-        """A list of messages: any objects, their content a text or a list of blocks."""
+        """Return a list of messages: any objects, their content a text or a list of blocks."""
         if name not in self.values:
             self._missing(name)
             return []
@@ -113,7 +113,7 @@ class Fields:
         return [one for one in value if isinstance(one, dict)]
 
     def prompts(self) -> list[tuple[str | None, str]]:
-        """A list of objects, each with a prompt and perhaps an id."""
+        """Return a list of objects, each with a prompt and perhaps an id."""
         if "prompts" not in self.values:
             self._missing("prompts")
             return []
@@ -161,7 +161,7 @@ def _number(value: Any) -> float | None:
 
 
 def _echo(value: Any) -> Any:
-    """What was given, as far as it is short."""
+    """Return what was given, as far as it is short."""
     if isinstance(value, str):
         return value[:_ECHO]
     if isinstance(value, dict | list):
@@ -171,7 +171,7 @@ def _echo(value: Any) -> Any:
 
 
 def prompt_of(messages: list[dict[str, Any]]) -> str:
-    """Messages as the one text that the service's command is given.
+    """Return messages as the one text that the service's command is given.
 
     >>> prompt_of([{"role": "user", "content": "Hello"}, {"content": [{"type": "text", "text": "there"}]}])
     'user: Hello\\n\\nuser: there'

@@ -32,7 +32,7 @@ class Keys:
         }
 
     async def add(self, key: str, project: str, rate_limit: int, profile: str | None) -> Key:
-        """Makes a key known, or gives a known one other rights."""
+        """Make a key known, or gives a known one other rights."""
         made = Key(digest(key), project, rate_limit, profile)
 
         def put(db: sqlite3.Connection) -> None:
@@ -55,7 +55,7 @@ def digest(key: str) -> str:
 
 
 def main_key(token: str) -> str:
-    """The key that a lab gives out, in the service's form."""
+    """Return the key that a lab gives out, in the service's form."""
     return f"cc_{hashlib.sha256(f'claude {token}'.encode()).hexdigest()[:40]}"
 
 
@@ -74,7 +74,7 @@ class RateLimit:
         self._taken: dict[str, int] = {}
 
     def take(self, digest: str, most: int) -> bool:
-        """Counts one request; whether it may pass."""
+        """Count one request; whether it may pass."""
         now = self._clock() // self._window
         if now != self._now:
             self._now, self._taken = now, {}

@@ -40,7 +40,7 @@ class Ledger:
         self._limits[project] = tokens
 
     async def record(self, key: Key, project: str, kind: str, runs: list[Run], request_id: str) -> None:
-        """Writes runs down; returns when they are on disk."""
+        """Write runs down; returns when they are on disk."""
         at = round(time.time() * 1000)
         rows = [
             (
@@ -84,7 +84,7 @@ class Ledger:
         }
 
     def remaining(self, project: str) -> int | None:
-        """Tokens left of the month's, None where there is no limit."""
+        """Return tokens left of the month's, None where there is no limit."""
         limit = self._limits.get(project)
         if limit is None:
             return None

@@ -28,7 +28,7 @@ _MAPPED = (
 
 
 def mapped(model: str) -> str:
-    """The model that stands in for another provider's.
+    """Return the model that stands in for another provider's.
 
     >>> mapped("gpt-4o-mini"), mapped("gpt-4o"), mapped("gemini-2-flash"), mapped("anything")
     ('haiku', 'opus', 'haiku', 'sonnet')

@@ -20,7 +20,7 @@ _LARGE = 10_000
 
 
 def choose(prompt: str, context: int = 0, remaining: int | None = None) -> str:
-    """The model. `remaining` are the tokens left of a budget; none, and exactly 0, count as unlimited.
+    """Return the model. `remaining` are the tokens left of a budget; none, and exactly 0, count as unlimited.
 
     >>> choose("What is Python?"), choose("Count to 5"), choose("hi", context=10_001), choose("hi", remaining=999)
     ('sonnet', 'haiku', 'opus', 'haiku')
@@ -37,7 +37,7 @@ def choose(prompt: str, context: int = 0, remaining: int | None = None) -> str:
 
 
 def reasons(prompt: str, context: int = 0, remaining: int | None = None) -> str:
-    """What the service says about its choice. Each part is found by itself, so that they may contradict it."""
+    """Return what the service says about its choice. Each part is found by itself, so that they may contradict it."""
     parts = []
     if remaining and remaining < 1000:
         parts.append("Budget constraint: Insufficient budget forces Haiku")

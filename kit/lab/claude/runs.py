@@ -72,7 +72,7 @@ class Pool:
         return QUEUE * self.workers
 
     def admit(self, count: int) -> None:
-        """Refuses where so many more would not find a place."""
+        """Refuse where so many more would not find a place."""
         if self.active + self.waiting + count > self.workers + self.queue:
             raise Refusal(
                 503,
@@ -80,7 +80,7 @@ class Pool:
             )
 
     async def run(self, prompt: str, model: str, timeout: float) -> Run:
-        """Runs one prompt when there is a place."""
+        """Run one prompt when there is a place."""
         self.waiting += 1
         try:
             await self._places.acquire()

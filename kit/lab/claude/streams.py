@@ -106,7 +106,7 @@ async def _task(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
 
 
 def _key(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> Key:
-    """The key in the message, else in the header of the connection."""
+    """Return the key in the message, else in the header of the connection."""
     given = value.get("api_key")
     if isinstance(given, str) and given:
         return desk.authenticated(f"Bearer {given}")

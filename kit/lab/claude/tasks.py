@@ -89,7 +89,7 @@ async def task(desk: Desk, key: Key, fields: Fields, request: Request) -> Respon
 
 
 async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) -> dict[str, Any]:
-    """The report of a task that may be done."""
+    """Return the report of a task that may be done."""
     if not asked.description:
         raise _broke("Description is required")
     for what, wanted, there in (("agents", asked.agents, AGENTS), ("skills", asked.skills, SKILLS)):
@@ -158,7 +158,7 @@ def _broke(why: str) -> Refusal:
 
 
 def _log(desk: Desk, asked: Task, run: Run, started: datetime) -> list[dict[str, Any]]:
-    """What happened, step by step. The hosted service tells only that it is over."""
+    """Return what happened, step by step. The hosted service tells only that it is over."""
     steps: list[tuple[str, dict[str, Any]]] = []
     if not desk.tuning.real:
         steps.append(("thinking", {"text": f"How to: {asked.description[:200]}", "model": run.model}))

@@ -39,12 +39,13 @@ def seed(*parts: str) -> int:
 
 
 def hints(option: str) -> list[str]:
-    """The words that speak for an option."""
+    """Return the words that speak for an option."""
     return [word for name in WORD.findall(option.lower()) for word in _HINTS.get(name, "").split()]
 
 
 def best(options: Sequence[str], text: str, chance: random.Random | str) -> str:
-    """The option that most words of a text speak for; where none does, one by chance, or always the same for a text."""
+    """Return the option that most words of a text speak for; where none does, one by chance, or always the same for a
+    text."""
     scores = _scores(options, text)
     most = max(scores)
     if most:
@@ -53,18 +54,18 @@ def best(options: Sequence[str], text: str, chance: random.Random | str) -> str:
 
 
 def fitting(options: Sequence[str], text: str) -> list[str]:
-    """The options that any word of a text speaks for."""
+    """Return the options that any word of a text speaks for."""
     return [option for option, score in zip(options, _scores(options, text), strict=True) if score]
 
 
 def tone(text: str) -> int:
-    """How friendly a text is: its friendly words less its angry ones."""
+    """Return how friendly a text is: its friendly words less its angry ones."""
     found = WORD.findall(text.lower())
     return sum(word in _FRIENDLY for word in found) - sum(word in _ANGRY for word in found)
 
 
 def telling(text: str, count: int) -> list[str]:
-    """The last words of a text that say something."""
+    """Return the last words of a text that say something."""
     found = [word for word in dict.fromkeys(WORD.findall(text.lower()[-5000:])) if word not in STOP]
     return found[-count:]
 

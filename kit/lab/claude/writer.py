@@ -32,7 +32,7 @@ _ENDS = (", and that is worth knowing", ", as practice shows", ", most of the ti
 
 
 def write(prompt: str, model: str, length: int | None = None, say: str = "", shape: str = "") -> str:
-    """The answer to a prompt.
+    """Return the answer to a prompt.
 
     >>> write("Answer with one of: billing, delivery. I was charged twice!", "haiku")
     'billing'

@@ -17,7 +17,7 @@ __all__ = ["create"]
 
 
 def create(house: House) -> Server:
-    """The server, not yet listening."""
+    """Return the server, not yet listening."""
     # Here, because the SQL processes import this package too and need none of the web.
     from .server import KimberliteServer
 

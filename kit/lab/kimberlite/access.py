@@ -66,7 +66,7 @@ class Identity:
         return self.admin or "User" in self.roles
 
     def reads_stream(self, name: str) -> None:
-        """Refuses a stream that an Auditor may not see."""
+        """Refuse a stream that an Auditor may not see."""
         if self.roles == {"Auditor"} and not name.startswith("audit_"):
             raise Refusal(UNAUTHORIZED, "role Auditor may only read streams named audit_*")
 
@@ -79,7 +79,7 @@ class Keys:
         self._store = store
 
     def identify(self, token: str) -> Identity | None:
-        """Whose key it is; None for nobody's."""
+        """Return whose key it is; None for nobody's."""
         if hmac.compare_digest(token.encode(), self.key.encode()):
             return Identity("lab", 0, frozenset({"Admin"}))
         rows = self._store.read(
@@ -94,7 +94,7 @@ class Keys:
     async def register(
         self, subject: str, tenant: int, roles: list[str], expires: int | None
     ) -> tuple[str, ApiKeyInfo]:
-        """A new key, and what may be told of it later."""
+        """Return a new key, and what may be told of it later."""
         if not roles or any(role not in ROLES for role in roles):
             raise Refusal(INVALID, f"roles must be one or more of {', '.join(ROLES)}")
         key = PREFIX + secrets.token_hex(32)
@@ -108,11 +108,11 @@ class Keys:
         return key, info
 
     async def revoke(self, key: str) -> None:
-        """Ends a key."""
+        """End a key."""
         await self._store.write(lambda db: _revoke(db, key))
 
     async def rotate(self, key: str) -> tuple[str, ApiKeyInfo]:
-        """Ends a key and makes another with the same rights."""
+        """End a key and makes another with the same rights."""
         rows = self._store.read("select * from keys where hash = ? and not revoked", (_hash(key),))
         if not rows:
             raise Refusal(KEY_NOT_FOUND, "API key not found")
@@ -121,7 +121,7 @@ class Keys:
         return await self.register(row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])
 
     def list(self, tenant: int | None) -> list[ApiKeyInfo]:
-        """The keys in force, of a tenant or of all."""
+        """Return the keys in force, of a tenant or of all."""
         rows = self._store.read("select * from keys where not revoked order by rowid")
         return [
             ApiKeyInfo(row["id"], row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])

@@ -80,7 +80,7 @@ class AuditLog:
         await asyncio.gather(*self._late, return_exceptions=True)
 
     def find(self, tenant: int, asked: ask.AuditQuery) -> told.AuditQuery:
-        """The entries of a tenant that a query names, oldest first."""
+        """Return the entries of a tenant that a query names, oldest first."""
         most = min(_MOST if asked.limit is None else asked.limit, _MOST)
         rows = self._store.read(
             "select * from audit where tenant = :tenant and (:subject is null or subject = :subject)"
@@ -99,7 +99,7 @@ class AuditLog:
         return told.AuditQuery([_event(row) for row in rows])
 
     def verify(self) -> told.VerifyAuditChain:
-        """Whether every entry has the hash that it should have."""
+        """Return whether every entry has the hash that it should have."""
         last, count = _START, 0
         for row in self._store.read("select * from audit order by n"):
             if _hash(last, {name: row[name] for name in _HASHED}) != row["hash"]:

@@ -128,7 +128,7 @@ class Calls:
         }
 
     async def answer(self, call: Call) -> Any:
-        """The response's payload; a `Refusal` is raised."""
+        """Return the response's payload; a `Refusal` is raised."""
         request = call.request
         if request.tenant_id > MAX_U32:
             raise Refusal(TENANT_TOO_LARGE, f"tenant id {request.tenant_id} is larger than {MAX_U32}")

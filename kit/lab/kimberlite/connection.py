@@ -133,14 +133,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def end(self) -> None:
-        """Closes the connection; what was answered has left."""
+        """Close the connection; what was answered has left."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._transport.close()
 
     async def _more(self) -> bytes:
-        """The next bytes that arrive."""
+        """Return the next bytes that arrive."""
         if not self._incoming:
             self._news.clear()
             await self._heard()
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         return data
 
     async def _heard(self) -> None:
-        """Waits for bytes; who waits for an answer is not idle."""
+        """Wait for bytes; who waits for an answer is not idle."""
         while not self._news.is_set():
             try:
                 async with asyncio.timeout(self._home.tuning.idle):
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         await self._answer(message, rule)
 
     async def _settled(self, most: int = 0, most_bytes: int = 0) -> None:
-        """Returns when no more than so many appends, of so many bytes, are under way."""
+        """Return when no more than so many appends, of so many bytes, are under way."""
         while self._appends and (
             len(self._appends) > most
             or sum(size for _, size in self._appends) > most_bytes
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _answer(self, message: Request, rule: Rule | None, before: asyncio.Task[None] | None = None) -> None:
-        """Does what is asked; answers when what was asked before is answered."""
+        """Do what is asked; answers when what was asked before is answered."""
         name = type(message.payload).__name__
         metrics, started = self._home.metrics, time.monotonic()
         metrics.in_flight += 1
@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
         await self._drained()
 
     async def _push(self, frames: list[bytes], stream: int) -> None:
-        """Sends what a subscription has; returns when there is room for more."""
+        """Send what a subscription has; returns when there is room for more."""
         metrics = self._home.metrics
         for group in self._under_faults(frames, stream):
             if isinstance(group, tuple):
@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         await self._drained()
 
     def _under_faults(self, frames: list[bytes], stream: int) -> Iterator[bytes | tuple[Rule, bytes]]:
-        """The frames, together where no rule falls on one."""
+        """Return the frames, together where no rule falls on one."""
         whole = list[bytes]()
         for frame in frames:
             rule = self._home.faults.take("kimberlite", "Push", f"Push/{stream}")
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
             raise Closed
 
     async def _spoil(self, frame: bytes, rule: Rule) -> None:
-        """Sends a part of a frame, or something else, and ends the connection as the rule says."""
+        """Send a part of a frame, or something else, and ends the connection as the rule says."""
         self._transport.write(_GARBAGE if rule.kind == "garbage" else frame[: int(rule.after)])
         if rule.kind == "stall":
             await asyncio.sleep(rule.seconds)
@@ -332,7 +332,7 @@ class Connection(asyncio.Protocol):
 
 
 def _about(payload: Any) -> str:
-    """The stream or table that a request is about, for rules that name one."""
+    """Return the stream or table that a request is about, for rules that name one."""
     for name in ("stream_id", "name", "table_name"):
         value = getattr(payload, name, None)
         if value is not None:
@@ -341,6 +341,6 @@ def _about(payload: Any) -> str:
 
 
 def _refused(status: int) -> Refusal:
-    """The error that stands for an HTTP status."""
+    """Return the error that stands for an HTTP status."""
     code = _STATUSES.get(status, INVALID if status < 500 else INTERNAL)
     return Refusal(code, f"a fault was asked for: status {status}")

@@ -38,7 +38,7 @@ _REASONS = ("not covered", "duplicate", "missing referral")
 
 
 def fill_streams(db: sqlite3.Connection) -> None:
-    """Makes the demo streams, once."""
+    """Make the demo streams, once."""
     if db.execute("select 1 from tenants where id = ?", (TENANT,)).fetchone():
         return
     db.execute("insert into tenants (id, name, made) values (?, ?, ?)", (TENANT, "demo", START))
@@ -75,7 +75,7 @@ def _fill(
 
 
 def _claims() -> Iterator[tuple[int, bytes]]:
-    """Each claim is submitted, then approved or rejected, and paid if it was approved."""
+    """Return each claim is submitted, then approved or rejected, and paid if it was approved."""
     for n in range(CLAIMS):
         chance = mixed(1, n)
         treatment, price = _TREATMENTS[chance % 100 % 7 % 4]
@@ -110,7 +110,7 @@ def _logins() -> Iterator[tuple[int, bytes]]:
 
 
 async def fill_tables(workers: Workers) -> None:
-    """Makes the demo tables, once: each statement a commit of its own, at a time of its own."""
+    """Make the demo tables, once: each statement a commit of its own, at a time of its own."""
     if await workers.ask("tables", TENANT) or workers.position:
         return
     for n, (time, sql, params) in enumerate(_statements(), 1):
@@ -142,7 +142,7 @@ def _statements() -> Iterator[tuple[int, str, list[Any]]]:
 
 
 def _invoices() -> Iterator[tuple[int, str, list[Any]]]:
-    """A month's days: on each some invoices are issued, and some that are older are paid."""
+    """Return a month's days: on each some invoices are issued, and some that are older are paid."""
     days = 40
     for day in range(days):
         time = START + day * DAY + 9 * HOUR

@@ -51,14 +51,14 @@ class Listener:
         )
 
     async def stop(self) -> None:
-        """Takes no more connections, and ends those there are."""
+        """Take no more connections, and ends those there are."""
         if self._server is None:
             return
         self._server.close()
         await asyncio.gather(*(connection.end() for connection in list(self._connections)))
 
     def admit(self, connection: Connection) -> bool:
-        """Whether there is room for one more."""
+        """Return whether there is room for one more."""
         if len(self._connections) >= MAX_CONNECTIONS:
             return False
         self._connections.add(connection)
@@ -67,7 +67,7 @@ class Listener:
         return True
 
     def dismiss(self, connection: Connection) -> None:
-        """Notes that a connection is over."""
+        """Note that a connection is over."""
         if connection in self._connections:
             self._connections.discard(connection)
             self.metrics.active -= 1

@@ -27,13 +27,13 @@ class Metrics:
         self._seconds: dict[str, float] = {}
 
     def took(self, method: str, seconds: float) -> None:
-        """Notes how long a request took."""
+        """Note how long a request took."""
         counts = self._times.setdefault(method, [0] * (len(BUCKETS) + 1))
         counts[bisect.bisect_left(BUCKETS, seconds)] += 1
         self._seconds[method] = self._seconds.get(method, 0.0) + seconds
 
     def text(self, *, records: int, written: int, position: int, subscribed: int) -> str:
-        """All of it in Prometheus' text format 0.0.4."""
+        """Return all of it in Prometheus' text format 0.0.4."""
         lines = [line for block in self._blocks(records, written, position, subscribed) for line in block]
         return "\n".join(lines) + "\n"
 
@@ -86,7 +86,7 @@ class Metrics:
 
 
 def _block(name: str, kind: str, told: str, values: Mapping[Any, float]) -> list[str]:
-    """A metric with its values by labels; labels are names of this server and need no escapes."""
+    """Return a metric with its values by labels; labels are names of this server and need no escapes."""
     lines = [f"# HELP {PREFIX}{name} {told}", f"# TYPE {PREFIX}{name} {kind}"]
     for labels, value in values.items():
         shown = ",".join(f'{key}="{label}"' for key, label in labels)

@@ -47,7 +47,7 @@ class Stream:
         return self.tenant << 32 | self.number
 
     def grown(self, first: int, events: Blobs, size: int) -> None:
-        """Notes what was committed."""
+        """Note what was committed."""
         self.length = max(self.length, first + len(events))
         self.bytes += size
         if self.recent and self.recent[-1][0] + len(self.recent[-1][1]) != first:
@@ -62,7 +62,7 @@ class Stream:
             self.kept = 0
 
     def at_hand(self, first: int) -> Blobs | None:
-        """Events from this one on, if they are at hand."""
+        """Return events from this one on, if they are at hand."""
         for start, events in self.recent:
             if start <= first < start + len(events):
                 return events[first - start :] if first > start else events
@@ -92,14 +92,14 @@ class Streams:
         return self._all.get(id)
 
     def require(self, id: int) -> Stream:
-        """The stream, or the refusal that says that there is none."""
+        """Return the stream, or the refusal that says that there is none."""
         found = self._all.get(id)
         if found is None:
             raise Refusal(STREAM_NOT_FOUND, f"stream {id} not found")
         return found
 
     def of(self, tenant: int) -> list[Stream]:
-        """The streams of a tenant."""
+        """Return the streams of a tenant."""
         return [stream for stream in self._all.values() if stream.tenant == tenant]
 
     @property
@@ -108,7 +108,7 @@ class Streams:
         return {stream.tenant for stream in self._all.values()}
 
     async def create(self, tenant: int, name: str, data_class: int) -> Stream:
-        """The tenant's stream of that name, made if it is not there yet."""
+        """Return the tenant's stream of that name, made if it is not there yet."""
         found = self._names.get((tenant, name))
         if found is not None:
             return found
@@ -132,7 +132,7 @@ class Streams:
         return self._names.get((tenant, name)) or self._keep(_stream(row))
 
     async def append(self, stream: Stream, events: Blobs, expected: int) -> int:
-        """Adds events to a stream of the length that is expected; returns when they are on disk."""
+        """Add events to a stream of the length that is expected; returns when they are on disk."""
         pieces = [
             (len(piece), piece.content_bytes, piece.raw) for piece in (events.pieces(CHUNK) if len(events) else ())
         ]
@@ -182,7 +182,7 @@ class Streams:
             writing.exception()  # told to whoever waits; where nobody does, nothing is to be said
 
     def read(self, stream: Stream, first: int, max_bytes: int, frame: int) -> tuple[int, list[bytes]]:
-        """Events from an offset on: how many, and their wire form in pieces.
+        """Return events from an offset on: how many, and their wire form in pieces.
 
         More are added while those there are have less than `max_bytes`, and fit into `frame` bytes on the wire; the
         first one always does.
@@ -209,7 +209,7 @@ class Streams:
         return found, pieces
 
     def following(self, stream: Stream, first: int, most: int, size: int) -> Blobs:
-        """The next events for one who follows the stream; at most so many."""
+        """Return the next events for one who follows the stream; at most so many."""
         found = stream.at_hand(first)
         if found is None:
             count, pieces = self.read(stream, first, size, size)
@@ -217,7 +217,7 @@ class Streams:
         return found[: min(most, max(found.fitting(size), 1))]
 
     def _chunks(self, stream: Stream, first: int, size: int, room: int) -> list[tuple[int, int, int, bytes]]:
-        """The chunks from the one with this offset on that may be needed; at least one."""
+        """Return the chunks from the one with this offset on that may be needed; at least one."""
         # Their sizes first: a row's bytes are not touched before they are asked for.
         heads = self._store.read(
             "select first, count, size, length(data) as taken from chunks where stream = ? and first >= (select"
@@ -239,7 +239,7 @@ class Streams:
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     async def drop_tenant(self, tenant: int) -> None:
-        """Removes a tenant's streams; those who follow them are told."""
+        """Remove a tenant's streams; those who follow them are told."""
         gone = self.of(tenant)
 
         def job(db: sqlite3.Connection) -> None:
@@ -255,11 +255,11 @@ class Streams:
             self._wake(stream.id)
 
     def watch(self, id: int, watcher: asyncio.Event) -> None:
-        """Has the event set whenever the stream of this id grows; there need not be one yet."""
+        """Have the event set whenever the stream of this id grows; there need not be one yet."""
         self._watchers.setdefault(id, set()).add(watcher)
 
     def unwatch(self, id: int, watcher: asyncio.Event) -> None:
-        """Ends that."""
+        """End that."""
         watchers = self._watchers.get(id, set())
         watchers.discard(watcher)
         if not watchers:
@@ -281,7 +281,7 @@ def _stream(row: sqlite3.Row) -> Stream:
 
 
 def _free_number(db: sqlite3.Connection, tenant: int, name: str) -> int:
-    """The next number; for `stream_<n>` that one, if it is free."""
+    """Return the next number; for `stream_<n>` that one, if it is free."""
     named = _NUMBERED.fullmatch(name)
     if named and int(named[1]) <= MAX_U32:
         taken = db.execute("select 1 from streams where tenant = ? and number = ?", (tenant, int(named[1]))).fetchone()

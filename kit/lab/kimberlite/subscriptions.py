@@ -45,30 +45,30 @@ class Subscription:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to push."""
+        """Begin to push."""
         self._streams.watch(self.stream, self._news)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def grant(self, credits: int) -> int:
-        """Adds credits; what there are now."""
+        """Add credits; what there are now."""
         self.credits = min(self.credits + credits, MAX_U32)
         self._news.set()
         return self.credits
 
     def stop(self) -> None:
-        """Has it end."""
+        """Have it end."""
         self._streams.unwatch(self.stream, self._news)
         if self._task is not None:
             self._task.cancel()
 
     async def end(self) -> None:
-        """Ends it; nothing is pushed any more when this returns."""
+        """End it; nothing is pushed any more when this returns."""
         self.stop()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def closed(self, reason: CloseReason) -> bytes:
-        """The frame that tells its end."""
+        """Return the frame that tells its end."""
         return encode(Push(SubscriptionClosed(self.id, reason)))
 
     async def _run(self) -> None:
@@ -117,7 +117,7 @@ class Subscriptions:
         return len(self._all)
 
     def add(self, tenant: int, stream: int, offset: int, credits: int, group: str | None) -> Subscription:
-        """A new one, not yet started."""
+        """Return a new one, not yet started."""
         self._count += 1
         id = (tenant * _SPREAD + stream + self._count) & MAX_U64
         made = Subscription(id, stream, offset, credits, group == BATCH_GROUP, self._streams, self._send)
@@ -128,11 +128,11 @@ class Subscriptions:
         return self._all.get(id)
 
     async def end(self, id: int) -> None:
-        """Ends one."""
+        """End one."""
         await self._all.pop(id).end()
 
     def stop_all(self) -> list[Subscription]:
-        """Has them all end, at once: whoever waits for an end may be cancelled before it has begun."""
+        """Have them all end, at once: whoever waits for an end may be cancelled before it has begun."""
         everything = list(self._all.values())
         self._all.clear()
         for one in everything:

@@ -24,13 +24,13 @@ class Registry:
         return len(self._known)
 
     async def note(self, tenant: int) -> None:
-        """Registers a tenant that writes for the first time."""
+        """Register a tenant that writes for the first time."""
         if tenant not in self._known:
             await self._store.write(lambda db: _add(db, tenant, None))
             self._known.add(tenant)
 
     async def create(self, tenant: int, name: str | None) -> tuple[TenantInfo, bool]:
-        """Registers a tenant; the second is False if it was registered already."""
+        """Register a tenant; the second is False if it was registered already."""
 
         def job(db: sqlite3.Connection) -> bool:
             row = db.execute("select name from tenants where id = ?", (tenant,)).fetchone()
@@ -48,18 +48,18 @@ class Registry:
         return await self.get(tenant), created
 
     async def get(self, tenant: int) -> TenantInfo:
-        """What is known of a tenant."""
+        """Return what is known of a tenant."""
         rows = self._store.read("select * from tenants where id = ?", (tenant,))
         if not rows:
             raise Refusal(TENANT_NOT_FOUND, f"tenant {tenant} not found")
         return await self._info(rows[0])
 
     async def list(self) -> list[TenantInfo]:
-        """All tenants, by id."""
+        """Return all tenants, by id."""
         return [await self._info(row) for row in self._store.read("select * from tenants order by id")]
 
     async def delete(self, tenant: int) -> tuple[bool, int]:
-        """Forgets a tenant; whether there was one, and how many tables it had."""
+        """Forget a tenant; whether there was one, and how many tables it had."""
         dropped = await self._workers.drop_all(tenant) if tenant in self._known else 0
 
         def job(db: sqlite3.Connection) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["create"]
 
 
 def create(house: House) -> Server:
-    """The server, not yet listening."""
+    """Return the server, not yet listening."""
     # Here, because the service is listed by many who never start it.
     from .server import S2Server
 

@@ -25,12 +25,12 @@ _CODES_BY_STATUS = {
 
 
 def refusal(code: str, message: str) -> S2ServerError:
-    """The error with this code, under the code's status."""
+    """Return the error with this code, under the code's status."""
     return S2ServerError(code, message, CODES[code].status)
 
 
 def injected(status: int) -> bytes:
-    """The body of an error that a fault rule asked for."""
+    """Return the body of an error that a fault rule asked for."""
     known = _CODES_BY_STATUS.get(status) or next(
         (code for code, told in CODES.items() if told.status == status), "other"
     )
@@ -38,13 +38,13 @@ def injected(status: int) -> bytes:
 
 
 async def answer_json(exchange: Exchange, value: Any, status: int = 200, **headers: str) -> None:
-    """Answers with a value as JSON; underscores in names of headers stand for hyphens."""
+    """Answer with a value as JSON; underscores in names of headers stand for hyphens."""
     told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
     await answer_packed(exchange, status, told, dumps(value))
 
 
 async def answer_packed(exchange: Exchange, status: int, headers: dict[str, str], body: bytes) -> None:
-    """Answers with a body, packed if the client takes that and it is worth it."""
+    """Answer with a body, packed if the client takes that and it is worth it."""
     packing = accepted(exchange.headers.get("accept-encoding", ""))
     if packing is not Compression.NONE and len(body) >= WORTH_PACKING:
         packed = compress(body, packing)
@@ -54,13 +54,13 @@ async def answer_packed(exchange: Exchange, status: int, headers: dict[str, str]
 
 
 async def answer_error(exchange: Exchange, error: S2ServerError, **headers: str) -> None:
-    """Answers with an error."""
+    """Answer with an error."""
     told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
     await exchange.answer(error.status_code, told, error_json(error))
 
 
 def accepted(header: str) -> Compression:
-    """The packing that an `accept-encoding` asks for.
+    """Return the packing that an `accept-encoding` asks for.
 
     >>> accepted("gzip, deflate, zstd"), accepted("br")
     (<Compression.ZSTD: 'zstd'>, <Compression.NONE: 'none'>)

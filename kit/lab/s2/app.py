@@ -22,7 +22,7 @@ NAME = "{name}"
 
 
 def guarded(app: App) -> App:
-    """Refuses what a web page elsewhere could send here: a foreign `Host` or `Origin`."""
+    """Refuse what a web page elsewhere could send here: a foreign `Host` or `Origin`."""
 
     async def guard(exchange: Exchange) -> None:
         host, origin = exchange.headers.get("host", ""), exchange.headers.get("origin", "")
@@ -80,7 +80,7 @@ class Api:
 
 
 def _routed(routes: Routes, parts: list[str]) -> Mapping[str, Handler] | None:
-    """The handlers for a path; where two fit, the one with fewer names in it."""
+    """Return the handlers for a path; where two fit, the one with fewer names in it."""
     fitting = [
         pattern
         for pattern in routes
@@ -90,7 +90,7 @@ def _routed(routes: Routes, parts: list[str]) -> Mapping[str, Handler] | None:
 
 
 async def _failed(exchange: Exchange, error: S2ServerError) -> None:
-    """Tells of a failure, or breaks off an answer that has begun."""
+    """Tell of a failure, or breaks off an answer that has begun."""
     if exchange.started:
         exchange.abort()
     else:

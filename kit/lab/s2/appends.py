@@ -58,7 +58,7 @@ async def _unary(hub: Hub, call: Call, kind: str) -> None:
 
 
 async def accepted(hub: Hub, stream: Stream, draft: Draft, key: bytes | None) -> AppendAck:
-    """The acknowledgement; what a refusal rests on is durable before it is told."""
+    """Return the acknowledgement; what a refusal rests on is durable before it is told."""
     try:
         done = hub.log.append(stream, draft, key)
     except S2ServerError:
@@ -177,7 +177,7 @@ class _Session:
         await self._exchange.end()
 
     async def _acks(self) -> bytes:
-        """Frames for the oldest input, once it is durable, and for those after it that are too."""
+        """Return frames for the oldest input, once it is durable, and for those after it that are too."""
         frames: list[bytes] = []
         first, _ = self._unacked[0]
         if not first.done():

@@ -51,7 +51,7 @@ class Call:
     # --- names ---
 
     def name(self, index: int, fault: Callable[[str], str | None]) -> str:
-        """The name at this place in the path."""
+        """Return the name at this place in the path."""
         name = self.parts[index]
         why = fault(name)
         if why:
@@ -75,20 +75,20 @@ class Call:
         return self.full(self.name(1, stream_fault))
 
     def full(self, stream: str) -> str:
-        """A stream's name with what the token puts before it."""
+        """Return a stream's name with what the token puts before it."""
         name = self.principal.prefix + stream
         if self.principal.prefix and stream_fault(name):
             raise refusal("bad_path", f"Invalid URL: {stream_fault(name)}")
         return name
 
     def shown(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What is told of a stream, under the name that the token knows it by."""
+        """Return what is told of a stream, under the name that the token knows it by."""
         return {**info, "name": info["name"].removeprefix(self.principal.prefix)}
 
     def permit(
         self, operation: str, *, basin: str | None = None, stream: str | None = None, token: str | None = None
     ) -> None:
-        """Refuses what the token does not allow."""
+        """Refuse what the token does not allow."""
         self.principal.permit(operation, basin=basin, stream=stream, token=token)
         self.permitted = operation, basin or "", stream or ""
 
@@ -122,7 +122,7 @@ class Call:
         return found
 
     def number(self, name: str, most: int = MAX_U64) -> int | None:
-        """A parameter that is a whole number."""
+        """Return a parameter that is a whole number."""
         value = self.query.get(name)
         if value is None:
             return None
@@ -134,7 +134,7 @@ class Call:
         return int(value)
 
     def page(self, what: str) -> Page:
-        """Which part of a listing is asked for."""
+        """Return which part of a listing is asked for."""
         for name in ("prefix", "start_after"):
             why = _PREFIX_FAULTS[what](self.query.get(name, ""))
             if why:
@@ -145,7 +145,7 @@ class Call:
     # --- the body ---
 
     async def raw(self) -> bytes:
-        """The body, unpacked."""
+        """Return the body, unpacked."""
         packing = self.exchange.headers.get("content-encoding", "").strip().lower()
         if packing not in _PACKINGS:
             raise Unsupported(packing)
@@ -158,13 +158,13 @@ class Call:
         return decompress(body, _PACKINGS[packing], MAX_BODY)
 
     async def json(self) -> Any:
-        """The body as JSON, which it must say that it is."""
+        """Return the body as JSON, which it must say that it is."""
         if not is_json(self.exchange.headers.get("content-type", "")):
             raise WireError("Expected request with `Content-Type: application/json`")
         return loads(await self.raw())
 
     async def maybe_json(self) -> Any:
-        """The body as JSON; None where there is none."""
+        """Return the body as JSON; None where there is none."""
         if "content-type" not in self.exchange.headers:
             body = await self.raw()
             if body:
@@ -182,7 +182,7 @@ class Call:
 
 
 def segments(path: str) -> list[str]:
-    """The segments of a path as sent, each decoded by itself: a name may hold `%2F`."""
+    """Return the segments of a path as sent, each decoded by itself: a name may hold `%2F`."""
     try:
         return [unquote_to_bytes(part).decode() for part in path.split("/")[1:]]
     except UnicodeDecodeError:
@@ -190,7 +190,7 @@ def segments(path: str) -> list[str]:
 
 
 def mime(header: str) -> str:
-    """The first media type of a header, without parameters.
+    """Return the first media type of a header, without parameters.
 
     >>> mime("Text/HTML; q=1, application/json")
     'text/html'

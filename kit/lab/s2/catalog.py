@@ -44,7 +44,7 @@ class Catalog:
     # --- basins ---
 
     def basin(self, name: str) -> Basin:
-        """The basin with this name, also one that is being deleted."""
+        """Return the basin with this name, also one that is being deleted."""
         rows = self._store.read("select * from basins where name = ?", (name,))
         if not rows:
             raise no_basin(name)
@@ -53,7 +53,7 @@ class Catalog:
     async def create_basin(
         self, name: str, config: Layer, location: str | None, request: str | None
     ) -> tuple[dict[str, Any], str]:
-        """The new basin; or the one there is, if the same request made it."""
+        """Return the new basin; or the one there is, if the same request made it."""
         asked = dumps([config, location])
         place = location or self._location()
 
@@ -72,7 +72,8 @@ class Catalog:
     async def ensure_basin(
         self, name: str, config: Layer, location: str | None, *, change: bool = True
     ) -> tuple[dict[str, Any], str]:
-        """The basin with exactly these settings, and what was done to have it so; refuses to change it if not to."""
+        """Return the basin with exactly these settings, and what was done to have it so; refuses to change it if not
+        to."""
         place = location or self._location()
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str]:
@@ -91,7 +92,7 @@ class Catalog:
         return await self._store.write(job)
 
     async def patch_basin(self, name: str, patch: Layer) -> dict[str, Any]:
-        """The basin's settings after the patch."""
+        """Return the basin's settings after the patch."""
 
         def job(db: sqlite3.Connection) -> dict[str, Any]:
             row = live_basin(db, name)
@@ -102,7 +103,7 @@ class Catalog:
         return await self._store.write(job)
 
     async def delete_basin(self, name: str) -> None:
-        """Begins the deletion of a basin and its streams."""
+        """Begin the deletion of a basin and its streams."""
 
         def job(db: sqlite3.Connection) -> list[str]:
             row = db.execute("select * from basins where name = ?", (name,)).fetchone()
@@ -122,14 +123,14 @@ class Catalog:
             self._mark(name, stream)
 
     def basins(self, page: Page, matches: Callable[[str], bool]) -> tuple[list[dict[str, Any]], bool]:
-        """Basins by name, and whether there are more."""
+        """Return basins by name, and whether there are more."""
         rows, more = self._listed("select * from basins where name > ? and name >= ? order by name", (), page, matches)
         return [basin_info(row) for row in rows], more
 
     # --- streams ---
 
     def stream(self, basin: str, name: str) -> Stream:
-        """The stream with this name, to be read or written; refuses one that is being deleted."""
+        """Return the stream with this name, to be read or written; refuses one that is being deleted."""
         stream = self.find(basin, name)
         if stream is None:
             self.basin(basin)
@@ -139,11 +140,11 @@ class Catalog:
         return stream
 
     def find(self, basin: str, name: str) -> Stream | None:
-        """The stream with this name, also one that is being deleted."""
+        """Return the stream with this name, also one that is being deleted."""
         return self._open.get((basin, name)) or self._load(basin, name)
 
     def stream_config(self, basin: str, name: str) -> dict[str, Any]:
-        """A stream's settings, all of them."""
+        """Return a stream's settings, all of them."""
         rows = self._store.read(
             "select streams.* from streams join basins on basins.id = basin where basins.name = ? and streams.name = ?",
             (basin, name),
@@ -164,7 +165,7 @@ class Catalog:
         ensure: bool = False,
         change: bool = True,
     ) -> tuple[dict[str, Any], str]:
-        """The new stream; or with `ensure` the one there is, with these settings from now on."""
+        """Return the new stream; or with `ensure` the one there is, with these settings from now on."""
         asked = dumps(layer)
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str, Layer]:
@@ -193,7 +194,7 @@ class Catalog:
         return info, done
 
     async def patch_stream(self, basin: str, name: str, patch: Layer) -> dict[str, Any]:
-        """The stream's settings after the patch."""
+        """Return the stream's settings after the patch."""
 
         def job(db: sqlite3.Connection) -> Layer:
             owner = live_basin(db, basin)
@@ -212,7 +213,7 @@ class Catalog:
         return stream_json(config)
 
     async def delete_stream(self, basin: str, name: str, *, only_empty: bool = False) -> None:
-        """Begins the deletion of a stream."""
+        """Begin the deletion of a stream."""
 
         def job(db: sqlite3.Connection) -> bool:
             owner = db.execute("select id from basins where name = ?", (basin,)).fetchone()
@@ -232,7 +233,7 @@ class Catalog:
             self._mark(basin, name)
 
     def streams(self, basin: str, page: Page, matches: Callable[[str], bool]) -> tuple[list[dict[str, Any]], bool]:
-        """Streams of a basin by name, and whether there are more."""
+        """Return streams of a basin by name, and whether there are more."""
         rows, more = self._listed(
             "select * from streams where basin = ? and name > ? and name >= ? order by name",
             (self.basin(basin).id,),
@@ -242,7 +243,7 @@ class Catalog:
         return [stream_info(row) for row in rows], more
 
     def opened(self) -> list[Stream]:
-        """The streams that were in use since the start."""
+        """Return the streams that were in use since the start."""
         return list(self._open.values())
 
     def dropped(self, basin: str, name: str, id: int) -> None:

@@ -51,7 +51,7 @@ class Place(NamedTuple):
 
 
 def placed(parts: Sequence[bytes], first: int, times: int | Sequence[int]) -> bytes:
-    """The bytes of records at their places, which follow each other from `first` on.
+    """Return the bytes of records at their places, which follow each other from `first` on.
 
     >>> placed([b'"\\x01a', b""], 0, 5).hex(" ")
     '0a 05 10 05 22 01 61 0a 04 08 01 10 05'
@@ -100,7 +100,7 @@ _LOW = [bytes((low | 128,)) for low in range(128)]
 
 
 def _seq_fields(first: int, count: int) -> list[bytes]:
-    """The fields of sequence numbers that follow each other; numbers share all but their lowest seven bits."""
+    """Return the fields of sequence numbers that follow each other; numbers share all but their lowest seven bits."""
     fields: list[bytes] = []
     seq, end = first, first + count
     while seq < end:
@@ -115,7 +115,7 @@ def _seq_fields(first: int, count: int) -> list[bytes]:
 
 
 def places(data: bytes) -> list[Place]:
-    """Where the records are in a chunk's bytes, which this server wrote."""
+    """Return where the records are in a chunk's bytes, which this server wrote."""
     found = []
     at, end = 0, len(data)
     while at < end:
@@ -133,7 +133,7 @@ def places(data: bytes) -> list[Place]:
 
 
 def metered(data: bytes, place: Place) -> int:
-    """The metered bytes of a record."""
+    """Return the metered bytes of a record."""
     total, at = 8, place.rest
     while at < place.end:
         tag = data[at]
@@ -149,7 +149,7 @@ def metered(data: bytes, place: Place) -> int:
 
 
 def is_command(data: bytes, place: Place) -> bool:
-    """Whether a record is an order: it has one header, and that has no name."""
+    """Return whether a record is an order: it has one header, and that has no name."""
     if place.rest >= place.end or data[place.rest] != 0x1A:
         return False
     size, at = number(data, place.rest + 1)
@@ -158,7 +158,7 @@ def is_command(data: bytes, place: Place) -> bool:
 
 
 def _content(data: bytes, at: int, end: int) -> int:
-    """The lengths of a header's name and value together."""
+    """Return the lengths of a header's name and value together."""
     total = 0
     while at < end:
         size, at = number(data, at + 1)
@@ -168,7 +168,7 @@ def _content(data: bytes, at: int, end: int) -> int:
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint and the place after it, in bytes that this server wrote."""
+    """Return a varint and the place after it, in bytes that this server wrote."""
     value = data[at]
     if value < 128:
         return value, at + 1

@@ -30,7 +30,7 @@ _MAX_HEADER = 44
 
 
 def key_of(header: str | None, cipher: str | None) -> bytes | None:
-    """The key that a request came with, checked; None for a stream that is not encrypted."""
+    """Return the key that a request came with, checked; None for a stream that is not encrypted."""
     given = None if header is None else header.strip()
     if given is not None and not 1 <= len(given) <= _MAX_HEADER:
         raise refusal(
@@ -56,7 +56,7 @@ def _invalid(cipher: str, why: str) -> S2ServerError:
 
 
 def encrypted(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
-    """A record's headers and body, as they are stored: as the body of a record without headers."""
+    """Return a record's headers and body, as they are stored: as the body of a record without headers."""
     nonce = os.urandom(_NONCE)
     flow, proof_key = _keys(key, nonce, len(part))
     hidden = _mixed(part, flow)
@@ -65,7 +65,7 @@ def encrypted(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
 
 
 def decrypted(data: bytes, key: bytes, stream: int) -> bytes:
-    """A chunk's bytes as they were appended; a refusal where the key is not theirs."""
+    """Return a chunk's bytes as they were appended; a refusal where the key is not theirs."""
     parts, first, times = [], None, []
     for place in places(data):
         part = data[place.rest : place.end]
@@ -88,7 +88,7 @@ def _opened(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
 
 
 def _keys(key: bytes, nonce: bytes, size: int) -> tuple[bytes, bytes]:
-    """The key stream and the key of the proof; both are of this record alone."""
+    """Return the key stream and the key of the proof; both are of this record alone."""
     secret = hashlib.blake2b(nonce, key=key, digest_size=64, person=b"kit-lab-s2").digest()
     return hashlib.shake_256(secret[:32]).digest(size), secret[32:]
 

@@ -30,7 +30,7 @@ _CIPHERS = [cipher.value for cipher in Encryption]
 
 
 def stream_patch(value: Any) -> Layer:
-    """The settings in a stream's configuration; those given as null are None, those not given are not there."""
+    """Return the settings in a stream's configuration; those given as null are None, those not given are not there."""
     told = json_object(value, "stream config")
     layer: Layer = {}
     if "storage_class" in told:
@@ -52,12 +52,12 @@ def stream_patch(value: Any) -> Layer:
 
 
 def stream_layer(value: Any) -> Layer:
-    """The settings in a stream's configuration; null is as if not given."""
+    """Return the settings in a stream's configuration; null is as if not given."""
     return _set(stream_patch(value))
 
 
 def resolved(*layers: Layer) -> Layer:
-    """A stream's settings, every one of them; later layers win."""
+    """Return a stream's settings, every one of them; later layers win."""
     merged = dict(SYSTEM)
     for layer in layers:
         merged.update(layer)
@@ -65,12 +65,12 @@ def resolved(*layers: Layer) -> Layer:
 
 
 def stream_patched(current: Layer, patch: Layer, below: Layer) -> Layer:
-    """A stream's settings after a patch; what is cleared falls back."""
+    """Return a stream's settings after a patch; what is cleared falls back."""
     return {**current, **{name: below[name] if value is None else value for name, value in patch.items()}}
 
 
 def stream_json(layer: Layer) -> dict[str, Any]:
-    """A configuration as it is answered: all parts, null where nothing is set."""
+    """Return a configuration as it is answered: all parts, null where nothing is set."""
     retention = layer.get("retention")
     timed = {name: layer.get(name) for name in ("mode", "uncapped")}
     return {
@@ -86,7 +86,7 @@ def stream_json(layer: Layer) -> dict[str, Any]:
 
 
 def basin_patch(value: Any) -> Layer:
-    """The settings in a basin's configuration, as for streams; `streams` holds the layer for its streams."""
+    """Return the settings in a basin's configuration, as for streams; `streams` holds the layer for its streams."""
     told = json_object(value, "basin config")
     layer: Layer = {}
     if "default_stream_config" in told:
@@ -101,12 +101,12 @@ def basin_patch(value: Any) -> Layer:
 
 
 def basin_layer(value: Any) -> Layer:
-    """A basin's settings from its configuration."""
+    """Return a basin's settings from its configuration."""
     return basin_patched({}, basin_patch(value))
 
 
 def basin_patched(current: Layer, patch: Layer) -> Layer:
-    """A basin's settings after a patch, in the one form that they are stored and compared in."""
+    """Return a basin's settings after a patch, in the one form that they are stored and compared in."""
     merged = {**current, **{name: value for name, value in patch.items() if name != "streams"}}
     streams: Layer = current.get("streams", {})
     if "streams" in patch:
@@ -116,7 +116,7 @@ def basin_patched(current: Layer, patch: Layer) -> Layer:
 
 
 def basin_json(layer: Layer) -> dict[str, Any]:
-    """A basin's configuration as it is answered."""
+    """Return a basin's configuration as it is answered."""
     return {
         "default_stream_config": stream_json(layer["streams"]) if layer.get("streams") else None,
         "stream_cipher": layer.get("cipher"),

@@ -137,7 +137,7 @@ class Locations:
         return str(rows[0]["value"]) if rows else DEFAULT_LOCATION
 
     def known(self, value: Any) -> str | None:
-        """A location that was asked for, checked."""
+        """Return a location that was asked for, checked."""
         if value is None:
             return None
         fault = location_fault(text(value, "location"))

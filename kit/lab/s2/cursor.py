@@ -48,7 +48,7 @@ class Cursor:
         """Whether a limit was reached."""
 
     def next(self, *, whole: bool) -> Batch | None:
-        """The records up to the tail or a limit, as many as one batch holds; None where there are none.
+        """Return the records up to the tail or a limit, as many as one batch holds; None where there are none.
 
         A `whole` batch is filled to the last record that it can hold; otherwise it ends where a chunk does, which
         saves cutting.
@@ -98,12 +98,12 @@ class Cursor:
         return Batch(b"".join(parts), count, size, last) if parts else None
 
     def _stopped(self, chunk: Chunk) -> bool:
-        """Whether the next record of this chunk is one that the limits keep out."""
+        """Return whether the next record of this chunk is one that the limits keep out."""
         _, taken, _, _ = _cut(self._opened(chunk), self.at, Limits(1, self.limits.size, self.limits.until))
         return not self.limits.count or not taken
 
     def _chunk(self, end: int) -> Chunk | None:
-        """The chunk that holds the position, or the next one; never what is not durable yet."""
+        """Return the chunk that holds the position, or the next one; never what is not durable yet."""
         while self.at < end:
             if not self._ahead:
                 self._ahead.extend(self._shelf.at(self._stream.id, self.at))
@@ -123,7 +123,8 @@ class Cursor:
 
 
 def _cut(data: bytes, at: int, limits: Limits) -> tuple[bytes, int, int, int]:
-    """The records from a position on that fit: their bytes, how many, their metered bytes, the last one's number."""
+    """Return the records from a position on that fit: their bytes, how many, their metered bytes, the last one's
+    number."""
     start, end = None, 0
     count = size = last = 0
     for place in places(data):
@@ -139,5 +140,5 @@ def _cut(data: bytes, at: int, limits: Limits) -> tuple[bytes, int, int, int]:
 
 
 def first_at(data: bytes, time: int) -> int:
-    """The sequence number of the first record of this time or later; the chunk holds one."""
+    """Return the sequence number of the first record of this time or later; the chunk holds one."""
     return next(place.seq_num for place in places(data) if place.time >= time)

@@ -36,7 +36,7 @@ _PAGES = ("/", "/beans", "/beans/house", "/grinders", "/cart", "/checkout", "/he
 
 
 def fill(db: sqlite3.Connection, now: int) -> None:
-    """Makes the basin, once for each database: who deletes it does not get it back."""
+    """Make the basin, once for each database: who deletes it does not get it back."""
     if db.execute("select 1 from settings where name = 'demo'").fetchone():
         return
     db.execute("insert into settings values ('demo', '1')")

@@ -37,7 +37,7 @@ class Draft:
 
 
 def check_count(count: int) -> None:
-    """Refuses a number of records that no append can have."""
+    """Refuse a number of records that no append can have."""
     if not count:
         raise refusal("invalid", "record batch must not be empty")
     if count > MAX_BATCH_RECORDS:
@@ -45,7 +45,7 @@ def check_count(count: int) -> None:
 
 
 def checked(draft: Draft) -> Draft:
-    """The draft, where it keeps the limits."""
+    """Return the draft, where it keeps the limits."""
     check_count(len(draft.parts))
     if draft.size > MAX_BATCH_BYTES:
         what = "record" if len(draft.parts) == 1 else "record batch"
@@ -78,7 +78,7 @@ def _wrong(command: str, why: str) -> S2ServerError:
 
 
 def times_of(draft: Draft, mode: str, uncapped: bool, arrival: int, latest: int) -> int | Sequence[int]:
-    """The records' times by the rules of their stream, one for all where they are equal.
+    """Return the records' times by the rules of their stream, one for all where they are equal.
 
     `latest` is the time of the record before them: times never go back.
     """

@@ -52,7 +52,7 @@ class Exchange(ABC):
     # --- the request's body, as the handler takes it ---
 
     async def piece(self) -> bytes:
-        """The next piece of the body; empty at its end."""
+        """Return the next piece of the body; empty at its end."""
         while not self._pieces:
             if self.gone:
                 raise Gone
@@ -69,7 +69,7 @@ class Exchange(ABC):
         return piece
 
     async def body(self, limit: int, patience: float) -> bytes:
-        """The whole body; each piece of it must come in time."""
+        """Return the whole body; each piece of it must come in time."""
         pieces = list[bytes]()
         size = 0
         while True:
@@ -88,23 +88,23 @@ class Exchange(ABC):
     # --- the answer ---
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Sends the head of an answer whose length is not known."""
+        """Send the head of an answer whose length is not known."""
         if self.gone:
             raise Gone
         self.started = True
         self._send_head(status, headers, None)
 
     async def send(self, data: bytes) -> None:
-        """Sends a piece of the body; returns when more can be sent."""
+        """Send a piece of the body; returns when more can be sent."""
         async with asyncio.timeout(self.stall):
             await (self.cut.send(data, False) if self.cut is not None else self.send_uncut(data))
 
     async def end(self) -> None:
-        """Ends the body in good order."""
+        """End the body in good order."""
         await (self.cut.send(b"", True) if self.cut is not None else self.end_uncut())
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Sends a whole answer."""
+        """Send a whole answer."""
         if self.gone:
             raise Gone
         self.started = True
@@ -122,11 +122,11 @@ class Exchange(ABC):
 
     @abstractmethod
     async def send_uncut(self, data: bytes) -> None:
-        """Sends a piece past any fault."""
+        """Send a piece past any fault."""
 
     @abstractmethod
     def push(self) -> None:
-        """Lets what was written leave now, and not with the end of this turn of the loop."""
+        """Let what was written leave now, and not with the end of this turn of the loop."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -154,7 +154,7 @@ class Exchange(ABC):
         self._wake()
 
     def discard(self) -> None:
-        """Lets go of what was not read."""
+        """Let go of what was not read."""
         while self._pieces:
             self._taken(len(self._pieces.popleft()))
 

@@ -68,7 +68,7 @@ class Http1:
         self.writable.set()
 
     def shut(self) -> list[asyncio.Task[None]]:
-        """Ends what is under way; the tasks that are still to end."""
+        """End what is under way; the tasks that are still to end."""
         if self._task is None:
             return []
         self._task.cancel()
@@ -182,7 +182,7 @@ class Http1:
         self._breathe()
 
     def _breathe(self) -> None:
-        """Reads from the socket only while there is room."""
+        """Read from the socket only while there is room."""
         if self.transport.is_closing():
             return
         if not self._paused and (self._queued > MAX_QUEUED or self._waiting):

@@ -81,7 +81,7 @@ class Http2:
         self.writable.set()
 
     def shut(self) -> list[asyncio.Task[None]]:
-        """Says good-bye and ends what is under way; the tasks that are still to end."""
+        """Say good-bye and ends what is under way; the tasks that are still to end."""
         try:
             self._h2.close_connection()
         except h2.exceptions.ProtocolError:
@@ -94,7 +94,7 @@ class Http2:
     # --- to the transport ---
 
     def flush(self) -> None:
-        """Sends what the protocol has ready."""
+        """Send what the protocol has ready."""
         data = self._h2.data_to_send()
         if data:
             self.transport.write(data)
@@ -155,7 +155,7 @@ class Http2:
     # --- for streams ---
 
     def credit(self, id: int, size: int) -> None:
-        """Lets the client send as much again."""
+        """Let the client send as much again."""
         try:
             self._h2.acknowledge_received_data(size, id)
         except h2.exceptions.ProtocolError:
@@ -178,12 +178,12 @@ class Http2:
         self.flush()
 
     def room(self, id: int) -> int:
-        """How much the client lets this stream send."""
+        """Return how much the client lets this stream send."""
         window: int = self._guarded(self._h2.local_flow_control_window, id)
         return window
 
     def data(self, id: int, view: memoryview) -> None:
-        """Sends what there is room for."""
+        """Send what there is room for."""
         step = self._h2.max_outbound_frame_size
         for at in range(0, len(view), step):
             self._guarded(self._h2.send_data, id, view[at : at + step])

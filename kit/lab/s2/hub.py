@@ -31,7 +31,7 @@ class Hub:
     tuning: Tuning
 
     async def stream(self, call: Call, basin: str, name: str, purpose: str) -> Stream:
-        """The stream, made now if its basin has that done on this purpose: append or read."""
+        """Return the stream, made now if its basin has that done on this purpose: append or read."""
         if self.catalog.find(basin, name) is None:
             owner = self.catalog.basin(basin)
             if owner.config.get(f"create_stream_on_{purpose}") and not owner.deleted:
@@ -43,7 +43,7 @@ class Hub:
         return self.catalog.stream(basin, name)
 
     def _asked(self, call: Call) -> Layer:
-        """The settings for a stream that this request may create."""
+        """Return the settings for a stream that this request may create."""
         header = call.exchange.headers.get("s2-stream-config")
         if header is None:
             return {}
@@ -53,15 +53,15 @@ class Hub:
             raise refusal("bad_header", f"Invalid header `s2-stream-config`: {error.args[0]}") from None
 
     def key_header(self, call: Call) -> None:
-        """Refuses a key that no stream can have."""
+        """Refuse a key that no stream can have."""
         key_of(call.exchange.headers.get("s2-encryption-key"), None)
 
     def key(self, call: Call, stream: Stream) -> bytes | None:
-        """The key for the stream's records, None where they are not encrypted."""
+        """Return the key for the stream's records, None where they are not encrypted."""
         return key_of(call.exchange.headers.get("s2-encryption-key"), stream.cipher)
 
     def as_base64(self, call: Call) -> bool:
-        """Whether bytes are base64 in this request's JSON."""
+        """Return whether bytes are base64 in this request's JSON."""
         told = call.exchange.headers.get("s2-format", "raw")
         if told not in _FORMATS:
             raise refusal("bad_header", f"Invalid header `s2-format`: {told}")

@@ -15,7 +15,8 @@ from .scan import scanned
 
 
 def draft_of(payload: bytes) -> Draft:
-    """The append that a message asks for; `WireError` where it is no message, a refusal where it breaks a limit."""
+    """Return the append that a message asks for; `WireError` where it is no message, a refusal where it breaks a
+    limit."""
     draft = scanned(payload)
     if draft is None:
         # Counted first: a message of two megabytes can hold a million empty records.
@@ -25,13 +26,13 @@ def draft_of(payload: bytes) -> Draft:
 
 
 def draft_of_input(input: AppendInput) -> Draft:
-    """The append that was read from JSON."""
+    """Return the append that was read from JSON."""
     check_count(len(input.records))
     return checked(_rebuilt(input))
 
 
 def body_part(body: bytes) -> bytes:
-    """What is stored of a record that has a body and no headers."""
+    """Return what is stored of a record that has a body and no headers."""
     return b'"' + varint(len(body)) + body if body else b""
 
 

@@ -37,7 +37,7 @@ class Listener:
         )
 
     async def stop(self) -> None:
-        """Takes no more connections, and ends those there are."""
+        """Take no more connections, and ends those there are."""
         if self._server is None:
             return
         self._server.close()

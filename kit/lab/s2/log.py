@@ -57,7 +57,7 @@ class Log:
         self._task: asyncio.Task[None] | None = None
 
     def append(self, stream: Stream, draft: Draft, key: bytes | None) -> asyncio.Future[AppendAck]:
-        """Gives the draft its place; the future tells when it is durable. Refuses where a condition is not met."""
+        """Give the draft its place; the future tells when it is durable. Refuses where a condition is not met."""
         if stream.deleted:
             raise stream.gone()
         if stream.broken:
@@ -104,7 +104,7 @@ class Log:
         return done
 
     async def flushed(self) -> None:
-        """Returns when nothing waits any more."""
+        """Return when nothing waits any more."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -125,7 +125,7 @@ class Log:
             self._task = None
 
     def _taken(self) -> list[_Entry]:
-        """What goes into the next commit."""
+        """Return what goes into the next commit."""
         size = count = 0
         while count < len(self._waiting) and size < MAX_WRITING:
             size += len(self._waiting[count].chunk.data)
@@ -134,7 +134,7 @@ class Log:
         return entries
 
     def _told(self, entries: list[_Entry], lost: set[int]) -> None:
-        """Moves the tails, then tells those who wait."""
+        """Move the tails, then tells those who wait."""
         streams: dict[int, Stream] = {}
         counts: dict[int, int] = {}
         for entry in entries:
@@ -166,7 +166,8 @@ class Log:
             stream.wake()
 
     def _fail(self, stream: Stream, entries: list[_Entry]) -> int:
-        """What was placed after something that was lost is lost too; the stream then stands where the disk says."""
+        """Return what was placed after something that was lost is lost too; the stream then stands where the disk
+        says."""
         later = [entry for entry in self._waiting if entry.stream is stream]
         self._waiting = [entry for entry in self._waiting if entry.stream is not stream]
         error = stream.gone() if stream.deleted else refusal("storage", "the append could not be stored")
@@ -201,7 +202,7 @@ class _Group:
         self.count = self.size = 0
 
     def takes(self, chunk: Chunk) -> bool:
-        """Whether there is room for it: a chunk holds no more than a batch may."""
+        """Return whether there is room for it: a chunk holds no more than a batch may."""
         return (
             self.count + chunk.count <= MAX_BATCH_RECORDS
             and self.size + chunk.size <= MAX_BATCH_BYTES
@@ -224,7 +225,7 @@ class _Group:
 
 
 def _joined(entries: list[_Entry]) -> list[Chunk]:
-    """What the appends put on the disk: small ones together, so that they are read as quickly as large ones."""
+    """Return what the appends put on the disk: small ones together, so that they are read as quickly as large ones."""
     groups: dict[int, _Group] = {}
     done: list[_Group] = []
     for entry in entries:
@@ -239,7 +240,7 @@ def _joined(entries: list[_Entry]) -> list[Chunk]:
 
 
 def _written(db: sqlite3.Connection, entries: list[_Entry], chunks: list[Chunk], now: int) -> set[int]:
-    """Stores chunks; the streams whose chunks could not be, as they are deleted or stand elsewhere."""
+    """Store chunks; the streams whose chunks could not be, as they are deleted or stand elsewhere."""
     by_stream: dict[int, list[_Entry]] = {}
     for entry in entries:
         by_stream.setdefault(entry.stream.id, []).append(entry)
@@ -252,7 +253,7 @@ def _written(db: sqlite3.Connection, entries: list[_Entry], chunks: list[Chunk],
 
 
 def _moved(db: sqlite3.Connection, id: int, entries: list[_Entry], now: int) -> bool:
-    """Moves a stream on by these appends; false where it does not stand where they begin."""
+    """Move a stream on by these appends; false where it does not stand where they begin."""
     first, last = entries[0].chunk, entries[-1].chunk
     moved = db.execute(
         "update streams set next = ?, time = ?, fence = ?, trim = max(trim, ?), size = size + ?, touched = ?"

@@ -14,7 +14,7 @@ _LOCATION_MOST = 64
 
 
 def basin_fault(name: str) -> str | None:
-    """What keeps this from being a basin's name.
+    """Return what keeps this from being a basin's name.
 
     >>> basin_fault("short"), basin_fault("orders-eu")
     ('basin name should be at least 8 bytes in length', None)
@@ -27,7 +27,7 @@ def basin_fault(name: str) -> str | None:
 
 
 def basin_prefix_fault(prefix: str) -> str | None:
-    """What keeps this from being how a basin's name begins."""
+    """Return what keeps this from being how a basin's name begins."""
     return _basin_text_fault(prefix, "basin prefix") if prefix else None
 
 
@@ -42,17 +42,17 @@ def _basin_text_fault(name: str, what: str) -> str | None:
 
 
 def stream_fault(name: str) -> str | None:
-    """What keeps this from being a stream's name."""
+    """Return what keeps this from being a stream's name."""
     return _id_fault(name, "stream name", MAX_STREAM_NAME)
 
 
 def token_fault(id: str) -> str | None:
-    """What keeps this from being a token's id."""
+    """Return what keeps this from being a token's id."""
     return _id_fault(id, "access token id", MAX_TOKEN_ID)
 
 
 def prefix_fault(prefix: str, what: str, most: int) -> str | None:
-    """What keeps this from being how a stream's name or a token's id begins."""
+    """Return what keeps this from being how a stream's name or a token's id begins."""
     try:
         size = len(prefix.encode())
     except UnicodeEncodeError:  # JSON can spell halves of characters
@@ -63,7 +63,7 @@ def prefix_fault(prefix: str, what: str, most: int) -> str | None:
 
 
 def location_fault(name: str) -> str | None:
-    """What keeps this from being a location's name."""
+    """Return what keeps this from being a location's name."""
     if not 1 <= len(name) <= _LOCATION_MOST:
         return f"location name must have 1 to {_LOCATION_MOST} characters"
     if not _LOCATION.fullmatch(name):

@@ -32,7 +32,7 @@ class Page:
 
 
 def stamp(ms: int) -> str:
-    """A time as RFC 3339.
+    """Return a time as RFC 3339.
 
     >>> stamp(0)
     '1970-01-01T00:00:00.000Z'
@@ -41,7 +41,7 @@ def stamp(ms: int) -> str:
 
 
 def live_basin(db: sqlite3.Connection, name: str) -> sqlite3.Row:
-    """The basin's row; refuses one that is being deleted."""
+    """Return the basin's row; refuses one that is being deleted."""
     row: sqlite3.Row | None = db.execute("select * from basins where name = ?", (name,)).fetchone()
     if row is None:
         raise no_basin(name)
@@ -51,7 +51,7 @@ def live_basin(db: sqlite3.Connection, name: str) -> sqlite3.Row:
 
 
 def stream_row(db: sqlite3.Connection, basin: int, name: str) -> sqlite3.Row | None:
-    """The stream's row, if there is one."""
+    """Return the stream's row, if there is one."""
     row: sqlite3.Row | None = db.execute("select * from streams where basin = ? and name = ?", (basin, name)).fetchone()
     return row
 

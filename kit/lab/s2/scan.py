@@ -14,7 +14,7 @@ from .draft import Command, Draft
 
 
 def scanned(data: bytes) -> Draft | None:
-    """The draft, or None where the bytes are laid out otherwise."""
+    """Return the draft, or None where the bytes are laid out otherwise."""
     draft = Draft([], None, 0, [], None, None)
     try:
         at = _scan_records(data, draft)
@@ -48,7 +48,7 @@ class _Shape(NamedTuple):
 
 
 def _scan_records(data: bytes, draft: Draft) -> int:
-    """Adds the records to the draft; where they end. `ValueError` where a record is laid out otherwise."""
+    """Add the records to the draft; where they end. `ValueError` where a record is laid out otherwise."""
     parts, times, size = draft.parts, list[int | None](), 0
     lead, skip, plain_total, plain_size = b"\0", 0, 0, 0
     shape: _Shape | None = None
@@ -104,7 +104,7 @@ def _scan_records(data: bytes, draft: Draft) -> int:
 def _scan_record(
     data: bytes, start: int, at: int, stop: int, draft: Draft, times: list[int | None], again: bool
 ) -> tuple[int, _Shape | None]:
-    """Adds one record to the draft; its metered bytes, and its shape if others like it are to be expected."""
+    """Add one record to the draft; its metered bytes, and its shape if others like it are to be expected."""
     size, time_at, time_size = 8, start, 0
     time: int | None = None
     fixed = [start]
@@ -164,7 +164,7 @@ _CONTINUED, _ENDED = 0x8080808080, 0x80_8080808080
 
 
 def _time(raw: bytes, known: dict[bytes, int]) -> int | None:
-    """The varint that these bytes are; None where they are none."""
+    """Return the varint that these bytes are; None where they are none."""
     time = known.get(raw)
     if time is not None:
         return time
@@ -184,7 +184,7 @@ def _time(raw: bytes, known: dict[bytes, int]) -> int | None:
 
 
 def _retagged(data: bytes, start: int, cuts: tuple[int, ...], stop: int) -> bytes:
-    """A record's headers and body, as they are stored; `cuts` are the places of their tags, the body's last."""
+    """Return a record's headers and body, as they are stored; `cuts` are the places of their tags, the body's last."""
     last = start + cuts[-1]
     body = b'"' + data[last + 1 : stop] if last < stop else b""
     if len(cuts) == 1:
@@ -196,7 +196,7 @@ def _retagged(data: bytes, start: int, cuts: tuple[int, ...], stop: int) -> byte
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint and the place after it; `ValueError` where it is not one of 64 bits in its shortest form."""
+    """Return a varint and the place after it; `ValueError` where it is not one of 64 bits in its shortest form."""
     value = data[at]
     if value < 128:
         return value, at + 1
@@ -219,7 +219,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _header(data: bytes, at: int, end: int) -> tuple[bytes, bytes]:
-    """The name and the value of a header."""
+    """Return the name and the value of a header."""
     name = value = b""
     if at < end and data[at] == 0x0A:
         size, at = _number(data, at + 1)
@@ -239,7 +239,7 @@ def _header(data: bytes, at: int, end: int) -> tuple[bytes, bytes]:
 
 
 def _crowded(draft: Draft) -> bool:
-    """Whether a header without a name has company; the slow way tells what is wrong with it."""
+    """Return whether a header without a name has company; the slow way tells what is wrong with it."""
     for command in draft.commands:
         part = draft.parts[command.index]
         size, at = _number(part, 1)

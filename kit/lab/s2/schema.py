@@ -70,7 +70,7 @@ _SHIFT = 2**63
 
 
 def stored_time(time: int) -> int:
-    """An unsigned 64-bit time as SQLite's signed integer, in the same order."""
+    """Return an unsigned 64-bit time as SQLite's signed integer, in the same order."""
     return time - _SHIFT
 
 

@@ -62,7 +62,7 @@ class Match:
         return bool(self.exact) and name == self.exact
 
     def covers(self, other: Match) -> bool:
-        """Whether every name of the other set is in this one."""
+        """Return whether every name of the other set is in this one."""
         if self.prefix is not None:
             told = other.prefix if other.prefix is not None else other.exact
             return (not told and other.prefix is None) or bool(told is not None and told.startswith(self.prefix))
@@ -71,7 +71,7 @@ class Match:
         return not other.exact or other.exact == self.exact
 
     def below(self, prefix: str) -> Match:
-        """The same set where every name has something before it."""
+        """Return the same set where every name has something before it."""
         if self.prefix is not None:
             return Match(prefix=prefix + self.prefix)
         return Match(exact=prefix + self.exact) if self.exact else self
@@ -97,7 +97,7 @@ class Principal:
     def permit(
         self, operation: str, *, basin: str | None = None, stream: str | None = None, token: str | None = None
     ) -> None:
-        """Refuses what the token does not allow. A stream's name is the full one."""
+        """Refuse what the token does not allow. A stream's name is the full one."""
         if operation not in self.operations:
             raise refusal("permission_denied", f"the access token does not allow {operation}")
         for what, name, match in (
@@ -109,7 +109,7 @@ class Principal:
                 raise refusal("permission_denied", f"the access token does not reach the {what} `{name}`")
 
     def covers(self, other: Principal) -> bool:
-        """Whether the other may do nothing that this one may not."""
+        """Return whether the other may do nothing that this one may not."""
         return (
             other.operations <= self.operations
             and self.basins.covers(other.basins)
@@ -123,7 +123,7 @@ ROOT = Principal()
 
 
 def principal_of(scope: Any, auto_prefix: bool, expires: int | None) -> Principal:
-    """What a scope allows, checked."""
+    """Return what a scope allows, checked."""
     told = json_object(scope, "scope")
     operations = set[str]()
     groups = told.get("op_groups")

@@ -120,7 +120,7 @@ def _routes(hub: Hub, basins: Basins, streams: Streams, locations: Locations, to
 
 
 def _prepare(path: Path) -> None:
-    """Gives a new database large pages: most of what it holds is large."""
+    """Give a new database large pages: most of what it holds is large."""
     if not path.exists():
         db = sqlite3.connect(path)
         db.execute(f"pragma page_size = {_PAGE}")

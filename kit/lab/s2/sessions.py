@@ -125,7 +125,7 @@ class Session:
         await self._exchange.end()
 
     async def _follow(self) -> None:
-        """Sends batches until a limit, the tail or the end of patience."""
+        """Send batches until a limit, the tail or the end of patience."""
         following = False
         deadline: float | None = None
         while True:
@@ -146,7 +146,7 @@ class Session:
                 return
 
     async def _catch_up(self) -> bool:
-        """Sends what there is up to the tail; whether that was anything."""
+        """Send what there is up to the tail; whether that was anything."""
         sent = False
         gathered: list[bytes] = []
         size = 0
@@ -174,7 +174,7 @@ class Session:
         return sent
 
     async def _news_within(self, deadline: float | None) -> bool:
-        """Waits for records, with signs of life; false where patience ends first."""
+        """Wait for records, with signs of life; false where patience ends first."""
         tuning = self._hub.tuning
         while not self._news.is_set():
             pause = random.uniform(tuning.heartbeat_least, tuning.heartbeat_most)
@@ -190,7 +190,7 @@ class Session:
         return True
 
     async def _farewell(self) -> None:
-        """Tells those who follow a stream that it is being deleted, as the service does: by a trim of everything."""
+        """Tell those who follow a stream that it is being deleted, as the service does: by a trim of everything."""
         at = self._stream.tail.seq_num
         record = encode_record(at, MAX_U64, [(b"", b"trim")], b"\xff" * 8)
         trim = Batch(record, 1, 18, at)

@@ -27,7 +27,7 @@ class Shelf:
         self._room = kept
 
     def keep(self, chunk: Chunk) -> None:
-        """Remembers a chunk that was just committed."""
+        """Remember a chunk that was just committed."""
         self._recent[chunk.stream, chunk.first] = chunk
         self._room -= len(chunk.data)
         while self._room < 0:
@@ -62,7 +62,7 @@ class Shelf:
         return found
 
     def since(self, stream: int, time: int) -> Chunk | None:
-        """The chunk that holds the first record of this time or later."""
+        """Return the chunk that holds the first record of this time or later."""
         row = self._db.execute(
             f"select {_COLUMNS} from chunks where stream = ? and last_time >= ? order by last_time, first limit 1",  # noqa: S608
             (stream, stored_time(time)),
@@ -70,7 +70,7 @@ class Shelf:
         return None if row is None else _chunk(stream, row)
 
     def checkpoint(self) -> None:
-        """Copies the write-ahead log into the database, beside those who read and write."""
+        """Copy the write-ahead log into the database, beside those who read and write."""
         self._side.execute("pragma wal_checkpoint(passive)")
 
     def close(self) -> None:

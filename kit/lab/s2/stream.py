@@ -36,12 +36,12 @@ class Stream:
         self._settled: asyncio.Event | None = None
 
     def wake(self) -> None:
-        """Tells those who follow that something is new."""
+        """Tell those who follow that something is new."""
         for watcher in self.watchers:
             watcher.set()
 
     async def settled(self) -> None:
-        """Returns when nothing is on its way to disk that was when this was called."""
+        """Return when nothing is on its way to disk that was when this was called."""
         placed = self.next
         while self.pending and self.tail.seq_num < placed:
             if self._settled is None:
@@ -56,5 +56,5 @@ class Stream:
             self._settled = None
 
     def gone(self) -> Exception:
-        """The refusal of what is being deleted."""
+        """Return the refusal of what is being deleted."""
         return refusal("stream_deletion_pending", f"stream `{self.name}` in basin `{self.basin}` is being deleted")

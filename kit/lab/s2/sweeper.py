@@ -46,7 +46,7 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins, also with what a process before this one left."""
+        """Begin, also with what a process before this one left."""
         for row in self._store.read(
             "select basins.name as basin, streams.name from streams join basins on basins.id = basin"
             " where trim > (select min(first) from chunks where stream = streams.id)"
@@ -81,7 +81,7 @@ class Sweeper:
         await self._checkpoint()
 
     async def _checkpoint(self) -> None:
-        """Moves what was written into the database proper, so that the writer seldom has to stop for that."""
+        """Move what was written into the database proper, so that the writer seldom has to stop for that."""
         if self._log.written - self._checkpointed >= _CHECKPOINT:
             self._checkpointed = self._log.written
             await asyncio.get_running_loop().run_in_executor(None, self._shelf.checkpoint)
@@ -147,7 +147,7 @@ class Sweeper:
 
 
 def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
-    """Removes some of the records before this number; the metered bytes that this freed."""
+    """Remove some of the records before this number; the metered bytes that this freed."""
     rows = db.execute(
         "select rowid, first, count, size, data from chunks where stream = ? and first < ? order by first limit ?",
         (stream, until, _ROWS),
@@ -169,14 +169,14 @@ def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
 
 
 def _rest(data: bytes, until: int) -> tuple[int, int, int, int, bytes]:
-    """The records from this number on, as a chunk's columns."""
+    """Return the records from this number on, as a chunk's columns."""
     kept = [place for place in places(data) if place.seq_num >= until]
     size = sum(metered(data, place) for place in kept)
     return kept[0].seq_num, len(kept), stored_time(kept[0].time), size, data[kept[0].start :]
 
 
 def _expired(db: sqlite3.Connection, now: int) -> dict[int, int]:
-    """Removes chunks whose time is over; what this freed, by stream."""
+    """Remove chunks whose time is over; what this freed, by stream."""
     rows = db.execute("select rowid, stream, size from chunks where expires <= ? limit ?", (now, _ROWS)).fetchall()
     freed: dict[int, int] = {}
     for row in rows:
@@ -188,7 +188,7 @@ def _expired(db: sqlite3.Connection, now: int) -> dict[int, int]:
 
 
 def _deleted(db: sqlite3.Connection, stream: int) -> bool:
-    """Removes some of a stream, at last the stream itself; whether that is done."""
+    """Remove some of a stream, at last the stream itself; whether that is done."""
     removed = db.execute(
         "delete from chunks where rowid in (select rowid from chunks where stream = ? limit ?)", (stream, _ROWS)
     ).rowcount

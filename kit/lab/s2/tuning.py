@@ -29,5 +29,5 @@ class Tuning(Tuned):
 
 
 def now() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000

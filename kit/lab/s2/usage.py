@@ -35,16 +35,16 @@ class Usage:
         self._levels: dict[_Key, int] = {}
 
     def count(self, kind: str, basin: str = "", stream: str = "", total: int = 1) -> None:
-        """Notes that something was done, or so many bytes of it."""
+        """Note that something was done, or so many bytes of it."""
         key = (self._clock() // 60_000, basin, stream, kind)
         self._counts[key] = self._counts.get(key, 0) + total
 
     def level(self, basin: str, stream: str, size: int) -> None:
-        """Notes how much is stored from now on."""
+        """Note how much is stored from now on."""
         self._levels[self._clock() // 60_000, basin, stream, STORED] = size
 
     async def flush(self) -> None:
-        """Writes down what was noted."""
+        """Write down what was noted."""
         counts, self._counts = self._counts, {}
         levels, self._levels = self._levels, {}
 
@@ -104,13 +104,13 @@ class Usage:
     # --- below ---
 
     def _check(self, basin: str) -> None:
-        """Refuses a basin that never was."""
+        """Refuse a basin that never was."""
         known = "select 1 from basins where name = ? union all select 1 from usage where basin = ? limit 1"
         if not self._store.read(known, (basin, basin)):
             raise refusal("basin_not_found", f"basin `{basin}` not found")
 
     def _range(self, call: Call, default: str) -> tuple[int, int, str]:
-        """The seconds from and until which values are wanted, and how far apart."""
+        """Return the seconds from and until which values are wanted, and how far apart."""
         now = self._clock() // 1000
         start, end = call.number("start", 2**32 - 1), call.number("end", 2**32 - 1)
         interval = call.query.get("interval", default)
@@ -129,7 +129,7 @@ class Usage:
     def _totals(
         self, where: str, values: tuple[Any, ...], start: int, end: int, interval: str, unit: str = "operations"
     ) -> list[dict[str, Any]]:
-        """What was counted, by kind, in each interval."""
+        """Return what was counted, by kind, in each interval."""
         step = _SECONDS[interval]
         rows = self._store.read(
             f"select kind, minute * 60 / ? * ? as at, sum(total) as total from usage where {where}"  # noqa: S608
@@ -144,7 +144,7 @@ class Usage:
         ]
 
     def _stored(self, basin: str, stream: str | None, start: int, end: int, step: int) -> list[dict[str, Any]]:
-        """How much was stored at each full step, and at the end."""
+        """Return how much was stored at each full step, and at the end."""
         rows = self._store.read(
             "select minute * 60 as at, stream, total from usage where basin = ? and kind = 'storage'"
             " and (? is null or stream = ?) and minute <= ? order by minute",
@@ -162,7 +162,7 @@ class Usage:
         return [{"gauge": {"name": "storage", "unit": "bytes", "values": values}}]
 
     def _active(self, start: int, end: int, matches: Callable[[str], bool]) -> list[str]:
-        """The basins that had a stream in that time."""
+        """Return the basins that had a stream in that time."""
         rows = self._store.read(
             "select distinct basin from usage where basin <> '' and stream <> '' and minute >= ? and minute <= ?"
             " union select distinct basins.name from streams join basins on basins.id = streams.basin"
@@ -185,7 +185,7 @@ def _set(call: Call, sets: Iterable[str]) -> str:
 
 
 def _filled(points: dict[int, float], start: int, end: int, interval: str) -> list[list[float]]:
-    """A value for each interval that the range touches."""
+    """Return a value for each interval that the range touches."""
     step = _SECONDS[interval]
     return [[at, float(points.get(at, 0))] for at in range(start // step * step, end + 1, step)]
 

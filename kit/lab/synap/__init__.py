@@ -18,5 +18,5 @@ from .server import SynapServer
 
 
 def create(house: House) -> SynapServer:
-    """The server, not yet listening."""
+    """Return the server, not yet listening."""
     return SynapServer(house)

@@ -19,7 +19,7 @@ class Access:
         self._expected = self.key.encode()
 
     def allows(self, headers: Mapping[bytes, bytes], query: bytes = b"") -> bool:
-        """Whether a request over HTTP has a good credential."""
+        """Return whether a request over HTTP has a good credential."""
         given = headers.get(b"authorization")
         if given is None:
             # Not percent-decoded, as the service does not either.
@@ -38,7 +38,7 @@ class Access:
         return False
 
     def allows_user(self, user: str, password: str) -> bool:
-        """Whether AUTH over SynapRPC succeeds."""
+        """Return whether AUTH over SynapRPC succeeds."""
         return self._same(password.encode("utf-8", "replace")) and user in USERS
 
     def _same(self, given: bytes) -> bool:

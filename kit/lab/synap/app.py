@@ -124,7 +124,7 @@ _WORDS = {
 
 
 def _parsed(headers: dict[bytes, bytes], body: bytes) -> Any:
-    """The body as JSON, or the status that refuses it."""
+    """Return the body as JSON, or the status that refuses it."""
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         return 415
@@ -136,17 +136,17 @@ def _parsed(headers: dict[bytes, bytes], body: bytes) -> Any:
 
 
 async def answer(send: Send, value: Any, status: int = 200) -> None:
-    """Sends a value as JSON."""
+    """Send a value as JSON."""
     await respond(send, status, json.dumps(value, separators=(",", ":")).encode(), _JSON)
 
 
 async def respond(send: Send, status: int, body: bytes = b"", *headers: tuple[bytes, bytes]) -> None:
-    """Sends an answer."""
+    """Send an answer."""
     raw = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def injected(status: int) -> bytes:
-    """The body of a fault that was asked for."""
+    """Return the body of a fault that was asked for."""
     return json.dumps({"error": f"Internal error: a fault was asked for: status {status}", "code": status}).encode()

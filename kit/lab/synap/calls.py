@@ -30,7 +30,7 @@ OK = "OK"
 
 
 def text(args: Args, n: int) -> str:
-    """An argument that must be a text."""
+    """Return an argument that must be a text."""
     if n >= len(args):
         raise Refusal(f"ERR missing argument {n}")
     value = args[n]
@@ -45,7 +45,7 @@ def text(args: Args, n: int) -> str:
 
 
 def content(args: Args, n: int) -> bytes:
-    """An argument as bytes."""
+    """Return an argument as bytes."""
     if n >= len(args):
         raise Refusal(f"ERR missing argument {n}")
     value = args[n]
@@ -55,13 +55,13 @@ def content(args: Args, n: int) -> bytes:
 
 
 def number(args: Args, n: int) -> int | None:
-    """An optional argument that counts only as an Int from 0 up."""
+    """Return an optional argument that counts only as an Int from 0 up."""
     value = args[n] if n < len(args) else None
     return value if type(value) is int and value >= 0 else None
 
 
 def loose(args: Args, n: int) -> int:
-    """A number, also where it was sent as text."""
+    """Return a number, also where it was sent as text."""
     if n >= len(args):
         raise Refusal(f"ERR missing argument {n}")
     try:
@@ -71,7 +71,7 @@ def loose(args: Args, n: int) -> int:
 
 
 def keys(args: Args) -> list[str]:
-    """The arguments that are texts; others are skipped, as the service does."""
+    """Return the arguments that are texts; others are skipped, as the service does."""
     return [arg for arg in args if isinstance(arg, str)]
 
 

@@ -25,7 +25,7 @@ Command = Callable[[Home, Payload], Any]
 
 
 def run(home: Home, name: str, payload: Any) -> Any:
-    """The answer's payload."""
+    """Return the answer's payload."""
     command = COMMANDS.get(name)
     if command is None:
         raise Refusal(f"Unknown command: {name}")
@@ -48,7 +48,7 @@ def kv_get(home: Home, payload: Payload) -> Any:
 
 
 def kv_mset(home: Home, payload: Payload) -> Any:
-    """Puts JSON texts, as the service does: a text gets its quotes stored."""
+    """Put JSON texts, as the service does: a text gets its quotes stored."""
     for key, value in _pairs(payload):
         home.pairs.set(key, inputs.as_json(value))
     return {"success": True}
@@ -74,7 +74,7 @@ def _pairs(payload: Payload) -> list[tuple[str, Any]]:
 
 
 def kv_mget(home: Home, payload: Payload) -> Any:
-    """Values as JSON, and null for plain text, as the service answers it."""
+    """Return values as JSON, and null for plain text, as the service answers it."""
     import json
 
     values: list[Any] = []
@@ -235,7 +235,7 @@ def queue_consume(home: Home, payload: Payload) -> Any:
 
 
 def delivered(message: Message) -> dict[str, Any]:
-    """A message as HTTP shows it, without its id, which has a different name at each route."""
+    """Return a message as HTTP shows it, without its id, which has a different name at each route."""
     return {
         "payload": list(message.payload),
         "priority": message.priority,
@@ -325,7 +325,7 @@ def pubsub_publish(home: Home, payload: Payload) -> Any:
 
 
 def pubsub_subscribe(home: Home, payload: Payload) -> Any:
-    """Registers one to whom nothing can be delivered; over HTTP there is no way."""
+    """Register one to whom nothing can be delivered; over HTTP there is no way."""
     topics = texts(payload, "topics")
     made = home.topics.subscribe(topics)
     return {"subscriber_id": made.id, "topics": topics, "subscription_count": len(made.patterns)}

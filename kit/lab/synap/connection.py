@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._push()
 
     def end(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._transport.close()
 
     # --- requests ---------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def _answer(self) -> None:
-        """Sends the answers that gathered, when all that was changed is on disk."""
+        """Send the answers that gathered, when all that was changed is on disk."""
         if not self._out:
             return
         out, self._out = self._out, []
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(frames))
 
     def _spoil(self, frame: bytes, rule: Rule) -> None:
-        """Sends a part of an answer, or something else, and ends the connection as the rule says."""
+        """Send a part of an answer, or something else, and ends the connection as the rule says."""
         loop = asyncio.get_running_loop()
 
         def cut(error: Exception | None) -> None:
@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
     def _watch_idle(self) -> None:
-        """Cuts a client that has not sent a frame for long, whatever was pushed to it."""
+        """Cut a client that has not sent a frame for long, whatever was pushed to it."""
         limit = self._home.tuning.idle
         left = self._heard + limit - time.monotonic()
         if left <= 0:

@@ -21,7 +21,7 @@ _STATES = ("loading", "driving", "driving", "driving", "delivering", "waiting")
 
 
 def fill(home: Home) -> None:
-    """Puts the demo data in, once; reports of vans at every start that finds none of the last hour."""
+    """Put the demo data in, once; reports of vans at every start that finds none of the last hour."""
     if not len(home.pairs) and not home.queues.names():
         _fill_pairs(home)
         _fill_queues(home)

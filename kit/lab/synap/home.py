@@ -55,7 +55,7 @@ class Home:
         self.pairs.changed = self._changed
 
     def _changed(self, key: str, event: str, version: int, value: bytes | None) -> None:
-        """Tells those who watch a key."""
+        """Tell those who watch a key."""
         if not self.watchers.total():
             return
         import json

@@ -12,7 +12,7 @@ Payload = Mapping[str, Any]
 
 
 def text(payload: Payload, *names: str) -> str:
-    """A text that must be there."""
+    """Return a text that must be there."""
     for name in names:
         value = payload.get(name)
         if isinstance(value, str):
@@ -21,7 +21,7 @@ def text(payload: Payload, *names: str) -> str:
 
 
 def checked(value: str) -> str:
-    """A text without halves of characters, which are legal in JSON but nowhere else."""
+    """Return a text without halves of characters, which are legal in JSON but nowhere else."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -30,7 +30,7 @@ def checked(value: str) -> str:
 
 
 def texts(payload: Payload, name: str) -> list[str]:
-    """A list of texts that must be there."""
+    """Return a list of texts that must be there."""
     value = payload.get(name)
     if not isinstance(value, list):
         raise Refusal(f"Invalid request: Missing '{name}' field")
@@ -38,20 +38,20 @@ def texts(payload: Payload, name: str) -> list[str]:
 
 
 def whole(payload: Payload, name: str, default: int | None = None) -> int | None:
-    """A whole number from 0 up; anything else counts as not given, as the service takes it."""
+    """Return a whole number from 0 up; anything else counts as not given, as the service takes it."""
     value = payload.get(name)
     return value if type(value) is int and 0 <= value < 2**64 else default
 
 
 def stored(value: Any) -> bytes:
-    """A value as it is kept: texts as they are, everything else as JSON."""
+    """Return a value as it is kept: texts as they are, everything else as JSON."""
     if isinstance(value, str):
         return checked(value).encode()
     return as_json(value)
 
 
 def as_json(value: Any) -> bytes:
-    """A value as JSON text."""
+    """Return a value as JSON text."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
@@ -59,7 +59,7 @@ def as_json(value: Any) -> bytes:
 
 
 def shown(value: bytes | None, kind: Any = None) -> Any:
-    """A value as HTTP answers it."""
+    """Return a value as HTTP answers it."""
     if value is None:
         return None
     if kind == "bytes":
@@ -71,7 +71,8 @@ def shown(value: bytes | None, kind: Any = None) -> Any:
 
 
 def payload_bytes(payload: Payload) -> bytes:
-    """The bytes of a queue message, from a list of numbers; the command endpoint wraps and skips what is none."""
+    """Return the bytes of a queue message, from a list of numbers; the command endpoint wraps and skips what is
+    none."""
     value = payload.get("payload")
     if not isinstance(value, list):
         raise Refusal("Invalid request: Missing 'payload' field")
@@ -91,7 +92,7 @@ _CONFIG = {
 
 
 def queue_config(given: Any) -> dict[str, int]:
-    """What is asked of a new queue."""
+    """Return what is asked of a new queue."""
     if not isinstance(given, dict):
         return {}
     found = {}

@@ -62,7 +62,7 @@ class Journal:
         self.events = self._rows["events"]
 
     def changed(self, undo: Callable[..., Any], *args: Any) -> None:
-        """Has what was put into the tables written soon; `undo` is called with the arguments if that fails.
+        """Have what was put into the tables written soon; `undo` is called with the arguments if that fails.
 
         Changes are undone in the reverse of their order, so each finds things as it left them.
         """
@@ -70,7 +70,7 @@ class Journal:
         self.touch()
 
     def touch(self) -> None:
-        """Has what was put into the tables written soon. For what is true whether or not it is written."""
+        """Have what was put into the tables written soon. For what is true whether or not it is written."""
         if not self._scheduled and self._under_way is None:
             self._scheduled = True
             # At the end of this turn, with all that the turn brings.
@@ -82,14 +82,14 @@ class Journal:
         return not self._scheduled and self._under_way is None
 
     def when_kept(self, then: Callable[[Exception | None], None]) -> None:
-        """Calls back when all that was put in so far is on disk; at once if it is."""
+        """Call back when all that was put in so far is on disk; at once if it is."""
         if self.clean:
             then(None)
         else:
             self._waiting.append(then)
 
     async def kept(self) -> None:
-        """Returns when all that was put in so far is on disk."""
+        """Return when all that was put in so far is on disk."""
         if self.clean:
             return
         done: asyncio.Future[None] = self._loop.create_future()
@@ -114,7 +114,7 @@ class Journal:
         return True
 
     async def close(self) -> None:
-        """Writes what is left."""
+        """Write what is left."""
         if self._scheduled:
             self._begin()
         while self._under_way is not None:
@@ -156,7 +156,7 @@ class Journal:
             self._begin()
 
     def _take_back(self, undo: list[Undo]) -> None:
-        """Makes memory what is on disk again."""
+        """Make memory what is on disk again."""
         newer, self._undo = self._undo, []
         for function, args in reversed(undo + newer):
             function(*args)
@@ -182,6 +182,6 @@ def _write(db: sqlite3.Connection, batch: dict[str, dict[Any, Row | None]]) -> N
 
 
 def _lots(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Some at a time: with each statement the interpreter is handed to the server's loop and asked back."""
+    """Return some at a time: with each statement the interpreter is handed to the server's loop and asked back."""
     for at in range(0, len(rows), _LOT):
         yield rows[at : at + _LOT]

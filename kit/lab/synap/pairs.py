@@ -17,7 +17,7 @@ LARGEST = 64 * 1024 * 1024
 
 
 def now_ms() -> int:
-    """The clock of all ends, in milliseconds since 1970."""
+    """Return the clock of all ends, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -46,7 +46,7 @@ class Pairs:
         return len(self._values)
 
     def get(self, key: str) -> bytes | None:
-        """The value, counted as a read."""
+        """Return the value, counted as a read."""
         self.gets += 1
         value = self._values.get(key)
         if value is not None and key in self._ends and self._over(key):
@@ -58,26 +58,26 @@ class Pairs:
         return value
 
     def peek(self, key: str) -> bytes | None:
-        """The value, not counted."""
+        """Return the value, not counted."""
         value = self._values.get(key)
         return None if value is None or (key in self._ends and self._over(key)) else value
 
     def set(
         self, key: str, value: bytes, ttl: int | None = None, *, keep_end: bool = False, event: str = "set"
     ) -> None:
-        """Puts a value; without `ttl` (seconds) it has no end."""
+        """Put a value; without `ttl` (seconds) it has no end."""
         self.sets += 1
         end = self._ends.get(key) if keep_end else None if ttl is None else now_ms() + min(ttl, _FAR // 1000) * 1000
         self._change(key, value, end)
         self._tell(key, event, value)
 
     def set_until(self, key: str, value: bytes, end: int) -> None:
-        """Puts a value that ends at a time in milliseconds."""
+        """Put a value that ends at a time in milliseconds."""
         self.set(key, value)
         self._end(key, end)
 
     def delete(self, key: str, event: str = "del") -> bool:
-        """Whether it was there."""
+        """Return whether it was there."""
         if event == "del":
             self.dels += 1
             if key in self._ends and self._over(key):
@@ -92,7 +92,7 @@ class Pairs:
         return True
 
     def add(self, key: str, amount: int) -> int:
-        """The whole number that a value is, changed by so much."""
+        """Return the whole number that a value is, changed by so much."""
         value = self.peek(key)
         try:
             total = (0 if value is None else _whole(value)) + amount
@@ -169,7 +169,7 @@ class Pairs:
         return random.choice(keys) if keys else None
 
     def expire(self, key: str, seconds: int) -> bool:
-        """Gives a key an end; whether it is there."""
+        """Give a key an end; whether it is there."""
         if self.peek(key) is None:
             return False
         self._end(key, now_ms() + min(seconds, _FAR // 1000) * 1000)
@@ -177,7 +177,7 @@ class Pairs:
         return True
 
     def persist(self, key: str) -> bool:
-        """Takes a key's end away; whether it had one."""
+        """Take a key's end away; whether it had one."""
         if self.peek(key) is None or key not in self._ends:
             return False
         self._change(key, self._values[key], None)
@@ -185,14 +185,14 @@ class Pairs:
         return True
 
     def ttl(self, key: str) -> int | None:
-        """Seconds left, or None where there is no end; a key that is not there is refused."""
+        """Return seconds left, or None where there is no end; a key that is not there is refused."""
         if self.peek(key) is None:
             raise Refusal(f"Key not found: {key}")
         end = self._ends.get(key)
         return None if end is None else max(0, end - now_ms()) // 1000
 
     def keys(self) -> list[str]:
-        """All keys."""
+        """Return all keys."""
         return [key for key in list(self._values) if key not in self._ends or not self._over(key)]
 
     def scan(self, prefix: str, limit: int) -> list[str]:
@@ -200,7 +200,7 @@ class Pairs:
         return [key for key in self.keys() if key.startswith(prefix)][: max(0, limit)]
 
     def sweep(self) -> None:
-        """Removes what is over."""
+        """Remove what is over."""
         now = now_ms()
         while self._heap and self._heap[0][0] <= now:
             end, key = heapq.heappop(self._heap)
@@ -214,7 +214,7 @@ class Pairs:
         return True
 
     def _change(self, key: str, value: bytes | None, end: int | None) -> None:
-        """Puts a value, or none, here and on the way to disk."""
+        """Put a value, or none, here and on the way to disk."""
         before = self._values.get(key), self._ends.get(key)
         self._put(key, value, end)
         self._journal.pairs[key] = None if value is None else (key, value, end)
@@ -259,7 +259,7 @@ def _too_large() -> Refusal:
 
 
 def _whole(value: bytes) -> int:
-    """A value as the whole number it is written as; Python alone would take `1_0` and ` 1`, too."""
+    """Return a value as the whole number it is written as; Python alone would take `1_0` and ` 1`, too."""
     digits = value.removeprefix(b"-").removeprefix(b"+") if len(value) < 22 else b""
     if not digits.isdigit():
         raise ValueError

@@ -72,7 +72,7 @@ class Queue:
     """How many messages each consumer holds."""
 
     def row(self) -> Row:
-        """The queue as it is kept."""
+        """Return the queue as it is kept."""
         config = self.config
         given = (config.max_depth, config.ack_deadline, config.max_retries, config.priority, config.prefetch)
         return (self.name, *given, json.dumps(asdict(self.figures)))
@@ -129,14 +129,14 @@ class Queues:
         return queue
 
     def create(self, name: str, given: dict[str, int] | None = None) -> None:
-        """Makes a queue; one that is there stays as it is."""
+        """Make a queue; one that is there stays as it is."""
         if name in self._queues:
             return
         self._queues[name] = queue = Queue(name, replace(Config(), **(given or {})))
         self._keep(queue, self._queues.pop, name)
 
     def delete(self, name: str) -> bool:
-        """Whether it was there."""
+        """Return whether it was there."""
         queue = self._queues.pop(name, None)
         if queue is None:
             return False
@@ -147,7 +147,7 @@ class Queues:
         return True
 
     def purge(self, name: str) -> int:
-        """How many ready messages there were; those given out stay."""
+        """Return how many ready messages there were; those given out stay."""
         queue = self.get(name)
         count, lanes = queue.depth, queue.lanes
         for message in itertools.chain(*lanes):
@@ -160,7 +160,7 @@ class Queues:
         queue.lanes, queue.depth = lanes, count
 
     def publish(self, name: str, payload: bytes, priority: int | None, max_retries: int | None) -> str:
-        """The new message's id."""
+        """Return the new message's id."""
         queue = self._queues.get(name)
         if queue is None:
             raise Refusal(f"Queue not found: {name}")
@@ -184,7 +184,8 @@ class Queues:
         queue.figures.published -= 1
 
     def consume(self, name: str, consumer: str) -> Message | None:
-        """The next message, now held by this consumer. A queue that is not there has none, as the service answers."""
+        """Return the next message, now held by this consumer. A queue that is not there has none, as the service
+        answers."""
         queue = self._queues.get(name)
         if queue is None or not queue.depth:
             return None
@@ -219,7 +220,7 @@ class Queues:
         queue.figures.acked -= 1
 
     def nack(self, name: str, identity: str, requeue: bool) -> None:
-        """Gives a message back, or gives it up."""
+        """Give a message back, or gives it up."""
         queue = self.get(name)
         message = self._taken(queue, identity)
         before = message.lane, message.place
@@ -250,7 +251,7 @@ class Queues:
         self._hold(queue, message)
 
     def sweep(self) -> None:
-        """Takes back what was not acknowledged in time."""
+        """Take back what was not acknowledged in time."""
         now = time.monotonic()
         for queue in self._queues.values():
             while queue.deadlines and queue.deadlines[0][0] <= now:
@@ -260,7 +261,7 @@ class Queues:
                     self.nack(queue.name, identity, True)
 
     def _hold(self, queue: Queue, message: Message) -> None:
-        """Notes that a message is given out, to its consumer and until its deadline."""
+        """Note that a message is given out, to its consumer and until its deadline."""
         queue.pending[message.id] = message
         queue.holding[message.consumer] = queue.holding.get(message.consumer, 0) + 1
         heapq.heappush(queue.deadlines, (message.deadline, message.id))
@@ -292,7 +293,7 @@ class Queues:
         )
 
     def _keep(self, queue: Queue, undo: Callable[..., Any], *args: Any) -> None:
-        """Notes that a queue's row is to be written, with its figures as the commit begins; and how to undo it."""
+        """Note that a queue's row is to be written, with its figures as the commit begins; and how to undo it."""
         self._journal.queues[queue.name] = queue
         self._journal.changed(undo, *args)
 

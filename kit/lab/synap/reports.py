@@ -15,7 +15,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
 def kv(home: Home) -> dict[str, Any]:
-    """Figures of the values."""
+    """Return figures of the values."""
     pairs = home.pairs
     reads = pairs.hits + pairs.misses
     return {
@@ -46,7 +46,7 @@ def clients(home: Home) -> dict[str, Any]:
 
 
 def info(home: Home, section: Any = None) -> dict[str, Any]:
-    """All sections, or one by name."""
+    """Return all sections, or one by name."""
     pairs, (port, _) = home.pairs, home.ports()
     up = int(time.monotonic() - home.started)
     rss = process_memory()[0]
@@ -99,7 +99,7 @@ def process_memory() -> tuple[int, int]:
 
 
 def metrics(home: Home) -> str:
-    """The page that Prometheus scrapes."""
+    """Return the page that Prometheus scrapes."""
     lines: list[str] = []
 
     def family(name: str, kind: str, rows: Sequence[tuple[str, float]], about: str) -> None:

@@ -24,7 +24,7 @@ class NoSuchRoute(Exception):
 
 
 def run(home: Home, method: str, path: str, query: bytes, body: Any) -> Any:
-    """The answer of a route."""
+    """Return the answer of a route."""
     parts = [unquote(part) for part in path.split("/")[1:]]
     other = False
     for wanted_method, pattern, route in _ROUTES:
@@ -44,7 +44,7 @@ def run(home: Home, method: str, path: str, query: bytes, body: Any) -> Any:
 
 
 def needs_body(method: str, path: str) -> bool:
-    """Whether a route takes a JSON body and refuses to do without."""
+    """Return whether a route takes a JSON body and refuses to do without."""
     return (
         method == "POST"
         and not path.endswith(("/purge", "/snapshot"))
@@ -79,7 +79,7 @@ def kv_set(home: Home, names: list[str], body: Payload, query: dict[str, list[st
 
 
 def _end(expiry: Any) -> int | None:
-    """The time in milliseconds that an `expiry` means."""
+    """Return the time in milliseconds that an `expiry` means."""
     from .pairs import now_ms
 
     if not isinstance(expiry, dict):
@@ -157,7 +157,7 @@ def pubsub_publish(home: Home, names: list[str], body: Payload, query: dict[str,
 
 
 def _command(name: str, key: str | None = None, **beside: Any) -> Route:
-    """A route that is a command, its name in the path."""
+    """Return a route that is a command, its name in the path."""
 
     def route(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
         payload = {**body, **({key: names[0]} if key else {})}
@@ -168,7 +168,7 @@ def _command(name: str, key: str | None = None, **beside: Any) -> Route:
 
 
 def _named(name: str, key: str, shown: str) -> Route:
-    """A route that is a command and tells the name again."""
+    """Return a route that is a command and tells the name again."""
 
     def route(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
         answer = commands.run(home, name, {**body, key: names[0]})

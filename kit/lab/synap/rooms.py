@@ -41,7 +41,7 @@ class Room:
     dropped: int = 0
 
     def row(self) -> Row:
-        """The room as it is kept."""
+        """Return the room as it is kept."""
         return (self.generation, self.name, self.created, self.first, self.dropped)
 
     @property
@@ -113,7 +113,7 @@ class Rooms:
         self._journal.changed(self._rooms.pop, name)
 
     def get_or_create(self, name: str) -> bool:
-        """Whether it was made now."""
+        """Return whether it was made now."""
         if name in self._rooms:
             return False
         self.create(name)
@@ -126,7 +126,7 @@ class Rooms:
         self._journal.changed(self._rooms.__setitem__, name, room)
 
     def publish(self, name: str, event: str, data: bytes, at: int | None = None) -> int:
-        """The event's offset."""
+        """Return the event's offset."""
         room = self._rooms.get(name)
         if room is None:
             raise Refusal(f"Invalid request: Room '{name}' not found")
@@ -143,7 +143,7 @@ class Rooms:
         return offset
 
     def read(self, name: str, subscriber: str, start: int, limit: int) -> tuple[Room, int, int]:
-        """The room, and from where to where its lists hold what was asked for."""
+        """Return the room, and from where to where its lists hold what was asked for."""
         room = self.get(name)
         if start < room.first:
             raise Refusal(
@@ -160,12 +160,12 @@ class Rooms:
         return room, begin, stop
 
     def read_encoded(self, name: str, subscriber: str, start: int, limit: int) -> tuple[bytes, bytes]:
-        """The answer to SREAD: the head of an array, and its values."""
+        """Return the answer to SREAD: the head of an array, and its values."""
         room, begin, stop = self.read(name, subscriber, start, limit)
         return array_head(stop - begin), b"".join(room.encoded[begin:stop])
 
     def read_json(self, name: str, subscriber: str, start: int, limit: int) -> str:
-        """The answer of HTTP."""
+        """Return the answer of HTTP."""
         room, begin, stop = self.read(name, subscriber, start, limit)
         quoted = json.dumps(name)
         events = []
@@ -181,7 +181,7 @@ class Rooms:
         return f'{{"events":[{",".join(events)}],"next_offset":{following}}}'
 
     def compact(self) -> None:
-        """Drops what is older than the retention."""
+        """Drop what is older than the retention."""
         oldest = time.time() - self._retention
         for room in self._rooms.values():
             begin = room.start
@@ -190,7 +190,7 @@ class Rooms:
             self._cut(room, begin - room.start)
 
     def _shorten(self, room: Room, count: int) -> None:
-        """Keeps the soft number of events, and up to the hard one while somebody has not read them."""
+        """Keep the soft number of events, and up to the hard one while somebody has not read them."""
         slowest = min(room.readers.values(), default=room.next)
         wanted = min(count - self._soft, max(0, slowest - room.first))
         wanted = max(wanted, count - self._hard)

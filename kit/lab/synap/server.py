@@ -139,7 +139,7 @@ class _TurnedAway(asyncio.Protocol):
 
 
 def _next_start(db: sqlite3.Connection) -> int:
-    """How often the server has been started on this data; generations of rooms grow with it."""
+    """Return how often the server has been started on this data; generations of rooms grow with it."""
     row = db.execute(
         "insert into marks values ('starts', 1) on conflict (name) do update set value = value + 1 returning value"
     ).fetchone()

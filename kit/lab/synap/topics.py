@@ -45,7 +45,8 @@ class Subscriber:
 
 @lru_cache(maxsize=4096)
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a topic is meant by a pattern: `*` is one segment or a part of one, a final `#` any number of them.
+    """Return whether a topic is meant by a pattern: `*` is one segment or a part of one, a final `#` any number of
+    them.
 
     >>> matcher("a.*.c")("a.b.c"), matcher("a.#")("a"), matcher("user:*")("user:1"), matcher("a.*")("a.b.c")
     (True, True, True, False)
@@ -67,7 +68,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def check(pattern: str) -> None:
-    """Refuses a pattern that is none."""
+    """Refuse a pattern that is none."""
     if not pattern:
         raise Refusal("Invalid value: Topic pattern cannot be empty")
     if "#" in pattern and (pattern.count("#") > 1 or pattern.split(".")[-1] != "#"):
@@ -116,7 +117,7 @@ class Topics:
         deliver: Callable[[], None] | None = None,
         gone: Callable[[], None] | None = None,
     ) -> Subscriber:
-        """A new subscriber."""
+        """Return a new subscriber."""
         wanted = list(dict.fromkeys(patterns))
         for pattern in wanted:
             check(pattern)
@@ -131,7 +132,7 @@ class Topics:
         return subscriber
 
     def unsubscribe(self, identity: str, patterns: Iterable[str] | None = None) -> int:
-        """How many subscriptions ended; those of these patterns, or all."""
+        """Return how many subscriptions ended; those of these patterns, or all."""
         subscriber = self._subscribers.get(identity)
         if subscriber is None:
             return 0
@@ -150,7 +151,7 @@ class Topics:
         return ended
 
     def publish(self, topic: str, payload: Any, text: str, metadata: dict[str, str] | None = None) -> tuple[str, int]:
-        """The message's id, and how many are subscribed to it."""
+        """Return the message's id, and how many are subscribed to it."""
         if not topic:
             raise Refusal("Invalid value: Topic cannot be empty")
         found = dict(self._exact.get(topic, ()))

@@ -75,7 +75,7 @@ class Database:
         changes: bool = False,
         views: bool = False,
     ) -> T:
-        """Runs the statement of a user, and gives what `use` makes of its rows.
+        """Run the statement of a user, and gives what `use` makes of its rows.
 
         It may name these tables and no others, change them if `changes`, and with `views` only what stands in their
         place for a time that is past.
@@ -144,7 +144,7 @@ class Database:
         return self._located(told, statement)
 
     def _located(self, told: str, statement: Statement) -> Refusal:
-        """A message of SQLite with the place in the statement that it is about."""
+        """Return a message of SQLite with the place in the statement that it is about."""
         source = statement.source
         if told.startswith("near "):
             word = told[len("near ") : -len(": syntax error")].strip('"')
@@ -170,7 +170,7 @@ class Database:
         return Refusal(SYNTAX if "syntax" in told or "token" in told else EXECUTION, told)
 
     def _culprit(self, statement: Statement, word: str) -> Token:
-        """The token that SQLite stumbled over, the first of its spelling up to which the text is wrong."""
+        """Return the token that SQLite stumbled over, the first of its spelling up to which the text is wrong."""
         prefix = ""
         found = [token for token in statement.words if token.text == word] or statement.words[:1]
         if len(found) > 1:
@@ -186,7 +186,7 @@ class Database:
         return found[0]
 
     def declared(self, statement: Statement) -> list[str]:
-        """The declared types of a SELECT's columns; "" for those that are computed."""
+        """Return the declared types of a SELECT's columns; "" for those that are computed."""
         sql = "".join("null" if token.kind == "param" else token.text for token in statement.tokens)
         try:
             # A view asks SQLite for the types of columns without running the statement.

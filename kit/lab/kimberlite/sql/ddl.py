@@ -77,7 +77,7 @@ class _Words:
         return self._words[self._at] if self._at < len(self._words) else Token("end", "", len(self._source))
 
     def take(self, *words: str) -> bool:
-        """Goes past these words or signs if they come next."""
+        """Go past these words or signs if they come next."""
         for n, word in enumerate(words):
             at = self._at + n
             token = self._words[at] if at < len(self._words) else None
@@ -120,7 +120,7 @@ class _Words:
 
 
 def definition(statement: Statement) -> Definition:
-    """What a CREATE, DROP or ALTER asks for."""
+    """Return what a CREATE, DROP or ALTER asks for."""
     words = _Words(statement)
     made: Definition
     if words.take("CREATE", "TABLE"):
@@ -184,7 +184,7 @@ def _create_table(words: _Words) -> CreateTable:
 
 
 def _column(words: _Words) -> tuple[Column, bool]:
-    """A column, and whether it is the primary key."""
+    """Return a column, and whether it is the primary key."""
     name = words.name("column")
     token = words.next()
     kind = TYPES.get(token.upper)

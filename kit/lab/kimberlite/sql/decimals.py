@@ -33,7 +33,7 @@ _BEFORE_SIGN = frozenset(
 
 
 def number(value: Any) -> Decimal | None:
-    """The number that a value of SQL is, exactly; None for one that is none.
+    """Return the number that a value of SQL is, exactly; None for one that is none.
 
     >>> number("1.50"), number(0.1), number("1e3x")
     (Decimal('1.50'), Decimal('0.1'), None)
@@ -45,7 +45,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def shown(value: Decimal) -> str:
-    """A decimal as it stands on the wire, without zeros at its end.
+    """Return a decimal as it stands on the wire, without zeros at its end.
 
     >>> shown(Decimal("1.50")), shown(Decimal("1E+3")), shown(Decimal("-0.00"))
     ('1.5', '1000', '0')
@@ -69,7 +69,7 @@ def cast(value: Any, declared: str) -> Any:
 
 
 def install(db: sqlite3.Connection) -> frozenset[str]:
-    """Adds what decimals need to a connection; the names of the functions."""
+    """Add what decimals need to a connection; the names of the functions."""
     db.create_collation(COLLATION, _compared)
     db.create_window_function("kit_sum", 1, _Sum)
     db.create_window_function("kit_avg", 1, _Average)
@@ -77,7 +77,7 @@ def install(db: sqlite3.Connection) -> frozenset[str]:
 
 
 def exact(tokens: list[Token], tables: Collection[Table], names: Collection[str]) -> tuple[list[Token], dict[str, str]]:
-    """The statement's tokens with decimals kept exact, and the types of columns that are made of them.
+    """Return the statement's tokens with decimals kept exact, and the types of columns that are made of them.
 
     `names` are all that occur in the statement, in small letters. The types are by the columns' names or expressions.
     """
@@ -91,7 +91,7 @@ def exact(tokens: list[Token], tables: Collection[Table], names: Collection[str]
 
 
 def _literals(tokens: Sequence[Token]) -> list[Token]:
-    """Numbers that SQLite would shorten, as texts; it makes numbers of these wherever it needs some."""
+    """Return numbers that SQLite would shorten, as texts; it makes numbers of these wherever it needs some."""
     out: list[Token] = []
     for token in tokens:
         if token.kind == "number" and _is_long(token.text):
@@ -115,7 +115,7 @@ def _is_long(text: str) -> bool:
 
 
 def _starts(token: Token) -> bool:
-    """Whether a sign after this is that of a number."""
+    """Return whether a sign after this is that of a number."""
     return token.upper in _BEFORE_SIGN or (token.kind == "sign" and token.text != ")")
 
 
@@ -168,7 +168,7 @@ class _Call:
 
 
 def _end(tokens: Sequence[Token], words: Sequence[int], k: int) -> int:
-    """The last word of a call that is closed at `k`, with its FILTER and OVER."""
+    """Return the last word of a call that is closed at `k`, with its FILTER and OVER."""
     for word in ("FILTER", "OVER"):
         if k + 2 < len(words) and tokens[words[k + 1]].upper == word:
             k, depth = k + 2, int(tokens[words[k + 2]].is_sign("("))
@@ -183,7 +183,7 @@ def _name(token: Token) -> str:
 
 
 def _alias(tokens: Sequence[Token], words: Sequence[int], k: int) -> str:
-    """The name that is given to the expression which ended before a word, in small letters; "" where none is."""
+    """Return the name that is given to the expression which ended before a word, in small letters; "" where none is."""
     following = [tokens[n] for n in words[k : k + 3]]
     if following and following[0].upper == "AS":
         return _name(following[1]) if len(following) > 1 else ""

@@ -55,7 +55,7 @@ class Statement:
         return self.verb in READS
 
     def original(self, name: str) -> str:
-        """What the source has where SQLite's text has this; SQLite names a column after its expression."""
+        """Return what the source has where SQLite's text has this; SQLite names a column after its expression."""
         if name.isidentifier():
             return name
         starts, at = dict[int, int](), 0
@@ -71,7 +71,7 @@ class Statement:
         return self.source[self.tokens[first].at : end].strip()
 
     def queries(self) -> frozenset[str]:
-        """The names that WITH gives to queries, in small letters."""
+        """Return the names that WITH gives to queries, in small letters."""
         if "with" not in self.names:
             return frozenset()
         words, found = self.words, set[str]()
@@ -87,7 +87,7 @@ class Statement:
 
 
 def parse(sql: str) -> Statement:
-    """The statement for SQLite; refused where it is none that this server knows."""
+    """Return the statement for SQLite; refused where it is none that this server knows."""
     tokens = cut(sql)
     tokens, reason = _break_glass(sql, tokens)
     words = [token for token in tokens if token.kind != "space"]
@@ -108,7 +108,7 @@ def parse(sql: str) -> Statement:
 
 
 def _break_glass(sql: str, tokens: list[Token]) -> tuple[list[Token], str | None]:
-    """Takes `WITH BREAK_GLASS REASON='...'` off the beginning."""
+    """Take `WITH BREAK_GLASS REASON='...'` off the beginning."""
     places = [n for n, token in enumerate(tokens) if token.kind != "space"][:5]
     words = [tokens[n] for n in places]
     if len(words) < 5 or [word.upper for word in words[:3]] != ["WITH", "BREAK_GLASS", "REASON"]:
@@ -122,7 +122,7 @@ def _break_glass(sql: str, tokens: list[Token]) -> tuple[list[Token], str | None
 
 
 def _as_of(statement: Statement) -> None:
-    """Takes `AT OFFSET n`, `AS OF [TIMESTAMP] '...'` and `FOR SYSTEM_TIME AS OF '...'` off the end."""
+    """Take `AT OFFSET n`, `AS OF [TIMESTAMP] '...'` and `FOR SYSTEM_TIME AS OF '...'` off the end."""
     places = [n for n, token in enumerate(statement.tokens) if token.kind != "space"]
     words = [statement.tokens[n] for n in places]
     shape = [word.upper or word.kind for word in words[-5:]]
@@ -151,7 +151,7 @@ def _as_of(statement: Statement) -> None:
 
 
 def _translated(statement: Statement) -> list[Token]:
-    """The tokens as SQLite knows them."""
+    """Return the tokens as SQLite knows them."""
     source, given = statement.source, statement.tokens
     out, closing, depth = list[Token](), list[int](), 0
     places = [n for n, token in enumerate(given) if token.kind != "space"]
@@ -208,7 +208,7 @@ def _translated(statement: Statement) -> list[Token]:
 
 
 def _type_until_close(statement: Statement, n: int, depth: int) -> tuple[str, int]:
-    """The type's name behind an AS, up to the parenthesis that closes the CAST; and the last token of it."""
+    """Return the type's name behind an AS, up to the parenthesis that closes the CAST; and the last token of it."""
     words, inner, last = list[str](), 0, n
     for m in range(n + 1, len(statement.tokens)):
         token = statement.tokens[m]

@@ -39,7 +39,7 @@ class Functions:
         """What the last one that failed had to say; SQLite does not pass it on."""
 
     def install(self, db: sqlite3.Connection) -> frozenset[str]:
-        """Adds them to a connection; their names."""
+        """Add them to a connection; their names."""
         fixed: dict[str, tuple[int, Callable[..., Any]]] = {
             "regexp": (2, ilike),
             "match": (2, contains),
@@ -112,12 +112,12 @@ def _holds(left: Any, right: Any) -> bool:
 
 
 def concat(*parts: Any) -> str:
-    """The parts as one text, without those that are missing."""
+    """Return the parts as one text, without those that are missing."""
     return "".join(as_text(part) for part in parts if part is not None)
 
 
 def extract(field: Any, value: Any) -> int | float | None:
-    """A part of a time: year, month, day, hour, minute, second, dow, doy, week, quarter, epoch."""
+    """Return a part of a time: year, month, day, hour, minute, second, dow, doy, week, quarter, epoch."""
     time = _time(value)
     if time is None:
         return None
@@ -144,7 +144,7 @@ def extract(field: Any, value: Any) -> int | float | None:
 
 
 def date_trunc(field: Any, value: Any) -> bytes | None:
-    """The beginning of the year, quarter, month, week, day, hour, minute or second that a time is in."""
+    """Return the beginning of the year, quarter, month, week, day, hour, minute or second that a time is in."""
     time = _time(value)
     if time is None:
         return None
@@ -213,7 +213,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def as_text(value: Any) -> str:
-    """A value as text; numbers as short as they can be.
+    """Return a value as text; numbers as short as they can be.
 
     >>> as_text(2.5), as_text(3.0), as_text(1e22)
     ('2.5', '3', '10000000000000000000000')

@@ -36,7 +36,7 @@ class Helpers:
         self._db: sqlite3.Connection | None = None
 
     def make(self, db: sqlite3.Connection, tenant: int, statement: Statement, params: list[Any]) -> list[str]:
-        """Makes those that the statement names; their names."""
+        """Make those that the statement names; their names."""
         made = []
         if "kit_streams" in statement.names:
             db.execute(
@@ -57,7 +57,7 @@ class Helpers:
         return made
 
     def close(self) -> None:
-        """Closes what is open."""
+        """Close what is open."""
         if self._db is not None:
             self._db.close()
 
@@ -133,7 +133,7 @@ class Helpers:
 
 
 def signed(number: int) -> int:
-    """A 64-bit number as SQL has it, which knows none without a sign."""
+    """Return a 64-bit number as SQL has it, which knows none without a sign."""
     return number - (1 << 64) if number >> 63 else number
 
 
@@ -166,7 +166,7 @@ def bounds_of(statement: Statement, params: list[Any]) -> Bounds:
 
 
 def _split(words: list[Token]) -> list[list[Token]]:
-    """The conditions that AND joins; what is in parentheses stays together."""
+    """Return the conditions that AND joins; what is in parentheses stays together."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in words:

@@ -26,7 +26,7 @@ _TABLE = re.compile(r"^(DISTINCT )?[^\W\d]\w*\.", re.IGNORECASE)
 
 
 def column_name(name: str) -> str:
-    """A column's name as the server gives it: aggregates in capitals and without the table.
+    """Return a column's name as the server gives it: aggregates in capitals and without the table.
 
     >>> column_name("count( * )"), column_name("Sum(o.amount)"), column_name("total")
     ('COUNT(*)', 'SUM(amount)', 'total')
@@ -60,7 +60,7 @@ class Encoder:
         self._seen: list[set[type]] = [set() for _ in names]
 
     def body(self, cursor: sqlite3.Cursor | Reordered) -> bytes:
-        """The columns' names, the rows, and the types."""
+        """Return the columns' names, the rows, and the types."""
         pieces, size, count = list[bytes](), 0, 0
         rows = cursor.fetchmany(_FEW)
         while rows:
@@ -83,7 +83,7 @@ class Encoder:
         return b"".join((head, varint(count), *pieces))
 
     def types(self) -> list[str]:
-        """The type of each column: as declared, or as its values are."""
+        """Return the type of each column: as declared, or as its values are."""
         return [self._type(n) for n in range(len(self._names))]
 
     def _type(self, n: int) -> str:
@@ -125,7 +125,7 @@ def _kind(declared: str) -> Type | None:
 
 
 def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
-    """Adds a cell as a column of this type has it."""
+    """Add a cell as a column of this type has it."""
     if value is None:
         out.append(NULL)
     elif isinstance(value, str) and kind is not Type.DECIMAL:
@@ -146,7 +146,7 @@ def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
 
 
 def _is_unusual(text: str) -> bool:
-    """Whether a decimal may be written otherwise on the wire than it is kept."""
+    """Return whether a decimal may be written otherwise on the wire than it is kept."""
     return text[-1] in "0." or not text[0].isdigit() or "e" in text or "E" in text
 
 
@@ -159,7 +159,7 @@ def _text(value: Any, kind: Type | None) -> str:
 
 
 def _cells(column: Sequence[Any], kind: Type | None) -> Any:
-    """The cells of a column as they are written, as `large_binary`."""
+    """Return the cells of a column as they are written, as `large_binary`."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -207,7 +207,7 @@ def _booleans(values: Any) -> Any:
 
 
 def _times(column: Sequence[Any]) -> Any:
-    """The nanoseconds of a column of times, or None where some of its bytes are no time."""
+    """Return the nanoseconds of a column of times, or None where some of its bytes are no time."""
     import numpy as np
 
     none = stamp(0)
@@ -235,7 +235,7 @@ def _texts(column: Any) -> Any:
 
 
 def _floats(column: Any) -> Any:
-    """Numbers as text, or None where Arrow writes one of them otherwise than `as_text` does."""
+    """Return numbers as text, or None where Arrow writes one of them otherwise than `as_text` does."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

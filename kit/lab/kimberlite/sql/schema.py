@@ -86,7 +86,7 @@ class Table:
 
 
 def tables(db: sqlite3.Connection, position: int | None = None) -> list[Table]:
-    """The tables, by name; at a position, or now."""
+    """Return the tables, by name; at a position, or now."""
     at = FOREVER - 1 if position is None else position
     rows = db.execute(
         'select id, name, key, changes from "~tables" where made <= ? and dropped > ? order by name', (at, at)
@@ -95,7 +95,7 @@ def tables(db: sqlite3.Connection, position: int | None = None) -> list[Table]:
 
 
 def table(db: sqlite3.Connection, name: str) -> Table | None:
-    """The table of that name, as it is now; names differ in more than their case."""
+    """Return the table of that name, as it is now; names differ in more than their case."""
     row = db.execute(
         'select id, name, key, changes from "~tables" where lower(name) = lower(?) and dropped = ?', (name, FOREVER)
     ).fetchone()
@@ -113,12 +113,12 @@ def _table(db: sqlite3.Connection, row: tuple[int, str, str, int], at: int) -> T
 
 
 def quoted(name: str) -> str:
-    """The name as SQL has it."""
+    """Return the name as SQL has it."""
     return f'"{name}"'
 
 
 def column_sql(column: Column) -> str:
-    """A column as SQLite's table has it, with what its type allows."""
+    """Return a column as SQLite's table has it, with what its type allows."""
     name, kind = quoted(column.name), column.kind
     declared = _AFFINITY[kind].format(column.declared)
     check = _CHECK[kind].format(name)
@@ -133,7 +133,7 @@ def column_sql(column: Column) -> str:
 
 
 def create(db: sqlite3.Connection, name: str, columns: Sequence[Column], key: Sequence[str], position: int) -> None:
-    """Makes a table with its versions."""
+    """Make a table with its versions."""
     row = db.execute(
         'insert into "~tables" (name, key, made, dropped) values (?, ?, ?, ?) returning id',
         (name, ",".join(key), position, FOREVER),
@@ -151,7 +151,7 @@ def create(db: sqlite3.Connection, name: str, columns: Sequence[Column], key: Se
 
 
 def _declared(column: Column) -> str:
-    """The declared type in quotes, as SQLite finds it again through views, and how its values compare."""
+    """Return the declared type in quotes, as SQLite finds it again through views, and how its values compare."""
     return f'"{_AFFINITY[column.kind].format(column.declared)}"{_COLLATION.get(column.kind, "")}'
 
 
@@ -178,13 +178,13 @@ def _triggers(db: sqlite3.Connection, made: Table) -> None:
 
 
 def drop(db: sqlite3.Connection, dropped: Table, position: int) -> None:
-    """Removes a table; how it was stays."""
+    """Remove a table; how it was stays."""
     db.execute(f"drop table {quoted(dropped.name)}")
     db.execute('update "~tables" set dropped = ? where id = ?', (position, dropped.id))
 
 
 def add_column(db: sqlite3.Connection, to: Table, column: Column, position: int) -> None:
-    """Adds a column without a value in any row."""
+    """Add a column without a value in any row."""
     number = _register(db, to.id, column, position)
     db.execute(f"alter table {quoted(to.name)} add column {column_sql(column)}")
     db.execute(f"alter table {to.versions} add column c{number} {_declared(column)}")
@@ -194,7 +194,7 @@ def add_column(db: sqlite3.Connection, to: Table, column: Column, position: int)
 
 
 def drop_column(db: sqlite3.Connection, of: Table, column: TableColumn, position: int) -> None:
-    """Removes a column; how it was stays."""
+    """Remove a column; how it was stays."""
     for event in ("insert", "update", "delete"):
         # SQLite refuses to drop what a trigger names.
         db.execute(f'drop trigger "~{event}{of.id}"')
@@ -224,11 +224,11 @@ def show_as_of(db: sqlite3.Connection, position: int) -> list[str]:
 
 
 def position_at(db: sqlite3.Connection, time: int) -> int | None:
-    """The newest position that was written by a time; None where nothing was."""
+    """Return the newest position that was written by a time; None where nothing was."""
     row = db.execute('select max(position) from "~commits" where at <= ?', (time,)).fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def newest(db: sqlite3.Connection) -> int:
-    """The newest position there is."""
+    """Return the newest position there is."""
     return int(db.execute('select coalesce(max(position), 0) from "~commits"').fetchone()[0])

@@ -14,17 +14,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def stamp(nanoseconds: int) -> bytes:
-    """The form of a time in a table."""
+    """Return the form of a time in a table."""
     return MARK + (nanoseconds + _SHIFT).to_bytes(8, "big")
 
 
 def is_stamp(value: object) -> bool:
-    """Whether a value from a table is a time."""
+    """Return whether a value from a table is a time."""
     return isinstance(value, bytes) and len(value) == _SIZE and value.startswith(MARK)
 
 
 def nanoseconds(value: bytes) -> int:
-    """The time that is kept so.
+    """Return the time that is kept so.
 
     >>> nanoseconds(stamp(-5))
     -5
@@ -33,24 +33,24 @@ def nanoseconds(value: bytes) -> int:
 
 
 def as_datetime(value: bytes) -> datetime:
-    """The time, without what is below microseconds."""
+    """Return the time, without what is below microseconds."""
     return _EPOCH + timedelta(microseconds=nanoseconds(value) // 1000)
 
 
 def of_datetime(time: datetime) -> bytes:
-    """The form of a time in a table; one without a zone is in UTC."""
+    """Return the form of a time in a table; one without a zone is in UTC."""
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return stamp((time - _EPOCH) // timedelta(microseconds=1) * 1000)
 
 
 def of_text(text: str) -> bytes:
-    """The form of a time written by RFC 3339; ValueError where it is none."""
+    """Return the form of a time written by RFC 3339; ValueError where it is none."""
     return of_datetime(datetime.fromisoformat(text.strip()))
 
 
 def shown(value: bytes) -> str:
-    """The time as text.
+    """Return the time as text.
 
     >>> shown(stamp(1609459200000000000))
     '2021-01-01T00:00:00Z'

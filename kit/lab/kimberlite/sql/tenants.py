@@ -29,7 +29,7 @@ Outcome = tuple[int, int]
 
 
 def file_of(folder: Path, tenant: int) -> Path:
-    """The database of a tenant's tables."""
+    """Return the database of a tenant's tables."""
     return folder / f"kimberlite-{tenant}.sqlite"
 
 
@@ -44,7 +44,7 @@ class Tenants:
         self._helpers = Helpers(folder / "kimberlite.sqlite")
 
     def newest(self) -> int:
-        """The newest position of all."""
+        """Return the newest position of all."""
         found = [0]
         for path in self._folder.glob("kimberlite-*.sqlite"):
             tenant = path.stem.removeprefix("kimberlite-")
@@ -53,7 +53,7 @@ class Tenants:
         return max(found)
 
     def close(self) -> None:
-        """Closes what is open."""
+        """Close what is open."""
         for base in (*self._open.values(), *([self._none] if self._none else [])):
             base.close()
         self._open.clear()
@@ -64,7 +64,7 @@ class Tenants:
     def query(
         self, tenant: int, sql: str, params: Params, *, position: int | None, current: int, now: int, seconds: float
     ) -> bytes:
-        """The body of an answer to a SELECT, with the types of its columns behind it."""
+        """Return the body of an answer to a SELECT, with the types of its columns behind it."""
         statement = parse(sql)
         if not statement.reads:
             raise Refusal(EXECUTION, f"{statement.verb} changes data and cannot be read at a position")
@@ -241,7 +241,7 @@ class Tenants:
             )
 
     def drop_all(self, tenant: int, *, position: int, now: int) -> int:
-        """Drops a tenant's tables; how many there were."""
+        """Drop a tenant's tables; how many there were."""
         db = self._database(tenant).db
         db.execute("begin immediate")
         try:
@@ -258,13 +258,13 @@ class Tenants:
     # --- listing ----------------------------------------------------------------------------------------------------
 
     def tables(self, tenant: int) -> list[dict[str, Any]]:
-        """The tables, with how many columns each has."""
+        """Return the tables, with how many columns each has."""
         return [
             {"name": table.name, "columns": len(table.columns)} for table in schema.tables(self._database(tenant).db)
         ]
 
     def describe(self, tenant: int, name: str) -> dict[str, Any]:
-        """A table's columns."""
+        """Return a table's columns."""
         table = self._known(tenant, name)
         return {
             "name": table.name,
@@ -272,7 +272,7 @@ class Tenants:
         }
 
     def indexes(self, tenant: int, name: str) -> list[dict[str, Any]]:
-        """A table's indexes, without that of its primary key."""
+        """Return a table's indexes, without that of its primary key."""
         table, db = self._known(tenant, name), self._database(tenant).db
         found = []
         for row in db.execute(f"pragma main.index_list({schema.quoted(table.name)})").fetchall():
@@ -318,7 +318,7 @@ def _order(statement: Statement, names: list[str]) -> list[int]:
 
 
 def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
-    """A small result."""
+    """Return a small result."""
     from ....kimberlite.responses import Query
     from ....kimberlite.schema import kind_of
 
@@ -328,7 +328,7 @@ def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
 
 
 def _told(body: bytes, types: list[str]) -> bytes:
-    """The body with the types of its columns behind it, where there is room."""
+    """Return the body with the types of its columns behind it, where there is room."""
     out = bytearray()
     WIRE_TEXT.write(out, TYPES_MARK)
     list_of(WIRE_TEXT).write(out, types)

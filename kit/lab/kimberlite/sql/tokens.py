@@ -49,12 +49,12 @@ class Token(NamedTuple):
         return self.text[1:-1].replace("''", "'")
 
     def is_sign(self, sign: str) -> bool:
-        """Whether it is this sign."""
+        """Return whether it is this sign."""
         return self.kind == "sign" and self.text == sign
 
 
 def cut(sql: str) -> list[Token]:
-    """The tokens of one statement, spaces and comments included, without a semicolon at its end.
+    """Return the tokens of one statement, spaces and comments included, without a semicolon at its end.
 
     >>> [token.text for token in cut("SELECT 'it''s' -- so" + chr(10) + ";")]
     ['SELECT', ' ', "'it''s'", ' ', '-- so', '\\n']
@@ -99,7 +99,7 @@ def _no_token(sql: str, at: int) -> Refusal:
 
 
 def place(sql: str, at: int) -> str:
-    """Where a character is, as the server tells it.
+    """Return where a character is, as the server tells it.
 
     >>> place("SELECT" + chr(10) + "  x", 9)
     'Line: 2, Column: 3'
@@ -108,5 +108,5 @@ def place(sql: str, at: int) -> str:
 
 
 def syntax_error(message: str, sql: str, at: int) -> Refusal:
-    """The refusal of what is no SQL, with the place."""
+    """Return the refusal of what is no SQL, with the place."""
     return Refusal(SYNTAX, f"sql parser error: {message} at {place(sql, at)}")

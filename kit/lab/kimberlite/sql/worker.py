@@ -80,7 +80,7 @@ class Worker:
         self.send(b"E", json.dumps({"code": code, "message": message[:2000]}).encode())
 
     def send(self, letter: bytes, payload: bytes) -> None:
-        """Sends one answer."""
+        """Send one answer."""
         self._out.write(HEAD.pack(letter, len(payload)))
         self._out.write(payload)
         self._out.flush()

@@ -50,16 +50,16 @@ class Workers:
         """The newest position that is acknowledged."""
 
     async def start(self) -> None:
-        """Starts the writer, and learns from it which position is the newest."""
+        """Start the writer, and learns from it which position is the newest."""
         told = await self._writer.warm()
         self.position = self._last = told["position"]
 
     def warm(self) -> None:
-        """Has a reader started before anyone asks for one."""
+        """Have a reader started before anyone asks for one."""
         self._readers.warm_soon()
 
     async def query(self, tenant: int, request: bytes, position: int | None) -> bytes:
-        """The body of the answer to a SELECT, at a position or now."""
+        """Return the body of the answer to a SELECT, at a position or now."""
         order = {
             "do": "query",
             "tenant": tenant,
@@ -71,7 +71,7 @@ class Workers:
         return (await self._readers.run(order, request, self._seconds)).body
 
     async def execute(self, tenant: int, request: bytes, *, now: int | None = None) -> bytes:
-        """The body of the answer to a statement that changes something; what it tells is on disk.
+        """Return the body of the answer to a statement that changes something; what it tells is on disk.
 
         It is written as of now, or of another time, for what is told to have happened then.
         """
@@ -79,7 +79,7 @@ class Workers:
         return (await self._change(order, request)).body
 
     async def drop_all(self, tenant: int) -> int:
-        """Drops a tenant's tables; how many there were."""
+        """Drop a tenant's tables; how many there were."""
         return int((await self._change({"do": "drop", "tenant": tenant, "now": time.time_ns()}, b"")).value)
 
     async def ask(self, do: str, tenant: int, **more: Any) -> Any:
@@ -87,7 +87,7 @@ class Workers:
         return (await self._readers.run({"do": do, "tenant": tenant, **more}, b"", self._seconds)).value
 
     async def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         await asyncio.gather(self._writer.close(), self._readers.close())
 
     async def _change(self, order: dict[str, Any], body: bytes) -> Result:
@@ -115,7 +115,7 @@ class _Pool:
         self._closed = False
 
     async def warm(self) -> dict[str, Any]:
-        """Starts one; what it said."""
+        """Start one; what it said."""
         process = await self._started()
         self._idle.append(process)
         return process.told
@@ -129,7 +129,7 @@ class _Pool:
             await self.warm()
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Result:
-        """Has one of the processes carry an order out."""
+        """Have one of the processes carry an order out."""
         async with self._turns:
             process = await self._taken()
             try:
@@ -196,14 +196,14 @@ class _Process:
         return self._ended if self._child is None else self._child.returncode is not None
 
     def end(self) -> None:
-        """Ends it at once; may be called twice."""
+        """End it at once; may be called twice."""
         self._ended = True
         if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
 
     async def gone(self) -> None:
-        """Returns when the process is over and its pipe is read to the end, without which it would stay open."""
+        """Return when the process is over and its pipe is read to the end, without which it would stay open."""
         if self._child is not None:
             await self._child.wait()
             assert self._child.stdout is not None
@@ -213,7 +213,7 @@ class _Process:
                     pass
 
     async def start(self) -> None:
-        """Starts it; returns when it takes orders."""
+        """Start it; returns when it takes orders."""
         making = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 sys.executable,
@@ -266,7 +266,7 @@ class _Process:
         return letter, await self._child.stdout.readexactly(length)
 
     async def _failure(self) -> Refusal:
-        """Why the process ended in the middle of a statement."""
+        """Return why the process ended in the middle of a statement."""
         assert self._child is not None
         status = await self._child.wait()
         if status == OUT_OF_MEMORY:
