@@ -59,7 +59,7 @@ class Looking(GivesFrames):
 
         >>> import kit
         >>> with kit.Lab("s2", join=False) as lab:
-        ...     found = lab.s2["demo-shop"]["orders"].find(path="$.quantity >= 5", limit=3)
+        ...     found = lab.s2["demo-shop"]["orders"].find(path="$.amount >= 5", limit=3)
         ...     len(found), found.kit.scan.complete
         (3, False)
         """
