@@ -118,7 +118,12 @@ class Verbs:
 
     def drive(self, operation: Operation[Any]) -> Any:
         """Run an operation of this wing on the client's connections: at once, or awaited, as the client's calls are."""
+        self._check_open()
         return self._driver.run(operation)
+
+    def _check_open(self) -> None:
+        if self._driver.closed:
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
 
     @verb
     def complete(
@@ -210,6 +215,7 @@ class Verbs:
         """
         from .runs import AsyncBatch, Batch
 
+        self._check_open()
         kind: Any = AsyncBatch if isinstance(self, AsyncFace) else Batch
         return kind(self, Guard(self._book), prompt, over=over, **options)
 
@@ -289,8 +295,7 @@ class Verbs:
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> Any:
         """The pieces, then the response, as an iterator of the client's colour."""
-        if self._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+        self._check_open()
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
         project = project_id or self.project_id
@@ -317,8 +322,7 @@ class ClaudeClient(Verbs, SyncFace):
 
     def beside(self) -> AsyncClaudeClient:
         """Return the same client for the background loop; its calls are in the same book."""
-        if self._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+        self._check_open()
         if self._twin is None:
             settings = self._driver.settings
             self._twin = AsyncClaudeClient(

@@ -209,6 +209,8 @@ class _Batch:
         return f"{len(self._work.places):,} prompts: {parts or 'none'}; {dollars(self.cost)}"
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_work"):  # its constructor has raised, and a traceback shows it
+            return f"<{type(self).__name__}, not made>"
         return f"<{type(self).__name__} of {self.summary()}; .frame(), .resume()>"
 
     def _repr_html_(self) -> str:
