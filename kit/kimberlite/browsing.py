@@ -37,6 +37,7 @@ def _stream(k: Kimberlite, row: dict[Any, Any]) -> Node:
         details=lambda: told,
         read=lambda n: k[name].tail(n),
         live=lambda: k.live(name),
+        log=lambda: k[name],
     )
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 READ = 100
+PROFILED = 100_000
+"""Records that a profile looks at."""
 _SHOWN_ROWS = 20
 _SHOWN_COLUMNS = 12
 _STYLE = (
@@ -116,6 +118,14 @@ class Browser:
         branch = self._chosen
         self._do(lambda turn: self._live(turn, branch))
 
+    def _press_find(self) -> None:
+        branch, words = self._chosen, "" if self._panel is None else self._panel.question
+        self._do(lambda turn: self._find(turn, branch, words))
+
+    def _press_profile(self) -> None:
+        branch = self._chosen
+        self._do(lambda turn: self._profile(turn, branch))
+
     def _press_filter(self) -> None:
         self._paint_tree()
 
@@ -175,11 +185,36 @@ class Browser:
         head = f"{len(frame):,} rows in {took:,.0f} ms, in the variable "
         self._put(turn, f"<div>{head}<code>{_safe(name)}</code></div>{frame_html(frame)}")
 
-    def _variable(self, code: str, name: str) -> str:
+    def _find(self, turn: int, branch: Branch, words: str) -> None:
+        node = branch.node
+        if node.log is None:
+            return
+        if not words:
+            self._put(turn, _failed("Write beside the button what to look for."))
+            return
+        kind = "path" if words[:1] in "$(!" else "where" if re.search("[=<>]", words) else "text"
+        asked: dict[str, Any] = {kind: words}
+        frame = node.log().find(**asked, newest_first=True, limit=READ)
+        name = kernel.leave(self._variable(f"{node.code}.find", node.name, "found"), frame)
+        self._end_view(turn)
+        code = f"{node.code}.find({kind}={words!r}, newest_first=True, limit={READ})"
+        head = f"<div><code>{_safe(name)} = {_safe(code)}</code></div>"
+        self._put(turn, f"{head}{text(frame.kit.scan)}{frame_html(frame)}")
+
+    def _profile(self, turn: int, branch: Branch) -> None:
+        node = branch.node
+        if node.log is None:
+            return
+        told = node.log().profile(sample=PROFILED)
+        name = kernel.leave(self._variable(f"{node.code}.profile", node.name, "profile"), told)
+        self._end_view(turn)
+        self._put(turn, f"<div>in the variable <code>{_safe(name)}</code></div>{told._repr_html_()}")
+
+    def _variable(self, code: str, name: str, what: str = "rows") -> str:
         """A variable for the thing's rows: the same each time, and none that the user has for something else."""
         taken = kernel.shell().user_ns
         if code not in self._variables:
-            stem = variable_of(name)
+            stem = variable_of(name, what)
             self._variables[code] = next(
                 made for n in count(1) if (made := stem if n == 1 else f"{stem}_{n}") not in taken
             )
@@ -257,11 +292,11 @@ def _failed(words: str) -> str:
     return f'<div class="bad">{escape(visible(words[:500]))}</div>'
 
 
-def variable_of(name: str) -> str:
+def variable_of(name: str, what: str = "rows") -> str:
     """A variable's name made of a thing's.
 
     >>> variable_of("sensors/boiler-1"), variable_of("1st")
     ('sensors_boiler_1_rows', '_1st_rows')
     """
     made = re.sub(r"\W+", "_", name).strip("_").lower()[:60] or "some"
-    return f"_{made}_rows" if made[0].isdigit() else f"{made}_rows"
+    return f"_{made}_{what}" if made[0].isdigit() else f"{made}_{what}"

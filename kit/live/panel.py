@@ -24,6 +24,8 @@ class Deeds(Protocol):
     def _press_refresh(self) -> None: ...
     def _press_read(self) -> None: ...
     def _press_live(self) -> None: ...
+    def _press_find(self) -> None: ...
+    def _press_profile(self) -> None: ...
     def _press_filter(self) -> None: ...
 
 
@@ -41,9 +43,16 @@ class Panel:
         self.refresh = _button("Refresh", "refresh", "Ask the service again")
         self.read = _button("Read 100", "table", "Read 100 rows into a variable")
         self.live = _button("Live", "play", "Watch it as it goes on")
+        self.profile = _button("Profile", "bar-chart", "Fields, hours and sizes of its records")
+        self.find = _button("Find", "search", "Look for the newest records, and put them into a variable")
+        self.words = widgets.Text(
+            placeholder="text, $.city == 'Oslo', or price > 3", continuous_update=False,
+            layout={"width": "230px", "flex": "0 1 auto", "min_width": "110px", "margin": "2px"},
+        )  # fmt: skip
+        self.words.add_class("kit-browse-words")
         self.working = widgets.HTML(layout={"margin": "2px 6px"})
         bar = widgets.HBox(
-            [self.fold, self.refresh, self.read, self.live, self.working],
+            [self.fold, self.refresh, self.read, self.live, self.profile, self.find, self.words, self.working],
             layout={"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"},
         )
         self.about = widgets.HTML(layout={"width": "auto", "max_height": "420px", "overflow": "auto", "margin": "2px"})
@@ -55,6 +64,8 @@ class Panel:
         self.refresh.on_click(lambda _: deeds._press_refresh())
         self.read.on_click(lambda _: deeds._press_read())
         self.live.on_click(lambda _: deeds._press_live())
+        self.profile.on_click(lambda _: deeds._press_profile())
+        self.find.on_click(lambda _: deeds._press_find())
         self.filter.observe(lambda _: deeds._press_filter(), "value")
         self.tree.observe(lambda change: self._chosen(deeds, change["new"]), "value")
 
@@ -62,6 +73,11 @@ class Panel:
     def needle(self) -> str:
         """What the filter says."""
         return str(self.filter.value).strip()
+
+    @property
+    def question(self) -> str:
+        """What is to be found."""
+        return str(self.words.value).strip()
 
     def _chosen(self, deeds: Deeds, path: tuple[str, ...] | None) -> None:
         if path is not None and not self._painting:
@@ -83,6 +99,8 @@ class Panel:
         self.fold.description = "Close" if chosen.open else "Open"
         self.read.disabled = node.read is None
         self.live.disabled = node.live is None
+        for control in (self.profile, self.find, self.words):
+            control.disabled = node.log is None
 
     def put(self, html: str, widget: Any = None) -> None:
         """What is shown of the chosen thing."""

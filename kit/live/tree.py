@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.log.looking import Looking
     from .view import LiveView
 
 MOST = 300
@@ -27,6 +28,8 @@ class Node:
     details: Callable[[], Mapping[str, Any]] | None = None
     read: Callable[[int], pd.DataFrame] | None = None
     live: Callable[[], LiveView] | None = None
+    log: Callable[[], Looking] | None = None
+    """The log that it is, to find and profile in."""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ def _stream(basin: Basin, name: str, code: str) -> Node:
         details=lambda: _details(stream),
         read=lambda n: stream.tail(n),
         live=lambda: stream.live(),
+        log=lambda: stream,
     )
 
 

@@ -50,7 +50,10 @@ def _room(syn: Synap, row: dict[Any, Any]) -> Node:
     name = str(row["room"])
     told = {key: value for key, value in row.items() if key not in ("room", "time")}
     live = (lambda: syn.live(name)) if hasattr(syn, "live") else None
-    return Node(name, "room", f"syn[{name!r}]", details=lambda: told, read=lambda n: syn[name].tail(n), live=live)
+    room = syn[name]
+    return Node(
+        name, "room", f"syn[{name!r}]", details=lambda: told, read=lambda n: room.tail(n), live=live, log=lambda: room
+    )
 
 
 def _topics(syn: Synap) -> list[Node]:

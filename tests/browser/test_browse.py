@@ -33,6 +33,14 @@ def test_clicking_through(notebook):
     output.get_by_text("100 rows in").wait_for(timeout=20_000)
     assert output.locator("code", has_text="orders_rows").count() == 1
     shoot(page, "browse-rows")
+    output.locator(".kit-browse-words input").fill("$.total > 700")
+    output.get_by_role("button", name="Find").click()
+    output.get_by_text("were looked at").wait_for(timeout=20_000)
+    assert output.locator("code", has_text="orders_found").count() == 1
+    shoot(page, "browse-found")
+    output.get_by_role("button", name="Profile").click()
+    output.get_by_text("most frequent").wait_for(timeout=20_000)
+    shoot(page, "browse-profile")
     output.get_by_role("button", name="Live").click()
     output.get_by_role("button", name="Pause").wait_for(timeout=20_000)
     page.set_viewport_size({"width": 560, "height": 900})

@@ -1,11 +1,13 @@
 """Trees to browse: what they list, read and watch, on each service; and what an error in a branch does."""
 
 import time
+from types import SimpleNamespace
 
 import ipywidgets
 import pandas as pd
 import pytest
 
+from kit.live import kernel
 from kit.live.browser import Browser, frame_html, variable_of
 from kit.live.panel import Panel
 from kit.live.tree import MOST, Node, Tree, hidden
@@ -142,6 +144,38 @@ def test_choosing_and_pressing(lab):
     panel.filter.value = "logi"
     assert "claims" not in str([label for label, _ in panel.tree.options])
     browser.close()
+    browser.close()
+
+
+def test_finding_and_profiling(lab, monkeypatch):
+    left = {}
+    monkeypatch.setattr(kernel, "shell", lambda: SimpleNamespace(user_ns=left))
+    browser = Pressed(lab.s2.browse()._tree.root)
+    panel = browser._panel
+    browser.settle()
+    assert panel.find.disabled and panel.profile.disabled and panel.words.disabled
+    for name in ("demo-shop", "orders"):
+        panel.tree.value = next(path for label, path in panel.tree.options if name in label)
+        panel.fold.click()
+        browser.settle()
+    assert not panel.find.disabled and not panel.words.disabled
+    panel.find.click()
+    browser.settle()
+    assert "what to look for" in panel.about.value
+    for words, kind in (("c-0", "text"), ("$.total > 100", "path"), ("total > 100", "where")):
+        panel.words.value = words
+        panel.find.click()
+        browser.settle()
+        assert f"{kind}=" in panel.about.value and "were looked at" in panel.about.value
+        [frame] = left.values()
+        assert len(frame) == 100 and frame.kit.scan.newest_first
+    panel.words.value = "$.total >"
+    panel.find.click()
+    browser.settle()
+    assert "is not understood" in panel.about.value
+    panel.profile.click()
+    browser.settle()
+    assert "kit-profile" in panel.about.value and left["orders_profile"].records == 5000
     browser.close()
 
 
