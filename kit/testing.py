@@ -207,6 +207,43 @@ def tables(make: Make) -> None:
         pass  # DuckDB or Dask is not installed
 
 
+def searched(make: Make) -> None:
+    """`find` gives the records that are asked for, from either end, and goes on from its receipt; `profile` counts."""
+    log = make()
+    log.append(_ROWS)
+    name, position = "n", log.source().position
+    expected = [row for row in _ROWS if row[name] >= 30]
+    for asked in ({"where": "n >= 30"}, {"path": "$.n >= 30"}, {"where": lambda frame: frame[name] >= 30}):
+        found = log.find(**asked)
+        assert _rows(found) == expected and found.kit.scan.complete, asked
+        first = log.find(**asked, limit=3, newest_first=True)
+        rest = log.find(**asked, resume=first)
+        assert _rows(first) + _rows(rest) == expected[::-1] and not first.kit.scan.complete, asked
+    scan = log.find(f'"n":{_ROWS[7][name]},', context=1, limit=1).kit.scan
+    assert (scan.found, scan.records) in ((1, 8), (0, len(_ROWS))), "a limit stops at the last match"
+    assert log.find(where=f"{position} >= 35").kit.scan.records == len(_ROWS) - 35, "ruled out by position is not read"
+    told = log.profile()
+    assert told.records == len(_ROWS) and set(_ROWS[0]) <= set(told.df["field"]) and not told.df["missing"].any()
+
+
+def copied(make: Make) -> None:
+    """A copy has the same records, each once, and the same call goes on where it was stopped."""
+    import tempfile
+    from pathlib import Path
+
+    log, target = make(), make()
+    log.append(_ROWS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "checkpoint.json")
+        log.copy_to(target, until=15, checkpoint=path)
+        told = log.copy_to(target, checkpoint=path)
+        assert _rows(target.read()) == _ROWS and told.records == len(_ROWS) and not told.uncertain
+        log.to_jsonl(Path(folder, "x.jsonl"))
+        again = make()
+        again.append(Path(folder, "x.jsonl"))
+        assert _rows(again.read()) == _ROWS, "lines come back as they were"
+
+
 def live(make: Make) -> None:
     """A feed has each record once and in order, from a place on, or from now on."""
     from .live.feed import Feed
@@ -241,7 +278,7 @@ def shown(make: Make) -> None:
 
 
 LOG_CHECKS: tuple[Callable[[Make], None], ...] = (
-    nothing, kinds, values, refused, places, times, columns, tables, live, gaps, shown,
+    nothing, kinds, values, refused, places, times, columns, tables, searched, copied, live, gaps, shown,
 )  # fmt: skip
 """The checks of `check_log`, for `pytest.mark.parametrize`."""
 

@@ -189,14 +189,15 @@ class Ranged(ABC):
 
     def fitting(self, page: pa.RecordBatch) -> int:
         """Return how many of the first rows of a page `put` takes at once, at least one."""
-        raise self.refuse(f"{self.label} cannot be copied to")
+        return int(page.num_rows)
 
     def put(self, page: pa.RecordBatch, end: int) -> int:
         """Append the rows of a page where the log ends at a position; return where the first one is.
 
         Where the log `checks`, and ends elsewhere, nothing is written and `Moved` is raised.
         """
-        raise self.refuse(f"{self.label} cannot be copied to")
+        sent = self.outgoing(self.given(page.column("body").to_pylist())).send(lambda count: None)
+        return end if sent.first is None else sent.first
 
     def content(self, bodies: pa.Array) -> pa.Array:
         """Return raw bodies as they were given, which is what another log is to have."""
