@@ -6,6 +6,7 @@ import json
 import uuid
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -157,7 +158,6 @@ def test_frames_for_excel(basin):
     frame = stream.read().kit.excel()
     assert frame["time"].dt.tz is None and frame["id"].tolist() == [str(2**60), "1"] and frame["x"].dtype == float
     assert frame["tags"].tolist() == ['["ø"]', None] and frame["t"][0] == "a\\x00b" and frame.attrs["cut"] == 1
-    openpyxl = pytest.importorskip("openpyxl")
     out = io.BytesIO()
     frame.to_excel(out, index=False)
     assert openpyxl.load_workbook(out).active["A2"].value == 0
