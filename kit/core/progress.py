@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import sys
 import time
+import uuid
+from html import escape
 from typing import Any, Self
 
 from .html import one_line
 
 _PATIENCE = 0.5
 """Seconds that something takes before a bar is drawn for it."""
+_EVERY = 0.2
+"""Seconds between two pictures of a bar in a notebook."""
 _shown: bool | None = None
 
 
@@ -46,7 +51,8 @@ def bar(total: float | None = None, *, what: str = "", unit: str = "row", initia
 
 
 class Bar:
-    """Counts, and is drawn by tqdm once it has taken a while; nothing is loaded or made before that."""
+    """Counts, and is drawn once it has taken a while: in a notebook as plain HTML, in a terminal by tqdm; nothing is
+    loaded or made before that."""
 
     def __init__(self, total: float | None, initial: float, options: dict[str, Any] | None) -> None:
         self.total = total
@@ -82,17 +88,10 @@ class Bar:
             self.update(0)
 
     def close(self) -> None:
-        """Take the bar away, and what a notebook made for it."""
+        """Take the bar away; of one in a notebook an empty place is left, with no model and no text."""
         drawn, self._drawn, self._options = self._drawn, None, None
-        if drawn is None:
-            return
-        container = getattr(drawn, "container", None)
-        drawn.close()
-        for widget in (*getattr(container, "children", ()), container):
-            # Each has models of its own for layout and style, which stay behind when only it is closed.
-            for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
-                if part is not None:
-                    part.close()
+        if drawn is not None:
+            drawn.close()
 
     def __enter__(self) -> Self:
         return self
@@ -101,12 +100,104 @@ class Bar:
         self.close()
 
     def _draw(self, options: dict[str, Any]) -> None:
-        from tqdm.auto import tqdm
+        shell = _notebook()
+        if shell is not None:
+            self._drawn = _Page(shell, self.total, self._n, options.get("desc") or "", str(options.get("unit", "")))
+        else:
+            from tqdm import tqdm
 
-        # Given to the bar when it is made, the words would be markup in a notebook: tqdm escapes them only later.
-        told = {name: value for name, value in options.items() if name != "desc"}
-        self._drawn = tqdm(total=self.total, initial=self._n, unit_scale=True, leave=False, dynamic_ncols=True, **told)
-        if options.get("desc"):
-            self._drawn.set_description(options["desc"])
+            self._drawn = tqdm(
+                total=self.total, initial=self._n, unit_scale=True, leave=False, dynamic_ncols=True, **options
+            )
         if self._words:
             self._drawn.set_postfix_str(self._words)
+
+
+def _notebook() -> Any:
+    """The shell of a notebook, None elsewhere."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+class _Page:
+    """A bar in a notebook: HTML that is replaced under a name. A saved notebook keeps nothing of it, and no front end
+    looks for a widget that is gone."""
+
+    def __init__(self, shell: Any, total: float | None, n: float, what: str, unit: str) -> None:
+        self._shell, self._total, self._n, self._what, self._unit = shell, total, n, what, unit
+        self._initial, self._began, self._painted = n, time.monotonic() - _PATIENCE, 0.0
+        self._words = ""
+        self._name = uuid.uuid4().hex
+        # As the cell that waits for it: a bar is often moved by a thread of its own.
+        self._context = contextvars.copy_context()
+        self._publish(self._html(), update=False)
+
+    def update(self, by: float) -> None:
+        """So much more is done."""
+        self._n += by
+        self._paint()
+
+    def set_postfix_str(self, words: str) -> None:
+        """What stands behind it."""
+        self._words = words
+        self._paint()
+
+    def close(self) -> None:
+        """Leave its place empty."""
+        self._publish("", update=True)
+
+    def _paint(self) -> None:
+        now = time.monotonic()
+        if now - self._painted >= _EVERY:
+            self._painted = now
+            self._publish(self._html(), update=True)
+
+    def _publish(self, html: str, *, update: bool) -> None:
+        data, name = {"text/html": html, "text/plain": ""}, {"display_id": self._name}
+        publish = self._shell.display_pub.publish
+        self._context.copy().run(publish, data=data, metadata={}, transient=name, update=update)
+
+    def _html(self) -> str:
+        return bar_html(self._n, self._total, time.monotonic() - self._began, self._what, self._unit, self._words,
+                        begun=self._initial)  # fmt: skip
+
+
+def bar_html(
+    n: float, total: float | None, seconds: float, what: str, unit: str, words: str, *, begun: float = 0
+) -> str:
+    """Return a bar as HTML, with how much is done, how fast, and how long it still takes.
+
+    >>> import re
+    >>> re.sub("<[^>]*>", "", bar_html(250, 1000, 2.0, "read", "row", "s2"))
+    'read 25 % · 250 of 1.00k row · 125 row/s · 6 s left · s2'
+    """
+    speed = (n - begun) / seconds if seconds > 0 else 0.0
+    done = f"{_short(n)} of {_short(total)} {unit}" if total else f"{_short(n)} {unit}"
+    told = [done.strip()]
+    if total:
+        told.insert(0, f"{100 * min(n / total, 1):.0f} %")
+    if speed > 0:
+        told.append(f"{_short(speed)} {unit}/s")
+        if total and n < total:
+            told.append(f"{(total - n) / speed:,.0f} s left")
+    line = f"{what} " + " · ".join([*told, *([words] if words else [])])
+    filled = ""
+    if total:
+        share = 100 * min(n / total, 1)
+        filled = (
+            f'<div role="progressbar" aria-label="{escape(what or "progress")}" aria-valuenow="{share:.0f}" '
+            'style="height:4px;max-width:480px;background:rgba(128,128,128,.3)">'
+            f'<div style="height:4px;width:{share:.1f}%;background:#2f86d6"></div></div>'
+        )
+    return f'<div style="font-size:12px;font-variant-numeric:tabular-nums">{escape(line.strip())}{filled}</div>'
+
+
+def _short(value: float) -> str:
+    for size, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}" + sign if value / size >= 100 else f"{value / size:.2f}{sign}"
+    return f"{value:.3g}"

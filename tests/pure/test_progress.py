@@ -53,20 +53,24 @@ def test_one_switch_and_one_variable(monkeypatch):
 
 
 def test_a_bar_is_drawn_once_it_takes_a_while_and_leaves_nothing(monkeypatch):
-    import ipywidgets
-
     monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setattr(sys, "stderr", Terminal())
     kit.progress(True)
-    monkeypatch.setattr("tqdm.auto.tqdm", __import__("tqdm.notebook", fromlist=["tqdm"]).tqdm)
-    before = len(ipywidgets.widgets.widget._instances)
     with progress.bar(10, what="read") as bar:
         bar.update(3)
-        assert len(ipywidgets.widgets.widget._instances) > before
+        assert "read" in sys.stderr.getvalue()
         bar.set_postfix_str("words")
         bar.n = 7
         assert bar._drawn.n == 7
     bar.close()
-    assert len(ipywidgets.widgets.widget._instances) == before
+    assert sys.stderr.getvalue().endswith("\r")
+
+
+def test_a_bar_in_a_notebook_is_text_whatever_it_is_called():
+    html = progress.bar_html(1, 3, 1.0, "<b>x", "row", "<script>")
+    assert "<b>" not in html and "<script>" not in html and 'aria-valuenow="33"' in html
+    assert progress.bar_html(0, None, 0, "", "B", "").count("%") == 0
 
 
 def test_a_quick_thing_makes_nothing(monkeypatch):
