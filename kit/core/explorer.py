@@ -49,7 +49,7 @@ class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
         from ..live.browser import Browser
 
         # By its name, as the tree of a service is made of what its explorer has.
-        return Browser(import_module(self.tree).root(self))
+        return Browser(import_module(self.tree).root(self), self)
 
     def calls(self) -> pd.DataFrame:
         """Return the requests that this process made to the service: those of `kit.calls()`."""

@@ -123,6 +123,11 @@ class Lab(GivesFrames, OfOneProcess):
         """Return the explorer of synap, connected."""
         return cast("Synap", self._explorer("synap"))
 
+    @property
+    def explorers(self) -> dict[str, Any]:
+        """The explorers that were asked for so far, by their service."""
+        return dict(self._explorers)
+
     def _explorer(self, name: str) -> Any:
         if name not in self._names:
             raise SetupError(f"this lab runs without {name}", hint=f"start one with it: kit.Lab({name!r})")

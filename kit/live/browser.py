@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from html import escape
@@ -25,8 +26,9 @@ _SHOWN_ROWS = 20
 _SHOWN_COLUMNS = 12
 _STYLE = (
     "<style>.kit-browse code{font-family:var(--jp-code-font-family,monospace);"
-    "font-size:var(--jp-code-font-size,13px);background:var(--jp-layout-color2,#eee);padding:1px 5px;border-radius:3px}"
-    ".kit-browse .quiet{color:var(--jp-ui-font-color2,#777)}.kit-browse .bad{color:var(--jp-error-color1,#c00)}"
+    "font-size:var(--jp-code-font-size,13px);background:rgba(128,128,128,.2);padding:1px 5px;border-radius:3px}"
+    ".kit-browse .quiet{opacity:.78}.kit-browse .bad{border-left:3px solid #d32f2f;padding-left:8px}"
+    ".kit-browse-tree>label{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
     ".kit-browse td,.kit-browse th{white-space:nowrap}.kit-browse{overflow:auto;line-height:1.4}</style>"
 )
 
@@ -34,15 +36,18 @@ _STYLE = (
 class Browser:
     """A tree to click through. Show it as the last line of a cell; without widgets it tells its first level."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, owner: Any = None) -> None:
         self._tree = Tree(root)
+        if (name := kernel.name_of(owner)) is not None:
+            self._tree.called(name)
+        self._display = uuid.uuid4().hex
         self._chosen = self._tree.top
         self._panel: Any = None
         self._view: Any = None
         self._turn = 0
         self._variables: dict[str, str] = {}
         self._lock = threading.RLock()
-        self._closed = False
+        self._closed = self._shown = False
 
     def __repr__(self) -> str:
         self._tree.unfold(self._tree.top)
@@ -66,19 +71,12 @@ class Browser:
 
             self._panel = kernel.detached(lambda: Panel(self))
             self._do(lambda turn: self._show(turn, self._tree.top))
-        kernel.shell().display_pub.publish(
-            data={
-                "text/plain": f"<Browser of {self._tree.root.code}>",
-                # For readers without a kernel.
-                "text/html": self._repr_mimebundle_()["text/html"],
-                "application/vnd.jupyter.widget-view+json": {
-                    "model_id": self._panel.box.model_id,
-                    "version_major": 2,
-                    "version_minor": 0,
-                },
-            },
-            metadata={},
-        )
+        view = {"model_id": self._panel.box.model_id, "version_major": 2, "version_minor": 0}
+        # Text and table are for readers without a kernel.
+        data = {**self._repr_mimebundle_(), "application/vnd.jupyter.widget-view+json": view}
+        kernel.publish(data, self._display, update=False)
+        kernel.keys_stay()
+        self._shown = True
 
     def close(self) -> None:
         """Ends a live view that is shown, and frees the widgets. May be called twice."""
@@ -87,6 +85,8 @@ class Browser:
             panel, self._panel = self._panel, None
         self._end_view()
         if panel is not None:
+            if self._shown:
+                kernel.publish(self._repr_mimebundle_(), self._display, update=True)
             kernel.detached(panel.close)
 
     # --- what the panel's controls do -------------------------------------------------------------------------------
@@ -230,6 +230,7 @@ class Browser:
             panel = self._panel
             if turn == self._turn and panel is not None:
                 self._view = view
+                view.when_stopped(panel.tree.focus)
                 panel.put(_styled(f"<code>{_safe(node.code)}.live()</code>"), view.widget)
                 return
         view.close()

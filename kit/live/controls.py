@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from ipywidgets.widgets.widget import _instances as _alive
 
-from .kernel import detached
+from .kernel import KEYS, detached
 from .page import MOST_ROWS
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
@@ -81,6 +81,7 @@ class Controls:
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
         parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said]
         self.box = widgets.VBox(parts, layout={"overflow": "hidden"})
+        self.box.add_class(KEYS)
         for pressed, deed in (
             (self.pause, deeds.press_pause),
             (self.clear, deeds.press_clear),

@@ -136,6 +136,7 @@ class Face:
         view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
         data = {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
         kernel.publish(data, f"{self._id}-view", update=False)
+        kernel.keys_stay()
         self._shown = True
         # A run without a reader (nbconvert, Voila) keeps what is there when the cell ends.
         deadline = time.monotonic() + _FIRST_ROWS

@@ -79,6 +79,23 @@ def publish(
         here.display_pub.publish(data=dict(data), metadata=dict(metadata or {}), transient=told, update=update)
 
 
+def name_of(thing: Any) -> str | None:
+    """Return how the user's variables have a thing: by a name of its own, or as the part of a lab; None where not."""
+    here = shell()
+    variables = {} if here is None or thing is None else dict(here.user_ns)
+    named = {name: value for name, value in variables.items() if not name.startswith("_")}
+    for name, value in named.items():
+        if value is thing:
+            return str(name)
+    service = getattr(thing, "service", None)
+    for name, value in named.items():
+        # Asked only of what has made its parts already: a lab does not connect for being asked what it is called.
+        parts = getattr(value, "explorers", None) if type(value).__module__.startswith("kit.") else None
+        if isinstance(parts, dict) and parts.get(service) is thing:
+            return f"{name}.{service}"
+    return None
+
+
 def leave(name: str, value: Any) -> str:
     """Puts a value into the notebook's variables, under this name or one like it; gives the name."""
     here = shell()
@@ -86,3 +103,18 @@ def leave(name: str, value: Any) -> str:
         raise RuntimeError("there is no notebook to leave a variable in")
     here.user_ns[name] = value
     return name
+
+
+KEYS = "kit-keys"
+"""The class of what has keys of its own."""
+_KEYS_STAY = f"""if(!window.kitKeys){{window.kitKeys=true;window.addEventListener("keydown",event=>{{
+const own=event.target;
+if(own.closest&&own.closest(".{KEYS}"))own.toggleAttribute("data-lm-suppress-shortcuts",
+!(event.ctrlKey||event.metaKey||event.altKey||event.shiftKey));}},true);}}"""
+
+
+def keys_stay() -> None:
+    """See that plain keys pressed in our controls do what they do there: JupyterLab would take arrows as a way from
+    cell to cell, and D twice, on a button, as the wish to delete the cell. It looks for this attribute and no other."""
+    if not in_voila():
+        shell().display_pub.publish(data={"application/javascript": _KEYS_STAY, "text/plain": ""}, metadata={})

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from ..core.html import visible
 from .controls import free
+from .kernel import KEYS
 from .tree import Branch
 
 _BUTTON = {"width": "auto", "flex": "0 0 auto", "margin": "2px"}
@@ -34,7 +35,11 @@ class Panel:
 
     def __init__(self, deeds: Deeds) -> None:
         self._painting = False
-        self.tree = widgets.Select(options=[], rows=11, layout={"width": "auto", "margin": "2px"})
+        # Its name is for those who hear it; the style of the panel hides it from the eye.
+        self.tree = widgets.Select(
+            options=[], rows=11, description="What there is", layout={"width": "auto", "margin": "2px"}
+        )
+        self.tree.add_class("kit-browse-tree")
         self.filter = widgets.Text(
             placeholder="part of a name", description="Filter", continuous_update=False,
             style={"description_width": "auto"}, layout={"width": "auto", "margin": "2px"},
@@ -60,6 +65,7 @@ class Panel:
         left = widgets.VBox([self.filter, self.tree], layout={"flex": "1 1 220px", "min_width": "0"})
         right = widgets.VBox([bar, self.about, self.place], layout={"flex": "3 1 320px", "min_width": "0"})
         self.box = widgets.HBox([left, right], layout={"flex_flow": "row wrap", "overflow": "visible"})
+        self.box.add_class(KEYS)
         self.fold.on_click(lambda _: deeds._press_fold())
         self.refresh.on_click(lambda _: deeds._press_refresh())
         self.read.on_click(lambda _: deeds._press_read())

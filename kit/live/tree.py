@@ -51,9 +51,20 @@ class Tree:
 
     root: Node
     top: Branch = field(init=False)
+    _prefix: str = ""
+    _name: str = ""
 
     def __post_init__(self) -> None:
         self.top = Branch(self.root, 0, (self.root.name,))
+
+    def called(self, name: str) -> None:
+        """Name the root as the user has it: the expressions of all that is in it begin with that."""
+        self._prefix, self._name = self.root.code, name
+        self.root.code = self._named(self.root.code)
+
+    def _named(self, code: str) -> str:
+        rest = code.removeprefix(self._prefix)
+        return self._name + rest if self._name and rest != code and not rest[:1].isidentifier() else code
 
     def unfold(self, branch: Branch, *, anew: bool = False) -> None:
         """Opens a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
@@ -69,6 +80,7 @@ class Tree:
                 nodes = []
             branch.found = []
             for node in nodes:
+                node.code = self._named(node.code)
                 path = (*branch.path, node.kind, node.name)
                 found = known.get(path) or Branch(node, branch.depth + 1, path)
                 found.node = node

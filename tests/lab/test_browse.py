@@ -101,6 +101,16 @@ def test_an_error_in_a_branch_is_kept_and_can_be_tried_again():
     assert tree.top.trouble == "" and [one.node.name for one in tree.top.found] == ["late"]
 
 
+def test_what_is_in_it_is_named_as_the_user_has_it():
+    nodes = [Node("a", "x", "s2['a']"), Node("b", "x", "s2s.other()")]
+    tree = Tree(Node("root", "r", "s2", children=lambda: nodes))
+    tree.called("lab.s2")
+    tree.unfold(tree.top)
+    assert [one.node.code for one in tree.shown()] == ["lab.s2", "lab.s2['a']", "s2s.other()"]
+    tree.unfold(tree.top, anew=True)
+    assert tree.top.found[0].node.code == "lab.s2['a']"
+
+
 def test_what_was_open_stays_open_when_asked_anew():
     inner = Node("inner", "x", "x", children=lambda: [Node("leaf", "x", "x")])
     tree = Tree(Node("root", "r", "r", children=lambda: [inner]))

@@ -25,8 +25,8 @@ class Messages:
         def take(message):
             content = message["content"]
             assert message["msg_type"] != "error", content
-            if message["msg_type"] in ("display_data", "update_display_data"):
-                shown.setdefault(content["transient"].get("display_id"), []).append(content["data"])
+            if message["msg_type"] in ("display_data", "update_display_data") and content["transient"]:
+                shown.setdefault(content["transient"]["display_id"], []).append(content["data"])
 
         self.client.execute_interactive(code, timeout=60, output_hook=take)
         return list(shown.values())
