@@ -28,6 +28,9 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, *, timeout: int = 120
     NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}}).execute()
 
 
+SILENT = ("application/javascript",)
+
+
 def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook as it is stored: no widgets, no times of the run, one line end."""
     notebook.metadata = {
@@ -41,6 +44,9 @@ def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             continue
         kept = []
         for output in cell.outputs:
+            told = {kind: text for kind, text in output.get("data", {}).items() if kind not in SILENT}
+            if "data" in output and not any(told.values()):
+                continue  # a place that was emptied, or what only a page that is looked at needs
             if WIDGETS in output.get("data", {}):
                 if "text/html" not in output.data:
                     continue  # a live thing; without a kernel it is an empty frame

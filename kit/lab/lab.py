@@ -125,7 +125,7 @@ class Lab(GivesFrames, OfOneProcess):
 
     @property
     def explorers(self) -> dict[str, Any]:
-        """The explorers that were asked for so far, by their service."""
+        """Return the explorers that were asked for so far, by their service."""
         return dict(self._explorers)
 
     def _explorer(self, name: str) -> Any:
