@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar
 
@@ -67,6 +68,18 @@ def _started(given: Any) -> Any:
     if hasattr(given, "__aiter__"):
         return given.__aiter__()
     return iter(given)
+
+
+def can_follow(given: Any) -> bool:
+    """Whether something is a handle or explorer of this package that a feed can follow."""
+    return not isinstance(given, type | Source) and callable(getattr(given, "_source", None))
+
+
+def options_of(given: Any) -> set[str]:
+    """Return the names of the options that a source made of this would take."""
+    if can_follow(given):
+        return set(inspect.signature(given._source).parameters)
+    return {"label"} if not isinstance(given, Source) else set()
 
 
 def source_of(given: Any, **options: Any) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from ..core.errors import InputError
 from ..core.html import one_line, table, text
 from ..core.tables.filters import refuse_misspelt, tests_of
 from . import checkpoint
-from .adapters import source_of
+from .adapters import options_of, source_of
 from .alerts import Alert
 from .buffer import Buffer
 from .callbacks import Caller
@@ -322,11 +321,7 @@ _ARGUMENTS = [
 
 def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Which options are the source's own, and which are filters by column."""
-    make = getattr(source, "_source", None)
-    if isinstance(source, Source) or make is None or isinstance(source, type):
-        own = {"label"} if not isinstance(source, Source) else set()
-    else:
-        own = set(inspect.signature(make).parameters)
+    own = options_of(source)
     taken = {name: value for name, value in options.items() if name in own}
     return taken, {name: value for name, value in options.items() if name not in own}
 

@@ -25,7 +25,7 @@ from .buffer import Buffer
 from .columns import unified
 from .engine import Engine
 from .gate import Gate
-from .source import Chunk, Position, Source
+from .source import Chunk, Position, Source, waker
 from .state import FeedState
 from .times import Moments
 
@@ -151,16 +151,12 @@ class Merged(Source):
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """The rows of all of them, as soon as their order is known."""
-        loop = asyncio.get_running_loop()
         came = asyncio.Event()
         places = _places(after, len(self._sources))
         self._lanes = [
             _Lane(source, name, *place) for source, name, place in zip(self._sources, self._names, places, strict=True)
         ]
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(came.set)
-
+        wake = waker(came)
         for lane in self._lanes:
             lane.state.watch(wake)
             lane.engine.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core.errors import InputError, KitError
 from ..core.into import GivesFrames
 from ..core.processes import OfOneProcess
+from .source import waker
 from .state import STEP, FeedState, State
 
 if TYPE_CHECKING:
@@ -198,13 +198,8 @@ class Rows(GivesFrames, OfOneProcess):
         """The same with `async for`, on any loop."""
         from ..core.frames import to_frame
 
-        here = asyncio.get_running_loop()
         changed = asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):
-                here.call_soon_threadsafe(changed.set)
-
+        wake = waker(changed)
         state = self.shared
         state.check_process()
         state.watch(wake)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -123,6 +124,17 @@ class Source:
         if isinstance(error, KitError):
             return error.status in _AGAIN
         return isinstance(error, OSError | EOFError | asyncio.TimeoutError)
+
+
+def waker(event: asyncio.Event) -> Callable[[], None]:
+    """Return what sets an event of the running loop from any thread, and does nothing once the loop has ended."""
+    here = asyncio.get_running_loop()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):
+            here.call_soon_threadsafe(event.set)
+
+    return wake
 
 
 async def gathered(

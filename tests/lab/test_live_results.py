@@ -13,7 +13,7 @@ PATIENCE = 30
 
 @pytest.fixture(scope="module")
 def lab():
-    with kit.Lab("s2", "kimberlite", "synap", join=False) as lab:
+    with kit.Lab("s2", "kimberlite", "amdahl", join=False) as lab:
         yield lab
 
 
@@ -87,3 +87,26 @@ def test_verbs_of_a_view(lab, basin):
         while not calls and time.monotonic() < deadline:
             time.sleep(0.02)
         assert calls == [[4]]
+
+
+def test_events_of_a_session_are_counted_once_over_cuts_and_a_checkpoint(lab):
+    lab.faults("amdahl", "reset", path="*/stream", count=3, after=700)
+    session = lab.amdahl.start("researcher", "look at churn", seconds=1.5)
+    with kit.Feed(session) as feed:
+        feed.per("type", n="count", first="first:id")
+        told = feed.wait(3, timeout=PATIENCE).checkpoint()
+    with kit.Feed(session, from_checkpoint=told) as feed:
+        counts = feed.per("type", n="count", first="first:id").wait(timeout=PATIENCE).df
+    lab.faults(clear=True)
+    events = session.events()
+    assert dict(zip(counts["type"], counts["n"], strict=True)) == events["type"].value_counts().to_dict()
+    assert counts["first"].tolist() == events.groupby("type", sort=False)["id"].first()[counts["type"]].tolist()
+
+
+def test_results_are_plotted(lab, basin):
+    stream = basin.create("readings")
+    stream.append([{"value": n} for n in range(50)])
+    with kit.Feed(stream, start=0) as feed:
+        windows = feed.per(every="1s", mean="mean:value").wait(1, timeout=PATIENCE)
+        axes = kit.plots.over_time(windows, "mean")
+        assert axes.get_lines()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from ...core.errors import InputError, KitError
-from ..source import Chunk, Position
+from ..source import Chunk, Position, waker
 from ..state import FeedState
 from ..tap import Mark, Tap
 from .derived import Derived, in_thread
@@ -50,10 +50,7 @@ class Folded(Derived):
         """The result so far, then again after rows have come."""
         loop = asyncio.get_running_loop()
         came, fresh = asyncio.Event(), asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(came.set)
-
+        wake = waker(came)
         self._tap.wake = wake
         self._state.watch(wake)
         work = loop.create_task(self._work(came, fresh))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import sys
 import time
@@ -19,9 +18,10 @@ from ...core.into import Into, checked
 from ...core.words import nearest
 from ...joining import Answer, engine, named_tables, query
 from ...sql_tables import takes
+from ..adapters import can_follow, options_of
 from ..feed import RESULT_BYTES, RESULT_ROWS, Feed
 from ..rows import Rows
-from ..source import Chunk, Position
+from ..source import Chunk, Position, waker
 from .derived import Derived, in_thread
 from .ring import Ring
 
@@ -60,7 +60,7 @@ def live_sql(
     run so seldom that it takes half of the time, and says so. When it fails, the error is in `problems` and shown in
     the view; the last good result stays, marked stale. `into="polars"` or `"arrow"` makes `df` a table of that library.
     """
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # as kit.sql finds tables
     found = {**frame.f_globals, **frame.f_locals}
     del frame
     if isinstance(every, bool) or not isinstance(every, int | float) or not every >= _SHORTEST:
@@ -97,13 +97,12 @@ def _tables(text: str, tables: Mapping[str, Any], namespace: Mapping[str, Any]) 
 
 
 def _followed(value: Any) -> bool:
-    return isinstance(value, Rows) or (hasattr(type(value), "_source") and not isinstance(value, type))
+    return isinstance(value, Rows) or can_follow(value)
 
 
 def _feed(handle: Any) -> Feed:
     """A feed of all that a handle has."""
-    takes_start = "start" in inspect.signature(handle._source).parameters  # what wings supply to feeds
-    return Feed(handle, start="earliest") if takes_start else Feed(handle)
+    return Feed(handle, start="earliest") if "start" in options_of(handle) else Feed(handle)
 
 
 class Query(Derived):
@@ -132,12 +131,8 @@ class Query(Derived):
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """The result as it is now, then again each time that something came."""
-        loop = asyncio.get_running_loop()
         came = asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(came.set)
-
+        wake = waker(came)
         states = [feed.shared for feed in self._feeds.values()]
         for state in states:
             state.watch(wake)
