@@ -93,8 +93,9 @@ def test_events_of_a_session_are_counted_once_over_cuts_and_a_checkpoint(lab):
     lab.faults("amdahl", "reset", path="*/stream", count=3, after=700)
     session = lab.amdahl.start("researcher", "look at churn", seconds=1.5)
     with kit.Feed(session) as feed:
-        feed.per("type", n="count", first="first:id")
-        told = feed.wait(3, timeout=PATIENCE).checkpoint()
+        counts = feed.per("type", n="count", first="first:id")
+        feed.wait(3, timeout=PATIENCE)
+        told = counts.checkpoint()
     with kit.Feed(session, from_checkpoint=told) as feed:
         counts = feed.per("type", n="count", first="first:id").wait(timeout=PATIENCE).df
     lab.faults(clear=True)
