@@ -183,14 +183,16 @@ def expand_bodies(
         raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
     if isinstance(bodies, pa.Array):
         bodies = pa.chunked_array([bodies])
-    chosen = mode
+    chosen: str = mode
+    rows: list[dict[str, Any] | None] = []
     if mode == "auto":
-        chosen = "json" if types else choose_mode(bodies)
+        chosen, rows = ("json", []) if types else _sampled(bodies)
         if chosen == "text" and not is_text(bodies):
             chosen = "bytes"
     if chosen == "json":
         try:
-            return _json(bodies, taken, raw, types or {}, fast)
+            # Where the sample was all of it, nothing has to be read again.
+            return _json(bodies, taken, raw, types or {}, fast, rows if len(rows) == len(bodies) else [])
         except TooManyKeys as limit:
             note = f"not expanded: {limit}"
             if is_text(bodies):
@@ -209,12 +211,21 @@ def expand_bodies(
 
 def choose_mode(bodies: pa.ChunkedArray, sample: int = 100) -> Literal["json", "text", "bytes"]:
     """Return what the first bodies look like; none at all look like bytes."""
-    seen = [body for body in bodies.slice(0, sample).to_pylist() if body]
-    if not seen:
-        return "bytes"
-    if all(body[:1] == b"{" and _parsed(body) is not None for body in seen):
-        return "json"
-    return "text" if all(is_utf8(body) for body in seen) else "bytes"
+    return _sampled(bodies, sample)[0]
+
+
+def _sampled(
+    bodies: pa.ChunkedArray, sample: int = 100
+) -> tuple[Literal["json", "text", "bytes"], list[dict[str, Any] | None]]:
+    """Return what the first bodies look like, and, where that is JSON, the objects in them; None where one is empty."""
+    seen = bodies.slice(0, sample).to_pylist()
+    rows: list[dict[str, Any] | None] = []
+    for body in seen:
+        row = _parsed(body) if body and body[:1] == b"{" else None
+        if body and row is None:
+            return ("text" if all(is_utf8(one) for one in seen if one) else "bytes"), []
+        rows.append(row)
+    return ("json", rows) if any(row is not None for row in rows) else ("bytes", [])
 
 
 def names_of(keys: Iterable[str], taken: Collection[str], raw: str) -> dict[str, str]:
@@ -232,12 +243,19 @@ def names_of(keys: Iterable[str], taken: Collection[str], raw: str) -> dict[str,
 
 
 def _json(
-    bodies: pa.ChunkedArray, taken: Collection[str], raw: str, types: Mapping[str, pa.DataType], fast: bool
+    bodies: pa.ChunkedArray,
+    taken: Collection[str],
+    raw: str,
+    types: Mapping[str, pa.DataType],
+    fast: bool,
+    rows: list[dict[str, Any] | None],
 ) -> Bodies:
     collected = ObjectColumns(fast=fast, given=carriers(types))
     rewritten: list[int] = []
+    if rows:
+        collected.add_rows(rows, bodies.nbytes)
     for chunk in bodies.chunks:
-        if not len(chunk):
+        if rows or not len(chunk):
             continue
         lines, unfit = json_lines(chunk)
         rewritten += [collected.rows + n for n in unfit]

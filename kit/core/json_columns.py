@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -89,6 +90,9 @@ def text_of(value: Any) -> str | None:
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return Python values as a column of a type that holds them; as text where it does not."""
     if pa.types.is_string(kind):
+        if {*map(type, values)} <= _TEXTS:
+            with suppress(UnicodeEncodeError, pa.ArrowInvalid):
+                return pa.array(values, kind)
         return pa.array([_clean(text_of(value)) for value in values], kind)
     try:
         return pa.array(_fitted(values, kind), kind)
@@ -137,6 +141,7 @@ def _exact(value: float) -> float:
 
 
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16,}[,}\]\s]")
+_TEXTS = {str, type(None)}
 _HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
 
@@ -330,9 +335,10 @@ class ObjectColumns:
         columns = {name: column.chunks for name, column in zip(table.column_names, table.columns, strict=True)}
         self._keep(_Piece(table.num_rows, columns, text))
 
-    def add_rows(self, rows: Sequence[Mapping[str, Any] | None]) -> None:
-        """Add rows that are Python objects already; None is a row that could not be read."""
-        self._keep(_Piece(len(rows), self._look(rows, 0), None, rows))
+    def add_rows(self, rows: Sequence[Mapping[str, Any] | None], size: int = 0) -> None:
+        """Add rows that are Python objects already, from text of this size; None is a row that could not be read."""
+        self._bytes += size
+        self._keep(_Piece(len(rows), self._look(rows, size), None, rows))
 
     def mark(self) -> tuple[Any, ...]:
         """Return where it stands now, for `rewind`."""
@@ -429,17 +435,23 @@ class ObjectColumns:
 
     def _seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Kind], dict[str, Any]]:
         """Return what rows show, and the last value under each key."""
-        kinds, last = dict[str, Kind](), dict[str, Any]()
+        columns = dict[str, list[Any]]()
         for row in rows:
             for name, value in row.items():
-                kind = kinds.get(name)
-                if kind is None:
-                    if len(kinds) >= self._max_keys:
-                        raise TooManyKeys(f"more than {self._max_keys} different keys")
-                    kind = kinds[name] = Kind()
-                if value is not None:
-                    kind.learn(value)
-                    last[name] = value
+                values = columns.get(name)
+                if values is not None:
+                    values.append(value)
+                elif len(columns) < self._max_keys:
+                    columns[name] = [value]
+                else:
+                    raise TooManyKeys(f"more than {self._max_keys} different keys")
+        kinds, last = dict[str, Kind](), dict[str, Any]()
+        for name, values in columns.items():
+            kinds[name] = Kind()
+            kinds[name].learn_all(values)
+            newest = next((value for value in reversed(values) if value is not None), None)
+            if newest is not None:
+                last[name] = newest
         return kinds, last
 
     def _expect(self, rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> None:
@@ -508,10 +520,7 @@ def parsed_object(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object in a line; None where there is none, or where one key stands twice."""
     try:
         text = line.decode()  # bytes would also be read as UTF-16 and the like, which no other reader does
-        if _HUGE_NUMBER.search(line):
-            value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
-        else:
-            value = json.loads(text, object_pairs_hook=_unique)
+        value = (_decode_huge if _HUGE_NUMBER.search(line) else _decode)(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -532,6 +541,11 @@ def _finite(text: str) -> float | str:
     """Return a number; as its text where float64 would take it for infinite."""
     value = float(text)
     return value if isfinite(value) else text
+
+
+# Made once: `json.loads` makes one for each text, which takes as long as reading a small one.
+_decode = json.JSONDecoder(object_pairs_hook=_unique).decode
+_decode_huge = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite).decode
 
 
 def _parsed_lines(buffer: pa.Buffer) -> list[dict[str, Any] | None]:

@@ -170,7 +170,7 @@ def record_table(
     if any(len(chunk.flatten()) for chunk in headers.chunks):
         columns["headers"] = headers
     raw = table.column("body")
-    if types or body == "json" or (body == "auto" and choose_mode(raw) == "json"):
+    if raw.num_chunks > 1 and (types or body == "json" or (body == "auto" and choose_mode(raw) == "json")):
         raw = _in_blocks(raw)
     bodies = expand_bodies(raw, body, taken=HEAD, types=types, fast=fast)
     return pa.table({**columns, **bodies.columns}), {**bodies.attrs, **attrs}

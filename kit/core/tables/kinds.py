@@ -17,7 +17,7 @@ What would grow far beyond its text stays JSON text: values nested deeper than `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +34,7 @@ _NUMBERS = _INTEGERS | FLOAT
 _EXACT = 2**53
 """From here on float64 has gaps between whole numbers."""
 _INT64, _UINT64 = 2**63, 2**64
+_PLAIN: dict[type | None, int] = {str: TEXT, float: FLOAT, bool: BOOLEAN}
 
 
 class Kind:
@@ -92,6 +93,20 @@ class Kind:
                     field.learn(one, depth + 1)
         else:
             self.flags |= TEXT
+
+    def learn_all(self, values: Sequence[Any]) -> None:
+        """Add many values: those of one plain type at once."""
+        present = [value for value in values if value is not None]
+        kinds = set(map(type, present))
+        kind = kinds.pop() if len(kinds) == 1 else None
+        if kind in _PLAIN:
+            self.flags |= _PLAIN[kind]
+        elif kind is int and (low := min(present)) >= -_EXACT and (high := max(present)) <= _EXACT:
+            # Between its ends no number is harder to hold than they are.
+            self.flags |= flags_of_integer(low) | flags_of_integer(high)
+        else:
+            for value in present:
+                self.learn(value)
 
     def learn_array(self, array: pa.Array) -> None:
         """Add the values of a column that was read with a type of this module's."""
