@@ -99,7 +99,8 @@ async def _s2(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
         S2(env["S2_ACCESS_TOKEN"], endpoints=Endpoints(env["S2_ACCOUNT_ENDPOINT"], env["S2_BASIN_ENDPOINT"]))
     )
     basin = client["demo-shop"]
-    numbers = count(int(time.time()))
+    # Orders are numbered from 1 on, so the next one has the number of its place and one more.
+    numbers = count((await basin["orders"].check_tail()).seq_num + 1)
     celsius = 88.0
 
     async def append(stream: str, *bodies: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> None:
@@ -143,12 +144,13 @@ async def _kimberlite(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
     rng = random.Random()
     explorer = connect(Environment(env))
     stack.callback(explorer.close)
+    claims = count(10_000 + len(explorer["claims"]))
 
     async def claim() -> None:
         event = {
             "event": "submitted",
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "claim": f"C{rng.randrange(20_000, 90_000)}",
+            "claim": f"C{next(claims)}",
             "account": rng.randrange(1, 41),
             "treatment": rng.choice(("consultation", "imaging", "laboratory")),
             "amount": rng.randrange(2_000, 90_000) / 100,
@@ -169,7 +171,7 @@ async def _synap(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
     rng = random.Random()
     client = AsyncSynapClient(env["SYNAP_URL"], api_key=env["SYNAP_API_KEY"])
     stack.push_async_callback(client.close)
-    jobs = count(int(time.time()))
+    jobs = count((await client.queue.stats("jobs")).published)
 
     async def report() -> None:
         van = rng.randrange(1, 41)

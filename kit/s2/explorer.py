@@ -224,7 +224,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """Return all streams whose names begin so, as they move: a live view of their records in the order of their
+        """Show all streams whose names begin so, as they move: a live view of their records in the order of their
         times.
 
         Streams are those that there are now; `source` says which a record is of. `tolerance` is how many seconds a

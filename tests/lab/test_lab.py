@@ -313,6 +313,8 @@ def test_the_demo_data_goes_on_when_asked(alone):
         still = {name: way() for name, way in ways.items()}
         time.sleep(1.5)
         assert still == {name: way() for name, way in ways.items()}
+        orders = lab.s2["demo-shop"]["orders"].tail(200)
+        assert (orders["id"] == orders["seq_num"] + 1).all(), "what comes live goes on where the demo data ended"
 
 
 def test_small_answers_leave_without_delay():

@@ -75,7 +75,7 @@ def _fill(
 
 
 def _claims() -> Iterator[tuple[int, bytes]]:
-    """Return each claim is submitted, then approved or rejected, and paid if it was approved."""
+    """Yield the events of each claim: submitted, then approved or rejected, and paid if it was approved."""
     for n in range(CLAIMS):
         chance = mixed(1, n)
         treatment, price = _TREATMENTS[chance % 100 % 7 % 4]

@@ -182,6 +182,6 @@ def _write(db: sqlite3.Connection, batch: dict[str, dict[Any, Row | None]]) -> N
 
 
 def _lots(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Return some at a time: with each statement the interpreter is handed to the server's loop and asked back."""
+    """Yield some at a time: with each statement the interpreter is handed to the server's loop and asked back."""
     for at in range(0, len(rows), _LOT):
         yield rows[at : at + _LOT]
