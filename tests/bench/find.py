@@ -11,7 +11,7 @@ import json
 import time
 
 from . import s2
-from .measure import Figures, Pairs, Side, peak_mb, size
+from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size
 from .measure import main as run
 
 RECORDS = 1_000_000
@@ -35,11 +35,11 @@ def ours(**asked) -> Figures:
     log = kit.connect("s2")[s2.BASIN]["read"]
     log.find("warm", until=100)
     log.read(limit=1)
-    started = time.perf_counter()
+    before, started = resident_mb(), time.perf_counter()
     frame = log.find(**asked, until=size())
     took = time.perf_counter() - started
     assert frame.kit.scan.complete and frame.kit.scan.records == size(), frame.kit.scan
-    return {"time": took, "peak memory": peak_mb(), "found": len(frame)}
+    return {"time": took, "MB more": peak_mb() - before, "found": len(frame)}
 
 
 def find_text() -> Figures:
@@ -160,6 +160,7 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(f"{name}, against a read of the bytes", "find_text", "read_bytes", env, goal=1.3, size=RECORDS)
         pairs.compare(f"{name}, against its bytes only", "find_text", "drain_read", env, goal=1.3, size=RECORDS)
         pairs.compare(f"{name}, where nothing is", "find_nothing", "drain_read", env, size=RECORDS)
+        pairs.alone(f"{name}, MB beside the frame", "find_text", env, "MB more", 100.0, size=RECORDS)
         name = "find(path=) in 1 M x 200 B, against the official client's loop"
         pairs.compare(name, "find_path", "official_path", env, goal=1 / 4, size=RECORDS)
         pairs.compare(f"{name}, a number", "find_number", "official_number", env, goal=1 / 4, size=RECORDS)

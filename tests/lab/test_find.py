@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import random
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 import kit
 from kit.core.errors import InputError, Interrupted
 from kit.core.log.jsonpath import question
+from kit.core.log.matching import Bytes
 from kit.core.log.scan import Scan
 from kit.s2 import Record
 
@@ -275,3 +277,16 @@ def test_kimberlite_and_synap(lab):
 )
 def test_paths(text, value, holds):
     assert question(text).holds(value) is holds
+
+
+def test_bytes_are_found_wherever_they_stand():
+    """By a rare byte, or where no byte is rare, or more often than not: always what `in` finds."""
+    chance = random.Random(3)
+    for _ in range(300):
+        letters = chance.choice((b"ab", b"abcdefgh", bytes(range(256))))
+        bodies = [bytes(chance.choices(letters, k=chance.randrange(12))) for _ in range(chance.randrange(400))]
+        needle = bytes(chance.choices(letters, k=chance.randrange(1, 5)))
+        column = pa.array([b"xx", *bodies], pa.binary()).slice(1)
+        assert Bytes(column).holding(needle).tolist() == [needle in body for body in bodies]
+    late = [b"a" * 9000, *[b"z" * n + b"q" for n in range(600)], b"zq", b"q" * 600 + b"zzq"]
+    assert Bytes(pa.array(late, pa.binary())).holding(b"zzq").tolist() == [b"zzq" in body for body in late]

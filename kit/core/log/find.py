@@ -242,9 +242,10 @@ class Hunt:
             scan.begin, scan.end = (first, scan.end) if scan.newest_first else (scan.begin, stop)
             scan.records += looked.num_rows
             scan.bytes += matching.total_bytes(looked.column(self.source.body))
-            times = pc.min_max(looked.column("time")) if "time" in looked.schema.names else None
-            if times is not None and times["min"].is_valid:
-                scan.saw(*(times[name].cast(TIME).value for name in ("min", "max")))
+            if "time" in looked.schema.names and looked.num_rows:
+                times = looked.column("time").drop_null().cast(TIME).view(pa.int64()).to_numpy()
+                if len(times):
+                    scan.saw(int(times.min()), int(times.max()))
         self._pages += batches
         self._state = scan, len(self._pages)
 
