@@ -290,3 +290,16 @@ def test_bytes_are_found_wherever_they_stand():
         assert Bytes(column).holding(needle).tolist() == [needle in body for body in bodies]
     late = [b"a" * 9000, *[b"z" * n + b"q" for n in range(600)], b"zq", b"q" * 600 + b"zzq"]
     assert Bytes(pa.array(late, pa.binary())).holding(b"zzq").tolist() == [b"zzq" in body for body in late]
+
+
+def test_texts_of_a_room_are_shown_as_read_shows_them(lab):
+    room = name()
+    lab.synap.client.stream.create(room)
+    lab.synap[room].publish(["one needle", 'a "needle" more', "hay"])
+    found = lab.synap[room].find("needle")
+    assert found["data"].tolist() == lab.synap[room].read(limit=2)["data"].tolist() == ["one needle", 'a "needle" more']
+
+
+def test_a_stream_that_is_not_there_is_told_with_those_that_are_near(basin, orders):
+    with pytest.raises(kit.KitError, match=r"did you mean 'orders'\?$"):
+        basin["ordres"].find("x")

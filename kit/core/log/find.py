@@ -103,8 +103,9 @@ def find(
         raise Interrupted(framed([hunt], body, typed), "matches") from None
     except KitError as error:
         error.partial = framed([hunt], body, typed)  # type: ignore[attr-defined]
-        more = "what was found is in the error's .partial; find(..., resume=error.partial) goes on"
-        error.hint = "\n  ".join(filter(None, (error.hint, more)))
+        if hunt.scan.stop:  # else nothing was begun
+            more = "what was found is in the error's .partial; find(..., resume=error.partial) goes on"
+            error.hint = "\n  ".join(filter(None, (error.hint, more)))
         raise
     return framed([hunt], body, typed)
 
