@@ -40,6 +40,8 @@ PLOT = (
 
 
 README = {"live": (LIVE, 1), "plot": (PLOT, 1)}
+DARK = {"live": "live-dark"}
+"""Pictures that are made of a dark page, too, and what they are called."""
 WITH_PLOTS = ("00-tour", "03-synap", "04-claude", "06-live")
 
 
@@ -58,19 +60,28 @@ def main() -> None:
 def photograph(names: list[str]) -> None:
     """Run cells in a lab of its own, and keep what is seen of them."""
     FOLDER.mkdir(exist_ok=True)
+    light = {name: name for name in names}
+    for dark, called in ((False, light), (True, {name: DARK[name] for name in names if name in DARK})):
+        if called:
+            _photograph(called, dark)
+
+
+def _photograph(called: dict[str, str], dark: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="kit-pictures-") as home, sync_playwright() as driver:
-        command = KitLab(Path(home))
+        command = KitLab(Path(home), dark=dark)
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
-            for name in names:
+            for name, file in called.items():
                 cells, shown = README[name]
                 context = browser.new_context(
-                    viewport={"width": 1180, "height": 900}, device_scale_factor=1.5, color_scheme="light"
+                    viewport={"width": 1180, "height": 900},
+                    device_scale_factor=1.5,
+                    color_scheme="dark" if dark else "light",
                 )
                 context.set_default_timeout(30_000)
                 page = context.new_page()
                 notebook = Notebook(command, page, *cells).run(150)
-                take(notebook, shown, FOLDER / f"{name}.png")
+                take(notebook, shown, FOLDER / f"{file}.png")
                 context.close()
         finally:
             browser.close()

@@ -173,11 +173,20 @@ def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int
     width = sum(head.width for head in heads)
     columns = "".join(f'<col style="width:{100 * head.width / max(width, 1):.2f}%">' for head in heads)
     titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th> ' for head in heads)
-    blank = f'<tr aria-hidden="true">{"<td>&nbsp;</td>" * max(len(heads), 1)}</tr>' * empty
+    blank = f"{_BLANK}{'<td>&nbsp;</td>' * max(len(heads), 1)}</tr>" * empty
     return (
         f'<table class="kit-live-rows" aria-label="{safe(what)}" style="width:max(100%,{max(width, 20)}ch)">'
         f"<colgroup>{columns}</colgroup><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}{blank}</tbody></table>"
     )
+
+
+_BLANK = '<tr aria-hidden="true">'
+
+
+def without_blanks(table: str) -> str:
+    """Return a table that need not keep its height, as nothing comes any more."""
+    head, found, _ = table.partition(_BLANK)
+    return head + table[table.rindex("</tbody>") :] if found else table
 
 
 def row(values: Sequence[Cell], heads: Sequence[Head]) -> str:

@@ -298,7 +298,7 @@ class Face:
             if self._stood_at is None or not self._table:
                 self._made_table()
             state = drawing.state_line(self._state.word, self.title, stood=stood)
-            table = f'<div style="overflow:auto">{self._table}</div>'
+            table = f'<div style="overflow:auto">{drawing.without_blanks(self._table)}</div>'
             told = drawing.errors(self._told())
             return drawing.main(drawing.STYLE, state, told, self._figures(), table)
 

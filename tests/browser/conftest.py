@@ -47,6 +47,8 @@ SETTINGS = {
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
 
+DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -69,9 +71,10 @@ class KitLab:
     home: Path
     arguments: tuple[str, ...] = ("--no-browser", "--port", "0")
     said: list[str] = field(default_factory=list)
+    dark: bool = False
 
     def __post_init__(self) -> None:
-        self.environment = own_environment(self.home, SETTINGS)
+        self.environment = own_environment(self.home, SETTINGS | DARK if self.dark else SETTINGS)
         self.notebooks = self.home / "data" / "kit" / "notebooks"
         self.child = subprocess.Popen(
             [sys.executable, "-m", "kit", "lab", *self.arguments],

@@ -73,6 +73,13 @@ def test_words_do_not_run_together_where_there_is_no_style():
     assert "n city" in bare and "29 Riga" in bare
 
 
+def test_a_picture_has_no_empty_lines_for_what_may_come():
+    feed = gone(kit.Feed([{"n": 1}]))
+    assert Page(feed.shared, 20).html().count("<tr") == 21
+    html = kit.LiveView(feed)._repr_mimebundle_()["text/html"]
+    assert html.count("<tr") == 2 and html.count("</table>") == 1
+
+
 def test_errors_stand_apart_from_the_buttons_and_once():
     feed = gone(kit.Feed([{"n": 1}], where=lambda frame: frame["nowhere"]))
     view = kit.LiveView(feed)
