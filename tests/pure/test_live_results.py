@@ -343,3 +343,41 @@ def test_what_the_others_refuse():
         ):  # fmt: skip
             with pytest.raises(InputError):
                 call()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_state_is_refused_or_loaded_and_nothing_else(seed):
+    import base64
+    import zlib
+
+    dice = random.Random(seed)
+    table = pa.Table.from_pylist(rows_of(300, seed))
+    asked = {**PLAIN, "users": "distinct:user", "p": "p90:price"}
+    makes = [
+        lambda: Per(["city", "kind"], "1s", "at", "5s", 10_000, asked), lambda: Newest("user", None, 10_000),
+        lambda: Rolling("city", None, 2, "at", {"n": "count", "t": "sum:qty"}), lambda: Rolling(None, 50, None, None, {"n": "count"}),
+    ]  # fmt: skip
+    make = makes[seed]
+    whole = zlib.decompress(base64.b64decode(fed(make, [table]).dump()))
+    refused = []
+    for n in range(300):
+        bad = bytearray(whole)
+        for _ in range(dice.choice((1, 1, 3))):
+            at = dice.randrange(len(bad))
+            if n % 3 == 0:
+                del bad[at : at + dice.randrange(1, 30)]
+            else:
+                bad[at] = dice.choice(b'0123456789[]{},":anul-' if n % 3 == 1 else bytes(range(256)))
+        fold = make()
+        try:
+            fold.load(base64.b64encode(zlib.compress(bytes(bad))).decode())
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        try:
+            fold.add(table)
+            fold.result()
+            fold.dump()
+        except (KitError, OverflowError):
+            pass
+    assert len(refused) > 100 and all("is damaged" in told for told in refused)

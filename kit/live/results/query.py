@@ -23,7 +23,7 @@ from ..feed import RESULT_BYTES, RESULT_ROWS, Feed
 from ..rows import Rows
 from ..source import Chunk, Position, waker
 from .derived import Derived, in_thread
-from .ring import Ring
+from .ring import ring_of
 
 _SHORTEST = 0.05
 _SHARE = 2.0
@@ -123,7 +123,7 @@ class Query(Derived):
             elif name not in self._fixed:
                 self._owned.append(_feed(value))
                 self._feeds[name] = self._owned[-1]
-        self._rings = {name: Ring(feed.shared) for name, feed in self._feeds.items()}
+        self._rings = {name: ring_of(feed.shared) for name, feed in self._feeds.items()}
         self._connection: Any = None
         self._answer: Answer | None = None
         self._table: pa.Table | None = None

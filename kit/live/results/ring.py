@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,21 @@ _AT_ONCE = 65_536
 _ALL = 2**62
 
 
+_rings: weakref.WeakKeyDictionary[FeedState, weakref.ref[Ring]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def ring_of(state: FeedState) -> Ring:
+    """Return the ring of a feed, which all queries on it share."""
+    with _lock:
+        known = _rings.get(state)
+        ring = None if known is None else known()
+        if ring is None:
+            ring = Ring(state)
+            _rings[state] = weakref.ref(ring)
+        return ring
+
+
 class Ring:
     """What the buffer of a feed holds, decoded. Each row is decoded once, and goes when it leaves the buffer."""
 
@@ -25,11 +42,13 @@ class Ring:
         self._rows = Buffer(_ALL, _ALL)
         self._schema = pa.schema([])
         self._replaced = 0
+        self._lock = threading.Lock()
 
     def table(self) -> pa.Table:
         """Return the rows as they are now; all of one result, where it is one."""
-        self._update()
-        return pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
+        with self._lock:
+            self._update()
+            return pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
 
     @property
     def columns(self) -> list[str]:

@@ -16,6 +16,8 @@ from .kept import Kept
 from .per import MOST, Per, aggregates_of, micros
 
 MOST_ROWS = 10_000_000
+_TIME = "\0time"
+"""Of the rows that are kept: their times, where they are asked for."""
 
 
 class Rolling(Fold):
@@ -41,7 +43,8 @@ class Rolling(Fold):
         self._names = {*self.keys, *(one.column for one in aggregates_of(aggregates, self.keys) if one.column)}
         self._moments = Moments(time)
         self._kept = Kept()
-        self._times = np.zeros(0, np.int64)
+        self._trimmed = 0
+        """How many rows were left when it was trimmed last."""
         self._newest = -(2**62)
         self._columns: dict[str, None] = {}
         self.rows = self.late = self.untimed = 0
@@ -50,53 +53,40 @@ class Rolling(Fold):
         self._columns.update(dict.fromkeys(table.column_names))
         numbers = np.arange(self.rows, self.rows + table.num_rows)
         self.rows += table.num_rows
-        names = [name for name in table.column_names if name in self._names]
-        if self._n is not None:
-            self._kept.add(self._few(table, names), numbers)
-            if self._kept.size > 2 * self._n:
-                self._trim()
-            return
-        assert self._span is not None
-        moments, known = self._moments.of(table)
-        self.untimed += int(len(known) - known.sum())
-        newest = np.maximum.accumulate(np.maximum(np.where(known, moments, self._newest), self._newest))
-        in_time = known & (moments > newest - self._span)
-        self.late += int((known & ~in_time).sum())
-        if len(newest):
-            self._newest = int(newest[-1])
-        mask = pa.array(in_time)
-        self._kept.add(self._few(table, names).filter(mask), numbers[in_time])
-        self._times = np.concatenate([self._times, moments[in_time]])
-        self._trim()
-        if self._kept.size > MOST_ROWS:
+        found = pa.table({_TIME: pa.nulls(table.num_rows, pa.int64())})
+        if self._span is not None:
+            moments, known = self._moments.of(table)
+            self.untimed += int(len(known) - known.sum())
+            newest = np.maximum.accumulate(np.maximum(np.where(known, moments, self._newest), self._newest))
+            in_time = known & (moments > newest - self._span)
+            self.late += int((known & ~in_time).sum())
+            self._newest = int(newest[-1]) if len(newest) else self._newest
+            found, numbers = pa.table({_TIME: moments[in_time]}), numbers[in_time]
+            table = table.filter(pa.array(in_time))
+        for name in table.column_names:
+            if name in self._names:
+                found = found.append_column(name, table.column(name))
+        self._kept.add(found, numbers)
+        # Not at each batch: what is too old is left out of the result anyway.
+        if self._kept.size > 2 * max(self._trimmed, self._n or 65_536):
+            self._trim()
+        if self._kept.size > 2 * MOST_ROWS:
             raise KitError(f"{self.label}: these are more than {MOST_ROWS:,} rows", hint="take fewer seconds")
-
-    @staticmethod
-    def _few(table: pa.Table, names: list[str]) -> pa.Table:
-        # A table without columns has no rows.
-        return table.select(names) if names else pa.table({"": pa.nulls(table.num_rows)})
 
     def _trim(self) -> None:
         numbers = self._kept.numbers
         if self._n is not None:
-            self._kept.keep(numbers[-self._n :])
-            return
-        assert self._span is not None
-        fresh = self._times > self._newest - self._span
-        # Not at each batch: what is too old is left out of the result anyway.
-        if (~fresh).sum() > len(fresh) // 2:
-            self._kept.keep(numbers[fresh])
-            self._times = self._times[fresh]
+            numbers = numbers[-self._n :]
+        elif len(numbers):
+            assert self._span is not None
+            numbers = numbers[np.asarray(self._kept.all().column(_TIME)) > self._newest - self._span]
+        self._kept.keep(numbers)
+        self._trimmed = self._kept.size
 
     def result(self) -> pa.Table:
-        if self._n is not None:
-            self._trim()
-            table = self._kept.all()
-        else:
-            assert self._span is not None
-            table = self._kept.all().filter(pa.array(self._times > self._newest - self._span))
+        self._trim()
         found = Per(self.keys, None, None, None, MOST, self._asked)
-        found.add(table)
+        found.add(self._kept.all())
         return found.result()
 
     def figures(self) -> dict[str, int]:
@@ -115,19 +105,16 @@ class Rolling(Fold):
             yield f"{self.untimed:,} without a time"
 
     def told(self) -> dict[str, Any]:
-        if self._n is not None:
-            self._trim()
+        self._trim()
         return {
             "kept": self._kept.dump(self._kept.numbers),
-            "times": self._times.tolist(),
             "columns": list(self._columns),
             "rows": [self._newest, self.rows, self.late, self.untimed],
         }
 
     def know(self, told: Mapping[str, Any]) -> None:
         self._kept.load(told["kept"])
-        self._times = np.array(told["times"], np.int64)
-        if self._times.shape != (self._kept.size if self._span is not None else 0,):
-            raise ValueError("another number of times")
+        if self._kept.size and self._kept.all().schema.field(_TIME).type != pa.int64():
+            raise ValueError("rows without times")
         self._columns = dict.fromkeys(str(name) for name in told["columns"])
         self._newest, self.rows, self.late, self.untimed = map(int, told["rows"])
