@@ -88,7 +88,8 @@ def frame_of_batch(batch: _Batch, work: Work) -> pd.DataFrame:
     bill = batch.bill
     attrs = {"model": batch.model, "total_cost": batch.cost, "bill": bill}
     if batch.spec is None and batch.repeats == 1:
-        frame = batch_frame([call.result if call.saved is None else _free(call) for call in calls], index, **attrs)
+        results = [call.result if call.saved is None else _free(call) for call in calls]
+        frame = batch_frame([call.prompt for call in calls], results, index, **attrs)
         frame = frame if not batch.keeps else _beside(batch.over, frame, rows)
     else:
         frame = _columns(batch, work, chains, index, rows)

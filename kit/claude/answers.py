@@ -122,8 +122,8 @@ def agreed(column: Column, values: Iterable[Any]) -> tuple[Any, int]:
     ('b', 2)
     """
     listed = list(values)
-    if not listed:
-        return None, 0
+    if len(listed) < 2:
+        return (listed[0], 1) if listed else (None, 0)
     if column.kind == "float" and not column.many:
         known = sorted(one for one in listed if one is not None)
         middle = known[(len(known) - 1) // 2] if known else None

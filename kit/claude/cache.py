@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,17 +39,23 @@ create table if not exists answers (
     key blob primary key, service text not null, model text not null, prompt text not null, columns text not null,
     repeat integer not null, owner text not null, sent real not null, at real, content text, input_tokens integer,
     output_tokens integer, cost real
-) without rowid;
+);
 create table if not exists paid (
     at real not null, service text not null, method text not null, model text not null, project text,
     status text not null, tokens integer, cost real, request_id text not null
 );
 create index if not exists paid_at on paid (at);
 """
-_CHUNK = 500
+_CHUNK = 2000
 _WAIT = 30.0
 """Seconds to wait for another process that writes."""
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@lru_cache(maxsize=4096)
+def _usage(into: int, out: int) -> Usage:
+    """Counts of tokens: many answers have the same."""
+    return Usage(into, out, into + out)
 
 
 def folder() -> Path:
@@ -63,10 +70,23 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kit"
 
 
-def key_of(service: str, model: str | None, prompt: str, columns: str, repeat: int = 0) -> bytes:
-    """Return what tells one question from another."""
-    parts = f"{VERSION}\0{service}\0{model}\0{repeat}\0{len(columns)}\0{columns}\0{prompt}"
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+class Keys:
+    """What tells questions of one kind from others, and from each other.
+
+    >>> keys = Keys("http://localhost:8006", "haiku", "")
+    >>> keys.of("Hello") == keys.of("Hello"), keys.of("Hello") == keys.of("Hello", repeat=1)
+    (True, False)
+    """
+
+    def __init__(self, service: str, model: str | None, columns: str) -> None:
+        kind = f"{VERSION}\0{service}\0{model}\0{len(columns)}\0{columns}\0"
+        self._kind = hashlib.blake2b(kind.encode("utf-8", "surrogatepass"), digest_size=16)
+
+    def of(self, prompt: str, repeat: int = 0) -> bytes:
+        """Return the key of a question."""
+        found = self._kind.copy()
+        found.update(f"{repeat}\0{prompt}".encode("utf-8", "surrogatepass"))
+        return found.digest()
 
 
 def age_of(given: Any, name: str = "max_age") -> float | None:
@@ -126,8 +146,7 @@ class Cache:
                     if content is None:
                         found[key] = None
                     elif came >= since:
-                        used = Usage(into, out, into + out)
-                        found[key] = BatchResult("", "", "completed", content, used, cost, None, True)
+                        found[key] = BatchResult("", "", "completed", content, _usage(into, out), cost)
         return found
 
     def claim(
@@ -303,6 +322,8 @@ class Cache:
             db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             db.execute("pragma journal_mode = wal")
             db.execute("pragma synchronous = normal")
+            db.execute("pragma cache_size = -65536")
+            db.execute("pragma mmap_size = 268435456")
             db.executescript(_SQL)
         except sqlite3.DatabaseError as error:
             raise ClaudeInputError(

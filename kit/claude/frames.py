@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
 
 
-def batch_frame(results: Sequence[BatchResult], index: Any = None, **attrs: Any) -> pd.DataFrame:
+def batch_frame(
+    prompts: Sequence[str], results: Sequence[BatchResult], index: Any = None, **attrs: Any
+) -> pd.DataFrame:
     """One row per prompt."""
     columns: dict[str, list[Any]] = {
-        "prompt": [result.prompt for result in results],
+        "prompt": list(prompts),
         "status": [result.status for result in results],
         "content": [result.content for result in results],
         "tokens": [None if result.usage is None else result.usage.total_tokens for result in results],

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -154,7 +154,7 @@ class Runner:
     # --- one request ------------------------------------------------------------------------------------------------
 
     def _start(self, client: AsyncClaudeClient, part: list[Call]) -> None:
-        held = sum(self.likely(call.prompt) for call in part)
+        held = self._likely_cost(call.prompt for call in part)
         self.uncertain += held
         self.guard.hold(held)
         task = asyncio.get_running_loop().create_task(self._send(client, part, held))
@@ -197,7 +197,7 @@ class Runner:
             replace(result, status=UNKNOWN) if result.status == "failed" and result.paid is None else result
             for result in results
         ]
-        lost = sum(self.likely(one.prompt) for one in came if one.status == UNKNOWN)
+        lost = self._likely_cost(call.prompt for call, one in zip(part, came, strict=True) if one.status == UNKNOWN)
         self.uncertain += lost
         self.guard.hold(lost)
         failed: Exception | None = None
@@ -254,6 +254,10 @@ class Runner:
         if self._told.error is None:
             self._told.error = error
         self.stopping = True
+
+    def _likely_cost(self, prompts: Iterable[str]) -> float:
+        """What prompts are likely to cost, where there is a limit that they might pass."""
+        return 0.0 if self.limit == math.inf else sum(self.likely(prompt) for prompt in prompts)
 
     def _release(self, held: float) -> None:
         self.uncertain = max(0.0, self.uncertain - held)

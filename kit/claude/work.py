@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .answers import values_in
-from .cache import Cache
-from .cache import key_of as content_key
+from .cache import Cache, Keys
 from .columns_spec import Spec, Unfit
 from .journal import Journal, key_of
 from .types import BatchResult
 
 NOT_RUN, UNKNOWN, INVALID = "not run", "unknown", "invalid"
+_NOT_RUN = BatchResult("", "", NOT_RUN)
 LOST = "the answer was lost; it may have run and been paid for"
 
 
@@ -72,7 +72,9 @@ class Work:
         self._repair, self._journal, self._cache = repair, journal, cache
         self._service, self._since = service, since
         self._shape = "" if spec is None else spec.text
-        asked = prompts if spec is None else [spec.asked(prompt) for prompt in prompts]
+        self._content = Keys(service, model, self._shape)
+        shape = "" if spec is None else spec.asked("")
+        asked = [prompt + shape for prompt in prompts]
         self.places: list[list[Call]] = [
             [self._call(row * repeats + repeat, prompt, repeat)]
             for row, prompt in enumerate(asked)
@@ -87,9 +89,9 @@ class Work:
     def _call(self, place: int, prompt: str, repeat: int, tries: int = 0) -> Call:
         digest = None
         if self._cache is not None:
-            digest = content_key(self._service, self.model, prompt, self._shape, repeat)
+            digest = self._content.of(prompt, repeat)
         key = key_of(place, prompt, self.model)
-        return Call(place, prompt, key, digest, BatchResult(str(place), prompt, NOT_RUN), tries)
+        return Call(place, prompt, key, digest, _NOT_RUN, tries)
 
     @property
     def caches(self) -> bool:
@@ -221,8 +223,9 @@ class Work:
 
     def sent(self, calls: Iterable[Call]) -> None:
         """From here on the answers are lost until they come."""
+        lost = BatchResult("", "", UNKNOWN, error=LOST)
         for call in calls:
-            call.result = BatchResult(str(call.place), call.prompt, UNKNOWN, error=LOST)
+            call.result = lost
 
     def keep(self, results: Sequence[tuple[Call, BatchResult]]) -> None:
         """Write down what came, before anything else is made of it."""
@@ -246,7 +249,7 @@ class Work:
             self._follow(follower, call)
 
     def _settle(self, call: Call, result: BatchResult) -> None:
-        call.result = replace(result, id=str(call.place), prompt=call.prompt)
+        call.result = result
         call.values = call.unfit = None
         if self.spec is not None and result.status == "completed":
             try:

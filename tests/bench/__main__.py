@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .measure import HEAD, Pairs, Row
 
-NAMES = ("imports", "cold", "s2", "kimberlite", "synap", "claude", "amdahl", "live", "find")
+NAMES = ("imports", "cold", "s2", "kimberlite", "synap", "claude", "prompts", "amdahl", "live", "find")
 
 
 def plot(rows: list[Row], path: Path) -> None:

@@ -49,6 +49,9 @@ class Directives:
     """What could not be understood; the run then fails with it."""
 
 
+_NONE = Directives()
+
+
 def read(prompt: str) -> tuple[Directives, str]:
     """Return the directives of a prompt, and the prompt without them.
 
@@ -57,9 +60,11 @@ def read(prompt: str) -> tuple[Directives, str]:
     >>> read("Hello [lab colour=red]")[0].wrong
     "no directive 'colour=red'"
     """
+    if "[lab " not in prompt:
+        return _NONE, prompt
     given = [part for found in _FOUND.findall(prompt) for part in found.split()]
     if not given:
-        return Directives(), prompt
+        return _NONE, prompt
     words: int | None = None
     delay, tokens, say, fail, shape, answer, wrong = 0.0, None, "", "", "", "", ""
     for part in given:

@@ -12,14 +12,15 @@ Small models look at the first words of the material alone, so that models diffe
 from __future__ import annotations
 
 import json
-import random
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from . import words
 
-_ASKED = re.compile(r"\bone JSON object\b[^\n]*\n((?:\"(?:[^\"\\\n]|\\.)+\": [^\n]+\n?)+)")
+_ASKED = "one JSON object"
+_BLOCK = re.compile(r"[^\n]*\n((?:\"(?:[^\"\\\n]|\\.)+\": [^\n]+\n?)+)")
 _LINE = re.compile(r'("(?:[^"\\]|\\.)+"): (a list, each item )?(.+)')
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
@@ -31,51 +32,77 @@ KINDS = ("cut", "prose", "fenced", "enum", "nan", "nested", "several", "missing"
 """What an answer can be made to be instead of the object alone. `prose` and `fenced` have a good one inside."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key that is asked for, and what its value is to be."""
+
+    name: str
+    many: bool
+    choices: tuple[str, ...] = ()
+    kind: str = "text"
+    low: float = 0.0
+    high: float = 0.0
+
+
 def shaped(prompt: str, model: str, kind: str = "") -> str | None:
     """Return the object that a prompt asks for; None where it asks for none.
 
     `kind` spoils it, once: a prompt that asks for the same again gets a good one, unless the kind ends with "!".
     """
-    asked = list(_ASKED.finditer(prompt))
-    if not asked:
+    at = prompt.rfind(_ASKED)  # material may ask for things too, and comes before
+    found = _BLOCK.match(prompt, at) if at >= 0 else None
+    if found is None:
         return None
-    found = asked[-1]  # material may ask for things too
-    material = prompt[: found.start()]
-    read = " ".join(material.split()[: _READ.get(model, 10_000)])
-    chance = random.Random(words.seed(read, model))
-    answer: dict[str, Any] = {}
-    for line in found[1].splitlines():
-        parts = _LINE.fullmatch(line)
-        if parts is not None:
-            answer[json.loads(parts[1])] = _value(parts[3], bool(parts[2]), read, chance)
+    material = prompt[:at]
+    length = _READ.get(model)
+    read = material if length is None else " ".join(material.split(None, length)[:length])
+    heard = words.heard(read)
+    seed = words.seed(read, model)
+    answer = {key.name: _value(key, heard, seed) for key in _keys(found[1])}
     if kind.endswith("!"):
         return _spoilt(answer, kind[:-1])
-    return _spoilt(answer, "" if _AGAIN in prompt[found.end() - 1 :] else kind)
+    return _spoilt(answer, "" if not kind or _AGAIN in prompt[found.end() - 1 :] else kind)
 
 
-def _value(told: str, many: bool, material: str, chance: random.Random) -> Any:
-    if told.startswith("one of "):
-        choices = [json.loads(one) for one in _TEXTS.findall(told)]
-        if many:
-            return words.fitting(choices, material) or [chance.choice(choices)]
-        return words.best(choices, material, chance)
-    if told.startswith("true or false"):
-        return [chance.random() < 0.5] if many else words.tone(material) >= 0
-    bounds = _BOUNDS.match(told)
-    if bounds is not None:
-        return [_number(bounds, material, chance) for _ in range(3)] if many else _number(bounds, material, chance)
-    spoken = words.telling(material, 3)
-    return spoken if many else f"it speaks of {' and '.join(spoken[:2]) or 'nothing much'}"
+@lru_cache(maxsize=256)
+def _keys(block: str) -> tuple[_Key, ...]:
+    found = []
+    for line in block.splitlines():
+        parts = _LINE.fullmatch(line)
+        if parts is None:
+            continue
+        name, many, told = json.loads(parts[1]), bool(parts[2]), parts[3]
+        bounds = _BOUNDS.match(told)
+        if told.startswith("one of "):
+            found.append(_Key(name, many, tuple(json.loads(one) for one in _TEXTS.findall(told)), "choice"))
+        elif bounds is not None:
+            low = float(bounds[2] or 0)
+            high = float(bounds[3]) if bounds[3] else low + 100
+            kind = "whole" if "whole" in bounds[1] else "number"
+            found.append(_Key(name, many, kind=kind, low=min(low, high), high=high))
+        else:
+            found.append(_Key(name, many, kind="bool" if told.startswith("true or false") else "text"))
+    return tuple(found)
 
 
-def _number(bounds: re.Match[str], material: str, chance: random.Random) -> float | int:
+def _value(key: _Key, heard: words.Heard, seed: int) -> Any:
+    if key.kind == "choice":
+        if key.many:
+            return heard.fitting(key.choices) or [key.choices[seed % len(key.choices)]]
+        return heard.best(key.choices, seed)
+    if key.kind == "bool":
+        return [seed % 2 == 0] if key.many else heard.tone >= 0
+    if key.kind == "text":
+        spoken = heard.telling(3)
+        return spoken if key.many else f"it speaks of {' and '.join(spoken[:2]) or 'nothing much'}"
+    return [_number(key, heard, seed // 7**n) for n in range(3)] if key.many else _number(key, heard, seed)
+
+
+def _number(key: _Key, heard: words.Heard, seed: int) -> float | int:
     """Friendly texts get much, angry ones little."""
-    low = float(bounds[2] or 0)
-    high = float(bounds[3]) if bounds[3] else low + 100
-    low = min(low, high)
-    place = min(1.0, max(0.0, 0.5 + 0.15 * words.tone(material) + chance.uniform(-0.1, 0.1)))
-    value = low + place * (high - low)
-    return min(max(round(value), int(low)), int(high)) if "whole" in bounds[1] else round(value, 2)
+    place = min(1.0, max(0.0, 0.4 + 0.15 * heard.tone + seed % 1000 / 5000))
+    value = key.low + place * (key.high - key.low)
+    return min(max(round(value), int(key.low)), int(key.high)) if key.kind == "whole" else round(value, 2)
 
 
 def _spoilt(answer: dict[str, Any], kind: str) -> str:
@@ -110,6 +137,3 @@ def _spoilt(answer: dict[str, Any], kind: str) -> str:
 
 def _counts(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-__all__: Sequence[str] = ("KINDS", "shaped")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 WORD = re.compile(r"[a-z][a-z'-]{2,}")
 _STOPPED = (
@@ -38,41 +38,54 @@ def seed(*parts: str) -> int:
     return int.from_bytes(digest.digest(), "big")
 
 
-def hints(option: str) -> list[str]:
-    """Return the words that speak for an option."""
-    return [word for name in WORD.findall(option.lower()) for word in _HINTS.get(name, "").split()]
+def best(options: Sequence[str], text: str, seed: int) -> str:
+    """The option that most words of a text speak for; where none does, one that is always the same for a seed."""
+    return heard(text).best(options, seed)
 
 
-def best(options: Sequence[str], text: str, chance: random.Random | str) -> str:
-    """Return the option that most words of a text speak for; where none does, one by chance, or always the same for a
-    text."""
-    scores = _scores(options, text)
-    most = max(scores)
-    if most:
-        return options[scores.index(most)]
-    return options[seed(chance) % len(options)] if isinstance(chance, str) else chance.choice(options)
+def heard(text: str) -> Heard:
+    """What is understood of a text."""
+    return Heard(WORD.findall(text.lower()))
 
 
-def fitting(options: Sequence[str], text: str) -> list[str]:
-    """Return the options that any word of a text speaks for."""
-    return [option for option, score in zip(options, _scores(options, text), strict=True) if score]
+class Heard:
+    """The words of a text, and what they speak for."""
+
+    __slots__ = ("_set", "_words")
+
+    def __init__(self, found: list[str]) -> None:
+        self._words = found
+        self._set = frozenset(found)
+
+    def best(self, options: Sequence[str], seed: int) -> str:
+        """The option that most words speak for; where none does, one that is always the same for a seed."""
+        scores = self._scores(options)
+        most = max(scores)
+        return options[scores.index(most)] if most else options[seed % len(options)]
+
+    def fitting(self, options: Sequence[str]) -> list[str]:
+        """The options that any word speaks for."""
+        return [option for option, score in zip(options, self._scores(options), strict=True) if score]
+
+    @property
+    def tone(self) -> int:
+        """How friendly it is: its friendly words less its angry ones."""
+        return len(self._set & _FRIENDLY) - len(self._set & _ANGRY)
+
+    def telling(self, count: int) -> list[str]:
+        """The last words that say something."""
+        found = [word for word in dict.fromkeys(self._words[-200:]) if word not in STOP]
+        return found[-count:]
+
+    def _scores(self, options: Sequence[str]) -> list[int]:
+        return [len(self._set & _hints(option)) for option in options]
 
 
-def tone(text: str) -> int:
-    """Return how friendly a text is: its friendly words less its angry ones."""
-    found = WORD.findall(text.lower())
-    return sum(word in _FRIENDLY for word in found) - sum(word in _ANGRY for word in found)
-
-
-def telling(text: str, count: int) -> list[str]:
-    """Return the last words of a text that say something."""
-    found = [word for word in dict.fromkeys(WORD.findall(text.lower()[-5000:])) if word not in STOP]
-    return found[-count:]
-
-
-def _scores(options: Sequence[str], text: str) -> list[int]:
-    given = set(WORD.findall(text.lower()))
-    return [len(given & {*WORD.findall(option.lower()), *hints(option)}) for option in options]
+@lru_cache(maxsize=4096)
+def _hints(option: str) -> frozenset[str]:
+    """The words that speak for an option."""
+    names = WORD.findall(option.lower())
+    return frozenset(names) | {word for name in names for word in _HINTS.get(name, "").split()}
 
 
 _FRIENDLY, _ANGRY = frozenset(_HINTS["positive"].split()), frozenset(_HINTS["negative"].split())

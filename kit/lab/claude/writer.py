@@ -64,7 +64,7 @@ def _choice(prompt: str) -> str:
     options = [option for option in options if option and len(option) <= 40][:50]
     if len(options) < 2:
         return ""
-    return words.best(options, prompt[: found.start()] + prompt[found.end() :], prompt)
+    return words.best(options, prompt[: found.start()] + prompt[found.end() :], words.seed(prompt))
 
 
 def _prose(prompt: str, model: str, asked: int | None) -> str:
