@@ -13,6 +13,7 @@ PLACES = {
     "XDG_RUNTIME_DIR": "run",
     "XDG_DATA_HOME": "data",
     "XDG_CONFIG_HOME": "config",
+    "XDG_CACHE_HOME": "cache",
     "JUPYTER_CONFIG_DIR": "jupyter",
     "JUPYTER_DATA_DIR": "jupyter-data",
     "JUPYTER_RUNTIME_DIR": "jupyter-run",

@@ -159,7 +159,7 @@ def answer_html(content: str, about: str, note: str = "") -> str:
     """An answer as a notebook shows it: the text as text, with a line about it below."""
     from html import escape
 
-    from ..core.html import visible
+    from ..core.html import PLAIN, visible
 
     cut = more(content)
     body = (
@@ -172,4 +172,4 @@ def answer_html(content: str, about: str, note: str = "") -> str:
         f"{escape(visible(line[:500]))}</div>"
         for line in lines
     )
-    return f"<div>{body}{foot}</div>"
+    return f'<div class="{PLAIN}">{body}{foot}</div>'

@@ -9,12 +9,15 @@ from typing import Any
 LONGEST = 200
 """Characters of a value that are shown; the whole is in the cell's title, up to ten times as much."""
 
+PLAIN = "mathjax_ignore tex2jax_ignore"
+"""The class of what is no mathematics, though two sums in dollars may stand in it."""
+
 # Names of Jupyter's own theme colours, so that light and dark both read well.
 _CELL = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
 
 
 def visible(value: Any) -> str:
-    """Return a value as text that cannot act: no control characters, no direction overrides, no lone surrogates.
+    """A value as text that cannot act: no control characters, no direction overrides, no lone surrogates.
 
     >>> visible("a\\x1b[31mb\\u202ec")
     'a\\\\x1b[31mb\\\\u202ec'
@@ -38,18 +41,18 @@ def one_line(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """Return a line of text."""
-    return f"<div>{escape(visible(value))}</div>"
+    """A line of text."""
+    return f'<div class="{PLAIN}">{escape(visible(value))}</div>'
 
 
 def foot(lines: Iterable[Any]) -> str:
-    """Return lines below something, smaller than it."""
+    """Lines below something, smaller than it."""
     style = "opacity:.75;font-size:.9em;margin-top:.3em;overflow-wrap:anywhere"
-    return "".join(f'<div style="{style}">{escape(one_line(line))}</div>' for line in lines)
+    return "".join(f'<div class="{PLAIN}" style="{style}">{escape(one_line(line))}</div>' for line in lines)
 
 
 def cell(value: Any) -> str:
-    """Return a value in a table: cut where it is long, with more of it on hover."""
+    """A value in a table: cut where it is long, with more of it on hover."""
     shown = visible(value)
     if len(shown) <= LONGEST:
         return escape(shown)
@@ -57,10 +60,10 @@ def cell(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a small table."""
+    """A small table."""
     titles = "".join(f'<th style="{_CELL}">{cell(name)}</th>' for name in head)
     lines = "".join(
         "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows
     )
     style = "font-size:var(--jp-code-font-size,13px)"
-    return f'<table style="{style}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'
+    return f'<table class="{PLAIN}" style="{style}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'

@@ -118,6 +118,49 @@ def test_answers_read_well_in_both_themes(theme, notebook, server):
         page.page.screenshot(path=os.path.join(os.environ["KIT_SHOTS"], f"claude-{theme[-5:].strip().lower()}.png"))
 
 
+MAIL = """
+import pandas as pd
+texts = ["I was charged twice", "My parcel is late", "Thank you, lovely", "<script>document.title='owned'</script> late"]
+mail = pd.DataFrame({"body": texts * 6}, index=[f"<i>{n}</i>" for n in range(24)])
+mail.loc["<i>5</i>", "body"] = "odd [lab shape=enum] <img src=x onerror=\\"document.title='owned'\\">"
+ask = dict(over=mail, columns={"topic": ["billing", "delivery", "praise"], "<b>why</b>": str}, cache=False)
+"""
+
+
+def test_prompts_over_a_frame_read_well_in_both_themes(theme, notebook, server):
+    page = notebook(
+        connected(server) + MAIL,
+        'c.preview("What is it about? {body}", "haiku", over=mail, columns=ask["columns"])',
+        'c.batch("What is it about? {body}", "haiku", first=8, **ask)',
+        'found = c.batch("What is it about? {body}", "haiku", keep=True, **ask); found.tail(3)',
+        'c.batch("And this? {body} [lab shape=cut!]", "haiku", **{**ask, "over": mail.head(3)})',
+        "c.last_batch.problems()",
+        'both = c.compare(found, ["billing", "delivery", "praise", "delivery"] * 6); both',
+        "both.plot()",
+        'c.usage("month", over="hour")',
+    )
+    page.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
+    page.run()
+    assert "owned" not in page.page.title()
+    for index in range(1, 9):
+        area = page.output(index)
+        # Sums in dollars are no mathematics.
+        assert area.locator("script, i, b, .jp-RenderedHTMLCommon img, mjx-container, .MathJax").count() == 0
+        for colour, behind in _colours(area):
+            assert abs(_light(colour) - _light(behind)) > 0.35, (index, colour, behind)
+    assert "a sample: 8 of 24 rows" in page.output(2).inner_text()
+    assert "3 repairs" in page.output(4).inner_text() and "not json" in page.output(4).inner_text()
+    assert "this client knows of" in page.output(8).inner_text()
+    for index, width in ((2, 1400), (4, 620), (6, 620), (7, 1400)):
+        page.page.set_viewport_size({"width": width, "height": 900})
+        page.output(index).scroll_into_view_if_needed()
+        shown = page.output(index).bounding_box()
+        assert shown["width"] <= width
+        if os.environ.get("KIT_SHOTS"):
+            name = f"prompts-{index}-{width}-{theme[-5:].strip().lower()}.png"
+            page.page.screenshot(path=os.path.join(os.environ["KIT_SHOTS"], name))
+
+
 def _choose(jupyter, theme):
     request = urllib.request.Request(
         f"{jupyter.url}/lab/api/settings/@jupyterlab%2Fapputils-extension:themes",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.core.html import cell, table, text, visible
+from kit.core.html import PLAIN, cell, table, text, visible
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -37,4 +37,4 @@ def test_hostile_text_is_harmless_and_bounded(payload):
 
 def test_ordinary_text_stays_readable():
     assert visible("Grüße, 東京 😀") == "Grüße, 東京 😀"
-    assert text("a < b & c") == "<div>a &lt; b &amp; c</div>"
+    assert text("a < b & c") == f'<div class="{PLAIN}">a &lt; b &amp; c</div>'
