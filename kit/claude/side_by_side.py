@@ -145,8 +145,11 @@ class Runner:
                 await self._account(client)
             self._before = None
         finally:
-            for task in self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
+            # Their connections are given back before whoever cancelled this closes the client.
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.waiting = ""
             work.close()
         return self._told
