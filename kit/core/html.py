@@ -17,7 +17,7 @@ _CELL = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"
 
 
 def visible(value: Any) -> str:
-    """A value as text that cannot act: no control characters, no direction overrides, no lone surrogates.
+    """Return a value as text that cannot act: no control characters, no direction overrides, no lone surrogates.
 
     >>> visible("a\\x1b[31mb\\u202ec")
     'a\\\\x1b[31mb\\\\u202ec'
@@ -41,18 +41,18 @@ def one_line(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A line of text."""
+    """Return a line of text."""
     return f'<div class="{PLAIN}">{escape(visible(value))}</div>'
 
 
 def foot(lines: Iterable[Any]) -> str:
-    """Lines below something, smaller than it."""
+    """Return lines below something, smaller than it."""
     style = "opacity:.75;font-size:.9em;margin-top:.3em;overflow-wrap:anywhere"
     return "".join(f'<div class="{PLAIN}" style="{style}">{escape(one_line(line))}</div>' for line in lines)
 
 
 def cell(value: Any) -> str:
-    """A value in a table: cut where it is long, with more of it on hover."""
+    """Return a value in a table: cut where it is long, with more of it on hover."""
     shown = visible(value)
     if len(shown) <= LONGEST:
         return escape(shown)
@@ -60,7 +60,7 @@ def cell(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A small table."""
+    """Return a small table."""
     titles = "".join(f'<th style="{_CELL}">{cell(name)}</th>' for name in head)
     lines = "".join(
         "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>" for row in rows

@@ -39,17 +39,17 @@ def seed(*parts: str) -> int:
 
 
 def best(options: Sequence[str], text: str, seed: int) -> str:
-    """The option that most words of a text speak for; where none does, one that is always the same for a seed."""
+    """Return the option that most words of a text speak for; where none does, always the same one for a seed."""
     return heard(text).best(options, seed)
 
 
 def heard(text: str) -> Heard:
-    """What is understood of a text."""
+    """Return what is understood of a text."""
     return Heard(WORD.findall(text.lower()))
 
 
 class Heard:
-    """The words of a text, and what they speak for."""
+    """Words of a text, and what they speak for."""
 
     __slots__ = ("_set", "_words")
 
@@ -58,7 +58,7 @@ class Heard:
         self._set = frozenset(found)
 
     def best(self, options: Sequence[str], seed: int) -> str:
-        """The option that most words speak for; where none does, one that is always the same for a seed."""
+        """Return the option that most words speak for; where none does, one that is always the same for a seed."""
         scores = self._scores(options)
         most = max(scores)
         return options[scores.index(most)] if most else options[seed % len(options)]
@@ -69,11 +69,11 @@ class Heard:
 
     @property
     def tone(self) -> int:
-        """How friendly it is: its friendly words less its angry ones."""
+        """Return how friendly it is: its friendly words less its angry ones."""
         return len(self._set & _FRIENDLY) - len(self._set & _ANGRY)
 
     def telling(self, count: int) -> list[str]:
-        """The last words that say something."""
+        """Return the last words that say something."""
         found = [word for word in dict.fromkeys(self._words[-200:]) if word not in STOP]
         return found[-count:]
 
@@ -83,7 +83,7 @@ class Heard:
 
 @lru_cache(maxsize=4096)
 def _hints(option: str) -> frozenset[str]:
-    """The words that speak for an option."""
+    """Return the words that speak for an option."""
     names = WORD.findall(option.lower())
     return frozenset(names) | {word for name in names for word in _HINTS.get(name, "").split()}
 
