@@ -333,7 +333,7 @@ def _held(value: Any, kind: Any) -> Any:
     if kind == "string":
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if kind == "double":
-        return float(value)
+        return plain(float(value))
     if isinstance(kind, str):
         return value
     if kind[0] == "list":
