@@ -23,7 +23,7 @@ from pathlib import Path
 
 import kit
 from kit.core.errors import KitError
-from kit.core.log.copied import Copied
+from kit.core.log.copying.copied import Copied
 
 SERVICES = ("s2", "kimberlite", "synap")
 

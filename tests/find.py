@@ -25,7 +25,7 @@ import pyarrow as pa
 import kit
 from kit.core.errors import KitError
 from kit.core.json_columns import ObjectColumns, parsed_object
-from kit.core.log.find import find
+from kit.core.log.finding.find import find
 from kit.core.ranged import Piece
 from kit.core.tables import filters
 from kit.s2 import Record

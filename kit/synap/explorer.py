@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..core.frames import BodyMode
-    from ..core.log.copied import Copied
+    from ..core.log.copying.copied import Copied
     from ..live.view import LiveView
 
 T = TypeVar("T")

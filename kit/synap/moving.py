@@ -11,10 +11,10 @@ import pyarrow as pa
 from ..core import progress
 from ..core.errors import Interrupted, KitError, TransportError
 from ..core.html import one_line
-from ..core.log.copied import Copied
-from ..core.log.mask import Mask
+from ..core.log.copying.copied import Copied
+from ..core.log.copying.mask import Mask
+from ..core.log.copying.sending import Sender
 from ..core.log.places import count_of
-from ..core.log.sending import Sender
 from ..core.log.source import Ranged
 from . import inputs
 from .client import SynapClient

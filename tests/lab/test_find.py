@@ -15,9 +15,9 @@ import pytest
 
 import kit
 from kit.core.errors import InputError, Interrupted
-from kit.core.log.jsonpath import question
-from kit.core.log.matching import Bytes
-from kit.core.log.scan import Scan
+from kit.core.log.finding.jsonpath import question
+from kit.core.log.finding.matching import Bytes
+from kit.core.log.finding.scan import Scan
 from kit.s2 import Record
 
 from .. import find as model

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from kit.core.errors import InputError, Interrupted
-from kit.core.log.profile import Profile, profile
-from kit.core.log.scan import Scan
+from kit.core.log.finding.scan import Scan
+from kit.core.log.profiling.profile import Profile, profile
 from kit.core.ranged import Piece
 
 from .. import find as model

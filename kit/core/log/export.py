@@ -22,8 +22,8 @@ from ..html import one_line
 from ..ranged import View
 from ..tables.encode import Table
 from ..words import nearest
-from .find import Asked, passing, whole
-from .scan import size_of
+from .finding.find import Asked, passing, whole
+from .finding.scan import size_of
 from .source import Ranged
 
 FORMATS = (".jsonl", ".ndjson", ".csv", ".parquet")

@@ -83,7 +83,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         source = self._opened("read", extras)
         if where is None:
             return self._read(source, start, limit, until, body, columns, types)
-        from .find import find
+        from .finding.find import find
 
         frame = find(source, where=where, start=start, until=until, limit=limit, body=body, types=types)
         return frame if columns is None else frame[source.known(columns, [*frame.columns])]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from ..frames import BodyMode
     from ..ranged import Ranged
-    from .copied import Copied
+    from .copying.copied import Copied
     from .export import Written
-    from .profile import Profile
+    from .profiling.profile import Profile
 
 
 class Looking(GivesFrames):
@@ -63,7 +63,7 @@ class Looking(GivesFrames):
         ...     len(found), found.kit.scan.complete
         (3, False)
         """
-        from .find import find
+        from .finding.find import find
 
         asked = {"where": where, "path": path, "header": header, "ignore_case": ignore_case}
         places = {"start": start, "until": until, "limit": limit, "newest_first": newest_first, "resume": resume}
@@ -82,7 +82,7 @@ class Looking(GivesFrames):
         ...     told.records, "total" in set(told.df["field"])
         (5000, True)
         """
-        from .profile import profile
+        from .profiling.profile import profile
 
         return profile(self.source(), start, until, sample)
 
@@ -121,7 +121,7 @@ class Looking(GivesFrames):
         ...     lab.s2["demo-shop"]["orders"].copy_to(lab.kimberlite["late_orders"], until=100).records
         100
         """
-        from .copy import copy
+        from .copying.copy import copy
 
         if not callable(getattr(other, "source", None)):
             hint = 'give a handle, as s2["basin"]["stream"]'
@@ -205,8 +205,8 @@ class LookingThrough(GivesFrames):
         on in those that were not looked through. A log that cannot be read is told by a warning and in
         `attrs["failed"]`.
         """
-        from .find import Asked
-        from .find_many import find_many
+        from .finding.find import Asked
+        from .finding.find_many import find_many
 
         if not isinstance(prefix, str):
             raise InputError(f"prefix={prefix!r}: a prefix is a text")

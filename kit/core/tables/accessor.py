@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from ..log.scan import Scan
+    from ..log.finding.scan import Scan
 
 _EXACT = 10**15
 """Excel keeps fifteen digits of a number."""
@@ -26,7 +26,7 @@ class KitAccessor:
     @property
     def scan(self) -> Scan:
         """Return the receipt of the search that found the rows."""
-        from ..log.scan import Scan
+        from ..log.finding.scan import Scan
 
         return Scan.of(self._frame)
 

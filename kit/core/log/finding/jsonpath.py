@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..errors import InputError, KitError
+from ...errors import InputError, KitError
 
 Truth = Callable[[Any], bool]
 Number = tuple[str, Callable[[Any, Any], Any], float]

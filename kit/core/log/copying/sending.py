@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import KitError, TransportError
+from ...errors import KitError, TransportError
+from ..finding.find import whole
+from ..finding.matching import total_bytes
+from ..source import Moved, Ranged
 from .copied import Copied
-from .find import whole
-from .matching import total_bytes
-from .source import Moved, Ranged
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRIES = 8

@@ -17,15 +17,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import KitError
-from ..frames import is_utf8
-from ..json_columns import array_of, parsed_object
-from ..tables import filters
-from ..tables.kinds import HUGE, LARGE, Kind, flags_of_integer
+from ...errors import KitError
+from ...frames import is_utf8
+from ...json_columns import array_of, parsed_object
+from ...tables import filters
+from ...tables.kinds import HUGE, LARGE, Kind, flags_of_integer
 from .jsonpath import Question
 
 if TYPE_CHECKING:
-    from ..ranged import Ranged
+    from ...ranged import Ranged
 
 Mask = npt.NDArray[np.bool_]
 _SAMPLED, _RARE, _TRIES = 8192, 1, 256
@@ -317,7 +317,7 @@ def parted(where: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Test:
-    from ..pruning import mentions
+    from ...pruning import mentions
 
     schema = known()
     names = tuple(name for name in schema.names if mentions(one, schema, name))
@@ -372,8 +372,8 @@ class _Rows:
 
     def _quick(self, head: pa.Table, column: pa.Array, keys: Mapping[str, str]) -> Mask | None:
         """The mask of a page whose values are of one kind under each key, read by Arrow; None where they are not."""
-        from ..frames import json_lines
-        from ..json_columns import read_lines
+        from ...frames import json_lines
+        from ...json_columns import read_lines
 
         if not len(column):
             return np.zeros(0, bool)

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..html import one_line, table, text
-from ..ranged import View
-from .scan import size_of
-from .source import Ranged
+from ...errors import InputError
+from ...html import one_line, table, text
+from ...ranged import View
+from ..finding.scan import size_of
+from ..source import Ranged
 
 FORM = "kit.copy/1"
 _LONGEST = 64 * 1024

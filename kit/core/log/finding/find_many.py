@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import progress
-from ..errors import InputError, Interrupted, KitError, warn
-from ..html import one_line
-from ..tables.typed import checked
+from ... import progress
+from ...errors import InputError, Interrupted, KitError, warn
+from ...html import one_line
+from ...tables.typed import checked
+from ..places import count_of
 from .find import Asked, Hunt
 from .found import framed
-from .places import count_of
 from .scan import Scan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..frames import BodyMode
-    from ..ranged import Ranged
+    from ...frames import BodyMode
+    from ...ranged import Ranged
 
 
 def find_many(

@@ -15,17 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import progress
-from ..ahead import ahead
-from ..errors import Interrupted, KitError, warn
-from ..html import one_line
-from ..ranged import View
-from ..words import nearest
+from ... import progress
+from ...ahead import ahead
+from ...errors import Interrupted, KitError, warn
+from ...html import one_line
+from ...ranged import View
+from ...words import nearest
+from ..finding.find import Asked, passing, whole
+from ..source import Piece, Ranged
 from .copied import Copied, Notebook
-from .find import Asked, passing, whole
 from .mask import Mask
 from .sending import Sender
-from .source import Piece, Ranged
 
 _POLL = 0.25
 """Seconds between looks for new records while following."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..html import cell, visible
-from .scan import size_of
+from ...html import cell, visible
+from ..finding.scan import size_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,17 +13,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import progress
-from ..ahead import ahead
-from ..errors import Interrupted, KitError
-from ..frames import TIME, to_frame
-from ..html import one_line
-from ..ranged import Piece, Ranged, View
+from ... import progress
+from ...ahead import ahead
+from ...errors import Interrupted, KitError
+from ...frames import TIME, to_frame
+from ...html import one_line
+from ...ranged import Piece, Ranged, View
+from ..finding.find import whole
+from ..finding.scan import Scan, size_of
+from ..places import count_of
 from .fields import FORMS, Fields
-from .find import whole
-from .places import count_of
 from .profile_page import page
-from .scan import Scan, size_of
 from .tally import Field, Place, Places, Sizes
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Profile:
 
     def plot(self, **options: Any) -> Axes:
         """Return the picture: records and bytes per hour, a panel each; takes what `kit.plots.over_time` takes."""
-        from ...plots.over_time_plot import over_time
+        from ....plots.over_time_plot import over_time
 
         return over_time(self.hours, ["records", "bytes"], **{"title": f"{self.scan.source}, per hour", **options})
 

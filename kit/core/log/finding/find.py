@@ -11,26 +11,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import progress
-from ..ahead import ahead
-from ..errors import Interrupted, KitError, warn
-from ..frames import TIME
-from ..html import one_line
-from ..ranged import MissingRange, Piece, Ranged, View, within
-from ..tables import filters
-from ..tables.typed import checked
-from ..words import nearest
+from ... import progress
+from ...ahead import ahead
+from ...errors import Interrupted, KitError, warn
+from ...frames import TIME
+from ...html import one_line
+from ...ranged import MissingRange, Piece, Ranged, View, within
+from ...tables import filters
+from ...tables.typed import checked
+from ...words import nearest
+from ..places import count_of
 from . import matching
 from .around import Around
 from .found import framed
 from .jsonpath import question
-from .places import count_of
 from .scan import Scan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..frames import BodyMode
+    from ...frames import BodyMode
 
 WINDOW = 1000
 """Records that the first step backwards reads; later ones read so many as are about `_STEP` bytes."""

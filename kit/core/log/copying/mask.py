@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import InputError, KitError
-from ..json_columns import parsed_object
-from ..tables.scalars import json_text
-from ..words import nearest
+from ...errors import InputError, KitError
+from ...json_columns import parsed_object
+from ...tables.scalars import json_text
+from ...words import nearest
 
 WAYS = ("hash", "last4", "drop", "null")
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from ..errors import InputError
-from ..html import one_line, table, text
+from ...errors import InputError
+from ...html import one_line, table, text
 
 
 @dataclass

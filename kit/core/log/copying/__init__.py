@@ -1,0 +1,1 @@
+"""Copying a log to another, each record once."""

@@ -1,0 +1,1 @@
+"""Looking for records: questions, the search, and its receipt."""

@@ -1,0 +1,1 @@
+"""What is in a log: fields, hours, sizes, changes of shape."""
