@@ -74,6 +74,9 @@ def test_the_tour_has_live_data_on_the_screen(notebook, screenshot):
     view = next(opened.output(n) for n, cell in enumerate(cells) if ".live(" in cell)
     view.locator(".kit-live-state", has_text="live").first.wait_for()
     newest = view.locator(".kit-live-rows tbody tr").first
+    # What is scrolled away is not laid out, and has no text in this sense.
+    newest.scroll_into_view_if_needed()
+    opened._until(lambda: newest.inner_text() != "", 10)
     before = newest.inner_text()
     opened._until(lambda: newest.inner_text() != before, 30)
     screenshot("live")
