@@ -381,3 +381,26 @@ def test_a_damaged_state_is_refused_or_loaded_and_nothing_else(seed):
         except (KitError, OverflowError):
             pass
     assert len(refused) > 100 and all("is damaged" in told for told in refused)
+
+
+def test_a_closed_result_leaves_no_task_behind():
+    import asyncio
+    import time
+
+    from kit.core import loop
+
+    async def standing():
+        return len(asyncio.all_tasks())
+
+    with kit.Feed(Numbers(100, hold=True)) as feed:
+        feed.wait(100, timeout=PATIENCE)
+        before = loop.call(standing)
+        for _ in range(3):
+            found = feed.per("k", n="count").wait(until="caught_up", timeout=PATIENCE)
+            time.sleep(0.5)  # it waits for more now
+            assert loop.call(standing) > before
+            found.close()
+        deadline = time.monotonic() + PATIENCE
+        while loop.call(standing) > before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert loop.call(standing) == before

@@ -54,6 +54,7 @@ class Folded(Derived):
         self._tap.wake = wake
         self._state.watch(wake)
         work = loop.create_task(self._work(came, fresh))
+        work.add_done_callback(lambda _: fresh.set())
         try:
             while True:
                 fresh.clear()
@@ -66,10 +67,7 @@ class Folded(Derived):
                     break
                 pause = max(_EVERY, _SHARE * (time.monotonic() - began))
                 await asyncio.wait([work], timeout=pause)
-                if not work.done():
-                    waiting = loop.create_task(fresh.wait())
-                    await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
+                await fresh.wait()
             await work
             if self._state.word == "failed":
                 raise KitError(f"the feed of {self._state.source.label} failed: {self._state.error}")
