@@ -11,6 +11,7 @@ answer can be read past it: `body` does so, and leaves the parser an end that it
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import select
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -217,7 +218,8 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
                     host,
                     port,
                     local_addr=None if local_address is None else (local_address, 0),
-                    happy_eyeballs_delay=0.25,
+                    # One address has nothing to race with; and whoever is cancelled in a race may lose its socket.
+                    happy_eyeballs_delay=None if _is_number(host) else 0.25,
                 )
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from None
@@ -235,6 +237,15 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def _is_number(host: str) -> bool:
+    """Return whether a host is an address, and no name that may have several."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class _Protocol(asyncio.Protocol):

@@ -1,8 +1,10 @@
 """Many requests of one batch under way; what is kept of them; and what this client knows of its spending."""
 
 import asyncio
+import gc
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -163,6 +165,25 @@ def test_a_cancelled_batch_of_the_async_colour_goes_on(lab):
     frame, bill = asyncio.run(main())
     assert set(frame["status"]) == {"completed", "unknown"}
     assert bill["cost"] == pytest.approx(sum(row["cost"] for row in lab.rows()), abs=1e-9)
+
+
+def test_a_call_that_is_cancelled_while_it_connects_leaves_no_socket():
+    async def main(url):
+        async with AsyncClaudeClient(url, "cc_00") as client:
+            for n in range(60):
+                call = asyncio.ensure_future(client.health())
+                for _ in range(n % 30):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as listening:
+        gc.collect()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            asyncio.run(main(f"http://127.0.0.1:{listening.getsockname()[1]}"))
+            gc.collect()
+    assert not [str(one.message) for one in caught if "unclosed" in str(one.message)]
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
