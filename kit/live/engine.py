@@ -66,7 +66,7 @@ class Engine:
             self.over.wait(timeout)
 
     async def main(self) -> None:
-        """Follows until the source ends, fails for good, or `stop` is called; tells the feed what it failed with."""
+        """Follow until the source ends, fails for good, or `stop` is called; tells the feed what it failed with."""
         try:
             if not self._stopped:
                 self._task = asyncio.get_running_loop().create_task(self.run())
@@ -79,17 +79,17 @@ class Engine:
             self.state.wake()
 
     def stop(self) -> None:
-        """Ends it soon; on the loop, or before `main` has begun."""
+        """End it soon; on the loop, or before `main` has begun."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
 
     async def stopped(self) -> None:
-        """Ends it."""
+        """End it."""
         self.stop()
 
     def unfinished(self) -> str:
-        """What to say where the feed was dropped while this went on; empty where it does not."""
+        """Return what to say where the feed was dropped while this went on; empty where it does not."""
         if self._stopped or self.over.is_set() or self.source.replaces:  # a result holds nothing that is not others'
             return ""
         return f"the feed of {self.source.label} was dropped while it was open: close() it, or use it in a with block"

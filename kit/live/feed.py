@@ -95,7 +95,7 @@ class Feed(Rows):
         self._begin()
 
     def _begin(self) -> None:
-        """Waits a moment for the source to stand, so that what is written after this is among what it gives."""
+        """Wait a moment for the source to stand, so that what is written after this is among what it gives."""
         if not self.source.begins or threading.current_thread().name == "kit-loop":
             return
         try:
@@ -106,13 +106,14 @@ class Feed(Rows):
             raise
 
     def batches(self, start: int = 0, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
-        """The rows from number `start` on as they came, in Arrow; and the number of the first that is still kept."""
+        """Return the rows from number `start` on as they came, in Arrow; and the number of the first that is still
+        kept."""
         return self.shared.batches(start, stop)
 
     # --- following -------------------------------------------------------------------------------------------------
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
-        """Calls a function with a DataFrame of each lot of new rows, in a thread of its own; use it as a decorator too.
+        """Call a function with a DataFrame of each lot of new rows, in a thread of its own; use it as a decorator too.
 
         What it raises is kept in `problems` with its line, and shown in the view; the feed goes on.
         """
@@ -122,13 +123,13 @@ class Feed(Rows):
         return callback
 
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
-        """Ends the calls of a function."""
+        """End the calls of a function."""
         for caller in [one for one in self._callers if one.function == callback]:
             self._callers.remove(caller)
             caller.stop()
 
     def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
-        """Calls a function once when rows begin to meet a condition, and not again while they do; a decorator too.
+        """Call a function once when rows begin to meet a condition, and not again while they do; a decorator too.
 
         `where` is what a feed takes. Of rows that are added, each that meets it while the one before did not is a
         crossing; of a result (`per`, `newest_by`), each key that did not meet it before; of a live query, the whole
@@ -158,7 +159,7 @@ class Feed(Rows):
         most: int = MOST_GROUPS,
         **aggregates: str,
     ) -> Feed:
-        """Figures per key, of every row since the feed began, as a feed whose rows are replaced as they change.
+        """Return figures per key, of every row since the feed began, as a feed whose rows are replaced as they change.
 
         >>> with Feed([{"city": "Oslo", "total": 2}, {"city": "Rome", "total": 3}, {"city": "Oslo"}]) as feed:
         ...     feed.per("city", n="count", total="sum:total").wait(timeout=10).df
@@ -184,7 +185,8 @@ class Feed(Rows):
         return self._folded(Per(keys, every, time, late, most, aggregates))
 
     def newest_by(self, keys: Any, *, deletes: Any = None, most: int = MOST_GROUPS) -> Feed:
-        """The latest row of each key, as a feed whose rows are replaced as they change; the one updated last is last.
+        """Return the latest row of each key, as a feed whose rows are replaced as they change; the one updated last is
+        last.
 
         `deletes` says which rows remove the one of their key: what `where` takes, such as `{"op": "delete"}`.
 
@@ -201,7 +203,8 @@ class Feed(Rows):
     def rolling(
         self, keys: Any = None, *, n: int | None = None, seconds: Any = None, time: str | None = None, **aggregates: str
     ) -> Feed:
-        """Figures per key of the last `n` rows, or of the last `seconds` up to the newest time; aggregates as in `per`.
+        """Return figures per key of the last `n` rows, or of the last `seconds` up to the newest time; aggregates as in
+        `per`.
 
         >>> with Feed([{"n": n} for n in range(100)]) as feed:
         ...     feed.rolling(n=10, mean="mean:n").wait(timeout=10).df
@@ -248,24 +251,25 @@ class Feed(Rows):
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Takes nothing in for now. The service holds the rows back where it can; else they are counted as skipped."""
+        """Take nothing in for now. The service holds the rows back where it can; else they are counted as skipped."""
         if not self.ended and not self.shared.paused:
             self.shared.paused = True
             self.shared.wake()
 
     def resume(self) -> None:
-        """Goes on where it was paused."""
+        """Go on where it was paused."""
         if not self.ended and self.shared.paused:
             self.shared.paused = False
             self._engine.go_on()
             self.shared.wake()
 
     def clear(self) -> None:
-        """Empties the buffer; total and position stay."""
+        """Empty the buffer; total and position stay."""
         self.shared.clear()
 
     def checkpoint(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Where it stands, to go on from with `from_checkpoint=`, in another kernel too; written to a file if asked.
+        """Return where it stands, to go on from with `from_checkpoint=`, in another kernel too; written to a file if
+        asked.
 
         With it is the state of all that is folded from it (`per`, `newest_by`, `rolling`): the same verb, asked of a
         feed that goes on from here, goes on with its result.
@@ -280,7 +284,7 @@ class Feed(Rows):
         return found
 
     def close(self) -> None:
-        """Ends it; what it has taken in stays. May be called twice."""
+        """End it; what it has taken in stays. May be called twice."""
         self._engine.end()
         self._engine.wait()
         if not self.ended:
@@ -320,7 +324,7 @@ _ARGUMENTS = [
 
 
 def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which options are the source's own, and which are filters by column."""
+    """Return which options are the source's own, and which are filters by column."""
     own = options_of(source)
     taken = {name: value for name, value in options.items() if name in own}
     return taken, {name: value for name, value in options.items() if name not in own}

@@ -93,7 +93,7 @@ def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, plac
 
 
 def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
-    """A body as a line: JSON as it is, any other text as a JSON string."""
+    """Return a body as a line: JSON as it is, any other text as a JSON string."""
     if body is None or not is_utf8(body):
         raise source.refuse(
             f"the record at {at} is bytes that are no text, which a line of JSON cannot hold",
@@ -145,7 +145,7 @@ def to_csv(
 
 
 def _text(column: pa.Array) -> pa.Array:
-    """A column as texts: what is nested as JSON, bytes as text, or in base64 where they are none."""
+    """Return a column as texts: what is nested as JSON, bytes as text, or in base64 where they are none."""
     kind = column.type
     if pa.types.is_string(kind):
         return column
@@ -165,7 +165,7 @@ def _text(column: pa.Array) -> pa.Array:
 
 
 def _objects(batch: pa.RecordBatch) -> pa.Array:
-    """A JSON object for each row."""
+    """Return a JSON object for each row."""
     columns = [pa.chunked_array([column]) for column in batch.columns]
     found = Table(batch.schema.names, columns, batch.num_rows, InputError).objects()
     return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
@@ -214,7 +214,7 @@ def append_file(source: Ranged, path: Path, options: Mapping[str, Any]) -> Writt
 
 
 def _lines(path: Path, source: Ranged) -> Iterator[tuple[list[bytes], int]]:
-    """Lines of JSON: a text is its content, any other value stays as it is written."""
+    """Return lines of JSON: a text is its content, any other value stays as it is written."""
     some, at = list[bytes](), 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -244,7 +244,7 @@ def _parquet(path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 
 def _csv(path: Path, source: Ranged) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Rows whose columns are numbers or truth values only where every one of them is; the file is read twice."""
+    """Return rows whose columns are numbers or truth values only where every one of them is; the file is read twice."""
     kinds: dict[str, int] = {}
     for batch in _csv_texts(path, source):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):

@@ -171,7 +171,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     def _source(
         self, start: Any = "tail", body: BodyMode = "auto", types: Mapping[str, Any] | None = None, **extras: Any
     ) -> Source:
-        """What a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
+        """Return what a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
         source = self._opened("live", extras)
         found: Source = source.follow(source.placed("tail" if start is None else start), body, types)
         return found
@@ -271,7 +271,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         return str(self.name)
 
     def _opened(self, verb: str, extras: Mapping[str, Any]) -> Ranged:
-        """The source as a verb's own arguments have it."""
+        """Return the source as a verb's own arguments have it."""
         return self.source(**own(type(self), verb, extras))
 
     def _view(

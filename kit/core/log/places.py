@@ -139,7 +139,7 @@ def _unit(word: str) -> int | None:
 
 
 def _milliseconds(given: Any, what: str, refuse: type[KitError], now: Callable[[], float]) -> int | None:
-    """Milliseconds since 1970, rounded down."""
+    """Return milliseconds since 1970, rounded down."""
     if isinstance(given, datetime):
         if given != given:  # pandas' NaT
             return None

@@ -63,16 +63,16 @@ class Derived(Source):
         self._notes, self._figures = list(notes), dict(figures)
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """The result as it is."""
+        """Return the result as it is."""
         table = unified(batches) if batches else self._schema.empty_table()
         return table, {**self._figures, **({"notes": list(self._notes)} if self._notes else {})}
 
     def figures(self) -> dict[str, Any]:
-        """What is counted beside the result."""
+        """Return what is counted beside the result."""
         return self._figures
 
     def notes(self) -> list[str]:
-        """What one should know of it."""
+        """Return what one should know of it."""
         return self._notes
 
     def temporary(self, error: BaseException) -> bool:

@@ -47,7 +47,7 @@ class Folded(Derived):
         self._rested = False
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The result so far, then again after rows have come."""
+        """Return the result so far, then again after rows have come."""
         loop = asyncio.get_running_loop()
         came, fresh = asyncio.Event(), asyncio.Event()
         wake = waker(came)

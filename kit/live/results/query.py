@@ -40,7 +40,7 @@ def live_sql(
     params: Sequence[Any] | Mapping[str, Any] = (),
     **tables: Any,
 ) -> Feed:
-    """The result of a query that runs again when something came, at most each `every` seconds: a feed.
+    """Return the result of a query that runs again when something came, at most each `every` seconds: a feed.
 
     >>> import kit
     >>> feed = kit.Feed([{"city": "Oslo", "total": 2}, {"city": "Rome", "total": 3}, {"city": "Oslo", "total": 5}])
@@ -73,7 +73,7 @@ def live_sql(
 
 
 def _tables(text: str, tables: Mapping[str, Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables that the query names, by the names that they were given."""
+    """Return the tables that the query names, by the names that they were given."""
     for name, value in tables.items():
         if not takes(value) and not _followed(value):
             raise InputError(
@@ -101,7 +101,7 @@ def _followed(value: Any) -> bool:
 
 
 def _feed(handle: Any) -> Feed:
-    """A feed of all that a handle has."""
+    """Return a feed of all that a handle has."""
     return Feed(handle, start="earliest") if "start" in options_of(handle) else Feed(handle)
 
 
@@ -130,7 +130,7 @@ class Query(Derived):
         self._runs, self._took, self._stale = 0, 0.0, ""
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The result as it is now, then again each time that something came."""
+        """Return the result as it is now, then again each time that something came."""
         came = asyncio.Event()
         wake = waker(came)
         states = [feed.shared for feed in self._feeds.values()]

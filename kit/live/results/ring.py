@@ -91,7 +91,7 @@ class Ring:
             self._rows.add(batch)
 
     def _fitted(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-        """The rows with the columns that all have."""
+        """Return the rows with the columns that all have."""
         found = unified([_none(self._schema), *batches]).combine_chunks().to_batches()
         return found[0] if found else _none(self._schema)
 

@@ -202,7 +202,7 @@ class _Copy:
                     self.copied.left_behind[name] = self.copied.left_behind.get(name, 0) + filled
 
     def _made(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows as they are sent: bodies, and the columns beside them that the target keeps."""
+        """Return the rows as they are sent: bodies, and the columns beside them that the target keeps."""
         source, target = self.source, self.target
         bodies = source.content(batch.column(source.body))
         if self._mask is not None and batch.num_rows:

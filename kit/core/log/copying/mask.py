@@ -66,7 +66,7 @@ class Mask:
         return pa.array(found, pa.binary())
 
     def _hide(self, value: Any, name: str, way: Callable[[Any], Any] | None) -> bool:
-        """Whether the field is there; every one of that name is hidden, as a key may hold dots itself."""
+        """Return whether the field is there; every one of that name is hidden, as a key may hold dots itself."""
         found = False
         if isinstance(value, list):
             for one in value:

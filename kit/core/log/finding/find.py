@@ -189,7 +189,7 @@ class Hunt:
         return max(low, first), max(low, first, stop), resumed.open and until is None
 
     def _narrowed(self, first: int, stop: int) -> tuple[int, int]:
-        """The part of the range outside of which no record is asked for, by positions and times."""
+        """Return the part of the range outside of which no record is asked for, by positions and times."""
         schema = pa.schema([self.source.head.field(name) for name in (self.source.position, "time")])
         expression: Any = None
         for name, sign, value in bounds_of(self._asked.where):
@@ -229,7 +229,7 @@ class Hunt:
             reading.close()  # type: ignore[attr-defined]
 
     def _commit(self, piece: Piece, batch: pa.RecordBatch, batches: Sequence[Any], cut: int | None, found: int) -> None:
-        """Takes note of a page."""
+        """Take note of a page."""
         scan = replace(self.scan, found=found)
         if not scan.why:
             looked = batch if cut is None else batch.slice(0, cut + 1)
@@ -314,7 +314,7 @@ def whole(source: Ranged, first: int, stop: int) -> Iterator[Piece]:
 
 
 def _backwards(source: Ranged, first: int, stop: int) -> Iterator[Piece]:
-    """The pieces of a range from its end to its start, read in ranges of a bounded size."""
+    """Return the pieces of a range from its end to its start, read in ranges of a bounded size."""
     count = WINDOW
     while first < stop:
         low = max(first, stop - count)

@@ -89,7 +89,7 @@ def _whole(
     names: list[str],
     ended: str,
 ) -> Scan:
-    """The receipt of all: figures of this search, and where each log stands."""
+    """Return the receipt of all: figures of this search, and where each log stands."""
     scans = {name: hunt.scan for name, hunt in hunts.items()}
     own = list(scans.values())
     told = {**parts, **{name: scan.as_dict() for name, scan in scans.items()}}

@@ -12,7 +12,7 @@ Numbers are compared with numbers and texts with texts: `1` is neither `true` no
 so also where nothing is there; the other comparisons are false there. Keys with other characters than letters, digits,
 `_` and `-` stand in quotes: `$['first name']`.
 
-No library is used: jsonpath-ng takes about 12 us a record for the first line and python-jsonpath 8 us, this 0.3 us.
+No library is used: for the path of the first line jsonpath-ng and python-jsonpath take more than ten times as long.
 """
 
 from __future__ import annotations
@@ -238,7 +238,8 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def _places(path: str, holds: Truth) -> tuple[Truth, frozenset[str], str | None]:
-    """Whether something holds of any value that a path leads to; the keys that must be there; the key of the value."""
+    """Return whether something holds of any value that a path leads to; the keys that must be there; the key of the
+    value."""
     steps: list[tuple[bool, Any]] = []
     at = 1
     while at < len(path):
@@ -291,7 +292,7 @@ def _stepped(values: Iterator[Any], key: Any) -> Iterator[Any]:
 
 
 def _all_inside(values: Iterator[Any]) -> Iterator[Any]:
-    """The values, and all that is in them."""
+    """Return the values, and all that is in them."""
     waiting = list(values)
     while waiting:
         value = waiting.pop()
@@ -306,7 +307,7 @@ def _all_inside(values: Iterator[Any]) -> Iterator[Any]:
 
 
 def _kind(value: Any) -> Any:
-    """What is compared with what: whole and other numbers are one kind."""
+    """Return what is compared with what: whole and other numbers are one kind."""
     return float if type(value) is int else type(value)
 
 

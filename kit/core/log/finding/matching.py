@@ -52,7 +52,7 @@ class Test:
 
 
 def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool = False) -> Test:
-    """Bodies that hold a text, or one of several: as it is, or with the escapes that JSON may have for it."""
+    """Return bodies that hold a text, or one of several: as it is, or with the escapes that JSON may have for it."""
     several = given if isinstance(given, list | tuple | set | frozenset) else [given]
     needles: list[bytes] = []
     for one in several:
@@ -78,7 +78,8 @@ def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool
 
 
 def _spellings(text: str) -> list[bytes]:
-    """A text in UTF-8, and as JSON writes it: with escapes for what has to have them, or for all beyond ASCII."""
+    """Return a text in UTF-8, and as JSON writes it: with escapes for what has to have them, or for all beyond
+    ASCII."""
     found = [text.encode("utf-8", "surrogatepass")]
     for ascii_only in (False, True):
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
@@ -117,7 +118,7 @@ class Bytes:
         self.rows = len(column)
 
     def holding(self, needle: bytes) -> Mask:
-        """Which bodies hold these bytes."""
+        """Return which bodies hold these bytes."""
         found = np.zeros(self.rows, bool)
         if not self.rows:
             return found
@@ -140,7 +141,7 @@ class Bytes:
         return found
 
     def _seeking(self, needle: bytes) -> Callable[[int], int]:
-        """What finds the next place: by a byte that is rare here, where there is one, which is much quicker."""
+        """Return what finds the next place: by a byte that is rare here, where there is one, which is much quicker."""
         data = self.data
         seen = np.bincount(np.frombuffer(data[:_SAMPLED], np.uint8), minlength=256)
         rarest = min(range(len(needle)), key=lambda n: seen[needle[n]])
@@ -170,7 +171,7 @@ class Bytes:
 
 
 def has_header(given: Any, source: Ranged) -> Test:
-    """Records with a header of that name, or with that value: "trace", ("trace", "a1"), {"trace": "a1"}."""
+    """Return records with a header of that name, or with that value: "trace", ("trace", "a1"), {"trace": "a1"}."""
     if "headers" not in source.head.names:
         raise source.refuse(f"header=: {source.label} is a log whose {source.unit} have no headers")
     if isinstance(given, str | bytes):
@@ -215,7 +216,8 @@ def _raw(value: Any) -> bytes | None:
 
 
 def has_path(asked: Question, body: str) -> Test:
-    """Bodies that are JSON of which a question is true. Only those are decoded that hold the texts that it needs."""
+    """Return bodies that are JSON of which a question is true. Only those are decoded that hold the texts that it
+    needs."""
     needles = sorted((text.encode("utf-8", "surrogatepass") for text in asked.needs if text), key=len, reverse=True)
     numbers = None if asked.number is None else _Numbers(*asked.number)
 
@@ -294,7 +296,8 @@ def _number(text: bytes) -> float:
 
 
 def has_columns(where: Any, source: Ranged, known: Callable[[], pa.Schema]) -> list[Test]:
-    """Records for which a filter is true, as `read` shows each by itself. Keys that the filter does not name are left.
+    """Return records for which a filter is true, as `read` shows each by itself. Keys that the filter does not name are
+    left.
 
     `known` tells the columns that are there for a function of a frame also where a page has none of them.
     """
@@ -337,7 +340,7 @@ def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Tes
 
 
 def _as_known(table: pa.Table, field: pa.Field) -> pa.Table:
-    """The table with a column of that type, null where a value is none of it."""
+    """Return the table with a column of that type, null where a value is none of it."""
     if field.name not in table.column_names:
         return table.append_column(field, pa.nulls(table.num_rows, field.type))
     at = table.column_names.index(field.name)
@@ -371,7 +374,8 @@ class _Rows:
         return bare if name.startswith("body.") and (bare in self._head or bare == self._source.body) else name
 
     def _quick(self, head: pa.Table, column: pa.Array, keys: Mapping[str, str]) -> Mask | None:
-        """The mask of a page whose values are of one kind under each key, read by Arrow; None where they are not."""
+        """Return the mask of a page whose values are of one kind under each key, read by Arrow; None where they are
+        not."""
         from ...frames import json_lines
         from ...json_columns import read_lines
 
@@ -431,7 +435,8 @@ class _Rows:
 
 
 def _form(value: Any) -> Any:
-    """What values of one column have in common, so that none of them is shown in another way for another's sake."""
+    """Return what values of one column have in common, so that none of them is shown in another way for another's
+    sake."""
     return flags_of_integer(value) & (LARGE | HUGE) or int if type(value) is int else type(value)
 
 

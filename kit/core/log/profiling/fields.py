@@ -135,7 +135,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _mixed(kind: Kind) -> bool:
-    """Whether values of several types, or numbers that no column holds, were seen in one place."""
+    """Return whether values of several types, or numbers that no column holds, were seen in one place."""
     flags = kind.flags
     plain = flags & ~(BOOLEAN | TEXT | LIST | OBJECT)
     if sum(bool(flags & one) for one in (BOOLEAN, TEXT, LIST, OBJECT)) + bool(plain) > 1:

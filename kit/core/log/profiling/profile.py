@@ -263,7 +263,7 @@ class Profile:
 
 
 def _numbers_as_one(types: Any) -> list[tuple[str, int]]:
-    """Types with their counts, the most frequent first; whole numbers are numbers where there are others too."""
+    """Return types with their counts, the most frequent first; whole numbers are numbers where there are others too."""
     found = dict(types)
     if "number" in found and "integer" in found:
         found["number"] += found.pop("integer")

@@ -157,7 +157,7 @@ def _drift(profile: Profiled) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:
-    """A table; columns of numbers have a `>` before their title."""
+    """Return a table; columns of numbers have a `>` before their title."""
     titles = "".join(
         f'<th class="{"n" if name.startswith(">") else ""}">{escape(name.removeprefix(">"))}</th>' for name in head
     )

@@ -30,11 +30,11 @@ class Places:
     times: npt.NDArray[np.int64] | None
 
     def at(self, row: int) -> Place:
-        """The place of a row."""
+        """Return the place of a row."""
         return int(self.positions[row]), None if self.times is None else int(self.times[row])
 
     def of(self, rows: Any) -> Places:
-        """The places of some rows."""
+        """Return the places of some rows."""
         return Places(self.positions[rows], None if self.times is None else self.times[rows])
 
 
@@ -97,7 +97,7 @@ class Frequent:
             self._counts = dict(ranked[:_FREQUENT])
 
     def top(self, count: int) -> list[tuple[Any, int]]:
-        """The most frequent ones, as far as they surely are among them."""
+        """Return the most frequent ones, as far as they surely are among them."""
         ranked = sorted(self._counts.items(), key=lambda item: (-item[1], str(item[0])))
         return [(value, times) for value, times in ranked[:count] if times > self.error]
 
@@ -175,7 +175,7 @@ class Sizes:
         self._counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
     def quantile(self, part: float) -> int | None:
-        """The size that so many are no larger than."""
+        """Return the size that so many are no larger than."""
         left = part * self.records
         for size, count in sorted(self._counts.items()):
             left -= count
@@ -184,7 +184,7 @@ class Sizes:
         return None
 
     def histogram(self, bars: int = 24) -> list[tuple[int, int, int]]:
-        """Some ranges of sizes, and how many bodies are in each: from, to, count."""
+        """Return some ranges of sizes, and how many bodies are in each: from, to, count."""
         if not self.records:
             return []
         assert self.smallest is not None
