@@ -230,7 +230,7 @@ class Browser:
             panel = self._panel
             if turn == self._turn and panel is not None:
                 self._view = view
-                view.when_stopped(panel.tree.focus)
+                view.after_stop = panel.tree.focus
                 panel.put(_styled(f"<code>{_safe(node.code)}.live()</code>"), view.widget)
                 return
         view.close()

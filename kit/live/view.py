@@ -38,7 +38,8 @@ class LiveView(Rows):
         """The feed that is shown."""
         self.title = title or self.feed.source.what
         super().__init__(self.feed.shared)
-        self._after_stop: Callable[[], Any] = lambda: None
+        self.after_stop: Callable[[], Any] = lambda: None
+        """What its Stop button does last, as where the keyboard is to go on from there."""
         self._face = Face(self.shared, rows, self.title, self, self._stop)
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Feed:  # type: ignore[override]
@@ -136,15 +137,11 @@ class LiveView(Rows):
             self.feed.close()
         self._face.close()
 
-    def when_stopped(self, function: Callable[[], Any]) -> None:
-        """Call a function when its Stop button was pressed, as where the keyboard is to go on from there."""
-        self._after_stop = function
-
     def _stop(self) -> None:
         """Ends the feed too, whoever made it."""
         self._owns = True
         self.close()
-        self._after_stop()
+        self.after_stop()
 
     def __enter__(self) -> Self:
         return self
