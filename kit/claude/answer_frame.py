@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -15,12 +15,34 @@ from .frames import batch_frame
 from .types import dollars
 from .work import NOT_RUN, UNKNOWN, Call, Work
 
-if TYPE_CHECKING:
-    from .runs import _Batch
-
 _SHOWN = 5
 """Answers of a sample that are shown."""
 _TEXT = Column("content")
+
+
+class Asked(Protocol):
+    """What a frame is made of: a batch, as its runs left it."""
+
+    first: int | None
+    repeats: int
+    index: Any
+    spec: Any
+    keeps: bool
+    over: Any
+
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def bill(self) -> dict[str, Any]: ...
+
+    @property
+    def cost(self) -> float: ...
+
+    @property
+    def sampled(self) -> bool: ...
+
+    def __len__(self) -> int: ...
 
 
 class Answers(pd.DataFrame):
@@ -81,7 +103,7 @@ def foot_of(bill: dict[str, Any], calls: Sequence[Call]) -> list[str]:
     return [" · ".join(parts)]
 
 
-def frame_of_batch(batch: _Batch, work: Work) -> pd.DataFrame:
+def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
     """Return what is known of a batch; of a sample, its rows alone."""
     rows = len(batch) if batch.first is None else min(batch.first, len(batch))
     chains = work.places[: rows * batch.repeats]
@@ -120,7 +142,7 @@ def _beside(over: Any, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     return both
 
 
-def _columns(batch: _Batch, work: Work, chains: list[list[Call]], index: Any, rows: int) -> pd.DataFrame:
+def _columns(batch: Asked, work: Work, chains: list[list[Call]], index: Any, rows: int) -> pd.DataFrame:
     repeats, spec = batch.repeats, batch.spec
     calls = [chain[-1] for chain in chains]
     data: dict[Any, Any] = {}

@@ -19,8 +19,7 @@ from .book import Book, Spent
 from .errors import ClaudeInputError
 from .exchange import CONNECT_TIMEOUT, LOG, ask, policy
 from .guard import Guard
-from .streaming import Transport
-from .types import BatchResponse, Response, UsageStats
+from .types import BatchResponse, Response, Transport, UsageStats
 
 URL = "http://localhost:8006"
 TIMEOUT = 300.0

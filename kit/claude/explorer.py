@@ -16,8 +16,8 @@ from .ledger import by_time, usage_by_time
 from .live import LiveAnswer
 from .prompts import Prompts
 from .results import TaskResult
-from .streaming import Transport, checked
-from .types import Response
+from .streaming import checked
+from .types import Response, Transport
 
 if TYPE_CHECKING:
     import pandas as pd

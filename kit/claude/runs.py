@@ -21,13 +21,12 @@ from .guard import Guard
 from .journal import Journal
 from .side_by_side import Runner, Told
 from .template import filled
-from .types import dollars
+from .types import Caller, dollars
 from .work import NOT_RUN, Work
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .client import AsyncClaudeClient, ClaudeClient
 
 FEW, MANY, PARTS = 5, 25, 50
 _STEP = 0.1
@@ -255,7 +254,7 @@ class Batch(_Batch):
     are sent again only with `resume(unknown=True)`, as they may have been paid for.
     """
 
-    _client: ClaudeClient
+    _client: Caller
     _going: _Going | None = None
 
     @property
@@ -324,7 +323,7 @@ class Batch(_Batch):
 class AsyncBatch(_Batch):
     """A batch whose `run()` and `resume()` are awaited; see `Batch`. Cancelling it loses what is under way."""
 
-    _client: AsyncClaudeClient
+    _client: Caller
 
     async def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
         """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""

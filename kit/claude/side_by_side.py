@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from . import batching
 from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
@@ -17,11 +16,8 @@ from .exchange import ask
 from .guard import Guard
 from .pace import Pace
 from .prices import likely_cost
-from .types import BatchResult
+from .types import BatchResult, Caller
 from .work import NOT_RUN, UNKNOWN, Call, Work
-
-if TYPE_CHECKING:
-    from .client import AsyncClaudeClient
 
 _LOOK = 2.0
 """Seconds for a look at how the service is; without an answer the usual is taken for it."""
@@ -101,7 +97,7 @@ class Runner:
             return likely_cost(prompt, self.model or "sonnet", self.work.spec.likely_tokens)
         return self.guard.likely(prompt, self.model)
 
-    async def go(self, client: AsyncClaudeClient, calls: Sequence[Call], *, again: bool) -> Told:
+    async def go(self, client: Caller, calls: Sequence[Call], *, again: bool) -> Told:
         """Send calls until all are answered, or something stands in the way; `again` sends lost ones once more."""
         work, self._told = self.work, Told()
         work.begin(calls)
@@ -156,7 +152,7 @@ class Runner:
 
     # --- one request ------------------------------------------------------------------------------------------------
 
-    def _start(self, client: AsyncClaudeClient, part: list[Call]) -> None:
+    def _start(self, client: Caller, part: list[Call]) -> None:
         held = self._likely_cost(call.prompt for call in part)
         self.uncertain += held
         self.guard.hold(held)
@@ -172,7 +168,7 @@ class Runner:
             self._told.error = error
             self.stopping = True
 
-    async def _send(self, client: AsyncClaudeClient, part: list[Call], held: float) -> None:
+    async def _send(self, client: Caller, part: list[Call], held: float) -> None:
         work = self.work
         before = [call.result for call in part]
         work.sent(part)
@@ -306,7 +302,7 @@ class Runner:
 
     # --- what the service tells -------------------------------------------------------------------------------------
 
-    async def _look(self, client: AsyncClaudeClient) -> None:
+    async def _look(self, client: Caller) -> None:
         """Learn how many places there are, and what the service has counted before."""
         if self._before is None:
             counted = await self._counted(client)
@@ -316,14 +312,15 @@ class Runner:
             told = answer.json()
             self._pace.told(told if isinstance(told, dict) else {})
 
-    async def _counted(self, client: AsyncClaudeClient) -> float | None:
+    async def _counted(self, client: Caller) -> float | None:
         """USD that the service has counted this month; None where it does not tell just now."""
         try:
-            return (await client.get_usage("month", self._project)).total_cost
+            counted: float | None = (await client.get_usage("month", self._project)).total_cost
+            return counted
         except ClaudeAPIError:
             return None
 
-    async def _account(self, client: AsyncClaudeClient) -> None:
+    async def _account(self, client: Caller) -> None:
         """See what lost answers did cost: by how much the service's count has grown beyond what is known here.
 
         Prompts that still run there are waited for, a little. What others spend in the same project meanwhile cannot

@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from ..core import calls
 from ..core.secrets import Secret, revealed
@@ -27,12 +27,8 @@ from .errors import (
     TimeoutError,
 )
 from .exchange import CONNECT_TIMEOUT, LOG, ask
-from .types import Response
+from .types import Caller, Response
 
-if TYPE_CHECKING:
-    from .client import AsyncClaudeClient, ClaudeClient
-
-Transport = Literal["http", "ws"]
 PIECES = 20
 _FRAME = 16 * 1024 * 1024
 
@@ -85,7 +81,7 @@ def pieces(client: Any, prompt: str, model: str | None, timeout: float, project:
 
 
 def socket_pieces(
-    client: ClaudeClient, prompt: str, model: str | None, timeout: float, project: str | None
+    client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> Iterator[str | Response]:
     """The same by WebSocket, blocking."""
     from websockets.sync.client import connect
@@ -116,7 +112,7 @@ def socket_pieces(
 
 
 async def async_socket_pieces(
-    client: AsyncClaudeClient, prompt: str, model: str | None, timeout: float, project: str | None
+    client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> AsyncIterator[str | Response]:
     """The same by WebSocket, awaited."""
     import asyncio

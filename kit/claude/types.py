@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+Caller: TypeAlias = Any
+"""A client of either colour, where what it is made of needs one: the clients stand above all other files."""
+Transport = Literal["http", "ws"]
 SHOWN = 20_000
 """Characters of an answer that a notebook shows."""
 _BRIEF = 80
