@@ -20,7 +20,7 @@ color:var(--jp-ui-font-color1,inherit)}
 .kit-live-what{opacity:.78;margin-left:8px;overflow-wrap:anywhere}
 .kit-live-sep{display:none}
 .kit-live-error{white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0 4px;padding-left:8px;
-border-left:3px solid #d32f2f;font-family:var(--jp-code-font-family,monospace);font-size:12px}
+border-left:3px solid #d32f2f;line-height:18px;font-family:var(--jp-code-font-family,monospace);font-size:12px}
 .kit-live-figures{display:flex;flex-wrap:wrap;align-items:center;column-gap:16px;row-gap:2px;min-height:34px;
 font-variant-numeric:tabular-nums}
 .kit-live-figures b{font-weight:600;font-size:1.15em}

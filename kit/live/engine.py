@@ -186,7 +186,8 @@ class Engine:
     async def _ask_tail(self) -> None:
         """How far the service is, asked now and then while rows come and it does not tell by itself."""
         while True:
-            if self._unasked and isinstance(self.position, int):
+            # While it is paused nothing comes that would tell how much waits.
+            if (self._unasked or self.state.paused) and isinstance(self.position, int):
                 self._unasked = False
                 try:
                     tail = await self.source.tail()

@@ -67,6 +67,24 @@ def test_a_stream_can_be_watched(lab):
         lab.s2["demo-shop"].delete("browsed")
 
 
+def test_a_view_that_is_paused_tells_how_many_wait(lab):
+    stream = lab.s2["demo-shop"].create("paused")
+    view = stream.live()
+    try:
+        stream.append([b'{"a": 1}'])
+        view.wait(n=1, timeout=20)
+        figures = view.widget.children[4]
+        view.pause()
+        stream.append([b'{"a": 2}'] * 7)
+        deadline = time.monotonic() + 15
+        while "7 wait" not in figures.value and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "7 wait" in figures.value and "caught up" not in figures.value
+    finally:
+        view.close()
+        lab.s2["demo-shop"].delete("paused")
+
+
 def test_without_widgets_it_tells_its_first_level(lab):
     browser = lab.s2.browse()
     assert "basin demo-shop" in repr(browser)
