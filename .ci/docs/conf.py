@@ -1,4 +1,4 @@
-"""The site of the notebooks folder: `python -m sphinx -W -c .ci/docs notebooks site`. Nothing is run, nothing is fetched."""
+"""The site of the notebooks folder: `python -m sphinx -W -c .ci/docs notebooks site`. It runs and fetches nothing."""
 
 project = "kit"
 extensions = ["myst_nb"]

@@ -84,6 +84,10 @@ def test_keys_stay_in_it_and_stop_breaks_nothing(notebook, jupyter):
     page.wait_for_timeout(300)
     assert opened.panel.locator(".jp-CodeCell").count() == 3
     assert axe(page, ".kit-keys") == []
+    for pane in ("Columns", "Record", "Save"):
+        output.get_by_role("button", name=pane).click()
+        page.wait_for_timeout(700)
+        assert axe(page, ".kit-keys") == [], pane
     output.get_by_role("button", name="Stop").click()
     output.locator(".kit-live-state:visible", has_text="closed").wait_for()
     page.wait_for_function("document.activeElement.tagName == 'SELECT'", timeout=10_000)
