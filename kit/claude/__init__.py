@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 def _public(value: Any) -> Any:
-    """Tracebacks and help show the name that can be imported."""
+    """Return tracebacks and help show the name that can be imported."""
     value.__module__ = __name__
     return value
 

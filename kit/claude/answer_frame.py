@@ -68,7 +68,7 @@ class Answers(pd.DataFrame):
 
 
 def bill_of(work: Work, unaccounted: float) -> dict[str, Any]:
-    """What a batch cost, in USD; the same as the service has counted for it."""
+    """Return what a batch cost, in USD; the same as the service has counted for it."""
     bill: dict[str, Any] = {"cost": 0.0, "repairs": 0, "repair_cost": 0.0, "unknown": 0, "unknown_cost": unaccounted}
     bill |= {"from_cache": 0, "saved": 0.0}
     for call in work.calls:
@@ -137,7 +137,7 @@ def _free(call: Call) -> Any:
 
 
 def _beside(over: Any, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """The frame's own columns, then what was found."""
+    """Return the frame's own columns, then what was found."""
     both: pd.DataFrame = pd.concat([over.iloc[:rows], frame], axis=1)
     return both
 
@@ -184,7 +184,7 @@ def _fits(call: Call, spec: Any) -> bool:
 
 
 def _why(call: Call) -> str | None:
-    """Why a row has no value, in one of few words."""
+    """Return why a row has no value, in one of few words."""
     if call.unfit is not None:
         return call.unfit.reason
     error = call.result.error or ""

@@ -80,7 +80,7 @@ def values_in(text: str, spec: Spec) -> tuple[Any, ...]:
 
 
 def _judged(spec: Spec, values: Mapping[str, Any]) -> None:
-    """Has the pydantic model look at values; its rules are the user's own, and may raise anything."""
+    """Have the pydantic model look at values; its rules are the user's own, and may raise anything."""
     present = {
         name: value
         for name, value in values.items()

@@ -83,7 +83,7 @@ class AskSource(Source):
         """USD."""
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The rows as they come; it ends with the feed."""
+        """Return the rows as they come; it ends with the feed."""
         while True:
             began = time.monotonic()
             ended, total = self._feed.ended, self._feed.total
@@ -99,7 +99,7 @@ class AskSource(Source):
             await asyncio.sleep(max(_REST, self._every - (time.monotonic() - began) if not ended else 0.0))
 
     async def _beside(self, table: pa.Table) -> pa.Table:
-        """The rows, and what is said of them."""
+        """Return the rows, and what is said of them."""
         own = [column.name for column in self._spec] if self._spec is not None else ["content"]
         for name in (*own, "status", "error", "cost"):
             if name in table.column_names:
@@ -127,7 +127,7 @@ class AskSource(Source):
         return table
 
     def _picked(self, table: pa.Table) -> list[int]:
-        """The newest rows that have all that the prompt names, as many as are asked at a time."""
+        """Return the newest rows that have all that the prompt names, as many as are asked at a time."""
         present = [name for name in self._names if name in table.column_names]
         valid = [table.column(name).is_valid().to_pylist() for name in present]
         good = [row for row in range(table.num_rows) if all(column[row] for column in valid)]
@@ -161,7 +161,7 @@ class AskSource(Source):
         return found
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """The rows; `df.attrs` has how many were asked and skipped, and what that cost."""
+        """Return the rows; `df.attrs` has how many were asked and skipped, and what that cost."""
         table, told = super().shape(batches, preview=preview)
         return table, {**told, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
 

@@ -37,7 +37,7 @@ def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def route(client: Any, prompt: str, project: str | None, context_size: int = 0) -> Operation[str]:
-    """The model that the service would choose."""
+    """Return the model that the service would choose."""
     body: dict[str, Any] = {"prompt": prompt, "context_size": context_size}
     if project is not None:
         body["project_id"] = project
@@ -58,7 +58,7 @@ def part(
     project: str | None,
     rounds: int = 0,
 ) -> Operation[list[BatchResult]]:
-    """The results of one request's worth of prompts. What is paid is in the client's book when this returns.
+    """Return the results of one request's worth of prompts. What is paid is in the client's book when this returns.
 
     `rounds` is how often the service's places may have to be taken before the last of them is done, where others wait.
     """
@@ -102,7 +102,8 @@ def batch(
     timeout: float,
     project: str | None,
 ) -> Operation[BatchResponse]:
-    """All of them. What was paid for is given back whatever comes after it; only where there is nothing, it raises."""
+    """Return all of them. What was paid for is given back whatever comes after it; only where there is nothing, it
+    raises."""
     pairs = listed(prompts)
     size = wire.BATCH if parallel else 1
     if model is None and len(pairs) > size:
@@ -122,12 +123,12 @@ def batch(
 
 
 def unanswered(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
-    """What is said of prompts whose request failed."""
+    """Return what is said of prompts whose request failed."""
     return [BatchResult(name, prompt, "failed", error=error.message, paid=error.paid) for name, prompt in pairs]
 
 
 def left_out(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
-    """What is said of prompts that were not sent any more."""
+    """Return what is said of prompts that were not sent any more."""
     reason = f"not sent, as a request before it failed: {error.message}"
     return [BatchResult(name, prompt, "failed", error=reason, paid=False) for name, prompt in pairs]
 

@@ -40,7 +40,7 @@ class Book:
         return self._spent
 
     def lines(self) -> list[Paid]:
-        """The lines kept, oldest first."""
+        """Return the lines kept, oldest first."""
         with self._lock:
             return list(self._lines)
 
@@ -71,7 +71,7 @@ class Book:
         self.on_paid([line])
 
     def unknown(self, method: str, model: str | None, project: str | None, request_id: str, count: int = 1) -> None:
-        """Calls whose answer was lost."""
+        """Call whose answer was lost."""
         line = Paid(time.time(), method, model or "auto", None, None, None, None, project, request_id, "unknown")
         with self._lock:
             before = self._spent
@@ -80,6 +80,6 @@ class Book:
         self.on_paid([line] * count)
 
     def usual_output(self, model: str | None) -> float | None:
-        """Tokens of an answer of the model so far, on average; None before there was one."""
+        """Return tokens of an answer of the model so far, on average; None before there was one."""
         answers, tokens = self._seen.get(model or "sonnet", (0, 0))
         return tokens / answers if answers else None

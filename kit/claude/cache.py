@@ -54,7 +54,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 @lru_cache(maxsize=4096)
 def _usage(into: int, out: int) -> Usage:
-    """Counts of tokens: many answers have the same."""
+    """Count of tokens: many answers have the same."""
     return Usage(into, out, into + out)
 
 
@@ -342,7 +342,7 @@ class Cache:
 
 
 def _lives(owner: str) -> bool:
-    """Whether the process that has asked is still there."""
+    """Return whether the process that has asked is still there."""
     try:
         os.kill(int(owner.partition(":")[0]), 0)
     except (ProcessLookupError, ValueError, OverflowError):

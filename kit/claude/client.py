@@ -32,7 +32,8 @@ def settings_of(
     verify: Any = True,
     environment: Environment = OWN,
 ) -> tuple[Settings, float]:
-    """Where and how to ask, and how long to wait: from the arguments, else the environment, else what is usual."""
+    """Return where and how to ask, and how long to wait: from the arguments, else the environment, else what is
+    usual."""
     if timeout is None:
         given = environment.text("CLAUDE_TIMEOUT")
         try:
@@ -132,7 +133,7 @@ class Verbs:
         timeout: float | None = None,
         project_id: str | None = None,
     ) -> Operation[Response]:
-        """The answer to a prompt.
+        """Return the answer to a prompt.
 
         `model` is "haiku", "sonnet", "opus", or "auto" for the service's choice. `timeout` is in seconds, for the whole
         call and at the service, which takes 1 to 300. A call that may have been paid for is never repeated.
@@ -160,7 +161,8 @@ class Verbs:
         project_id: str | None = None,
         working_directory: str | None = None,
     ) -> Operation[dict[str, Any]]:
-        """What a task with tools, agents and skills gave: `status`, `result`, `artifacts`, `execution_log`, `usage`.
+        """Return what a task with tools, agents and skills gave: `status`, `result`, `artifacts`, `execution_log`,
+        `usage`.
 
         `max_cost` in USD is compared by the service after the run: a dearer one raises `BudgetExceededError`, with what
         it did cost. The service takes whole seconds, at most 600.
@@ -189,7 +191,7 @@ class Verbs:
         timeout: float | None = None,
         project_id: str | None = None,
     ) -> Operation[BatchResponse]:
-        """What came of many prompts, in their order: `results`, each "completed" or "failed", and totals.
+        """Return what came of many prompts, in their order: `results`, each "completed" or "failed", and totals.
 
         They go at most 50 to a request, one request after the other; the service runs a few of a request at once.
         `parallel=False` sends each by itself. `timeout` is for each prompt. Where a later request fails, what came
@@ -220,7 +222,8 @@ class Verbs:
 
     @verb
     def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
-        """What a project has used in the "month", the last "week" or "day", by model, and what is left of its limit."""
+        """Return what a project has used in the "month", the last "week" or "day", by model, and what is left of its
+        limit."""
         if period not in wire.PERIODS:
             raise ClaudeInputError(f"period={period!r}", hint=f"choose one of {', '.join(wire.PERIODS)}")
         project = project_id or self.project_id
@@ -234,19 +237,20 @@ class Verbs:
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
-        """How the service is: `status`, `version`, `services`. "degraded" is the usual state of one without Redis."""
+        """Return how the service is: `status`, `version`, `services`. "degraded" is the usual state of one without
+        Redis."""
         return wire.parsed((yield from ask(self, "GET", "/health", "health", within=min(10, self.timeout))), "health")
 
     @verb
     def capabilities(self) -> Operation[dict[str, Any]]:
-        """The agents and skills that tasks may ask for."""
+        """Return the agents and skills that tasks may ask for."""
         within = min(30, self.timeout)
         answer = yield from ask(self, "GET", "/v1/capabilities", "capabilities", within=within)
         return wire.parsed(answer, "capabilities")
 
     @verb
     def route(self, prompt: str, context_size: int = 0, project_id: str | None = None) -> Operation[str]:
-        """The model that the service would choose for a prompt."""
+        """Return the model that the service would choose for a prompt."""
         project = project_id or self.project_id
         return (yield from batching.route(self, wire.prompt_text(prompt), project, context_size))
 
@@ -254,7 +258,7 @@ class Verbs:
         return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
 
     def _told_project(self, asked: str | None, told: str | None) -> None:
-        """Remembers whose key this is; says once where the service charges another project than it was asked to."""
+        """Remember whose key this is; says once where the service charges another project than it was asked to."""
         if told is None:
             return
         if asked is None:
@@ -293,7 +297,7 @@ class Verbs:
     def _pieces(
         self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
     ) -> Any:
-        """The pieces, then the response, as an iterator of the client's colour."""
+        """Return the pieces, then the response, as an iterator of the client's colour."""
         self._check_open()
         streaming.checked(transport)
         asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
@@ -338,7 +342,7 @@ class ClaudeClient(Verbs, SyncFace):
         return self._twin
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         super().close()
         twin, self._twin = self._twin, None
         if twin is not None:

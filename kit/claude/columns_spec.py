@@ -300,7 +300,7 @@ def _typed(name: str, text: str) -> Column:
 
 
 def _split(text: str, marks: str) -> list[str]:
-    """The parts between marks that stand outside of quotes and brackets."""
+    """Return the parts between marks that stand outside of quotes and brackets."""
     parts, begun, depth, quote = [], 0, 0, ""
     for place, char in enumerate(text):
         if quote:

@@ -90,7 +90,7 @@ class BudgetExceededError(ClaudeAPIError):
 
 
 def _again(kind: type[ClaudeAPIError], message: str, fields: dict[str, Any]) -> ClaudeAPIError:
-    """An error as it was before it was pickled."""
+    """Return an error as it was before it was pickled."""
     error = kind(message)
     error.__dict__.update(fields)
     return error

@@ -22,7 +22,7 @@ CONNECT_TIMEOUT = 5.0
 
 
 def policy(attempts: int, delay: float) -> Policy:
-    """How often and after what a client repeats.
+    """Return how often and after what a client repeats.
 
     429 of what costs something is left to the caller, as the reference shows it. 500, 504 and lost answers are final
     for whatever may have run: repeating them would run, and pay, twice.

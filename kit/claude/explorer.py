@@ -42,7 +42,7 @@ def connect(
     max_cost: float | None = None,
     verify: Any = True,
 ) -> Claude:
-    """What `kit.connect("claude", ...)` gives. `max_cost` limits what may be spent through it, in USD."""
+    """Return what `kit.connect("claude", ...)` gives. `max_cost` limits what may be spent through it, in USD."""
     environment = Environment(environment)
     url, api_key = masked(url or base_url), hidden(api_key)
     base_url = url
@@ -86,7 +86,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def ask(
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
     ) -> Response:
-        """The answer to a prompt; it shows its text, and what it took."""
+        """Return the answer to a prompt; it shows its text, and what it took."""
         self._guard(prompt, model, "ask")
         return self.client.complete(prompt, model, timeout, project_id)
 
@@ -99,7 +99,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         transport: Transport = "http",
     ) -> LiveAnswer:
-        """The answer to a prompt, shown while it comes; other cells run meanwhile.
+        """Return the answer to a prompt, shown while it comes; other cells run meanwhile.
 
         `transport="ws"` streams by WebSocket, for servers that do so in earnest, as the lab does; by "http" the service
         gives the answer whole.
@@ -115,7 +115,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         transport: Transport = "http",
     ) -> AnswerSource:
-        """What `kit.Feed(c, prompt="...")` follows: the pieces of the answer, and when each came."""
+        """Return what `kit.Feed(c, prompt="...")` follows: the pieces of the answer, and when each came."""
         from .feeding import AnswerSource
 
         return AnswerSource(*self._streamed("feed", prompt, model, timeout, project_id, transport))
@@ -129,7 +129,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None,
         transport: Transport,
     ) -> tuple[Callable[[], AsyncIterator[str | Response]], str]:
-        """What asks for the pieces of an answer, within the budget; and the model that gives it."""
+        """Return what asks for the pieces of an answer, within the budget; and the model that gives it."""
         self._guard(prompt, model, op)
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
@@ -150,7 +150,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         working_directory: str | None = None,
     ) -> TaskResult:
-        """What an agentic task gave; `.log` and `.artifacts` are DataFrames.
+        """Return what an agentic task gave; `.log` and `.artifacts` are DataFrames.
 
         `max_cost` is compared by the service after the run. On this side a task with more than is left of
         `budget.max_cost` is not sent.
@@ -173,7 +173,8 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def usage(
         self, period: str = "month", project_id: str | None = None, *, over: Literal["day", "hour"] | None = None
     ) -> pd.DataFrame:
-        """What was used, one row per model: model, tokens, cost, token_share, cost_share; totals are in `df.attrs`.
+        """Return what was used, one row per model: model, tokens, cost, token_share, cost_share; totals are in
+        `df.attrs`.
 
         `period` is "month" (since the 1st), "week" or "day". The service tells sums only: `over="day"` or "hour" gives
         what this client knows by time (`source` "client"), and what the service counts beyond it without a time
@@ -185,7 +186,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return usage_frame(stats) if over is None else usage_by_time(stats, self._paid(kept=True), over)
 
     def ledger(self, *, over: Literal["day", "hour"] | None = None, kept: bool = False) -> pd.DataFrame:
-        """What was paid through this explorer, call by call, or by model over each day or hour (of UTC).
+        """Return what was paid through this explorer, call by call, or by model over each day or hour (of UTC).
 
         A call whose answer was lost is "unknown": nobody here can know whether it was paid. `kept=True` has also what
         other kernels of this machine have paid to this service, as far as they were notebooks.
@@ -196,13 +197,13 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return ledger_frame(lines) if over is None else by_time(lines, over)
 
     def models(self) -> pd.DataFrame:
-        """The models, and USD for a million of their tokens."""
+        """Return the models, and USD for a million of their tokens."""
         from .frames import price_frame
 
         return price_frame()
 
     def capabilities(self) -> pd.DataFrame:
-        """The agents and skills that tasks may ask for: kind, name, description."""
+        """Return the agents and skills that tasks may ask for: kind, name, description."""
         import pyarrow as pa
 
         from ..core.frames import from_rows
@@ -217,7 +218,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return from_rows(rows, pa.schema([(name, pa.string()) for name in ("kind", "name", "description")]))
 
     def metrics(self, period: str = "month") -> pd.DataFrame:
-        """Usage and cost by model in a period, and the budget, as tidy rows. Call by call there is `ledger()`.
+        """Return usage and cost by model in a period, and the budget, as tidy rows. Call by call there is `ledger()`.
 
         Columns: time, metric, value, unit, and the labels model, project_id, period.
         """
@@ -226,7 +227,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return metric_frame(self.client.get_usage(period), time.time())
 
     def health(self) -> dict[str, Any]:
-        """How the service is."""
+        """Return how the service is."""
         return self.client.health()
 
     def _where(self) -> str:

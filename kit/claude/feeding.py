@@ -32,7 +32,7 @@ class AnswerSource(Source):
         """The whole answer, once it is there."""
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The pieces as they come; it ends with the answer."""
+        """Return the pieces as they come; it ends with the answer."""
         if self._asked:
             raise ClaudeAPIError("the answer broke off; asking again would be paid for again", paid=None)
         self._asked = True
@@ -60,7 +60,7 @@ class AnswerSource(Source):
                 await closing()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """The number of each piece, when it came, and its text."""
+        """Return the number of each piece, when it came, and its text."""
         return pa.Table.from_batches(batches, _SCHEMA), {}
 
     def temporary(self, error: BaseException) -> bool:

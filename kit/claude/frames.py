@@ -134,7 +134,7 @@ def cache_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
-    """Usage and budget as tidy rows."""
+    """Return usage and budget as tidy rows."""
     at, samples = round(now * 1000), list[Sample]()
     of = {"project_id": stats.project_id, "period": stats.period}
     for model, used in stats.by_model.items():
@@ -148,7 +148,7 @@ def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
 
 
 def price_frame() -> pd.DataFrame:
-    """The models and what a million of their tokens costs."""
+    """Return the models and what a million of their tokens costs."""
     columns: dict[str, list[Any]] = {
         "model": list(PRICES),
         "input_per_million": [rates[0] for rates in PRICES.values()],
@@ -174,7 +174,7 @@ def _count(value: Any, otherwise: int | None) -> int | None:
 
 
 def _said(value: Any) -> str | None:
-    """A value as text that Arrow can hold."""
+    """Return a value as text that Arrow can hold."""
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=str)
@@ -182,7 +182,7 @@ def _said(value: Any) -> str | None:
 
 
 def _moments(pd: Any, values: Sequence[Any], *, local: bool) -> list[Any]:
-    """Times without a zone: the log's are UTC, those of files the server's own; as milliseconds."""
+    """Return times without a zone: the log's are UTC, those of files the server's own; as milliseconds."""
     found: list[int | None] = []
     for value in values:
         moment = pd.to_datetime(value if isinstance(value, str) else None, errors="coerce")

@@ -54,11 +54,11 @@ class Guard:
             self.uncertain = max(0.0, self.uncertain + cost)
 
     def likely(self, prompt: str, model: str | None) -> float:
-        """What an answer is likely to cost, by what answers of the model have been so far."""
+        """Return what an answer is likely to cost, by what answers of the model have been so far."""
         return likely_cost(prompt, model or "sonnet", self._book.usual_output(model) or LIKELY_OUTPUT)
 
     def check(self, cost: float, what: str) -> None:
-        """Holds a call that would go past `max_cost`."""
+        """Hold a call that would go past `max_cost`."""
         if cost > self.left:
             raise BudgetExceededError(
                 f"{what}: about {dollars(cost)}, and {dollars(self.left)} are left of max_cost={self.max_cost:g};"
@@ -69,11 +69,11 @@ class Guard:
             )
 
     def check_batch(self, prompts: Sequence[str], model: str | None) -> None:
-        """Holds a batch that is likely to cost more than `estimate_above`."""
+        """Hold a batch that is likely to cost more than `estimate_above`."""
         self.check_prompts(len(prompts), sum(self.likely(prompt, model) for prompt in prompts))
 
     def check_prompts(self, count: int, cost: float) -> None:
-        """Holds so many prompts where they are likely to cost more than `estimate_above`."""
+        """Hold so many prompts where they are likely to cost more than `estimate_above`."""
         if self.estimate_above is not None and cost > self.estimate_above:
             raise BudgetExceededError(
                 f"batch: {count:,} prompts are likely to cost about {dollars(cost)}; nothing was sent",

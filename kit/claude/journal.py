@@ -45,11 +45,11 @@ class Journal:
                         self.sent.discard(value["key"])
 
     def sending(self, keys: Sequence[str]) -> None:
-        """Notes that these are about to be sent."""
+        """Note that these are about to be sent."""
         self._write({"sent": list(keys)})
 
     def came(self, key: str, result: BatchResult) -> None:
-        """Notes what came of one."""
+        """Note what came of one."""
         line: dict[str, Any] = {"key": key, "status": result.status}
         if result.status == "completed" and result.usage is not None:
             line |= {"content": result.content, "cost": result.cost}
@@ -76,7 +76,7 @@ class Journal:
 
 
 def key_of(place: int, prompt: str, model: str | None) -> str:
-    """What tells one prompt of a batch from another, over kernels."""
+    """Return what tells one prompt of a batch from another, over kernels."""
     digest = hashlib.blake2b(f"{model}\0{prompt}".encode("utf-8", "surrogatepass"), digest_size=16)
     return f"{place}:{digest.hexdigest()}"
 

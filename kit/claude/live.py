@@ -82,7 +82,7 @@ class LiveAnswer:
         return self._ended
 
     def wait(self, timeout: float | None = None) -> Response:
-        """The whole answer, once it is there; raises what went wrong."""
+        """Return the whole answer, once it is there; raises what went wrong."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._ended:
@@ -100,7 +100,7 @@ class LiveAnswer:
         return self._response
 
     def close(self) -> None:
-        """Stops it; what has come stays shown. May be called twice."""
+        """Stop it; what has come stays shown. May be called twice."""
         if not self._ended:
             self._future.cancel()
             with self._changed:

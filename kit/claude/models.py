@@ -116,7 +116,7 @@ class Batches:
 
 
 def _equal(columns: Sequence[Any]) -> Any:
-    """Whether all say the same; where one says nothing, they do not agree."""
+    """Return whether all say the same; where one says nothing, they do not agree."""
     import pandas as pd
 
     rows = zip(*(column.tolist() for column in columns), strict=True)

@@ -87,7 +87,7 @@ class Pace:
 
 
 def _second(date: str | None, clock: float) -> float:
-    """The second of the minute."""
+    """Return the second of the minute."""
     if date:
         try:
             return float(parsedate_to_datetime(date).astimezone(UTC).second)

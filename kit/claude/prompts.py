@@ -99,7 +99,7 @@ class Prompts(GivesFrames):
         return self._run(batch)
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Goes on with the newest batch: runs what is not completed, and gives the whole frame.
+        """Go on with the newest batch: runs what is not completed, and gives the whole frame.
 
         Prompts whose answer was lost may have been paid for; they are sent again only with `unknown=True`.
         """
@@ -110,7 +110,7 @@ class Prompts(GivesFrames):
         return self._run(self.last_batch, unknown)
 
     def estimate(self, prompts: Iterable[str], model: str | None = "auto") -> pd.DataFrame:
-        """What a batch is likely to cost, one row per model that may answer; nothing is sent."""
+        """Return what a batch is likely to cost, one row per model that may answer; nothing is sent."""
         texts = [wire.prompt_text(prompt) for prompt in prompts]
         return self._estimate(texts, wire.chosen_model(model))
 
@@ -157,7 +157,7 @@ class Prompts(GivesFrames):
         return compare_models(frame, labels, column) if several else compare(frame, labels, column)
 
     def _paid(self, kept: bool) -> list[Paid]:
-        """The lines of this explorer's book; or all that is kept of its service, by whichever kernel."""
+        """Return the lines of this explorer's book; or all that is kept of its service, by whichever kernel."""
         own = self.client.book.lines()
         if not kept:
             return own
@@ -190,7 +190,7 @@ class Prompts(GivesFrames):
 
 
 def _column(texts: Any) -> pd.DataFrame:
-    """A column, or a list of texts, as a frame with the one column `text`."""
+    """Return a column, or a list of texts, as a frame with the one column `text`."""
     import pandas as pd
 
     if isinstance(texts, str) or hasattr(texts, "columns"):

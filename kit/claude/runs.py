@@ -151,7 +151,7 @@ class _Batch:
         )
 
     def left(self, *, unknown: bool = False) -> list[int]:
-        """The places of the prompts that are still to be run."""
+        """Return the places of the prompts that are still to be run."""
         return [call.place for call in self._work.left(unknown=unknown, places=self._places)]
 
     def frame(self) -> pd.DataFrame:
@@ -263,14 +263,14 @@ class Batch(_Batch):
         return self.sampled or self._going is not None
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
+        """Run what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
         if max_cost is not None:
             self.max_cost = max_cost
         self.run(unknown=unknown)
         return self.frame()
 
     def run(self, *, unknown: bool = False) -> None:
-        """Runs what is left. An interrupt keeps what came before it; what is under way is taken in once it comes."""
+        """Run what is left. An interrupt keeps what came before it; what is under way is taken in once it comes."""
         if self._going is not None and not self._going.abandoned():
             self._wait(self._going, len(self._work.places))
         left = self._prepared(unknown)
@@ -326,14 +326,14 @@ class AsyncBatch(_Batch):
     _client: Caller
 
     async def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Runs what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
+        """Run what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
         if max_cost is not None:
             self.max_cost = max_cost
         await self.run(unknown=unknown)
         return self.frame()
 
     async def run(self, *, unknown: bool = False) -> None:
-        """Runs what is left."""
+        """Run what is left."""
         left = self._work.left(unknown=unknown, places=self._places)
         self._ended(await self.attempt(unknown=unknown), left)
 

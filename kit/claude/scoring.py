@@ -139,7 +139,7 @@ def _answers(frame: Any, labels: Any, column: str | None) -> tuple[pd.Series[Any
 
 
 def _labels(labels: Any, frame: Any, index: Any) -> pd.Series[Any]:
-    """The labels in the order of the answers."""
+    """Return the labels in the order of the answers."""
     import pandas as pd
 
     if isinstance(labels, str):

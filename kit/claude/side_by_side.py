@@ -214,7 +214,7 @@ class Runner:
             self._unkept(failed)
 
     def _claimed(self, calls: list[Call], again: bool) -> list[Call]:
-        """Those of the calls that are ours to send; none where that cannot be written down."""
+        """Return those of the calls that are ours to send; none where that cannot be written down."""
         try:
             return self.work.claim(calls, again=again)
         except (OSError, ClaudeInputError) as error:
@@ -255,7 +255,7 @@ class Runner:
         self.stopping = True
 
     def _likely_cost(self, prompts: Iterable[str]) -> float:
-        """What prompts are likely to cost, where there is a limit that they might pass."""
+        """Return what prompts are likely to cost, where there is a limit that they might pass."""
         return 0.0 if self.limit == math.inf else sum(self.likely(prompt) for prompt in prompts)
 
     def _release(self, held: float) -> None:
@@ -277,7 +277,7 @@ class Runner:
         return min(own, math.inf if self.guard.max_cost is None else self.guard.max_cost)
 
     def _affordable(self, count: int) -> list[Call]:
-        """The next calls, as many as what is left is likely to pay for."""
+        """Return the next calls, as many as what is left is likely to pay for."""
         own = math.inf if self.max_cost is None else self.max_cost - self.spent - self.uncertain
         left = min(own, self.guard.left)
         fitting: list[Call] = []

@@ -41,7 +41,7 @@ def checked(transport: str) -> None:
 def complete(
     client: Any, prompt: str, model: str | None, timeout: float, project: str | None, method: str = "complete"
 ) -> Operation[Response]:
-    """A completion, written into the client's book."""
+    """Return a completion, written into the client's book."""
     request_id = uuid.uuid4().hex
     body = wire.chat(prompt, model, timeout, project)
     answered = False
@@ -71,7 +71,7 @@ def complete(
 
 
 def pieces(client: Any, prompt: str, model: str | None, timeout: float, project: str | None) -> Walk[str | Response]:
-    """The text in pieces, then the whole."""
+    """Return the text in pieces, then the whole."""
     response = yield from complete(client, prompt, model, timeout, project, "stream")
     text = response.content
     size = max(1, len(text) // PIECES)
@@ -83,7 +83,7 @@ def pieces(client: Any, prompt: str, model: str | None, timeout: float, project:
 def socket_pieces(
     client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> Iterator[str | Response]:
-    """The same by WebSocket, blocking."""
+    """Return the same by WebSocket, blocking."""
     from websockets.sync.client import connect
 
     if model is None:
@@ -114,7 +114,7 @@ def socket_pieces(
 async def async_socket_pieces(
     client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> AsyncIterator[str | Response]:
-    """The same by WebSocket, awaited."""
+    """Return the same by WebSocket, awaited."""
     import asyncio
 
     from websockets.asyncio.client import connect
@@ -169,7 +169,7 @@ class _Chat:
         self._started, self._clock = calls.now(), time.perf_counter()
 
     def message(self) -> str:
-        """What asks for the answer."""
+        """Return what asks for the answer."""
         request: dict[str, Any] = {
             "type": "chat",
             "model": self._model,
@@ -182,11 +182,11 @@ class _Chat:
         return json.dumps(request)
 
     def left(self) -> float:
-        """Seconds to wait for the next frame. After an error of its own the service may keep silent for ever."""
+        """Return seconds to wait for the next frame. After an error of its own the service may keep silent for ever."""
         return max(0.01, self._ends - time.monotonic())
 
     def feed(self, frame: str | bytes) -> str | Response:
-        """The next piece, or at the end the whole."""
+        """Return the next piece, or at the end the whole."""
         self._size += len(frame)
         if self._size > wire.LARGEST:
             raise wire.unreadable("stream", "larger than the limit")
@@ -237,7 +237,7 @@ class _Chat:
         return kind(f"stream: {said[:500]}", detail=said, request_id=self.request_id, paid=False if early else None)
 
     def failure(self, error: Exception) -> ClaudeAPIError:
-        """The exception for a socket that could not be opened, or broke."""
+        """Return the exception for a socket that could not be opened, or broke."""
         from websockets.exceptions import InvalidStatus
 
         what = "stream (WebSocket)"
@@ -254,7 +254,7 @@ class _Chat:
         return ClaudeAPIError(f"{what}: the connection broke: {reason}", **fields)
 
     def over(self) -> None:
-        """Writes down what is known, however it ended: an answer that was left early has been paid for."""
+        """Write down what is known, however it ended: an answer that was left early has been paid for."""
         if self._sent and not self._told:
             self._client._book.unknown("stream", self._model, self._project, self.request_id)
         self._told = True

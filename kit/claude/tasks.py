@@ -26,7 +26,7 @@ def run(
     project: str | None,
     working_directory: str | None,
 ) -> Operation[dict[str, Any]]:
-    """The report of a task that came to an end; outcomes with a name of their own are raised."""
+    """Return the report of a task that came to an end; outcomes with a name of their own are raised."""
     if not description.strip():
         raise ClaudeInputError("description is empty", hint="say what the task is")
     if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < math.inf:
@@ -76,7 +76,7 @@ def run(
 
 
 def _booked(client: Any, report: dict[str, Any], project: str | None, request_id: str) -> bool:
-    """Whether it is known what the task cost."""
+    """Return whether it is known what the task cost."""
     used = report.get("usage")
     used = used if isinstance(used, dict) else {}
     cost, counted = wire.number(used.get("total_cost")), wire.usage_of(used)

@@ -140,7 +140,7 @@ class Paid:
 
 
 def dollars(cost: float) -> str:
-    """An amount with as many digits as it needs.
+    """Return an amount with as many digits as it needs.
 
     >>> dollars(1234.5), dollars(0.0123456), dollars(0.0000015), dollars(0.0)
     ('$1,234.50', '$0.0123', '$0.0000015', '$0.00')
@@ -153,13 +153,13 @@ def dollars(cost: float) -> str:
 
 
 def more(content: str) -> str:
-    """What a cut answer says about itself."""
+    """Return what a cut answer says about itself."""
     left = len(content) - SHOWN
     return f"… and {left:,} more characters, in .content\n" if left > 0 else ""
 
 
 def answer_html(content: str, about: str, note: str = "") -> str:
-    """An answer as a notebook shows it: the text as text, with a line about it below."""
+    """Return an answer as a notebook shows it: the text as text, with a line about it below."""
     from html import escape
 
     from ..core.html import PLAIN, visible

@@ -35,12 +35,12 @@ _QUOTED = 500
 
 
 def body(value: Mapping[str, Any]) -> bytes:
-    """A JSON body. Text that no UTF-8 can carry (lone surrogates) goes as escapes."""
+    """Return a JSON body. Text that no UTF-8 can carry (lone surrogates) goes as escapes."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
 def chosen_model(model: str | None) -> str | None:
-    """The model to name to the service, None where it shall choose: it takes the word "auto" for a model's name.
+    """Return the model to name to the service, None where it shall choose: it takes the word "auto" for a model's name.
 
     >>> chosen_model("haiku"), chosen_model("auto"), chosen_model(None)
     ('haiku', None, None)
@@ -79,7 +79,7 @@ def prompt_text(prompt: Any, where: str = "prompt") -> str:
 
 
 def seconds(value: Any, name: str = "timeout") -> float:
-    """A time that can be waited."""
+    """Return a time that can be waited."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ClaudeInputError(f"{name}={value!r}: give seconds above 0")
     return float(value)
@@ -102,7 +102,7 @@ def limited(timeout: float) -> float:
 
 
 def names(value: Sequence[str] | None, name: str) -> list[str]:
-    """A list of names; the service takes no null."""
+    """Return a list of names; the service takes no null."""
     if value is None:
         return []
     if isinstance(value, str) or not all(isinstance(one, str) for one in value):
@@ -111,7 +111,7 @@ def names(value: Sequence[str] | None, name: str) -> list[str]:
 
 
 def chat(prompt: str, model: str | None, timeout: float, project: str | None) -> dict[str, Any]:
-    """What asks for a completion."""
+    """Return what asks for a completion."""
     request: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}], "timeout": timeout}
     if model is not None:
         request["model"] = model
@@ -121,7 +121,7 @@ def chat(prompt: str, model: str | None, timeout: float, project: str | None) ->
 
 
 def batch(prompts: Sequence[tuple[str, str]], model: str | None, timeout: float, project: str | None) -> dict[str, Any]:
-    """What asks for several: pairs of id and prompt."""
+    """Return what asks for several: pairs of id and prompt."""
     request: dict[str, Any] = {"prompts": [{"id": name, "prompt": prompt} for name, prompt in prompts]}
     request["timeout"] = timeout
     if model is not None:
@@ -132,7 +132,8 @@ def batch(prompts: Sequence[tuple[str, str]], model: str | None, timeout: float,
 
 
 def detail_of(answer: Answer) -> Any:
-    """What a refusal says: a text, a list of what is wrong with a body, or the answer's text where it is no JSON."""
+    """Return what a refusal says: a text, a list of what is wrong with a body, or the answer's text where it is no
+    JSON."""
     try:
         told = answer.json()
     except ValueError:
@@ -141,7 +142,7 @@ def detail_of(answer: Answer) -> Any:
 
 
 def told(detail: Any) -> str:
-    """A detail as a line.
+    """Return a detail as a line.
 
     >>> told([{"loc": ["body", "timeout"], "msg": "Input should be less than or equal to 300"}])
     'body.timeout: Input should be less than or equal to 300'
@@ -173,7 +174,7 @@ _RAN = "the program behind the service ran, and failed in its own words above; a
 
 
 def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float | None = None) -> ClaudeAPIError:
-    """The exception for an answer that is no success."""
+    """Return the exception for an answer that is no success."""
     detail = detail_of(answer)
     text = told(detail)
     kind = _kind(answer.status, text, elapsed, task_timeout)
@@ -209,7 +210,7 @@ def _kind(status: int, text: str, elapsed: float, task_timeout: float | None) ->
 
 
 def nothing_ran(answer: Answer) -> bool:
-    """Whether a refusal proves that nothing was charged.
+    """Return whether a refusal proves that nothing was charged.
 
     A 502 or 503 does only in the service's own words: a proxy says the same when it lost an answer on its way.
     """
@@ -221,7 +222,7 @@ def nothing_ran(answer: Answer) -> bool:
 
 
 def worth_repeating(answer: Answer) -> bool:
-    """Whether the same request may do better: the service is full, or its upstream stumbled."""
+    """Return whether the same request may do better: the service is full, or its upstream stumbled."""
     if answer.status == 502:
         return answer.headers.get("x-error-category") == "upstream_error"
     return answer.status == 503 and _own_words(answer)
@@ -236,7 +237,7 @@ def _own_words(answer: Answer) -> bool:
 
 
 def failure(error: KitError, what: str, waited: float | None = None) -> ClaudeAPIError:
-    """The exception for an answer that never came whole."""
+    """Return the exception for an answer that never came whole."""
     sent = getattr(error, "maybe_received", not isinstance(error, InputError))
     paid = None if sent else False
     reason = error.args[0] if error.args else type(error).__name__
@@ -251,7 +252,7 @@ def failure(error: KitError, what: str, waited: float | None = None) -> ClaudeAP
 
 
 def parsed(answer: Answer, what: str) -> dict[str, Any]:
-    """The object in a good answer."""
+    """Return the object in a good answer."""
     try:
         value = answer.json()
     except ValueError:
@@ -273,7 +274,7 @@ def unreadable(what: str, why: str, answer: Answer | None = None) -> ClaudeAPIEr
 
 
 def response_of(answer: Answer, what: str = "complete") -> Response:
-    """The completion in an answer."""
+    """Return the completion in an answer."""
     value = parsed(answer, what)
     content, cost, used = value.get("content"), number(value.get("cost")), usage_of(value.get("usage"))
     if not isinstance(content, str) or cost is None or used is None:
@@ -300,12 +301,12 @@ def usage_of(value: Any) -> Usage | None:
 
 
 def count(value: Any) -> int | None:
-    """A number of something."""
+    """Return a number of something."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def number(value: Any) -> float | None:
-    """A finite number."""
+    """Return a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -337,7 +338,7 @@ def _result(name: str, prompt: str, value: Mapping[str, Any]) -> BatchResult:
 
 
 def stats_of(answer: Answer) -> UsageStats:
-    """The usage in an answer."""
+    """Return the usage in an answer."""
     value = parsed(answer, "get_usage")
     tokens, cost, by_model = count(value.get("total_tokens")), number(value.get("total_cost")), value.get("by_model")
     if tokens is None or cost is None or not isinstance(by_model, dict):
@@ -359,7 +360,8 @@ def stats_of(answer: Answer) -> UsageStats:
 
 
 def task_outcome(value: dict[str, Any]) -> dict[str, Any]:
-    """A task's report, with what every reader looks for in its place; an outcome with a name of its own is raised."""
+    """Return a task's report, with what every reader looks for in its place; an outcome with a name of its own is
+    raised."""
     result, used = value.get("result"), value.get("usage")
     value["result"] = result = result if isinstance(result, dict) else {}
     value["usage"] = used = used if isinstance(used, dict) else {}

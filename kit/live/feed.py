@@ -106,8 +106,7 @@ class Feed(Rows):
             raise
 
     def batches(self, start: int = 0, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
-        """Return the rows from number `start` on as they came, in Arrow; and the number of the first that is still
-        kept."""
+        """Return the rows from number `start` on, in Arrow, and the number of the first that is still kept."""
         return self.shared.batches(start, stop)
 
     # --- following -------------------------------------------------------------------------------------------------
@@ -185,8 +184,7 @@ class Feed(Rows):
         return self._folded(Per(keys, every, time, late, most, aggregates))
 
     def newest_by(self, keys: Any, *, deletes: Any = None, most: int = MOST_GROUPS) -> Feed:
-        """Return the latest row of each key, as a feed whose rows are replaced as they change; the one updated last is
-        last.
+        """Return the latest row of each key: a feed whose rows are replaced as they change, the newest change last.
 
         `deletes` says which rows remove the one of their key: what `where` takes, such as `{"op": "delete"}`.
 
@@ -203,8 +201,7 @@ class Feed(Rows):
     def rolling(
         self, keys: Any = None, *, n: int | None = None, seconds: Any = None, time: str | None = None, **aggregates: str
     ) -> Feed:
-        """Return figures per key of the last `n` rows, or of the last `seconds` up to the newest time; aggregates as in
-        `per`.
+        """Return figures per key of the last `n` rows, or of the last `seconds`. Aggregates are those of `per`.
 
         >>> with Feed([{"n": n} for n in range(100)]) as feed:
         ...     feed.rolling(n=10, mean="mean:n").wait(timeout=10).df
@@ -268,8 +265,7 @@ class Feed(Rows):
         self.shared.clear()
 
     def checkpoint(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Return where it stands, to go on from with `from_checkpoint=`, in another kernel too; written to a file if
-        asked.
+        """Return where it stands, to go on with `from_checkpoint=`, in another kernel too; write it to a file if asked.
 
         With it is the state of all that is folded from it (`per`, `newest_by`, `rolling`): the same verb, asked of a
         feed that goes on from here, goes on with its result.

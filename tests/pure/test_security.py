@@ -78,6 +78,8 @@ def test_html_is_made_in_few_places(path):
         "lab/claude/described.py",
         "core/html.py",
         "core/progress.py",
+        "core/log/profiling/profile_page.py",
+        "core/tables/difference.py",
         "live",
         "claude/live.py",
         "lab/jupyter",
