@@ -114,7 +114,7 @@ class Bar:
 
 
 def _notebook() -> Any:
-    """The shell of a notebook, None elsewhere."""
+    """Return the shell of a notebook, None elsewhere."""
     if "ipykernel" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython

@@ -28,7 +28,7 @@ class Generated(Source):
         self.label = label or getattr(given, "__name__", None) or type(given).__name__
 
     def open(self, after: Any) -> AsyncIterator[Chunk]:
-        """The chunks; those of a plain iterator are made in a thread, so that it may block."""
+        """Return the chunks; those of a plain iterator are made in a thread, so that it may block."""
         return self._chunks()
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
@@ -71,7 +71,7 @@ def _started(given: Any) -> Any:
 
 
 def can_follow(given: Any) -> bool:
-    """Whether something is a handle or explorer of this package that a feed can follow."""
+    """Return whether something is a handle or explorer of this package that a feed can follow."""
     return not isinstance(given, type | Source) and callable(getattr(given, "_source", None))
 
 
@@ -83,7 +83,8 @@ def options_of(given: Any) -> set[str]:
 
 
 def source_of(given: Any, **options: Any) -> Source:
-    """The source that something stands for: a handle or explorer of this package, or anything that yields rows."""
+    """Return the source that something stands for: a handle or explorer of this package, or anything that yields
+    rows."""
     if isinstance(given, Source):
         if options:
             raise InputError(f"{', '.join(options)}: a source that is made already takes no options")

@@ -72,7 +72,7 @@ class Alert:
         self._deliver()
 
     def _of_rows(self, mask: Mask) -> Mask:
-        """Those that meet it while the row before did not."""
+        """Return those that meet it while the row before did not."""
         if not len(mask):
             return mask
         before = np.concatenate([[bool(self._met)], mask[:-1]])
@@ -81,7 +81,7 @@ class Alert:
         return crossed
 
     def _of_result(self, table: pa.Table, mask: Mask) -> Mask:
-        """Those whose key did not meet it in the result before; without keys the whole result is one thing."""
+        """Return those whose key did not meet it in the result before; without keys the whole result is one thing."""
         keys = [name for name in self._state.source.keys if name in table.column_names]
         if not keys:
             met: set[Any] = {True} if mask.any() else set()

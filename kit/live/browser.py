@@ -79,7 +79,7 @@ class Browser:
         self._shown = True
 
     def close(self) -> None:
-        """Ends a live view that is shown, and frees the widgets. May be called twice."""
+        """End a live view that is shown, and frees the widgets. May be called twice."""
         with self._lock:
             self._closed = True
             panel, self._panel = self._panel, None
@@ -132,7 +132,7 @@ class Browser:
     # --- in a thread, so that neither the kernel nor the page waits -------------------------------------------------
 
     def _do(self, deed: Callable[[int], None]) -> None:
-        """Does it aside, under a number: what a later deed has overtaken shows nothing any more."""
+        """Do it aside, under a number: what a later deed has overtaken shows nothing any more."""
         with self._lock:
             self._turn += 1
             turn = self._turn
@@ -211,7 +211,7 @@ class Browser:
         self._put(turn, f"<div>in the variable <code>{_safe(name)}</code></div>{told._repr_html_()}")
 
     def _variable(self, code: str, name: str, what: str = "rows") -> str:
-        """A variable for the thing's rows: the same each time, and none that the user has for something else."""
+        """Return a variable for the thing's rows: the same each time, and none that the user has for something else."""
         taken = kernel.shell().user_ns
         if code not in self._variables:
             stem = variable_of(name, what)
@@ -264,7 +264,7 @@ def _styled(html: str) -> str:
 
 
 def frame_html(frame: pd.DataFrame) -> str:
-    """The first rows and columns of a frame."""
+    """Return the first rows and columns of a frame."""
     names = [str(name) for name in frame.columns[:_SHOWN_COLUMNS]]
     part = frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
     rows = [[_short(value) for value in row] for row in part.itertuples(index=False, name=None)]
@@ -277,7 +277,7 @@ def frame_html(frame: pd.DataFrame) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value's text, cut before anything looks at each of its characters: it may have megabytes."""
+    """Return a value's text, cut before anything looks at each of its characters: it may have megabytes."""
     if isinstance(value, datetime):
         return value.isoformat(" ", "milliseconds")
     if isinstance(value, bytes | str):
@@ -294,7 +294,7 @@ def _failed(words: str) -> str:
 
 
 def variable_of(name: str, what: str = "rows") -> str:
-    """A variable's name made of a thing's.
+    """Return a variable's name made of a thing's.
 
     >>> variable_of("sensors/boiler-1"), variable_of("1st")
     ('sensors_boiler_1_rows', '_1st_rows')

@@ -47,7 +47,7 @@ class Buffer:
         return self.next - self.first
 
     def add(self, batch: pa.RecordBatch) -> int:
-        """Adds rows, and tells how many old ones had to go."""
+        """Add rows, and tells how many old ones had to go."""
         if not batch.num_rows:
             return 0
         piece = _Piece(self.next, batch, batch.nbytes)
@@ -58,7 +58,7 @@ class Buffer:
         return self._shrink()
 
     def rows(self, start: int, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
-        """The rows from number `start` on, as far as they are kept; and the number of the first of them."""
+        """Return the rows from number `start` on, as far as they are kept; and the number of the first of them."""
         stop = self.next if stop is None else min(stop, self.next)
         start = max(start, self.first)
         found = []
@@ -96,14 +96,14 @@ class Buffer:
         self.next = number
 
     def clear(self) -> int:
-        """Lets go of all rows; tells how many."""
+        """Let go of all rows; tells how many."""
         gone = len(self)
         self._pieces.clear()
         self.bytes = 0
         return gone
 
     def _merge(self) -> None:
-        """Joins small batches at the end, each with one of about its size, so that a row is copied a few times."""
+        """Join small batches at the end, each with one of about its size, so that a row is copied a few times."""
         pieces = self._pieces
         while len(pieces) > 1:
             a, b = pieces[-2:]

@@ -18,7 +18,7 @@ WITHIN = 60.0
 
 
 def made(state: FeedState) -> dict[str, Any]:
-    """The checkpoint of a feed, and of what is folded from its rows, all at one place between two rows."""
+    """Return the checkpoint of a feed, and of what is folded from its rows, all at one place between two rows."""
     with state.changed:
         found = {"form": FORM, "source": state.source.key, "position": state.position, "total": state.total}
         asked = {reader.key: reader.mark() for reader in state.taps}
@@ -28,7 +28,7 @@ def made(state: FeedState) -> dict[str, Any]:
 
 
 def write(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Writes it as JSON, whole or not at all."""
+    """Write it as JSON, whole or not at all."""
     place = Path(path)
     draft = place.with_name(f".{place.name}.{os.getpid()}")
     draft.write_text(json.dumps(checkpoint))
@@ -36,7 +36,7 @@ def write(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
 
 
 def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
-    """The position that a checkpoint tells, and the state of each fold; it must be of the same source."""
+    """Return the position that a checkpoint tells, and the state of each fold; it must be of the same source."""
     if isinstance(given, str | os.PathLike):
         place = Path(given)
         try:

@@ -92,7 +92,7 @@ def _as_text(chunk: pa.Array) -> pa.Array:
 
 
 def batches_of(item: Any) -> list[pa.RecordBatch]:
-    """What a source of the user's own gives, as columns: a DataFrame, Arrow, dicts, texts; one or a list.
+    """Return what a source of the user's own gives, as columns: a DataFrame, Arrow, dicts, texts; one or a list.
 
     >>> batches_of([{"a": 1}, {"a": 2, "b": "x"}])[0].to_pylist()
     [{'a': 1, 'b': None}, {'a': 2, 'b': 'x'}]

@@ -119,7 +119,7 @@ class Controls:
         deeds.seen_changed()
 
     def show_paused(self, paused: bool, over: bool) -> int:
-        """The pause button as it should be; tells how many messages that took."""
+        """Return the pause button as it should be; tells how many messages that took."""
         wanted = ("Resume", "play") if paused else ("Pause", "pause")
         sent = 0
         if self.pause.description != wanted[0]:
@@ -132,7 +132,7 @@ class Controls:
         return sent
 
     def show_trouble(self, html: str) -> int:
-        """What went wrong, on lines of its own below the filter; takes no place where nothing did."""
+        """Return what went wrong, on lines of its own below the filter; takes no place where nothing did."""
         if html == self.trouble.value:
             return 0
         self.trouble.value = html
@@ -168,7 +168,7 @@ class Controls:
             free(part)
 
     def close(self) -> None:
-        """Frees every model, in the front end too."""
+        """Free every model, in the front end too."""
         free(self.box)
 
 
@@ -197,7 +197,7 @@ def _told(widget: Any, deed: Callable[[Any], None]) -> None:
 
 
 def free(widget: Any) -> None:
-    """Closes a widget with what is in it, and with its layout and style, which are models of their own."""
+    """Close a widget with what is in it, and with its layout and style, which are models of their own."""
     for child in getattr(widget, "children", ()):
         free(child)
     widget.unobserve_all()

@@ -102,7 +102,7 @@ def state_line(state: str, what: str, *, stood: str = "") -> str:
 
 
 def errors(told: Sequence[str]) -> str:
-    """What went wrong, each on lines of its own."""
+    """Return what went wrong, each on lines of its own."""
     return "".join(f'<div class="kit-live-error" role="alert">{escape(visible(one[:600]))}</div>' for one in told)
 
 
@@ -145,7 +145,7 @@ def _figure(words: str, title: str, warns: bool = False) -> str:
 
 
 def rate(value: float) -> str:
-    """A rate in a few characters, of steady width.
+    """Return a rate in a few characters, of steady width.
 
     >>> rate(0), rate(3.26), rate(20_431.7)
     ('0', '3.3', '20,432')
@@ -154,7 +154,7 @@ def rate(value: float) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A small line of the values, drawn as SVG."""
+    """Return a small line of the values, drawn as SVG."""
     finite = [value if math.isfinite(value) and value > 0 else 0.0 for value in values] or [0.0]
     top = max(finite)
     step = _W / max(len(finite) - 1, 1)
@@ -169,7 +169,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int = 0) -> str:
-    """The table; `empty` rows below keep its height while it fills."""
+    """Return the table; `empty` rows below keep its height while it fills."""
     width = sum(head.width for head in heads)
     columns = "".join(f'<col style="width:{100 * head.width / max(width, 1):.2f}%">' for head in heads)
     titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th> ' for head in heads)
@@ -201,12 +201,12 @@ def row(values: Sequence[Cell], heads: Sequence[Head]) -> str:
 
 
 def note(text: str) -> str:
-    """A line below the table."""
+    """Return a line below the table."""
     return f'<div class="kit-live-note">{safe(text)}</div>'
 
 
 def main(*parts: str, moving: bool = False) -> str:
-    """The body of a view; one that is repainted is laid out only while it is on the screen."""
+    """Return the body of a view; one that is repainted is laid out only while it is on the screen."""
     return f'<div class="kit-live{" kit-live-moving" if moving else ""}">{"".join(parts)}</div>'
 
 

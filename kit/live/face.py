@@ -171,7 +171,7 @@ class Face:
         self._state.watch(self._wake)
 
     def _replace_in_cell(self) -> None:
-        """Closes the view that the running cell has shown the last time that it ran."""
+        """Close the view that the running cell has shown the last time that it ran."""
         here = kernel.cell()
         if here is None:
             return
@@ -196,7 +196,7 @@ class Face:
             screen.wake()
 
     def repaint(self, most: int) -> int:
-        """Shows what is new, if somebody looks; tells how many messages that took. For the screen's thread."""
+        """Show what is new, if somebody looks; tells how many messages that took. For the screen's thread."""
         with self._lock:
             controls, now = self._controls, time.monotonic()
             if controls is None or self.closed:
@@ -256,7 +256,7 @@ class Face:
         return sent + 1
 
     def _told(self) -> list[str]:
-        """What went wrong, each once."""
+        """Return what went wrong, each once."""
         lines = [str(problem) for problem in self._state.problems[-3:]]
         lines += [f"filter: {error}" for error in (self._misread, self.page.lacking) if error is not None]
         if self._state.error is not None and self._state.word in ("failed", "reconnecting"):

@@ -27,7 +27,8 @@ _CELL = f' style="text-align:left;vertical-align:top;padding:1px 14px 1px 0;{_LI
 
 
 def columns_html(table: pa.Table) -> str:
-    """What is in each column: how many values are missing and different, the least, the greatest, how they spread."""
+    """Return what is in each column: how many values are missing and different, the least, the greatest, how they
+    spread."""
     heads = "".join(
         f'<th scope="col"{_CELL}>{one}</th> '
         for one in ("column", "missing", "distinct", "least", "greatest", "spread")
@@ -59,7 +60,7 @@ def _told(values: pa.Array) -> Iterator[str]:
 
 
 def _spread(values: pa.Array, counted: Any) -> list[int]:
-    """Counts to draw: numbers and times in equal steps, of other values the most frequent ones."""
+    """Count to draw: numbers and times in equal steps, of other values the most frequent ones."""
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind):
         values, kind = values.cast(pa.int64()) if not pa.types.is_date32(kind) else values.cast(pa.int32()), pa.int64()
@@ -74,7 +75,7 @@ def _spread(values: pa.Array, counted: Any) -> list[int]:
 
 
 def _bars(counts: Sequence[int]) -> str:
-    """A tiny histogram."""
+    """Return a tiny histogram."""
     top = max(counts, default=0)
     if not top:
         return ""
@@ -145,7 +146,7 @@ def hexdump(data: bytes) -> str:
 
 
 def row_lines(table: pa.Table, widest: int = 24, longest: int = 110) -> list[str]:
-    """The rows as lines of text in columns, to choose one of them."""
+    """Return the rows as lines of text in columns, to choose one of them."""
     now = datetime.now().astimezone()
     columns = []
     for name in table.column_names[:8]:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def shell() -> Any:
-    """The IPython shell, None where there is none."""
+    """Return the IPython shell, None where there is none."""
     if "IPython" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython
@@ -21,12 +21,12 @@ def shell() -> Any:
 
 
 def kernel() -> Any:
-    """The kernel, None in a terminal or a script."""
+    """Return the kernel, None in a terminal or a script."""
     return getattr(shell(), "kernel", None)
 
 
 def in_voila() -> bool:
-    """Whether a page shows the notebook that takes no outputs any more once the cells have run."""
+    """Return whether a page shows the notebook that takes no outputs any more once the cells have run."""
     return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
 
 
@@ -40,7 +40,7 @@ def elsewhere() -> str:
 
 
 def detached(function: Callable[[], T]) -> T:
-    """Calls a function as if no cell had asked for it.
+    """Call a function as if no cell had asked for it.
 
     A kernel with subshells sends what a front end says to a widget to where the widget was last used from. For one
     that a cell has made that is the main shell, where it would wait for cells; made detached, it goes where the front
@@ -57,7 +57,7 @@ def detached(function: Callable[[], T]) -> T:
 
 
 def cell() -> tuple[str, int] | None:
-    """Which cell is running, and its how-manieth run this is; None where the front end does not tell."""
+    """Return which cell is running, and its how-manieth run this is; None where the front end does not tell."""
     here = kernel()
     if here is None:
         return None
@@ -72,7 +72,7 @@ def cell() -> tuple[str, int] | None:
 def publish(
     data: Mapping[str, Any], display_id: str, *, update: bool, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Shows something under a name, or replaces what was shown under it; from any thread."""
+    """Show something under a name, or replaces what was shown under it; from any thread."""
     here = shell()
     if here is not None:
         told = {"display_id": display_id}
@@ -97,7 +97,7 @@ def name_of(thing: Any) -> str | None:
 
 
 def leave(name: str, value: Any) -> str:
-    """Puts a value into the notebook's variables, under this name or one like it; gives the name."""
+    """Put a value into the notebook's variables, under this name or one like it; gives the name."""
     here = shell()
     if here is None:
         raise RuntimeError("there is no notebook to leave a variable in")

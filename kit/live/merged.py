@@ -150,7 +150,7 @@ class Merged(Source):
         return json.dumps(["merged", *(source.key for source in self._sources)])
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The rows of all of them, as soon as their order is known."""
+        """Return the rows of all of them, as soon as their order is known."""
         came = asyncio.Event()
         places = _places(after, len(self._sources))
         self._lanes = [
@@ -226,17 +226,17 @@ class Merged(Source):
         return json.dumps([[lane.position, lane.skip] for lane in self._lanes])
 
     async def close(self) -> None:
-        """Ends the engines, which close their sources."""
+        """End the engines, which close their sources."""
         lanes, self._lanes = self._lanes, []
         for lane in lanes:
             lane.engine.stop()
 
     def figures(self) -> dict[str, Any]:
-        """How many rows came too late to be put in order."""
+        """Return how many rows came too late to be put in order."""
         return {"sources": len(self._sources), "disordered": self._disordered}
 
     def notes(self) -> list[str]:
-        """The sources that are not connected, and rows out of order."""
+        """Return the sources that are not connected, and rows out of order."""
         notes = [f"{lane.name} is {lane.state.word}" for lane in self._lanes if lane.state.word == "reconnecting"]
         late = f"{self._disordered:,} came more than {self._tolerance:g} s late, out of order"
         return [*notes, late] if self._disordered else notes
@@ -246,12 +246,12 @@ class Merged(Source):
         return unified(batches or [_NONE]), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """Each source does its own trying again."""
+        """Return each source does its own trying again."""
         return False
 
 
 def _behind(state: FeedState) -> bool:
-    """Whether rows are known to be on their way."""
+    """Return whether rows are known to be on their way."""
     if state.ended or state.word == "reconnecting":
         return False
     return not state.begun or state.caught_up is False

@@ -55,7 +55,7 @@ class Order:
         return self._kept.slice(0, rows)
 
     def _key(self, table: pa.Table) -> pa.Array:
-        """The values to go by: those of a type that has no order by their text."""
+        """Return the values to go by: those of a type that has no order by their text."""
         if self.column not in table.column_names:
             return pa.nulls(table.num_rows, pa.int64())
         values = plain_array(table.column(self.column))

@@ -92,7 +92,7 @@ class Page:
         return list(self._heads)
 
     def html(self) -> str:
-        """The table as it is now, the newest row first; of a result the first rows, in its own order."""
+        """Return the table as it is now, the newest row first; of a result the first rows, in its own order."""
         result = self._state.source.replaces
         if result:
             self._begin_anew()
@@ -113,7 +113,7 @@ class Page:
         return shown + (note("; ".join(more)) if more else "")
 
     def records(self) -> pa.Table:
-        """The rows that were shown last, whole, as far as they are kept: in the same order."""
+        """Return the rows that were shown last, whole, as far as they are kept: in the same order."""
         found: list[pa.RecordBatch] = []
         for number in self._numbers:
             first, batches = self._state.batches(number, number + 1)
@@ -167,7 +167,8 @@ class Page:
         return list(self._found) if self._test is not None else self._newest()
 
     def _sorted(self, order: Order) -> list[tuple[int, str]]:
-        """The first rows by a column; all are looked at again where too many of the first have left the buffer."""
+        """Return the first rows by a column; all are looked at again where too many of the first have left the
+        buffer."""
         for _ in range(2):
             for passed, numbers in self._scanned():
                 order.take(passed, pa.array(numbers, pa.int64()))
@@ -180,7 +181,7 @@ class Page:
         return list(zip(numbers, self._made(found.drop_columns([NUMBER])), strict=True)) if numbers else []
 
     def _scanned(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
-        """The rows that were not looked at yet and pass the filter, in pieces, with their numbers."""
+        """Return the rows that were not looked at yet and pass the filter, in pieces, with their numbers."""
         while self._seen < self._state.buffer.next:
             # What left the buffer before it was looked at is gone; the rest begins at a later number.
             start = max(self._seen, self._state.batches(self._seen)[0])
@@ -206,7 +207,7 @@ class Page:
                 yield table, numbers
 
     def _made(self, table: pa.Table) -> list[str]:
-        """The rows as lines of HTML; columns that are new come after those known."""
+        """Return the rows as lines of HTML; columns that are new come after those known."""
         now = datetime.now().astimezone()
         columns: list[Sequence[Cell]] = []
         names = set(table.column_names)

@@ -118,7 +118,7 @@ class Panel:
         self.working.value = "<i>asking …</i>" if on else ""
 
     def close(self) -> None:
-        """Frees every model, in the front end too."""
+        """Free every model, in the front end too."""
         free(self.box)
 
 

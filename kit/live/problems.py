@@ -39,7 +39,7 @@ class Problems:
         self._known: dict[tuple[str, str, str], Problem] = {}
 
     def add(self, where: str, error: BaseException) -> None:
-        """Keeps an error; the same one again is counted."""
+        """Keep an error; the same one again is counted."""
         line = line_of(error)
         message = f"{type(error).__name__}: {error}"[:_LONGEST]
         kind = where, line, type(error).__name__
@@ -57,17 +57,17 @@ class Problems:
         return list(self._known.values())
 
     def solved(self, where: str, kind: type[BaseException] | None = None) -> None:
-        """Forgets errors that are none any more, of one kind or of any."""
+        """Forget errors that are none any more, of one kind or of any."""
         for known in [one for one in self._known if one[0] == where and (kind is None or one[2] == kind.__name__)]:
             del self._known[known]
 
     def clear(self) -> None:
-        """Forgets them."""
+        """Forget them."""
         self._known.clear()
 
 
 def line_of(error: BaseException) -> str:
-    """The line of the user's own code that an error came from: the last one outside any library."""
+    """Return the line of the user's own code that an error came from: the last one outside any library."""
     found = ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename

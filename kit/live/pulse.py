@@ -76,7 +76,7 @@ class Pulse:
         self.came.set()
 
     def beat(self) -> None:
-        """Sends the next number, where it is time for one."""
+        """Send the next number, where it is time for one."""
         if self._back < self._sent and not self._missed and not self._late:
             return
         if self._back >= self._sent and time.monotonic() - self._sent_at < EVERY:
@@ -97,7 +97,7 @@ class Pulse:
         return time.monotonic() - self._sent_at >= EVERY
 
     def free(self) -> bool:
-        """Whether what was sent was taken, or has been waited for long enough."""
+        """Return whether what was sent was taken, or has been waited for long enough."""
         if self._back >= self._sent or not (self._late or self._missed):
             return True
         waited = time.monotonic() - self._sent_at
@@ -110,7 +110,7 @@ class Pulse:
         return True
 
     def forgive(self) -> None:
-        """Waits no more for what was sent before: a page that has just come may not know of it."""
+        """Wait no more for what was sent before: a page that has just come may not know of it."""
         self._back, self._missed = self._sent, 0
         self.came.set()
 
@@ -123,14 +123,14 @@ class Pulse:
             self._make()
 
     def close(self) -> None:
-        """Frees the models."""
+        """Free the models."""
         models, self._models = self._models, []
         for model in reversed(models):
             model.close()
 
 
 def _busy() -> bool:
-    """Whether a cell runs now, so that the main shell reads no messages."""
+    """Return whether a cell runs now, so that the main shell reads no messages."""
     from .kernel import kernel
 
     here = kernel()

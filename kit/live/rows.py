@@ -43,12 +43,12 @@ class Rows(GivesFrames, OfOneProcess):
         return found
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The rows in the buffer as they are now, in Arrow."""
+        """Return the rows in the buffer as they are now, in Arrow."""
         found, _ = self.shared.source.shape(self.shared.batches()[1])
         return found.__arrow_c_stream__(requested_schema)
 
     def tail(self, n: int = 10) -> pd.DataFrame:
-        """The newest `n` rows."""
+        """Return the newest `n` rows."""
         from ..core.frames import to_frame
 
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
@@ -105,7 +105,8 @@ class Rows(GivesFrames, OfOneProcess):
         return self.shared.caught_up
 
     def stats(self) -> dict[str, Any]:
-        """How it goes: state, total, rates over 1, 10 and 60 seconds, bytes, what was left out, lag, caught up or not.
+        """Return how it goes: state, total, rates over 1, 10 and 60 seconds, bytes, what was left out, lag, caught up
+        or not.
 
         `dropped` rows had left the full buffer, `skipped` ones came while it was paused and could not be held back,
         `filtered` ones did not pass the filter; `gaps` counts losses of a connection after which rows may be missing.
@@ -114,7 +115,7 @@ class Rows(GivesFrames, OfOneProcess):
         return self.shared.stats()
 
     def throughput(self) -> pd.DataFrame:
-        """Rows and bytes of each second of the last hour in which some came: time, rows, bytes."""
+        """Return rows and bytes of each second of the last hour in which some came: time, rows, bytes."""
         import pyarrow as pa
 
         from ..core.frames import TIME, to_frame
@@ -137,7 +138,7 @@ class Rows(GivesFrames, OfOneProcess):
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Self:
-        """The feed, once `n` rows have come in all, or `until(feed)` is true, or it has ended where neither is given.
+        """Return the feed once `n` rows have come in all, or `until(feed)` is true, or it has ended if neither is given.
 
         `until="caught_up"` waits for the newest row. `TimeoutError` when it does not come about in time. Where the
         feed ends before, its error is raised. Interrupting the cell leaves the feed running.
@@ -182,8 +183,8 @@ class Rows(GivesFrames, OfOneProcess):
         return KitError(f"the feed of {state.source.label} ended after {self.total:,} rows, before {wanted}")
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Frames of rows, from the oldest one kept on, as they come; `frame.attrs["missed"]` counts rows that had
-        left the buffer before they were asked for. Of a result, all of it each time that there is another one."""
+        """Return frames of rows, from the oldest one kept on, as they come; `frame.attrs["missed"]` counts rows that
+        had left the buffer before they were asked for. Of a result, all of it each time that there is another one."""
         from ..core.frames import to_frame
 
         cursor = 0
@@ -195,7 +196,7 @@ class Rows(GivesFrames, OfOneProcess):
             raise state.error
 
     async def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
-        """The same with `async for`, on any loop."""
+        """Return the same with `async for`, on any loop."""
         from ..core.frames import to_frame
 
         changed = asyncio.Event()

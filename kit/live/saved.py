@@ -59,7 +59,8 @@ def free_name(stem: str, form: str) -> str:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """The columns as CSV can have them: bytes as text, or as hex where one of them is none; what is nested as JSON."""
+    """Return the columns as CSV can have them: bytes as text, or as hex where one of them is none; what is nested as
+    JSON."""
     columns = {}
     for name in table.column_names:
         values = plain_array(table.column(name))

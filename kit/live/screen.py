@@ -55,7 +55,7 @@ class Screen:
         self._changed.set()
 
     def stop(self) -> None:
-        """Ends the thread and frees the pulse's models."""
+        """End the thread and frees the pulse's models."""
         self._stopped = True
         self._changed.set()
         if threading.current_thread() is not self._thread:
@@ -77,7 +77,7 @@ class Screen:
         return not self._stopped
 
     def _patience(self) -> float | None:
-        """Seconds until a view wants a repaint by itself; None while none does."""
+        """Return seconds until a view wants a repaint by itself; None while none does."""
         now = time.monotonic()
         waits = [view.due - now for view in list(self.views) if view.due is not None]
         return max(0.0, min(waits)) if waits else None
@@ -105,7 +105,7 @@ _pid = os.getpid()
 
 
 def add(view: Painted) -> Screen:
-    """The screen, with this view on it."""
+    """Return the screen, with this view on it."""
     global _screen, _pid
     with _lock:
         if _screen is None or _pid != os.getpid():
@@ -115,7 +115,7 @@ def add(view: Painted) -> Screen:
 
 
 def remove(view: Painted) -> None:
-    """Takes a view off; the last one ends the timer."""
+    """Take a view off; the last one ends the timer."""
     global _screen
     with _lock:
         screen = _screen

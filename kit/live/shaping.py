@@ -55,7 +55,7 @@ class Bodies:
 
 
 def cut(batch: pa.RecordBatch, column: str, longest: int) -> pa.RecordBatch:
-    """The rows, with the values of a column of bytes cut where they are longer."""
+    """Return the rows, with the values of a column of bytes cut where they are longer."""
     values = batch.column(column)
     long = pc.greater(pc.binary_length(values), longest)
     if not pc.any(long).as_py():

@@ -88,18 +88,18 @@ class Source:
         return f"{self.service} · {self.label}" if self.service else self.label
 
     def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """The chunks after a position, or from the source's own start; it ends where the service has no more.
+        """Return the chunks after a position, or from the source's own start; it ends where the service has no more.
 
         Runs on the background loop. Closing the iterator closes what it opened.
         """
         raise NotImplementedError
 
     async def tail(self) -> int | None:
-        """The number that the next row will get, asked now; None where that cannot be asked."""
+        """Return the number that the next row will get, asked now; None where that cannot be asked."""
         return None
 
     async def close(self) -> None:
-        """Lets go of what several openings shared."""
+        """Let go of what several openings shared."""
 
     def figures(self) -> dict[str, Any]:
         """Return what `stats()` tells beyond what every feed has."""
@@ -110,7 +110,7 @@ class Source:
         return []
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """Rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""
+        """Return rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""
         if self.bodies is not None:
             return self.bodies.shape(batches, preview=preview)
         from .columns import unified
@@ -118,7 +118,7 @@ class Source:
         return unified(batches), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """Whether another try may help."""
+        """Return whether another try may help."""
         if isinstance(error, TransportError):
             return True
         if isinstance(error, KitError):
@@ -140,7 +140,7 @@ def waker(event: asyncio.Event) -> Callable[[], None]:
 async def gathered(
     items: AsyncIterator[T], size: Callable[[T], int], *, most: int = 1024 * 1024, pause: float = 0.04
 ) -> AsyncIterator[list[T]]:
-    """The items in groups: what came within a moment of the group before is one, up to so many bytes.
+    """Return the items in groups: what came within a moment of the group before is one, up to so many bytes.
 
     Many small messages become few chunks, and the first one after a silence does not wait. At most twice `most`
     bytes wait here; then the items are not asked for more.
@@ -207,7 +207,8 @@ OPENED = Opened()
 
 
 def announced(walk: Walk[Any]) -> Walk[Any]:
-    """The items of an HTTP operation, and `OPENED` each time that a stream has been opened: connected, if silent."""
+    """Return the items of an HTTP operation, and `OPENED` each time that a stream has been opened: connected, if
+    silent."""
     received: Any = None
     failure: Exception | None = None
     try:

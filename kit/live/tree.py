@@ -67,7 +67,7 @@ class Tree:
         return self._name + rest if self._name and rest != code and not rest[:1].isidentifier() else code
 
     def unfold(self, branch: Branch, *, anew: bool = False) -> None:
-        """Opens a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
+        """Open a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
         if branch.node.children is None:
             return
         if branch.found is None or anew:
@@ -88,11 +88,11 @@ class Tree:
         branch.open = True
 
     def fold(self, branch: Branch) -> None:
-        """Closes a branch; what is known of it stays."""
+        """Close a branch; what is known of it stays."""
         branch.open = False
 
     def shown(self, needle: str = "") -> list[Branch]:
-        """The branches in view, those without the needle in their name or below left out."""
+        """Return the branches in view, those without the needle in their name or below left out."""
         return list(_shown(self.top, needle.lower()))
 
 
@@ -110,6 +110,6 @@ def _holds(branch: Branch, needle: str) -> bool:
 
 
 def hidden(branch: Branch, needle: str = "") -> int:
-    """How many of an open branch's children are beyond what is listed."""
+    """Return how many of an open branch's children are beyond what is listed."""
     hits = [one for one in branch.found or () if not needle or _holds(one, needle.lower())]
     return max(0, len(hits) - MOST) if branch.open else 0

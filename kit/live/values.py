@@ -34,7 +34,7 @@ _NONE = Cell("", "", 0)
 
 
 def cells(column: pa.ChunkedArray | pa.Array, now: datetime) -> list[Cell]:
-    """The values of a column, as they are shown."""
+    """Return the values of a column, as they are shown."""
     kind = column.type
     if pa.types.is_timestamp(kind):
         return [_NONE if value is None else _moment(value, now) for value in _moments(column)]
@@ -58,12 +58,12 @@ def cells(column: pa.ChunkedArray | pa.Array, now: datetime) -> list[Cell]:
 
 
 def right(kind: pa.DataType) -> bool:
-    """Whether values of this type stand at the right of their column."""
+    """Return whether values of this type stand at the right of their column."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def label(name: str, longest: int = 40) -> Cell:
-    """A column's name."""
+    """Return a column's name."""
     return _cut(name, longest)
 
 
@@ -77,7 +77,7 @@ def _short(text: str) -> Cell:
 
 
 def _head(value: pa.Scalar) -> bytes | None:
-    """The first bytes of a value, which may have megabytes."""
+    """Return the first bytes of a value, which may have megabytes."""
     buffer = value.as_buffer()
     return None if buffer is None else buffer.slice(0, min(buffer.size, TITLE + 4)).to_pybytes()
 

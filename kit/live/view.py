@@ -43,7 +43,7 @@ class LiveView(Rows):
         self._face = Face(self.shared, rows, self.title, self, self._stop)
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Feed:  # type: ignore[override]
-        """The feed, once enough rows have come; see `Feed.wait`."""
+        """Return the feed, once enough rows have come; see `Feed.wait`."""
         try:
             return self.feed.wait(n, until=until, timeout=timeout)
         finally:
@@ -51,31 +51,31 @@ class LiveView(Rows):
             self._face.leave_snapshot()
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
-        """Calls a function with each lot of new rows; see `Feed.on`."""
+        """Call a function with each lot of new rows; see `Feed.on`."""
         return self.feed.on(callback)
 
     def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
-        """Calls a function once when rows begin to meet a condition; see `Feed.when`."""
+        """Call a function once when rows begin to meet a condition; see `Feed.when`."""
         return self.feed.when(where, call, every=every)
 
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
-        """Ends the calls of a function."""
+        """End the calls of a function."""
         self.feed.off(callback)
 
     def checkpoint(self, path: Any = None) -> dict[str, Any]:
-        """Where it stands, to go on from; see `Feed.checkpoint`."""
+        """Return where it stands, to go on from; see `Feed.checkpoint`."""
         return self.feed.checkpoint(path)
 
     def per(self, keys: Any = None, **options: Any) -> Feed:
-        """Figures per key, of every row since the feed began; see `Feed.per`."""
+        """Return figures per key, of every row since the feed began; see `Feed.per`."""
         return self.feed.per(keys, **options)
 
     def newest_by(self, keys: Any, **options: Any) -> Feed:
-        """The latest row of each key; see `Feed.newest_by`."""
+        """Return the latest row of each key; see `Feed.newest_by`."""
         return self.feed.newest_by(keys, **options)
 
     def rolling(self, keys: Any = None, **options: Any) -> Feed:
-        """Figures per key of the last rows; see `Feed.rolling`."""
+        """Return figures per key of the last rows; see `Feed.rolling`."""
         return self.feed.rolling(keys, **options)
 
     def ask(self, prompt: str, columns: Any = None, **options: Any) -> Feed:
@@ -83,16 +83,16 @@ class LiveView(Rows):
         return self.feed.ask(prompt, columns, **options)
 
     def pause(self) -> None:
-        """Takes nothing in for now; leaves a snapshot."""
+        """Take nothing in for now; leaves a snapshot."""
         self.feed.pause()
         self._face.leave_snapshot()
 
     def resume(self) -> None:
-        """Goes on where it was paused."""
+        """Go on where it was paused."""
         self.feed.resume()
 
     def clear(self) -> None:
-        """Empties the buffer and the table; the total stays."""
+        """Empty the buffer and the table; the total stays."""
         self.feed.clear()
         self._face.clear()
 
@@ -131,14 +131,14 @@ class LiveView(Rows):
         print(repr(self))
 
     def close(self) -> None:
-        """Ends the view, frees its widgets, leaves a snapshot; ends the feed too, if `.live()` made it. May be called
+        """End the view, frees its widgets, leaves a snapshot; ends the feed too, if `.live()` made it. May be called
         twice."""
         if self._owns:
             self.feed.close()
         self._face.close()
 
     def _stop(self) -> None:
-        """Ends the feed too, whoever made it."""
+        """End the feed too, whoever made it."""
         self._owns = True
         self.close()
         self.after_stop()
@@ -167,6 +167,7 @@ class LiveView(Rows):
 
 
 def live(source: Source, rows: int, where: Any, bounds: Mapping[str, Any], columns: Mapping[str, Any]) -> LiveView:
-    """The view of a new feed, as the `live` verb of every service gives it; a bound that is None is the default."""
+    """Return the view of a new feed, as the `live` verb of every service gives it; a bound that is None is the
+    default."""
     given = {name: value for name, value in bounds.items() if value is not None}
     return LiveView(Feed(source, where=where, **given, **columns), rows=rows, owns=True)
