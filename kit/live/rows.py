@@ -138,7 +138,7 @@ class Rows(GivesFrames, OfOneProcess):
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Self:
-        """Return the feed once `n` rows have come in all, or `until(feed)` is true, or it has ended if neither is given.
+        """Return the feed once `n` rows have come in all, or `until(feed)` is true, or it has ended for neither.
 
         `until="caught_up"` waits for the newest row. `TimeoutError` when it does not come about in time. Where the
         feed ends before, its error is raised. Interrupting the cell leaves the feed running.
