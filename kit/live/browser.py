@@ -7,23 +7,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from html import escape
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ..core.html import LONGEST, one_line, table, text, visible
+from ..core.html import one_line, table, text, visible
 from . import kernel
+from .lookup import PROFILED, READ, find, frame_html
 from .tree import Branch, Node, Tree, hidden
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-READ = 100
-PROFILED = 100_000
-"""Records that a profile looks at."""
-_SHOWN_ROWS = 20
-_SHOWN_COLUMNS = 12
 _STYLE = (
     "<style>.kit-browse code{font-family:var(--jp-code-font-family,monospace);"
     "font-size:var(--jp-code-font-size,13px);background:rgba(128,128,128,.2);padding:1px 5px;border-radius:3px}"
@@ -192,13 +187,10 @@ class Browser:
         if not words:
             self._put(turn, _failed("Write beside the button what to look for."))
             return
-        kind = "path" if words[:1] in "$(!" else "where" if re.search("[=<>]", words) else "text"
-        asked: dict[str, Any] = {kind: words}
-        frame = node.log().find(**asked, newest_first=True, limit=READ)
+        frame, code = find(node.log(), words)
         name = kernel.leave(self._variable(f"{node.code}.find", node.name, "found"), frame)
         self._end_view(turn)
-        code = f"{node.code}.find({kind}={words!r}, newest_first=True, limit={READ})"
-        head = f"<div><code>{_safe(name)} = {_safe(code)}</code></div>"
+        head = f"<div><code>{_safe(name)} = {_safe(f'{node.code}{code}')}</code></div>"
         self._put(turn, f"{head}{text(frame.kit.scan)}{frame_html(frame)}")
 
     def _profile(self, turn: int, branch: Branch) -> None:
@@ -261,28 +253,6 @@ class Browser:
 
 def _styled(html: str) -> str:
     return f'{_STYLE}<div class="kit-browse">{html}</div>'
-
-
-def frame_html(frame: pd.DataFrame) -> str:
-    """Return the first rows and columns of a frame."""
-    names = [str(name) for name in frame.columns[:_SHOWN_COLUMNS]]
-    part = frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
-    rows = [[_short(value) for value in row] for row in part.itertuples(index=False, name=None)]
-    more = []
-    if len(frame) > _SHOWN_ROWS:
-        more.append(f"{len(frame) - _SHOWN_ROWS:,} more rows")
-    if len(frame.columns) > _SHOWN_COLUMNS:
-        more.append(f"{len(frame.columns) - _SHOWN_COLUMNS:,} more columns")
-    return table(names, rows) + (text(f"… and {', '.join(more)}") if more else "")
-
-
-def _short(value: Any) -> str:
-    """Return a value's text, cut before anything looks at each of its characters: it may have megabytes."""
-    if isinstance(value, datetime):
-        return value.isoformat(" ", "milliseconds")
-    if isinstance(value, bytes | str):
-        value = value[: LONGEST * 4]
-    return str(value)[: LONGEST * 4]
 
 
 def _safe(code: str) -> str:

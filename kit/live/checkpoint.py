@@ -40,8 +40,10 @@ def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
     if isinstance(given, str | os.PathLike):
         place = Path(given)
         try:
-            with place.open("rb") as file:
-                given = json.loads(file.read(_LONGEST))
+            # Its size is looked at first: to ask for so many bytes is to have room for them all.
+            if place.stat().st_size > _LONGEST:
+                raise InputError(f"checkpoint {place} is larger than any that is written")
+            given = json.loads(place.read_bytes())
         except OSError as error:
             raise InputError(f"checkpoint {place}: {error.strerror}", hint="feed.checkpoint(path) writes one") from None
         except (ValueError, RecursionError):

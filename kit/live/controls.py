@@ -14,6 +14,16 @@ from .page import MOST_ROWS
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
 NEWEST = ("", False)
 """The order in which rows came."""
+PANES = {
+    "columns": ("Columns", "columns", "Choose which columns are shown, and see what is in them"),
+    "record": ("Record", "file-text-o", "See a row whole, decoded, to be copied"),
+    "find": ("Find", "search", "Look for records in the whole log, the newest first"),
+    "profile": ("Profile", "bar-chart", "Fields, hours and sizes of the log's records"),
+    "save": ("Save", "download", "Write the rows to a file"),
+}
+"""What opens below the buttons: the words on its button, its icon, and what it is for."""
+SEARCHING = ("find", "profile")
+"""What wants a log behind the feed."""
 _BUTTON = {"width": "auto", "flex": "0 0 auto", "margin": "2px"}
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
 _MOST_SORTED = 60
@@ -37,10 +47,10 @@ class Deeds(Protocol):
 class Controls:
     """Widgets, made detached from the cell that shows them: they answer while it runs, where the front end allows."""
 
-    def __init__(self, deeds: Deeds, rows: int) -> None:
-        detached(lambda: self._make(deeds, rows))
+    def __init__(self, deeds: Deeds, rows: int, *, searched: bool = False) -> None:
+        detached(lambda: self._make(deeds, rows, searched))
 
-    def _make(self, deeds: Deeds, rows: int) -> None:
+    def _make(self, deeds: Deeds, rows: int, searched: bool) -> None:
         self.state = widgets.HTML(layout={"flex": "1 1 200px", "min_width": "0", "margin": "2px"})
         self.pause = button("Pause", "pause", "Take nothing in for now; the service holds the rows where it can")
         self.clear = button("Clear", "eraser", "Empty the table and the buffer")
@@ -60,11 +70,8 @@ class Controls:
         )
         self.rows = _choice("Rows", sorted({*ROWS, rows}), rows, "105px")
         self.order = _choice("Sort", [("newest first", NEWEST)], NEWEST, "170px")
-        self.panes = {
-            "columns": button("Columns", "columns", "Choose which columns are shown, and see what is in them"),
-            "record": button("Record", "search", "See a row whole, decoded, to be copied"),
-            "save": button("Save", "download", "Write the rows to a file"),
-        }
+        names = [name for name in PANES if searched or name not in SEARCHING]
+        self.panes = {name: button(*PANES[name]) for name in names}
         self.trouble = widgets.HTML(layout={"display": "none", "margin": "0 2px"})
         self.place = widgets.VBox([], layout={"overflow": "hidden"})
         self.figures = widgets.HTML(layout={"width": "auto", "margin": "0 2px"})

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import InputError, KitError
-from ..core.html import one_line
-from . import drawing, kernel, saved
+from ..core.html import one_line, text
+from . import drawing, kernel, lookup, saved
 from .order import Order
 from .page import Page
 
@@ -69,7 +69,7 @@ class Face:
         """How many rows there were when the table was told to stand still; None while it follows."""
         self._misread: InputError | None = None
         """That the text in the filter is none."""
-        self._frame_name: str | None = None
+        self._variables: dict[str, str] = {}
         self._shown = False
         self._hidden = f"<style>.kit-live-snap-{self._id}{{display:none}}</style>"
         """The snapshot is there for where the widgets are not."""
@@ -163,7 +163,7 @@ class Face:
         from .panes import Panes
 
         self._panes = Panes(self)
-        self._controls = Controls(self, self.page.rows)
+        self._controls = Controls(self, self.page.rows, searched=self._state.source.log is not None)
         self._paint_state()
         self._controls.main.value = self._made_table()
         self._controls.figures.value = self._figures()
@@ -369,7 +369,7 @@ class Face:
     def press_frame(self) -> None:
         controls = self._controls
         try:
-            name = self._leave_frame()
+            name = self._left("live", self._state.frame())
         except (KitError, RuntimeError) as error:
             said = str(error)
         else:
@@ -407,19 +407,34 @@ class Face:
         table = self._state.source.shape(self._state.batches()[1])[0]
         return f"{table.num_rows:,} rows are in {saved.save(table, path)}"
 
+    def found(self, words: str) -> str:
+        """Find records in the log that is followed; return what was found, which is in a variable too."""
+        if not words:
+            return drawing.note("write beside the button what to look for")
+        frame, code = lookup.find(self._state.source.log, words)
+        name = self._left("found", frame)
+        return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
+
+    def profiled(self) -> str:
+        """Return a profile of the log that is followed; it is in a variable too."""
+        told = self._state.source.log.profile(sample=lookup.PROFILED)
+        name = self._left("profile", told)
+        return f"{text(f'in the variable {name}')}{told._repr_html_()}"
+
+    def _left(self, what: str, value: Any) -> str:
+        """Leave something in a variable: the same each time, and none that the user has for something else."""
+        variables = kernel.shell().user_ns
+        if what not in self._variables:
+            stem, n = f"{self._stem().removesuffix('_live')}_{what}", 2
+            name = stem
+            while name in variables:
+                name, n = f"{stem}_{n}", n + 1
+            self._variables[what] = name
+        return kernel.leave(self._variables[what], value)
+
     def _stem(self) -> str:
         stem = re.sub(r"\W+", "_", self._state.source.label.rpartition("/")[2]).strip("_").lower() or "feed"
         return f"{stem}_live" if not stem[0].isdigit() else f"feed_{stem}_live"
-
-    def _leave_frame(self) -> str:
-        frame = self._state.frame()
-        variables = kernel.shell().user_ns
-        if self._frame_name is None:
-            stem, n = self._stem(), 2
-            self._frame_name = stem
-            while self._frame_name in variables:
-                self._frame_name, n = f"{stem}_{n}", n + 1
-        return kernel.leave(self._frame_name, frame)
 
     def seen_changed(self) -> None:
         """A front end has begun to show it, or has ceased to."""

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from ..core.html import one_line
 from . import drawing
-from .controls import Controls, button, free
+from .controls import PANES, Controls, button, free
 from .glance import columns_html, record_html, row_lines
 from .kernel import detached
 
@@ -31,6 +31,8 @@ class Deeds(Protocol):
     def press_columns(self, names: Sequence[str] | None) -> None: ...
     def file_name(self) -> str: ...
     def press_save(self, path: str) -> str: ...
+    def found(self, words: str) -> str: ...
+    def profiled(self) -> str: ...
 
 
 class Panes:
@@ -46,7 +48,13 @@ class Panes:
         self.close()
         if before == name:
             return
-        made = {"columns": self._columns, "record": self._record, "save": self._save}[name]
+        made = {
+            "columns": self._columns,
+            "record": self._record,
+            "find": self._find,
+            "profile": self._profile,
+            "save": self._save,
+        }[name]
         controls.place.children = detached(made)
         controls.panes[name].icon = "caret-up"
         self._open = (controls, name)
@@ -57,7 +65,7 @@ class Panes:
             return
         (controls, name), self._open = self._open, None
         parts, controls.place.children = controls.place.children, ()
-        controls.panes[name].icon = {"columns": "columns", "record": "search", "save": "download"}[name]
+        controls.panes[name].icon = PANES[name][1]
         for part in parts:
             free(part)
 
@@ -92,6 +100,26 @@ class Panes:
         rows.observe(lambda change: show(change["new"]), "value")
         show(0)
         return [rows, told]
+
+    def _find(self) -> list[Any]:
+        words = widgets.Text(
+            placeholder="any text, city=Oslo, total > 3, or $.items[0].sku", description="For",
+            style={"description_width": "auto"}, layout={"flex": "1 1 200px", "width": "auto", "min_width": "0"},
+        )  # fmt: skip
+        look = button("Look", "search", "Look through the whole log, the newest records first")
+        told = widgets.HTML(layout=_HEIGHT, tabbable=True)
+
+        def find(*_: Any) -> None:
+            told.value = drawing.main(drawing.note("looking …"))
+            _aside(lambda: self._deeds.found(str(words.value).strip()), told)
+
+        look.on_click(find)
+        return [widgets.HBox([words, look], layout={"flex_flow": "row wrap", "align_items": "center"}), told]
+
+    def _profile(self) -> list[Any]:
+        told = widgets.HTML(drawing.main(drawing.note("looking …")), layout=_HEIGHT, tabbable=True)
+        _aside(self._deeds.profiled, told)
+        return [told]
 
     def _save(self) -> list[Any]:
         name = widgets.Text(

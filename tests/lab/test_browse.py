@@ -7,8 +7,10 @@ import ipywidgets
 import pandas as pd
 import pytest
 
+import kit
 from kit.live import kernel
-from kit.live.browser import Browser, frame_html, variable_of
+from kit.live.browser import Browser, variable_of
+from kit.live.lookup import frame_html
 from kit.live.panel import Panel
 from kit.live.tree import MOST, Node, Tree, hidden
 
@@ -205,6 +207,46 @@ def test_finding_and_profiling(lab, monkeypatch):
     browser.settle()
     assert "kit-profile" in panel.about.value and left["orders_profile"].records == 5000
     browser.close()
+
+
+def test_a_view_finds_and_profiles_in_the_log_that_it_follows(lab, monkeypatch):
+    left = {"orders_found": "somebody's own"}
+    monkeypatch.setattr(kernel, "shell", lambda: SimpleNamespace(user_ns=left))
+    view = lab.s2["demo-shop"]["orders"].live("tail-5")
+    face = view.wait(5, timeout=20) and view._face
+    assert face.widget.children
+    controls = face._controls
+    assert list(controls.panes) == ["columns", "record", "find", "profile", "save"]
+
+    def until(told, words):
+        deadline = time.monotonic() + 20
+        while words not in told.value and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert words in told.value
+
+    controls.panes["find"].click()
+    (words, look), told = controls.place.children[0].children, controls.place.children[1]
+    look.click()
+    until(told, "write beside the button")
+    words.value = "$.total > 100"
+    look.click()
+    until(told, "were looked at")
+    assert "orders_found_2" in told.value and left["orders_found"] == "somebody's own"
+    assert len(left["orders_found_2"]) == 100 and left["orders_found_2"].kit.scan.newest_first
+    words.value = "$.total >"
+    look.click()
+    until(told, "is not understood")
+    controls.panes["profile"].click()
+    [told] = controls.place.children
+    until(told, "kit-profile")
+    assert left["orders_profile"].records == 5000
+    view.close()
+
+
+def test_what_follows_no_log_has_nothing_to_find_in():
+    with kit.LiveView([{"n": 1}]) as view:
+        assert view.widget.children
+        assert list(view._face._controls.panes) == ["columns", "record", "save"]
 
 
 def test_what_is_overtaken_shows_nothing():

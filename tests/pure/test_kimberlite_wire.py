@@ -471,7 +471,7 @@ def test_the_largest_frame() -> None:
         ("04 01 01 63 01 01 02 05 61", "announced"),
         ("0b 05 00 00", "announced"),
         ("1a 01 00 00 0d 00 00 00 00 00 00 00 00 00", "ConsentPurpose has no variant 13"),
-        ("2a 01 00 05", "no variant 5"),
+        ("2a 01 00 05 00 00 00 00 00 00", "no variant 5"),
         ("16 00 05 00 00 02 00", "ClusterMode has no variant 2"),
     ],
 )

@@ -25,7 +25,7 @@ class Timed(Source):
 
     async def open(self, after):
         at = 0 if after is None else int(str(after).removeprefix("at-")) + 1
-        yield Chunk(self.rows(0, 0), None, caught_up=False if self.tells else None)
+        yield Chunk(self.rows(0, 0), None, caught_up=at >= len(self.times) if self.tells else None)
         while at < len(self.times):
             stop = min(len(self.times), at + 1 + (7 * at + len(self.label)) % 23)
             caught_up = stop == len(self.times) if self.tells else None
