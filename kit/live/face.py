@@ -163,7 +163,7 @@ class Face:
         from .panes import Panes
 
         self._panes = Panes(self)
-        self._controls = Controls(self, self.page.rows, searched=self._state.source.log is not None)
+        self._controls = Controls(self, self.page.rows, searched=self._state.source.searched is not None)
         self._paint_state()
         self._controls.main.value = self._made_table()
         self._controls.figures.value = self._figures()
@@ -411,13 +411,13 @@ class Face:
         """Find records in the log that is followed; return what was found, which is in a variable too."""
         if not words:
             return drawing.note("write beside the button what to look for")
-        frame, code = lookup.find(self._state.source.log, words)
+        frame, code = lookup.find(self._state.source.searched, words)
         name = self._left("found", frame)
         return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
 
     def profiled(self) -> str:
         """Return a profile of the log that is followed; it is in a variable too."""
-        told = self._state.source.log.profile(sample=lookup.PROFILED)
+        told = self._state.source.searched.profile(sample=lookup.PROFILED)
         name = self._left("profile", told)
         return f"{text(f'in the variable {name}')}{told._repr_html_()}"
 

@@ -74,7 +74,7 @@ class Source:
     keys: tuple[str, ...] = ()
     """The columns that tell the rows of a result apart, where there are such."""
 
-    log: Any = None
+    searched: Any = None
     """The log that is followed, where it can be searched too."""
     bodies: Bodies | None = None
     """What shows its rows, where one of their columns holds bodies."""

@@ -174,7 +174,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         """Return what a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
         source = self._opened("live", extras)
         found: Source = source.follow(source.placed("tail" if start is None else start), body, types)
-        found.log = self
+        found.searched = self
         return found
 
     def arrow(
