@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def ask(
     feed: Any,
     prompt: str,
-    columns: Any = None,
+    columns: Any,
     *,
-    on: Any = None,
-    model: str = "auto",
-    max_cost: float = 1.0,
-    every: float = 1.0,
-    most: int = 20,
-    repair: int = 0,
-    cache: Any = None,
+    on: Any,
+    model: str,
+    max_cost: float,
+    every: float,
+    most: int,
+    repair: int,
+    cache: Any,
 ) -> Feed:
     """Return a feed of the same rows with answers beside them; see `Feed.ask`."""
     from .claude.asking import AskSource

@@ -25,7 +25,7 @@ import pyarrow as pa
 import kit
 from kit.core.errors import KitError
 from kit.core.json_columns import ObjectColumns, parsed_object
-from kit.core.log.finding.find import find
+from kit.core.log.log import Log
 from kit.core.ranged import Piece
 from kit.core.tables import filters
 from kit.s2 import Record
@@ -333,9 +333,10 @@ def ask(chance, service, source, records, lab, faults):
     if stop < count:
         given["until"] = stop
     told = {"start": start, "limit": limit, **given}
+    find = Log(source.label, lambda: source).find
     try:
         try:
-            frame = find(source, start=start, limit=limit, **given)
+            frame = find(start=start, limit=limit, **given)
             scan = checked(frame, service, order, matches, context, limit, records, start, stop, backwards)
         except KitError as error:
             if not faults:
@@ -357,7 +358,7 @@ def ask(chance, service, source, records, lab, faults):
         while not scan.complete:
             left = [n for n in order if (n < scan.next if backwards else n >= scan.next)]
             low, high = (start, scan.next) if backwards else (scan.next, stop)
-            more = find(source, resume=chance.choice((frame, scan, scan.as_dict())), limit=3, **given, **until)
+            more = find(resume=chance.choice((frame, scan, scan.as_dict())), limit=3, **given, **until)
             scan = checked(more, service, left, matches, context, 3, records, low, high, backwards)
             match = more.get("match", [True] * len(more))
             seen += [p for p, is_match in zip(more.iloc[:, 0], match, strict=True) if is_match]

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from html import escape
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ..core.html import one_line, table, text, visible
@@ -40,7 +39,7 @@ class Browser:
         self._panel: Any = None
         self._view: Any = None
         self._turn = 0
-        self._variables: dict[str, str] = {}
+        self._left = kernel.Variables()
         self._lock = threading.RLock()
         self._closed = self._shown = False
 
@@ -175,7 +174,7 @@ class Browser:
         started = time.perf_counter()
         frame = node.read(READ)
         took = (time.perf_counter() - started) * 1000
-        name = kernel.leave(self._variable(node.code, node.name), frame)
+        name = self._left.leave(node.code, variable_of(node.name), frame)
         self._end_view(turn)
         head = f"{len(frame):,} rows in {took:,.0f} ms, in the variable "
         self._put(turn, f"<div>{head}<code>{_safe(name)}</code></div>{frame_html(frame)}")
@@ -188,7 +187,7 @@ class Browser:
             self._put(turn, _failed("Write beside the button what to look for."))
             return
         frame, code = find(node.log(), words)
-        name = kernel.leave(self._variable(f"{node.code}.find", node.name, "found"), frame)
+        name = self._left.leave(f"{node.code}.find", variable_of(node.name, "found"), frame)
         self._end_view(turn)
         head = f"<div><code>{_safe(name)} = {_safe(f'{node.code}{code}')}</code></div>"
         self._put(turn, f"{head}{text(frame.kit.scan)}{frame_html(frame)}")
@@ -198,19 +197,9 @@ class Browser:
         if node.log is None:
             return
         told = node.log().profile(sample=PROFILED)
-        name = kernel.leave(self._variable(f"{node.code}.profile", node.name, "profile"), told)
+        name = self._left.leave(f"{node.code}.profile", variable_of(node.name, "profile"), told)
         self._end_view(turn)
         self._put(turn, f"<div>in the variable <code>{_safe(name)}</code></div>{told._repr_html_()}")
-
-    def _variable(self, code: str, name: str, what: str = "rows") -> str:
-        """Return a variable for the thing's rows: the same each time, and none that the user has for something else."""
-        taken = kernel.shell().user_ns
-        if code not in self._variables:
-            stem = variable_of(name, what)
-            self._variables[code] = next(
-                made for n in count(1) if (made := stem if n == 1 else f"{stem}_{n}") not in taken
-            )
-        return self._variables[code]
 
     def _live(self, turn: int, branch: Branch) -> None:
         node = branch.node

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
+from ..core.files import draft
 from .source import Position
 from .state import FeedState
 
@@ -29,10 +30,8 @@ def made(state: FeedState) -> dict[str, Any]:
 
 def write(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write it as JSON, whole or not at all."""
-    place = Path(path)
-    draft = place.with_name(f".{place.name}.{os.getpid()}")
-    draft.write_text(json.dumps(checkpoint))
-    os.replace(draft, place)
+    with draft(Path(path)) as unfinished:
+        unfinished.write_text(json.dumps(checkpoint))
 
 
 def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
@@ -41,13 +40,14 @@ def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
         place = Path(given)
         try:
             # Its size is looked at first: to ask for so many bytes is to have room for them all.
-            if place.stat().st_size > _LONGEST:
-                raise InputError(f"checkpoint {place} is larger than any that is written")
-            given = json.loads(place.read_bytes())
+            larger = place.stat().st_size > _LONGEST
+            given = None if larger else json.loads(place.read_bytes())
         except OSError as error:
             raise InputError(f"checkpoint {place}: {error.strerror}", hint="feed.checkpoint(path) writes one") from None
         except (ValueError, RecursionError):
             raise InputError(f"checkpoint {place} is no JSON", hint="feed.checkpoint(path) writes one") from None
+        if larger:
+            raise InputError(f"checkpoint {place} is larger than any that is written")
     if not isinstance(given, dict) or given.get("form") != FORM:
         raise InputError("from_checkpoint= is no checkpoint", hint="give what feed.checkpoint() gave, or its file")
     if given.get("source") != key:

@@ -69,7 +69,7 @@ class Face:
         """How many rows there were when the table was told to stand still; None while it follows."""
         self._misread: InputError | None = None
         """That the text in the filter is none."""
-        self._variables: dict[str, str] = {}
+        self._variables = kernel.Variables()
         self._shown = False
         self._hidden = f"<style>.kit-live-snap-{self._id}{{display:none}}</style>"
         """The snapshot is there for where the widgets are not."""
@@ -369,7 +369,7 @@ class Face:
     def press_frame(self) -> None:
         controls = self._controls
         try:
-            name = self._left("live", self._state.frame())
+            name = self._leave("live", self._state.frame())
         except (KitError, RuntimeError) as error:
             said = str(error)
         else:
@@ -412,25 +412,17 @@ class Face:
         if not words:
             return drawing.note("write beside the button what to look for")
         frame, code = lookup.find(self._state.source.searched, words)
-        name = self._left("found", frame)
+        name = self._leave("found", frame)
         return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
 
     def profiled(self) -> str:
         """Return a profile of the log that is followed; it is in a variable too."""
         told = self._state.source.searched.profile(sample=lookup.PROFILED)
-        name = self._left("profile", told)
+        name = self._leave("profile", told)
         return f"{text(f'in the variable {name}')}{told._repr_html_()}"
 
-    def _left(self, what: str, value: Any) -> str:
-        """Leave something in a variable: the same each time, and none that the user has for something else."""
-        variables = kernel.shell().user_ns
-        if what not in self._variables:
-            stem, n = f"{self._stem().removesuffix('_live')}_{what}", 2
-            name = stem
-            while name in variables:
-                name, n = f"{stem}_{n}", n + 1
-            self._variables[what] = name
-        return kernel.leave(self._variables[what], value)
+    def _leave(self, what: str, value: Any) -> str:
+        return self._variables.leave(what, f"{self._stem().removesuffix('_live')}_{what}", value)
 
     def _stem(self) -> str:
         stem = re.sub(r"\W+", "_", self._state.source.label.rpartition("/")[2]).strip("_").lower() or "feed"

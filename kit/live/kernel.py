@@ -6,6 +6,7 @@ import contextvars
 import os
 import sys
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -103,6 +104,21 @@ def leave(name: str, value: Any) -> str:
         raise RuntimeError("there is no notebook to leave a variable in")
     here.user_ns[name] = value
     return name
+
+
+class Variables:
+    """What buttons leave in the notebook: under the same name each time, and none that the user has for something."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def leave(self, what: str, stem: str, value: Any) -> str:
+        """Put a value into the variable of this thing, called like the stem; return its name."""
+        here = shell()
+        if what not in self._names and here is not None:
+            numbered = (stem if n == 1 else f"{stem}_{n}" for n in count(1))
+            self._names[what] = next(name for name in numbered if name not in here.user_ns)
+        return leave(self._names.get(what, stem), value)
 
 
 KEYS = "kit-keys"

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..core.errors import InputError
+from ..core.files import draft
 from .columns import plain_array
 
 FORMS = (".csv", ".parquet")
@@ -34,8 +35,7 @@ def save(table: pa.Table, path: Any) -> Path:
     form, target = form_of(path), Path(path).expanduser()
     if not target.parent.is_dir():
         raise InputError(f"there is no folder {str(target.parent)!r}", hint="make it first, or name another")
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with draft(target) as part:
         if form == ".csv":
             import pyarrow.csv
 
@@ -44,9 +44,6 @@ def save(table: pa.Table, path: Any) -> Path:
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(table, part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 

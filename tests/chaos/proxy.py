@@ -18,6 +18,7 @@ import asyncio
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -42,7 +43,9 @@ class Fault:
 class Proxy:
     """Listens on a port of its own and passes on to another; runs in a thread of its own."""
 
-    def __init__(self, target: int, seed: int = 0) -> None:
+    def __init__(
+        self, target: int, seed: int = 0, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.target = target
         self.chance = random.Random(seed)
         self.plan: deque[Fault] = deque()
@@ -55,7 +58,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
         self._thread.start()
-        self._server = self._do(asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=256))
+        self._server = self._do(asyncio.start_server(self._accept, host, 0, backlog=256, ssl=tls))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def _do(self, coroutine: Any) -> Any:

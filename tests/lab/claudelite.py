@@ -89,3 +89,16 @@ class ClaudeLab:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+def served(tmp_path_factory):
+    """A server for the tests of a file; for a fixture called `lab`."""
+    lab = ClaudeLab(tmp_path_factory.mktemp("claude"))
+    yield lab
+    lab.close()
+
+
+def exploring(lab):
+    """An explorer of the fixture `lab`."""
+    with lab.explorer() as c:
+        yield c

@@ -9,24 +9,15 @@ import pytest
 import kit
 from kit.core.errors import InputError
 
-from .claudelite import ClaudeLab
+from .claudelite import exploring, served
 
 pytestmark = pytest.mark.lab
 
 ASKED = "topic: billing|delivery|praise, score: float 0..1, tags: list[str]"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = ClaudeLab(tmp_path_factory.mktemp("claude"))
-    yield lab
-    lab.close()
-
-
-@pytest.fixture
-def c(lab):
-    with lab.explorer() as c:
-        yield c
+lab = pytest.fixture(scope="module")(served)
+c = pytest.fixture(exploring)
 
 
 def rows(count, pause=0.0, after=None, words=""):

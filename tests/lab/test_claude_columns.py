@@ -9,7 +9,7 @@ import pytest
 from kit.claude import AsyncClaudeClient
 from kit.core.errors import InputError
 
-from .claudelite import ClaudeLab
+from .claudelite import ClaudeLab, exploring, served
 
 pytestmark = pytest.mark.lab
 
@@ -17,17 +17,8 @@ COLUMNS = "topic: billing|delivery|praise, score: float 0..1, n: int 0..10, sure
 TEXTS = ["I was charged twice", "My parcel has not arrived", "Thank you, great and wonderful {body}", "<b>Hello</b>"]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = ClaudeLab(tmp_path_factory.mktemp("claude"))
-    yield lab
-    lab.close()
-
-
-@pytest.fixture
-def c(lab):
-    with lab.explorer() as c:
-        yield c
+lab = pytest.fixture(scope="module")(served)
+c = pytest.fixture(exploring)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from kit.core.errors import InputError
 from kit.plots import usage as usage_plot
 from tests import prompts as fire
 
-from .claudelite import ClaudeLab
+from .claudelite import ClaudeLab, exploring
 
 pytestmark = pytest.mark.lab
 
@@ -37,10 +37,7 @@ def lab(tmp_path):
     lab.close()
 
 
-@pytest.fixture
-def c(lab):
-    with lab.explorer() as c:
-        yield c
+c = pytest.fixture(exploring)
 
 
 @pytest.fixture

@@ -13,53 +13,12 @@ import pytest
 
 import kit
 from kit.kimberlite import AsyncClient, Client, KimberliteInputError, NetworkError, TenantId
+from tests.chaos.proxy import Proxy
 
 from .kimberlitelite import KimberliteLab
 
 pytestmark = pytest.mark.lab
 T = TenantId(1)
-
-
-class Front:
-    """A port that speaks TLS and passes on to another, as a server with TLS looks from outside."""
-
-    def __init__(self, port, context, host="127.0.0.1"):
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._target = port
-        self._server = self._do(asyncio.start_server(self._pass, host, 0, ssl=context))
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def _do(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
-
-    async def _pass(self, reader, writer):
-        inner, outer = await asyncio.open_connection("127.0.0.1", self._target)
-
-        async def pump(source, sink):
-            try:
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-            except (OSError, ssl.SSLError):
-                pass
-            sink.close()
-
-        await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
-
-    def close(self):
-        async def end():
-            self._server.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        self._do(end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +37,7 @@ def serving(certificate):
 
 @pytest.fixture(scope="module")
 def front(lab, serving):
-    front = Front(int(lab.address.rpartition(":")[2]), serving)
+    front = Proxy(int(lab.address.rpartition(":")[2]), tls=serving)
     yield front
     front.close()
 
@@ -122,7 +81,7 @@ def test_a_certificate_that_is_not_trusted_is_refused(lab, front):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no second loopback address")
 def test_a_certificate_for_another_name_is_refused(lab, serving, trusted):
-    front = Front(int(lab.address.rpartition(":")[2]), serving, "127.0.0.2")
+    front = Proxy(int(lab.address.rpartition(":")[2]), host="127.0.0.2", tls=serving)
     with pytest.raises(NetworkError, match=r"certificate is not trusted here.*127\.0\.0\.2"):
         Client(f"127.0.0.2:{front.port}", T, lab.key, tls=trusted).query("SELECT 1")
     front.close()

@@ -1,6 +1,5 @@
 """Alerts: once per crossing, of rows, of keys, of a whole result; errors and counts shown."""
 
-import queue
 import threading
 import time
 
@@ -10,34 +9,6 @@ import kit
 from kit.core.errors import InputError
 
 PATIENCE = 20
-
-
-class Given:
-    """A feed of what the test puts into it."""
-
-    def __init__(self, **options):
-        self._queue = queue.Queue()
-        self.feed = kit.Feed(iter(self._queue.get, None), **options)
-
-    def put(self, *rows):
-        self._queue.put(list(rows))
-
-    def end(self):
-        self._queue.put(None)
-
-
-@pytest.fixture
-def given():
-    made = []
-
-    def make(**options):
-        made.append(Given(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.end()
-        one.feed.close()
 
 
 class Calls:

@@ -1,6 +1,5 @@
 """Live queries: a result that keeps itself true, from feeds of the test's own."""
 
-import queue
 import threading
 import time
 
@@ -13,34 +12,6 @@ from kit.core.errors import InputError, KitError
 from kit.live.results.ring import Ring
 
 PATIENCE = 20
-
-
-class Given:
-    """A feed of what the test puts into it."""
-
-    def __init__(self, **options):
-        self._queue = queue.Queue()
-        self.feed = kit.Feed(iter(self._queue.get, None), **options)
-
-    def put(self, *rows):
-        self._queue.put(list(rows))
-
-    def end(self):
-        self._queue.put(None)
-
-
-@pytest.fixture
-def given():
-    made = []
-
-    def make(**options):
-        made.append(Given(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.end()
-        one.feed.close()
 
 
 def until(found, test):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pyarrow.csv
 
 from .. import progress
 from ..errors import InputError, KitError, warn
+from ..files import draft
 from ..frames import is_utf8
 from ..html import one_line
 from ..ranged import View
@@ -49,17 +48,11 @@ class Written:
         return one_line(f"<{self.records:,} records, {size_of(self.bytes)}: {self.path}>")
 
 
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A file beside the one that is meant, which takes its place when all of it is there."""
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {str(path.parent)!r} for {path.name}")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _target(path: Any) -> Path:
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {str(target.parent)!r} for {target.name}")
+    return target
 
 
 def _tests(source: Ranged, where: Any, view: View) -> list[Any]:
@@ -69,12 +62,12 @@ def _tests(source: Ranged, where: Any, view: View) -> list[Any]:
 def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, places: bool) -> Written:
     """Write the bodies one to a line."""
     view = View(source, start, None, until)
-    tests, began, target = _tests(source, where, view), time.monotonic(), Path(path)
+    tests, began, target = _tests(source, where, view), time.monotonic(), _target(path)
     first, stop = view.range
     records = size = 0
     what = one_line(f"write {target.name}")[:40]
     bar = progress.bar(stop - first, what=what, unit=f" {source.unit}")
-    with _draft(target) as draft, draft.open("wb") as file, bar:
+    with draft(target) as unfinished, unfinished.open("wb") as file, bar:
         for piece in whole(source, first, stop):
             batch = piece.batch.filter(pa.array(passing(tests, piece.batch))) if tests else piece.batch
             bodies = source.content(batch.column(source.body))
@@ -121,14 +114,14 @@ def to_csv(
 ) -> Written:
     """Write the columns of `read` as CSV."""
     view = View(source, start, None, until, types=types)
-    tests, began, target = _tests(source, where, view), time.monotonic(), Path(path)
+    tests, began, target = _tests(source, where, view), time.monotonic(), _target(path)
     first, stop = view.range
     names = view.schema.names if columns is None else source.known(columns, view.schema.names)
     records = unfit = 0
     what = one_line(f"write {target.name}")[:40]
     schema = pa.schema([(name, pa.string()) for name in names])
-    with _draft(target) as draft, progress.bar(stop - first, what=what, unit=f" {source.unit}") as bar:
-        with pa.csv.CSVWriter(draft, schema, write_options=pa.csv.WriteOptions(quoting_style="needed")) as writer:
+    with draft(target) as unfinished, progress.bar(stop - first, what=what, unit=f" {source.unit}") as bar:
+        with pa.csv.CSVWriter(unfinished, schema, write_options=pa.csv.WriteOptions(quoting_style="needed")) as writer:
             for piece, decoded in view.pieces(first, stop):
                 unfit += decoded.unfit
                 found = {**dict(zip(piece.batch.schema.names, piece.batch.columns, strict=True)), **decoded.columns}

@@ -83,9 +83,9 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         source = self._opened("read", extras)
         if where is None:
             return self._read(source, start, limit, until, body, columns, types)
-        from .finding.find import find
+        from .finding.find import Asked, find
 
-        frame = find(source, where=where, start=start, until=until, limit=limit, body=body, types=types)
+        frame = find(source, Asked(where=where), start, until, limit, None, body, types)
         return frame if columns is None else frame[source.known(columns, [*frame.columns])]
 
     def head(
@@ -132,8 +132,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         if isinstance(data, Path):
             from .export import append_file
 
-            given = {"body": body, **{name: value for name, value in extras.items() if value is not None}}
-            return cast(Answer, append_file(self.source(), data, given))
+            return cast(Answer, append_file(self.source(), data, {"body": body, **extras}))
         source = self.source()
         outgoing = source.outgoing(data, body=body, **own(type(self), "append", extras))
         with progress.bar(outgoing.count, what=f"append to {self.name}"[:40], unit=f" {source.unit}") as bar:

@@ -63,11 +63,10 @@ class Looking(GivesFrames):
         ...     len(found), found.kit.scan.complete
         (3, False)
         """
-        from .finding.find import find
+        from .finding.find import Asked, find
 
-        asked = {"where": where, "path": path, "header": header, "ignore_case": ignore_case}
-        places = {"start": start, "until": until, "limit": limit, "newest_first": newest_first, "resume": resume}
-        return find(self.source(), text, **asked, **places, context=context, body=body, types=types)
+        asked = Asked(text, where, path, header, ignore_case, context, newest_first)
+        return find(self.source(), asked, start, until, limit, resume, body, types)
 
     def profile(self, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
         """Return what is in the log: fields with their types, values and gaps, hours, sizes, changes of shape.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...files import draft
 from ...html import one_line, table, text
 from ...ranged import View
 from ..finding.scan import size_of
@@ -121,9 +122,8 @@ class Notebook:
         """Keep where it stands."""
         if self.path is None:
             return
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(copied.as_dict()))
-        os.replace(draft, self.path)
+        with draft(self.path) as unfinished:
+            unfinished.write_text(json.dumps(copied.as_dict()))
 
     def _read(self, path: Path) -> Copied:
         try:

@@ -36,8 +36,6 @@ WINDOW = 1000
 """Records that the first step backwards reads; later ones read so many as are about `_STEP` bytes."""
 _STEP = 8 * 1024 * 1024
 _MOST_CONTEXT = 10_000
-MATCH = "match"
-"""The column that tells what was found from the rows around it."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +76,15 @@ class Asked:
 
 def find(
     source: Ranged,
-    text: Any = None,
-    *,
-    where: Any = None,
-    path: str | None = None,
-    header: Any = None,
-    start: Any = "earliest",
-    until: Any = None,
-    limit: int | None = None,
-    newest_first: bool = False,
-    context: int = 0,
-    ignore_case: bool = False,
-    resume: Any = None,
-    body: BodyMode = "auto",
-    types: Mapping[str, Any] | None = None,
+    asked: Asked,
+    start: Any,
+    until: Any,
+    limit: int | None,
+    resume: Any,
+    body: BodyMode,
+    types: Mapping[str, Any] | None,
 ) -> pd.DataFrame:
     """Return the records of a log that are asked for, with the receipt of the search in `attrs["scan"]`."""
-    asked = Asked(text, where, path, header, ignore_case, context, newest_first)
     hunt = Hunt(source, asked, start, until, limit, resume)
     typed = checked(types or {})
     try:
