@@ -36,10 +36,13 @@ class Test:
     def missing(self, names: Collection[str]) -> InputError | None:
         """Return the error of a column that is not there; None where all are."""
         lacking = next((name for name in self.columns if name not in names), None)
-        if lacking is None:
-            return None
-        shown = ", ".join(list(names)[:20])
-        return InputError(f"no record has had {lacking!r} so far", hint=nearest(lacking, names) or f"there are {shown}")
+        return None if lacking is None else never_had(lacking, names)
+
+
+def never_had(name: str, names: Collection[str]) -> InputError:
+    """Return the error of a column that is not among those that there are."""
+    shown = ", ".join(list(names)[:20])
+    return InputError(f"no record has had {name!r} so far", hint=nearest(name, names) or f"there are {shown}")
 
 
 _COMPARISON = re.compile(r"\s*([^\s=<>!]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*")

@@ -7,15 +7,22 @@ import json
 import threading
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from ...core.errors import InputError, KitError
+from ...core.words import nearest
 
 _LARGEST = 1024 * 1024 * 1024
 """Bytes of a state in a checkpoint, unpacked."""
+
+
+def unseen(name: str, columns: Collection[str]) -> str:
+    """Return what to say of a column that no row has had so far."""
+    near = nearest(name, columns)
+    return f"no record has had {name!r} so far" + (f"; {near}" if near else "")
 
 
 class Fold(ABC):

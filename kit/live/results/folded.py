@@ -16,8 +16,8 @@ from ..state import FeedState
 from ..tap import Mark, Tap
 from .derived import Derived, in_thread
 from .fold import Fold
+from .ring import portions
 
-_AT_ONCE = 65_536
 _GATHERED = 0.05
 """Seconds in which rows gather, as a few large batches cost less than many small ones."""
 _EVERY = 0.25
@@ -102,25 +102,18 @@ class Folded(Derived):
 
     def _take(self, items: Sequence[pa.RecordBatch | Mark]) -> None:
         batches: list[pa.RecordBatch] = []
-        rows = 0
         for item in items:
-            if isinstance(item, Mark) or rows + item.num_rows > _AT_ONCE:
-                self._add(batches)
-                batches, rows = [], 0
             if isinstance(item, Mark):
+                self._add(batches)
+                batches = []
                 item.tell(self._fold.dump())
-                continue
-            for at in range(0, item.num_rows, _AT_ONCE):
-                batches.append(item.slice(at, _AT_ONCE))
-                if len(batches[-1]) == _AT_ONCE:
-                    self._add(batches)
-                    batches = []
-            rows = sum(batch.num_rows for batch in batches)
+            else:
+                batches.append(item)
         self._add(batches)
 
     def _add(self, batches: Sequence[pa.RecordBatch]) -> None:
-        if batches:
-            table, _ = self._state.source.shape(batches)
+        for some in portions(batches):
+            table, _ = self._state.source.shape(some)
             with self._fold.lock:
                 self._fold.add(table)
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ...core.errors import InputError
 from ...core.json_columns import text_of
+from ...core.tables.filters import never_had
 from ..columns import plain_array, wider
 from .lots import Lot
 from .plain import array_of_plain, plain, unplain
@@ -130,13 +131,6 @@ class Groups:
 
     def lacking(self, names: Iterable[str]) -> InputError | None:
         """Return the error of a key that no row has had; None where all were seen."""
-        from ...core.words import nearest
-
         known = list(names)
-        for name in self.names:
-            if name not in self.seen and known:
-                shown = ", ".join(known[:20])
-                return InputError(
-                    f"no record has had {name!r} so far", hint=nearest(name, known) or f"there are {shown}"
-                )
-        return None
+        lacking = next((name for name in self.names if name not in self.seen), None)
+        return never_had(lacking, known) if known and lacking is not None else None

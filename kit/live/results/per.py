@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...core.errors import InputError, KitError
 from ..times import Moments
 from .aggregates import FORMS, Aggregate, aggregate
-from .fold import Fold
+from .fold import Fold, unseen
 from .groups import Groups, key_of, keys_of, told_of
 from .plain import kind_of_text, kind_text
 
@@ -187,10 +187,7 @@ class Per(Fold):
             yield str(lacking)
         for one in self.aggregates:
             if one.column is not None and self._columns and one.column not in self._columns:
-                from ...core.words import nearest
-
-                near = nearest(one.column, self._columns)
-                yield f"{one.name}: no record has had {one.column!r} so far" + (f"; {near}" if near else "")
+                yield f"{one.name}: {unseen(one.column, self._columns)}"
             if one.misfits:
                 yield f"{one.name}: {one.misfits:,} values of another kind left out (types= fixes a column)"
         if self.late:

@@ -74,7 +74,7 @@ class Ring:
             return
         if first > self._rows.next:
             self._rows.skip_to(first)  # so many came at once that they left before they were looked at
-        for some in _portions(batches):
+        for some in portions(batches):
             table, _ = source.shape(some)
             self._add(table)
 
@@ -96,8 +96,8 @@ class Ring:
         return found[0] if found else _none(self._schema)
 
 
-def _portions(batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
-    """Few rows at a time, as decoding takes memory."""
+def portions(batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
+    """Return the same rows a few at a time, as decoding takes memory."""
     found: list[list[pa.RecordBatch]] = []
     rows = _AT_ONCE
     for batch in batches:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...core.errors import InputError, KitError
 from ..times import Moments
-from .fold import Fold
+from .fold import Fold, unseen
 from .groups import keys_of
 from .kept import Kept
 from .per import MOST, Per, aggregates_of, micros
@@ -94,11 +94,8 @@ class Rolling(Fold):
         return found if self._n is not None else found | {"late": self.late, "untimed": self.untimed}
 
     def notes(self) -> Iterable[str]:
-        from ...core.words import nearest
-
         for name in self._names - self._columns.keys() if self._columns else ():
-            near = nearest(name, self._columns)
-            yield f"no record has had {name!r} so far" + (f"; {near}" if near else "")
+            yield unseen(name, self._columns)
         if self.late:
             yield f"{self.late:,} late"
         if self.untimed:
