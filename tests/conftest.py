@@ -1,7 +1,9 @@
 """What holds for all tests."""
 
+import gc
 import os
 import signal
+import sys
 
 import pytest
 
@@ -15,3 +17,14 @@ def _own_answers(tmp_path_factory):
     os.environ["KIT_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     yield
     del os.environ["KIT_CACHE_DIR"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left(request):
+    """What a file leaves open, and a shell of IPython's that it leaves, is told of that file and not of a later one."""
+    yield
+    gc.collect()
+    shell = sys.modules.get("IPython.core.interactiveshell")
+    if shell is not None and shell.InteractiveShell.initialized():
+        shell.InteractiveShell.clear_instance()
+        pytest.fail(f"{request.path.name} leaves a shell, so that later tests believe to be in a notebook")
