@@ -59,6 +59,12 @@ def cell(value: Any) -> str:
     return f'<span title="{escape(shown[: LONGEST * 10])}">{escape(shown[:LONGEST])}…</span>'
 
 
+def across(inner: str, what: str) -> str:
+    """Return HTML in a part that scrolls sideways by itself, so that the text around it keeps to the page's width."""
+    style = "overflow-x:auto;width:0;min-width:100%"  # its width counts for nothing where a container asks for it
+    return f'<div style="{style}" tabindex="0" role="region" aria-label="{escape(visible(what))}">{inner}</div>'
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a small table."""
     titles = "".join(f'<th style="{_CELL}">{cell(name)}</th>' for name in head)

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..core.html import LONGEST, table, text
+from ..core.html import LONGEST, across, table, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +40,14 @@ def frame_html(frame: pd.DataFrame) -> str:
         more.append(f"{len(frame) - _SHOWN_ROWS:,} more rows")
     if len(frame.columns) > _SHOWN_COLUMNS:
         more.append(f"{len(frame.columns) - _SHOWN_COLUMNS:,} more columns")
-    return table(names, rows) + (text(f"… and {', '.join(more)}") if more else "")
+    rows_of = f'<div style="white-space:nowrap">{table(names, rows)}</div>'
+    return across(rows_of, "rows") + (text(f"… and {', '.join(more)}") if more else "")
 
 
 def _short(value: Any) -> str:
     """Return a value's text, cut before anything looks at each of its characters: it may have megabytes."""
     if isinstance(value, datetime):
-        return value.isoformat(" ", "milliseconds")
+        return value.replace(tzinfo=None).isoformat(" ", "milliseconds")  # all times of kit are UTC
     if isinstance(value, bytes | str):
         value = value[: LONGEST * 4]
     return str(value)[: LONGEST * 4]

@@ -114,6 +114,7 @@ class Panes:
             _aside(lambda: self._deeds.found(str(words.value).strip()), told)
 
         look.on_click(find)
+        _on_enter(words, find)
         return [widgets.HBox([words, look], layout={"flex_flow": "row wrap", "align_items": "center"}), told]
 
     def _profile(self) -> list[Any]:
@@ -128,8 +129,18 @@ class Panes:
         )  # fmt: skip
         write = button("Write", "download", "Write the rows in the buffer to this file: .csv or .parquet")
         told = widgets.HTML(layout=_WIDE)
-        write.on_click(lambda _: _aside(lambda: drawing.note(self._deeds.press_save(str(name.value))), told))
+
+        def save(*_: Any) -> None:
+            _aside(lambda: drawing.note(self._deeds.press_save(str(name.value))), told)
+
+        write.on_click(save)
+        _on_enter(name, save)
         return [widgets.HBox([name, write], layout={"flex_flow": "row wrap", "align_items": "center"}), told]
+
+
+def _on_enter(field: widgets.Text, act: Callable[[], None]) -> None:
+    """Let the Enter key in a field do what the button beside it does."""
+    field.on_msg(lambda _, content, __: act() if content.get("event") == "submit" else None)
 
 
 def _aside(make: Callable[[], str], told: Any) -> None:
@@ -137,7 +148,7 @@ def _aside(make: Callable[[], str], told: Any) -> None:
 
     def run() -> None:
         try:
-            html = make()
+            html = f'<div style="line-height:1.4">{make()}</div>'
         except Exception as error:
             html = drawing.errors([f"{type(error).__name__}: {error}"])
         if told.comm is not None:

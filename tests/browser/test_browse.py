@@ -88,6 +88,12 @@ def test_keys_stay_in_it_and_stop_breaks_nothing(notebook, jupyter):
         output.get_by_role("button", name=pane).click()
         page.wait_for_timeout(700)
         assert axe(page, ".kit-keys") == [], pane
+    output.get_by_role("button", name="Find").last.click()
+    words = output.get_by_placeholder("any text, city=Oslo")
+    words.fill("Oslo")
+    words.press("Enter")  # does what the button beside it does
+    output.get_by_text("orders_found = log.find(text='Oslo'").wait_for(timeout=20_000)
+    assert axe(page, ".kit-keys") == [], "what was found"
     output.get_by_role("button", name="Stop").click()
     output.locator(".kit-live-state:visible", has_text="closed").wait_for()
     page.wait_for_function("document.activeElement.tagName == 'SELECT'", timeout=10_000)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..errors import InputError
 from ..frames import from_rows, to_frame
-from ..html import cell, visible
+from ..html import across, cell, visible
 from ..words import nearest
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
@@ -72,12 +72,12 @@ class Difference:
         more = len(self.df) - _SHOWN
         note = f'<div class="q">and {more:,} more: .df has all</div>' if more > 0 else ""
         rows = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(lines)}</tbody>" if lines else ""
-        table = f"<table>{rows}</table>{note}"
+        table = across(f"<table>{rows}</table>", "what differs") + note
         return f'{_STYLE}<div class="kit-diff"><div><b>{escape(visible(self.headline()))}</b></div>{table}</div>'
 
 
 _STYLE = (
-    "<style>.kit-diff{line-height:1.4;overflow-x:auto}"
+    "<style>.kit-diff{line-height:1.4}"
     ".kit-diff table{border-collapse:collapse;font-size:var(--jp-code-font-size,13px);margin:.4em 0}"
     ".kit-diff th,.kit-diff td{text-align:left!important;padding:2px 14px 2px 4px;vertical-align:top;color:inherit;"
     "background:none;max-width:40em}.kit-diff td.v{overflow-wrap:anywhere;min-width:9em}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...html import cell, visible
+from ...html import across, cell, visible
 from ..finding.scan import size_of
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MOST_FIELDS, _MOST_CHANGES = 40, 12
 _STYLE = (
-    "<style>.kit-profile{line-height:1.4;max-width:1100px;overflow-x:auto}"
+    "<style>.kit-profile{line-height:1.4;max-width:1100px}"
     ".kit-profile table{border-collapse:collapse;font-size:var(--jp-code-font-size,13px);margin:.4em 0}"
     ".kit-profile th,.kit-profile td{text-align:left!important;padding:2px 14px 2px 0;vertical-align:top;"
     "background:none!important;color:inherit}"
@@ -162,7 +162,7 @@ def _table(head: Sequence[str], rows: Sequence[str]) -> str:
         f'<th class="{"n" if name.startswith(">") else ""}">{escape(name.removeprefix(">"))}</th>' for name in head
     )
     lines = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
+    return across(f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>", "fields and changes")
 
 
 def _number(row: Any) -> str:
