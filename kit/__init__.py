@@ -103,14 +103,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext kit`: magics for SQL and prompts, and `asyncio.run(...)` inside cells."""
+    """Load the extension for `%load_ext kit`: magics for SQL and prompts, and `asyncio.run(...)` inside cells."""
     from .magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """`%unload_ext kit`: everything as it was."""
+    """Undo what `%load_ext kit` did, for `%unload_ext kit`."""
     from .magics import unload
 
     unload(shell)

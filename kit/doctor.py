@@ -128,7 +128,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _widgets() -> Iterator[Finding]:
-    """Live views need ipywidgets in the kernel and its counterpart in the front end."""
+    """Check that live views have ipywidgets in the kernel and its counterpart in the front end."""
     shell = _shell()
     place = "VS Code" if "VSCODE_PID" in os.environ or "VSCODE_CWD" in os.environ else ""
     place = "Colab" if importlib.util.find_spec("google") and "COLAB_GPU" in os.environ else place

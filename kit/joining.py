@@ -220,7 +220,7 @@ class Answer:
         return pa.RecordBatchReader.from_batches(schema, batches())
 
     def interrupt(self) -> None:
-        """Have a run in another thread end soon, with an error."""
+        """End a run in another thread soon, with an error."""
         if self.connection is not None:
             self.connection.interrupt()
 
@@ -285,7 +285,7 @@ _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 
 
 def _in_own_lines(message: str, text: str) -> str:
-    r"""The message with the number of the line as the caller counts them: the engine counts lines of its own before.
+    r"""Return the message with line numbers as the caller counts them: the engine counts lines of its own before.
 
     >>> _in_own_lines("Bad\n\nLINE 6:   10 / n\n ^", "select\n  10 / n")
     'Bad\n\nLINE 2:   10 / n\n ^'
@@ -314,7 +314,7 @@ def _parameters(given: Any) -> Any:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have an interrupt end what is done in here as KeyboardInterrupt, wherever it meets the engine.
+    """Turn an interrupt in here into KeyboardInterrupt, wherever it meets the engine.
 
     The engine turns it into an error of its own, of several kinds, and where it looks for a table it swallows it.
     """

@@ -19,7 +19,7 @@ _DIGITS = 20
 
 
 def whole(text: str) -> int | None:
-    r"""The whole number that a text is; None where it is none, or one that nothing counts to.
+    r"""Return the whole number in a text, or None where it is not one, or is too large to count to.
 
     >>> whole("25"), whole("2.5"), whole("\u00b2")
     (25, None, None)

@@ -249,7 +249,7 @@ _NAMES = {"line": ("kit", "lab", "amdahl", "kql", "sql", "claude"), "cell": ("am
 
 
 def load(shell: Any) -> None:
-    """What `%load_ext kit` does."""
+    """Do what `%load_ext kit` does."""
     from .magic_completion import Matcher
     from .nesting import nest
 
@@ -261,7 +261,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """What `%unload_ext kit` does: everything as it was."""
+    """Undo it for `%unload_ext kit`: everything is as it was."""
     from .nesting import unnest
 
     unnest()

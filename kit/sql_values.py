@@ -19,7 +19,7 @@ WIDE: Mapping[str, pa.DataType | None] = {
 
 
 def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Integers of more than 64 bits as `int64` where they all fit, else as decimals, which hold every digit.
+    """Return integers of more than 64 bits as `int64` where all fit, else as decimals, which hold every digit.
 
     >>> integers(pa.chunked_array([["12", None]])).type, integers(pa.chunked_array([["9" * 20]])).type
     (DataType(int64), Decimal128Type(decimal128(38, 0)))

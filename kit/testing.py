@@ -50,7 +50,7 @@ def check_log(make: Make) -> None:
 
 
 def nothing(make: Make) -> None:
-    """A log with nothing in it reads as a frame of no rows, with a position and a time."""
+    """Check that a log with nothing in it reads as a frame of no rows, with a position and a time."""
     log = make()
     for frame in (log.read(), log.head(), log.tail(), log.read("-1h"), log.read(5, 3)):
         assert len(frame) == 0 and list(frame.columns)[:2] == [log.source().position, "time"], frame
@@ -58,7 +58,7 @@ def nothing(make: Make) -> None:
 
 
 def kinds(make: Make) -> None:
-    """Dicts, frames and Arrow, one or many, are appended as the same records."""
+    """Check that dicts, frames and Arrow, one or many, are appended as the same records."""
     import pandas as pd
     import pyarrow as pa
 
@@ -73,7 +73,7 @@ def kinds(make: Make) -> None:
 
 
 def values(make: Make) -> None:
-    """Texts and bytes come back as they were; what is no JSON keeps its bytes and is counted."""
+    """Check that texts and bytes come back as they were, and that what is not JSON keeps its bytes and is counted."""
     log = make()
     texts = ["a", "ä\N{SNOWMAN}", '"quoted"', "two\nlines", ""]
     log.append(texts)
@@ -86,7 +86,7 @@ def values(make: Make) -> None:
 
 
 def refused(make: Make) -> None:
-    """What cannot be kept is refused with its row, and nothing is appended; so are arguments that are none."""
+    """Check that bad input is refused with its row and nothing is appended, and that bad arguments are refused."""
     from .core.errors import InputError
 
     log = make()
@@ -114,7 +114,7 @@ def refused(make: Make) -> None:
 
 
 def places(make: Make) -> None:
-    """`start`, `until` and `limit` cut as a list of Python does, in every form."""
+    """Check that `start`, `until` and `limit` cut as a list of Python does, in every form."""
     import numpy as np
 
     log = make()
@@ -161,7 +161,7 @@ def times(make: Make) -> None:
 
 
 def columns(make: Make) -> None:
-    """Columns that are asked for are those of the whole, also of no records."""
+    """Check that chosen columns are those of the whole, also of no records."""
     log = make()
     log.append(_ROWS)
     whole = log.read()
@@ -179,7 +179,7 @@ def columns(make: Make) -> None:
 
 
 def tables(make: Make) -> None:
-    """Arrow, polars, SQL, Parquet and Dask have the rows of `read`; each Arrow stream is its own."""
+    """Check that Arrow, polars, SQL, Parquet and Dask have the rows of `read`; each Arrow stream is its own."""
     import tempfile
 
     import pyarrow as pa
@@ -208,7 +208,7 @@ def tables(make: Make) -> None:
 
 
 def searched(make: Make) -> None:
-    """`find` gives the records that are asked for, from either end, and goes on from its receipt; `profile` counts."""
+    """Check that `find` gives the right records from either end and goes on from its receipt; `profile` counts."""
     log = make()
     log.append(_ROWS)
     name, position = "n", log.source().position
@@ -227,7 +227,7 @@ def searched(make: Make) -> None:
 
 
 def copied(make: Make) -> None:
-    """A copy has the same records, each once, and the same call goes on where it was stopped."""
+    """Check that a copy has the same records, each once, and that the same call goes on where it stopped."""
     import tempfile
     from pathlib import Path
 
@@ -245,7 +245,7 @@ def copied(make: Make) -> None:
 
 
 def live(make: Make) -> None:
-    """A feed has each record once and in order, from a place on, or from now on."""
+    """Check that a feed has each record once and in order, from a place on, or from now on."""
     from .live.feed import Feed
 
     log = make()
@@ -260,7 +260,7 @@ def live(make: Make) -> None:
 
 
 def gaps(make: Make) -> None:
-    """What a log lacks raises by name, with the reason and what to do instead."""
+    """Check that what a log lacks raises by name, with the reason and what to do instead."""
     log = make()
     for name, gap in type(log).lacks.items():
         try:
@@ -272,7 +272,7 @@ def gaps(make: Make) -> None:
 
 
 def shown(make: Make) -> None:
-    """It shows itself in one line, and as HTML."""
+    """Check that it shows itself in one line, and as HTML."""
     log = make()
     assert str(log.name) in repr(log) and "\n" not in repr(log) and "<table" in log._repr_html_()
 

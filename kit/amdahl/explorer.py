@@ -127,11 +127,11 @@ class Amdahl(Explorer[AmdahlClient]):
         return from_rows(_first_rows(answer, scope), answer=answer)
 
     def pages(self, **filters: Any) -> pd.DataFrame:
-        """One row per page, newest first. Filters are the service's: `status=`, `q=`, `created_at_gte=`, ..."""
+        """Return one row per page, newest first. Filters are the service's: `status=`, `q=`, `created_at_gte=`, ..."""
         return self._listing("/pages", filters, page_schema(), ("spec",))
 
     def webhooks(self) -> pd.DataFrame:
-        """One row per webhook; their secrets are not among the columns, the service tells them once."""
+        """Return one row per webhook, without their secrets: the service shows a secret once, at registration."""
         return self._listing("/webhooks", {}, webhook_schema())
 
     def me(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class SessionSource(Source):
         await self._driver.close()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """As `events()` shows them: id, time, type, and the data as JSON text."""
+        """Return the events as `events()` shows them: id, time, type, and the data as JSON text."""
         return pa.Table.from_batches(batches, _EVENT), {"session_id": self._id}
 
     def temporary(self, error: BaseException) -> bool:
@@ -119,11 +119,11 @@ class DeliverySource(Source):
                 await arrived.wait()
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """As the receiver's own `df`, after their numbers."""
+        """Return the deliveries in the columns of the receiver's own `df`, after their numbers."""
         return pa.Table.from_batches(batches, _DELIVERY), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """Nothing here is lost for a while."""
+        """Return False: an error of a receiver does not pass by itself."""
         return not isinstance(error, KitError) and super().temporary(error)
 
 

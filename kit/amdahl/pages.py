@@ -20,7 +20,7 @@ def list_pages(client: Any) -> Operation[dict[str, Any]]:
 
 @helper
 def get_page(client: Any, page_id: str) -> Operation[Page]:
-    """One page with its spec."""
+    """Return one page with its spec."""
     return cast(Page, wire.judge((yield from exchange(client, "GET", _path(page_id), op="get_page"))))
 
 
@@ -39,7 +39,7 @@ def update_page(client: Any, page_id: str, patch: dict[str, Any]) -> Operation[P
 
 @helper
 def archive_page(client: Any, page_id: str) -> Operation[None]:
-    """Nothing; the page is archived."""
+    """Archive the page. Returns nothing."""
     wire.judge((yield from exchange(client, "DELETE", _path(page_id), op="archive_page")))
 
 

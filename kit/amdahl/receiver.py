@@ -105,7 +105,7 @@ class Deliveries:
 
     @contextlib.contextmanager
     def watched(self, call: Callable[[], Any]) -> Iterator[None]:
-        """Have a function called whenever something came, and when it closes."""
+        """Call a function whenever something came, and when the receiver closes."""
         self._watchers.append(call)
         try:
             yield
@@ -311,7 +311,7 @@ def _event_in(body: bytes) -> str | None:
 
 
 def _answer(http: h11.Connection, status: int, said: dict[str, Any]) -> bytes:
-    """Head and body in one piece."""
+    """Return the head and body of an answer in one piece."""
     body = json.dumps(said).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
     parts = [

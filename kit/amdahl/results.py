@@ -78,7 +78,7 @@ class ResultReader:
         self._waiting: deque[tuple[bytes, Future[pa.Table | None]]] = deque()
 
     def feed(self, piece: bytes | bytearray) -> None:
-        """The next piece of the body."""
+        """Take the next piece of the body."""
         self._buffer += piece
         if len(self._buffer) >= _BLOCK and not self._whole:
             self._cut()
@@ -171,7 +171,7 @@ class ResultReader:
         self._left_over = b""
 
     def _joined(self, block: bytes) -> bytes:
-        """With what could not be read by itself before it."""
+        """Put a piece behind what could not be read by itself before it."""
         return self._left_over + b"," + block if self._left_over else block
 
     def _take(self, rows: bytes) -> bool:
@@ -198,7 +198,7 @@ class Parting:
 
     @classmethod
     def of(cls, rows: bytes | bytearray, start: int) -> Parting | None:
-        """As it is between rows that begin at `start`; None where there is no first row."""
+        """Return the state between rows that begin at `start`, or None where there is no first row."""
         first = _FIRST_KEY.match(rows, start)
         if first is None:
             return None
@@ -260,7 +260,7 @@ def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
 
 
 def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
-    """Column names and types where the server states them, in its order; a type may be "" for unknown."""
+    """Return column names and types where the server states them, in its order; "" is an unknown type."""
     columns: Any = payload.get("columns") or payload.get("schema") or ()
     if isinstance(columns, dict):
         columns = columns.get("fields") or ()

@@ -138,7 +138,7 @@ class Sessions(GivesFrames):
         self._known: dict[str, Session] = {}
 
     def __call__(self) -> pd.DataFrame:
-        """One row per session started here, with its state asked anew where it had not ended."""
+        """Return one row per session started here; the state of those that had not ended is asked anew."""
         from ..core.frames import from_rows
 
         rows = []

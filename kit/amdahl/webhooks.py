@@ -44,7 +44,7 @@ def update_webhook(client: Any, webhook_id: str, patch: dict[str, Any]) -> Opera
 
 @helper
 def delete_webhook(client: Any, webhook_id: str) -> Operation[None]:
-    """Nothing; the webhook is gone."""
+    """Delete the webhook. Returns nothing."""
     wire.judge((yield from exchange(client, "DELETE", _path(webhook_id), op="delete_webhook")))
 
 

@@ -56,7 +56,7 @@ def judge(response: Response) -> Any:
 
 
 def unreadable(response: Response) -> AmdahlError:
-    """For an answer that is no JSON: a proxy's page, or another server altogether."""
+    """Return the error for an answer that is not JSON, such as a proxy's page or another server's."""
     text = response.text()
     if response.ok:
         shown = f"the answer is not JSON: {text[:_SHOWN]!r}"

@@ -200,7 +200,7 @@ def _why(call: Call) -> str | None:
 
 
 def problem_frame(index: Any, work: Work) -> pd.DataFrame:
-    """One row for each call that gave nothing."""
+    """Return one row for each call that gave nothing."""
     found = [(place, chain[-1]) for place, chain in enumerate(work.places) if chain[-1].status != "completed"]
     rows = [place // work.repeats for place, _ in found]
     return pd.DataFrame(

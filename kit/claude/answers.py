@@ -80,7 +80,7 @@ def values_in(text: str, spec: Spec) -> tuple[Any, ...]:
 
 
 def _judged(spec: Spec, values: Mapping[str, Any]) -> None:
-    """Have the pydantic model look at values; its rules are the user's own, and may raise anything."""
+    """Check values with the pydantic model. Its rules are the user's own and may raise anything."""
     present = {
         name: value
         for name, value in values.items()

@@ -166,5 +166,5 @@ class AskSource(Source):
         return table, {**told, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
 
     def temporary(self, error: BaseException) -> bool:
-        """Never: what may pass is told row by row."""
+        """Return False: what may pass is shown row by row."""
         return False

@@ -17,7 +17,7 @@ _PLACES = 5
 
 
 def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Pairs of id and prompt: plain texts are numbered, dicts may bring an id of their own.
+    """Return pairs of id and prompt: plain texts are numbered, dicts may bring an id of their own.
 
     >>> listed(["a", {"prompt": "b", "id": "mine"}])
     [('0', 'a'), ('mine', 'b')]
@@ -134,7 +134,7 @@ def left_out(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[Ba
 
 
 def summed(results: list[BatchResult]) -> BatchResponse:
-    """Results with their totals, which are over the completed ones."""
+    """Return results with their totals, which are over the completed ones."""
     done = [result for result in results if result.status == "completed"]
     return BatchResponse(
         total=len(results),

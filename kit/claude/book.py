@@ -47,7 +47,7 @@ class Book:
     def completed(
         self, method: str, model: str, usage: Usage, cost: float, project: str | None, request_id: str = ""
     ) -> None:
-        """A call whose price is known."""
+        """Add a call whose price is known."""
         line = Paid(
             time.time(),
             method,

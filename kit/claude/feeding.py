@@ -64,5 +64,5 @@ class AnswerSource(Source):
         return pa.Table.from_batches(batches, _SCHEMA), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """Never: see above."""
+        """Return False: see above."""
         return False

@@ -22,7 +22,7 @@ _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
 def batch_frame(
     prompts: Sequence[str], results: Sequence[BatchResult], index: Any = None, **attrs: Any
 ) -> pd.DataFrame:
-    """One row per prompt."""
+    """Return one row per prompt."""
     columns: dict[str, list[Any]] = {
         "prompt": list(prompts),
         "status": [result.status for result in results],
@@ -39,7 +39,7 @@ def batch_frame(
 
 
 def usage_frame(stats: UsageStats) -> pd.DataFrame:
-    """One row per model, dearest first, with its share of all."""
+    """Return one row per model, dearest first, with its share of all."""
     rows = sorted(stats.by_model.items(), key=lambda row: (-row[1]["cost"], row[0]))
     tokens, cost = [int(used["tokens"]) for _, used in rows], [used["cost"] for _, used in rows]
     columns: dict[str, list[Any]] = {
@@ -66,7 +66,7 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 
 def log_frame(entries: Iterable[Any]) -> pd.DataFrame:
-    """One row per step of a task: when, what, and the details as JSON text."""
+    """Return one row per step of a task: when, what, and the details as JSON text."""
     import pandas as pd
 
     rows = [entry for entry in entries if isinstance(entry, Mapping)]
@@ -86,7 +86,7 @@ def log_frame(entries: Iterable[Any]) -> pd.DataFrame:
 
 
 def artifact_frame(artifacts: Iterable[Any]) -> pd.DataFrame:
-    """One row per file that a task left; paths are the server's."""
+    """Return one row per file that a task left; the paths are the server's."""
     import pandas as pd
 
     rows = [artifact for artifact in artifacts if isinstance(artifact, Mapping)]
@@ -100,7 +100,7 @@ def artifact_frame(artifacts: Iterable[Any]) -> pd.DataFrame:
 
 
 def ledger_frame(lines: Sequence[Paid]) -> pd.DataFrame:
-    """One row per call of this client that was paid, or may have been."""
+    """Return one row per call of this client that was paid, or may have been."""
     columns: dict[str, list[Any]] = {
         "time": [round(line.time * 1000) for line in lines],
         "method": [line.method for line in lines],
@@ -116,7 +116,7 @@ def ledger_frame(lines: Sequence[Paid]) -> pd.DataFrame:
 
 
 def cache_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    """One row per question that is kept."""
+    """Return one row per question that is kept."""
     times, models, prompts, shapes, contents, tokens, costs, services = zip(*rows, strict=True) if rows else [()] * 8
     columns: dict[str, list[Any]] = {
         "time": [round(at * 1000) for at in times],
@@ -158,7 +158,7 @@ def price_frame() -> pd.DataFrame:
 
 
 def estimate_frame(rows: Sequence[tuple[str, int, int, int, float]]) -> pd.DataFrame:
-    """One row per model: prompts, tokens in and out, USD."""
+    """Return one row per model: prompts, tokens in and out, USD."""
     names = ("model", "prompts", "input_tokens", "output_tokens", "cost")
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     return to_frame(_table(columns, (_TEXT, _INT, _INT, _INT, _FLOAT)))

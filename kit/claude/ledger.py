@@ -127,7 +127,7 @@ def _table(lines: Sequence[Paid], over: Any) -> pa.Table:
 
 
 def _since(period: str) -> float:
-    """When a period of the service began, as it counts: a month with its first day, a week and a day so long ago."""
+    """Return when a period of the service began: a month on its first day, a week and a day that long ago."""
     now = datetime.now()
     if period == "month":
         return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()

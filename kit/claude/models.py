@@ -82,7 +82,7 @@ class Batches:
         return self.frame()
 
     def frame(self) -> pd.DataFrame:
-        """One group of columns for each model, and in the group `agree` whether all of them say the same."""
+        """Return one group of columns for each model, and in the group `agree` whether all models say the same."""
         import pandas as pd
 
         from .answer_frame import Answers
@@ -108,7 +108,7 @@ class Batches:
         return found
 
     def summary(self) -> str:
-        """One line on how far each is."""
+        """Return one line on how far each model is."""
         return "; ".join(f"{name}: {batch.summary()}" for name, batch in self.each.items())
 
     def __repr__(self) -> str:

@@ -56,20 +56,20 @@ class Pace:
         return under_way == 0 or (self.refusals == 0 and under_way + size <= self.places)
 
     def succeeded(self, count: int) -> None:
-        """An answer to so many prompts has come: there may be room for as many more."""
+        """Note that so many prompts were answered: there may be room for as many more."""
         self.refusals = 0
         # More than a few for each that runs wait there and no sooner, and would be lost with an answer.
         self.places = min(self.most, max(4 * self.workers, 2 * count), self.places + count)
 
     def full(self, now: float, until: float, asked: float | None = None) -> float | None:
-        """503: fewer at once, and a pause; None where there is no patience left."""
+        """Return the pause after a 503, and allow fewer at once; None when no patience is left."""
         self.places = max(1, self.places // 2)
         return self._wait(now, until, asked, math.inf)
 
     def limited(
         self, now: float, until: float, asked: float | None = None, date: str | None = None, clock: float = 0.0
     ) -> float | None:
-        """429: all wait for the service's next minute, which its `Date` tells, or this machine's clock.
+        """Return the wait after a 429, until the service's next minute, by its `Date` or else by this machine's clock.
 
         Servers may count in other windows: one request looks in between, which costs nothing, as it is refused.
         """

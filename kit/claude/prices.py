@@ -16,7 +16,7 @@ LIKELY_OUTPUT = 300
 
 
 def cost_of(model: str, input_tokens: int, output_tokens: int) -> float:
-    """USD, unrounded, as the service computes it; a model it has no price for costs it nothing.
+    """Return the price in USD, unrounded, as the service computes it; 0 for a model that it has no price for.
 
     >>> f"{cost_of('haiku', 3, 12):.8f}", cost_of("opus", 1_000_000, 1_000_000), cost_of("auto", 5, 5)
     ('0.00001575', 90.0, 0.0)
@@ -26,7 +26,7 @@ def cost_of(model: str, input_tokens: int, output_tokens: int) -> float:
 
 
 def likely_tokens(prompt: str) -> int:
-    """About how many tokens a prompt is: by its letters, or by its words where those are more.
+    """Estimate how many tokens a prompt has: by its letters, or by its words where those give more.
 
     >>> likely_tokens("What is Python?")
     4
@@ -35,7 +35,7 @@ def likely_tokens(prompt: str) -> int:
 
 
 def likely_cost(prompt: str, model: str, output_tokens: float = LIKELY_OUTPUT) -> float:
-    """About what an answer will cost, in USD; where the service is to choose the model, what the likelier one costs.
+    """Estimate what an answer will cost, in USD; where the service chooses the model, the price of its likely choice.
 
     >>> round(likely_cost("What is Python?", "sonnet"), 6)
     0.004512

@@ -62,8 +62,8 @@ class Prompts(GivesFrames):
         side_by_side: int | None = None,
         patience: float = 65.0,
     ) -> pd.DataFrame:
-        """One row per prompt: prompt, status, content, tokens, cost, error. Takes a list, or a column of a DataFrame,
-        whose index the result has.
+        """Return one row per prompt: prompt, status, content, tokens, cost, error. Prompts are a list, or a column of a
+        DataFrame, whose index the result has.
 
         With `over`, a DataFrame, the prompt is one text, and `{column}` in it is each row's value. With `columns` the
         answers are typed columns: `"topic: billing|delivery, score: float 0..1, reason: str"`, a dict, a dataclass or

@@ -155,7 +155,7 @@ class _Batch:
         return [call.place for call in self._work.left(unknown=unknown, places=self._places)]
 
     def frame(self) -> pd.DataFrame:
-        """One row for each prompt, in the order they were given.
+        """Return one row for each prompt, in the order they were given.
 
         With columns: the frame's own ones where they are kept, those that were asked for, status, error, raw, cost;
         without: prompt, status, content, tokens, cost, error.
@@ -165,7 +165,7 @@ class _Batch:
         return frame_of_batch(self, self._work)
 
     def problems(self) -> pd.DataFrame:
-        """One row for each prompt without an answer that fits: row, status, and what exactly is wrong."""
+        """Return one row for each prompt without an answer that fits: row, status, and what exactly is wrong."""
         from .answer_frame import problem_frame
 
         return problem_frame(self.index, self._work)
@@ -200,7 +200,7 @@ class _Batch:
         return len(self.question)
 
     def summary(self) -> str:
-        """One line on how far it is."""
+        """Return one line on how far the run is."""
         counts: dict[str, int] = {}
         for call in self._work.newest():
             counts[call.status] = counts.get(call.status, 0) + 1
@@ -387,7 +387,7 @@ def _count(given: Any, name: str, least: int, most: int) -> int:
 
 
 def _size(at_once: int | None, count: int) -> int:
-    """Prompts in one request: few where few would be lost with an answer, more where requests are many."""
+    """Return how many prompts go into one request: few where a lost answer costs much, more where there are many."""
     if at_once is None:
         return min(MANY, max(FEW, math.ceil(count / PARTS)))
     if isinstance(at_once, bool) or not isinstance(at_once, int) or not 1 <= at_once <= wire.BATCH:

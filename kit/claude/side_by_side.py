@@ -222,14 +222,14 @@ class Runner:
             return []
 
     def _unkept(self, error: Exception) -> None:
-        """Nothing more is paid that could not be kept."""
+        """Stop paying: an answer could not be kept."""
         if self._told.error is None:
             told = error if isinstance(error, ClaudeAPIError) else None
             self._told.error = told or ClaudeAPIError(f"batch: what came cannot be written down: {error}", paid=False)
         self.stopping = True
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
-        """Nothing ran: they are as they were, and wait, where waiting helps."""
+        """Put calls back that did not run; they wait where waiting helps."""
         now = time.monotonic()
         pause: float | None = None
         if isinstance(error, RateLimitError):
@@ -247,7 +247,7 @@ class Runner:
             self.work.queue.appendleft(call)
 
     def _stop(self, part: list[Call], results: list[BatchResult], error: ClaudeAPIError) -> None:
-        """A request failed: nothing more is sent, what is under way is still taken in."""
+        """Stop after a request that failed: send no more, and still take in what is under way."""
         for call, result in zip(part, results, strict=True):
             self.work.came(call, result)
         if self._told.error is None:
@@ -313,7 +313,7 @@ class Runner:
             self._pace.told(told if isinstance(told, dict) else {})
 
     async def _counted(self, client: Caller) -> float | None:
-        """USD that the service has counted this month; None where it does not tell just now."""
+        """Return the USD that the service has counted this month, or None where it does not say just now."""
         try:
             counted: float | None = (await client.get_usage("month", self._project)).total_cost
             return counted

@@ -61,7 +61,7 @@ class Response:
         return f"<Response {visible(self.model)}, {self.usage.total_tokens:,} tokens, {dollars(self.cost)}: {text!r}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """In a terminal and in `text/plain`: the text as it can be shown, and a line about it."""
+        """Show the text in a terminal and in `text/plain`, and a line about it."""
         from ..core.html import visible
 
         printer.text(f"{visible(self.content[:SHOWN])}\n{more(self.content)}{self._about()}")

@@ -97,7 +97,7 @@ def patience(timeout: float) -> float:
 
 
 def limited(timeout: float) -> float:
-    """As near to a time as the service lets a completion ask for."""
+    """Return the timeout that the service accepts and that is closest to the one asked for."""
     return min(LONGEST, max(SHORTEST, timeout))
 
 
@@ -263,7 +263,7 @@ def parsed(answer: Answer, what: str) -> dict[str, Any]:
 
 
 def unreadable(what: str, why: str, answer: Answer | None = None) -> ClaudeAPIError:
-    """For an answer with a good status that this service does not give."""
+    """Return the error for an answer with a good status in a form that this service does not give."""
     return ClaudeAPIError(
         f"{what}: the answer is not one this service gives ({why})",
         status_code=None if answer is None else answer.status,
@@ -291,7 +291,7 @@ def response_of(answer: Answer, what: str = "complete") -> Response:
 
 
 def usage_of(value: Any) -> Usage | None:
-    """Token counts, None where there are none."""
+    """Return token counts, None where there are none."""
     if not isinstance(value, dict):
         return None
     counts = [count(value.get(name)) for name in ("input_tokens", "output_tokens")]
@@ -317,7 +317,7 @@ def number(value: Any) -> float | None:
 
 
 def batch_results(answer: Answer, prompts: Sequence[tuple[str, str]]) -> list[BatchResult]:
-    """One result for each prompt, in their order. A place that the answer leaves out is told as failed."""
+    """Return one result for each prompt, in their order; one that is missing in the answer counts as failed."""
     listed = parsed(answer, "batch").get("results")
     if not isinstance(listed, list) or len(listed) > len(prompts):
         raise unreadable("batch", "no results, or more than prompts", answer)

@@ -222,7 +222,7 @@ class Work:
         return len(waiting)
 
     def sent(self, calls: Iterable[Call]) -> None:
-        """From here on the answers are lost until they come."""
+        """Note that the request was sent: from here on its answers count as lost until they come."""
         lost = BatchResult("", "", UNKNOWN, error=LOST)
         for call in calls:
             call.result = lost

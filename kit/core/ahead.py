@@ -57,7 +57,7 @@ class _Reading(Generic[T]):
         return None
 
     def leave(self) -> None:
-        """No more is wanted: what is being read is read to its end and thrown away."""
+        """End the read-ahead: what is being read is read to its end and thrown away."""
         with self._changed:
             self._left = True
             self._ready.clear()

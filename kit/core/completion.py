@@ -73,7 +73,7 @@ class Listing(Keyed, Generic[V]):
         self.__doc__ = frame.__doc__
 
     def __call__(self) -> pd.DataFrame:
-        """One row for each."""
+        """Return one row for each thing listed."""
         return self._frame()
 
     def __getitem__(self, name: str) -> V:
@@ -126,7 +126,7 @@ class Names:
             raise
 
     def forget(self) -> None:
-        """The next completion asks anew; after something was made or deleted."""
+        """Forget the names, so that the next completion asks anew, after something was made or deleted."""
         self._until = 0.0
 
     def _refresh(self) -> None:

@@ -25,7 +25,7 @@ def close_when_dropped(
     *,
     warning: Callable[[], str] = lambda: "",
 ) -> weakref.finalize[Any, Any]:
-    """Have a coroutine function called on a loop, the running one if none is given, once `holder` is collected.
+    """Run a coroutine function on a loop (the running one by default) once `holder` is garbage-collected.
 
     `close` must not hold `holder`, and neither must `warning`, which gives the text of a ResourceWarning where it
     matters that the caller forgot to close, else nothing. `detach()` of what is returned takes it all back.

@@ -130,7 +130,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None
 
 
 def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """RFC 3339 texts as times; a text that is no time is missing."""
+    """Return RFC 3339 texts as times; a text that is not a time is missing."""
     try:
         return in_unit(text.cast(pa.timestamp("us", "UTC")), "ms")
     except pa.ArrowInvalid:

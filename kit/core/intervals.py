@@ -13,7 +13,7 @@ _DAY = 86_400
 
 
 def timedeltas(column: pa.Array) -> Any:
-    """Intervals as timedeltas, in microseconds or, where one is finer, in nanoseconds.
+    """Return intervals as timedeltas, in microseconds or, where one is finer, in nanoseconds.
 
     Where one has months, whose length varies, or is too long for that, all of them are ISO 8601 texts.
 

@@ -101,7 +101,7 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _clean(text: str | None) -> str | None:
-    """Lone surrogates are legal in JSON but not in UTF-8; they are shown as their escapes."""
+    """Replace lone surrogates by their escapes: they are legal in JSON but not in UTF-8."""
     if text is not None and not text.isascii():
         return text.encode("utf-8", "backslashreplace").decode()
     return text
@@ -455,7 +455,7 @@ class ObjectColumns:
         return kinds, last
 
     def _expect(self, rows: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> None:
-        """Decides what the next rows are read as."""
+        """Decide what the next rows are read as."""
         for row in rows:
             for name in row:
                 self._reading.setdefault(name, pa.string())
@@ -485,7 +485,7 @@ class ObjectColumns:
         self._add(buffer.slice(cut), count - first, again, start + cut)
 
     def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:
-        """Arrow's own reading of the lines, or None where they do not fit the types known so far."""
+        """Return Arrow's own reading of the lines, or None where they do not fit the types known so far."""
         if not self._reading or not buffer.size:
             return None
         if self._too_sparse(buffer.size // 3 + 1 if count is None else count):
@@ -561,7 +561,7 @@ def _lines_in(buffer: pa.Buffer) -> int:
 
 
 def _middle(view: memoryview) -> int:
-    """Just after the line end next to the middle, or -1 where there is none to cut at."""
+    """Return the place just after the line end next to the middle, or -1 where there is none to cut at."""
     half = len(view) // 2
     text = bytes(view[half:])
     after = text.find(b"\n")

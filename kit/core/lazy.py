@@ -10,7 +10,7 @@ from typing import Any
 def names(
     package: str, where: Mapping[str, str], public: Sequence[str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package; `where` says in which of its modules each such name is."""
+    """Return `__getattr__` and `__dir__` for a package; `where` says which of its modules has which name."""
 
     def get(name: str) -> Any:
         if name not in where:

@@ -99,7 +99,7 @@ def stop() -> None:
 
 
 def _after_fork() -> None:
-    """The parent's thread does not exist in the child, and its lock may have been held."""
+    """Forget the loop in a forked child: the parent's thread is not there, and its lock may have been held."""
     global _portal, _thread, _lock
     _portal = _thread = None
     _lock = threading.Lock()

@@ -58,11 +58,11 @@ class _Heads:
         self._scanned: bytearray | None = None
 
     def sent(self) -> None:
-        """A request has left: what comes next begins with a head."""
+        """Note that a request was sent: what comes next begins with a head."""
         self._scanned, self.alone, self._left = bytearray(), False, None
 
     def expect(self, length: int) -> None:
-        """The body behind the newest head has so many bytes."""
+        """Note how many bytes the body behind the newest head has."""
         self._left = length
         self.rest = self._bounded(self.rest)
 
@@ -156,7 +156,7 @@ class BlockingStream(httpcore.NetworkStream):
         return self._heads.alone
 
     def expect(self, length: int) -> None:
-        """The body has so many bytes; a connection on which more comes is not used again."""
+        """Note how many bytes the body has; a connection on which more comes is not used again."""
         self._heads.expect(length)
 
     def body(self, framing: Framing, timeout: float | None) -> Iterator[bytes]:
@@ -365,7 +365,7 @@ class LoopStream(httpcore.AsyncNetworkStream):
         return self._heads.alone
 
     def expect(self, length: int) -> None:
-        """The body has so many bytes; a connection on which more comes is not used again."""
+        """Note how many bytes the body has; a connection on which more comes is not used again."""
         self._heads.expect(length)
 
     async def body(self, framing: Framing, timeout: float | None) -> AsyncIterator[bytes]:

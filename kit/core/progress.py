@@ -72,7 +72,7 @@ class Bar:
         self.update(n - self._n)
 
     def update(self, by: float = 1) -> None:
-        """So much more is done."""
+        """Add to what is done."""
         self._n += by
         if self._drawn is not None:
             self._drawn.update(by)
@@ -80,7 +80,7 @@ class Bar:
             self._draw(self._options)
 
     def set_postfix_str(self, words: str) -> None:
-        """What stands behind the bar."""
+        """Set the text behind the bar."""
         self._words = words = one_line(words)
         if self._drawn is not None:
             self._drawn.set_postfix_str(words)
@@ -137,12 +137,12 @@ class _Page:
         self._publish(self._html(), update=False)
 
     def update(self, by: float) -> None:
-        """So much more is done."""
+        """Add to what is done."""
         self._n += by
         self._paint()
 
     def set_postfix_str(self, words: str) -> None:
-        """What stands behind it."""
+        """Set the text behind the bar."""
         self._words = words
         self._paint()
 

@@ -381,7 +381,7 @@ def _missing(source: Ranged, first: int, stop: int, why: str) -> MissingRange:
 
 
 def milliseconds(values: pa.Array) -> tuple[pa.Array, int]:
-    """Unsigned milliseconds as times, and how many are past the year 9999 and so missing."""
+    """Return unsigned milliseconds as times, and how many are past the year 9999 and so missing."""
     late = pc.greater_equal(values, pa.scalar(_LAST_TIME, pa.uint64()))
     count = pc.sum(late).as_py() or 0
     if count:

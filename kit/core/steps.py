@@ -151,20 +151,20 @@ class Sink(Protocol):
     """What takes a body piece by piece."""
 
     def start(self) -> None:
-        """A body begins; what came of an earlier try is forgotten."""
+        """Begin a body; what came of an earlier try is forgotten."""
 
     def feed(self, piece: bytes) -> None:
-        """The next piece."""
+        """Take the next piece."""
 
 
 def exchange(request: Request) -> Operation[Response]:
-    """One exchange, its body read whole."""
+    """Make one exchange and return its answer, the body read whole."""
     response: Response = yield request
     return response
 
 
 def pour(sink: Sink, request: Request) -> Operation[Response]:
-    """One exchange, the body of a good answer poured into a sink as it comes; any other answer is read whole."""
+    """Make one exchange and pour the body of a good answer into a sink as it comes; any other answer is read whole."""
     stream = yield Open(request)
     if not 200 <= stream.status < 300:
         return (yield from read_rest(stream))
@@ -180,7 +180,7 @@ def call(
     policy: retry.Policy = retry.ONCE,
     attempt: Callable[[Request], Operation[Response]] = exchange,
 ) -> Operation[Response]:
-    """One exchange, repeated as the policy says; the last answer, whatever its status."""
+    """Make an exchange, repeated as the policy says, and return the last answer, whatever its status."""
     started = time.monotonic()
     tries = 1
     while True:

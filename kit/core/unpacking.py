@@ -35,7 +35,7 @@ class Unpacker:
         return piece
 
     def finish(self) -> None:
-        """To be called at the body's end."""
+        """Check at the body's end that it is complete."""
         if self._gzip is not None and self.total and not self._gzip.eof:
             raise Lost("the answer's gzip packing ends too early")
 

@@ -22,7 +22,7 @@ _MOST = 100_000
 
 
 def frames() -> Any:
-    """Dask's frames, or what to install."""
+    """Return Dask's module of frames, or say what to install."""
     try:
         import dask.dataframe as dd
     except ImportError:

@@ -38,7 +38,7 @@ class Blobs(Sequence[bytes]):
 
     @classmethod
     def of(cls, items: Iterable[bytes]) -> Blobs:
-        """From objects."""
+        """Make blobs of objects."""
         if isinstance(items, Blobs):
             return items
         if isinstance(items, bytes | bytearray | memoryview | str):
@@ -57,7 +57,7 @@ class Blobs(Sequence[bytes]):
 
     @classmethod
     def from_raw(cls, raw: bytes, count: int) -> Blobs:
-        """From the wire form that `raw` gives."""
+        """Make blobs of the wire form that `raw` gives."""
         reader = Reader(raw)
         found = scan(reader, count)
         if reader.at != len(raw):

@@ -258,7 +258,7 @@ _END = object()
 
 
 def _seen(answer: asyncio.Future[bytes]) -> None:
-    """An answer that nobody takes any more may fail in silence."""
+    """Let an answer that nobody waits for any more fail in silence."""
     if not answer.cancelled():
         answer.exception()
 

@@ -42,7 +42,7 @@ def blobs_from_arrow(column: pa.Array | pa.ChunkedArray, most: int = 8 * 1024 * 
 
 
 def _as_bytes(chunk: pa.Array) -> pa.Array:
-    """Text or bytes, however Arrow keeps them, as `large_binary`."""
+    """Return text or bytes, however Arrow keeps them, as `large_binary`."""
     kind, is_ = chunk.type, pa.types
     if is_.is_dictionary(kind):
         return _as_bytes(chunk.cast(kind.value_type))
@@ -54,7 +54,7 @@ def _as_bytes(chunk: pa.Array) -> pa.Array:
 
 
 def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
-    """Batches of a chunk, each made when it is asked for."""
+    """Yield the batches of a chunk, each made when it is asked for."""
     sizes = np.asarray(pc.binary_length(chunk)).astype(np.int64)
     ends = np.cumsum(sizes + _head_sizes(sizes.astype(np.uint64)))
     start = done = 0

@@ -190,7 +190,7 @@ class Line(Ledger):
 
 
 def _filled(sock: socket.socket, size: int) -> bytes:
-    """So many bytes, received where they stay; a header that states more than 16 MiB was refused before."""
+    """Receive so many bytes in place; a header that states more than 16 MiB was refused before."""
     held = BytesIO(bytes(size))  # gives its bytes out as they are, where `bytes` of a bytearray would be a copy
     with held.getbuffer() as view:
         _fill(sock, view)

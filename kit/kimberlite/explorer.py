@@ -186,7 +186,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return {name: named[name] for name in sorted(named) if name.startswith(prefix)}
 
     def streams(self) -> pd.DataFrame:
-        """One row per stream: id, number, name, length. See `Client.list_streams` for what the real server tells."""
+        """Return one row per stream: id, number, name, length. `Client.list_streams` tells what the real one lists."""
         from .tables import stream_frame
 
         return stream_frame(self.client.list_streams())
@@ -197,13 +197,13 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return self.client.create_stream(name, data_class)
 
     def _all_tables(self) -> pd.DataFrame:
-        """One row per table: name and number of columns."""
+        """Return one row per table: name and number of columns."""
         from .tables import table_frame
 
         return table_frame(self.client.list_tables())
 
     def describe(self, table: str) -> pd.DataFrame:
-        """One row per column of a table: column, type, nullable, primary_key."""
+        """Return one row per column of a table: column, type, nullable, primary_key."""
         from .tables import column_frame
 
         return column_frame(self.client.describe_table(table))

@@ -100,7 +100,7 @@ class StreamSource(Source):
         return None if flow is None or not flow._channel.connected else await self._length(flow)
 
     def temporary(self, error: BaseException) -> bool:
-        """No connection, no answer, or a server that is busy."""
+        """Return whether it may pass by itself: no connection, no answer, or a busy server."""
         if isinstance(error, KimberliteError):
             return isinstance(error, NetworkError | TimeoutError | BusyError)
         return super().temporary(error)

@@ -149,6 +149,6 @@ class FrameReader:
         return self._header.length - held
 
     def finish(self) -> None:
-        """To be called at the end of the bytes: `WireError` where that is inside a frame."""
+        """Check at the end of the bytes that no frame is cut: `WireError` where one is."""
         if self.pending:
             raise WireError(f"the connection ended inside a frame, {self.pending:,} bytes before its end")

@@ -49,7 +49,7 @@ class Ledger:
         return encode_request(1, tenant, requests.Handshake(VERSION, token))
 
     def greeted(self, payload: bytes) -> None:
-        """Judges the answer to the first request."""
+        """Judge the answer to the first request."""
         try:
             answer = answer_of(raise_refusal(payload), responses.Handshake)
         except KimberliteError as error:
@@ -75,7 +75,7 @@ class Ledger:
         self._flights[number] = _Flight(post, calls.now(), time.perf_counter(), size, self.generation)
 
     def landed(self, number: int, received: int = 0, error: BaseException | None = None, status: int = 0) -> None:
-        """One row for the log."""
+        """Add one row to the log."""
         flight = self._flights.pop(number, None)
         if flight is not None:
             calls.record(
@@ -91,7 +91,7 @@ class Ledger:
             )
 
     def arrived(self, number: int, payload: bytes) -> None:
-        """The same for an answer: status 200, or the server's code for a refusal."""
+        """Add a row for an answer: status 200, or the server's code for a refusal."""
         refusal = None
         if peek(payload).variant == 0:
             try:

@@ -73,7 +73,7 @@ class Book:
         del known[:-_STAMPS]
 
     def stamped(self, packed: int, offset: int) -> datetime | None:
-        """When this client was told that the event is stored, if it was."""
+        """Return when this client learned that the event is stored, if it did."""
         for first, stop, time in reversed(self.stamps.get(packed, ())):
             if first <= offset < stop:
                 return time

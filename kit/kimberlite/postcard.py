@@ -73,7 +73,7 @@ class Reader:
         return bytes(self.data[start:])
 
     def byte(self) -> int:
-        """One raw byte."""
+        """Read one raw byte."""
         try:
             value = self.data[self.at]
         except IndexError:

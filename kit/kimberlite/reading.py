@@ -146,7 +146,7 @@ class Run(NamedTuple):
 
 
 def stored(book: Book, capabilities: Collection[str], packed: int, first: int, stop: int) -> Operation[list[Run]]:
-    """When, and where in the whole log, these events were stored; nothing where the server does not tell."""
+    """Return when these events were stored and their place in the whole log; nothing where the server does not say."""
     runs: list[Run] = []
     if EVENTS_TABLE not in capabilities:
         return runs

@@ -185,7 +185,7 @@ def _plain(cells: Cells, tag: int, missing: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def _as_text(cells: Cells) -> pa.Array:
-    """Cells of several kinds, each as its text."""
+    """Return cells of several kinds, each as its text."""
     tags = cells.tags
     out = cells.texts()
     if (tags == BIGINT).any():
@@ -199,7 +199,7 @@ def _as_text(cells: Cells) -> pa.Array:
 
 
 def _decimals(column: pa.Array, declared: str) -> pa.Array:
-    """Exact decimals, with the digits that are declared, or else with those that there are."""
+    """Return exact decimals, with the declared number of digits or, if none is declared, with the digits they have."""
     texts = column.cast(pa.string())
     if (pc.max(pc.utf8_length(pc.replace_substring_regex(texts, "[-+.]", ""))).as_py() or 0) > MOST_DIGITS:
         raise ValueError("more digits than a decimal has")  # Arrow does not always see it

@@ -95,7 +95,7 @@ class MockClient:
         return self._expect("read_from_position", position, limit)
 
     def expect_subscribe(self, tenant_id: TenantId, stream_id: StreamId) -> Expectation:
-        """`returns` takes the events that will come; after them the subscription ends."""
+        """Expect a subscription; `returns` are the events that come, after which it ends."""
         return self._expect("subscribe", tenant_id, stream_id)
 
     def expect_query(self, sql: str, params: Sequence[Any] = ()) -> Expectation:
@@ -128,13 +128,13 @@ class MockClient:
         return self._called("execute", sql, list(params))
 
     def verify(self) -> None:
-        """Fails where an announced call did not come."""
+        """Fail where an expected call did not come."""
         if self._expected:
             missing = "; ".join(map(str, self._expected))
             raise AssertionError(f"expected, but never called: {missing}")
 
     def close(self) -> None:
-        """What a client's `close` does, and `verify`."""
+        """Do what a client's `close` does, and `verify`."""
         self.verify()
 
     def __enter__(self) -> Self:

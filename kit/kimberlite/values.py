@@ -74,7 +74,7 @@ class Rows(Sequence[tuple[Value, ...]]):
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Value]]) -> Rows:
-        """From rows that are all of one width."""
+        """Make rows that are all of one width."""
         if isinstance(rows, Rows):
             return rows
         given = list(rows)

@@ -389,7 +389,7 @@ def _print(lines: Any) -> None:
 
 
 def _end_on_signals() -> None:
-    """Ctrl-C, a polite kill and a closed terminal all end the command in the same good order."""
+    """End the command in the same good order on Ctrl-C, a polite kill and a closed terminal."""
     # Set outright: a shell starts background jobs with the interrupt ignored, and its `kill -INT` is meant, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

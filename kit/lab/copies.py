@@ -85,7 +85,7 @@ def _copy(path: Path, copies: Copies, name: str, ledger: dict[str, str]) -> None
 
 
 def _digest(path: Path) -> str:
-    """Of a notebook only what its author wrote: opening it changes its metadata, running it the outputs."""
+    """Digest what a notebook's author wrote: opening it changes its metadata, and running it the outputs."""
     content = path.read_bytes()
     if path.suffix == ".ipynb":
         try:

@@ -175,7 +175,7 @@ class Lab(GivesFrames, OfOneProcess):
         return str(self._described["services"][service]["url"])
 
     def status(self) -> pd.DataFrame:
-        """One row per service: service, url, state (up or down) and how long a small answer took, in milliseconds."""
+        """Return one row per service: service, url, state (up or down) and latency_ms, the time of a small answer."""
         import pyarrow as pa
 
         from ..core.frames import from_rows
@@ -231,7 +231,7 @@ class Lab(GivesFrames, OfOneProcess):
         return from_rows(rules, _RULE_SCHEMA())
 
     def move(self, on: bool = True) -> bool:
-        """Have the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views live.
+        """Let the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views move.
 
         `lab.move(False)` ends it. Gives whether it goes on now.
         """

@@ -161,7 +161,7 @@ def _first_line() -> bytes:
 
 
 def main() -> None:
-    """What `Lab` starts as a child process."""
+    """Run what `Lab` starts as a child process."""
     orders = json.loads(_first_line())
     parent.watch(orders["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -44,7 +44,7 @@ class Server(Protocol):
     name: str
 
     async def start(self) -> None:
-        """Listens, and returns when the first request can be taken."""
+        """Listen, and return when the first request can be taken."""
 
     async def stop(self) -> None:
         """Stop listening and closes what is open; what was acknowledged is on disk."""

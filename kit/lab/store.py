@@ -53,7 +53,7 @@ class Store:
         return self._reader.execute(sql, parameters).fetchall()
 
     async def close(self) -> None:
-        """Finishes what was handed in, then closes."""
+        """Finish what was handed in, then close."""
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
         self._writer.close()

@@ -21,7 +21,7 @@ class Tuned:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """As the environment says, the rest as it is."""
+        """Read the settings from the environment; the others keep their defaults."""
         given: dict[str, Any] = {}
         for field in fields(cls):  # type: ignore[arg-type]
             variable = f"{cls.prefix}{field.name.upper()}"

@@ -202,7 +202,7 @@ class Guarded:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """For bodies that do not say their length."""
+    """Bound bodies that do not state their length."""
     total = 0
 
     async def counted() -> Message:

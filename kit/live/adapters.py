@@ -58,7 +58,7 @@ class Generated(Source):
                 await closing()
 
     def temporary(self, error: BaseException) -> bool:
-        """Only a function can be started anew."""
+        """Return whether it can be started anew: only a function can."""
         return callable(self._given) and super().temporary(error)
 
 

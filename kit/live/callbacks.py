@@ -33,7 +33,7 @@ class Caller:
         self._thread.start()
 
     def stop(self) -> None:
-        """No further calls."""
+        """Stop calling."""
         self._stopped.set()
         if self._alert is not None:
             self._alert.stop()
@@ -41,7 +41,7 @@ class Caller:
         self._state.wake()
 
     def join(self, timeout: float = _CLOSING) -> None:
-        """Until it has been told of everything that came; not from inside the function itself."""
+        """Wait until the function was called for everything that came; not from inside the function itself."""
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 

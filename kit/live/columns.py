@@ -14,7 +14,7 @@ from ..core.names import distinct
 
 
 def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """One table of all rows: a column that some chunks lack has gaps there, one of several types is the widest.
+    """Return one table of all rows: a column that some chunks lack has gaps there, one of several types is the widest.
 
     >>> a, b = pa.record_batch({"n": [1]}), pa.record_batch({"n": [2.5], "x": ["later"]})
     >>> unified([a, b]).to_pylist()
@@ -45,7 +45,7 @@ def _column(pieces: Sequence[Any], kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
-    """As `widen` does for what JSON has, and for what Arrow has besides."""
+    """Return the wider of two types, as `widen` does for JSON's, and for those that Arrow has besides."""
     if a.equals(b) or pa.types.is_null(b):
         return a
     if pa.types.is_null(a):

@@ -84,7 +84,7 @@ class Head:
 
 
 def state_line(state: str, what: str, *, stood: str = "") -> str:
-    """State and heading: the one part that a screen reader is told of, and only when it changes.
+    """Return state and heading: the one part that a screen reader announces, and only when it changes.
 
     With `stood`, the time of a picture that stands still: a state that may be past is told as such, and has no colour.
     """
@@ -107,7 +107,7 @@ def errors(told: Sequence[str]) -> str:
 
 
 def figures(shown: Figures) -> str:
-    """Total, rate, throughput line, and what one should know."""
+    """Return total, rate, throughput line, and what one should know."""
     parts = [f'<span class="kit-live-figure kit-live-count"><b>{shown.total:,}</b> rows</span>']
     if shown.rate is not None:
         most = max(shown.line, default=0)
@@ -190,7 +190,7 @@ def without_blanks(table: str) -> str:
 
 
 def row(values: Sequence[Cell], heads: Sequence[Head]) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     return (
         "<tr>"
         + "".join(

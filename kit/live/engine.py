@@ -55,7 +55,7 @@ class Engine:
             loop.start(self.main)
 
     def end(self) -> None:
-        """Have it end, soon; from any thread."""
+        """End the engine soon; from any thread."""
         if self.state.pid == os.getpid() and not self.over.is_set() and loop.running():
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
                 loop.running_loop().call_soon_threadsafe(self.stop)
@@ -95,7 +95,7 @@ class Engine:
         return f"the feed of {self.source.label} was dropped while it was open: close() it, or use it in a with block"
 
     async def run(self) -> None:
-        """Until the source ends, fails for good, or the task is cancelled."""
+        """Run until the source ends, fails for good, or the task is cancelled."""
         self._going = asyncio.Event()
         self.state.on_room = self.go_on
         asking = asyncio.get_running_loop().create_task(self._ask_tail())
@@ -184,7 +184,7 @@ class Engine:
         self.state.took(chunk, skipped=self.state.paused and not self.source.holds)
 
     async def _ask_tail(self) -> None:
-        """How far the service is, asked now and then while rows come and it does not tell by itself."""
+        """Ask how far the service is, now and then while rows come, where it does not say so by itself."""
         while True:
             # While it is paused nothing comes that would tell how much waits.
             if (self._unasked or self.state.paused) and isinstance(self.position, int):
@@ -202,7 +202,7 @@ class Engine:
 
 @atexit.register
 def _end_all() -> None:
-    """Before the loop ends, so that services are told and nothing is left to complain."""
+    """End all engines before the loop ends, so that services know and nothing is left to complain."""
     engines = [engine for engine in list(_running) if engine.state.pid == os.getpid()]
     for engine in engines:
         engine.end()

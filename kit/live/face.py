@@ -293,7 +293,7 @@ class Face:
         return drawing.main(self._table, moving=True)
 
     def _still(self, stood: str) -> str:
-        """It as a picture, of the moment that is told."""
+        """Return the view as a picture of this moment."""
         with self._lock:
             if self._stood_at is None or not self._table:
                 self._made_table()
@@ -429,7 +429,7 @@ class Face:
         return f"{stem}_live" if not stem[0].isdigit() else f"feed_{stem}_live"
 
     def seen_changed(self) -> None:
-        """A front end has begun to show it, or has ceased to."""
+        """Note that a front end has begun to show the view, or has ceased to."""
         screen = self._screen
         if screen is not None:
             screen.look_up()

@@ -88,7 +88,7 @@ def _bars(counts: Sequence[int]) -> str:
 
 
 def record_html(table: pa.Table, at: int) -> str:
-    """One row whole: texts as they are, what is nested as JSON, bytes as hex; to be marked and copied."""
+    """Return one row whole: texts as they are, nested values as JSON, bytes as hex; to be marked and copied."""
     lines = []
     for name in table.column_names:
         value = table.column(name)[at].as_py() if not pa.types.is_timestamp(table.schema.field(name).type) else _time(

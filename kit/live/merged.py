@@ -72,7 +72,7 @@ class _Lane:
         self._bytes += batch.nbytes
 
     def mark(self) -> Any:
-        """Nothing is folded here."""
+        """Do nothing: nothing is folded here."""
         raise NotImplementedError
 
     @property
@@ -192,7 +192,7 @@ class Merged(Source):
             await self.close()
 
     def _settled(self, over: bool) -> tuple[int, float | None]:
-        """Up to which time the order of rows is known; and after how many seconds more will be, by waiting alone."""
+        """Return up to which time the order of rows is known, and after how many seconds of waiting more will be."""
         now = time.monotonic()
         known, oldest, expired = 2**62, None, _EARLIEST
         for lane in self._lanes:
@@ -242,7 +242,7 @@ class Merged(Source):
         return [*notes, late] if self._disordered else notes
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """As each source shows them, after its name."""
+        """Return the rows as each source shows them, after its name."""
         return unified(batches or [_NONE]), {}
 
     def temporary(self, error: BaseException) -> bool:

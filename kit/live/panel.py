@@ -90,7 +90,7 @@ class Panel:
             deeds._choose(path)
 
     def paint(self, branches: Sequence[Branch], chosen: Branch) -> None:
-        """The tree as it is now."""
+        """Show the tree as it is now."""
         options = [(_line(branch), branch.path) for branch in branches]
         paths = [path for _, path in options]
         self._painting = True
@@ -109,12 +109,12 @@ class Panel:
             control.disabled = node.log is None
 
     def put(self, html: str, widget: Any = None) -> None:
-        """What is shown of the chosen thing."""
+        """Show something of the chosen thing."""
         self.about.value = html
         self.place.children = [] if widget is None else [widget]
 
     def busy(self, on: bool) -> None:
-        """Whether something is being asked for."""
+        """Show whether something is being asked for."""
         self.working.value = "<i>asking …</i>" if on else ""
 
     def close(self) -> None:

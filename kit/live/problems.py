@@ -53,7 +53,7 @@ class Problems:
         self._known[kind] = Problem(where, message, line, error.with_traceback(None))
 
     def all(self) -> list[Problem]:
-        """Oldest first."""
+        """Return the problems, oldest first."""
         return list(self._known.values())
 
     def solved(self, where: str, kind: type[BaseException] | None = None) -> None:

@@ -115,8 +115,8 @@ class Pulse:
         self.came.set()
 
     def _try_anew(self) -> None:
-        """A page's first answer may have gone to the main shell, where it waits for the cell, and the next ones behind
-        it: new models begin anew, now that the page has a shell of its own for them."""
+        """Ask a page anew, with new models, now that it has a shell of its own for them: its first answer may have
+        gone to the main shell, where it waits for the cell, and the next ones wait behind it."""
         if self._aside is None and self._anew and time.monotonic() - self._made_at > _ANEW:
             self._anew -= 1
             self.close()

@@ -73,5 +73,5 @@ class Rates:
         return line
 
     def seconds(self) -> list[tuple[float, float, float]]:
-        """Second (since the start), rows and bytes, for each second of the last hour in which something came."""
+        """Return second (since the start), rows and bytes for each second of the last hour in which something came."""
         return [(second, rows, size) for second, rows, size in self._seconds]

@@ -46,11 +46,11 @@ class Screen:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something may be there to repaint."""
+        """Look soon whether there is something to repaint."""
         self._changed.set()
 
     def look_up(self) -> None:
-        """A front end has shown a sign of life."""
+        """Note that a front end has shown a sign of life."""
         self.pulse.forgive()
         self._changed.set()
 
@@ -71,7 +71,7 @@ class Screen:
             time.sleep(max(0.0, max(TICK, self.pulse.pace) - (time.monotonic() - began)))
 
     def _wait(self) -> bool:
-        """Until something has changed; False at the end."""
+        """Wait until something has changed; return False at the end."""
         self._changed.wait(self._patience())
         self._changed.clear()
         return not self._stopped
@@ -83,7 +83,7 @@ class Screen:
         return max(0.0, min(waits)) if waits else None
 
     def _repaint(self) -> None:
-        """One round: the views that have something new, beginning where the last round ended."""
+        """Repaint the views that have something new, beginning where the last round ended."""
         views = list(self.views)
         left, sent = PER_TICK, 0
         for n in range(len(views)):

@@ -201,7 +201,7 @@ class FeedState:
             watcher()
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Have a function called after each change, in the thread that made it."""
+        """Call a function after each change, in the thread that made it."""
         with self.changed:
             self._watchers.append(watcher)
 

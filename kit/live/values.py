@@ -68,7 +68,7 @@ def label(name: str, longest: int = 40) -> Cell:
 
 
 def safe(text: str) -> str:
-    """Text that stays text, on one line."""
+    """Return text that stays text, on one line."""
     return escape(text if text.isprintable() else visible(text).replace("\n", "⏎"))
 
 
@@ -124,7 +124,7 @@ def _json(value: Any) -> str:
 
 
 def _moments(column: pa.ChunkedArray | pa.Array) -> Sequence[datetime | None]:
-    """In the local zone; the text of a time past what Python knows would be no help, so it is missing."""
+    """Return times in the local zone; one past what Python knows is missing, as its text would be no help."""
     naive = column.type.tz is None
     late = pc.greater(in_unit(column, "ms").cast(pa.int64()), 253_402_214_400_000)
     if pc.any(late).as_py():

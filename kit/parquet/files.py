@@ -16,7 +16,7 @@ from .store import Store
 
 
 def of_file(path: Any, file: str, schema: pa.Schema, own: list[str]) -> pa.Table:
-    """One file of a scan, with the columns of all."""
+    """Return one file of a scan, with the columns of all."""
     one = plain(dataset([file], Store(path), own).to_table())
     columns = []
     for field in schema:
@@ -144,7 +144,7 @@ def _column(batch: pa.RecordBatch, keys: pa.RecordBatch, field: pa.Field) -> pa.
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Dictionaries as what they stand for."""
+    """Return dictionary-encoded columns as plain ones."""
     for n, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(n, field.name, table.column(n).cast(field.type.value_type))

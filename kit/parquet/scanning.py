@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def scan(path: Any) -> Scan:
-    """Parquet files as a table that is read when it is used: what `to_parquet` wrote, or any others.
+    """Return Parquet files as a table that is read when it is used: what `to_parquet` wrote, or any others.
 
     `path` is a folder, a file, or a pattern with `*`; on this machine, or wherever fsspec reaches. The table goes into
     `kit.sql` and into whatever takes Arrow; `.read()` is a DataFrame, `.to_dask()` a frame of Dask. Files whose columns

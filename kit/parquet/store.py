@@ -84,7 +84,7 @@ class Store:
 
     @contextmanager
     def writing(self, name: str, final: Callable[[], str] | None = None) -> Iterator[Any]:
-        """A file to write, which gets its name when the block ends well and is removed when not.
+        """Open a file for writing; it gets its name when the block ends well and is removed when not.
 
         `final` tells the name then, in the same folder, where it is not known before.
         """

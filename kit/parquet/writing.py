@@ -124,7 +124,7 @@ class _Files:
             self._open.__exit__(kind, error, trace)
 
     def add(self, piece: Piece, decoded: Decoded) -> None:
-        """The next records."""
+        """Write the next records."""
         schema = self._view.schema
         names = schema.names
         arrays = [decoded.columns[n] if n in decoded.columns else piece.batch.column(n) for n in names]
@@ -180,7 +180,7 @@ class _Files:
         self._writer, self._written, self._open = None, 0, ExitStack()
 
     def end_empty(self) -> None:
-        """Where there is no record at all, a file without rows tells the columns."""
+        """Write a file without rows where there is no record at all: it holds the columns."""
         if not self._manifest.parts and self._writer is None:
             self._writer = self._begin(self._view.schema)
             self.end()

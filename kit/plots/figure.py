@@ -214,7 +214,7 @@ class Sheet:
         return gap + (titles * heading + subtitles * body) * _LINE / 72
 
     def _head(self, panel: Panel, inches: float, outdent: float) -> None:
-        """Title and subtitle above the axes, from the figure's left edge on."""
+        """Draw title and subtitle above the axes, from the figure's left edge on."""
         ax, look = panel.ax, self.look
         heading, body = panel.sizes
         below = 5.0

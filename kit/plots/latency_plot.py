@@ -113,7 +113,7 @@ def _over_time(paper: Sheet, panel: Panel, at: Any, ms: Any, quantiles: dict[str
 
 
 def _distribution(paper: Sheet, panel: Panel, ms: Any, quantiles: dict[str, float]) -> None:
-    """How often each duration came, on an axis on which twice as long is as far everywhere."""
+    """Draw how often each duration came, on a logarithmic axis."""
     ax, look = panel.ax, paper.look
     least = float(ms[ms > 0].min()) if (ms > 0).any() else 1.0
     shown = np.maximum(ms, least)  # a logarithm has no place for zero

@@ -81,7 +81,7 @@ def _throughput(source: Any, feed: Any, ax: Any, theme: Theme, margins: Margins 
 def _feed(
     paper: Sheet, feed: Any, what: str, every: Any, how: How | None, by: None, time: None, title: str | None
 ) -> None:
-    """What came in each second, by the time at which it came."""
+    """Return what came in each second, by the time at which it came."""
     _check_how(how, what)
     frame = feed.throughput()
     label = clean(feed.source.label)

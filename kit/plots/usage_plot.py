@@ -239,7 +239,7 @@ def _when(measure: Measure, *, newest: bool) -> str:
 
 
 def _subtitle(measure: Measure, when: str, totals: Any, *more: str) -> str:
-    """When, how much, and of what."""
+    """Return when, how much, and of what."""
     parts = [when]
     if totals is not None and (measure.adds or measure.unit in _SPENT) and len(totals) > 1 and not _bounded(measure):
         parts.append(f"{escaped(human(float(np.sum(totals)), measure.unit))} {word(measure.unit)}".strip() + " in all")
@@ -366,7 +366,7 @@ def _over_time(paper: Sheet, panel: Panel, timed: _Timed, whole: tuple[int, int]
 
 
 def _share(panels: list[tuple[Measure, Panel]]) -> None:
-    """The same axis of values for panels of one unit, as far as the smaller can still be read."""
+    """Give panels of one unit the same axis of values, as far as the smaller can still be read."""
     for unit in {measure.unit for measure, _ in panels if measure.unit in MEASURED or word(measure.unit)}:
         alike = [panel for measure, panel in panels if measure.unit == unit]
         ends = [panel.ax.get_ylim() for panel in alike]
@@ -380,7 +380,7 @@ def _share(panels: list[tuple[Measure, Panel]]) -> None:
 
 
 def _numbers(paper: Sheet, numbers: list[_Chart]) -> None:
-    """One number for each, some of them in a row."""
+    """Draw one number for each, some of them in a row."""
     panels: list[Panel] = []
     while len(panels) < len(numbers):
         panels += paper.row(0.36, _BESIDE if paper.own else len(numbers), small=True)

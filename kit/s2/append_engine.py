@@ -58,7 +58,7 @@ class BatchSubmitTicket:
         return self._told.result()
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
-        """Have this called with the acknowledgement, on the loop; never, where the batch fails."""
+        """Call a function with the acknowledgement, on the loop; never, where the batch fails."""
         self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))
 
     def __repr__(self) -> str:
@@ -234,7 +234,7 @@ class AppendEngine:
             call(self._error)
 
     async def _serve(self) -> None:
-        """One exchange after the other, until everything is appended or it is hopeless."""
+        """Make one exchange after the other, until everything is appended or there is no hope."""
         tries = 1
         while not (self._closing and self._accepted and not self._flight):
             attempt = _Attempt(retries=tries - 1)
@@ -263,7 +263,7 @@ class AppendEngine:
             tries += 1
 
     async def _attempt(self, attempt: _Attempt) -> None:
-        """One exchange, to its end."""
+        """Make one exchange, to its end."""
         from .duplex import Target, connect  # not at the top: whoever only reads needs no HTTP/2
 
         started, clock = calls.now(), time.perf_counter()
@@ -362,7 +362,7 @@ class AppendEngine:
             self._exchange.pump()
 
     def _watch(self) -> None:
-        """Have a look at the clock when the oldest batch must have been acknowledged."""
+        """Look at the clock when the oldest batch must have been acknowledged."""
         if self._timer is None and self._exchange is not None and (due := self._due(self._exchange)) is not None:
             self._look_at(due)
 

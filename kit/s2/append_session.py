@@ -64,7 +64,7 @@ class AppendSession(OfOneProcess):
         await self._engine.abort()
 
     def when_over(self, call: Callable[[S2Error | None], None]) -> None:
-        """Have this called once the session is over, with the error that ended it, if any did."""
+        """Call a function once the session is over, with the error that ended it, if any did."""
         self._engine.when_over(call)
 
     async def __aenter__(self) -> Self:

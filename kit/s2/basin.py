@@ -84,7 +84,7 @@ class BasinVerbs:
 
     @verb
     def delete_stream(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
-        """Nothing; the stream and its records are deleted, which may take the service some minutes."""
+        """Delete the stream and its records. The service finishes in the background, which may take minutes."""
         yield from deleted(self._link, _path(name), "delete_stream", ignore_not_found, headers=self._headers)
 
     @verb

@@ -126,7 +126,7 @@ class AccountVerbs:
 
     @verb
     def delete_basin(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
-        """Nothing; the basin and its streams are deleted, which may take the service some minutes."""
+        """Delete the basin and its streams. The service finishes in the background, which may take minutes."""
         yield from deleted(self._link, _basin_path(name), "delete_basin", ignore_not_found)
 
     @verb
@@ -162,7 +162,7 @@ class AccountVerbs:
     def list_access_tokens(
         self, *, prefix: str = "", start_after: str = "", limit: int = 1000
     ) -> Operation[Page[AccessTokenInfo]]:
-        """Access tokens whose ids begin with `prefix`, without the credentials, at most 1000."""
+        """Return access tokens whose ids begin with `prefix`, without the credentials, at most 1000."""
         return (yield from page(self._link, "access_tokens", token_info_from_json, prefix, start_after, limit))
 
     @walk
@@ -172,7 +172,7 @@ class AccountVerbs:
 
     @verb
     def revoke_access_token(self, id: str) -> Operation[None]:
-        """Nothing; the token is good for nothing any more."""
+        """Revoke the token: no request with it is accepted any more."""
         yield from ask(self._link, "DELETE", f"/v1/access-tokens/{quote(id, safe='')}", op="revoke_access_token")
 
     @verb

@@ -61,7 +61,7 @@ def columns(seq_num: pa.Array, timestamp: pa.Array, headers: pa.Array, body: pa.
 
 
 def header_lists(ends: Any, names: Any, values: Any) -> pa.Array:
-    """Headers as lists: those of record n stand from `ends[n]` to `ends[n + 1]`."""
+    """Return headers as lists: those of record n stand from `ends[n]` to `ends[n + 1]`."""
     pairs = pa.StructArray.from_arrays(
         [pa.array(names, pa.binary()), pa.array(values, pa.binary())], fields=list(HEADER)
     )
@@ -69,7 +69,7 @@ def header_lists(ends: Any, names: Any, values: Any) -> pa.Array:
 
 
 def no_headers(count: int) -> pa.Array:
-    """As many empty lists; they share one piece of memory, as most records have none."""
+    """Return as many empty lists; they share one piece of memory, as most records have no headers."""
     size = 1 << (count + 1).bit_length()
     return pa.Array.from_buffers(pa.list_(HEADER), count, [None, _zeros(size)], 0, children=[_no_pairs()])
 

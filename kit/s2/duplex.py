@@ -153,7 +153,7 @@ class Duplex(asyncio.Protocol):
         return piece
 
     def pump(self) -> None:
-        """Have the source asked, with the loop's next turn: what is submitted together leaves together."""
+        """Ask the source at the loop's next turn: what is submitted together leaves together."""
         if not self._asked:
             self._asked = True
             self._loop.call_soon(self._send)

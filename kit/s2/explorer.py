@@ -84,19 +84,19 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         self._names = Names(lambda: [info.name for info in client.list_all_basins()])
 
     def basins(self, prefix: str = "") -> pd.DataFrame:
-        """One row per basin, in order of names."""
+        """Return one row per basin, in order of names."""
         return info_frame(self.client.list_all_basins(prefix=prefix, include_deleted=True), "location")
 
     def streams(self, basin: str, prefix: str = "") -> pd.DataFrame:
-        """One row per stream of a basin, in order of names."""
+        """Return one row per stream of a basin, in order of names."""
         return self[basin].streams(prefix)
 
     def tokens(self, prefix: str = "") -> pd.DataFrame:
-        """One row per access token: its id, its end, and what it allows. The credentials are not told again."""
+        """Return one row per access token: its id, its end, and what it allows, without the credential."""
         return token_rows(self.client.list_all_access_tokens(prefix=prefix))
 
     def locations(self) -> pd.DataFrame:
-        """One row per location that basins can be made in."""
+        """Return one row per location that basins can be made in."""
         import pyarrow as pa
 
         from ..core.frames import from_rows
@@ -170,7 +170,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
             return {info.name: self[info.name] for info in self._basin.list_all_streams(prefix=prefix)}
 
     def streams(self, prefix: str = "") -> pd.DataFrame:
-        """One row per stream, in order of names."""
+        """Return one row per stream, in order of names."""
         with self._basins.explained(self.name, "s2.basins()", "basin_not_found"):
             return info_frame(self._basin.list_all_streams(prefix=prefix, include_deleted=True), "cipher")
 

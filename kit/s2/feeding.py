@@ -102,7 +102,7 @@ class StreamSource(Source):
             await driver.close()
 
     def temporary(self, error: BaseException) -> bool:
-        """As the service's own table of errors says."""
+        """Return whether it may pass by itself, as the service's own table of errors says."""
         return retryable(error) if isinstance(error, S2Error) else super().temporary(error)
 
 

@@ -119,7 +119,7 @@ class FrameReader:
             yield self._frame(payload)
 
     def finish(self) -> None:
-        """To be called at the end of the bytes: `CutOff` where that is inside a frame."""
+        """Check at the end of the bytes that no frame is cut: `CutOff` where one is."""
         if not self._over and (self._held or self._size is not None):
             missing = "" if self._size is None else f", {self._size - self._held:,} bytes before its end"
             raise CutOff(f"the stream of frames ended inside a frame{missing}", hint="read on from the last position")

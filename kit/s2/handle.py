@@ -80,7 +80,7 @@ class Stream(Log[AppendAck]):
 
 @contextmanager
 def _explained(basin: str, stream: str, streams: Names, basins: Names) -> Iterator[None]:
-    """Names of the basin and the stream that are not there, told with those that are near."""
+    """Explain that a basin or stream is not there, with the names that are near."""
     with (
         basins.explained(basin, "s2.basins()", "basin_not_found"),
         streams.explained(stream, f"s2[{basin!r}].streams()", "stream_not_found"),

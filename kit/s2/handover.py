@@ -41,7 +41,7 @@ class Handover(Generic[T]):
         return True
 
     def end(self) -> None:
-        """No more is handed over; what is there can still be taken."""
+        """End the handover; what is there can still be taken."""
         with self._changed:
             self._over = True
             self._changed.notify_all()

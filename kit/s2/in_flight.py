@@ -108,13 +108,13 @@ class InFlight(Generic[T]):
         return batch.frame
 
     def wrote(self, now: float) -> None:
-        """The frame that was given last has been sent in full."""
+        """Note that the frame that was given last has been sent in full."""
         if self._leaving is not None:
             self._leaving.sent = now
             self._leaving = None
 
     def restart(self, now: float) -> None:
-        """A new connection: all of them are to be sent on it."""
+        """Start on a new connection: all batches are to be sent on it."""
         self._started.extend(self._waiting)
         self._started, self._waiting = deque(), self._started
         for batch in self._waiting:
@@ -143,7 +143,7 @@ class InFlight(Generic[T]):
         return batch
 
     def deadline(self, moved: float) -> float | None:
-        """When the oldest one must have been acknowledged; `moved` is when the connection last took anything.
+        """Return when the oldest batch must be acknowledged; `moved` is when the connection last took anything.
 
         One that is not sent in full yet is not late as long as the connection takes some of it.
         """

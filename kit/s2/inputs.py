@@ -133,7 +133,7 @@ class _Objects:
         return _wide(self._given[start : start + length], start)
 
     def lengths(self) -> Ints:
-        """In bytes. Whatever cannot be a body is found on the way."""
+        """Return the lengths in bytes. What cannot be a body is found on the way."""
         starts = range(0, len(self), _ROUND)
         return np.concatenate([np.zeros(0, np.int64), *(_lengths(self.slice(start, _ROUND)) for start in starts)])
 

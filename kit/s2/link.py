@@ -56,7 +56,7 @@ class Link(Generic[D]):
         return self.timeouts_of()
 
     def timeouts_of(self, extra: float = 0.0, silence: float | None = None) -> Timeouts:
-        """For a call that the service is asked to hold back for a while."""
+        """Return the timeouts for a call that the service is asked to hold back for a while."""
         request = self.timeout.request.total_seconds() + extra
         return Timeouts(self.timeout.connection.total_seconds(), request, silence)
 

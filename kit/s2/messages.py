@@ -75,7 +75,7 @@ def encode_batch(batch: ReadBatch) -> bytes:
 
 
 def encode_record(seq_num: int, timestamp: int, headers: Headers, body: bytes) -> bytes:
-    """One record of a batch; the message of a batch is its records' bytes one after the other, then its tail."""
+    """Encode one record of a batch; a batch's message is its records' bytes one after the other, then its tail."""
     place = _number(b"\x08", seq_num) + _number(b"\x10", timestamp)
     return _head(place, headers, b"\x1a", b"\x22", len(body)) + body
 

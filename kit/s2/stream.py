@@ -124,7 +124,7 @@ class StreamVerbs:
         ignore_command_records: bool = False,
         stream_config: StreamConfig | None = None,
     ) -> Operation[ReadBatch]:
-        """One batch of records from `start` on: at most 1000, and at most 1 MiB.
+        """Return one batch of records from `start` on: at most 1000, and at most 1 MiB.
 
         At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
         `stream_config` is for the stream that the read makes, where its basin has it made.

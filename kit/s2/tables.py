@@ -38,7 +38,7 @@ def _moments(values: list[Any]) -> pa.Array:
 
 
 def token_rows(infos: Iterable[AccessTokenInfo]) -> pd.DataFrame:
-    """Access tokens: id, end, and the parts of their scope."""
+    """Return rows of access tokens: id, end, and the parts of their scope."""
     rows = []
     for info in infos:
         scope = scope_json(info.scope)
@@ -63,7 +63,7 @@ def _groups(groups: dict[str, Any]) -> list[str]:
 
 
 def metric_frame(metrics: Iterable[Metric], basin: str | None, stream: str | None) -> pd.DataFrame:
-    """Metrics as tidy rows; a label is a row of its own, with the value 1."""
+    """Return metrics as tidy rows; a label is a row of its own, with the value 1."""
     samples: list[Sample] = []
     of = {"basin": basin, "stream": stream}
     for metric in metrics:

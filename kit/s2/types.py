@@ -43,7 +43,7 @@ class CommandRecord:
 
     @staticmethod
     def fence(token: str) -> Record:
-        """From this record on, appends that name another fencing token fail. An empty token lifts the fence.
+        """Return a record from which on appends that name another fencing token fail. An empty token lifts the fence.
 
         >>> CommandRecord.fence("writer-2")
         Record(body=b'writer-2', headers=[(b'', b'fence')], timestamp=None)

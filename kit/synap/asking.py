@@ -107,7 +107,7 @@ class Rpc:
 
 
 def work(settings: Settings, step: Any) -> Operation[Any]:
-    """One step, in terms of what the drivers do."""
+    """Do one step, in terms of what the drivers do."""
     if isinstance(step, Do):
         [result] = yield from _many(settings, [step])
         if isinstance(result, Exception):

@@ -42,7 +42,7 @@ class _Verbs:
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
-        """status, service and version of the server. Over HTTP only."""
+        """Return status, service and version of the server. Over HTTP only."""
         return _json((yield Page("/health")))
 
     @verb

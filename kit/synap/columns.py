@@ -117,7 +117,7 @@ _BIN_WIDTH = _table({0xC4: 1, 0xC5: 2, 0xC6: 4})
 
 
 def _big_endian(raw: Bytes, at: Places, width: Places) -> Places:
-    """Unsigned numbers of different widths; those of no width are 0."""
+    """Return unsigned numbers of different widths; those of no width are 0."""
     value = np.zeros(len(at), np.int64)
     for size in np.unique(width):
         if size == 0:

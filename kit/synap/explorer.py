@@ -98,7 +98,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     # --- keys and values --------------------------------------------------------------------------------------------
 
     def keys(self, prefix: str = "", limit: int | None = None) -> pd.DataFrame:
-        """One row per key that begins so: `key`. With `limit`, so many of them, any."""
+        """Return one row per key with this prefix: `key`. With `limit`, up to so many of them, in any order."""
         from .tables import key_frame
 
         return key_frame(self.client.kv.scan(prefix, limit))
@@ -111,7 +111,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         types: Mapping[str, Any] | None = None,
         ttl: bool = True,
     ) -> pd.DataFrame:
-        """One row per key, in order: key, type, ttl (seconds left), and the value in the form that `body` says.
+        """Return one row per key, in order: key, type, ttl (seconds left), and the value in the form that `body` says.
 
         `type` is "json", "integer", "text", "bytes", or "missing". JSON objects become columns, as everywhere.
         `ttl=False` leaves the seconds out, which are one question more for each key.
@@ -128,7 +128,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     # --- queues -----------------------------------------------------------------------------------------------------
 
     def _all_queues(self) -> pd.DataFrame:
-        """One row per queue: queue, depth, in_flight, dead_letters, consumers, and counters since it was made.
+        """Return one row per queue: queue, depth, in_flight, dead_letters, consumers, and counters since it was made.
 
         `depth` is what is ready; what was given out and not acknowledged is in `in_flight`. Dead letters are only
         counted: the server shows them nowhere.
@@ -200,7 +200,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     # --- rooms ------------------------------------------------------------------------------------------------------
 
     def _all_rooms(self) -> pd.DataFrame:
-        """One row per room: room, events, first and last offset, subscribers, published, created, generation."""
+        """Return one row per room: room, events, first and last offset, subscribers, published, created, generation."""
         from .tables import room_frame
 
         return room_frame(self._run(_stats_of("stream", self.client.stream.list())), time.time())
@@ -214,7 +214,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     # --- topics -----------------------------------------------------------------------------------------------------
 
     def _all_topics(self) -> pd.DataFrame:
-        """One row per topic that somebody subscribed to by name: topic, subscribers, messages, created.
+        """Return one row per topic that somebody subscribed to by name: topic, subscribers, messages, created.
 
         Patterns with `*` and `#` are not listed by the server; `metrics()` counts them.
         """

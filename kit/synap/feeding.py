@@ -62,7 +62,7 @@ class RoomSource(Source):
         await self._driver.close()
 
     def temporary(self, error: BaseException) -> bool:
-        """No connection, or no answer."""
+        """Return whether it may pass by itself: no connection, or no answer."""
         return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
 
 
@@ -99,7 +99,7 @@ class TopicSource(Source):
         await self._driver.close()
 
     def temporary(self, error: BaseException) -> bool:
-        """No connection, or no answer."""
+        """Return whether it may pass by itself: no connection, or no answer."""
         return temporary(error) if isinstance(error, SynapError) else super().temporary(error)
 
 

@@ -12,7 +12,7 @@ class _NotFlat(Exception):
 
 
 def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
-    """So many values from `at` on, and where they end: the quick way where they are texts, bytes and nulls."""
+    """Return so many values from `at` on, and where they end: the quick way for texts, bytes and nulls."""
     if count > len(data) - at:
         raise Refused(f"{count:,} values were announced, {len(data) - at:,} bytes are there")
     start = at

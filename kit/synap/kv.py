@@ -28,7 +28,7 @@ class KV:
 
     @verb
     def set(self, key: str, value: Any, ttl: int | None = None) -> Operation[bool]:
-        """True. Text and bytes are stored as they are, everything else as JSON text; `ttl` is in seconds.
+        """Store a value; return True. Texts and bytes are stored as they are, all else as JSON; `ttl` is in seconds.
 
         Without `ttl` the key stays for ever, also where it had an end before.
         """
@@ -66,7 +66,7 @@ class KV:
 
     @verb
     def mset(self, pairs: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> Operation[bool]:
-        """True, when all pairs are stored. Not as one: the server has nothing that does so without changing texts.
+        """Store all pairs; return True. Not as one: the server has no command for that which keeps texts as they are.
 
         Where some fail, the first error is raised, and says in `done` how many were stored.
         """

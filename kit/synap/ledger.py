@@ -28,7 +28,7 @@ class Ledger:
         self._next = 1
 
     def numbers(self, count: int) -> range:
-        """So many numbers in a row."""
+        """Return so many numbers in a row."""
         if self._next + count > _LAST:
             self._next = 1
         found = range(self._next, self._next + count)
@@ -64,7 +64,7 @@ class Ledger:
                 found[n] = failure
 
     def greeted(self, body: bytes) -> None:
-        """Judges the answer to AUTH. A server without users refuses every AUTH, and answers all the same."""
+        """Judge the answer to AUTH. A server without users refuses every AUTH, and answers all the same."""
         _, good, told = wire.read_answer(body)
         if not good and not str(told).startswith("WRONGPASS"):
             raise refusal(str(told), op="AUTH")

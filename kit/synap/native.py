@@ -49,7 +49,7 @@ def _key(name: str, *fields: str) -> Callable[[Payload], Call]:
 
 
 def _optional(payload: Payload, *fields: str) -> tuple[Any, ...]:
-    """Arguments at the end that may be missing; one that is missing before one that is given is Null."""
+    """Return arguments at the end without the missing ones; one missing before one that is given is Null."""
     given = [payload.get(field) for field in fields]
     while given and given[-1] is None:
         given.pop()

@@ -59,12 +59,12 @@ class PubSub:
 
     @verb
     def stats(self) -> Operation[Stats]:
-        """total_topics, total_subscribers, messages_published, messages_delivered, and more."""
+        """Return total_topics, total_subscribers, messages_published, messages_delivered, and more."""
         return Stats((yield Do("pubsub.stats", {})))
 
     @verb
     def info(self, topic: str) -> Operation[Stats]:
-        """subscriber_count, message_count, created_at of a topic. Over HTTP only."""
+        """Return subscriber_count, message_count and created_at of a topic. Over HTTP only."""
         return Stats((yield Do("pubsub.info", {"topic": inputs.name(topic, "a topic")})))
 
     @verb

@@ -35,7 +35,7 @@ class Queues:
         default_priority: int | None = None,
         prefetch_limit: int | None = None,
     ) -> Operation[bool]:
-        """True. A queue that is there keeps the settings it was made with, and the server does not tell them.
+        """Create a queue and return True. One that exists keeps its settings, and the server does not tell them.
 
         Over `synap://` the server takes no settings; a warning says so.
         """
@@ -134,14 +134,14 @@ class Queues:
 
     @verb
     def ack(self, queue: str, message_id: str) -> Operation[bool]:
-        """True: the message is done with. One that was done before, or came too late, is an error (404)."""
+        """Acknowledge a message and return True. One that was acknowledged before, or too late, is an error (404)."""
         asked = {"queue": inputs.name(queue, "a queue"), "message_id": inputs.name(message_id, "a message's id")}
         yield Do("queue.ack", asked, safe=False)
         return True
 
     @verb
     def nack(self, queue: str, message_id: str, requeue: bool = True) -> Operation[bool]:
-        """True: the message goes back, behind all others, or with `requeue=False` it is dropped, uncounted."""
+        """Return a message to the end of the queue and return True; `requeue=False` drops it, uncounted."""
         asked = {
             "queue": inputs.name(queue, "a queue"),
             "message_id": inputs.name(message_id, "a message's id"),
@@ -157,7 +157,7 @@ class Queues:
 
     @verb
     def stats(self, queue: str) -> Operation[Stats]:
-        """depth (ready messages), consumers, published, consumed, acked, nacked, dead_lettered."""
+        """Return depth (ready messages), consumers, published, consumed, acked, nacked, dead_lettered."""
         return Stats((yield Do("queue.stats", {"queue": inputs.name(queue, "a queue")})))
 
     @verb

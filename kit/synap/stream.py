@@ -119,12 +119,12 @@ class Streams:
 
     @verb
     def stats(self, room: str) -> Operation[Stats]:
-        """message_count, min_offset, max_offset, subscriber_count, total_published, generation, and more over HTTP."""
+        """Return message_count, min_offset, max_offset, subscriber_count, total_published, generation, more by HTTP."""
         return Stats((yield Do("stream.stats", {"room": inputs.name(room, "a room")})))
 
     @verb
     def delete(self, room: str) -> Operation[bool]:
-        """True. A room that is not there is an error (400)."""
+        """Delete a room and return True. One that does not exist is an error (400)."""
         yield Do("stream.delete", {"room": inputs.name(room, "a room")}, safe=False)
         return True
 
@@ -146,7 +146,7 @@ class AsyncStreams(Streams, AsyncFace):
 
 
 def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:
-    """Over SynapRPC: data as JSON text, so that readers over HTTP find it as they expect; bytes as they are."""
+    """Publish over SynapRPC: data as JSON text, so that readers over HTTP find it as they expect; bytes as they are."""
     if not (yield Bulk()):
         raise SynapInputError(
             "bytes that are not UTF-8 cannot be sent in JSON, and SynapRPC cannot be reached",

@@ -164,7 +164,7 @@ class Subscription(OfOneProcess):
 
     @contextlib.asynccontextmanager
     async def _connection(self, box: Mailbox) -> AsyncIterator[asyncio.Future[Any]]:
-        """A connection that fills the mailbox; gives what is done when it is over."""
+        """Open a connection that fills the mailbox; return what is done when it is over."""
         driver = self._driver
         if driver.sockets is not False:
             async with contextlib.AsyncExitStack() as stack:
@@ -303,7 +303,7 @@ async def _call(channel: Channel, command: str, args: list[str]) -> str:
 
 
 async def _unsubscribe(channel: Channel, identity: str) -> None:
-    """The server does not notice by itself that a subscriber is gone."""
+    """Unsubscribe: the server does not notice by itself that a subscriber is gone."""
     connection = channel._connection
     if connection is not None and connection.open:
         with contextlib.suppress(SynapError, TimeoutError):

@@ -201,7 +201,7 @@ def published_frame(target: str, kind: str, results: Sequence[Any]) -> pd.DataFr
 def metric_frame(
     page: str, info: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]], now: float
 ) -> pd.DataFrame:
-    """Everything that the server counts, as tidy rows."""
+    """Return everything that the server counts, as tidy rows."""
     found = prometheus.parse(page)
     milliseconds = round(now * 1000)
     samples = [
@@ -215,7 +215,7 @@ def metric_frame(
 
 
 def _scaled(name: str, value: float) -> tuple[float, str]:
-    """Value and unit; the server gives the load average a hundredfold."""
+    """Return value and unit; the server gives the load average times 100."""
     if name == "synap_host_load_average":
         return value / 100, "value"
     return value, _unit(name)

@@ -69,7 +69,7 @@ class QueueSource(Source):
         return pa.Table.from_batches(batches, _SCHEMA), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """No connection, or no answer."""
+        """Return whether it may pass by itself: no connection, or no answer."""
         return temporary(error) or super().temporary(error)
 
 

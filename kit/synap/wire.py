@@ -178,7 +178,7 @@ class Frames:
 
 
 def unpack(data: bytes) -> Any:
-    """One MessagePack object, its size and depth bounded by the data it came in."""
+    """Unpack one MessagePack object, its size and depth bounded by the data it came in."""
     if len(data) <= _SMALL:
         try:
             return msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
@@ -338,13 +338,13 @@ def _bytes(content: Any) -> bytes:
 
 
 def read_answer(body: bytes) -> tuple[int, bool, Any]:
-    """Number, whether it is good, and the value or the text of an error."""
+    """Return the number, whether it is good, and the value or the text of an error."""
     number, good, content = open_answer(unpack(body))
     return number, good, plain(content) if good else content
 
 
 def open_answer(message: Any) -> tuple[int, bool, Any]:
-    """Number, whether it is good, and what is in it, still tagged."""
+    """Return the number, whether it is good, and what is in it, still tagged."""
     if isinstance(message, list) and len(message) == 2:
         number, result = message
         if type(number) is int and 0 <= number <= PUSH and isinstance(result, dict) and len(result) == 1:
@@ -372,7 +372,7 @@ def peek(body: bytes) -> tuple[int, int]:
 
 
 def read_request(body: bytes) -> tuple[int, str, list[Any]]:
-    """Number, command and arguments of a request."""
+    """Return number, command and arguments of a request."""
     message = unpack(body)
     if isinstance(message, dict):
         message = [message.get("id"), message.get("command"), message.get("args")]

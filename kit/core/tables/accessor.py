@@ -93,7 +93,7 @@ def _cell(value: Any) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Excel refuses control characters: they are shown as escapes."""
+    """Show control characters as escapes: Excel refuses them."""
     if text.isprintable():
         return text
     return "".join(char if char in "\n\t" or ord(char) >= 32 else f"\\x{ord(char):02x}" for char in text)

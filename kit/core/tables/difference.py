@@ -265,7 +265,7 @@ def _of_frames(a: pd.DataFrame, b: pd.DataFrame, key: list[str] | None, ignore: 
 
 
 def _by_rows(a: pd.DataFrame, b: pd.DataFrame, notes: list[str], what: str) -> Difference:
-    """Whole rows, each as often as it is there."""
+    """Compare whole rows, each as often as it is there."""
     one, other = ([_json(_plain(row)) for row in frame.to_dict("records")] for frame in (a, b))
     left: dict[str, int] = {}
     for text in other:

@@ -53,7 +53,7 @@ class Refusal(Exception):
 
 
 def compact(value: Any) -> bytes:
-    """JSON without spaces, as UTF-8."""
+    """Return JSON without spaces, as UTF-8."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -63,7 +63,7 @@ def answer(value: Any, status: int = 200) -> Response:
 
 
 def nothing() -> Response:
-    """204, without a body."""
+    """Answer 204, without a body."""
     return Response(status_code=204)
 
 

@@ -50,7 +50,7 @@ class Deliveries:
         self.wake()
 
     async def stop(self) -> None:
-        """Halts the tasks; what waits is sent after the next start."""
+        """Stop the tasks; what waits is sent after the next start."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -59,7 +59,7 @@ class Deliveries:
             await self._client.aclose()
 
     def put(self, db: sqlite3.Connection, event: str, data: dict[str, Any]) -> None:
-        """Queues an event for each active webhook that wants it; within the transaction of what happened."""
+        """Queue an event for each active webhook that wants it, within the transaction of what happened."""
         at = now()
         body: bytes | None = None
         for hook in db.execute("select id, events from webhooks where active = 1 order by seq").fetchall():
@@ -72,7 +72,7 @@ class Deliveries:
                 )
 
     def audit(self, db: sqlite3.Connection, action: str, resource_id: str) -> None:
-        """Queues word of a write that a user made."""
+        """Queue an event about a write that a user made."""
         entry = {
             "id": f"aud_{secrets.token_hex(12)}",
             "action": action,

@@ -99,7 +99,7 @@ def fill(db: sqlite3.Connection) -> None:
 def _finished(
     db: sqlite3.Connection, session_id: str, profile: str, task: str, params: dict[str, Any], at: int
 ) -> None:
-    """A session that ended, with a log of its steps."""
+    """Make a session that ended, with a log of its steps."""
     script = plan(profile, task, params)
     records.insert(db, session_id, profile, task, params, script.last, at)
     worked = script.steps[:-1]

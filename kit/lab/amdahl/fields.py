@@ -54,7 +54,7 @@ def _reason(error: Exception) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """JSON's word for what a value is.
+    """Return JSON's word for the type of a value.
 
     >>> kind_of(True), kind_of(3), kind_of([])
     ('a boolean', 'a number', 'an array')
@@ -173,7 +173,7 @@ def stamp(milliseconds: int) -> str:
 
 
 def moment(name: str, text: str) -> int:
-    """RFC 3339 text, or a date, as milliseconds; without a zone it is UTC."""
+    """Return RFC 3339 text, or a date, as milliseconds; without a zone it is UTC."""
     try:
         # A "+" that was not quoted arrives as a space.
         parsed = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)

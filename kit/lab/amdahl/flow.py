@@ -55,7 +55,7 @@ class Flow:
         self._task: asyncio.Future[Result] | None = None
 
     def take(self, pieces: list[bytes]) -> None:
-        """Rows for the client; called in the thread that reads from the worker."""
+        """Take rows for the client; called in the thread that reads from the worker."""
         self._loop.call_soon_threadsafe(self._add, pieces)
 
     def _add(self, pieces: list[bytes]) -> None:
@@ -64,7 +64,7 @@ class Flow:
         self.firm.set()
 
     def goes_on_as(self, task: asyncio.Future[Result]) -> None:
-        """The work that ends with the rest of the result."""
+        """Name the work that ends with the rest of the result."""
         self._task = task
         task.add_done_callback(lambda _: self._more.set())
 

@@ -76,7 +76,7 @@ class Pages:
         return answer(shown(self._row(page_id)))
 
     async def _changed(self, page_id: str, changes: dict[str, Any]) -> bool:
-        """Changes the page, unless somebody else did while the result was being judged."""
+        """Change the page, unless somebody else did while the result was being judged."""
         before = self._row(page_id)
         _refuse_archived(before)
         page = {**json.loads(before["body"]), **changes}
@@ -141,7 +141,7 @@ def _given(fields: Fields) -> dict[str, Any]:
 
 
 def insert(db: sqlite3.Connection, page_id: str, page: dict[str, Any], at: int) -> None:
-    """A new page."""
+    """Insert a new page."""
     db.execute(
         "insert into pages (id, status, body, words, created_at, updated_at) values (?, ?, ?, ?, ?, ?)",
         (page_id, ACTIVE, compact(page).decode(), _words(page), at, at),

@@ -45,7 +45,7 @@ class Record:
 def insert(
     db: sqlite3.Connection, session_id: str, profile: str, task: str, params: dict[str, Any], steps: int, at: int
 ) -> None:
-    """A new session, running, with no event yet."""
+    """Insert a new session, running, with no event yet."""
     db.execute(
         "insert into sessions (id, profile_id, task, input_params, status, steps, words, created_at, updated_at)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -191,7 +191,7 @@ class _Process:
                 raise Refusal(503, "the SQL engine did not start; the server's error output says why") from None
 
     def run(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
-        """One query from order to result; what has gone into a flow is not in the result."""
+        """Run one query and return its result, without what has gone into a flow."""
         assert self._child.stdin is not None
         with self._within(order["seconds"] + _GRACE):
             try:
@@ -203,7 +203,7 @@ class _Process:
 
     @contextlib.contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
-        """Uses the pipes, and kills the worker if that takes too long."""
+        """Use the pipes, and kill the worker if that takes too long."""
         self._busy, self._late = True, False
         stop = threading.Timer(seconds, self._overdue)
         stop.daemon = True

@@ -38,7 +38,7 @@ class Sessions:
             self._go(row["id"])
 
     async def stop(self) -> None:
-        """Halts the tasks; the sessions go on at the next start."""
+        """Stop the tasks; the sessions go on at the next start."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class Sessions:
         ]
 
     def bell(self, session_id: str) -> asyncio.Event:
-        """Rung once, at the session's next step."""
+        """Return an event that is set at the session's next step."""
         return self._bells.setdefault(session_id, asyncio.Event())
 
     async def settled(self, session_id: str, seconds: float) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class Sessions:
     def _apply(
         self, db: sqlite3.Connection, row: sqlite3.Row, script: Plan, step: Step, rows: list[dict[str, Any]] | None
     ) -> None:
-        """One step, written down."""
+        """Write one step down."""
         record = Record(db, row["id"])
         read, written = step.tokens
         record.change(
@@ -257,7 +257,7 @@ class Sessions:
             self._tell(db, record, "artifact.status_changed", moved)
 
     def _tell(self, db: sqlite3.Connection, record: Record, event: str, data: dict[str, Any]) -> None:
-        """An event for the stream and for webhooks alike."""
+        """Send an event to the stream and to webhooks alike."""
         record.say(event, data)
         self._deliveries.put(db, event, data)
 

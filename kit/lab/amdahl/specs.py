@@ -123,7 +123,7 @@ def _declared_issues(queries: Any) -> list[Issue]:
 
 
 def component_issues(spec: dict[str, Any]) -> list[Issue]:
-    """Components that are not in the catalog, or lack what they need.
+    """Return components that are not in the catalog, or lack what they need.
 
     >>> component_issues({"type": "Tabel"})
     [Issue(path='spec.type', message="no component is called 'Tabel'; did you mean Table?")]

@@ -256,7 +256,7 @@ def _background(target: Callable[..., None], *args: Any) -> None:
 
 
 def main() -> None:
-    """What the sandbox starts: the file, whether with demo rows, and the memory limit in bytes."""
+    """Run the worker that the sandbox starts: the file, whether with demo rows, and the memory limit in bytes."""
     settings = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setrecursionlimit(20_000)  # a parsed query is as deep as its longest chain of operators

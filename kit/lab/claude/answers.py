@@ -25,7 +25,7 @@ class Refusal(Exception):
 
 
 def compact(value: Any) -> bytes:
-    """JSON without spaces, as UTF-8."""
+    """Return JSON without spaces, as UTF-8."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -17,7 +17,7 @@ LIMIT = 5_000_000
 
 
 def fill(db: sqlite3.Connection) -> None:
-    """Once: a database that has any usage is left as it is."""
+    """Fill the database once; one that has any usage is left as it is."""
     if db.execute("select 1 from usage limit 1").fetchone():
         return
     chance = random.Random(6)

@@ -33,7 +33,7 @@ class Ledger:
         self._reserved: dict[str, int] = {}
 
     async def set_limit(self, project: str, tokens: int | None) -> None:
-        """What a project may use in a calendar month; None for as much as it likes."""
+        """Set what a project may use in a calendar month; None is no limit."""
         await self._store.write(
             lambda db: db.execute("insert or replace into projects values (?, ?)", (project, tokens))
         )
@@ -64,7 +64,7 @@ class Ledger:
             await self._store.write(put)
 
     def usage(self, project: str, period: str) -> dict[str, Any]:
-        """As `/v1/usage` tells it."""
+        """Return usage in the form of `/v1/usage`."""
         rows = self._store.read(
             "select model, sum(input_tokens + output_tokens) as tokens, sum(cost) as cost from usage"
             " where project_id = ? and at >= ? group by model order by model",
@@ -97,7 +97,7 @@ class Ledger:
 
     @contextmanager
     def reserved(self, project: str, estimate: int, status: int = 429) -> Iterator[None]:
-        """Keeps room for a run in the project's budget until it has been written down; refuses where there is none."""
+        """Reserve room for a run in the project's budget until its cost is written down; refuse where there is none."""
         remaining = self.remaining(project)
         taken = self._reserved.get(project, 0)
         if remaining is not None and taken + estimate > remaining:
@@ -118,7 +118,7 @@ def over_budget(project: str, status: int = 429) -> Refusal:
 
 
 def since(period: str) -> int:
-    """When a period began: a month with its first day, a week and a day that long ago. In milliseconds."""
+    """Return when a period began, in milliseconds: a month on its first day, a week and a day that long ago."""
     if period == "month":
         first = datetime.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return round(first.timestamp() * 1000)

@@ -99,7 +99,7 @@ def _value(key: _Key, heard: words.Heard, seed: int) -> Any:
 
 
 def _number(key: _Key, heard: words.Heard, seed: int) -> float | int:
-    """Friendly texts get much, angry ones little."""
+    """Return a number: high for friendly texts, low for angry ones."""
     place = min(1.0, max(0.0, 0.4 + 0.15 * heard.tone + seed % 1000 / 5000))
     value = key.low + place * (key.high - key.low)
     return min(max(round(value), int(key.low)), int(key.high)) if key.kind == "whole" else round(value, 2)

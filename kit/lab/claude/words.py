@@ -64,7 +64,7 @@ class Heard:
         return options[scores.index(most)] if most else options[seed % len(options)]
 
     def fitting(self, options: Sequence[str]) -> list[str]:
-        """The options that any word speaks for."""
+        """Return the options that any word supports."""
         return [option for option, score in zip(options, self._scores(options), strict=True) if score]
 
     @property

@@ -68,7 +68,7 @@ def _choice(prompt: str) -> str:
 
 
 def _prose(prompt: str, model: str, asked: int | None) -> str:
-    """Whole sentences, about as many as the model is given to; or exactly so many words."""
+    """Write whole sentences, about as many as the model usually writes, or exactly so many words."""
     length = LENGTHS.get(model, 40) if asked is None else asked
     chance = random.Random(words.seed(prompt, model))
     subjects = [word for word in dict.fromkeys(words.WORD.findall(prompt.lower()[:5000])) if word not in words.STOP][

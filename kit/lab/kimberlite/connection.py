@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
                 raise Closed from None
 
     async def _before(self, rule: Rule) -> None:
-        """What a fault does before a request is looked at."""
+        """Apply what a fault does before a request is looked at."""
         if rule.kind == "delay":
             await asyncio.sleep(rule.seconds)
         elif rule.kind == "drop":

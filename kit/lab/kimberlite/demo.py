@@ -52,7 +52,7 @@ def fill_streams(db: sqlite3.Connection) -> None:
 def _fill(
     db: sqlite3.Connection, number: int, name: str, kind: DataClass, events: list[tuple[int, bytes]], position: int
 ) -> int:
-    """One stream, in a chunk for each hour; the position after it."""
+    """Fill one stream, in a chunk for each hour; return the position after it."""
     row = db.execute(
         "insert into streams (tenant, number, name, data_class, made) values (?, ?, ?, ?, ?) returning id",
         (TENANT, number, name, int(kind), START),

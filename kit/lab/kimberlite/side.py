@@ -18,7 +18,7 @@ from .metrics import CONTENT_TYPE
 
 
 def build(key: str, metrics: Callable[[], str], ready: Callable[[], bool]) -> App:
-    """`/metrics` for those who have the key; `/health` and `/ready` for anyone."""
+    """Build the side server: `/metrics` for those who have the key, `/health` and `/ready` for anyone."""
     started = time.monotonic()
 
     async def counts(request: Request) -> Response:

@@ -255,7 +255,7 @@ class Streams:
             self._wake(stream.id)
 
     def watch(self, id: int, watcher: asyncio.Event) -> None:
-        """Have the event set whenever the stream of this id grows; there need not be one yet."""
+        """Set the event whenever the stream of this id grows; it need not exist yet."""
         self._watchers.setdefault(id, set()).add(watcher)
 
     def unwatch(self, id: int, watcher: asyncio.Event) -> None:

@@ -56,7 +56,7 @@ class Subscription:
         return self.credits
 
     def stop(self) -> None:
-        """Have it end."""
+        """End the subscription."""
         self._streams.unwatch(self.stream, self._news)
         if self._task is not None:
             self._task.cancel()
@@ -132,7 +132,7 @@ class Subscriptions:
         await self._all.pop(id).end()
 
     def stop_all(self) -> list[Subscription]:
-        """Have them all end, at once: whoever waits for an end may be cancelled before it has begun."""
+        """End all subscriptions at once: whoever waits for an end may be cancelled before it has begun."""
         everything = list(self._all.values())
         self._all.clear()
         for one in everything:

@@ -26,7 +26,7 @@ MAX_UNACKED = 16 * 1024 * 1024
 
 
 async def append(hub: Hub, call: Call) -> None:
-    """`POST /v1/streams/{stream}/records`"""
+    """Serve `POST /v1/streams/{stream}/records`."""
     kind = call.exchange.headers.get("content-type", "")
     if mime(kind) == CONTENT_TYPE:
         await _Session(hub, call).run()
@@ -82,7 +82,7 @@ def _json_draft(body: bytes, as_base64: bool) -> Draft:
 
 
 def _permit(call: Call, draft: Draft) -> None:
-    """Orders are operations of their own."""
+    """Check the permission; command records are operations of their own."""
     needed = {"fence" if command.kind == FENCE else "trim" for command in draft.commands}
     if len(draft.commands) < len(draft.parts):
         needed.add("append")

@@ -247,7 +247,7 @@ class Catalog:
         return list(self._open.values())
 
     def dropped(self, basin: str, name: str, id: int) -> None:
-        """After a stream was removed from the database."""
+        """Clean up after a stream was removed from the database."""
         stream = self._open.get((basin, name))
         if stream is not None and stream.id == id:
             del self._open[basin, name]

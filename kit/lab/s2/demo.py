@@ -81,7 +81,7 @@ def _headers(headers: dict[bytes, bytes]) -> bytes:
 
 
 def _times(rng: random.Random, now: int, count: int, hours: int) -> list[int]:
-    """Moments of the last hours, in order."""
+    """Return moments of the last hours, in order."""
     start = now - hours * _HOUR
     return sorted(start + int(rng.random() * hours * _HOUR) for _ in range(count))
 

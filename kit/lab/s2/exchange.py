@@ -130,12 +130,12 @@ class Exchange(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Breaks the answer off so that the client cannot take it for whole."""
+        """Break the answer off so that the client cannot take it as complete."""
 
     # --- what the connection tells ---
 
     def fed(self, piece: bytes) -> None:
-        """A piece of the body arrived."""
+        """Take a piece of the body that arrived."""
         if self.finished or self.gone:
             # Nobody reads it; it must not stop what else the connection carries.
             self._taken(len(piece))
@@ -144,12 +144,12 @@ class Exchange(ABC):
         self._wake()
 
     def fed_all(self) -> None:
-        """The body ended."""
+        """Note that the body ended."""
         self._all_read = True
         self._wake()
 
     def lost(self) -> None:
-        """The client went away."""
+        """Note that the client went away."""
         self.gone = True
         self._wake()
 
@@ -166,11 +166,11 @@ class Exchange(ABC):
 
     @abstractmethod
     def _taken(self, size: int) -> None:
-        """So many bytes of the body were read, or dropped."""
+        """Note that so many bytes of the body were read, or dropped."""
 
     @abstractmethod
     def _wants_more(self) -> None:
-        """The handler waits for the body."""
+        """Let the client send more: the handler waits for the body."""
 
     @abstractmethod
     def _send_head(self, status: int, headers: Headers, length: int | None) -> None: ...

@@ -45,7 +45,7 @@ class Http1:
     # --- from the transport ---
 
     def received(self, data: bytes) -> None:
-        """Bytes arrived."""
+        """Take bytes that arrived."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -57,7 +57,7 @@ class Http1:
             self._refuse(431 if self._head_size > MAX_HEAD else 400)
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._calm()
         for message in (self._current, self._reading):
             if message is not None:
@@ -146,7 +146,7 @@ class Http1:
                 self._close_after(HEAD_SECONDS)
 
     def _next(self) -> None:
-        """After an exchange: the one that waits, or a while of patience for another."""
+        """Go on after an exchange: with the request that waits, or with some patience for another."""
         if self._task is not None or self._current is None:
             return
         message, self._current = self._current, None

@@ -53,7 +53,7 @@ class Http2:
     # --- from the transport ---
 
     def received(self, data: bytes) -> None:
-        """Bytes arrived."""
+        """Take bytes that arrived."""
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError:
@@ -73,7 +73,7 @@ class Http2:
             self.transport.abort()
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         for stream in list(self._streams.values()):
             stream.lost()
         for task in list(self._tasks):
@@ -245,7 +245,7 @@ class _Stream(Exchange):
             self._connection.credit(self.id, size)
 
     def _wants_more(self) -> None:
-        """The client sends without being asked."""
+        """Do nothing: the client sends without being asked."""
 
     def _send_head(self, status: int, headers: Headers, length: int | None) -> None:
         fields = [(":status", str(status)), *headers.items()]

@@ -188,7 +188,7 @@ class Log:
 
 
 def _expiry(now: int, retention: Any) -> int | None:
-    """When records of now may go; never, where that is longer than the database counts."""
+    """Return when records of now expire, or never where that is later than the database counts."""
     if retention == INFINITE or retention > _LONGEST:
         return None
     return int(now + retention * 1000)

@@ -42,14 +42,14 @@ class Plan:
 
 
 async def tail(hub: Hub, call: Call) -> None:
-    """`GET /v1/streams/{stream}/records/tail`"""
+    """Serve `GET /v1/streams/{stream}/records/tail`."""
     call.permit("check-tail", basin=call.basin, stream=call.stream)
     stream = await hub.stream(call, call.basin, call.stream, "read")
     await answer_json(call.exchange, {"tail": position_json(stream.tail)})
 
 
 async def read(hub: Hub, call: Call) -> None:
-    """`GET /v1/streams/{stream}/records`"""
+    """Serve `GET /v1/streams/{stream}/records`."""
     headers = call.exchange.headers
     as_base64 = hub.as_base64(call)
     plan = _plan(call)

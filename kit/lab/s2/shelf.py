@@ -35,12 +35,12 @@ class Shelf:
             self._room += len(old.data)
 
     def forget(self, stream: int) -> None:
-        """After chunks of this stream were changed or removed."""
+        """Forget chunks of this stream, after they were changed or removed."""
         for key in [key for key in self._recent if key[0] == stream]:
             self._room += len(self._recent.pop(key).data)
 
     def at(self, stream: int, seq_num: int) -> list[Chunk]:
-        """Chunks in order, the first of which holds this record or, where it is gone, the next one there is."""
+        """Yield chunks in order; the first one holds this record or, where it is gone, the next one there is."""
         kept = self._recent.get((stream, seq_num))
         if kept is not None:
             return [kept]

@@ -70,7 +70,7 @@ class Sweeper:
                 continue  # the next round tries again
 
     async def sweep(self) -> None:
-        """One round."""
+        """Make one round."""
         trimmed, self._log.trimmed = self._log.trimmed, set()
         for stream in trimmed:
             await self._trim(stream)

@@ -51,7 +51,7 @@ class Tokens:
         self._known: dict[bytes, Principal] = {}
 
     def bearer(self, authorization: str) -> Principal:
-        """Who sends this header."""
+        """Return who sends this header."""
         scheme, _, given = authorization.partition(" ")
         token = given.strip().encode("utf-8", "replace")
         if scheme.lower() != "bearer" or not token:

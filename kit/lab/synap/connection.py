@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
         return (number if command in CALLS and command not in _LOOSE else None), frame
 
     def _own(self, command: str, args: list[Any]) -> Any:
-        """Commands that concern the connection itself."""
+        """Answer commands that concern the connection itself."""
         if command == "PING":
             return args[0] if args else "PONG"
         if command == "QUIT":

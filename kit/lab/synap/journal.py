@@ -62,7 +62,7 @@ class Journal:
         self.events = self._rows["events"]
 
     def changed(self, undo: Callable[..., Any], *args: Any) -> None:
-        """Have what was put into the tables written soon; `undo` is called with the arguments if that fails.
+        """Write what was put into the tables soon; `undo` is called with the arguments if that fails.
 
         Changes are undone in the reverse of their order, so each finds things as it left them.
         """
@@ -70,7 +70,7 @@ class Journal:
         self.touch()
 
     def touch(self) -> None:
-        """Have what was put into the tables written soon. For what is true whether or not it is written."""
+        """Write what was put into the tables soon. For what is true whether or not it is written."""
         if not self._scheduled and self._under_way is None:
             self._scheduled = True
             # At the end of this turn, with all that the turn brings.

@@ -196,7 +196,7 @@ class Pairs:
         return [key for key in list(self._values) if key not in self._ends or not self._over(key)]
 
     def scan(self, prefix: str, limit: int) -> list[str]:
-        """So many of the keys that begin so."""
+        """Return up to so many of the keys that begin with the prefix."""
         return [key for key in self.keys() if key.startswith(prefix)][: max(0, limit)]
 
     def sweep(self) -> None:

@@ -208,7 +208,7 @@ class Queues:
         queue.figures.consumed -= 1
 
     def ack(self, name: str, identity: str) -> None:
-        """Done with a message."""
+        """Remove a message that was worked on."""
         queue = self.get(name)
         message = self._taken(queue, identity)
         queue.figures.acked += 1

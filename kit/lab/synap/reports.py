@@ -88,7 +88,7 @@ def info(home: Home, section: Any = None) -> dict[str, Any]:
 
 
 def process_memory() -> tuple[int, int]:
-    """Resident and virtual bytes of this process; 0 where the system does not tell."""
+    """Return the resident and virtual bytes of this process; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as statm:
             virtual, resident, *_ = map(int, statm.read().split())
@@ -150,7 +150,7 @@ def metrics(home: Home) -> str:
 
 
 def label(**labels: str) -> str:
-    """Labels of a sample."""
+    """Return the labels of a sample."""
     parts = []
     for name, value in labels.items():
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -24,7 +24,7 @@ _EVENTS = 100
 
 
 async def serve(home: Home, scope: Any, receive: Receive, send: Send, known: bool) -> None:
-    """One WebSocket, from its first request to its end."""
+    """Serve one WebSocket, from its first request to its end."""
     first = await receive()
     if first["type"] != "websocket.connect":
         return
@@ -175,7 +175,7 @@ class _Queue:
             await self._socket.tell(json.dumps(message))
 
     def heard(self, text: str) -> None:
-        """An `ack` or a `nack`; what is wrong with one is told nobody, as the service does."""
+        """Take an `ack` or a `nack`; like the service, say nothing where one is wrong."""
         try:
             asked = json.loads(text)
             identity = asked["message_id"]

@@ -56,7 +56,7 @@ class Aggregate(ABC):
 
     @abstractmethod
     def grow(self, size: int) -> None:
-        """Have room for so many slots."""
+        """Make room for so many slots."""
 
     @abstractmethod
     def take(self, column: Column) -> None:

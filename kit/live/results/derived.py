@@ -76,5 +76,5 @@ class Derived(Source):
         return self._notes
 
     def temporary(self, error: BaseException) -> bool:
-        """Nothing here passes by itself: what it stands on does its own trying again."""
+        """Return False: what it stands on tries again by itself."""
         return False

@@ -102,7 +102,7 @@ class _Parser:
             at = found.end()
 
     def either(self, depth: int) -> _Told:
-        """`a or b`: only what both need is needed."""
+        """Parse `a or b`: only what both sides need is needed."""
         first = self._both(depth)
         while self._next_is("or"):
             second = self._both(depth)

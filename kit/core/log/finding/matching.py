@@ -161,7 +161,7 @@ class Bytes:
         return seek
 
     def _each(self, needle: bytes, first: int, found: Mask) -> None:
-        """The same for the bodies from one on, where many hold it."""
+        """Search the bodies from one on in the same way, where many match."""
         offsets = pa.py_buffer(np.ascontiguousarray(self.ends[first:], np.int32))
         some = pa.Array.from_buffers(pa.binary(), self.rows - first, [None, offsets, pa.py_buffer(self.data)])
         found[first:] = pc.match_substring(some, needle).to_numpy(zero_copy_only=False)

@@ -317,7 +317,7 @@ def profile(source: Ranged, start: Any = "earliest", until: Any = None, sample: 
 
 
 def _windows(first: int, stop: int, wanted: int) -> list[tuple[int, int]]:
-    """Ranges of records, spread evenly, the ends among them."""
+    """Return ranges of records, spread evenly, the ends among them."""
     count = max(1, -(-wanted // _WINDOW))
     sizes = [wanted // count + (n < wanted % count) for n in range(count)]
     room = stop - first - wanted

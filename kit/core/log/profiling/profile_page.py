@@ -89,7 +89,7 @@ def _sizes(profile: Profiled) -> str:
 
 
 def _chart(title: str, bars: Sequence[int], words: str) -> str:
-    """Bars as a drawing that takes the page's own colour."""
+    """Return bars as a drawing in the page's own colour."""
     wide, high, most = 320, 48, max(max(bars), 1)
     step = min(24.0, wide / len(bars))
     drawn = "".join(

@@ -35,7 +35,7 @@ class Database:
     """The tables of one tenant."""
 
     def __init__(self, path: Path | None, *, writes: bool = False) -> None:
-        """`path` None is a database without tables, for a tenant that never made one."""
+        """Open the database at `path`; None is one without tables, for a tenant that never made one."""
         address = f"{path.resolve().as_uri()}?mode={'rwc' if writes else 'rw'}" if path else ":memory:"
         self.db = sqlite3.connect(address, uri=path is not None, isolation_level=None, timeout=10)
         self.functions = Functions()

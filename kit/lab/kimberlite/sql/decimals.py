@@ -56,7 +56,7 @@ def shown(value: Decimal) -> str:
 
 
 def cast(value: Any, declared: str) -> Any:
-    """`CAST(value AS DECIMAL(p, s))`, rounded to so many digits behind the point where they are declared.
+    """Do `CAST(value AS DECIMAL(p, s))`, rounded to the declared number of digits behind the point.
 
     >>> cast("1.005", "DECIMAL ( 10 , 2 )"), cast("99999999999999.99994", "DECIMAL(18,4)")
     ('1.01', '99999999999999.9999')

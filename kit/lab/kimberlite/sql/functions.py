@@ -68,7 +68,7 @@ class Functions:
 
 
 def ilike(pattern: Any, text: Any) -> bool | None:
-    """`text ILIKE pattern`: % for anything, _ for one character, in capitals or not.
+    """Do `text ILIKE pattern`: % for anything, _ for one character, upper or lower case.
 
     >>> ilike("%B_d%", "a bad day"), ilike("b%", "abc")
     (True, False)
@@ -96,7 +96,7 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def contains(right: Any, left: Any) -> bool | None:
-    """`left @> right`: whether the one JSON holds the other."""
+    """Do `left @> right`: whether one JSON value holds the other."""
     if right is None or left is None:
         return None
     return _holds(json.loads(left), json.loads(right))
@@ -164,7 +164,7 @@ def date_trunc(field: Any, value: Any) -> bytes | None:
 
 
 def cast(value: Any, declared: Any) -> Any:
-    """`CAST(value AS type)`."""
+    """Do `CAST(value AS type)`."""
     word = re.match(r"\w+", str(declared))
     kind = TYPES.get(word[0].upper()) if word else None
     if kind is None:

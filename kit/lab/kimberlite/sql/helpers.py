@@ -138,7 +138,7 @@ def signed(number: int) -> int:
 
 
 def bounds_of(statement: Statement, params: list[Any]) -> Bounds:
-    """From where to where a statement over `kit_events` looks at most, read off its comparisons.
+    """Return the range that a statement over `kit_events` looks at, read off its comparisons.
 
     Only comparisons that all rows must meet count; where that is not plain, there are no bounds.
     """

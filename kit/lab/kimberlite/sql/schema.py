@@ -165,7 +165,7 @@ def _register(db: sqlite3.Connection, table_id: int, column: Column, position: i
 
 
 def _triggers(db: sqlite3.Connection, made: Table) -> None:
-    """What keeps the versions of a table."""
+    """Return the triggers that keep the versions of a table."""
     now = '(select position from "~now")'
     places = "".join(f", c{column.id}" for column in made.columns)
     values = "".join(f", new.{quoted(column.name)}" for column in made.columns)

@@ -150,7 +150,7 @@ class Tenants:
     # --- changing ---------------------------------------------------------------------------------------------------
 
     def execute(self, tenant: int, sql: str, params: Params, *, position: int, now: int, seconds: float) -> bytes:
-        """Changes data or tables as one commit; the body of the answer."""
+        """Change data or tables as one commit, and return the body of the answer."""
         statement = parse(sql)
         if statement.reads:
             raise Refusal(EXECUTION, f"{statement.verb} changes nothing")

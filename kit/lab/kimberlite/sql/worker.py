@@ -42,7 +42,7 @@ class Worker:
         self.send(b"S", json.dumps({"position": self._tenants.newest() if writes else 0}).encode())
 
     def run(self, order: dict[str, Any], body: bytes) -> None:
-        """Carries one out and sends what came of it."""
+        """Carry an order out and send its result."""
         self.busy.set()
         try:
             result = self._result(order, body)
@@ -102,7 +102,7 @@ def _read(orders: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
 
 
 def main() -> None:
-    """What the server starts: the folder, whether to write, and the memory limit in bytes."""
+    """Run the worker that the server starts: the folder, whether to write, and the memory limit in bytes."""
     settings = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):

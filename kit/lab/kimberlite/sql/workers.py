@@ -55,7 +55,7 @@ class Workers:
         self.position = self._last = told["position"]
 
     def warm(self) -> None:
-        """Have a reader started before anyone asks for one."""
+        """Start a reader before anyone asks for one."""
         self._readers.warm_soon()
 
     async def query(self, tenant: int, request: bytes, position: int | None) -> bytes:
@@ -83,7 +83,7 @@ class Workers:
         return int((await self._change({"do": "drop", "tenant": tenant, "now": time.time_ns()}, b"")).value)
 
     async def ask(self, do: str, tenant: int, **more: Any) -> Any:
-        """Something about a tenant's tables: `tables`, `describe`, `indexes`."""
+        """Ask for something about a tenant's tables: `tables`, `describe`, `indexes`."""
         return (await self._readers.run({"do": do, "tenant": tenant, **more}, b"", self._seconds)).value
 
     async def close(self) -> None:
@@ -129,7 +129,7 @@ class _Pool:
             await self.warm()
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Result:
-        """Have one of the processes carry an order out."""
+        """Carry an order out in one of the processes."""
         async with self._turns:
             process = await self._taken()
             try:
@@ -239,7 +239,7 @@ class _Process:
         self.told = json.loads(payload)
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Result:
-        """Carries an order out; refusals are raised."""
+        """Carry an order out; refusals are raised."""
         assert self._child is not None
         assert self._child.stdin is not None
         head = json.dumps(order).encode()
