@@ -14,7 +14,7 @@ from .processes import OfOneProcess
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..live.browser import Browser
+    from ..live.browse.browser import Browser
 
 
 class _Closes(Protocol):
@@ -46,7 +46,7 @@ class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
 
     def browse(self) -> Browser:
         """Show a small tree of what there is, to click through: details, rows, live views."""
-        from ..live.browser import Browser
+        from ..live.browse.browser import Browser
 
         # By its name, as the tree of a service is made of what its explorer has.
         return Browser(import_module(self.tree).root(self), self)

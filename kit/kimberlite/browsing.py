@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..live.tree import Node
+from ..live.browse.tree import Node
 
 if TYPE_CHECKING:
     from .explorer import Kimberlite

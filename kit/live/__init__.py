@@ -3,7 +3,8 @@
 source    what a feed needs of a service, and adapters for what a notebook has at hand
 state     what is known of a feed: the newest rows, counters, what went wrong
 engine    writes the state: opens, takes, makes lost connections anew
-feed      the subscription as users have it; view, the widget that shows one
+feed      the subscription as users have it
+view      the widget that shows one; browse, the tree that `explorer.browse()` gives
 merged    several sources as one, in the order of their times
 results   figures that are folded from a feed, and SQL that runs again: feeds whose rows are replaced
 

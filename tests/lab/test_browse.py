@@ -9,10 +9,10 @@ import pytest
 
 import kit
 from kit.live import kernel
-from kit.live.browser import Browser, variable_of
-from kit.live.lookup import frame_html
-from kit.live.panel import Panel
-from kit.live.tree import MOST, Node, Tree, hidden
+from kit.live.browse.browser import Browser, variable_of
+from kit.live.browse.panel import Panel
+from kit.live.browse.tree import MOST, Node, Tree, hidden
+from kit.live.view.lookup import frame_html
 
 pytestmark = pytest.mark.lab
 

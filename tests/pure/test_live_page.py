@@ -8,9 +8,9 @@ import pytest
 
 import kit
 from kit.core.tables.filters import query
-from kit.live import drawing
-from kit.live.page import MOST_COLUMNS, Page
-from kit.live.values import cells
+from kit.live.view import drawing
+from kit.live.view.page import MOST_COLUMNS, Page
+from kit.live.view.values import cells
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -205,7 +205,7 @@ def test_problems_are_shown_with_their_line():
 def test_models_are_all_freed():
     from ipywidgets.widgets.widget import _instances
 
-    from kit.live.controls import Controls
+    from kit.live.view.controls import Controls
 
     feed = table_of([{"n": 1}])
     before = set(_instances)

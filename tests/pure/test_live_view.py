@@ -12,11 +12,12 @@ from ipywidgets.widgets.widget import _instances
 
 import kit
 from kit.core.tables.filters import query
-from kit.live import drawing, kernel
-from kit.live.glance import columns_html, hexdump, record_html, row_lines
-from kit.live.order import KEPT, NUMBER, Order
-from kit.live.page import Page
-from kit.live.pulse import Pulse
+from kit.live import kernel
+from kit.live.view import drawing
+from kit.live.view.glance import columns_html, hexdump, record_html, row_lines
+from kit.live.view.order import KEPT, NUMBER, Order
+from kit.live.view.page import Page
+from kit.live.view.pulse import Pulse
 
 ROWS = [{"n": n, "city": ("Oslo", "Brno", "Riga")[n % 3]} for n in range(30)]
 
@@ -164,7 +165,7 @@ def test_a_large_table_comes_less_often():
 
 def test_a_page_is_asked_once_a_second_and_lets_no_more_than_that_be_sent(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("kit.live.pulse.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("kit.live.view.pulse.time.monotonic", lambda: clock[0])
     pulse = Pulse()
     out, back, _ = pulse._models
     sent = 0

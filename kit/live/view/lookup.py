@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..core.html import LONGEST, across, table, text
+from ...core.html import LONGEST, across, table, text
 
 if TYPE_CHECKING:
     import pandas as pd

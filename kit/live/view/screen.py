@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Protocol
 
-from .kernel import detached
+from ..kernel import detached
 
 TICK = 0.1
 PER_TICK = 8

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..core.html import one_line, table, text, visible
-from . import kernel
-from .lookup import PROFILED, READ, find, frame_html
+from ...core.html import one_line, table, text, visible
+from .. import kernel
+from ..view.lookup import PROFILED, READ, find, frame_html
 from .tree import Branch, Node, Tree, hidden
 
 if TYPE_CHECKING:

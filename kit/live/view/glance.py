@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.html import visible
-from .columns import plain_array
+from ...core.html import visible
+from ..columns import plain_array
 from .drawing import note
 from .values import cells, label
 

@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.errors import InputError, KitError
-from ..core.html import one_line, text
-from . import drawing, kernel, lookup, saved
+from ...core.errors import InputError, KitError
+from ...core.html import one_line, text
+from .. import kernel
+from . import drawing, lookup, saved
 from .order import Order
 from .page import Page
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..state import FeedState
     from .controls import Controls
     from .screen import Screen
-    from .state import FeedState
 
 _SNAPSHOT_AFTER = 15.0
 """Seconds from the first snapshot of rows to the next, and twice as long to each one after: a snapshot makes the
@@ -342,7 +343,7 @@ class Face:
         self._look(lambda: self.page.choose(names))
 
     def press_filter(self, text: str) -> None:
-        from ..core.tables.filters import query
+        from ...core.tables.filters import query
 
         self._misread = None
         test = None

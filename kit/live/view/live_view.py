@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core.errors import InputError
-from ..core.html import one_line
+from ...core.errors import InputError
+from ...core.html import one_line
+from ..feed import Feed
+from ..rows import Rows
 from . import drawing, saved
 from .face import Face
-from .feed import Feed
 from .page import MOST_ROWS
-from .rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .source import Source
+    from ..source import Source
 
 ROWS = 20
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
-from ..core.html import one_line
+from ...core.html import one_line
+from ..kernel import detached
 from . import drawing
 from .controls import PANES, Controls, button, free
 from .glance import columns_html, record_html, row_lines
-from .kernel import detached
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.html import visible
-from ..core.moments import in_unit
+from ...core.html import visible
+from ...core.moments import in_unit
 
 SHOWN = 120
 """Characters of a value that are in the table; the rest is in its title, up to a bound."""

@@ -43,7 +43,7 @@ class Pulse:
     """Says whether the front end is ready for more."""
 
     def __init__(self) -> None:
-        from .kernel import detached
+        from ..kernel import detached
 
         self._sent = self._back = 0
         self._sent_at = 0.0
@@ -131,7 +131,7 @@ class Pulse:
 
 def _busy() -> bool:
     """Return whether a cell runs now, so that the main shell reads no messages."""
-    from .kernel import kernel
+    from ..kernel import kernel
 
     here = kernel()
     lock = getattr(here, "_main_asyncio_lock", None)

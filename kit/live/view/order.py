@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.json_columns import text_of
-from .columns import plain_array, unified
+from ...core.json_columns import text_of
+from ..columns import plain_array, unified
 
 KEPT = 1000
 """Rows at the front that are kept: as those that are shown leave the buffer, the next ones are at hand."""

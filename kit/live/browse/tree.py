@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..core.log.looking import Looking
-    from .view import LiveView
+    from ...core.log.looking import Looking
+    from ..view import LiveView
 
 MOST = 300
 """Children of one node that are listed; a filter finds the others."""

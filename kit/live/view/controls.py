@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from ipywidgets.widgets.widget import _instances as _alive
 
-from .kernel import KEYS, detached
+from ..kernel import KEYS, detached
 from .page import MOST_ROWS
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)

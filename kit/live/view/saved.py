@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..core.errors import InputError
-from ..core.files import draft
-from .columns import plain_array
+from ...core.errors import InputError
+from ...core.files import draft
+from ..columns import plain_array
 
 FORMS = (".csv", ".parquet")
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import ipywidgets as widgets
 
-from ..core.html import visible
-from .controls import free
-from .kernel import KEYS
+from ...core.html import visible
+from ..kernel import KEYS
+from ..view.controls import free
 from .tree import Branch
 
 _BUTTON = {"width": "auto", "flex": "0 0 auto", "margin": "2px"}
