@@ -6,6 +6,7 @@ import contextvars
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from itertools import count
 from typing import Any, TypeVar
 
@@ -122,15 +123,14 @@ class Variables:
 
 
 KEYS = "kit-keys"
-"""The class of what has keys of its own."""
-_KEYS_STAY = f"""if(!window.kitKeys){{window.kitKeys=true;window.addEventListener("keydown",event=>{{
-const own=event.target;
-if(own.closest&&own.closest(".{KEYS}"))own.toggleAttribute("data-lm-suppress-shortcuts",
-!(event.ctrlKey||event.metaKey||event.altKey||event.shiftKey));}},true);}}"""
+"""The class of what has keys of its own, and of what a page tells us about."""
 
 
-def keys_stay() -> None:
-    """See that plain keys pressed in our controls do what they do there: JupyterLab would take arrows as a way from
-    cell to cell, and D twice, on a button, as the wish to delete the cell. It looks for this attribute and no other."""
-    if not in_voila():
-        shell().display_pub.publish(data={"application/javascript": _KEYS_STAY, "text/plain": ""}, metadata={})
+def page_listens() -> None:
+    """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them."""
+    here = shell()
+    if here is not None:
+        script = files("kit.live.view").joinpath("page_events.js").read_text("utf-8")
+        lines = [line.strip() for line in script.splitlines()]
+        code = "\n".join(line for line in lines if line and not line.startswith("//"))
+        here.display_pub.publish(data={"application/javascript": code, "text/plain": ""}, metadata={})

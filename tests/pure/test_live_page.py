@@ -74,7 +74,7 @@ def test_columns_stay_where_they_are_while_rows_change():
     feed = table_of([[{"a": n} for n in range(5)]])
     page = Page(feed.shared, 5)
     first = page.html()
-    assert first.count("<tr>") == 6 and page.html() == first
+    assert first.count("<tr data-n=") == 5 and page.html() == first
     feed.close()
     feed = table_of([[{"a": 1}], [{"b": 2}], [{"c": 3, "a": "<b>"}]])
     page = Page(feed.shared, 10)
@@ -97,7 +97,7 @@ def test_the_views_filter_looks_back_and_counts():
     page = Page(feed.shared, 10)
     page.set_filter(query("city=Oslo and n > 900"))
     html = page.html()
-    assert page.matching == 50 and html.count("<tr>") == 11 and ">999</td>" in html and ">998</td>" not in html
+    assert page.matching == 50 and html.count("<tr data-n=") == 10 and ">999</td>" in html and ">998</td>" not in html
     page.set_filter(query("brno"))
     page.html()
     assert page.matching == 500

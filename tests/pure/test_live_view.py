@@ -42,7 +42,7 @@ def endless(rows):
 
 def numbers(html):
     body = html.partition("<tbody>")[2]
-    return [int(one) for one in re.findall(r"<tr><td[^>]*>(\d+)</td>", body)]
+    return [int(one) for one in re.findall(r"<tr data-n=[^>]*><td[^>]*>(\d+)</td>", body)]
 
 
 # --- what stands still --------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def until(true, seconds=5):
 def test_the_table_is_sent_only_when_it_changed_and_figures_apart_from_it():
     feed, stop = endless(ROWS)
     view = kit.LiveView(feed)
-    _, _, _, _, figures, main, _ = view.widget.children
+    _, _, _, _, figures, main, *_ = view.widget.children
     assert "30</b> rows" in figures.value and "<table" not in figures.value
     assert "<table" in main.value and "30</b> rows" not in main.value
     sent = []
@@ -140,7 +140,7 @@ def test_a_table_that_does_not_follow_stays_and_tells_what_is_newer():
     feed = kit.Feed(source())
     feed.wait(30, timeout=10)
     view = kit.LiveView(feed)
-    bar, _, _, _, figures, main, _ = view.widget.children
+    bar, _, _, _, figures, main, *_ = view.widget.children
     follow = next(part for part in bar.children[1].children if isinstance(part, ipywidgets.Checkbox))
     follow.value = False
     before = main.value
@@ -270,9 +270,9 @@ def test_every_type_has_some_order(values):
     feed = gone(kit.Feed([{"x": value, "n": n} for n, value in enumerate(values)]))
     page = Page(feed.shared, 5)
     page.set_order(Order("x", descending=False))
-    assert page.html().count("<tr>") == len(values) + 1
+    assert page.html().count("<tr data-n=") == len(values)
     page.set_order(Order("nowhere", descending=True))
-    assert page.html().count("<tr>") == len(values) + 1
+    assert page.html().count("<tr data-n=") == len(values)
 
 
 def test_columns_are_chosen_and_come_back():
@@ -290,7 +290,7 @@ def test_a_row_is_seen_whole():
     feed = gone(kit.Feed(rows))
     page = Page(feed.shared, 5)
     page.html()
-    html = record_html(page.records(), 0)
+    html = record_html(page.records()[0], 0)
     assert "&lt;b&gt;long&lt;/b&gt; " * 500 in html and "<b>" not in html
     assert "&quot;a&quot;: [\n" in html
     table = pa.table({"raw": [b"\x00\xffabc" * 2000]})
@@ -337,10 +337,13 @@ def test_panes_open_one_at_a_time_and_leave_nothing():
     names = {part.description: part for part in looks.children[-1].children}
     before = set(_instances)
     names["Columns"].click()
-    chosen, told = place.children
+    chosen, wide, told = place.children
     assert chosen.value == ("n", "city") and until(lambda: "<table" in told.value)
     chosen.value = ("city",)
     assert until(lambda: view._face.page.shown == ["city"])
+    assert wide.value == view._face.page.widest
+    wide.value = 12
+    assert view._face.page.widest == 12
     names["Record"].click()
     rows, told = place.children
     assert "29" in told.value and len(rows.options) == 20
@@ -349,6 +352,94 @@ def test_panes_open_one_at_a_time_and_leave_nothing():
     names["Record"].click()
     assert place.children == () and set(_instances) == before
     view.close()
+
+
+def page_tells(view, what, page="page"):
+    field = view._face._controls.page.field
+    field.value = f"{page} {time.monotonic_ns()} {what}"
+
+
+def test_a_row_that_is_clicked_is_seen_whole_though_it_has_moved_on(given):
+    source = given(max_rows=30)
+    source.put(*ROWS)
+    source.feed.wait(30, timeout=10)
+    view = kit.LiveView(source.feed, rows=5)
+    place = view.widget.children[3]
+    page_tells(view, "row 28")
+    rows, told = place.children
+    assert rows.value == 1 and ">28</pre>" in told.value
+    page_tells(view, "row 3")  # it is not among the five that are shown
+    rows, told = place.children
+    assert rows.value == 0 and ">3</pre>" in told.value and len(rows.options) == 6
+    source.put({"n": 30, "city": "Oslo"})
+    source.feed.wait(31, timeout=10)
+    page_tells(view, "row 0")
+    assert "no longer kept" in place.children[1].value
+    page_tells(view, "row x")
+    view.close()
+
+
+def test_a_row_of_a_result_that_was_replaced_is_still_seen_whole(given):
+    source = given()
+    source.put(*ROWS)
+    source.feed.wait(30, timeout=10)
+    latest = source.feed.newest_by("city")
+    latest.wait(3, timeout=10)
+    view = kit.LiveView(latest, rows=5)
+    place = view.widget.children[3]
+    page_tells(view, "hold")
+    shown = view._face._controls.main.value
+    number = re.search(r'data-n="(\d+)"><td[^>]*>29<', shown)[1]
+    before = latest.shared.version
+    source.put({"n": 99, "city": "Riga"})
+    assert until(lambda: latest.shared.version > before and 99 in latest.df["n"].tolist())
+    page_tells(view, f"row {number}")
+    assert ">29</pre>" in place.children[1].value
+    view.close()
+
+
+def test_rows_stand_still_while_text_is_marked_and_what_nobody_sees_is_seldom_painted(given):
+    source = given()
+    source.put(*ROWS)
+    source.feed.wait(30, timeout=10)
+    view = kit.LiveView(source.feed)
+    main = view.widget.children[5]
+
+    def painted(n, seconds):
+        def look():
+            view._face._screen.look_up()  # as when a page answers
+            return f">{n}</td>" in main.value
+
+        return until(look, seconds)
+
+    def comes(n):
+        source.put({"n": n, "city": "Oslo"})
+        return painted(n, 1)
+
+    page_tells(view, "hold")
+    assert not comes(100)
+    page_tells(view, "go")
+    assert painted(100, 5)
+    page_tells(view, "unseen", "one")
+    time.sleep(0.2)
+    assert not comes(101)
+    page_tells(view, "seen", "another")
+    assert painted(101, 3) and comes(102)
+    page_tells(view, "unseen", "another")
+    time.sleep(0.2)
+    assert not comes(103)
+    assert painted(103, 8)  # seldom, and not never
+    view.close()
+
+
+def test_columns_are_as_wide_as_one_wants():
+    page = Page(gone(kit.Feed([{"n": 1, "text": "x" * 200, "more": "y" * 30}])).shared, 4)
+    wide = lambda: int(re.search(r"max\(100%,(\d+)ch\)", page.html())[1])  # noqa: E731
+    assert wide() == 5 + 42 + 32
+    page.set_widest(12)
+    assert wide() == 5 + 12 + 12
+    page.set_widest(120)
+    assert wide() == 5 + 120 + 32
 
 
 def test_one_feed_in_two_views_each_with_its_own_filter():

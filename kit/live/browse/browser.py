@@ -69,7 +69,7 @@ class Browser:
         # Text and table are for readers without a kernel.
         data = {**self._repr_mimebundle_(), "application/vnd.jupyter.widget-view+json": view}
         kernel.publish(data, self._display, update=False)
-        kernel.keys_stay()
+        kernel.page_listens()
         self._shown = True
 
     def close(self) -> None:

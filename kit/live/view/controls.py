@@ -10,6 +10,7 @@ from ipywidgets.widgets.widget import _instances as _alive
 
 from ..kernel import KEYS, detached
 from .page import MOST_ROWS
+from .page_events import PageEvents
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
 NEWEST = ("", False)
@@ -41,6 +42,8 @@ class Deeds(Protocol):
     def press_frame(self) -> None: ...
     def press_stop(self) -> None: ...
     def press_pane(self, name: str) -> None: ...
+    def press_row(self, number: int) -> None: ...
+    def page_told(self) -> None: ...
     def seen_changed(self) -> None: ...
 
 
@@ -76,6 +79,7 @@ class Controls:
         self.place = widgets.VBox([], layout={"overflow": "hidden"})
         self.figures = widgets.HTML(layout={"width": "auto", "margin": "0 2px"})
         self.said = widgets.HTML(layout={"margin": "0 2px"})
+        self.page = PageEvents(deeds.page_told, deeds.press_row)
         # Its views are counted, so that one that nobody sees costs nothing; it is in the order of Tab, to be scrolled.
         self.main = widgets.HTML(
             _view_count=0,
@@ -86,7 +90,7 @@ class Controls:
         acts = _group([self.pause, self.follow, self.clear, self.frame, self.stop])
         bar = widgets.HBox([self.state, acts], layout=_WRAPPED)
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
-        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said]
+        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said, self.page.field]
         self.box = widgets.VBox(parts, layout={"overflow": "hidden"})
         self.box.add_class(KEYS)
         for pressed, deed in (

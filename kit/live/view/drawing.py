@@ -189,10 +189,10 @@ def without_blanks(table: str) -> str:
     return head + table[table.rindex("</tbody>") :] if found else table
 
 
-def row(values: Sequence[Cell], heads: Sequence[Head]) -> str:
-    """Return one row of the table."""
+def row(values: Sequence[Cell], heads: Sequence[Head], number: int) -> str:
+    """Return one row of the table, with its number in the feed, by which a page tells that it was clicked."""
     return (
-        "<tr>"
+        f'<tr data-n="{number}">'
         + "".join(
             f"<td{_title(cell)}{_class(head.right)}>{cell.text}</td> " for cell, head in zip(values, heads, strict=True)
         )

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...core.errors import InputError, KitError
-from ...core.html import one_line, text
+from ...core.errors import InputError
+from ...core.html import one_line
 from .. import kernel
-from . import drawing, lookup, saved
+from . import drawing
+from .contents import Contents
 from .order import Order
 from .page import Page
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ..state import FeedState
     from .controls import Controls
     from .screen import Screen
 
-_SNAPSHOT_AFTER = 15.0
-"""Seconds from the first snapshot of rows to the next, and twice as long to each one after: a snapshot makes the
-notebook one that is not saved."""
-_FIRST_ROWS = 0.3
-"""Seconds that the first snapshot waits for rows, where a feed has not told any yet."""
 _IDLE = 1.0
 """Seconds after which the line of a feed that was busy a moment ago moves on by itself."""
 _FIGURES = 0.25
@@ -36,6 +29,8 @@ _FIGURES = 0.25
 _CELLS = 2500
 """Values that a second's tables have in all: a table that takes a page long to lay out comes less often."""
 _SORTED = 1.0
+_UNSEEN = 5.0
+"""Seconds between two paintings of what is on nobody's screen, as far as pages tell."""
 _by_cell: dict[str, tuple[int, Face]] = {}
 
 
@@ -59,27 +54,21 @@ class Face:
         """When it wants a repaint by itself."""
         self.closed = False
         self._state, self._orders, self._stop = state, orders, stop
-        self._id = uuid.uuid4().hex[:12]
         self._controls: Controls | None = None
         self._screen: Screen | None = None
         self._panes: Any = None
         self._painted = -1
         self._table = ""
-        self._figures_at = self._table_at = 0.0
+        self._figures_at = self._table_at = self._painted_at = 0.0
+        self._follows = True
         self._stood_at: int | None = None
-        """How many rows there were when the table was told to stand still; None while it follows."""
+        """How many rows there were when the table was told to stand still; None while it moves."""
         self._misread: InputError | None = None
         """That the text in the filter is none."""
-        self._variables = kernel.Variables()
-        self._shown = False
-        self._hidden = f"<style>.kit-live-snap-{self._id}{{display:none}}</style>"
-        """The snapshot is there for where the widgets are not."""
         self._shown_state: str | None = None
-        self._snapshot_due = 0.0
-        self._snapshot_pause = _SNAPSHOT_AFTER
-        self._rows_kept = False
-        self._snapshot_of: tuple[int, str] | None = None
+        self._snapshot = Snapshot(state, self.bundle)
         self._lock = threading.RLock()
+        self._contents = Contents(state, self.page, self._lock)
 
     # --- for the view -----------------------------------------------------------------------------------------------
 
@@ -87,7 +76,7 @@ class Face:
         """Return it as it is now, as text and as HTML that stands still."""
         stood = _now()
         text = repr(self._orders) if self._state.ended else f"{repr(self._orders)[:-1]}, as of {stood}>"
-        return {"text/plain": text, "text/html": self._snapshot(stood)}
+        return {"text/plain": text, "text/html": self._snapshot.wrapped(self._still(stood))}
 
     def clear(self) -> None:
         """Start empty, with the rows that come from now on."""
@@ -117,12 +106,10 @@ class Face:
         self.leave_snapshot()
         self._panes.close()
         if controls.held or kernel.in_voila():
-            kernel.detached(lambda: controls.stand_still(self._hidden + self._still(_now())))
+            kernel.detached(lambda: controls.stand_still(self._snapshot.hiding + self._still(_now())))
             return
         self._controls = None
-        if self._shown:
-            # Where the widgets were shown nothing is left, which would be their name or an error.
-            kernel.publish({"text/plain": "", "text/html": ""}, f"{self._id}-view", update=True)
+        self._snapshot.alone()
         kernel.detached(controls.close)
 
     def show(self) -> None:
@@ -131,22 +118,10 @@ class Face:
             print(f"{self._orders!r}\n{kernel.elsewhere()}")
             return
         if self.closed:
-            kernel.publish(self.bundle(), self._id, update=False)
+            self._snapshot.still()
             return
         self._replace_in_cell()
-        view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
-        data = {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
-        kernel.publish(data, f"{self._id}-view", update=False)
-        kernel.keys_stay()
-        self._shown = True
-        # A run without a reader (nbconvert, Voila) keeps what is there when the cell ends.
-        deadline = time.monotonic() + _FIRST_ROWS
-        while not (self._state.total or self._state.ended) and (left := deadline - time.monotonic()) > 0:
-            with self._state.changed:
-                self._state.changed.wait(left)
-        kernel.publish(self.bundle(), self._id, update=False)
-        self._rows_kept = self._state.total > 0
-        self._snapshot_due = time.monotonic() + self._snapshot_pause
+        self._snapshot.show(self.widget.model_id)
 
     @property
     def widget(self) -> Any:
@@ -154,6 +129,8 @@ class Face:
         if self.closed:
             raise InputError("this view is closed", hint="make a new one with .live(), or LiveView(feed)")
         if self._controls is None:
+            if threading.current_thread() is threading.main_thread():
+                kernel.page_listens()
             kernel.detached(self._open)
         assert self._controls is not None
         return self._controls.box
@@ -163,7 +140,7 @@ class Face:
         from .controls import Controls
         from .panes import Panes
 
-        self._panes = Panes(self)
+        self._panes = Panes(self._contents, self.press_columns, self.press_widest)
         self._controls = Controls(self, self.page.rows, searched=self._state.source.searched is not None)
         self._paint_state()
         self._controls.main.value = self._made_table()
@@ -183,7 +160,7 @@ class Face:
             elif known.partition("#")[0] == identity and earlier != run and face is not self:
                 face.replaced()
                 del _by_cell[known]
-        _by_cell[f"{identity}#{self._id}"] = (run, self)
+        _by_cell[f"{identity}#{self._snapshot.name}"] = (run, self)
 
     def replaced(self) -> None:
         """Close the view, as its cell has run again."""
@@ -205,9 +182,14 @@ class Face:
             if not controls.seen:
                 self.due = None
                 return 0
+            if not controls.page.seen and now < self._painted_at + _UNSEEN:
+                self.due = self._painted_at + _UNSEEN
+                return 0
+            self._stand()
             version = self._state.version
             if version == self._painted and (self.due is None or now < self.due):
                 return 0
+            self._painted_at = now
             sent = self._paint_state()
             waits = []
             moving = self._stood_at is None or not self._table
@@ -226,10 +208,7 @@ class Face:
                 self._painted = version
                 waits = [now + _IDLE] if any(self._state.rates.line()) or self._state.rates.over(2)[0] else []
             self.due = min(waits, default=None)
-            first = not self._rows_kept and self._state.total > 0
-            if first or (now > self._snapshot_due):
-                self._rows_kept = self._rows_kept or first
-                sent += self.leave_snapshot()
+            sent += self._snapshot.leave_if_due()
             return sent
 
     @property
@@ -251,7 +230,9 @@ class Face:
         if feed.word == self._shown_state:
             return sent
         before, self._shown_state = self._shown_state, feed.word
-        controls.state.value = drawing.main(drawing.STYLE, self._hidden, drawing.state_line(feed.word, self.title))
+        controls.state.value = drawing.main(
+            drawing.STYLE, self._snapshot.hiding, drawing.state_line(feed.word, self.title)
+        )
         if before is not None and feed.word in ("paused", "closed", "failed"):
             sent += self.leave_snapshot()
         return sent + 1
@@ -303,21 +284,9 @@ class Face:
             told = drawing.errors(self._told())
             return drawing.main(drawing.STYLE, state, told, self._figures(), table)
 
-    def _snapshot(self, stood: str) -> str:
-        return f'<div class="kit-live-snap-{self._id}">{self._still(stood)}</div>'
-
     def leave_snapshot(self) -> int:
         """Bring the snapshot up to date; tell how many messages that took."""
-        if (self._controls is None and not self.closed) or not self._shown:
-            return 0
-        mark = (self._state.version, self._state.word)
-        if mark == self._snapshot_of:
-            return 0
-        self._snapshot_pause *= 2
-        self._snapshot_due = time.monotonic() + self._snapshot_pause
-        self._snapshot_of = mark
-        kernel.publish(self.bundle(), self._id, update=True)
-        return 1
+        return 0 if self._controls is None and not self.closed else self._snapshot.leave()
 
     # --- the buttons ----------------------------------------------------------------------------------------------
 
@@ -329,8 +298,16 @@ class Face:
 
     def press_follow(self, on: bool) -> None:
         """Show rows as they come, or let the table stand as it is."""
-        self._stood_at = None if on else self._state.total
+        self._follows = on
         self._again()
+
+    def _stand(self) -> None:
+        """See whether the table is to stand still: because it was told to, or because somebody marks text in it."""
+        assert self._controls is not None
+        if self._follows and not self._controls.page.held:
+            self._stood_at = None
+        elif self._stood_at is None:
+            self._stood_at = self._state.total
 
     def press_rows(self, rows: int) -> None:
         self._look(lambda: setattr(self.page, "rows", rows))
@@ -341,6 +318,9 @@ class Face:
 
     def press_columns(self, names: Sequence[str] | None) -> None:
         self._look(lambda: self.page.choose(names))
+
+    def press_widest(self, characters: int) -> None:
+        self._look(lambda: self.page.set_widest(characters))
 
     def press_filter(self, text: str) -> None:
         from ...core.tables.filters import query
@@ -369,65 +349,23 @@ class Face:
 
     def press_frame(self) -> None:
         controls = self._controls
-        try:
-            name = self._leave("live", self._state.frame())
-        except (KitError, RuntimeError) as error:
-            said = str(error)
-        else:
-            said = f"{len(kernel.shell().user_ns[name]):,} rows are in the variable {name}"
         if controls is not None:
-            controls.said.value = drawing.main(drawing.note(said))
+            controls.said.value = drawing.main(drawing.note(self._contents.frame()))
 
     def press_pane(self, name: str) -> None:
         controls = self._controls
         if controls is not None:
             self._panes.press(controls, name)
 
-    # --- what the panes ask -----------------------------------------------------------------------------------------
+    def press_row(self, number: int) -> None:
+        """See the row whole that was clicked."""
+        controls = self._controls
+        if controls is not None:
+            self._panes.show_row(controls, number)
 
-    def whole_rows(self) -> pa.Table:
-        """Return the rows in the buffer; long values may be cut."""
-        return self._state.source.shape(self._state.batches()[1], preview=True)[0]
-
-    def shown_rows(self) -> pa.Table:
-        """Return the rows in the table, whole."""
-        with self._lock:
-            return self.page.records()
-
-    def column_names(self) -> tuple[list[str], list[str]]:
-        """Return the columns that there are, and those that are shown."""
-        with self._lock:
-            return list(self.page.names), self.page.shown
-
-    def file_name(self) -> str:
-        """Return a file that is not there yet."""
-        return saved.free_name(self._stem(), ".parquet")
-
-    def press_save(self, path: str) -> str:
-        """Write the rows in the buffer to a file; tell how that went."""
-        table = self._state.source.shape(self._state.batches()[1])[0]
-        return f"{table.num_rows:,} rows are in {saved.save(table, path)}"
-
-    def found(self, words: str) -> str:
-        """Find records in the log that is followed; return what was found, which is in a variable too."""
-        if not words:
-            return drawing.note("write beside the button what to look for")
-        frame, code = lookup.find(self._state.source.searched, words)
-        name = self._leave("found", frame)
-        return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
-
-    def profiled(self) -> str:
-        """Return a profile of the log that is followed; it is in a variable too."""
-        told = self._state.source.searched.profile(sample=lookup.PROFILED)
-        name = self._leave("profile", told)
-        return f"{text(f'in the variable {name}')}{told._repr_html_()}"
-
-    def _leave(self, what: str, value: Any) -> str:
-        return self._variables.leave(what, f"{self._stem().removesuffix('_live')}_{what}", value)
-
-    def _stem(self) -> str:
-        stem = re.sub(r"\W+", "_", self._state.source.label.rpartition("/")[2]).strip("_").lower() or "feed"
-        return f"{stem}_live" if not stem[0].isdigit() else f"feed_{stem}_live"
+    def page_told(self) -> None:
+        """Take in that a page holds the rows, has let go of them, or shows the view or not."""
+        self._again()
 
     def seen_changed(self) -> None:
         """Note that a front end has begun to show the view, or has ceased to."""

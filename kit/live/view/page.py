@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 200
 MOST_COLUMNS = 24
-_NARROW, _WIDE, _SPACE = 5, 42, 2
+_NARROW, _SPACE = 5, 2
+WIDEST = 42
+"""Characters that a column is wide at most, until somebody wants it otherwise."""
 _MOST_NAMES = 1000
 _SCANNED = 65_536
 _EMPTY = Cell("")
@@ -46,6 +48,7 @@ class Page:
         """The columns that rows have had."""
         self.cells = 0
         """How many values the table has, as it was made last."""
+        self.widest = WIDEST
         self._heads: dict[str, Head] = {}
         self._unshown: set[str] = set()
         self._chosen: tuple[str, ...] | None = None
@@ -55,6 +58,8 @@ class Page:
         self._found: deque[tuple[int, str]] = deque(maxlen=MOST_ROWS)
         self._from = self._seen = 0
         self._numbers: list[int] = []
+        self._result: tuple[int, list[pa.RecordBatch]] = (-1, [])
+        """Of a feed whose rows are replaced, those that are shown: another result may have come since."""
 
     def set_filter(self, test: Test | Callable[[pa.Table], Any] | None) -> None:
         """Show only rows that pass; those that are still in the buffer are looked through."""
@@ -71,6 +76,12 @@ class Page:
     def choose(self, names: Sequence[str] | None) -> None:
         """Show these columns, or those that come first."""
         self._chosen = None if names is None else tuple(names)
+        self._forget_columns()
+        self._look_again()
+
+    def set_widest(self, characters: int) -> None:
+        """Let no column be wider; what is longer is cut, and whole when one looks at its row."""
+        self.widest = characters
         self._forget_columns()
         self._look_again()
 
@@ -112,13 +123,29 @@ class Page:
             more.append(f"the first {len(lines):,} of {found:,} rows")
         return shown + (note("; ".join(more)) if more else "")
 
-    def records(self) -> pa.Table:
-        """Return the rows that were shown last, whole, as far as they are kept: in the same order."""
+    def records(self, wanted: int | None = None) -> tuple[pa.Table, list[int]]:
+        """Return the rows that were shown last, whole, as far as they are kept, in the same order, with their numbers;
+        before them one that is wanted and no longer shown."""
+        asked = self._numbers if wanted is None or wanted in self._numbers else [wanted, *self._numbers]
         found: list[pa.RecordBatch] = []
-        for number in self._numbers:
+        numbers = []
+        for number in asked:
+            if batches := self._kept(number):
+                found += batches
+                numbers.append(number)
+        return (self._state.source.shape(found)[0] if found else pa.table({})), numbers
+
+    def _kept(self, number: int) -> list[pa.RecordBatch]:
+        """Return a row as it came; nothing where it has left the buffer."""
+        if not self._state.source.replaces:
             first, batches = self._state.batches(number, number + 1)
-            found += batches if first == number else []
-        return self._state.source.shape(found)[0] if found else pa.table({})
+            return batches if first == number else []
+        first, batches = self._result
+        for batch in batches:
+            if first <= number < first + batch.num_rows:
+                return [batch.slice(number - first, 1)]
+            first += batch.num_rows
+        return []
 
     def _forget_columns(self) -> None:
         self._lines.clear()
@@ -135,9 +162,9 @@ class Page:
 
     def _begin_anew(self) -> None:
         """Look at a result from its first row on, where it is another one than the last time."""
-        first = self._state.buffer.first
-        if first != self._from:
-            self._from = first
+        if self._state.buffer.first != self._result[0]:
+            self._result = self._state.batches()
+            self._from = self._result[0]
             self._lines.clear()
             self.set_filter(self._test)
 
@@ -152,7 +179,7 @@ class Page:
         first, batches = self._state.batches(known, stop)
         if batches:
             table, _ = self._state.source.shape(batches, preview=True)
-            lines.update(enumerate(self._made(table), first))
+            lines.update(zip(range(first, stop), self._made(table, range(first, stop)), strict=False))
         self._lines = lines
         return list(lines.items())
 
@@ -163,7 +190,8 @@ class Page:
                 passed, numbers = passed.slice(0, room), numbers[:room]
             if len(numbers):
                 newest = max(0, len(numbers) - MOST_ROWS)
-                self._found.extend(zip(numbers[newest:].tolist(), self._made(passed.slice(newest)), strict=True))
+                shown = numbers[newest:].tolist()
+                self._found.extend(zip(shown, self._made(passed.slice(newest), shown), strict=True))
         return list(self._found) if self._test is not None else self._newest()
 
     def _sorted(self, order: Order) -> list[tuple[int, str]]:
@@ -178,7 +206,7 @@ class Page:
             self._look_again()
         assert found is not None
         numbers = found.column(NUMBER).to_pylist()
-        return list(zip(numbers, self._made(found.drop_columns([NUMBER])), strict=True)) if numbers else []
+        return list(zip(numbers, self._made(found.drop_columns([NUMBER]), numbers), strict=True)) if numbers else []
 
     def _scanned(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
         """Return the rows that were not looked at yet and pass the filter, in pieces, with their numbers."""
@@ -206,7 +234,7 @@ class Page:
             if len(numbers):
                 yield table, numbers
 
-    def _made(self, table: pa.Table) -> list[str]:
+    def _made(self, table: pa.Table, numbers: Sequence[int]) -> list[str]:
         """Return the rows as lines of HTML; columns that are new come after those known."""
         now = datetime.now().astimezone()
         columns: list[Sequence[Cell]] = []
@@ -224,12 +252,12 @@ class Page:
                 continue
             title = label(name)
             at_right = right(table.schema.field(name).type)
-            self._heads[name] = Head(title, max(title.width + _SPACE, _NARROW), at_right)
+            self._heads[name] = Head(title, min(max(title.width + _SPACE, _NARROW), self.widest), at_right)
         for name, head in self._heads.items():
             column = cells(table.column(name), now) if name in names else [_EMPTY] * table.num_rows
-            widest = min(max((cell.width for cell in column), default=0) + _SPACE, _WIDE)
+            widest = min(max((cell.width for cell in column), default=0) + _SPACE, self.widest)
             if widest > head.width:
                 self._heads[name] = Head(head.name, widest, head.right)
             columns.append(column)
         heads = list(self._heads.values())
-        return [row([column[n] for column in columns], heads) for n in range(table.num_rows)]
+        return [row([column[n] for column in columns], heads, numbers[n]) for n in range(table.num_rows)]

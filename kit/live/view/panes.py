@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import ipywidgets as widgets
 
 from ...core.html import one_line
 from ..kernel import detached
 from . import drawing
+from .contents import Contents
 from .controls import PANES, Controls, button, free
 from .glance import columns_html, record_html, row_lines
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from .page import WIDEST
 
 _WIDE = {"width": "auto", "margin": "2px"}
 _HEIGHT = {"width": "auto", "max_height": "320px", "overflow": "auto", "margin": "2px"}
+WIDTHS = (12, 24, WIDEST, 80, 120)
 _LIST = "<style>.kit-live-list select{font-family:var(--jp-code-font-family,monospace);font-size:12px}</style>"
-
-
-class Deeds(Protocol):
-    """What panes show, and what they do."""
-
-    def whole_rows(self) -> pa.Table: ...
-    def shown_rows(self) -> pa.Table: ...
-    def column_names(self) -> tuple[list[str], list[str]]: ...
-    def press_columns(self, names: Sequence[str] | None) -> None: ...
-    def file_name(self) -> str: ...
-    def press_save(self, path: str) -> str: ...
-    def found(self, words: str) -> str: ...
-    def profiled(self) -> str: ...
 
 
 class Panes:
     """The pane of one view that is open, if one is."""
 
-    def __init__(self, deeds: Deeds) -> None:
-        self._deeds = deeds
+    def __init__(
+        self, contents: Contents, choose: Callable[[Sequence[str] | None], None], widen: Callable[[int], None]
+    ) -> None:
+        self._contents, self._choose, self._widen = contents, choose, widen
         self._open: tuple[Controls, str] | None = None
+        self._wanted: int | None = None
+        """The row that was clicked."""
 
     def press(self, controls: Controls, name: str) -> None:
         """Open a pane in place of the one that is open; the one that is open is closed."""
         before = None if self._open is None else self._open[1]
         self.close()
-        if before == name:
-            return
+        if before != name:
+            self._show(controls, name)
+
+    def show_row(self, controls: Controls, number: int) -> None:
+        """Open a row whole, by its number in the feed."""
+        self.close()
+        self._wanted = number
+        self._show(controls, "record")
+        self._wanted = None
+
+    def _show(self, controls: Controls, name: str) -> None:
         made = {
             "columns": self._columns,
             "record": self._record,
@@ -70,25 +70,31 @@ class Panes:
             free(part)
 
     def _columns(self) -> list[Any]:
-        names, shown = self._deeds.column_names()
+        names, shown = self._contents.column_names()
         chosen = widgets.SelectMultiple(
             options=[(one_line(name), name) for name in names], value=[name for name in shown if name in names],
             rows=min(max(len(names), 2), 8), description="Show", style={"description_width": "auto"}, layout=_WIDE,
         )  # fmt: skip
+        wide = widgets.Dropdown(
+            options=[(f"up to {most} characters", most) for most in WIDTHS], value=self._contents.widest,
+            description="Width", style={"description_width": "auto"}, layout={**_WIDE, "max_width": "240px"},
+        )  # fmt: skip
+        wide.observe(lambda change: self._widen(change["new"]), "value")
         told = widgets.HTML("counting …", layout=_HEIGHT, tabbable=True)
         chosen.observe(
-            lambda change: self._deeds.press_columns(None if len(change["new"]) == len(names) else change["new"]),
+            lambda change: self._choose(None if len(change["new"]) == len(names) else change["new"]),
             "value",
         )
-        _aside(lambda: columns_html(self._deeds.whole_rows()), told)
-        return [chosen, told]
+        _aside(lambda: columns_html(self._contents.whole_rows()), told)
+        return [chosen, wide, told]
 
     def _record(self) -> list[Any]:
-        table = self._deeds.shown_rows()
+        table, numbers = self._contents.shown_rows(self._wanted)
         if not table.num_rows:
             return [widgets.HTML(drawing.main(drawing.note("there are no rows to look at yet")), layout=_WIDE)]
+        first = numbers.index(self._wanted) if self._wanted in numbers else 0
         rows = widgets.Select(
-            options=[(line, n) for n, line in enumerate(row_lines(table))], value=0, rows=6,
+            options=[(line, n) for n, line in enumerate(row_lines(table))], value=first, rows=6,
             description="Row", style={"description_width": "auto"}, layout=_WIDE,
         )  # fmt: skip
         rows.add_class("kit-live-list")
@@ -98,7 +104,10 @@ class Panes:
             told.value = drawing.main(_LIST, record_html(table, at or 0))
 
         rows.observe(lambda change: show(change["new"]), "value")
-        show(0)
+        if self._wanted is None or self._wanted in numbers:
+            show(first)
+        else:
+            told.value = drawing.main(drawing.note("the row that was clicked is no longer kept"))
         return [rows, told]
 
     def _find(self) -> list[Any]:
@@ -111,7 +120,7 @@ class Panes:
 
         def find(*_: Any) -> None:
             told.value = drawing.main(drawing.note("looking …"))
-            _aside(lambda: self._deeds.found(str(words.value).strip()), told)
+            _aside(lambda: self._contents.found(str(words.value).strip()), told)
 
         look.on_click(find)
         _on_enter(words, find)
@@ -119,19 +128,19 @@ class Panes:
 
     def _profile(self) -> list[Any]:
         told = widgets.HTML(drawing.main(drawing.note("looking …")), layout=_HEIGHT, tabbable=True)
-        _aside(self._deeds.profiled, told)
+        _aside(self._contents.profiled, told)
         return [told]
 
     def _save(self) -> list[Any]:
         name = widgets.Text(
-            self._deeds.file_name(), description="File", style={"description_width": "auto"},
+            self._contents.file_name(), description="File", style={"description_width": "auto"},
             layout={"flex": "1 1 200px", "width": "auto", "min_width": "0"}, tooltip="ends with .csv or .parquet",
         )  # fmt: skip
         write = button("Write", "download", "Write the rows in the buffer to this file: .csv or .parquet")
         told = widgets.HTML(layout=_WIDE)
 
         def save(*_: Any) -> None:
-            _aside(lambda: drawing.note(self._deeds.press_save(str(name.value))), told)
+            _aside(lambda: drawing.note(self._contents.save(str(name.value))), told)
 
         write.on_click(save)
         _on_enter(name, save)

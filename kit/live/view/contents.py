@@ -1,0 +1,83 @@
+"""What a view holds, for its buttons and panes: rows as a frame, a file, one whole; what the log behind it has."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import KitError
+from ...core.html import text
+from .. import kernel
+from . import drawing, lookup, saved
+from .page import Page
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..state import FeedState
+
+
+class Contents:
+    """The rows of one view and of the log that it follows; what is asked of them is left in variables, too."""
+
+    def __init__(self, state: FeedState, page: Page, lock: AbstractContextManager[Any]) -> None:
+        self._state, self._page, self._lock = state, page, lock
+        self._variables = kernel.Variables()
+
+    def whole_rows(self) -> pa.Table:
+        """Return the rows in the buffer; long values may be cut."""
+        return self._state.source.shape(self._state.batches()[1], preview=True)[0]
+
+    def shown_rows(self, wanted: int | None) -> tuple[pa.Table, list[int]]:
+        """Return the rows in the table, whole, with their numbers, and before them one that is wanted."""
+        with self._lock:
+            return self._page.records(wanted)
+
+    def column_names(self) -> tuple[list[str], list[str]]:
+        """Return the columns that there are, and those that are shown."""
+        with self._lock:
+            return list(self._page.names), self._page.shown
+
+    @property
+    def widest(self) -> int:
+        """How many characters a column is wide at most."""
+        return self._page.widest
+
+    def frame(self) -> str:
+        """Leave the rows in the buffer in a variable; tell how that went."""
+        try:
+            name = self._leave("live", self._state.frame())
+        except (KitError, RuntimeError) as error:
+            return str(error)
+        return f"{len(kernel.shell().user_ns[name]):,} rows are in the variable {name}"
+
+    def file_name(self) -> str:
+        """Return a file that is not there yet."""
+        return saved.free_name(self._stem(), ".parquet")
+
+    def save(self, path: str) -> str:
+        """Write the rows in the buffer to a file; tell how that went."""
+        table = self._state.source.shape(self._state.batches()[1])[0]
+        return f"{table.num_rows:,} rows are in {saved.save(table, path)}"
+
+    def found(self, words: str) -> str:
+        """Find records in the log that is followed; return what was found, which is in a variable too."""
+        if not words:
+            return drawing.note("write beside the button what to look for")
+        frame, code = lookup.find(self._state.source.searched, words)
+        name = self._leave("found", frame)
+        return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
+
+    def profiled(self) -> str:
+        """Return a profile of the log that is followed; it is in a variable too."""
+        told = self._state.source.searched.profile(sample=lookup.PROFILED)
+        name = self._leave("profile", told)
+        return f"{text(f'in the variable {name}')}{told._repr_html_()}"
+
+    def _leave(self, what: str, value: Any) -> str:
+        return self._variables.leave(what, f"{self._stem().removesuffix('_live')}_{what}", value)
+
+    def _stem(self) -> str:
+        stem = re.sub(r"\W+", "_", self._state.source.label.rpartition("/")[2]).strip("_").lower() or "feed"
+        return f"{stem}_live" if not stem[0].isdigit() else f"feed_{stem}_live"
