@@ -128,9 +128,8 @@ KEYS = "kit-keys"
 
 def page_listens() -> None:
     """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them."""
-    here = shell()
-    if here is not None:
+    if kernel() is not None:
         script = files("kit.live.view").joinpath("page_events.js").read_text("utf-8")
         lines = [line.strip() for line in script.splitlines()]
         code = "\n".join(line for line in lines if line and not line.startswith("//"))
-        here.display_pub.publish(data={"application/javascript": code, "text/plain": ""}, metadata={})
+        shell().display_pub.publish(data={"application/javascript": code, "text/plain": ""}, metadata={})

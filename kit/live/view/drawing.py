@@ -42,7 +42,14 @@ max-width:0}
 .kit-live-moving{content-visibility:auto;contain-intrinsic-size:auto 420px}
 .kit-live-moving table.kit-live-rows th{position:sticky;top:0;z-index:1;
 background:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
+.kit-keys .jupyter-widgets-disconnected::before,.kit-keys.jupyter-widgets-disconnected::before{display:none}
+.jupyter-widgets-disconnected .kit-live-dot{background:rgb(138,138,138)!important}
+.jupyter-widgets-disconnected .kit-live-now::before{content:"was "}
+.kit-keys.jupyter-widgets-disconnected :is(button,input,select){opacity:.4;pointer-events:none}
+.jp-OutputArea-child:has(+.jp-OutputArea-child [class*="kit-live-snap-"]):not(:has(.kit-keys)){display:none}
 </style>"""
+# The last five: a page whose kernel has begun anew keeps the widgets, which answer no more; one that is loaded after
+# that has none, and would say so beside the snapshot.
 
 _GREY = "#8a8a8a"
 _COLOURS = {"live": "#388e3c", "paused": "#f57c00", "reconnecting": "#f57c00", "failed": "#d32f2f"}
@@ -92,11 +99,12 @@ def state_line(state: str, what: str, *, stood: str = "") -> str:
     colour = _COLOURS.get(state, _GREY) if not stood or over else _GREY
     word = state if not stood or over else f"was {state}"
     when = f'{_SEPARATOR}<span class="kit-live-what">as of {safe(stood)}</span>' if stood else ""
+    now = "" if stood or over else " kit-live-now"
     live = ' role="status" aria-live="polite"' if not stood else ""
     return (
         f"<div{live}>"
         f'<span class="kit-live-dot" style="background:{colour}" aria-hidden="true"></span>'
-        f'<span class="kit-live-state">{safe(word)}</span>{_SEPARATOR}'
+        f'<span class="kit-live-state{now}">{safe(word)}</span>{_SEPARATOR}'
         f'<span class="kit-live-what">{safe(what)}</span>{when}</div> '
     )
 
