@@ -86,7 +86,7 @@ def sql(
     Where later records of a handle do not fit the columns that were decided on a sample, the query is made again with
     columns that hold them.
     """
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001 - documented; `inspect` has no other
     namespace = {**frame.f_globals, **frame.f_locals}
     checked(into)
     answer = _answer(query, tables, params, namespace)

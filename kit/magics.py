@@ -257,7 +257,7 @@ def load(shell: Any) -> None:
     shell.register_magics(KitMagics)
     matcher = Matcher(shell.user_ns)
     shell.Completer.custom_matchers.append(matcher.match)
-    shell._kit_matcher = matcher.match
+    shell._kit_matcher = matcher.match  # noqa: SLF001 - our own, kept where `unload` finds it
 
 
 def unload(shell: Any) -> None:

@@ -237,7 +237,7 @@ def _opener(value: Any) -> Callable[[], Any] | None:
     kind = type(value)
     if kind.__module__.startswith("kit."):
         if hasattr(kind, "_dataset"):
-            return lambda: Later(value._dataset)
+            return lambda: Later(value._dataset)  # noqa: SLF001 - a scan gives it to SQL, not to Tab
         if kind.__module__.startswith("kit.live.") and hasattr(kind, "df"):
             return lambda: Later(lambda: _table(value.df))
     if isinstance(value, ds.Dataset):

@@ -40,7 +40,7 @@ def start_agent(
 @helper
 def get_agent_status(client: Any, session_id: str) -> Operation[AgentSession]:
     """Return where a session stands."""
-    return (yield from _status(client, session_id, ONCE))
+    return (yield from status_of(client, session_id, ONCE))
 
 
 @helper
@@ -61,7 +61,7 @@ def wait_for_agent(
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        status = yield from _status(client, session_id, _WAITING)
+        status = yield from status_of(client, session_id, _WAITING)
         if status["status"] in TERMINAL or status["status"] == "awaiting_input":
             return status
         left = deadline - time.monotonic()
@@ -125,7 +125,7 @@ def follow(
             failure = Lost(f"the stream of session {session_id} ended before the session did")
         except TransportError as error:
             failure = error
-        if quiet_ends > 1 and (yield from _status(client, session_id, PATIENT))["status"] in TERMINAL:
+        if quiet_ends > 1 and (yield from status_of(client, session_id, PATIENT))["status"] in TERMINAL:
             return  # twice in good order, with nothing to say: there is no more
         if emitted and not last:
             raise Lost(
@@ -160,7 +160,7 @@ def _pause(attempt: int, asked: float | None, status: int = 0) -> float | None:
     return pause_before_retry(_RECONNECTS, outcome, attempt=attempt)
 
 
-def _status(client: Any, session_id: str, policy: Policy) -> Operation[AgentSession]:
+def status_of(client: Any, session_id: str, policy: Policy) -> Operation[AgentSession]:
     response = yield from exchange(client, "GET", f"{_path(session_id)}/status", op="get_agent_status", policy=policy)
     return cast(AgentSession, wire.judge(response))
 

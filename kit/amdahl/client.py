@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ..core.environment import OWN, Environment, elsewhere, missing
-from ..core.faces import AsyncFace, SyncFace, verb, walk
+from ..core.faces import AsyncFace, ClientState, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
 from ..core.secrets import Secret, fit, hidden, masked
 from ..core.steps import Operation, Timeouts, Walk
@@ -78,7 +78,7 @@ class Verbs:
         base_url, api_key = masked(base_url), hidden(api_key)
         settings = settings_of(base_url, api_key, timeout, api_version, verify)
         self.base_url, self.timeout = settings.base_url, timeout
-        self._driver: Any = self._driver_type(settings)
+        self._state = ClientState(self._driver_type(settings))
 
     @verb
     def request(
@@ -119,7 +119,7 @@ class Verbs:
         return f"<{type(self).__name__} at {self.base_url}>"
 
 
-class AmdahlClient(Verbs, SyncFace):
+class AmdahlClient(Verbs, SyncFace[ClientState]):
     """The Amdahl Platform API with calls that block.
 
     >>> client = AmdahlClient("http://127.0.0.1:1", api_key="amdhl_00")
@@ -135,10 +135,10 @@ class AmdahlClient(Verbs, SyncFace):
     @cached_property
     def session(self) -> Session:
         """Requests by hand below `base_url`, with this client's credential and connections."""
-        return Session(self._driver, self.timeout)
+        return Session(self._state.driver, self.timeout)
 
 
-class AsyncAmdahlClient(Verbs, AsyncFace):
+class AsyncAmdahlClient(Verbs, AsyncFace[ClientState]):
     """The Amdahl Platform API with calls that are awaited; the same verbs and arguments as `AmdahlClient`."""
 
     _driver_type = AsyncDriver

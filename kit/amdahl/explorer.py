@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..core.environment import Environment
 from ..core.errors import KitError, warn
 from ..core.explorer import Explorer
+from ..core.faces import state_of
 from ..core.log.places import count_of
 from ..core.secrets import Secret, hidden, masked
 from . import agents, data, paging, webhooks, wire
@@ -180,30 +182,24 @@ class Amdahl(Explorer[AmdahlClient]):
             return Deliveries(secret, port)
         import secrets as random
 
-        receiver = Deliveries(secret or random.token_hex(32), port)
-        try:
+        def registered(url: str, secret: Secret) -> tuple[Secret, Callable[[], None]]:
             hook = webhooks.register_webhook(
                 self.client,
-                url=receiver.url,
+                url=url,
                 events=list(events or get_args(WebhookEvent)),
                 description="kit: deliveries to this notebook",
-                secret=receiver._secret.reveal(),
+                secret=secret.reveal(),
             )
-        except BaseException:
-            receiver.close()
-            raise
-        # A service that makes its own secrets may ignore the one it was given.
-        receiver._secret = Secret(hook.get("secret") or receiver._secret)
-        hook_id = hook["id"]
+            # A service that makes its own secrets may ignore the one it was given.
+            return Secret(hook.get("secret") or secret), partial(self._take_back, hook["id"])
 
-        def take_back() -> None:
-            try:
-                webhooks.delete_webhook(self.client, hook_id)
-            except KitError as error:
-                warn(f"webhook {hook_id} could not be taken back: {error}")
+        return Deliveries(secret or random.token_hex(32), port, registered)
 
-        receiver._on_close = take_back
-        return receiver
+    def _take_back(self, hook_id: str) -> None:
+        try:
+            webhooks.delete_webhook(self.client, hook_id)
+        except KitError as error:
+            warn(f"webhook {hook_id} could not be taken back: {error}")
 
     def metrics(self) -> pd.DataFrame:
         """Return what is known about the rate limit and about the sessions started here, as tidy rows.
@@ -244,11 +240,12 @@ class Amdahl(Explorer[AmdahlClient]):
     ) -> pd.DataFrame:
         from ..core.frames import from_rows
 
-        rows = [*self.client._driver.walk(paging.items(self.client, path, params=dict(filters), policy=PATIENT))]
+        walk = paging.items(self.client, path, params=dict(filters), policy=PATIENT)
+        rows = [*state_of(self.client).driver.walk(walk)]
         return from_rows(rows, schema if rows else with_varying(schema, varying))
 
     def _run(self, operation: Any) -> Any:
-        return self.client._driver.run(operation)
+        return state_of(self.client).driver.run(operation)
 
 
 def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:

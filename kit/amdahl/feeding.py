@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import pyarrow as pa
 
 from ..core.errors import KitError
+from ..core.faces import state_of
 from ..core.frames import TIME, times
 from ..core.http import AsyncDriver
 from ..live.source import Chunk, Opened, Position, Source, announced, gathered
@@ -40,7 +41,7 @@ class SessionSource(Source):
     def __init__(self, client: AmdahlClient, session_id: str) -> None:
         self.label = f"session {session_id}"
         self._client, self._id = client, session_id
-        self._driver = AsyncDriver(client._driver.settings)
+        self._driver = AsyncDriver(state_of(client).driver.settings)
         self._unnamed = 0
 
     @property

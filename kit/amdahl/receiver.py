@@ -48,13 +48,19 @@ _CONNECTIONS = 100
 class Deliveries:
     """Webhook deliveries as they arrive: `df` lists them, `wait(n)` waits for some, `close()` ends the receiver.
 
+    `register` takes the address and the secret, and returns the secret of what sends here and what takes it back.
     Made by `lab.amdahl.deliveries()`. A delivery without a signature, or from a web page, gets 401 before its body is
     read; one with a wrong signature gets 401 after it. Both are counted in `refused`, and the newest 100 are listed
     with the beginning of what they said. Of those that were verified the newest 10 000 are kept, up to 256 MB; `total`
     counts all.
     """
 
-    def __init__(self, secret: str | Secret, port: int = 0, *, on_close: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self,
+        secret: str | Secret,
+        port: int = 0,
+        register: Callable[[str, Secret], tuple[Secret, Callable[[], None]]] | None = None,
+    ) -> None:
         self._secret = Secret(secret)
         self._verified: deque[dict[str, Any]] = deque()
         self._kept_bytes = 0
@@ -62,7 +68,7 @@ class Deliveries:
         self._forged: deque[dict[str, Any]] = deque(maxlen=REFUSED_KEPT)
         self._under_way = 0
         self._arrived = threading.Condition()
-        self._on_close = on_close
+        self._on_close: Callable[[], None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._watchers: list[Callable[[], Any]] = []
         self.total = 0
@@ -81,6 +87,12 @@ class Deliveries:
         started: Future[None] = Future()
         self._task = loop.start(self._serve, sock, started)
         started.result(10)
+        if register is not None:
+            try:
+                self._secret, self._on_close = register(self.url, self._secret)
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.errors import KitError
+from ..core.faces import state_of
 from ..core.html import one_line, table, text
 from ..core.into import GivesFrames
 from . import agents
@@ -53,7 +54,7 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """Return where the session stands now, as the service tells it."""
-        self.state = dict(self._client._driver.run(agents._status(self._client, self.id, PATIENT)))
+        self.state = dict(state_of(self._client).driver.run(agents.status_of(self._client, self.id, PATIENT)))
         return self.state
 
     def resume(self, answer: Mapping[str, Any] | str) -> Session:
@@ -108,7 +109,7 @@ class Session:
 
     def _until_pause(self) -> Iterator[SessionEvent]:
         walk = agents.follow(self._client, self.id, lambda event: event)
-        events = self._client._driver.walk(walk)
+        events = state_of(self._client).driver.walk(walk)
         paused_after = None
         if self.status()["status"] == "awaiting_input":
             paused_after = "awaiting"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import pyarrow as pa
 
 from ..core.errors import InputError
+from ..core.faces import state_of
 from ..core.frames import to_frame
 from ..live.source import Chunk, Position, Source
 from . import batching, wire
@@ -138,7 +139,9 @@ class AskSource(Source):
     async def _answers(self, frame: Any) -> Any:
         if self._model is None:
             first = self._prompt[:2000]
-            self._model = await self._client.drive(batching.route(self._client, first, None, len(first.split())))
+            self._model = await self._client.drive(
+                batching.route(state_of(self._client), first, None, len(first.split()))
+            )
         batch = AsyncBatch(
             self._client,
             self._guard,

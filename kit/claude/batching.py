@@ -10,6 +10,7 @@ from ..core.steps import Operation
 from . import wire
 from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask
+from .state import ClientState
 from .types import BatchResponse, BatchResult
 
 _PLACES = 5
@@ -36,13 +37,13 @@ def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
     return pairs
 
 
-def route(client: Any, prompt: str, project: str | None, context_size: int = 0) -> Operation[str]:
+def route(state: ClientState, prompt: str, project: str | None, context_size: int = 0) -> Operation[str]:
     """Return the model that the service would choose."""
     body: dict[str, Any] = {"prompt": prompt, "context_size": context_size}
     if project is not None:
         body["project_id"] = project
     answer = yield from ask(
-        client, "POST", "/v1/route", "route", body, within=min(30, client.timeout), project=project, free=True
+        state, "POST", "/v1/route", "route", body, within=min(30, state.timeout), project=project, free=True
     )
     model = wire.parsed(answer, "route").get("recommended_model")
     if not isinstance(model, str):
@@ -51,7 +52,7 @@ def route(client: Any, prompt: str, project: str | None, context_size: int = 0) 
 
 
 def part(
-    client: Any,
+    state: ClientState,
     prompts: Sequence[tuple[str, str]],
     model: str | None,
     timeout: float,
@@ -68,7 +69,7 @@ def part(
     answered = False
     try:
         answer = yield from ask(
-            client,
+            state,
             "POST",
             "/v1/batch",
             "batch",
@@ -85,17 +86,17 @@ def part(
         raise
     finally:
         if not answered:
-            client._book.unknown("batch", model, project, request_id, len(prompts))
+            state.book.unknown("batch", model, project, request_id, len(prompts))
     for result in results:
         if result.usage is not None and result.cost is not None:
-            client._book.completed("batch", model or "auto", result.usage, result.cost, project, request_id)
+            state.book.completed("batch", model or "auto", result.usage, result.cost, project, request_id)
         elif result.paid is None:
-            client._book.unknown("batch", model, project, request_id)
+            state.book.unknown("batch", model, project, request_id)
     return results
 
 
 def batch(
-    client: Any,
+    state: ClientState,
     prompts: Iterable[str | Mapping[str, Any]],
     model: str | None,
     parallel: bool,
@@ -108,12 +109,12 @@ def batch(
     size = wire.BATCH if parallel else 1
     if model is None and len(pairs) > size:
         # Each request would be routed anew, by its own first prompt.
-        model = yield from route(client, pairs[0][1], project, len(pairs[0][1].split()))
+        model = yield from route(state, pairs[0][1], project, len(pairs[0][1].split()))
     results: list[BatchResult] = []
     while len(results) < len(pairs):
         wanted = pairs[len(results) : len(results) + size]
         try:
-            results += yield from part(client, wanted, model, timeout, project)
+            results += yield from part(state, wanted, model, timeout, project)
         except ClaudeAPIError as error:
             if not any(result.status == "completed" for result in results):
                 raise

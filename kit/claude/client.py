@@ -8,8 +8,7 @@ from typing import Any
 
 from ..core import loop
 from ..core.environment import OWN, Environment
-from ..core.errors import CLOSED, CLOSED_HINT
-from ..core.faces import AsyncFace, SyncFace, coloured, verb
+from ..core.faces import AsyncFace, SyncFace, coloured, state_of, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
 from ..core.secrets import Secret, fit, hidden, masked
@@ -17,8 +16,9 @@ from ..core.steps import Operation, Timeouts
 from . import batching, streaming, tasks, wire
 from .book import Book, Spent
 from .errors import ClaudeInputError
-from .exchange import CONNECT_TIMEOUT, LOG, ask, policy
+from .exchange import CONNECT_TIMEOUT, ask, policy
 from .guard import Guard
+from .state import ClientState
 from .types import BatchResponse, Response, Transport, UsageStats
 
 URL = "http://localhost:8006"
@@ -69,8 +69,8 @@ async def _async_texts(pieces: Any) -> AsyncIterator[str]:
 class Verbs:
     """What both clients can do."""
 
+    _state: ClientState
     _driver_type: Callable[[Settings], Any]
-    _by_socket: Callable[..., Any]
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Verbs:
         base_url, api_key = masked(base_url), hidden(api_key)
         hidden_keys = {name: hidden(key) for name, key in dict(project_keys or {}).items()}
         project_keys = None  # this frame may be shown
-        settings, self.timeout = settings_of(base_url, api_key, timeout, verify)
+        settings, timeout = settings_of(base_url, api_key, timeout, verify)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise ClaudeInputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
         if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
@@ -97,33 +97,32 @@ class Verbs:
         self.base_url = settings.base_url.rstrip("/")
         self.project_id = project_id
         self.max_retries = max_retries
-        self._policy = policy(max_retries, retry_delay)
-        self._project_keys: dict[str, Secret] = {
-            name: key for name, given in hidden_keys.items() if (key := fit(given, ClaudeInputError)) is not None
-        }
-        self._book = Book()
-        self._own_project: str | None = None
-        self._warned: set[tuple[str, str]] = set()
-        self._driver: Any = self._driver_type(settings)
+        keys = {name: key for name, given in hidden_keys.items() if (key := fit(given, ClaudeInputError)) is not None}
+        self._state = ClientState(self._driver_type(settings), timeout, policy(max_retries, retry_delay), keys)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take, unless it says otherwise."""
+        return self._state.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._state.timeout = seconds
 
     @property
     def spent(self) -> Spent:
         """What this client has spent so far, and how many of its calls it cannot know about."""
-        return self._book.spent
+        return self._state.book.spent
 
     @property
     def book(self) -> Book:
         """Every call that was paid, or may have been."""
-        return self._book
+        return self._state.book
 
     def drive(self, operation: Operation[Any]) -> Any:
         """Run an operation of this wing on the client's connections: at once, or awaited, as the client's calls are."""
-        self._check_open()
-        return self._driver.run(operation)
-
-    def _check_open(self) -> None:
-        if self._driver.closed:
-            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+        self._state.check_open()
+        return self._state.driver.run(operation)
 
     @verb
     def complete(
@@ -140,10 +139,10 @@ class Verbs:
         """
         return (
             yield from streaming.complete(
-                self,
+                self._state,
                 wire.prompt_text(prompt),
                 wire.chosen_model(model),
-                self._limited(timeout),
+                self._state.limited(timeout),
                 project_id or self.project_id,
             )
         )
@@ -169,7 +168,7 @@ class Verbs:
         """
         return (
             yield from tasks.run(
-                self,
+                self._state,
                 wire.prompt_text(description, "description"),
                 wire.names(allow_tools, "allow_tools"),
                 wire.names(allow_agents, "allow_agents"),
@@ -199,11 +198,11 @@ class Verbs:
         """
         return (
             yield from batching.batch(
-                self,
+                self._state,
                 prompts,
                 wire.chosen_model(model),
                 parallel,
-                self._limited(min(30.0, self.timeout) if timeout is None else timeout),
+                self._state.limited(min(30.0, self.timeout) if timeout is None else timeout),
                 project_id or self.project_id,
             )
         )
@@ -216,9 +215,9 @@ class Verbs:
         """
         from .runs import AsyncBatch, Batch
 
-        self._check_open()
+        self._state.check_open()
         kind: Any = AsyncBatch if isinstance(self, AsyncFace) else Batch
-        return kind(self, Guard(self._book), prompt, over=over, **options)
+        return kind(self, Guard(self._state.book), prompt, over=over, **options)
 
     @verb
     def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
@@ -229,49 +228,32 @@ class Verbs:
         project = project_id or self.project_id
         params = {"period": period, "project_id": project}
         answer = yield from ask(
-            self, "GET", "/v1/usage", "get_usage", params=params, within=min(30, self.timeout), project=project
+            self._state, "GET", "/v1/usage", "get_usage", params=params, within=min(30, self.timeout), project=project
         )
         stats = wire.stats_of(answer)
-        self._told_project(project, stats.project_id)
+        self._state.told_project(project, stats.project_id)
         return stats
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
         """Return how the service is: `status`, `version`, `services`. "degraded" is the usual state of one without
         Redis."""
-        return wire.parsed((yield from ask(self, "GET", "/health", "health", within=min(10, self.timeout))), "health")
+        return wire.parsed(
+            (yield from ask(self._state, "GET", "/health", "health", within=min(10, self.timeout))), "health"
+        )
 
     @verb
     def capabilities(self) -> Operation[dict[str, Any]]:
         """Return the agents and skills that tasks may ask for."""
         within = min(30, self.timeout)
-        answer = yield from ask(self, "GET", "/v1/capabilities", "capabilities", within=within)
+        answer = yield from ask(self._state, "GET", "/v1/capabilities", "capabilities", within=within)
         return wire.parsed(answer, "capabilities")
 
     @verb
     def route(self, prompt: str, context_size: int = 0, project_id: str | None = None) -> Operation[str]:
         """Return the model that the service would choose for a prompt."""
         project = project_id or self.project_id
-        return (yield from batching.route(self, wire.prompt_text(prompt), project, context_size))
-
-    def _limited(self, timeout: float | None) -> float:
-        return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
-
-    def _told_project(self, asked: str | None, told: str | None) -> None:
-        """Remember whose key this is; says once where the service charges another project than it was asked to."""
-        if told is None:
-            return
-        if asked is None:
-            self._own_project = told
-        elif asked != told and (asked, told) not in self._warned:
-            self._warned.add((asked, told))
-            LOG.warning(
-                "project %r was asked for, but the service charges %r, the project of the key; "
-                "project_keys={%r: key} gives a project a key of its own",
-                asked,
-                told,
-                asked,
-            )
+        return (yield from batching.route(self._state, wire.prompt_text(prompt), project, context_size))
 
     def _about(self) -> str:
         project = f", project {self.project_id}" if self.project_id else ""
@@ -292,22 +274,10 @@ class Verbs:
         By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
         servers stream through in earnest and the hosted service does not.
         """
-        return self._pieces(prompt, model, timeout, project_id, transport)
-
-    def _pieces(
-        self, prompt: str, model: str | None, timeout: float | None, project_id: str | None, transport: str
-    ) -> Any:
-        """Return the pieces, then the response, as an iterator of the client's colour."""
-        self._check_open()
-        streaming.checked(transport)
-        asked = (wire.prompt_text(prompt), wire.chosen_model(model), self._limited(timeout))
-        project = project_id or self.project_id
-        if transport == "ws":
-            return self._by_socket(self, *asked, project)
-        return self._driver.walk(streaming.pieces(self, *asked, project))
+        return streaming.opened(self._state, prompt, model, timeout, project_id or self.project_id, transport)
 
 
-class ClaudeClient(Verbs, SyncFace):
+class ClaudeClient(Verbs, SyncFace[ClientState]):
     """The Claude Code API service with calls that block.
 
     >>> ClaudeClient("http://127.0.0.1:1", api_key="cc_00", project_id="demo")
@@ -320,25 +290,24 @@ class ClaudeClient(Verbs, SyncFace):
     """
 
     _driver_type = Driver
-    _by_socket = staticmethod(streaming.socket_pieces)
     _twin: AsyncClaudeClient | None = None
 
     def beside(self) -> AsyncClaudeClient:
         """Return the same client for the background loop; its calls are in the same book."""
-        self._check_open()
+        self._state.check_open()
         if self._twin is None:
-            settings = self._driver.settings
+            settings = self._state.driver.settings
             self._twin = AsyncClaudeClient(
                 settings.base_url,
                 settings.credential,
                 self.timeout,
                 self.max_retries,
                 self.project_id,
-                self._policy.base,
-                project_keys=self._project_keys,
+                self._state.policy.base,
+                project_keys=self._state.project_keys,
                 verify=settings.verify,
             )
-            self._twin._book = self._book
+            state_of(self._twin).book = self._state.book
         return self._twin
 
     def close(self) -> None:
@@ -349,7 +318,7 @@ class ClaudeClient(Verbs, SyncFace):
             loop.call(twin.close)
 
 
-class AsyncClaudeClient(Verbs, AsyncFace):
+class AsyncClaudeClient(Verbs, AsyncFace[ClientState]):
     """The Claude Code API service with calls that are awaited; the same verbs and arguments as `ClaudeClient`.
 
     >>> AsyncClaudeClient("http://127.0.0.1:1", api_key="cc_00", project_id="demo")
@@ -357,4 +326,3 @@ class AsyncClaudeClient(Verbs, AsyncFace):
     """
 
     _driver_type = AsyncDriver
-    _by_socket = staticmethod(streaming.async_socket_pieces)

@@ -16,8 +16,8 @@ from ..core.steps import Operation, Pause, Request, Timeouts, asked_pause
 from ..core.steps import Response as Answer
 from . import wire
 from .errors import ClaudeAPIError
+from .state import LOG, ClientState
 
-LOG = logging.getLogger("client")
 CONNECT_TIMEOUT = 5.0
 
 
@@ -34,7 +34,7 @@ def policy(attempts: int, delay: float) -> Policy:
 
 
 def ask(
-    client: Any,
+    state: ClientState,
     method: str,
     path: str,
     what: str,
@@ -57,12 +57,12 @@ def ask(
     began = time.monotonic()
     ends = began + within if deadline is None else min(deadline, began + within)
     free = method == "GET" if free is None else free
-    rules = replace(client._policy, deadline=ends - began)
+    rules = replace(state.policy, deadline=ends - began)
     if free:
         rules = replace(rules, statuses=rules.statuses | {429}, refused=rules.refused | {429})
     asked = request_id or uuid.uuid4().hex
     headers: dict[str, str | Secret] = {"x-request-id": asked}
-    key = client._project_keys.get(project) if client._project_keys else None
+    key = state.project_keys.get(project or "")
     if key is not None:
         headers["authorization"] = key.after("Bearer ")
     request = Request(

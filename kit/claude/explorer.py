@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.environment import Environment, elsewhere, missing
 from ..core.explorer import Explorer
+from ..core.faces import state_of
 from ..core.log.declared import Gap
 from ..core.secrets import Secret, hidden, masked
 from . import wire
@@ -16,7 +17,7 @@ from .ledger import by_time, usage_by_time
 from .live import LiveAnswer
 from .prompts import Prompts
 from .results import TaskResult
-from .streaming import checked
+from .streaming import checked, opened
 from .types import Response, Transport
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
         client = self.client.beside()
+        state, project = state_of(client), project_id or client.project_id
         name = wire.chosen_model(model) or "auto"
-        return lambda: client._pieces(prompt, model, seconds, project_id, transport), name
+        return lambda: opened(state, prompt, model, seconds, project, transport), name
 
     def task(
         self,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..core.faces import state_of
 from . import batching
 from .errors import ClaudeAPIError, ClaudeInputError, RateLimitError
 from .exchange import ask
@@ -107,7 +108,9 @@ class Runner:
             if self.model is None and len(work.queue) > 1:
                 # One choice for all, or each request would be routed by its own first prompt.
                 first = work.queue[0].prompt
-                self.model = await client.drive(batching.route(client, first, self._project, len(first.split())))
+                self.model = await client.drive(
+                    batching.route(state_of(client), first, self._project, len(first.split()))
+                )
             while True:
                 self.waiting = self._pause()
                 while work.queue and not self.stopping and not self.waiting:
@@ -176,7 +179,7 @@ class Runner:
         ahead = -(-self.under_way // self._pace.workers)
         try:
             results = await client.drive(
-                batching.part(client, pairs, self.model, self._timeout, self._project, rounds=ahead)
+                batching.part(state_of(client), pairs, self.model, self._timeout, self._project, rounds=ahead)
             )
         except ClaudeAPIError as error:
             work.over(part)
@@ -308,7 +311,7 @@ class Runner:
             counted = await self._counted(client)
             self._before = None if counted is None else counted - client.book.spent.cost
         with contextlib.suppress(ClaudeAPIError):
-            answer = await client.drive(ask(client, "GET", "/health", "health", within=_LOOK, repeat=False))
+            answer = await client.drive(ask(state_of(client), "GET", "/health", "health", within=_LOOK, repeat=False))
             told = answer.json()
             self._pace.told(told if isinstance(told, dict) else {})
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from ..core import calls
+from ..core.http import AsyncDriver
 from ..core.secrets import Secret, revealed
 from ..core.steps import Emit, Operation, Walk
 from . import wire
@@ -26,8 +27,9 @@ from .errors import (
     PermissionError,
     TimeoutError,
 )
-from .exchange import CONNECT_TIMEOUT, LOG, ask
-from .types import Caller, Response
+from .exchange import CONNECT_TIMEOUT, ask
+from .state import LOG, ClientState
+from .types import Response, Transport
 
 PIECES = 20
 _FRAME = 16 * 1024 * 1024
@@ -38,8 +40,25 @@ def checked(transport: str) -> None:
         raise ClaudeInputError(f"transport={transport!r}", hint='choose "http" or "ws"')
 
 
+def opened(
+    state: ClientState,
+    prompt: str,
+    model: str | None,
+    timeout: float | None,
+    project: str | None,
+    transport: Transport,
+) -> Any:
+    """Return the pieces of an answer, then the whole, as an iterator of the client's colour."""
+    state.check_open()
+    checked(transport)
+    asked = (wire.prompt_text(prompt), wire.chosen_model(model), state.limited(timeout), project)
+    if transport == "http":
+        return state.driver.walk(pieces(state, *asked))
+    return (async_socket_pieces if isinstance(state.driver, AsyncDriver) else socket_pieces)(state, *asked)
+
+
 def complete(
-    client: Any, prompt: str, model: str | None, timeout: float, project: str | None, method: str = "complete"
+    state: ClientState, prompt: str, model: str | None, timeout: float, project: str | None, method: str = "complete"
 ) -> Operation[Response]:
     """Return a completion, written into the client's book."""
     request_id = uuid.uuid4().hex
@@ -47,7 +66,7 @@ def complete(
     answered = False
     try:
         answer = yield from ask(
-            client,
+            state,
             "POST",
             "/v1/chat/completions",
             method,
@@ -64,15 +83,17 @@ def complete(
     finally:
         # An interrupt leaves this way too.
         if not answered:
-            client._book.unknown(method, model, project, request_id)
-    client._book.completed(method, response.model, response.usage, response.cost, response.project_id, request_id)
-    client._told_project(project, response.project_id)
+            state.book.unknown(method, model, project, request_id)
+    state.book.completed(method, response.model, response.usage, response.cost, response.project_id, request_id)
+    state.told_project(project, response.project_id)
     return response
 
 
-def pieces(client: Any, prompt: str, model: str | None, timeout: float, project: str | None) -> Walk[str | Response]:
+def pieces(
+    state: ClientState, prompt: str, model: str | None, timeout: float, project: str | None
+) -> Walk[str | Response]:
     """Return the text in pieces, then the whole."""
-    response = yield from complete(client, prompt, model, timeout, project, "stream")
+    response = yield from complete(state, prompt, model, timeout, project, "stream")
     text = response.content
     size = max(1, len(text) // PIECES)
     for start in range(0, len(text), size):
@@ -81,14 +102,14 @@ def pieces(client: Any, prompt: str, model: str | None, timeout: float, project:
 
 
 def socket_pieces(
-    client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
+    state: ClientState, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> Iterator[str | Response]:
     """Return the same by WebSocket, blocking."""
     from websockets.sync.client import connect
 
     if model is None:
-        model = client._driver.run(route(client, prompt, project))
-    chat = _Chat(client, prompt, model, timeout, project)
+        model = state.driver.run(route(state, prompt, project))
+    chat = _Chat(state, prompt, model, timeout, project)
     try:
         with connect(
             chat.url,
@@ -112,7 +133,7 @@ def socket_pieces(
 
 
 async def async_socket_pieces(
-    client: Caller, prompt: str, model: str | None, timeout: float, project: str | None
+    state: ClientState, prompt: str, model: str | None, timeout: float, project: str | None
 ) -> AsyncIterator[str | Response]:
     """Return the same by WebSocket, awaited."""
     import asyncio
@@ -120,8 +141,8 @@ async def async_socket_pieces(
     from websockets.asyncio.client import connect
 
     if model is None:
-        model = await client._driver.run(route(client, prompt, project))
-    chat = _Chat(client, prompt, model, timeout, project)
+        model = await state.driver.run(route(state, prompt, project))
+    chat = _Chat(state, prompt, model, timeout, project)
     try:
         async with connect(
             chat.url,
@@ -147,13 +168,13 @@ async def async_socket_pieces(
 class _Chat:
     """One chat over a WebSocket: what is said, and what the frames mean."""
 
-    def __init__(self, client: Any, prompt: str, model: str, timeout: float, project: str | None) -> None:
+    def __init__(self, state: ClientState, prompt: str, model: str, timeout: float, project: str | None) -> None:
         from websockets.exceptions import WebSocketException
 
         self.FAILURES = (WebSocketException, OSError, EOFError)
-        settings = client._driver.settings
+        settings = state.driver.settings
         self.url = f"ws{settings.base_url.removeprefix('http').rstrip('/')}/v1/stream"
-        key = client._project_keys.get(project) or settings.credential
+        key = state.project_keys.get(project or "") or settings.credential
         self.request_id = uuid.uuid4().hex
         self.headers: dict[str, str | Secret] = {"x-request-id": self.request_id}
         if key is not None:
@@ -161,7 +182,7 @@ class _Chat:
         self.done = False
         self._sent = False
         self._told = False
-        self._client, self._prompt, self._model, self._project = client, prompt, model, project
+        self._state, self._prompt, self._model, self._project = state, prompt, model, project
         self._timeout = timeout
         self._ends = time.monotonic() + wire.patience(timeout)
         self._text: list[str] = []
@@ -217,7 +238,7 @@ class _Chat:
                 hint='its WebSocket does not pass prompts on; use transport="http"',
             )
         model = str(value.get("model") or self._model)
-        self._client._book.completed("stream", model, used, cost, self._project, self.request_id)
+        self._state.book.completed("stream", model, used, cost, self._project, self.request_id)
         self._told = self.done = True
         return Response(self.request_id, model, "".join(self._text), used, cost, self._project)
 
@@ -256,7 +277,7 @@ class _Chat:
     def over(self) -> None:
         """Write down what is known, however it ended: an answer that was left early has been paid for."""
         if self._sent and not self._told:
-            self._client._book.unknown("stream", self._model, self._project, self.request_id)
+            self._state.book.unknown("stream", self._model, self._project, self.request_id)
         self._told = True
         calls.record(
             "claude",

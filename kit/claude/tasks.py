@@ -11,11 +11,12 @@ from ..core.steps import Operation
 from . import wire
 from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask
+from .state import ClientState
 from .types import Usage
 
 
 def run(
-    client: Any,
+    state: ClientState,
     description: str,
     tools: list[str],
     agents: list[str],
@@ -46,14 +47,14 @@ def run(
         body["working_directory"] = working_directory
     if project is None:
         # Left out, the service would charge its project "default", and the key's own usage would not add up.
-        project = yield from _own_project(client, deadline)
+        project = yield from _own_project(state, deadline)
     if project is not None:
         body["project_id"] = project
     request_id = uuid.uuid4().hex
     answered = False
     try:
         answer = yield from ask(
-            client,
+            state,
             "POST",
             "/v1/task",
             "agentic_task",
@@ -65,37 +66,37 @@ def run(
             task_timeout=timeout,
         )
         report = wire.parsed(answer, "agentic_task")
-        answered = _booked(client, report, project, request_id)
+        answered = _booked(state, report, project, request_id)
         return wire.task_outcome(report)
     except ClaudeAPIError as error:
         answered = answered or error.paid is not None
         raise
     finally:
         if not answered:
-            client._book.unknown("agentic_task", model, project, request_id)
+            state.book.unknown("agentic_task", model, project, request_id)
 
 
-def _booked(client: Any, report: dict[str, Any], project: str | None, request_id: str) -> bool:
+def _booked(state: ClientState, report: dict[str, Any], project: str | None, request_id: str) -> bool:
     """Return whether it is known what the task cost."""
     used = report.get("usage")
     used = used if isinstance(used, dict) else {}
     cost, counted = wire.number(used.get("total_cost")), wire.usage_of(used)
     if cost is None:
         return report.get("status") == "failed"
-    client._book.completed(
+    state.book.completed(
         "agentic_task", str(used.get("model_used", "auto")), counted or Usage(0, 0, 0), cost, project, request_id
     )
     return True
 
 
-def _own_project(client: Any, deadline: float) -> Operation[str | None]:
-    if client._own_project is None:
+def _own_project(state: ClientState, deadline: float) -> Operation[str | None]:
+    if state.own_project is None:
         try:
             answer = yield from ask(
-                client, "GET", "/v1/usage", "get_usage", params={"period": "day"}, within=30, deadline=deadline
+                state, "GET", "/v1/usage", "get_usage", params={"period": "day"}, within=30, deadline=deadline
             )
-            client._own_project = wire.stats_of(answer).project_id or None
+            state.own_project = wire.stats_of(answer).project_id or None
         except ClaudeAPIError:
             return None  # the task itself will tell what is wrong
-    own: str | None = client._own_project
+    own: str | None = state.own_project
     return own

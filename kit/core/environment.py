@@ -26,8 +26,9 @@ class Environment:
     _get: Callable[[str], str | None]
 
     def __init__(self, variables: Mapping[str, str] | Environment | None = None) -> None:
+        get: Callable[[str], str | None]
         if isinstance(variables, Environment):
-            get = variables._get
+            get = variables.text
         elif variables is None:
             get = os.environ.get
         else:

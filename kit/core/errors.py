@@ -80,7 +80,7 @@ def _callers(file: str) -> bool:
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the caller's that led here, however deep in this package or in a magic."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented; `inspect` has no other
     while frame is not None and not _callers(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:

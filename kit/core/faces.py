@@ -10,25 +10,36 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import wraps
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from .processes import OfOneProcess
 from .steps import Operation, Walk
-
-if TYPE_CHECKING:
-    from .http import AsyncDriver, Driver
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
 A = TypeVar("A")
+X = TypeVar("X", bound="ClientState")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _Face(OfOneProcess):
+@dataclass(eq=False, repr=False)
+class ClientState:
+    """What the calls of a client share: the driver of its colour, and in each wing what else they need.
+
+    It is an object of its own, so that Tab shows the users of a client nothing but what they call.
+    """
+
+    driver: Any
+
+
+class Face(OfOneProcess, Generic[X]):
     """What clients of both colours have."""
+
+    _state: X
 
     def _about(self) -> str:
         """Return what the client's repr says."""
@@ -42,14 +53,17 @@ class _Face(OfOneProcess):
             return f"<{type(self).__name__}, not made>"
 
 
-class SyncFace(_Face):
-    """A client whose calls block. Use it in a `with` block, or `close()` it."""
+def state_of(client: Face[X]) -> X:
+    """Return what the calls of a client share, for the rooms of its own wing."""
+    return client._state  # noqa: SLF001 - the one door to it: users are not to meet it on the client
 
-    _driver: Driver
+
+class SyncFace(Face[X]):
+    """A client whose calls block. Use it in a `with` block, or `close()` it."""
 
     def close(self) -> None:
         """Close the connections."""
-        self._driver.close()
+        self._state.driver.close()
 
     def __enter__(self) -> Self:
         return self
@@ -58,14 +72,12 @@ class SyncFace(_Face):
         self.close()
 
 
-class AsyncFace(_Face):
+class AsyncFace(Face[X]):
     """A client whose calls are awaited. Use it in an `async with` block, or `await close()` it."""
-
-    _driver: AsyncDriver
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._driver.close()
+        await self._state.driver.close()
 
     aclose = close
 
@@ -88,9 +100,9 @@ class verb(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: Any = None) -> Any: ...
     @overload
-    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, T]: ...
+    def __get__(self, client: SyncFace[Any], owner: Any = None) -> Callable[P, T]: ...
     @overload
-    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: AsyncFace[Any], owner: Any = None) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
         return _of_face(self, self._sync, self._async, client, owner)
 
@@ -107,9 +119,9 @@ class walk(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: Any = None) -> Any: ...
     @overload
-    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, client: SyncFace[Any], owner: Any = None) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, client: AsyncFace[Any], owner: Any = None) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
         return _of_face(self, self._sync, self._async, client, owner)
 
@@ -126,9 +138,9 @@ class Coloured(Generic[P, S, A]):
     @overload
     def __get__(self, client: None, owner: Any = None) -> Any: ...
     @overload
-    def __get__(self, client: SyncFace, owner: Any = None) -> Callable[P, S]: ...
+    def __get__(self, client: SyncFace[Any], owner: Any = None) -> Callable[P, S]: ...
     @overload
-    def __get__(self, client: AsyncFace, owner: Any = None) -> Callable[P, A]: ...
+    def __get__(self, client: AsyncFace[Any], owner: Any = None) -> Callable[P, A]: ...
     def __get__(self, client: Any, owner: Any = None) -> Any:
         return _of_face(self, self._sync, self._async, client, owner)
 
@@ -165,7 +177,7 @@ def _of_face(own: Any, sync: Callable[..., Any], awaited: Callable[..., Any], cl
 def _blocking(operation: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(operation)
     def call(client: Any, *args: Any, **kwargs: Any) -> Any:
-        return client._driver.run(operation(client, *args, **kwargs))
+        return client._state.driver.run(operation(client, *args, **kwargs))  # noqa: SLF001 - a face's own
 
     return call
 
@@ -173,7 +185,7 @@ def _blocking(operation: Callable[..., Any]) -> Callable[..., Any]:
 def _awaited(operation: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(operation)
     async def call(client: Any, *args: Any, **kwargs: Any) -> Any:
-        return await client._driver.run(operation(client, *args, **kwargs))
+        return await client._state.driver.run(operation(client, *args, **kwargs))  # noqa: SLF001 - a face's own
 
     return call
 
@@ -181,7 +193,7 @@ def _awaited(operation: Callable[..., Any]) -> Callable[..., Any]:
 def _walked(operation: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(operation)
     def call(client: Any, *args: Any, **kwargs: Any) -> Any:
-        return client._driver.walk(operation(client, *args, **kwargs))
+        return client._state.driver.walk(operation(client, *args, **kwargs))  # noqa: SLF001 - a face's own
 
     return call
 
@@ -190,9 +202,9 @@ class Helper(Protocol[P, T_co]):
     """A function that takes a client of either face first."""
 
     @overload
-    def __call__(self, client: SyncFace, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
+    def __call__(self, client: SyncFace[Any], *args: P.args, **kwargs: P.kwargs) -> T_co: ...
     @overload
-    def __call__(self, client: AsyncFace, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]: ...
+    def __call__(self, client: AsyncFace[Any], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]: ...
 
     operation: Callable[..., Operation[Any]]
 
@@ -201,9 +213,9 @@ class WalkHelper(Protocol[P, T_co]):
     """A function that takes a client of either face first and gives an iterator of that face."""
 
     @overload
-    def __call__(self, client: SyncFace, *args: P.args, **kwargs: P.kwargs) -> Iterator[T_co]: ...
+    def __call__(self, client: SyncFace[Any], *args: P.args, **kwargs: P.kwargs) -> Iterator[T_co]: ...
     @overload
-    def __call__(self, client: AsyncFace, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T_co]: ...
+    def __call__(self, client: AsyncFace[Any], *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T_co]: ...
 
     operation: Callable[..., Walk[Any]]
 

@@ -52,6 +52,11 @@ class Channel(Ledger):
         """Whether there is a connection, as far as is known."""
         return self._writer is not None
 
+    @property
+    def ours(self) -> bool:
+        """Whether there is a connection, and this process made it."""
+        return self.connected and self._pid == os.getpid()
+
     async def connect(self) -> None:
         """Connect now, if there is no connection."""
         if self._pid != os.getpid():
@@ -274,6 +279,11 @@ class Crossing:
         """Whether the client was closed."""
         return self.channel.closed
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the server said that it can do beyond the protocol."""
+        return self.channel.capabilities
+
     async def connect(self) -> None:
         """Connect now."""
         await across(self.channel.connect)
@@ -296,14 +306,14 @@ class Crossing:
     async def close(self) -> None:
         """Close the connection."""
         self.channel.closed = True
-        if self.channel.connected and self.channel._pid == os.getpid():
+        if self.channel.ours:
             await across(self.channel.close)
 
     def abandon(self) -> None:
         """Close the connection some time soon, for whoever cannot wait."""
         channel = self.channel
         channel.closed = True
-        if channel.connected and channel._pid == os.getpid() and loop.running():
+        if channel.ours and loop.running():
             with contextlib.suppress(RuntimeError):
                 loop.start(channel.close)
 

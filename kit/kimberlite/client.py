@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from ..core.errors import CLOSED, CLOSED_HINT
-from ..core.faces import AsyncFace, SyncFace, coloured, verb, walk
+from ..core.faces import AsyncFace, SyncFace, coloured, state_of, verb, walk
 from ..core.secrets import Secret, hidden, masked
 from . import appending, reading, sql
 from .address import Settings
@@ -25,6 +25,7 @@ from .errors import KimberliteInputError
 from .listing import StreamRow, list_streams
 from .places import Book, StreamLike, create, resolve
 from .sql import ExecuteResult, QueryResult
+from .state import ClientState
 from .structs import Audit, ColumnInfo, IndexInfo, TableInfo
 from .subscription import CREDITS, AsyncSubscription, Flow, Subscription
 from .types import Event, Position, StreamId, TenantId
@@ -37,9 +38,7 @@ T = TypeVar("T")
 class _Calls:
     """What a client of either colour can do."""
 
-    _settings: Settings
-    _book: Book
-    _driver: Any
+    _state: ClientState
     _driven: Callable[[Settings], Any]
     """What makes the driver of this colour."""
 
@@ -58,15 +57,9 @@ class _Calls:
         default_data_class: DataClass = DataClass.PUBLIC,
     ) -> None:
         address, api_key = masked(address), hidden(api_key)
-        self._settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries, tls)
-        self._book = _book(self._settings, numbering, default_data_class)
-        self._driver = self._driven(self._settings)
-
-    def _capabilities(self) -> tuple[str, ...]:
-        raise NotImplementedError
-
-    def _tenant(self, given: TenantId | int | None = None) -> int | None:
-        return self._settings.tenant_id if given is None else TenantId(int(given)).value
+        settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries, tls)
+        book = _book(settings, numbering, default_data_class)
+        self._state = ClientState(self._driven(settings), settings, book)
 
     @verb
     def append(
@@ -117,12 +110,12 @@ class _Calls:
         audit: Audit | None,
     ) -> Operation[list[tuple[int, int]]]:
         wanted = None if expected is None else reading.offset_of(expected, "expected_offset")
-        self._book.tenant(tenant_id, stream)
+        self._state.book.tenant(tenant_id, stream)
         if not events:
             return []
-        packed = yield from resolve(self._book, tenant_id, stream)
+        packed = yield from resolve(self._state.book, tenant_id, stream)
         batches = appending.batches_of(events)
-        return (yield from appending.append(self._book, packed, batches, wanted, audit))
+        return (yield from appending.append(self._state.book, packed, batches, wanted, audit))
 
     @verb
     def read_stream(
@@ -139,17 +132,17 @@ class _Calls:
         (the lab's does), else when this client was told that the event is stored, else when it arrived here;
         `event.timestamp_source` says which. Do not take the last for the time of writing.
         """
-        packed = yield from resolve(self._book, tenant_id, stream_id)
+        packed = yield from resolve(self._state.book, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         return (yield from self._events(packed, start, limit))
 
     def _events(self, packed: int, start: int, limit: int | None) -> Operation[list[Event]]:
-        found = yield from reading.collected(reading.pages(self._book, packed, start, limit))
+        found = yield from reading.collected(reading.pages(self._state.book, packed, start, limit))
         if not found:
             return []
         stop = found[-1].first + len(found[-1].events)
-        runs = yield from reading.stored(self._book, self._capabilities(), packed, found[0].first, stop)
-        return reading.events_of(self._book, packed, found, runs)
+        runs = yield from reading.stored(self._state.book, self._state.capabilities, packed, found[0].first, stop)
+        return reading.events_of(self._state.book, packed, found, runs)
 
     @walk
     def iter_stream(
@@ -161,10 +154,10 @@ class _Calls:
         limit: int | None = None,
     ) -> Walk:
         """Return the same, one event after the other, without holding more than a page."""
-        packed = yield from resolve(self._book, tenant_id, stream_id)
+        packed = yield from resolve(self._state.book, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         yield from reading.pages(
-            self._book, packed, start, limit, lambda page: reading.events_of(self._book, packed, [page])
+            self._state.book, packed, start, limit, lambda page: reading.events_of(self._state.book, packed, [page])
         )
 
     @verb
@@ -185,15 +178,15 @@ class _Calls:
         """
         start = reading.offset_of(position)
         if stream_id is not None:
-            packed = yield from resolve(self._book, tenant_id, stream_id)
+            packed = yield from resolve(self._state.book, tenant_id, stream_id)
             return (yield from self._events(packed, start, limit))
-        tenant = self._tenant(tenant_id)
+        tenant = self._state.tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError(
                 "positions are counted per stream: whose are meant?",
                 hint="give stream_id= for one stream, or tenant_id= for all of a tenant's",
             )
-        rows = yield from list_streams(self._book, self._capabilities(), tenant)
+        rows = yield from list_streams(self._state.book, self._state.capabilities, tenant)
         chosen = [row.id for row in rows if not row.hidden]
         found: list[tuple[tuple[int, int], Event]] = []
         for packed in chosen:
@@ -201,7 +194,7 @@ class _Calls:
             runs: list[reading.Run] = []
             if events:
                 first, last = events[0].position.value, events[-1].position.value
-                runs = yield from reading.stored(self._book, self._capabilities(), packed, first, last + 1)
+                runs = yield from reading.stored(self._state.book, self._state.capabilities, packed, first, last + 1)
             order = {run.first + n: run.position + n for run in runs for n in range(run.length)}
             for event in events:
                 at = event.position.value
@@ -214,18 +207,18 @@ class _Calls:
         self, name: str, data_class: DataClass | None = None, *, tenant_id: TenantId | int | None = None
     ) -> Operation[StreamId]:
         """Return the stream of that name, made if it is not there. The server gives it its number."""
-        tenant = self._tenant(tenant_id)
+        tenant = self._state.tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
-        packed = yield from create(self._book, tenant, name, data_class)
-        self._book.native.add(packed)
+        packed = yield from create(self._state.book, tenant, name, data_class)
+        self._state.book.native.add(packed)
         return StreamId.from_u64(packed)
 
     @verb
     def stream_length(self, tenant_id: TenantId | int | None, stream_id: StreamLike) -> Operation[Position]:
         """Return the position that the next event of the stream will get."""
-        packed = yield from resolve(self._book, tenant_id, stream_id)
-        return Position((yield from appending.length(self._book, packed)))
+        packed = yield from resolve(self._state.book, tenant_id, stream_id)
+        return Position((yield from appending.length(self._state.book, packed)))
 
     @verb
     def list_streams(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[StreamRow]]:
@@ -234,8 +227,8 @@ class _Calls:
         The real server does not list streams: their numbers are tried one after the other, and a name is known only
         where this client made or used the stream. `hidden` marks what looks like a table's own log.
         """
-        rows = yield from list_streams(self._book, self._capabilities(), self._tenant(tenant_id))
-        self._book.native.update(row.id for row in rows)
+        rows = yield from list_streams(self._state.book, self._state.capabilities, self._state.tenant(tenant_id))
+        self._state.book.native.update(row.id for row in rows)
         return rows
 
     @verb
@@ -253,7 +246,7 @@ class _Calls:
         `at` reads the tables as they were: at a position as `position()` tells it, or at a time. Numbers with a
         fraction, dates and bytes come as text, as the protocol has no others.
         """
-        return (yield from sql.query(self._book, sql_text, params, at, self._tenant(tenant_id), audit))
+        return (yield from sql.query(self._state.book, sql_text, params, at, self._state.tenant(tenant_id), audit))
 
     @verb
     def execute(
@@ -266,41 +259,41 @@ class _Calls:
     ) -> Operation[ExecuteResult]:
         """Return how many rows a statement changed. It is never sent a second time once the server may have it: a
         `NetworkError` or `TimeoutError` says in `maybe_received` whether to look before trying again."""
-        return (yield from sql.execute(self._book, sql_text, params, self._tenant(tenant_id), audit))
+        return (yield from sql.execute(self._state.book, sql_text, params, self._state.tenant(tenant_id), audit))
 
     @verb
     def position(self, *, tenant_id: TenantId | int | None = None) -> Operation[Position]:
         """Return what `at=` takes to see the tables as they are now, later."""
-        return (yield from sql.position(self._book, self._tenant(tenant_id)))
+        return (yield from sql.position(self._state.book, self._state.tenant(tenant_id)))
 
     @verb
     def list_tables(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[TableInfo]]:
         """Return the tables, each with its number of columns."""
-        post = Post("list_tables", requests.ListTables(), self._tenant(tenant_id))
-        return (yield from asked(self._settings, post, responses.ListTables)).tables
+        post = Post("list_tables", requests.ListTables(), self._state.tenant(tenant_id))
+        return (yield from asked(self._state.settings, post, responses.ListTables)).tables
 
     @verb
     def describe_table(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[ColumnInfo]]:
         """Return the columns of a table."""
-        post = Post("describe_table", requests.DescribeTable(name), self._tenant(tenant_id), resource=name)
-        return (yield from asked(self._settings, post, responses.DescribeTable)).columns
+        post = Post("describe_table", requests.DescribeTable(name), self._state.tenant(tenant_id), resource=name)
+        return (yield from asked(self._state.settings, post, responses.DescribeTable)).columns
 
     @verb
     def list_indexes(self, name: str, *, tenant_id: TenantId | int | None = None) -> Operation[list[IndexInfo]]:
         """Return the indexes of a table."""
-        post = Post("list_indexes", requests.ListIndexes(name), self._tenant(tenant_id), resource=name)
-        return (yield from asked(self._settings, post, responses.ListIndexes)).indexes
+        post = Post("list_indexes", requests.ListIndexes(name), self._state.tenant(tenant_id), resource=name)
+        return (yield from asked(self._state.settings, post, responses.ListIndexes)).indexes
 
     @verb
     def server_info(self) -> Operation[responses.GetServerInfo]:
         """Return what the server is: version, capabilities, how long it runs."""
         post = Post("server_info", requests.GetServerInfo())
-        return (yield from asked(self._settings, post, responses.GetServerInfo))
+        return (yield from asked(self._state.settings, post, responses.GetServerInfo))
 
     @verb
     def sync(self) -> Operation[bool]:
         """Return whether everything is on disk now; each append is when it is acknowledged."""
-        return (yield from asked(self._settings, Post("sync", requests.Sync()), responses.Sync)).success
+        return (yield from asked(self._state.settings, Post("sync", requests.Sync()), responses.Sync)).success
 
     @coloured(Subscription, AsyncSubscription)
     def subscribe(
@@ -317,16 +310,16 @@ class _Calls:
         The server sends at most `credits` events before some are taken. A connection that breaks is made again.
         Awaited, as an async client's may be, it begins at once; going through it begins it too.
         """
-        if self._driver.closed:
+        if self._state.driver.closed:
             raise KimberliteInputError(CLOSED, hint=CLOSED_HINT)
-        self._book.tenant(tenant_id, stream_id)
+        self._state.book.tenant(tenant_id, stream_id)
         first = None if from_position is None else reading.offset_of(from_position, "from_position")
-        find = partial(resolve, self._book, tenant_id, stream_id)
-        return Flow(self._settings, self._book, find, first, credits, consumer_group)
+        find = partial(resolve, self._state.book, tenant_id, stream_id)
+        return Flow(self._state.settings, self._state.book, find, first, credits, consumer_group)
 
     def _about(self) -> str:
-        tenant = "" if self._settings.tenant_id is None else f", tenant {self._settings.tenant_id}"
-        return f"<{type(self).__name__} at {self._settings.where}{tenant}>"
+        tenant = "" if self._state.settings.tenant_id is None else f", tenant {self._state.settings.tenant_id}"
+        return f"<{type(self).__name__} at {self._state.settings.where}{tenant}>"
 
 
 def _on_line(settings: Settings) -> Line:
@@ -346,7 +339,7 @@ class _Constructor:
         return owner
 
 
-class Client(_Calls, SyncFace):
+class Client(_Calls, SyncFace[ClientState]):
     """A client whose calls block. It connects at once, and again whenever the connection was lost.
 
     client = Client("localhost:3000", tenant_id=TenantId(1), api_key="...")
@@ -364,17 +357,12 @@ class Client(_Calls, SyncFace):
 
     connect = _Constructor()
 
-    def _capabilities(self) -> tuple[str, ...]:
-        found: tuple[str, ...] = self._driver.capabilities
-        return found
-
     def __del__(self) -> None:
-        driver = getattr(self, "_driver", None)
-        if driver is not None:
-            driver.close()
+        if state := getattr(self, "_state", None):
+            state.driver.close()
 
 
-class AsyncClient(_Calls, AsyncFace):
+class AsyncClient(_Calls, AsyncFace[ClientState]):
     """A client whose calls are awaited, on any loop: `client = await AsyncClient.connect("localhost:3000")`.
 
     Many calls may be under way at once. The arguments are those of `Client`.
@@ -411,21 +399,16 @@ class AsyncClient(_Calls, AsyncFace):
             numbering=numbering,
             default_data_class=default_data_class,
         )
-        await client._driver.connect()
+        await state_of(client).driver.connect()
         return client
 
     async def __aenter__(self) -> Self:
-        await self._driver.connect()
+        await self._state.driver.connect()
         return self
 
-    def _capabilities(self) -> tuple[str, ...]:
-        found: tuple[str, ...] = self._driver.channel.capabilities
-        return found
-
     def __del__(self) -> None:
-        driver = getattr(self, "_driver", None)
-        if driver is not None:
-            driver.abandon()
+        if state := getattr(self, "_state", None):
+            state.driver.abandon()
 
 
 def _book(settings: Settings, numbering: Numbering, data_class: DataClass) -> Book:

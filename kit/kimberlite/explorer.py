@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..core import progress
 from ..core.completion import Handles, Listing, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import SetupError, warn
 from ..core.explorer import Explorer
+from ..core.faces import state_of
 from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
 from ..core.secrets import Secret, hidden, masked
 from . import sql
 from .address import tenant_of
-from .asking import Operation
 from .client import Client
 from .enums import DataClass
 from .errors import KimberliteError, KimberliteInputError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-T = TypeVar("T")
 METRICS_PORT = 9090
 
 
@@ -112,7 +111,8 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         client = self.client
         if sql.is_write(sql_text):
             raise KimberliteInputError("this statement changes something", hint="use execute(sql, *params)")
-        payload = self._run(sql.query_payload(client._book, sql_text, params, at, client._tenant(), audit))
+        state = state_of(client)
+        payload = state.driver.run(sql.query_payload(state.book, sql_text, params, at, state.settings.tenant_id, audit))
         declared: dict[str, str] = {}
         if not tells_types(payload):
             names = mentioned(sql_text, client.list_tables())
@@ -216,7 +216,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return from_rows(
             [
                 {
-                    "address": self.client._settings.where,
+                    "address": state_of(self.client).settings.where,
                     "version": info.build_version,
                     "protocol": info.protocol_version,
                     "mode": info.cluster_mode.name.lower(),
@@ -238,15 +238,15 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         from ..core.steps import Request, call
         from .tables import metric_frame
 
-        url = self._metrics_url
+        url, server = self._metrics_url, state_of(self.client).settings
         if url is None:
-            place = self.client._settings.places[0]
+            place = server.places[0]
             url = f"http://{place._replace(port=METRICS_PORT)}"
         base = url.rstrip("/").removesuffix("/metrics")
         # The lab's port wants the key; to another host than the server's own it is never sent.
         host = base.removeprefix("http://").removeprefix("https://").rpartition(":")[0]
-        own = host.strip("[]") in {place.host for place in self.client._settings.places}
-        driver = Driver(Settings("kimberlite", base, self.client._settings.api_key if own else None))
+        own = host.strip("[]") in {place.host for place in server.places}
+        driver = Driver(Settings("kimberlite", base, server.api_key if own else None))
         try:
             # The real server closes after each answer, and may cut a long one.
             request = Request("GET", "/metrics", op="metrics", safe=True, limit=16 * 1024 * 1024)
@@ -257,13 +257,10 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
             raise SetupError(f"{base}/metrics answered with status {response.status}", hint="give metrics_url=")
         return metric_frame(response.text(), time.time())
 
-    def _run(self, operation: Operation[T]) -> T:
-        result: T = self.client._driver.run(operation)
-        return result
-
     def __missing__(self, stream: StreamLike) -> Stream:
         return Stream(self.client, stream, self._names)
 
     def _where(self) -> str:
         """Return the address, and whose data it is."""
-        return f"{self.client._settings.where}, tenant {self.client._settings.tenant_id}"
+        settings = state_of(self.client).settings
+        return f"{settings.where}, tenant {settings.tenant_id}"

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core import retry
+from ..core.faces import state_of
 from ..core.log.places import END, At, FromEnd
 from ..core.log.source import shown
 from ..live.shaping import Bodies
@@ -47,8 +48,9 @@ class StreamSource(Source):
         types: Any = None,
     ) -> None:
         self.label = name
-        self._packed, self._book = packed, client._book
-        self._settings = replace(client._settings, policy=retry.ONCE)  # the feed does the retrying
+        state = state_of(client)
+        self._packed, self._book = packed, state.book
+        self._settings = replace(state.settings, policy=retry.ONCE)  # the feed does the retrying
         self._start = start.position if isinstance(start, At) else None
         self._back = 0 if isinstance(start, At) else start.count
         self.bodies = Bodies(body, types, "body", _table)
@@ -67,7 +69,7 @@ class StreamSource(Source):
         loop = asyncio.get_running_loop()
         try:
             if start is None:
-                await flow._channel.connect()
+                await flow.channel.connect()
                 start = flow.next = max(0, await self._length(flow) - self._back)
             # Told before it is opened: events may have come when that returns.
             following, reconnects = start, 0
@@ -97,7 +99,7 @@ class StreamSource(Source):
     async def tail(self) -> int | None:
         """Return how many events the stream has."""
         flow = self._flow
-        return None if flow is None or not flow._channel.connected else await self._length(flow)
+        return None if flow is None or not flow.channel.connected else await self._length(flow)
 
     def temporary(self, error: BaseException) -> bool:
         """Return whether it may pass by itself: no connection, no answer, or a busy server."""
@@ -109,7 +111,7 @@ class StreamSource(Source):
         raise AssertionError("the stream's number is known")
 
     async def _length(self, flow: Flow) -> int:
-        return await flow._channel.run(appending.length(self._book, self._packed))
+        return await flow.channel.run(appending.length(self._book, self._packed))
 
 
 def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:

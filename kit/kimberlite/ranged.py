@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ..core import progress
 from ..core.certificates import trusting
+from ..core.faces import state_of
 from ..core.frames import BodyMode, to_frame
 from ..core.log.places import At, Moment, Place
 from ..core.log.source import Moved, Outgoing, Pages, Piece, Ranged, Sent
@@ -44,7 +45,8 @@ class StreamRange(Ranged):
         self, client: Client, stream: StreamLike, *, times: bool = True, packed: int | None = None, owned: bool = False
     ) -> None:
         self.client, self.stream, self.times, self._packed, self._owned = client, stream, times, packed, owned
-        self.label = f"kimberlite {client._settings.where}/{stream}"
+        self._state = state_of(client)
+        self.label = f"kimberlite {self._state.settings.where}/{stream}"
 
     @property
     def packed(self) -> int:
@@ -54,14 +56,14 @@ class StreamRange(Ranged):
         return self._packed
 
     def bounds(self) -> tuple[int, int]:
-        return 0, int(self.client._driver.run(appending.length(self.client._book, self.packed)))
+        return 0, int(self._state.driver.run(appending.length(self._state.book, self.packed)))
 
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
-        first, client = self.at(start), self.client
+        first, state = self.at(start), self._state
         if until is not None:
             count = max(0, self.at(until) - first)
             limit = count if limit is None else min(limit, count)
-        pages = client._driver.walk(reading.pages(client._book, self.packed, first, limit, part))
+        pages = state.driver.walk(reading.pages(state.book, self.packed, first, limit, part))
 
         def total() -> int | None:
             return max(0, self.stop() - first) if limit is None and progress.wanted() else limit
@@ -79,16 +81,16 @@ class StreamRange(Ranged):
 
     def _timed(self, pages: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         """Return pages with times, where they are wanted and the server tells them."""
-        client, some = self.client, [one for one in pages if one.num_rows]
+        state, some = self._state, [one for one in pages if one.num_rows]
         if not self.times or not some:
             return some
         first, stop = some[0].column(0)[0].as_py(), some[-1].column(0)[-1].as_py() + 1
-        told = reading.stored(client._book, client._capabilities(), self.packed, first, stop)
-        return timed(some, client._driver.run(told))
+        told = reading.stored(state.book, state.capabilities, self.packed, first, stop)
+        return timed(some, state.driver.run(told))
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
-        client = self.client
-        if not tells_times(client):
+        state = self._state
+        if not tells_times(self.client):
             return None
         chosen, compared = ("MAX", "<") if last else ("MIN", ">=")
         text = (
@@ -101,15 +103,17 @@ class StreamRange(Ranged):
         starts = range(0, stop, _LOOKED_THROUGH)
         for start in reversed(starts) if last else starts:
             params = (self.packed, start, start + _LOOKED_THROUGH, when)
-            payload = client._driver.run(sql.query_payload(client._book, text, params, None, client._tenant(), None))
+            payload = state.driver.run(
+                sql.query_payload(state.book, text, params, None, state.settings.tenant_id, None)
+            )
             [at] = result_columns(payload).table.column(0).to_pylist()  # the server names it after its call
             if at is not None:
                 return int(at) + 1 if last else int(at)
         return 0 if last else stop
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        pages = reading.pages(self.client._book, self.packed, first, stop - first, part)
-        for batch in self.client._driver.walk(pages):
+        pages = reading.pages(self._state.book, self.packed, first, stop - first, part)
+        for batch in self._state.driver.walk(pages):
             for one in self._timed([batch]):
                 at = one.column(0)[0].as_py()
                 yield Piece(at, at + one.num_rows, one)
@@ -127,9 +131,9 @@ class StreamRange(Ranged):
 
         def send(seen: Callable[[int], Any]) -> Sent:
             # The client never sends events twice by itself; doing so is up to the caller.
-            client = self.client
-            packed = made_or_found(client, self.stream) if self._packed is None else self._packed
-            found = client._driver.run(appending.append(client._book, packed, given, wanted, audit, seen))
+            state = self._state
+            packed = made_or_found(self.client, self.stream) if self._packed is None else self._packed
+            found = state.driver.run(appending.append(state.book, packed, given, wanted, audit, seen))
             first, count = pa.array([at for at, _ in found], pa.uint64()), pa.array([n for _, n in found], pa.int64())
             appended = sum(number for _, number in found)
             attrs = {"stream": str(self.stream), "appended": appended}
@@ -143,9 +147,9 @@ class StreamRange(Ranged):
 
     def put(self, page: pa.RecordBatch, end: int) -> int:
         given = blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK)
-        client = self.client
+        state = self._state
         try:
-            [(first, _)] = client._driver.run(appending.append(client._book, self.packed, given, end))
+            [(first, _)] = state.driver.run(appending.append(state.book, self.packed, given, end))
         except OffsetMismatchError as error:
             raise Moved(error.actual) from None
         return int(first)
@@ -161,7 +165,7 @@ class StreamRange(Ranged):
             self.client.close()
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
-        settings = self.client._settings
+        settings = self._state.settings
         if settings.tls not in (None, trusting(True)):
             raise KimberliteInputError(
                 "an ssl.SSLContext cannot go to another process",

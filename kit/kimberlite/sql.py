@@ -165,7 +165,7 @@ def _time(given: Any) -> str:
 
 
 def query_payload(
-    book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
+    book: Book, sql: str, params: Sequence[Any], at: Any = None, tenant: int | None = None, audit: Audit | None = None
 ) -> Operation[bytes]:
     """Return the rows as they came."""
     payload = statement(sql, params, at)

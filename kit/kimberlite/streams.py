@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.faces import state_of
 from ..core.words import nearest
 from .client import Client
 from .errors import KimberliteInputError
@@ -12,27 +13,28 @@ from .types import StreamId
 
 def tells_times(client: Client) -> bool:
     """Return whether the server tells when events were stored, and lists streams by name: the lab's does."""
-    return EVENTS_TABLE in client._capabilities()
+    return EVENTS_TABLE in state_of(client).capabilities
 
 
 def found(client: Client, stream: StreamLike) -> int:
     """Return the server's number of a stream that is there; of a name that is not, tell those like it."""
+    state = state_of(client)
     if isinstance(stream, StreamId):
-        return int(client._driver.run(resolve(client._book, None, stream)))
-    tenant = client._settings.tenant_id or 0
+        return int(state.driver.run(resolve(state.book, None, stream)))
+    tenant = state.settings.tenant_id or 0
     if isinstance(stream, int) and not isinstance(stream, bool):
         return stream if stream >> 32 else tenant << 32 | stream
     if not isinstance(stream, str):
         raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
-    known = client._book.ids.get((tenant, stream))
+    known = state.book.ids.get((tenant, stream))
     if known is not None:
         return known
     if not tells_times(client):
-        return int(client._driver.run(resolve(client._book, tenant, stream)))  # only making it tells its number
+        return int(state.driver.run(resolve(state.book, tenant, stream)))  # only making it tells its number
     rows = client.list_streams()
     for row in rows:
         if row.name == stream:
-            client._book.ids[tenant, stream] = row.id
+            state.book.ids[tenant, stream] = row.id
             return row.id
     near = nearest(stream, [row.name or "" for row in rows])
     hint = near or "streams() lists them; append() and create() make one"
@@ -42,5 +44,6 @@ def found(client: Client, stream: StreamLike) -> int:
 def made_or_found(client: Client, stream: StreamLike) -> int:
     """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
     if isinstance(stream, str):
-        return int(client._driver.run(resolve(client._book, client._settings.tenant_id, stream)))
+        state = state_of(client)
+        return int(state.driver.run(resolve(state.book, state.settings.tenant_id, stream)))
     return found(client, stream)

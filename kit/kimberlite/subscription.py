@@ -60,8 +60,8 @@ class Flow:
     ) -> None:
         if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
             raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
-        self._book, self._find, self._group, self._window = book, find, group, credits
-        self._channel = Channel(settings, self._pushed, self._lost)
+        self.book, self._find, self._group, self._window = book, find, group, credits
+        self.channel = Channel(settings, self._pushed, self._lost)
         self._settings = settings
         self.next = start
         """The offset of the event that comes next; None while that is not known."""
@@ -76,7 +76,7 @@ class Flow:
         self._waiters: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._broken: asyncio.Event | None = None
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._progress = False
         self._refilling: asyncio.Task[None] | None = None
 
@@ -92,7 +92,7 @@ class Flow:
 
         They are kept until a later call names a later place: who is interrupted on the way here loses none.
         """
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             raise KimberliteInputError("a subscription is not shared with a forked process; make a new one")
         await self.open()
         gone = 0
@@ -132,12 +132,12 @@ class Flow:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._id is not None and self._channel.connected:
+        if self._id is not None and self.channel.connected:
             post = Post("unsubscribe", requests.Unsubscribe(self._id), self.packed >> 32)
             operation = asked(self._quick(), post, responses.SubscriptionAck)
             with contextlib.suppress(KimberliteError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._channel.run(operation), 1)
-        await self._channel.close()
+                await asyncio.wait_for(self.channel.run(operation), 1)
+        await self.channel.close()
 
     def _quick(self) -> Settings:
         from dataclasses import replace
@@ -146,13 +146,13 @@ class Flow:
 
     async def _begin(self, first: bool = False) -> None:
         """Subscribe from the next event on."""
-        channel, quick = self._channel, self._settings if first else self._quick()
+        channel, quick = self.channel, self._settings if first else self._quick()
         self._id, self._early = None, []
         await channel.connect()
         if not self.packed:
             self.packed = await channel.run(self._find())
         if self.next is None:
-            self.next = await channel.run(length(self._book, self.packed))
+            self.next = await channel.run(length(self.book, self.packed))
         group = self._group
         if group is None and any(name.startswith("kit.") for name in channel.capabilities):
             group = BATCHES
@@ -172,7 +172,7 @@ class Flow:
     async def _follow(self) -> None:
         """Keep the connection awake, and makes another when it breaks."""
         assert self._broken is not None
-        told = any(name.startswith("kit.") for name in self._channel.capabilities)
+        told = any(name.startswith("kit.") for name in self.channel.capabilities)
         try:
             while not self.closed:
                 try:
@@ -187,7 +187,7 @@ class Flow:
                 await self._again()
         except KimberliteError as error:
             self.error = error
-            await self._channel.close()
+            await self.channel.close()
         self._wake()
 
     async def _again(self) -> None:
@@ -197,7 +197,7 @@ class Flow:
         self._progress = False
         while True:
             self.reconnects += 1
-            await self._channel.drop()
+            await self.channel.drop()
             try:
                 return await self._begin()
             except (NetworkError, TimeoutError, BusyError) as error:
@@ -212,7 +212,7 @@ class Flow:
     async def _credit(self, credits: int) -> int:
         assert self._id is not None
         post = Post("credit", requests.SubscribeCredit(self._id, credits), self.packed >> 32)
-        await self._channel.run(asked(self._quick(), post, responses.SubscriptionAck))
+        await self.channel.run(asked(self._quick(), post, responses.SubscriptionAck))
         # The balance that the answer tells may be older than pushes that came behind it.
         self.balance += credits
         return self.balance
@@ -310,7 +310,7 @@ class _Face(OfOneProcess):
 
     def _keep(self, found: list[tuple[int, bytes]]) -> None:
         flow = self._flow
-        stream = flow._book.used.get(flow.packed) or StreamId.from_u64(flow.packed)
+        stream = flow.book.used.get(flow.packed) or StreamId.from_u64(flow.packed)
         tenant, now = TenantId(stream.tenant_id), datetime.now(UTC)
         if found:
             self._after = found[-1][0] + 1
@@ -357,7 +357,7 @@ class Subscription(_Face):
 
     def close(self) -> None:
         """End it. May be called twice, and inside the loop over its events."""
-        if self._flow._pid == os.getpid():
+        if self._flow.pid == os.getpid():
             loop.call(self._flow.close)
 
     def __enter__(self) -> Self:
@@ -401,7 +401,7 @@ class AsyncSubscription(_Face):
 
     async def close(self) -> None:
         """End it. May be called twice, and inside the loop over its events."""
-        if self._flow._pid == os.getpid():
+        if self._flow.pid == os.getpid():
             await across(self._flow.close)
 
     async def __aenter__(self) -> Self:

@@ -157,4 +157,4 @@ class MockClient:
             raise AssertionError(f"called: {call}, but expected next: {following}")
         self._expected.pop(0)
         self._made.append(call)
-        return following._play()
+        return following._play()  # noqa: SLF001 - Tab on an expectation shows what it is told

@@ -78,7 +78,7 @@ def can_follow(given: Any) -> bool:
 def options_of(given: Any) -> set[str]:
     """Return the names of the options that a source made of this would take."""
     if can_follow(given):
-        return set(inspect.signature(given._source).parameters)
+        return set(inspect.signature(given._source).parameters)  # noqa: SLF001 - what a feed follows, no verb
     return {"label"} if not isinstance(given, Source) else set()
 
 

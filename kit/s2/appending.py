@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import loop
+from ..core.faces import state_of
 from .errors import S2InputError
 from .handover import Handover
 from .in_flight import Packed, check_size, pack
@@ -70,7 +71,7 @@ def _alone(
     """Return a single append, which a connection that is there already carries in less time than a session takes to
     begin."""
     check_size(records, metered)
-    ack = stream._driver.run(append_message(stream._link, stream._path, stream._headers, message))
+    ack = state_of(stream).driver.run(append_message(state_of(stream), message))
     progress(records)
     return Appended(ack, ack, records)
 
@@ -79,9 +80,9 @@ class _Bulk:
     """One bulk append: the calling thread's side of it, and the loop's."""
 
     def __init__(self, stream: SyncS2Stream, max_unacked_bytes: int) -> None:
-        self._stream = stream
+        self._state = state_of(stream)
         self._max_unacked_bytes = max_unacked_bytes
-        self._compression = stream._link.compression
+        self._compression = self._state.link.compression
         self._handover: Handover[Packed] = Handover(_AHEAD)
         self._acked = 0
         """Records; written on the loop, read by the calling thread."""
@@ -115,7 +116,7 @@ class _Bulk:
 
     async def _send(self) -> tuple[AppendAck, AppendAck]:
         try:
-            async with self._stream._append_session(self._max_unacked_bytes, None) as session:
+            async with self._state.append_session(self._max_unacked_bytes) as session:
                 first = last = None
                 while batches := await self._handover.take():
                     for packed in batches:

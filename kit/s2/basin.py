@@ -17,6 +17,7 @@ from .limits import check_stream_name, encryption_key
 from .link import Link, ask, deleted
 from .listing import every, page
 from .resources import ensure_status, stream_config_from_json, stream_config_json, stream_info_from_json
+from .state import BasinState
 from .stream import S2Stream, SyncS2Stream
 from .types import Page
 
@@ -24,16 +25,15 @@ from .types import Page
 class BasinVerbs:
     """What both handles can do."""
 
+    _state: BasinState
+
     def __init__(self, name: str, link: Link[Any]) -> None:
-        self._name = name
-        self._link = link
-        self._headers = link.endpoints.basin_headers(name)
-        self._driver: Any = link.driver(link.endpoints.basin_url(name))
+        self._state = BasinState(link, name)
 
     @property
     def name(self) -> str:
         """The basin's name."""
-        return self._name
+        return self._state.basin
 
     @verb
     def create_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[StreamInfo]:
@@ -41,8 +41,8 @@ class BasinVerbs:
         body: dict[str, Any] = {"stream": check_stream_name(name)}
         if config is not None:
             body["config"] = stream_config_json(config)
-        headers = {**self._headers, "s2-request-token": uuid.uuid4().hex}
-        answer = yield from ask(self._link, "POST", "/v1/streams", op="create_stream", body=body, headers=headers)
+        headers = {**self._state.basin_headers, "s2-request-token": uuid.uuid4().hex}
+        answer = yield from ask(self._state.link, "POST", "/v1/streams", op="create_stream", body=body, headers=headers)
         return stream_info_from_json(loads(answer.body))
 
     @verb
@@ -53,7 +53,9 @@ class BasinVerbs:
         """
         body = None if config is None else stream_config_json(config)
         path = _path(check_stream_name(name))
-        answer = yield from ask(self._link, "PUT", path, op="ensure_stream", body=body, headers=self._headers)
+        answer = yield from ask(
+            self._state.link, "PUT", path, op="ensure_stream", body=body, headers=self._state.basin_headers
+        )
         status = ensure_status(answer.headers.get("s2-provision-result"))
         return EnsuredStreamInfo(stream_info_from_json(loads(answer.body)), status)
 
@@ -63,7 +65,15 @@ class BasinVerbs:
     ) -> Operation[Page[StreamInfo]]:
         """Return streams whose names begin with `prefix`, in order, at most 1000; `list_all_streams` walks all."""
         return (
-            yield from page(self._link, "streams", stream_info_from_json, prefix, start_after, limit, self._headers)
+            yield from page(
+                self._state.link,
+                "streams",
+                stream_info_from_json,
+                prefix,
+                start_after,
+                limit,
+                self._state.basin_headers,
+            )
         )
 
     @walk
@@ -72,25 +82,29 @@ class BasinVerbs:
     ) -> Walk[StreamInfo]:
         """Return every stream whose name begins with `prefix`, page after page."""
         yield from every(
-            self._link,
+            self._state.link,
             "streams",
             stream_info_from_json,
             prefix,
             start_after,
             lambda info: info.name,
-            self._headers,
+            self._state.basin_headers,
             lambda info: include_deleted or info.deleted_at is None,
         )
 
     @verb
     def delete_stream(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
         """Delete the stream and its records. The service finishes in the background, which may take minutes."""
-        yield from deleted(self._link, _path(name), "delete_stream", ignore_not_found, headers=self._headers)
+        yield from deleted(
+            self._state.link, _path(name), "delete_stream", ignore_not_found, headers=self._state.basin_headers
+        )
 
     @verb
     def get_stream_config(self, name: str) -> Operation[StreamConfig]:
         """Return how a stream is set up, defaults filled in."""
-        answer = yield from ask(self._link, "GET", _path(name), op="get_stream_config", headers=self._headers)
+        answer = yield from ask(
+            self._state.link, "GET", _path(name), op="get_stream_config", headers=self._state.basin_headers
+        )
         return stream_config_from_json(loads(answer.body))
 
     @verb
@@ -98,21 +112,26 @@ class BasinVerbs:
         """Return how the stream is set up after a change of the given fields."""
         body = stream_config_json(config)
         answer = yield from ask(
-            self._link, "PATCH", _path(name), op="reconfigure_stream", body=body, headers=self._headers
+            self._state.link,
+            "PATCH",
+            _path(name),
+            op="reconfigure_stream",
+            body=body,
+            headers=self._state.basin_headers,
         )
         return stream_config_from_json(loads(answer.body))
 
     def __repr__(self) -> str:
-        return one_line(f"<{type(self).__name__} {self._name} at {self._link.endpoints.basin_url(self._name)}>")
+        return one_line(f"<{type(self).__name__} {self._state.basin} at {self._state.url}>")
 
 
-class S2Basin(BasinVerbs, AsyncFace):
+class S2Basin(BasinVerbs, AsyncFace[BasinState]):
     """A basin, with calls that are awaited. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
         """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
-        return S2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
+        return S2Stream(check_stream_name(name), self._state.basin, self._state.link, fit(encryption_key, S2InputError))
 
     __getitem__ = stream
 
@@ -120,13 +139,15 @@ class S2Basin(BasinVerbs, AsyncFace):
         """Do nothing: the connections are the client's."""
 
 
-class SyncS2Basin(BasinVerbs, SyncFace):
+class SyncS2Basin(BasinVerbs, SyncFace[BasinState]):
     """A basin, with calls that block. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> SyncS2Stream:
         """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
-        return SyncS2Stream(check_stream_name(name), self._name, self._link, fit(encryption_key, S2InputError))
+        return SyncS2Stream(
+            check_stream_name(name), self._state.basin, self._state.link, fit(encryption_key, S2InputError)
+        )
 
     __getitem__ = stream
 

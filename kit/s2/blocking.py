@@ -88,16 +88,16 @@ class SyncAppendSession(OfOneProcess):
 class SyncRecordSubmitTicket:
     """Where a record is, once it is appended: `ack = ticket.result()`."""
 
-    __slots__ = ("_producer", "_ticket")
+    __slots__ = ("_catch_up", "_ticket")
 
-    def __init__(self, producer: SyncProducer) -> None:
-        self._producer = producer
+    def __init__(self, catch_up: Callable[[float | None], None]) -> None:
+        self._catch_up = catch_up
         self._ticket: RecordSubmitTicket | None = None
 
     def result(self, timeout: float | None = None) -> IndexedAppendAck:
         """Return the acknowledgement; `TimeoutError` where it is not there within so many seconds."""
         if self._ticket is None:
-            self._producer._catch_up(timeout)
+            self._catch_up(timeout)
         if self._ticket is None:
             raise TimeoutError
         ack: IndexedAppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
@@ -138,7 +138,7 @@ class SyncProducer(OfOneProcess):
         """Return a ticket for the record; blocks first while too much is on its way."""
         check_process(self._pid, "a producer")
         self._producer.check_open()
-        ticket = SyncRecordSubmitTicket(self)
+        ticket = SyncRecordSubmitTicket(self._catch_up)
         if not self._handover.put((record, ticket), check_record(record)):
             self._producer.check_open()
             raise S2ClientError("the producer is closed")

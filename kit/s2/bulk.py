@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..core.faces import state_of
 from .columns import Reading, RecordColumns, columns_of
 from .link import PROTOBUF, ask
 from .reading import Plan, Taken, session
+from .state import StreamState
 from .stream import SyncS2Stream
 
 GROUP = 1024 * 1024
@@ -22,15 +24,14 @@ SMALL = 1000
 
 def columns(stream: SyncS2Stream, plan: Plan) -> Iterator[RecordColumns]:
     """Return the records that the plan asks for, some thousand at a time."""
+    state = state_of(stream)
     if plan.count is not None and plan.count <= SMALL and plan.wait is None and plan.bytes is None:
-        first = stream._driver.run(_single(stream, plan))
+        first = state.driver.run(_single(state, plan))
         plan.took(Taken(None, len(first), 0, -1 if first.last_seq_num is None else first.last_seq_num, first.tail))
         yield first
         if plan.count == 0 or not len(first):
             return
-    readings: Iterator[Reading] = stream._driver.walk(
-        session(stream._link, stream._path, stream._headers, plan, _take(plan))
-    )
+    readings: Iterator[Reading] = state.driver.walk(session(state, plan, _take(plan)))
     try:
         for group in _groups(readings):
             yield columns_of(readings=group)
@@ -61,13 +62,7 @@ def _take(plan: Plan) -> Callable[[bytes], Taken[Reading]]:
     return take
 
 
-def _single(stream: SyncS2Stream, plan: Plan) -> Any:
-    answer = yield from ask(
-        stream._link,
-        "GET",
-        stream._path,
-        op="read",
-        params=plan.params(),
-        headers={**stream._headers, "accept": PROTOBUF},
-    )
+def _single(state: StreamState, plan: Plan) -> Any:
+    headers = {**state.headers(), "accept": PROTOBUF}
+    answer = yield from ask(state.link, "GET", state.path, op="read", params=plan.params(), headers=headers)
     return columns_of(bytes(answer.body))

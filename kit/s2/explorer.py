@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.completion import Handles, Names
 from ..core.environment import Environment
 from ..core.explorer import Explorer
+from ..core.faces import state_of
 from ..core.html import one_line
 from ..core.log.looking import LookingThrough
 from ..core.log.places import Moment
@@ -152,7 +153,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
     def _where(self) -> str:
         """Return the address."""
-        return self.client._link.endpoints.account
+        return state_of(self.client).link.endpoints.account
 
 
 class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):

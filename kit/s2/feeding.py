@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from ..core.errors import Lost
+from ..core.faces import state_of
 from ..core.http import AsyncDriver
 from ..live.shaping import Bodies
 from ..live.source import Chunk, Opened, Position, Source, announced, gathered
@@ -43,22 +44,23 @@ class StreamSource(Source):
         *,
         commands: bool = False,
     ) -> None:
-        self.label = f"{stream._basin}/{stream.name}"
+        state = state_of(stream)
+        link = state.link
+        self.label = f"{state.basin}/{stream.name}"
         self._start = start
         start_params(start)  # refused here, before any traffic
         self._commands = commands
         self.bodies = Bodies(body, types, "body", record_table)
-        link = stream._link
         # The feed does the retrying, so that its reader sees it.
         self._link: Link[AsyncDriver] = Link(
             link.credential, link.endpoints, link.timeout, _ONE_TRY, link.compression, AsyncDriver, link.verify
         )
-        self._stream = S2Stream(stream.name, stream._basin, self._link, stream._key)
+        self._stream = S2Stream(stream.name, state.basin, self._link, state.key)
 
     @property
     def key(self) -> str:
         """The stream at its address."""
-        return f"s2:{self._link.endpoints.basin_url(self._stream._basin)}:{self.label}"
+        return f"s2:{state_of(self._stream).url}:{self.label}"
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """Return the records after a sequence number, or from the start that was asked for."""
@@ -74,8 +76,9 @@ class StreamSource(Source):
         else:
             start = self._start
         plan = Plan(start)
-        walk = announced(session(stream._link, stream._path, stream._headers, plan, _take))
-        async for group in gathered(stream._driver.walk(walk), _size):
+        state = state_of(stream)
+        walk = announced(session(state, plan, _take))
+        async for group in gathered(state.driver.walk(walk), _size):
             readings = [one for one in group if isinstance(one, Reading)]
             if not readings:
                 yield Chunk(_none())

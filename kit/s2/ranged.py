@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ..core import progress
 from ..core.errors import warn
+from ..core.faces import state_of
 from ..core.frames import TIME
 from ..core.html import one_line
 from ..core.log.places import Moment, Place
@@ -174,7 +175,7 @@ class StreamRange(Ranged):
 
     def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
         policy = AppendRetryPolicy.NO_SIDE_EFFECTS if once else AppendRetryPolicy.ALL
-        link = self.stream._link
+        link = state_of(self.stream).link
         link.retry = replace(link.retry, append_retry_policy=policy)
         return super().write(data, once=once, **options)
 
@@ -210,10 +211,11 @@ class StreamRange(Ranged):
             self._owned.close()
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
-        link = self.stream._link
+        state = state_of(self.stream)
+        link = state.link
         secrets = {"access_token": link.credential}
-        if self.stream._key is not None:
-            secrets["encryption_key"] = self.stream._key
+        if state.key is not None:
+            secrets["encryption_key"] = state.key
         where = (link.endpoints.account, link.endpoints.basin)
         return made, (where, self.basin, self.stream.name, link.compression.value, link.verify, self.commands), secrets
 

@@ -15,6 +15,7 @@ from ..core.errors import KitError
 from ..core.secrets import Secret
 from ..core.steps import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from .checks import check_read, metered_bytes
+from .configs import StreamConfig
 from .errors import S2Error, S2InputError, as_client_error
 from .frames import CONTENT_TYPE, FrameReader
 from .limits import MAX_U64, check_u64
@@ -22,6 +23,7 @@ from .link import Link, named, now
 from .messages import read_batch_of
 from .positions import SeqNum, StreamPosition, TailOffset, Timestamp
 from .settings import Compression
+from .state import StreamState
 from .types import ReadBatch, ReadLimit
 from .wire import error_of
 
@@ -114,9 +116,11 @@ def plan_of(
 
 
 def session(
-    link: Link[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, take: Callable[[bytes], Taken[T]]
+    state: StreamState, plan: Plan, take: Callable[[bytes], Taken[T]], config: StreamConfig | None = None
 ) -> Walk[T]:
     """Return the items that `take` makes of the frames of a session, from its start to its end."""
+    link, path = state.link, state.path
+    headers = state.headers(config)
     tries = 1
     advised = -math.inf
     while True:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, coloured, verb
 from ..core.html import one_line
@@ -13,14 +12,14 @@ from ..core.secrets import Secret
 from ..core.steps import Operation, Walk
 from .checks import check_input
 from .configs import StreamConfig
-from .fields import dumps, loads
+from .fields import loads
 from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
 from .positions import StreamPosition
 from .read_session import ReadSession, SyncReadSession
 from .reading import Plan, Start, plan_of, session, take_batch
-from .resources import stream_config_json
 from .settings import MAX_UNACKED_BYTES, Batching
+from .state import StreamState
 from .types import AppendAck, AppendInput, ReadBatch, ReadLimit
 from .wire import tail_from_json
 
@@ -33,13 +32,10 @@ LONGEST_WAIT = 60
 """Seconds; a single read waits no longer, whatever it asks for."""
 
 
-def append_message(
-    link: Link[Any], path: str, headers: Mapping[str, str | Secret], message: bytes
-) -> Operation[AppendAck]:
+def append_message(state: StreamState, message: bytes) -> Operation[AppendAck]:
     """Return where the records of an append are that is encoded already."""
-    answer = yield from ask(
-        link, "POST", path, op="append", packed=message, headers={**headers, "accept": PROTOBUF}, appends=True
-    )
+    headers = {**state.headers(), "accept": PROTOBUF}
+    answer = yield from ask(state.link, "POST", state.path, op="append", packed=message, headers=headers, appends=True)
     return ack_of(bytes(answer.body))
 
 
@@ -74,43 +70,29 @@ def _sync_producing(make: Callable[[], Producer]) -> SyncProducer:
 class StreamVerbs:
     """What both handles can do."""
 
+    _state: StreamState
+
     def __init__(self, name: str, basin: str, link: Link[Any], key: Secret | None = None) -> None:
         self._name = name
-        self._basin = basin
-        self._link = link
-        self._key = key
-        self._driver: Any = link.driver(link.endpoints.basin_url(basin))
-        self._path = f"/v1/streams/{quote(name, safe='')}/records"
+        self._state = StreamState(link, basin, name, key)
 
     @property
     def name(self) -> str:
         """The stream's name."""
         return self._name
 
-    @property
-    def _headers(self) -> dict[str, str | Secret]:
-        return self._headers_with(None)
-
-    def _headers_with(self, stream_config: StreamConfig | None) -> dict[str, str | Secret]:
-        headers: dict[str, str | Secret] = {**self._link.endpoints.basin_headers(self._basin)}
-        if self._key is not None:
-            headers["s2-encryption-key"] = self._key
-        if stream_config is not None:
-            headers["s2-stream-config"] = dumps(stream_config_json(stream_config)).decode()
-        return headers
-
     @verb
     def check_tail(self) -> Operation[StreamPosition]:
         """Return the sequence number that the next record will get, and the timestamp of the last one."""
-        headers = self._link.endpoints.basin_headers(self._basin)
-        answer = yield from ask(self._link, "GET", f"{self._path}/tail", op="check_tail", headers=headers)
+        state = self._state
+        answer = yield from ask(state.link, "GET", f"{state.path}/tail", op="check_tail", headers=state.basin_headers)
         return tail_from_json(loads(answer.body))
 
     @verb
     def append(self, inp: AppendInput) -> Operation[AppendAck]:
         """Return where the records are now; all of them are appended, or none."""
         check_input(inp)
-        return (yield from append_message(self._link, self._path, self._headers, encode_input(inp)))
+        return (yield from append_message(self._state, encode_input(inp)))
 
     @verb
     def read(
@@ -129,16 +111,16 @@ class StreamVerbs:
         At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
         `stream_config` is for the stream that the read makes, where its basin has it made.
         """
-        self._link.check_open()
+        self._state.link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         answer = yield from ask(
-            self._link,
+            self._state.link,
             "GET",
-            self._path,
+            self._state.path,
             op="read",
             params=plan.params(),
-            headers={**self._headers_with(stream_config), "accept": PROTOBUF},
-            timeouts=self._link.timeouts_of(min(wait or 0, LONGEST_WAIT)),
+            headers={**self._state.headers(stream_config), "accept": PROTOBUF},
+            timeouts=self._state.link.timeouts_of(min(wait or 0, LONGEST_WAIT)),
         )
         return read_batch_of(bytes(answer.body), ignore_command_records=ignore_command_records)
 
@@ -159,10 +141,10 @@ class StreamVerbs:
         Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
         `stream_config` is for the stream that the read makes, where its basin has it made.
         """
-        self._link.check_open()
+        self._state.link.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         take = take_batch(plan, ignore_command_records)
-        return self._driver, session(self._link, self._path, self._headers_with(stream_config), plan, take), plan
+        return self._state.driver, session(self._state, plan, take, stream_config), plan
 
     @coloured(_sync_appending, _appending)
     def append_session(
@@ -176,7 +158,7 @@ class StreamVerbs:
 
         `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
         """
-        return partial(self._append_session, max_unacked_bytes, max_unacked_batches, stream_config)
+        return partial(self._state.append_session, max_unacked_bytes, max_unacked_batches, stream_config)
 
     @coloured(_sync_producing, _producing)
     def producer(
@@ -194,37 +176,21 @@ class StreamVerbs:
         """
         from .producer import Producer
 
-        appending = partial(self._append_session, max_unacked_bytes, stream_config=stream_config)
+        appending = partial(self._state.append_session, max_unacked_bytes, config=stream_config)
         return lambda: Producer(appending, fencing_token=fencing_token, match_seq_num=match_seq_num, batching=batching)
 
-    def _append_session(
-        self, max_unacked_bytes: int, max_unacked_batches: int | None = None, stream_config: StreamConfig | None = None
-    ) -> AppendSession:
-        self._link.check_open()
-        from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
-
-        return AppendSession(
-            self._link,
-            self._link.endpoints.basin_url(self._basin),
-            self._path,
-            self._headers_with(stream_config),
-            max_unacked_bytes=max_unacked_bytes,
-            max_unacked_batches=max_unacked_batches,
-        )
-
     def __repr__(self) -> str:
-        where = self._link.endpoints.basin_url(self._basin)
-        return one_line(f"<{type(self).__name__} {self._name} of {self._basin} at {where}>")
+        return one_line(f"<{type(self).__name__} {self._name} of {self._state.basin} at {self._state.url}>")
 
 
-class S2Stream(StreamVerbs, AsyncFace):
+class S2Stream(StreamVerbs, AsyncFace[StreamState]):
     """A stream, with calls that are awaited. Made by `s2["basin"]["name"]`, not by hand."""
 
     async def close(self) -> None:
         """Do nothing: the connections are the client's."""
 
 
-class SyncS2Stream(StreamVerbs, SyncFace):
+class SyncS2Stream(StreamVerbs, SyncFace[StreamState]):
     """A stream, with calls that block. Made by `s2["basin"]["name"]`, not by hand."""
 
     def close(self) -> None:

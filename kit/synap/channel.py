@@ -110,7 +110,7 @@ class Channel(Ledger):
     def __init__(self, settings: Settings, place: Place, on_push: Callable[[Any], None] | None = None) -> None:
         super().__init__(settings, place)
         self._on_push = on_push
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Connection] | None = None
         self._pid = os.getpid()
@@ -154,10 +154,10 @@ class Channel(Ledger):
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._pid != os.getpid():
             # Connections belong to their loop; `asyncio.run` in two cells makes two.
-            self._connection, self._opening = None, None
+            self.connection, self._opening = None, None
             self._loop, self._pid = loop, os.getpid()
-        if self._connection is not None and self._connection.open:
-            return self._connection
+        if self.connection is not None and self.connection.open:
+            return self.connection
         if self._opening is None:
             self._opening = loop.create_task(self._open())
             self._opening.add_done_callback(self._opened)
@@ -166,11 +166,11 @@ class Channel(Ledger):
     def _opened(self, task: asyncio.Task[Connection]) -> None:
         self._opening = None
         if not task.cancelled() and task.exception() is None:
-            self._connection = task.result()
+            self.connection = task.result()
 
     async def close(self) -> None:
         """Close the connection; the next call makes another."""
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is None or self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             return
         connection.transport.close()
@@ -182,7 +182,7 @@ class Channel(Ledger):
 
     def __del__(self) -> None:
         # One that nobody closed goes with its client, where its loop can still be told.
-        connection, owner = self.__dict__.get("_connection"), self.__dict__.get("_loop")
+        connection, owner = self.__dict__.get("connection"), self.__dict__.get("_loop")
         if connection is None or owner is None or self._pid != os.getpid() or owner.is_closed():
             return
         with contextlib.suppress(RuntimeError):

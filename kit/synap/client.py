@@ -13,12 +13,14 @@ from .kv import AsyncKV, SyncKV
 from .pubsub import AsyncPubSub, SyncPubSub
 from .queue import AsyncQueues, SyncQueues
 from .settings import settings
+from .state import ClientState
 from .stream import AsyncStreams, SyncStreams
 
 
 class _Verbs:
     """What both clients have."""
 
+    _state: ClientState
     _driver_type: ClassVar[Any]
     _parts: ClassVar[dict[str, Any]]
     """The class of each part, by its name."""
@@ -35,10 +37,10 @@ class _Verbs:
         connect_timeout: float = 5.0,
     ) -> None:
         url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
-        self._settings = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
-        self._driver = self._driver_type(self._settings)
+        given = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        self._state = ClientState(self._driver_type(given), given)
         for name, kind in self._parts.items():
-            setattr(self, name, kind(self._driver))
+            setattr(self, name, kind(self._state))
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
@@ -61,10 +63,10 @@ class _Verbs:
         return text
 
     def _about(self) -> str:
-        return f"<{type(self).__name__} {self._settings.url}{_beside(self._driver)}>"
+        return f"<{type(self).__name__} {self._state.settings.url}{_beside(self._state.driver)}>"
 
 
-class SynapClient(_Verbs, SyncFace):
+class SynapClient(_Verbs, SyncFace[ClientState]):
     """A Synap server: `.kv`, `.queue`, `.stream` and `.pubsub`.
 
     Without arguments it reads `SYNAP_URL`, `SYNAP_RPC_URL`, and `SYNAP_API_KEY` or else `SYNAP_USERNAME` and
@@ -85,7 +87,7 @@ class SynapClient(_Verbs, SyncFace):
     pubsub: SyncPubSub
 
 
-class AsyncSynapClient(_Verbs, AsyncFace):
+class AsyncSynapClient(_Verbs, AsyncFace[ClientState]):
     """The same for coroutines: every call is awaited. Need not be closed, and may be used from one loop after another.
 
     >>> AsyncSynapClient("synap://localhost")

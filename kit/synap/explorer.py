@@ -11,6 +11,7 @@ from ..core.completion import Handles, Listing, Names
 from ..core.environment import Environment, missing, origin
 from ..core.errors import warn
 from ..core.explorer import Explorer
+from ..core.faces import state_of
 from ..core.log.declared import named
 from ..core.log.looking import LookingThrough
 from ..core.secrets import Secret, hidden, masked
@@ -221,7 +222,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         from .tables import topic_frame
 
         names = self.client.pubsub.topics()
-        rows = [] if self.client._settings.native else self._run(_stats_of("pubsub", names))
+        rows = [] if state_of(self.client).settings.native else self._run(_stats_of("pubsub", names))
         return topic_frame(names, rows)
 
     def _topic(self, topic: str) -> pd.DataFrame:
@@ -365,17 +366,17 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return from_rows(
             [
                 {
-                    "address": self.client._settings.url,
+                    "address": state_of(self.client).settings.url,
                     "version": health.get("version"),
                     "status": health.get("status"),
                     "uptime_seconds": info.get("uptime_in_seconds"),
-                    "synaprpc": bool(self.client._driver.bulk),
+                    "synaprpc": bool(state_of(self.client).driver.bulk),
                 }
             ]
         )
 
     def _run(self, operation: Operation[T]) -> T:
-        result: T = self.client._driver.run(operation)
+        result: T = state_of(self.client).driver.run(operation)
         return result
 
     def __missing__(self, room: str) -> Room:
@@ -383,7 +384,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
     def _where(self) -> str:
         """Return the address."""
-        return self.client._settings.url
+        return state_of(self.client).settings.url
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from ..core.faces import state_of
 from ..live.shaping import Bodies
 from ..live.source import Chunk, Position, Source
 from .columns import SCHEMA, TOPIC_SCHEMA
@@ -35,8 +36,8 @@ class RoomSource(Source):
         self, client: SynapClient, room: str, start: int | None = None, body: BodyMode = "auto", types: Any = None
     ) -> None:
         self.label = room
-        self._driver = AsyncDriver(client._settings)
-        self._url = client._settings.url
+        settings = state_of(client).settings
+        self._driver, self._url = AsyncDriver(settings), settings.url
         self._start = start
         self.bodies = Bodies(body, types, "data", _table)
         Follower(self._driver, room, start)  # what it refuses, it refuses here
@@ -77,7 +78,7 @@ class TopicSource(Source):
     def __init__(self, client: SynapClient, topics: Sequence[str], body: BodyMode = "auto", types: Any = None) -> None:
         self.label = ", ".join(topics)
         self._topics = list(topics)
-        self._driver = AsyncDriver(client._settings)
+        self._driver = AsyncDriver(state_of(client).settings)
         self.bodies = Bodies(body, types, "data", partial(_table, schema=TOPIC_SCHEMA))
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:

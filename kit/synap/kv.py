@@ -10,6 +10,7 @@ from ..core.faces import AsyncFace, SyncFace, verb
 from . import flat, inputs, wire
 from .asking import Bulk, Calls, Do, Many, Operation, member, raised, text_or_bytes
 from .errors import SynapError, SynapInputError, SynapWireError, refusal
+from .state import ClientState, Part
 from .types import Stats
 
 _TOGETHER = 5000
@@ -21,10 +22,8 @@ Value = str | bytes
 """A value: text, or bytes where they are not UTF-8."""
 
 
-class KV:
+class KV(Part):
     """Values by key. Texts are stored as they are and come back as they are: `"42"` stays text."""
-
-    _driver: Any
 
     @verb
     def set(self, key: str, value: Any, ttl: int | None = None) -> Operation[bool]:
@@ -153,14 +152,12 @@ class KV:
         return Stats((yield Do("kv.stats", {})))
 
 
-class SyncKV(KV, SyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class SyncKV(KV, SyncFace[ClientState]):
+    """The keys of a client whose calls block."""
 
 
-class AsyncKV(KV, AsyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class AsyncKV(KV, AsyncFace[ClientState]):
+    """The keys of a client whose calls are awaited."""
 
 
 def _set(key: Any, value: Any, ttl: int | None) -> Do:

@@ -10,18 +10,17 @@ from ..core.faces import AsyncFace, SyncFace, verb
 from . import inputs
 from .asking import Do, Operation, member
 from .errors import SynapInputError
+from .state import ClientState, Part
 from .subscription import Subscription
 from .types import Stats
 
 
-class PubSub:
+class PubSub(Part):
     """Messages to whoever listens now; nothing is kept, and nothing comes twice.
 
     Topics have segments between dots. In what one subscribes to, `*` stands for one segment or a part of one, and a
     last `#` for any number of them.
     """
-
-    _driver: Any
 
     @verb
     def publish(self, topic: str, message: Any, metadata: Mapping[str, str] | None = None) -> Operation[int]:
@@ -33,7 +32,7 @@ class PubSub:
         if isinstance(asked["payload"], bytes):
             raise SynapInputError("a message that is not UTF-8 has no form in JSON", hint="encode it as text")
         if metadata is not None:
-            if self._driver.settings.native:
+            if self._state.settings.native:
                 inputs.once("metadata", "over synap:// a message has no metadata; it had no effect")
             asked["metadata"] = dict(metadata)
         return member((yield Do("pubsub.publish", asked, safe=False)), "subscribers_matched", int)
@@ -44,13 +43,13 @@ class PubSub:
         On a client of either colour; a plain `for` works as well. Ends with `break`, or with `close()`. A lost
         connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
         """
-        self._driver.check_open()
+        self._state.driver.check_open()
         wanted = inputs.names(topics, "topic")
         if not wanted:
             raise SynapInputError("no topic was given")
-        if any("," in topic for topic in wanted) and not self._driver.settings.native and not self._driver.settings.rpc:
+        if any("," in topic for topic in wanted) and not self._state.settings.native and not self._state.settings.rpc:
             raise SynapInputError("a topic with a comma cannot be subscribed to over a WebSocket", hint="give rpc_url=")
-        return Subscription(self._driver, wanted, inputs.whole(buffer, "buffer", 1))
+        return Subscription(self._state.driver, wanted, inputs.whole(buffer, "buffer", 1))
 
     @verb
     def topics(self) -> Operation[List[str]]:
@@ -76,11 +75,9 @@ class PubSub:
         return member((yield Do("pubsub.unsubscribe", asked)), "unsubscribed", int)
 
 
-class SyncPubSub(PubSub, SyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class SyncPubSub(PubSub, SyncFace[ClientState]):
+    """The topics of a client whose calls block."""
 
 
-class AsyncPubSub(PubSub, AsyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class AsyncPubSub(PubSub, AsyncFace[ClientState]):
+    """The topics of a client whose calls are awaited."""

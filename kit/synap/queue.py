@@ -11,18 +11,17 @@ from ..core.faces import AsyncFace, SyncFace, verb
 from . import inputs, native
 from .asking import Bulk, Calls, Do, Operation, member
 from .errors import SynapError
+from .state import ClientState, Part
 from .types import QueueMessage, Stats
 from .wire import as_bytes
 
 
-class Queues:
+class Queues(Part):
     """Messages that one consumer after another takes, each to be acknowledged before its deadline.
 
     What is not acknowledged in time comes again, at most `max_retries` times; then it is only counted.
     The server has no way to look at messages without taking them.
     """
-
-    _driver: Any
 
     @verb
     def create(
@@ -47,7 +46,7 @@ class Queues:
             "prefetch_limit": inputs.optional(prefetch_limit, "prefetch_limit"),
         }
         given = {key: value for key, value in config.items() if value is not None}
-        if given and self._driver.settings.native:
+        if given and self._state.settings.native:
             inputs.once(
                 "queue settings",
                 f"over synap:// a queue is made with the server's own settings; {', '.join(given)} had no effect. "
@@ -123,7 +122,7 @@ class Queues:
         asked = {"queue": queue, "consumer_id": inputs.name(consumer_id, "a consumer")}
         told = yield Do("queue.consume", asked, safe=False)
         message = told.get("message") if isinstance(told, Mapping) else None
-        known = self._driver.__dict__.setdefault("known_queues", set())
+        known = self._state.known_queues
         if message is not None:
             known.add(queue)
             return _message(message)
@@ -170,18 +169,16 @@ class Queues:
     def delete(self, queue: str) -> Operation[bool]:
         """Return whether it was there."""
         queue = inputs.name(queue, "a queue")
-        self._driver.__dict__.setdefault("known_queues", set()).discard(queue)
+        self._state.known_queues.discard(queue)
         return member((yield Do("queue.delete", {"queue": queue}, safe=False)), "deleted", bool)
 
 
-class SyncQueues(Queues, SyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class SyncQueues(Queues, SyncFace[ClientState]):
+    """The queues of a client whose calls block."""
 
 
-class AsyncQueues(Queues, AsyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class AsyncQueues(Queues, AsyncFace[ClientState]):
+    """The queues of a client whose calls are awaited."""
 
 
 def _publish(queue: Any, payload: Any, priority: int | None, max_retries: int | None) -> Do:

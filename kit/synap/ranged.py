@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..core.completion import Names
 from ..core.errors import InputError
+from ..core.faces import state_of
 from ..core.frames import BodyMode
 from ..core.log.places import END, Place
 from ..core.log.source import Outgoing, Pages, Piece, Ranged, Sent
@@ -42,7 +43,7 @@ class RoomRange(Ranged):
         self, client: SynapClient, room: str, names: Names | None = None, *, subscriber_id: str = "kit"
     ) -> None:
         self.client, self.room, self._names, self._subscriber = client, room, names, subscriber_id
-        self.label = f"synap {client._settings.url}/{room}"
+        self.label = f"synap {state_of(client).settings.url}/{room}"
         self._told: dict[str, Any] = {}
         """Of the read that `pages` began."""
 
@@ -66,14 +67,14 @@ class RoomRange(Ranged):
         return table, {**self._told, **told}
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        for found in self.client._driver.walk(pages(self.room, self._subscriber, first, stop)):
+        for found in state_of(self.client).driver.walk(pages(self.room, self._subscriber, first, stop)):
             for batch in found.to_batches():
                 if batch.num_rows:
                     offsets = batch.column(0)
                     yield Piece(offsets[0].as_py(), offsets[-1].as_py() + 1, batch)
 
     def time_at(self, position: int) -> int | None:
-        table = self.client._driver.run(page(self.room, self._subscriber, position, 1))
+        table = state_of(self.client).driver.run(page(self.room, self._subscriber, position, 1))
         return None if not table.num_rows else table.column("time").cast(pa.int64())[0].as_py()
 
     def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:

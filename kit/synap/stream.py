@@ -11,6 +11,7 @@ from ..core.faces import AsyncFace, SyncFace, verb
 from . import inputs
 from .asking import Bulk, Calls, Do, Operation, member
 from .errors import SynapError, SynapInputError, SynapWireError
+from .state import ClientState, Part
 from .types import Stats, StreamEvent
 from .wire import as_bytes
 
@@ -22,14 +23,12 @@ _RETENTION = 24
 """Hours, as the reference's own call has them."""
 
 
-class Streams:
+class Streams(Part):
     """Ordered logs in the server's memory, read from any offset; reading removes nothing.
 
     The service keeps events in memory for an hour, about 10 000 a room, and none over a restart; the embedded server
     keeps them on disk too.
     """
-
-    _driver: Any
 
     @verb
     def create(self, room: str, partitions: int | None = None, retention_hours: int | None = None) -> Operation[bool]:
@@ -129,20 +128,18 @@ class Streams:
         return True
 
 
-class SyncStreams(Streams, SyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class SyncStreams(Streams, SyncFace[ClientState]):
+    """The rooms of a client whose calls block."""
 
 
-class AsyncStreams(Streams, AsyncFace):
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
+class AsyncStreams(Streams, AsyncFace[ClientState]):
+    """The rooms of a client whose calls are awaited."""
 
     def follow(self, room: str, from_offset: int | None = None, **options: Any) -> Follower:
         """Return the events as they come, as an async iterator of batches of columns. See `Follower`."""
         from .following import Follower
 
-        return Follower(self._driver, room, from_offset, **options)
+        return Follower(self._state.driver, room, from_offset, **options)
 
 
 def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:

@@ -42,13 +42,13 @@ class Mailbox:
     """Messages that wait for their reader: bounded, the oldest go first, and are counted."""
 
     def __init__(self, room: int) -> None:
-        self._waiting: deque[TopicMessage] = deque(maxlen=room)
+        self.waiting: deque[TopicMessage] = deque(maxlen=room)
         self._news = asyncio.Event()
         self.dropped = 0
 
     def put(self, message: TopicMessage) -> None:
-        self.dropped += len(self._waiting) == self._waiting.maxlen
-        self._waiting.append(message)
+        self.dropped += len(self.waiting) == self.waiting.maxlen
+        self.waiting.append(message)
         self._news.set()
 
     def wake(self) -> None:
@@ -58,8 +58,8 @@ class Mailbox:
         """Return all that wait; none where the connection is over."""
         await self._news.wait()
         self._news.clear()
-        taken = list(self._waiting)
-        self._waiting.clear()
+        taken = list(self.waiting)
+        self.waiting.clear()
         return taken
 
 
@@ -125,7 +125,7 @@ class Subscription(OfOneProcess):
                     self.gaps += connected
                     connected, failures = True, 0
                     yield []
-                    while not lost.done() or box._waiting:
+                    while not lost.done() or box.waiting:
                         batch = await box.take()
                         self.dropped += box.dropped
                         box.dropped = 0
@@ -304,7 +304,7 @@ async def _call(channel: Channel, command: str, args: list[str]) -> str:
 
 async def _unsubscribe(channel: Channel, identity: str) -> None:
     """Unsubscribe: the server does not notice by itself that a subscriber is gone."""
-    connection = channel._connection
+    connection = channel.connection
     if connection is not None and connection.open:
         with contextlib.suppress(SynapError, TimeoutError):
             async with asyncio.timeout(1):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from ..core.faces import state_of
 from ..core.frames import TIME
 from ..live.source import Chunk, Position, Source
 from . import inputs
@@ -49,7 +50,7 @@ class QueueSource(Source):
             raise SynapInputError("name a queue to watch", hint='syn.watch_queue("jobs")')
         self.label = ", ".join(self._queues)
         self._every = every
-        self._driver = AsyncDriver(client._settings)
+        self._driver = AsyncDriver(state_of(client).settings)
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """Return the figures from now on, at even times."""

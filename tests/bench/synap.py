@@ -16,6 +16,8 @@ import threading
 import time
 from contextlib import contextmanager
 
+from kit.core.faces import state_of
+
 from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, timed
 from .measure import main as run
 
@@ -174,7 +176,7 @@ def bytes_publish() -> Figures:
         name = f"bytes-{os.getpid()}"
         syn.client.queue.create(name)
         frames = b"".join(wire.request(n, "QPUBLISH", (name, body(n).encode())) for n in range(size()))
-        sock = syn.client._driver._line.connect()
+        sock = state_of(syn.client).driver._line.connect()
         held, heads = memoryview(bytearray(2**20)), 0
         started = time.perf_counter()
         sender = threading.Thread(target=sock.sendall, args=(frames,))

@@ -65,7 +65,7 @@ class ClaudeBench(Bench):
     def _balanced(self, run: Run, *clients: Any) -> None:
         """The client's book against the server's, request by request."""
         self._settled()
-        lines = [line for client in clients for line in client._book.lines()]
+        lines = [line for client in clients for line in client.book.lines()]
         completed: dict[str, list[float]] = collections.defaultdict(list)
         unknown: collections.Counter[str] = collections.Counter()
         for line in lines:

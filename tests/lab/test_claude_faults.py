@@ -59,7 +59,7 @@ def test_usage_is_what_was_reported(tmp_path):
         with lab.client(api_key=key, max_retries=4) as client:
             with concurrent.futures.ThreadPoolExecutor(12) as pool:
                 list(pool.map(one, range(CALLS)))
-            spent, lines = client.spent, client._book.lines()
+            spent, lines = client.spent, client.book.lines()
             settled(lab, client)
             told = client.get_usage()
         rows = lab.rows()

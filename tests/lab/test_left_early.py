@@ -13,6 +13,7 @@ import pytest
 import kit
 from kit.amdahl import AsyncAmdahlClient, start_agent, stream_agent
 from kit.claude import AsyncClaudeClient
+from kit.core.faces import state_of
 from kit.kimberlite import AsyncClient, DataClass
 from kit.s2 import S2, AppendInput, Record, SeqNum
 from kit.synap import AsyncSynapClient
@@ -203,7 +204,9 @@ async def clients_of(lab):
     env = lab.env()
     async with contextlib.AsyncExitStack() as stack:
         yield {
-            "s2": await stack.enter_async_context(S2(env["S2_ACCESS_TOKEN"], endpoints=lab.s2.client._link.endpoints)),
+            "s2": await stack.enter_async_context(
+                S2(env["S2_ACCESS_TOKEN"], endpoints=state_of(lab.s2.client).link.endpoints)
+            ),
             "kimberlite": await stack.enter_async_context(
                 AsyncClient(
                     env["KIMBERLITE_ADDRESS"],

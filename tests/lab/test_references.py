@@ -7,6 +7,7 @@ import pytest
 
 from kit.amdahl import AmdahlClient, AmdahlError
 from kit.core.errors import InputError
+from kit.core.faces import state_of
 from kit.kimberlite import AsyncClient, Client, KimberliteError, Position, StreamId, TenantId
 from kit.s2 import (
     AppendInput,
@@ -80,7 +81,7 @@ def test_a_user_and_a_password_of_the_lab(env, monkeypatch):
     with SynapClient(env["SYNAP_URL"]) as client:
         assert client.kv.get("key") == "value"
     with SynapClient("http://127.0.0.1:1") as client:
-        assert client._settings.password is None and client._settings.username is None
+        assert state_of(client).settings.password is None and state_of(client).settings.username is None
 
 
 def test_the_references_own_room_is_made_without_a_warning(env, recwarn):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 import kit
+from kit.core.faces import state_of
 from kit.synap import (
     AsyncSynapClient,
     SynapClient,
@@ -628,7 +629,7 @@ def test_a_restart_between_calls_goes_unnoticed(tmp_path):
     client = SynapClient(lab.rpc_url, api_key=lab.key)
     client.kv.set("k", "v")
     lab.do(cut, lab.server)
-    client._driver._line._used = 0.0  # as if it had been a while
+    state_of(client).driver._line._used = 0.0  # as if it had been a while
     client.queue.create("q")
     assert client.queue.publish("q", "once")  # not safe to repeat, and not repeated: the end was seen before
     client.close()

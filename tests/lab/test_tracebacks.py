@@ -16,6 +16,7 @@ import pytest
 import kit
 from kit.amdahl import AmdahlClient, AsyncAmdahlClient
 from kit.claude import AsyncClaudeClient, ClaudeClient
+from kit.core.faces import state_of
 from kit.kimberlite import AsyncClient, Client
 from kit.s2 import S2, AppendInput, Endpoints, Record, Retry, SeqNum, SyncS2, Timeout
 from kit.synap import AsyncSynapClient, SynapClient
@@ -237,26 +238,33 @@ def test_a_key_of_the_environment_goes_to_its_own_address_only(monkeypatch):
         AmdahlClient("https://named/api/platform/v1/"),
         AsyncAmdahlClient("https://Named:443"),
     ):
-        assert client._driver.settings.credential.reveal() == KEY
-    assert ClaudeClient("https://elsewhere")._driver.settings.credential is None
-    assert ClaudeClient()._driver.settings.credential.reveal() == KEY
-    assert ClaudeClient("http://localhost:8006/")._driver.settings.credential.reveal() == KEY
+        assert state_of(client).driver.settings.credential.reveal() == KEY
+    assert state_of(ClaudeClient("https://elsewhere")).driver.settings.credential is None
+    assert state_of(ClaudeClient()).driver.settings.credential.reveal() == KEY
+    assert state_of(ClaudeClient("http://localhost:8006/")).driver.settings.credential.reveal() == KEY
     monkeypatch.setenv("SYNAP_URL", "http://named:15500")
     monkeypatch.setenv("SYNAP_RPC_URL", "synap://named:15501")
-    assert SynapClient()._settings.api_key.reveal() == KEY
-    assert SynapClient("synap://named:15501")._settings.api_key.reveal() == KEY
-    assert SynapClient("http://elsewhere:15500")._settings.api_key is None
-    assert SynapClient(username="u", password="p")._settings.api_key is None
+    assert state_of(SynapClient()).settings.api_key.reveal() == KEY
+    assert state_of(SynapClient("synap://named:15501")).settings.api_key.reveal() == KEY
+    assert state_of(SynapClient("http://elsewhere:15500")).settings.api_key is None
+    assert state_of(SynapClient(username="u", password="p")).settings.api_key is None
     monkeypatch.setenv("KIMBERLITE_ADDRESS", "named:3000")
     monkeypatch.setenv("KIMBERLITE_TENANT", "7")
     for client in (AsyncClient(), AsyncClient("kimberlite://named:3000"), AsyncClient(["named:3000"])):
-        assert client._settings.api_key.reveal() == KEY
-    assert (AsyncClient()._settings.tenant_id, AsyncClient("elsewhere:3000")._settings.tenant_id) == (7, None)
-    assert AsyncClient(["named:3000", "elsewhere:3000"])._settings.api_key is None
-    assert S2()._link.credential.reveal() == SyncS2(endpoints=Endpoints.default())._link.credential.reveal() == KEY
+        assert state_of(client).settings.api_key.reveal() == KEY
+    assert (state_of(AsyncClient()).settings.tenant_id, state_of(AsyncClient("elsewhere:3000")).settings.tenant_id) == (
+        7,
+        None,
+    )
+    assert state_of(AsyncClient(["named:3000", "elsewhere:3000"])).settings.api_key is None
+    assert (
+        state_of(S2()).link.credential.reveal()
+        == state_of(SyncS2(endpoints=Endpoints.default())).link.credential.reveal()
+        == KEY
+    )
     for name in ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"):
         monkeypatch.setenv(name, "http://named")
-    assert S2()._link.endpoints.account == "http://named"
+    assert state_of(S2()).link.endpoints.account == "http://named"
     with pytest.raises(kit.KitError, match="goes only to the address in S2_ACCOUNT_ENDPOINT"):
         S2(endpoints=Endpoints.default())
 

@@ -15,6 +15,7 @@ from kit.claude.client import ClaudeClient
 from kit.claude.guard import Guard
 from kit.claude.journal import Journal, key_of
 from kit.core.errors import InputError, KitError, Lost, Silent, Unreachable
+from kit.core.faces import state_of
 from kit.core.steps import Pause, Request, Response
 
 
@@ -240,7 +241,7 @@ def batch_answer(request):
 
 
 def run_batch(client, count, parallel=True, fail_at=None, **options):
-    operation = batching.batch(client, [f"p{n}" for n in range(count)], "haiku", parallel, 30.0, None)
+    operation = batching.batch(state_of(client), [f"p{n}" for n in range(count)], "haiku", parallel, 30.0, None)
     sent = []
     try:
         request = next(operation)
@@ -287,14 +288,14 @@ def test_what_was_paid_for_is_given_back_when_a_later_request_fails(client):
 
 
 def test_an_answer_with_too_few_results(client):
-    operation = batching.batch(client, ["a", "b"], "haiku", True, 30.0, None)
+    operation = batching.batch(state_of(client), ["a", "b"], "haiku", True, 30.0, None)
     _, result = drive(operation, [answer(200, {"results": [{**COMPLETION, "status": "completed"}]})])
     assert [one.status for one in result.results] == ["completed", "failed"]
     assert client.spent.unknown == 1
 
 
 def test_an_automatic_model_is_chosen_once_for_all(client):
-    operation = batching.batch(client, ["p"] * 60, None, True, 30.0, None)
+    operation = batching.batch(state_of(client), ["p"] * 60, None, True, 30.0, None)
     requests, _ = drive(
         operation,
         [answer(200, {"recommended_model": "haiku"})]
@@ -356,7 +357,7 @@ def test_a_task_is_charged_to_the_project_of_the_key(client):
         "result": {"summary": "s"},
         "usage": {"input_tokens": 1, "output_tokens": 2, "total_cost": 0.5},
     }
-    operation = tasks.run(client, "do", [], [], [], 300, 1.0, None, None, None)
+    operation = tasks.run(state_of(client), "do", [], [], [], 300, 1.0, None, None, None)
     sent, _ = drive(operation, [answer(200, stats), answer(200, report)])
     assert json.loads(sent[1].body)["project_id"] == "mine"
     assert client.spent.cost == 0.5

@@ -10,6 +10,7 @@ import pytest
 
 from kit.amdahl import AmdahlClient, AsyncAmdahlClient
 from kit.core.errors import KitError
+from kit.core.faces import state_of
 from kit.core.secrets import Secret
 
 KEY = "amdhl_0123456789abcdef"
@@ -77,7 +78,7 @@ def test_a_key_that_cannot_travel_is_refused_without_being_shown(bad):
 @pytest.mark.parametrize("face", [AmdahlClient, AsyncAmdahlClient])
 def test_a_client_shows_nothing(face):
     client = face("http://127.0.0.1:1", KEY)
-    driver = client._driver
+    driver = state_of(client).driver
     for shown in (client, client.__dict__, driver, driver.settings, driver._headers, driver._base):
         assert clean(repr(shown))
 

@@ -8,6 +8,7 @@ import pytest
 
 from kit.core.environment import Environment
 from kit.core.errors import InputError, KitError, SetupError
+from kit.core.faces import state_of
 from kit.synap import AsyncSynapClient, Stats, SynapClient, SynapError, SynapInputError, SynapTransportError
 from kit.synap.bulk import values_of
 from kit.synap.errors import code_of, refusal
@@ -88,7 +89,13 @@ def test_credentials_are_nowhere_to_be_seen():
         SynapClient("http://localhost:1", api_key=SECRET),
         AsyncSynapClient("synap://localhost:1", username="me", password=SECRET),
     ):
-        for one in (client, client._settings, client._driver, client.kv, client.pubsub.subscribe(["a"])):
+        for one in (
+            client,
+            state_of(client).settings,
+            state_of(client).driver,
+            client.kv,
+            client.pubsub.subscribe(["a"]),
+        ):
             assert SECRET not in repr(one) + str(vars(one) if hasattr(one, "__dict__") else "")
 
 
@@ -141,8 +148,8 @@ def test_an_explorer_needs_an_address():
 
 def test_the_environments_key_goes_to_its_own_address_only():
     environment = Environment({"SYNAP_URL": "http://a:1", "SYNAP_API_KEY": SECRET})
-    assert connect(environment).client._settings.api_key is not None
-    assert connect(environment, url="http://b:1").client._settings.api_key is None
+    assert state_of(connect(environment).client).settings.api_key is not None
+    assert state_of(connect(environment, url="http://b:1").client).settings.api_key is None
 
 
 def test_stats_are_read_by_key_and_by_attribute():

@@ -163,7 +163,7 @@ class Kind:
 
     def type(self) -> pa.DataType:
         """Return the type of the column."""
-        kind, fields = self._resolved()
+        kind, fields = self.resolved()
         return kind if fields <= MAX_FIELDS else pa.string()
 
     @property
@@ -204,15 +204,15 @@ class Kind:
         self.flags |= TEXT
         self.item = self.fields = None
 
-    def _resolved(self) -> tuple[pa.DataType, int]:
+    def resolved(self) -> tuple[pa.DataType, int]:
         flags = self.flags
         if flags == LIST:
-            kind, fields = self.item._resolved() if self.item is not None else (pa.string(), 0)
+            kind, fields = self.item.resolved() if self.item is not None else (pa.string(), 0)
             return pa.list_(kind), fields
         if flags == OBJECT and self.fields:
             count, inside = len(self.fields), []
             for key, field in self.fields.items():
-                kind, fields = field._resolved()
+                kind, fields = field.resolved()
                 count += fields
                 inside.append((key, kind))
             return pa.struct(inside), count

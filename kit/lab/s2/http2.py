@@ -64,7 +64,7 @@ class Http2:
             self._happened(event)
         self.flush()
         # The library judges a frame's length when all of it is there; one that states too much is not waited for.
-        held = self._h2.incoming_buffer._data
+        held = self._h2.incoming_buffer._data  # noqa: SLF001 - told nowhere else before the frame is whole
         if len(held) >= 3 and int.from_bytes(held[:3], "big") > MAX_FRAME:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
             self.flush()

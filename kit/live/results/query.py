@@ -60,7 +60,7 @@ def live_sql(
     run so seldom that it takes half of the time, and says so. When it fails, the error is in `problems` and shown in
     the view; the last good result stays, marked stale. `into="polars"` or `"arrow"` makes `df` a table of that library.
     """
-    frame = sys._getframe(1)  # as kit.sql finds tables
+    frame = sys._getframe(1)  # noqa: SLF001 - as kit.sql finds tables
     found = {**frame.f_globals, **frame.f_locals}
     del frame
     if isinstance(every, bool) or not isinstance(every, int | float) or not every >= _SHORTEST:

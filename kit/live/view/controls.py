@@ -118,7 +118,7 @@ class Controls:
         Until it was, it counts as shown: the word may have to wait for a cell to end. Without a front end frames are
         few all the same, as nobody says that they were taken.
         """
-        return not self._counted or (self.main._view_count or 0) > 0
+        return not self._counted or (self.main._view_count or 0) > 0  # noqa: SLF001 - ipywidgets tells it by no other name
 
     @property
     def held(self) -> bool:

@@ -1,0 +1,54 @@
+"""What the calls of a client share."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from ..core import faces
+from ..core.errors import CLOSED, CLOSED_HINT
+from ..core.retry import Policy
+from ..core.secrets import Secret
+from . import wire
+from .book import Book
+from .errors import ClaudeInputError
+
+LOG = logging.getLogger("client")
+
+
+@dataclass(eq=False, repr=False)
+class ClientState(faces.ClientState):
+    """How to ask, whose key is whose, and what has been spent."""
+
+    timeout: float
+    policy: Policy
+    project_keys: dict[str, Secret]
+    book: Book = field(default_factory=Book)
+    own_project: str | None = None
+    """The project that the key belongs to, once the service has told it."""
+    warned: set[tuple[str, str]] = field(default_factory=set)
+
+    def check_open(self) -> None:
+        """Refuse what is asked of a client that was closed."""
+        if self.driver.closed:
+            raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
+
+    def limited(self, timeout: float | None) -> float:
+        """Return the seconds of a call, which the service takes up to its own limit."""
+        return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
+
+    def told_project(self, asked: str | None, told: str | None) -> None:
+        """Remember whose key this is; say once where the service charges another project than it was asked to."""
+        if told is None:
+            return
+        if asked is None:
+            self.own_project = told
+        elif asked != told and (asked, told) not in self.warned:
+            self.warned.add((asked, told))
+            LOG.warning(
+                "project %r was asked for, but the service charges %r, the project of the key; "
+                "project_keys={%r: key} gives a project a key of its own",
+                asked,
+                told,
+                asked,
+            )

@@ -1,0 +1,28 @@
+"""What the calls of a client share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core import faces
+from .address import Settings
+from .places import Book
+from .types import TenantId
+
+
+@dataclass(eq=False, repr=False)
+class ClientState(faces.ClientState):
+    """Where the server is, what is known of its streams, and the connection."""
+
+    settings: Settings
+    book: Book
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the server said that it can do beyond the protocol."""
+        found: tuple[str, ...] = self.driver.capabilities
+        return found
+
+    def tenant(self, given: TenantId | int | None = None) -> int | None:
+        """Return the tenant of a call: the one given, else the client's own."""
+        return self.settings.tenant_id if given is None else TenantId(int(given)).value

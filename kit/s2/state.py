@@ -1,0 +1,68 @@
+"""What the calls of a client, and of its handles on basins and streams, share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..core import faces
+from ..core.secrets import Secret
+from .fields import dumps
+from .link import Link
+from .resources import stream_config_json
+
+if TYPE_CHECKING:
+    from .append_session import AppendSession
+    from .configs import StreamConfig
+
+
+class AccountState(faces.ClientState):
+    """Where the service is, and how it is spoken to."""
+
+    def __init__(self, link: Link[Any], url: str | None = None) -> None:
+        super().__init__(link.driver(url or link.endpoints.account))
+        self.link = link
+
+
+class BasinState(AccountState):
+    """The same for a basin."""
+
+    def __init__(self, link: Link[Any], basin: str) -> None:
+        self.basin, self.url = basin, link.endpoints.basin_url(basin)
+        super().__init__(link, self.url)
+        self.basin_headers: Mapping[str, str] = link.endpoints.basin_headers(basin)
+
+
+class StreamState(BasinState):
+    """The same for a stream: the path of its records, and the key that they are encrypted with."""
+
+    def __init__(self, link: Link[Any], basin: str, name: str, key: Secret | None = None) -> None:
+        super().__init__(link, basin)
+        self.key = key
+        self.path = f"/v1/streams/{quote(name, safe='')}/records"
+
+    def headers(self, config: StreamConfig | None = None) -> dict[str, str | Secret]:
+        """Return the headers of a call; `config` is for the stream that the call makes."""
+        headers: dict[str, str | Secret] = {**self.basin_headers}
+        if self.key is not None:
+            headers["s2-encryption-key"] = self.key
+        if config is not None:
+            headers["s2-stream-config"] = dumps(stream_config_json(config)).decode()
+        return headers
+
+    def append_session(
+        self, max_unacked_bytes: int, max_unacked_batches: int | None = None, config: StreamConfig | None = None
+    ) -> AppendSession:
+        """Return a session that appends, for the loop that runs."""
+        self.link.check_open()
+        from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
+
+        return AppendSession(
+            self.link,
+            self.url,
+            self.path,
+            self.headers(config),
+            max_unacked_bytes=max_unacked_bytes,
+            max_unacked_batches=max_unacked_batches,
+        )
