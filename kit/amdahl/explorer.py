@@ -96,7 +96,7 @@ class Amdahl(Explorer[AmdahlClient]):
         if result.notes:
             attrs["notes"] = result.notes
             warn("; ".join(result.notes))
-        if result.truncated and wanted is None:  # who asked for so many rows knows
+        if result.truncated and wanted is None:  # who asked for that many rows knows
             warn(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         return to_frame(result.table, attrs, nullable=result.typed)
 

@@ -144,7 +144,7 @@ class ResultReader:
         self._collect(2 * _THREADS)
 
     def _collect(self, most: int) -> None:
-        """Add the blocks that were read, in order, until at most so many still wait."""
+        """Add the blocks that were read, in order, until at most that many still wait."""
         while len(self._waiting) > most:
             block, future = self._waiting.popleft()
             table = future.result()

@@ -369,7 +369,7 @@ def _of_type(name: str, kind: Any, bounds: tuple[Any, ...]) -> Column:
         column = Column(name, many=True)
     else:
         raise ClaudeInputError(
-            f"columns=: {_short(kind)}, the type of {name!r}, is none that a column has",
+            f"columns=: {_short(kind)}, the type of {name!r}, is not a type that a column can have",
             hint="there are str, float, int, bool, a list of choices, Literal, Enum, list[...] and Optional",
         )
     if column.kind in ("float", "int") and not column.many:

@@ -52,11 +52,11 @@ class Pace:
             self.places = min(self.most, 2 * workers)
 
     def room(self, under_way: int, size: int) -> bool:
-        """Return whether a request of so many prompts may go beside those under way."""
+        """Return whether a request of that many prompts may go beside those under way."""
         return under_way == 0 or (self.refusals == 0 and under_way + size <= self.places)
 
     def succeeded(self, count: int) -> None:
-        """Note that so many prompts were answered: there may be room for as many more."""
+        """Note that this many prompts were answered: there may be room for as many more."""
         self.refusals = 0
         # More than a few for each that runs wait there and no sooner, and would be lost with an answer.
         self.places = min(self.most, max(4 * self.workers, 2 * count), self.places + count)

@@ -34,7 +34,7 @@ _STEP = 0.1
 
 
 class _Batch:
-    """What batches of both colours know: the questions, what came of them, and what it cost."""
+    """What batches of both colours know: the questions, the result, and what it cost."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _PATIENCE = 2.0
 
 
 def ahead(items: Iterator[T], size: Callable[[T], int], most: int = 8 * 1024 * 1024) -> Iterator[T]:
-    """Yield the same items, in order; up to so many bytes of them wait. What `items` raises is raised here.
+    """Yield the same items, in order; up to that many bytes of them wait. What `items` raises is raised here.
 
     >>> list(ahead(iter([1, 2, 3]), lambda item: 1, most=1))
     [1, 2, 3]

@@ -1,6 +1,6 @@
 """Operations: what to ask a service and how to judge its answers, written once, without any I/O.
 
-An operation is a generator. It yields steps, receives what came of them, and returns its result:
+An operation is a generator. It yields steps, receives the result, and returns its result:
 
     Request  -> Response          one exchange, body read whole and bounded
     Pause    -> None              wait

@@ -1,6 +1,6 @@
 """Operations on a connection, written once for both colours: what is asked, and how an answer is judged.
 
-An operation is a generator. It yields steps and receives what came of them:
+An operation is a generator. It yields steps and receives the result:
 
     Post     -> int      a request on its way, its number
     Take     -> bytes    the payload of the answer to that number

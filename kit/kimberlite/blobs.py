@@ -116,7 +116,7 @@ class Blobs(Sequence[bytes]):
         return f"<{self._count:,} events, {self.nbytes:,} bytes>"
 
     def fitting(self, size: int) -> int:
-        """Return how many of the first events take at most so many bytes in `raw`."""
+        """Return how many of the first events take at most that many bytes in `raw`."""
         if not self._count or self.nbytes <= size:
             return self._count
         low, high, start = 0, self._count, self._bounds[0]
@@ -129,7 +129,7 @@ class Blobs(Sequence[bytes]):
         return low
 
     def pieces(self, size: int) -> Iterator[Blobs]:
-        """Return the events in pieces of at most so many bytes of `raw` each, or of one event.
+        """Return the events in pieces of at most that many bytes of `raw` each, or of one event.
 
         >>> [list(piece) for piece in Blobs.of([b"a", b"bb", b"c", b"long"]).pieces(5)]
         [[b'a', b'bb'], [b'c'], [b'long']]

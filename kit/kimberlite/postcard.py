@@ -89,7 +89,7 @@ class Reader:
         return value == 1
 
     def count(self, least: int = 1) -> int:
-        """Return a number of items of at least so many bytes each; refused where there is no room for them."""
+        """Return a number of items of at least that many bytes each; refused where there is no room for them."""
         start = self.at
         count = self.varint()
         if count * least > len(self.data) - self.at:

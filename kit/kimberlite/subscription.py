@@ -342,7 +342,7 @@ class Subscription(_Face):
         return event
 
     def next_event(self, timeout: float | None = None) -> Event | None:
-        """Return the next event; None at the end, or where none comes within so many seconds."""
+        """Return the next event; None at the end, or where none comes within that many seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None
@@ -385,7 +385,7 @@ class AsyncSubscription(_Face):
         return event
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
-        """Return the next event; None at the end, or where none comes within so many seconds."""
+        """Return the next event; None at the end, or where none comes within that many seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None

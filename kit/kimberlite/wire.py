@@ -123,7 +123,7 @@ def peek(payload: bytes) -> Head:
 
 
 def event_count(payload: bytes) -> int:
-    """Return how many events a page holds that was read, before it is taken apart; the next page begins after so many.
+    """Return how many events a page holds, before it is taken apart; the next page begins after that many.
 
     >>> event_count(bytes.fromhex("01 11 06 03 06 6576656e7431 00 02 00ff 01 03"))
     3

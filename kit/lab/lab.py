@@ -206,7 +206,7 @@ class Lab(GivesFrames, OfOneProcess):
         """Make a service misbehave; gives the rules in force. Without arguments it only tells them.
 
         `kind` is `"delay"`, `"drop"`, `"reset"`, `"truncate"`, `"stall"`, `"garbage"`, or a status such as 503.
-        It befalls the next `count` requests whose path is like `path`. Further details: `method=`, `skip=` (requests to
+        It happens to the next `count` requests with such a `path`. Further details: `method=`, `skip=` (requests to
         let pass first), `seconds=` (delay, stall), `after=` (bytes of the body that still arrive: reset, truncate,
         stall), `retry_after=` (statuses). `clear=True` ends the rules of the service, or all.
 

@@ -39,7 +39,7 @@ def told_in(given: Any, key: str) -> tuple[Position, dict[str, str]]:
     if isinstance(given, str | os.PathLike):
         place = Path(given)
         try:
-            # Its size is looked at first: to ask for so many bytes is to have room for them all.
+            # Its size is looked at first: to ask for that many bytes is to have room for them all.
             larger = place.stat().st_size > _LONGEST
             given = None if larger else json.loads(place.read_bytes())
         except OSError as error:

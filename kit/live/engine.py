@@ -1,6 +1,6 @@
 """A feed's work on the background loop: open, take, hand on; after an error wait a while and open again.
 
-It knows the state of its feed and not the feed, so that one that nobody holds any more can be collected, which ends
+It knows the state of its feed and not the feed, so that one that is not used any more can be collected, which ends
 the work.
 """
 

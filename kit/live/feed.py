@@ -52,7 +52,7 @@ class Feed(Rows):
     list of these; a `column=value` here does the same. The newest rows are kept, up to `max_rows` and `max_bytes`;
     what had to go is counted in `stats()["dropped"]`. `from_checkpoint` goes on where another feed stood.
 
-    Close it, or use it in a `with` block; one that nobody holds any more is closed, with a ResourceWarning.
+    Close it, or use it in a `with` block; one that nothing refers to any more is closed, with a ResourceWarning.
 
     `merge="time"` makes one feed of a list of handles: their rows in the order of their times, each with its `source`.
     A row waits until every source has told something later, at most `tolerance` seconds; those that come later still

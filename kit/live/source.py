@@ -142,7 +142,7 @@ def waker(event: asyncio.Event) -> Callable[[], None]:
 async def gathered(
     items: AsyncIterator[T], size: Callable[[T], int], *, most: int = 1024 * 1024, pause: float = 0.04
 ) -> AsyncIterator[list[T]]:
-    """Return the items in groups: what came within a moment of the group before is one, up to so many bytes.
+    """Return the items in groups: what came within a moment of the group before is one, up to that many bytes.
 
     Many small messages become few chunks, and the first one after a silence does not wait. At most twice `most`
     bytes wait here; then the items are not asked for more.

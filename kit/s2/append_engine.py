@@ -150,7 +150,7 @@ class AppendEngine:
         self._over.append(call)
 
     def unfinished(self) -> str:
-        """Return what is lost sight of when nobody holds the session any more; empty where that is nothing."""
+        """Return what is lost sight of when nothing refers to the session any more; empty where that is nothing."""
         if self._task.done() or not self._flight:
             return ""
         return f"an append session was dropped with {len(self._flight)} batches not acknowledged: close it before"
@@ -410,7 +410,7 @@ class AppendEngine:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What became of one exchange."""
+    """What happened to one exchange."""
 
     retries: int
     wrote: bool = False

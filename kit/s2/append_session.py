@@ -21,7 +21,7 @@ class AppendSession(OfOneProcess):
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. It connects at
     once. After a broken connection, what was not acknowledged is sent again as the client's `Retry` says. The first
-    error ends the session; open tickets, later submits and `close` raise it. One that nobody holds any more is closed
+    error ends the session; open tickets, later submits and `close` raise it. One that is not used any more is closed
     too, with a ResourceWarning where something was not acknowledged yet.
     """
 
@@ -45,7 +45,7 @@ class AppendSession(OfOneProcess):
         return await self._engine.submit(inp)
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
-        """Return the same for a batch that is the protobuf message of an append already, with so many records and
+        """Return the same for a batch that is the protobuf message of an append already, with that many records and
         bytes."""
         return await self._engine.submit_encoded(payload, records, metered)
 

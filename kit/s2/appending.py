@@ -28,7 +28,7 @@ _TICK = 0.1
 
 
 class Appended(NamedTuple):
-    """What became of many batches."""
+    """What happened to many batches."""
 
     first: AppendAck
     last: AppendAck

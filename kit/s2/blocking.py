@@ -34,7 +34,7 @@ class SyncBatchSubmitTicket:
         self._ticket = ticket
 
     def result(self, timeout: float | None = None) -> AppendAck:
-        """Return the acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        """Return the acknowledgement; `TimeoutError` where it is not there within that many seconds."""
         ack: AppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
@@ -62,7 +62,7 @@ class SyncAppendSession(OfOneProcess):
         return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
 
     def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
-        """Return the same for a batch that is the protobuf message of an append already, with so many records and
+        """Return the same for a batch that is the protobuf message of an append already, with that many records and
         bytes."""
         check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
@@ -95,7 +95,7 @@ class SyncRecordSubmitTicket:
         self._ticket: RecordSubmitTicket | None = None
 
     def result(self, timeout: float | None = None) -> IndexedAppendAck:
-        """Return the acknowledgement; `TimeoutError` where it is not there within so many seconds."""
+        """Return the acknowledgement; `TimeoutError` where it is not there within that many seconds."""
         if self._ticket is None:
             self._catch_up(timeout)
         if self._ticket is None:
@@ -227,6 +227,6 @@ async def _made(make: Callable[[], T]) -> T:
 
 
 async def _awaited(ticket: Awaitable[T], timeout: float | None) -> T:
-    """Return what the ticket tells, within so many seconds."""
+    """Return what the ticket tells, within that many seconds."""
     async with asyncio.timeout(timeout):
         return await ticket

@@ -17,7 +17,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 async def dial(origin: str, protocol: str, seconds: float, verify: Any, make: Callable[[], P]) -> P:
-    """Return what was made for the connection, connected; `Unreachable` where that takes longer than so many seconds.
+    """Return what was made for the connection, connected; `Unreachable` where that takes longer than that many seconds.
 
     With TLS the other side is asked for this protocol; whether it agrees is for the caller to look at.
     """

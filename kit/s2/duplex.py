@@ -44,7 +44,7 @@ _GOAWAY = 7
 _GOAWAY_HEAD = 8
 _HEAD = 9
 _MAX_FRAME = 16384
-"""What a service may send unless it is told otherwise, which it is not."""
+"""What a service may send unless told otherwise, which it is not."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

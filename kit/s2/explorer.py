@@ -278,7 +278,7 @@ def _member(kind: Any, given: Any, what: str) -> Any:
     except ValueError:
         choices = ", ".join(repr(one.value) for one in kind)
         raise S2InputError(
-            f"{what}={given!r} is none that can be asked for here", hint=f"there are {choices}"
+            f"{what}={given!r} is not available here", hint=f"there are {choices}"
         ) from None
 
 

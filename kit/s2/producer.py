@@ -208,7 +208,7 @@ class Producer(OfOneProcess):
     """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that
-    fails ends the producer: all records after it fail too. One that nobody holds any more is closed too, with a
+    fails ends the producer: all records after it fail too. One that nothing refers to any more is closed too, with a
     ResourceWarning where something was not appended yet.
     """
 
@@ -243,7 +243,7 @@ class Producer(OfOneProcess):
         self._work.check_open()
 
     def unfinished(self) -> str:
-        """Return what is lost sight of when nobody holds the producer any more; empty where that is nothing."""
+        """Return what is lost sight of when nothing refers to the producer any more; empty where that is nothing."""
         return self._work.unfinished()
 
     async def __aenter__(self) -> Self:

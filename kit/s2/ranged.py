@@ -81,7 +81,7 @@ class StreamRange(Ranged):
         if isinstance(until, Moment):
             end = max(0, until.milliseconds)
         elif until is not None:
-            # The service ends a read at a time, or after so many records: a position is so many after the first.
+            # The service ends a read at a time, or after that many records: a position is so many after the first.
             first, stop = self.at(start), self.at(until)
             count = max(0, stop - first)
             begin, limit = SeqNum(first), count if limit is None else min(limit, count)

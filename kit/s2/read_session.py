@@ -125,7 +125,7 @@ class ReadSession(OfOneProcess):
     """Batches of records as they come: `async for batch in session`.
 
     Made by `stream.read_session(...)`, not by hand. It ends with the loop over it, with an `async with` block, with
-    `await close()`, and when nobody holds it any more. It reads one batch ahead, and waits until that is taken.
+    `await close()`, and when nothing refers to it any more. It reads one batch ahead, and waits until that is taken.
     """
 
     def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:

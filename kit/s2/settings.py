@@ -9,7 +9,7 @@ from enum import Enum
 from .limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 
 MAX_UNACKED_BYTES = 5 * 1024 * 1024
-"""Metered bytes that a session has on their way at most, unless it is told otherwise."""
+"""Metered bytes that a session has on their way at most, unless told otherwise."""
 
 
 class Compression(Enum):

@@ -156,7 +156,7 @@ class StreamVerbs:
     ) -> Callable[[], AppendSession]:
         """Return a session that appends batch after batch, in order, without waiting in between.
 
-        `submit` waits while more than so many metered bytes, or batches, are not acknowledged.
+        `submit` waits while more than that many metered bytes, or batches, are not acknowledged.
         """
         return partial(self._state.append_session, max_unacked_bytes, max_unacked_batches, stream_config)
 

@@ -21,7 +21,7 @@ class Record:
     body: bytes
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     timestamp: int | None = None
-    """Milliseconds since 1970; what becomes of it, the stream's `Timestamping` says."""
+    """Milliseconds since 1970; what happens to it, the stream's `Timestamping` says."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Operations on a Synap, written once for both colours and both transports.
 
-An operation is a generator. It yields steps and receives what came of them:
+An operation is a generator. It yields steps and receives the result:
 
     Do       -> payload                         one command
     Many     -> list of payloads or errors      commands that need not wait for each other

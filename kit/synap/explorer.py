@@ -99,7 +99,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     # --- keys and values --------------------------------------------------------------------------------------------
 
     def keys(self, prefix: str = "", limit: int | None = None) -> pd.DataFrame:
-        """Return one row per key with this prefix: `key`. With `limit`, up to so many of them, in any order."""
+        """Return one row per key with this prefix: `key`. With `limit`, up to that many of them, in any order."""
         from .tables import key_frame
 
         return key_frame(self.client.kv.scan(prefix, limit))
@@ -276,7 +276,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return live(source, rows, where, bounds, columns)
 
     def watch_queue(self, *queues: str, every: float = 1.0, rows: int = 20, max_rows: int | None = None) -> LiveView:
-        """Return queues as they fill and empty: a live view with a row for each queue every so many seconds.
+        """Return queues as they fill and empty: a live view with a row for each queue every few seconds.
 
         Their messages cannot be looked at without taking them; these are the figures that `queues()` gives.
         """
@@ -297,7 +297,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         body: str | None = None,
         priority: int | None = None,
     ) -> pd.DataFrame:
-        """Return what became of each value: one row with its `offset` (room), `message_id` (queue) or `subscribers`
+        """Return what happened to each value: one row with its `offset` (room), `message_id` (queue) or `subscribers`
         (topic).
 
         `data` is a DataFrame or a Series, or values, one or many. A frame's rows become JSON objects, unless `body`

@@ -119,7 +119,7 @@ class KV(Part):
 
     @verb
     def scan(self, prefix: str = "", limit: int | None = None) -> Operation[list[str]]:
-        """Return the keys that begin so, sorted; with `limit`, so many of them, any. The server knows no cursor."""
+        """Return the keys with this prefix, sorted; `limit` takes that many of them, any. The server has no cursor."""
         if not isinstance(prefix, str):
             raise SynapInputError("prefix is a text")
         most = _ALL if limit is None else inputs.whole(limit, "limit")
@@ -136,7 +136,7 @@ class KV(Part):
 
     @verb
     def expire(self, key: str, seconds: int) -> Operation[bool]:
-        """Return whether the key is there, and ends after so many seconds now."""
+        """Return whether the key is there, and ends after that many seconds now."""
         asked = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
         return member((yield Do("kv.expire", asked, safe=False)), "result", bool)
 

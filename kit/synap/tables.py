@@ -189,7 +189,7 @@ def message_frame(
 
 
 def published_frame(target: str, kind: str, results: Sequence[Any]) -> pd.DataFrame:
-    """Return what became of what was published."""
+    """Return what happened to what was published."""
     name, of = {
         "room": ("offset", pa.int64()),
         "queue": ("message_id", pa.string()),

@@ -120,7 +120,7 @@ def answer_packed(number: int, *pieces: bytes) -> bytes:
 
 
 def array_head(length: int) -> bytes:
-    """Return the beginning of an `Array` of so many values."""
+    """Return the beginning of an `Array` of that many values."""
     return b"\x81\xa5Array" + (_pack_array(length))
 
 

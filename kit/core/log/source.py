@@ -37,7 +37,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of an append: its first position where that is told, how many records, and the service's answer."""
+    """What happened to an append: its first position where that is told, how many records, and the service's answer."""
 
     first: int | None
     count: int

@@ -23,7 +23,7 @@ Row = tuple[str, str, str | None, str | None]
 """Path, change, and both sides."""
 _SHOWN = 60
 _ALIGNED = 2000
-"""Lists of so many items are aligned with each other; longer ones are compared item by item."""
+"""Lists of that many items are aligned with each other; longer ones are compared item by item."""
 _DEEPEST = 200
 
 

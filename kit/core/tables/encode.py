@@ -486,6 +486,6 @@ def _structs(column: pa.Array, where: _Place) -> pa.Array:
 
 
 def chunks(column: Any, size: int) -> Iterator[Any]:
-    """Yield a column in pieces of so many rows."""
+    """Yield a column in pieces of that many rows."""
     for start in range(0, len(column), size):
         yield column[start : start + size]

@@ -193,7 +193,7 @@ class Kind:
         return self.decided and flags not in (LIST, OBJECT) and bool(pa.types.is_string(_of_flags(flags)))
 
     def cells(self, rows: int) -> int:
-        """Return how many values of Arrow's the inside of so many rows takes."""
+        """Return how many values of Arrow's the inside of that many rows takes."""
         if self.flags == LIST and self.item is not None:
             return self.items + self.item.cells(self.items)
         if self.flags == OBJECT and self.fields:

@@ -132,7 +132,7 @@ def _ask(fields: Fields) -> str | None:
 
 
 def _fitted(profile: str, count: int) -> list[tuple[str, str, str | None, str | None]]:
-    """Return the profile's work in so many steps: drawn out by repeating the looking-up, or cut short in the middle."""
+    """Return the profile's work in that many steps: longer by repeated look-ups, or cut short in the middle."""
     work = list(_WORK[profile])
     if count < len(work):
         # A text that is never created could not be published: short runs of a writer keep what makes one.

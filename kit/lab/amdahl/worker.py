@@ -88,7 +88,7 @@ class Worker:
         self._late = False
 
     def run(self, order: dict[str, Any]) -> None:
-        """Run one query and sends what came of it."""
+        """Run one query and send the result."""
         cursor, beside = self._connection.cursor(), self._connection.cursor()
         self._late = False
         self.busy.set()

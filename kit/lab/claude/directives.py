@@ -2,7 +2,7 @@
 
     Summarise this. [lab words=200 delay=0.5]
 
-words=N            an answer of so many words
+words=N            an answer of that many words
 delay=S            that takes so many seconds; past the request's timeout it becomes one
 tokens=IN/OUT      counted as so many, whatever it is
 say=KIND           `html`, `escapes` or `long`: an answer that no display should trust

@@ -35,7 +35,7 @@ _LARGE = 256 * 1024
 """Messages from this size on are read in a thread: it may take a while."""
 _UNDER_WAY = 64
 _UNDER_WAY_BYTES = 16 * 1024 * 1024
-"""Appends of one connection that are received and not yet answered: at most so many, or one."""
+"""Appends of one connection that are received and not yet answered: at most that many, or one."""
 _GARBAGE = b"<html><body><h1>It works!</h1></body></html>"
 _STATUSES = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 404: STREAM_NOT_FOUND, 409: EXISTS, 429: BUSY, 503: BUSY}
 
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         await self._answer(message, rule)
 
     async def _settled(self, most: int = 0, most_bytes: int = 0) -> None:
-        """Return when no more than so many appends, of so many bytes, are under way."""
+        """Return when no more than that many appends, of that many bytes, are under way."""
         while self._appends and (
             len(self._appends) > most
             or sum(size for _, size in self._appends) > most_bytes

@@ -15,7 +15,7 @@ from ..store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
 
 CHUNK = 64 * 1024
-"""Bytes kept together: a page that begins or ends inside has at most so many to look through."""
+"""Bytes kept together: a page that begins or ends inside has at most that many to look through."""
 _KEPT = 256 * 1024
 """Bytes of a stream's end that are kept at hand for those who follow it."""
 _ROWS = 256
@@ -209,7 +209,7 @@ class Streams:
         return found, pieces
 
     def following(self, stream: Stream, first: int, most: int, size: int) -> Blobs:
-        """Return the next events for one who follows the stream; at most so many."""
+        """Return the next events for one who follows the stream; at most that many."""
         found = stream.at_hand(first)
         if found is None:
             count, pieces = self.read(stream, first, size, size)

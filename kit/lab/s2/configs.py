@@ -23,7 +23,7 @@ SYSTEM: Layer = {
     "uncapped": False,
     "min_age": 0,
 }
-"""What a stream has where nobody says otherwise; retention and age are in seconds."""
+"""What a stream has by default; retention and age are in seconds."""
 
 _MODES = [mode.value for mode in TimestampingMode]
 _CIPHERS = [cipher.value for cipher in Encryption]

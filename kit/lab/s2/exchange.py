@@ -166,7 +166,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def _taken(self, size: int) -> None:
-        """Note that so many bytes of the body were read, or dropped."""
+        """Note that this many bytes of the body were read, or dropped."""
 
     @abstractmethod
     def _wants_more(self) -> None:

@@ -49,7 +49,7 @@ class Stream:
             await self._settled.wait()
 
     def settle(self, count: int) -> None:
-        """Note that so many appends are done."""
+        """Note that this many appends are done."""
         self.pending -= count
         if self._settled is not None:
             self._settled.set()

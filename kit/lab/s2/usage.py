@@ -35,7 +35,7 @@ class Usage:
         self._levels: dict[_Key, int] = {}
 
     def count(self, kind: str, basin: str = "", stream: str = "", total: int = 1) -> None:
-        """Note that something was done, or so many bytes of it."""
+        """Note that something was done, or that many bytes of it."""
         key = (self._clock() // 60_000, basin, stream, kind)
         self._counts[key] = self._counts.get(key, 0) + total
 

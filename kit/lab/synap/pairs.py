@@ -196,7 +196,7 @@ class Pairs:
         return [key for key in list(self._values) if key not in self._ends or not self._over(key)]
 
     def scan(self, prefix: str, limit: int) -> list[str]:
-        """Return up to so many of the keys that begin with the prefix."""
+        """Return up to that many of the keys that begin with the prefix."""
         return [key for key in self.keys() if key.startswith(prefix)][: max(0, limit)]
 
     def sweep(self) -> None:
@@ -244,7 +244,7 @@ class Pairs:
             return
         self._versions[key] = version = self._versions.get(key, 0) + 1
         tell = self.changed
-        # What is refused in the end is told nobody.
+        # What is refused in the end is reported to nobody.
         self._journal.when_kept(lambda error: tell(key, event, version, value) if error is None else None)
 
 

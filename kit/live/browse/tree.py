@@ -47,7 +47,7 @@ class Branch:
 
 @dataclass(slots=True)
 class Tree:
-    """The branches that are shown, and what becomes of them."""
+    """The branches that are shown, and what happens to them."""
 
     root: Node
     top: Branch = field(init=False)

@@ -56,7 +56,7 @@ class Aggregate(ABC):
 
     @abstractmethod
     def grow(self, size: int) -> None:
-        """Make room for so many slots."""
+        """Make room for that many slots."""
 
     @abstractmethod
     def take(self, column: Column) -> None:
@@ -72,7 +72,7 @@ class Aggregate(ABC):
 
     @abstractmethod
     def load(self, told: Mapping[str, Any], size: int) -> None:
-        """Know what `dump` told, of so many slots."""
+        """Know what `dump` told, of that many slots."""
 
     def keep(self, slots: Slots) -> None:
         """Keep these slots alone, which get the numbers from 0 on."""

@@ -27,7 +27,7 @@ from .ring import ring_of
 
 _SHORTEST = 0.05
 _SHARE = 2.0
-"""A query runs no more than one part in so many of the time."""
+"""A query runs no more than one part in that many of the time."""
 _LABEL = 60
 _WHERE = "the query"
 

@@ -38,7 +38,7 @@ class Registers:
         self._all = np.zeros((0, _REGISTERS), np.uint8)
 
     def grow(self, size: int) -> None:
-        """Make room for so many slots."""
+        """Make room for that many slots."""
         self._all = grown(self._all, size)
 
     def add(self, slots: Numbers, hashes: npt.NDArray[np.uint64]) -> None:

@@ -21,7 +21,7 @@ _BUSY = 0.12
 """The same while a cell runs in a kernel that answers nothing meanwhile."""
 _GIVEN_UP = 30.0
 _PROMPT = 0.15
-"""An answer within so many seconds is as quick as any."""
+"""An answer within that many seconds is as quick as any."""
 _ANEW = 1.5
 
 

@@ -152,7 +152,7 @@ class _Copy:
         """When the first record was sent, and its time."""
 
     def settle(self, chosen: Callable[[Piece], pa.RecordBatch]) -> None:
-        """Find out what became of the batch that was under way when an earlier copy ended."""
+        """Find out what happened to the batch that was under way when an earlier copy ended."""
         copied = self.copied
         if copied.pending is None:
             copied.low = self.target.stop()  # others may have written since

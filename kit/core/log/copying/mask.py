@@ -18,7 +18,7 @@ WAYS = ("hash", "last4", "drop", "null")
 
 
 class Mask:
-    """What becomes of some fields: {"email": "hash", "customer.card": "last4", "note": "drop", "name": str.upper}.
+    """What happens to some fields: {"email": "hash", "customer.card": "last4", "note": "drop", "name": str.upper}.
 
     `hash` puts the first 16 digits of a SHA-256 in the place of a value, the same for the same value; with a key it is
     keyed, as values that can be guessed could else be found by trying. `last4` leaves the last four characters of it,
