@@ -277,9 +277,7 @@ def _member(kind: Any, given: Any, what: str) -> Any:
         return kind(given)
     except ValueError:
         choices = ", ".join(repr(one.value) for one in kind)
-        raise S2InputError(
-            f"{what}={given!r} is not available here", hint=f"there are {choices}"
-        ) from None
+        raise S2InputError(f"{what}={given!r} is not available here", hint=f"there are {choices}") from None
 
 
 def _seconds(given: datetime | str | int | None, what: str) -> int | None:

@@ -91,7 +91,7 @@ def test_a_pydantic_model():
         ("status: str", "of its own"),
         ("a: str, a: int", "twice"),
         ("", "0 columns"),
-        ({"a": complex}, "none that a column has"),
+        ({"a": complex}, "not a type that a column can have"),
         ({"a": ["x"]}, "from 2 to"),
         ({3: str}, "no name"),
         (5, "short text"),
