@@ -12,7 +12,7 @@ import pytest
 import kit
 from kit.kimberlite import Timestamp
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError
-from tests.lab import kimberlitereal
+from tests.real import ABSENT, kimberlite_program, running_kimberlite
 
 pytestmark = pytest.mark.lab
 
@@ -20,14 +20,14 @@ SERVERS = [
     "lab",
     pytest.param(
         "real",
-        marks=pytest.mark.skipif(kimberlitereal.program() is None, reason="KIMBERLITE_PROGRAM names no real server"),
+        marks=pytest.mark.skipif(kimberlite_program() is None, reason=ABSENT),
     ),
 ]
 
 
 @pytest.fixture(scope="module")
 def real():
-    with kimberlitereal.running() as address:
+    with running_kimberlite() as address:
         explorer = kit.connect("kimberlite", address=address, tenant_id=7)
         yield explorer
         explorer.close()
@@ -143,7 +143,7 @@ def test_what_only_the_lab_takes_is_exact_there(lab):
     ]
 
 
-@pytest.mark.skipif(kimberlitereal.program() is None, reason="KIMBERLITE_PROGRAM names no real server")
+@pytest.mark.skipif(kimberlite_program() is None, reason=ABSENT)
 @pytest.mark.parametrize(
     ("declared", "value"),
     [

@@ -19,7 +19,7 @@ from s2_sdk import (
     TailOffset,
 )
 
-from . import s2lite
+from tests.real import ABSENT, running_s2, s2_program
 
 # A connection that the official client has given up is left to the collector; that is no failure of this server.
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -36,9 +36,9 @@ def env(request, lab):
     if request.param == "lab":
         yield lab.env()
         return
-    if s2lite.program() is None:
-        pytest.skip("s2-lite is not on this machine")
-    with s2lite.running() as env:
+    if s2_program() is None:
+        pytest.skip(ABSENT)
+    with running_s2() as env:
         yield env
 
 

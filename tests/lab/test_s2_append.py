@@ -41,8 +41,8 @@ from kit.s2 import (
 )
 from kit.s2.appending import append_encoded
 from kit.s2.messages import encode_input
+from tests.real import ABSENT, running_s2, s2_program
 
-from . import s2lite
 from .h2server import Cutter, H2Server, ack_of, working
 from .rawserver import RawServer, plain
 
@@ -1696,9 +1696,9 @@ def test_tls_without_http_2(serve, certificate):
 @pytest.fixture(scope="module", params=["lab", "lite"])
 def real(request):
     if request.param == "lite":
-        if s2lite.program() is None:
-            pytest.skip("the program s2 is not installed (cargo install s2-cli)")
-        with s2lite.running() as environment:
+        if s2_program() is None:
+            pytest.skip(ABSENT)
+        with running_s2() as environment:
             yield environment
         return
     environment = {**os.environ, **request.getfixturevalue("lab").env()}

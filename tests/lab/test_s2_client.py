@@ -40,8 +40,7 @@ from kit.s2 import (
     Timestamping,
     TimestampingMode,
 )
-
-from . import s2lite
+from tests.real import ABSENT, running_s2, s2_program
 
 pytestmark = pytest.mark.lab
 
@@ -53,9 +52,9 @@ def server(request):
     if request.param == "lab":
         yield {**os.environ, **request.getfixturevalue("lab").env()}
         return
-    if s2lite.program() is None:
-        pytest.skip("the program s2 is not installed (cargo install s2-cli)")
-    with s2lite.running() as environment:
+    if s2_program() is None:
+        pytest.skip(ABSENT)
+    with running_s2() as environment:
         yield environment
 
 

@@ -14,7 +14,7 @@ from kit.s2 import AppendRetryPolicy, Endpoints, Retry, SyncS2, Timeout
 from kit.synap import SynapClient as Synap
 from tests.chaos.house import House
 from tests.chaos.proxy import Fault, Proxy
-from tests.lab import s2lite
+from tests.real import running_s2
 
 from .check import Verdict, check
 from .clients import Client, KimberliteClient, S2Client, SynapClient
@@ -97,7 +97,7 @@ class Place:
 def place(service: str, seed: int, folder: Any, *, real: bool = False, faults: bool = True) -> Iterator[Place]:
     """Within, a server of the lab, or the real one of S2."""
     if real:
-        with s2lite.running() as env:
+        with running_s2() as env:
             port = int(env["S2_ACCOUNT_ENDPOINT"].rpartition(":")[2])
             chosen = {name: value for name, value in env.items() if name.startswith("S2_")}
             there = Place(service, chosen, [port], seed, faults=faults)

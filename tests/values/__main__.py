@@ -1,7 +1,6 @@
 """`python -m tests.values --examples 100000 --seed 1 --service all`: see the package.
 
-With `--real` the examples go to real servers instead of the lab: S2's own program, where cargo put it, and the Kimberlite
-that the variable KIMBERLITE_PROGRAM names, a program that is started with an address and a folder.
+With `--real` the examples go to the real servers that `python -m tests.real build` made, instead of the lab.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import warnings
 from typing import Any
 
 import kit
-from tests.lab import kimberlitereal, s2lite
+from tests.real import kimberlite_program, running_kimberlite, running_s2, s2_program
 
 from . import running, table
 from .paths import Services
@@ -32,13 +31,13 @@ def of_lab(stack: contextlib.ExitStack, chosen: list[str]) -> dict[str, Any]:
 def real(stack: contextlib.ExitStack, chosen: list[str]) -> dict[str, Any]:
     """Return explorers of the real servers that there are."""
     found: dict[str, Any] = {}
-    if "s2" in chosen and s2lite.program():
-        env = stack.enter_context(s2lite.running())
+    if "s2" in chosen and s2_program():
+        env = stack.enter_context(running_s2())
         os.environ.update({name: env[name] for name in env if name.startswith("S2_")})
         print(f"s2 at {env['S2_ACCOUNT_ENDPOINT']}", flush=True)
         found["s2"] = kit.connect("s2")
-    if "kimberlite" in chosen and kimberlitereal.program():
-        address = stack.enter_context(kimberlitereal.running())
+    if "kimberlite" in chosen and kimberlite_program():
+        address = stack.enter_context(running_kimberlite())
         print(f"kimberlite at {address}", flush=True)
         found["kimberlite"] = kit.connect("kimberlite", address=address, tenant_id=7)
     if not found:

@@ -1,0 +1,93 @@
+"""`python -m tests.mutate --count 500`: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import running
+from .running import Calls
+from .sites import Change, changes
+
+ROOT = Path(__file__).parents[2]
+JUDGED = Path(__file__).parent / "equivalent.txt"
+
+
+def judged() -> dict[str, str]:
+    """Return the changes that change nothing, with the reason."""
+    pairs = [line.split(" ## ", 1) for line in JUDGED.read_text().splitlines() if " ## " in line]
+    return {name.strip(): reason for name, reason in pairs}
+
+
+def coming_by(change: Change, calls: Calls) -> list[tuple[float, str]]:
+    """Return the tests that call the function that is changed, the quickest first."""
+    here = (change.path, change.function)
+    return sorted(
+        (took, test)
+        for test, (took, called) in calls.items()
+        if here in called or (not change.function and any(path == change.path for path, _ in called))
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--only", default="", help="a part of the path of files")
+    parser.add_argument("--judged", action="store_true", help="try those too that are judged to change nothing")
+    parser.add_argument(
+        "--calls", type=Path, default=Path(tempfile.gettempdir()) / "kit-mutate-calls.json",
+        help="where to keep which test calls what; delete it when the package has changed much",
+    )  # fmt: skip
+    asked = parser.parse_args()
+    seed = random.randrange(10**6) if asked.seed is None else asked.seed
+    chance = random.Random(seed)
+    possible = [change for change in changes(ROOT) if asked.only in change.path]
+    known = {} if asked.judged else judged()
+    chosen = chance.sample(possible, min(asked.count, len(possible)))
+    print(f"seed {seed}: {len(chosen)} of {len(possible)} changes", flush=True)
+    began = time.monotonic()
+    running.prepare()
+    killed = equal = controls = 0
+    survivors: list[Change] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        tree = running.Tree(ROOT, Path(folder))
+        calls = running.calls(tree, asked.calls)
+        print(f"{len(calls)} tests, {time.monotonic() - began:.0f} s", flush=True)
+        for n, change in enumerate(chosen, 1):
+            if change.name in known:
+                equal += 1
+                continue
+            tests = coming_by(change, calls)
+            if n % 25 == 0:
+                # The same tests without a change must pass, or the machine is what fails them.
+                wrong = running.judge(tree, None, tests)
+                controls += 1
+                if wrong:
+                    print(f"UNCHANGED, and yet: {wrong}", flush=True)
+            by = running.judge(tree, change, tests) if tests else ""
+            if by:
+                killed += 1
+            else:
+                survivors.append(change)
+            print(
+                f"{n:4} {change}\n       {by or ('SURVIVED' if tests else 'SURVIVED, as no test comes by')}", flush=True
+            )
+    print("\nSurvivors:")
+    for change in survivors:
+        print(f"  {change}")
+    tried = killed + len(survivors)
+    print(
+        f"{len(chosen)} changes from seed {seed}: {killed} of {tried} killed ({killed / max(tried, 1):.1%}),"
+        f" {len(survivors)} survived, {equal} judged to change nothing, {controls} controls,"
+        f" {time.monotonic() - began:.0f} s"
+    )
+    return bool(survivors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Runs of pure tests in forks that have the large libraries imported already, on a copy of the tree."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .sites import Change, changes, marked
+
+LIBRARIES = [
+    "pandas",
+    "numpy",
+    "pyarrow.parquet",
+    "httpx",
+    "hypothesis",
+    "IPython",
+    "ipywidgets",
+    "google.protobuf.message",
+]
+QUICK = 40
+"""So many tests are tried first: most changes do not come past them."""
+
+
+class Tree:
+    """A copy of the repository's files, to be changed at will."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder = root, folder
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (root / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, folder / name)
+
+    def mark(self) -> None:
+        """Have all files that can be changed tell which functions are called."""
+        for path in {change.path for change in changes(self.root)}:
+            (self.folder / path).write_text(marked(path, (self.root / path).read_bytes()))
+
+    def restore(self, path: str) -> None:
+        shutil.copy2(self.root / path, self.folder / path)
+
+
+class Which:
+    """A plugin of pytest: which tests run, in which order; and what each of them takes and calls."""
+
+    def __init__(
+        self, order: dict[str, int] | None, told: Callable[[str, float, set[Any]], None] | None = None
+    ) -> None:
+        self.order, self.told = order, told
+        self.called: set[Any] = set()
+        self.took = 0.0
+        self.failed = ""
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self.order is not None:
+            items[:] = sorted(
+                (one for one in items if one.nodeid in self.order), key=lambda one: self.order[one.nodeid]
+            )
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.took += report.duration
+        if report.failed:
+            self.failed = report.nodeid
+        if report.when == "teardown":
+            if self.told is not None and not self.failed:
+                self.told(report.nodeid, self.took, set(builtins.CALLED))  # type: ignore[attr-defined]
+            self.took, self.failed = 0.0, self.failed if self.told is None else ""
+            getattr(builtins, "CALLED", set()).clear()
+
+
+def prepare() -> None:
+    """Import what every run needs, and nothing of the package."""
+    for name in LIBRARIES:
+        __import__(name)
+
+
+def in_fork(tree: Tree, work: Callable[[], int], seconds: float) -> int | None:
+    """Return with what the work ended in a child in the tree, None where it took too long."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            os.setsid()
+            os.chdir(tree.folder)
+            sys.dont_write_bytecode = True
+            for name in [name for name in sys.modules if name.partition(".")[0] in ("kit", "tests")]:
+                del sys.modules[name]
+            sys.path[:] = [str(tree.folder), *(one for one in sys.path if Path(one or ".").resolve() != tree.root)]
+            os.environ["PYTHONPATH"] = str(tree.folder)
+            log = os.open(tree.folder / "last.log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            code = work()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    # The child leads a session of its own, so what its tests started ends with it.
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def _pytest(words: Iterable[str], plugin: Which) -> int:
+    ours = ["-n", "0", "-p", "no:cacheprovider", "-q", "--tb=short", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    return int(pytest.main([*ours, *words], plugins=[plugin]))
+
+
+Calls = dict[str, tuple[float, set[tuple[str, str]]]]
+"""For each test, how long it takes and which functions it calls."""
+
+
+def calls(tree: Tree, kept: Path) -> Calls:
+    """Return what the pure tests call that pass; what the file holds of test files that are unchanged is not run again."""
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    stamps = {
+        path.relative_to(tree.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((tree.root / "tests" / "pure").glob("test_*.py"))
+    }
+    known = {path: found for path, found in known.items() if found["stamp"] == stamps.get(path)}
+    new = {path: {"stamp": stamp, "tests": {}} for path, stamp in stamps.items() if path not in known}
+    file = tree.folder / "calls.jsonl"
+
+    def work() -> int:
+        builtins.CALLED = set()  # type: ignore[attr-defined]
+        with file.open("w") as out:
+
+            def told(test: str, took: float, called: set[Any]) -> None:
+                out.write(json.dumps([test, took, sorted(called)]) + "\n")
+                out.flush()
+
+            return _pytest(new, Which(None, told))
+
+    if new:
+        tree.mark()
+        in_fork(tree, work, 7200)
+        for path in {change.path for change in changes(tree.root)}:
+            tree.restore(path)
+        for line in file.read_text().splitlines():
+            test, *found = json.loads(line)
+            new[test.partition("::")[0]]["tests"][test] = found
+        known |= new
+        kept.write_text(json.dumps(known))
+    return {
+        test: (took, {(path, name) for path, name in called})
+        for found in known.values()
+        for test, (took, called) in found["tests"].items()
+    }
+
+
+def judge(tree: Tree, change: Change | None, tests: list[tuple[float, str]]) -> str:
+    """Return by what a change is noticed: the name of a test, or a word; empty where nothing notices it."""
+    if change is not None:
+        target = tree.folder / change.path
+        target.write_bytes(change.applied((tree.root / change.path).read_bytes()))
+        try:
+            compile(target.read_bytes(), change.path, "exec", dont_inherit=True)
+        except SyntaxError:
+            tree.restore(change.path)
+            return "no Python"
+    noticed = tree.folder / "noticed.txt"
+    noticed.write_text("")
+    try:
+        for some in (tests[:QUICK], tests[QUICK:]):
+            if not some:
+                continue
+
+            def work(some: list[tuple[float, str]] = some) -> int:
+                plugin = Which({test: n for n, (_, test) in enumerate(some)})
+                code = _pytest(["-x", *sorted({test.partition("::")[0] for _, test in some})], plugin)
+                noticed.write_text(plugin.failed or f"ended with {code}")
+                return code
+
+            code = in_fork(tree, work, 60 + 20 * sum(took for took, _ in some))
+            if code is None:
+                return "no end"
+            if code != 0:
+                return noticed.read_text() or f"ended with {code}"
+        return ""
+    finally:
+        if change is not None:
+            tree.restore(change.path)
