@@ -4,11 +4,27 @@ import gc
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 # A shell starts background jobs with interrupts ignored, and everything that they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure():
+    """Each run asks the randomized tests something else; its workers inherit what it asks."""
+    os.environ.setdefault("KIT_SEED", str(int(time.time()) % 10**6))
+
+
+def pytest_report_header():
+    return f"randomized tests: KIT_SEED={os.environ['KIT_SEED']} repeats them"
+
+
+@pytest.fixture(scope="session")
+def seed():
+    """The seed of this run, from which randomized tests count theirs."""
+    return int(os.environ["KIT_SEED"])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(200), pytest.mark.filterwarni
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_verb_keeps_its_promises_under_faults(service, monkeypatch):
+def test_every_verb_keeps_its_promises_under_faults(service, seed, monkeypatch):
     monkeypatch.setattr(logging.getLogger("asyncio"), "level", logging.CRITICAL)  # it tells of every cut connection
     report = Report()
-    bench = bench_of(service, 7)
+    bench = bench_of(service, seed)
     try:
         for n, verb in enumerate(bench.verbs()):
-            one_run(bench, verb, f"7/{verb}/{n}", report)
-        one_kill(bench, "7/kill/0", report)
+            one_run(bench, verb, f"{seed}/{verb}/{n}", report)
+        one_kill(bench, f"{seed}/kill/0", report)
     finally:
         bench.close()
     assert not report.violations, report.table()

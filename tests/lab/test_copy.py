@@ -44,9 +44,9 @@ def people(basin):
     return stream
 
 
-def test_copies_under_faults_and_kills(quiet_lab):
+def test_copies_under_faults_and_kills(quiet_lab, seed):
     with model.apart(quiet_lab) as own:
-        copying.campaign(8, 1, 3, own)
+        copying.campaign(8, 1, seed, own)
 
 
 def test_bodies_headers_and_figures(basin, people):

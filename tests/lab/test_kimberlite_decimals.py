@@ -121,10 +121,10 @@ def test_sums_are_exact(k, table):
     assert some.iloc[0].tolist() == [Decimal(LONG[0])] * 2
 
 
-def test_many_small_ones_add_up_without_noise(k):
+def test_many_small_ones_add_up_without_noise(k, seed):
     name = f"m_{uuid.uuid4().hex[:10]}"
     k.execute(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, price DECIMAL(18,4), city TEXT)")
-    chance = random.Random(7)
+    chance = random.Random(seed)
     values = [Decimal(chance.randrange(-(10**9), 10**17)).scaleb(-4) for _ in range(3000)]
     for start in range(0, 3000, 500):
         rows = ", ".join(f"({n}, {values[n]}, 'c{n % 3}')" for n in range(start, start + 500))

@@ -14,13 +14,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("service", list(MODELS))
-def test_clients_of_the_lab(service, tmp_path):
+def test_clients_of_the_lab(service, seed, tmp_path):
     with place(service, 1, tmp_path) as there:
-        for seed in range(3):
-            lines, verdict = run(there, seed, clients=4, ops=25)
-            assert verdict.linearizable is not False, f"seed {seed}\n{lines}"
+        for one in range(seed, seed + 3):
+            lines, verdict = run(there, one, clients=4, ops=25)
+            assert verdict.linearizable is not False, f"seed {one}\n{lines}"
         found = [
-            run(there, seed, 3, 15, broken)[1].linearizable
-            for seed, broken in enumerate(("skips", "stale", "repeats", "loses"))
+            run(there, one, 3, 15, broken)[1].linearizable
+            for one, broken in enumerate(("skips", "stale", "repeats", "loses"))
         ]
         assert found.count(False) >= 2, found

@@ -9,6 +9,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("service", live_exact.SERVICES)
-def test_results_equal_the_queries_over_the_log(service):
-    line, found = live_exact.run(service, 1500, 3, 1, 2, 7)
+def test_results_equal_the_queries_over_the_log(service, seed):
+    line, found = live_exact.run(service, 1500, 3, 1, 2, seed)
     assert not found, line

@@ -1,6 +1,5 @@
 """What goes in comes out: some of the examples that `python -m tests.values` makes by the hundred thousand."""
 
-import os
 import random
 
 import pandas as pd
@@ -13,9 +12,6 @@ from tests.values.paths import Services
 
 pytestmark = pytest.mark.lab
 
-SEED = int(os.environ.get("VALUES_SEED") or random.randrange(10**6))
-"""VALUES_SEED=n repeats a run."""
-
 
 @pytest.fixture(scope="module")
 def services(lab):
@@ -23,9 +19,8 @@ def services(lab):
 
 
 @pytest.mark.parametrize("service", ["s2", "kimberlite", "synap"])
-def test_what_is_appended_comes_back_on_all_paths(services, service):
-    print(f"VALUES_SEED={SEED}")
-    running.run(services, [service], 100, SEED, slow=1)
+def test_what_is_appended_comes_back_on_all_paths(services, service, seed):
+    running.run(services, [service], 100, seed, slow=1)
 
 
 GIVEN = [one for one in cells.SINGLES if not isinstance(one.value, str | bytes | bytearray | memoryview)]
@@ -85,13 +80,12 @@ def test_a_batch_takes_columns_of_texts_as_they_are(lab):
         assert lab.claude.batch(prompts)["prompt"].tolist() == texts
 
 
-def test_the_table_of_values_in_the_docs_is_true(services):
+def test_the_table_of_values_in_the_docs_is_true(services, seed):
     page = table.FILE.read_text()
     everything = table.rows()
-    print(f"VALUES_SEED={SEED}")
     assert page.startswith(table.HEAD) and page.endswith(table.TAIL)
     for title, lines in everything.items():
         assert f"\n## {title}\n" in page and all(f"| {row.given} |" in page for row in lines)
-    chosen = random.Random(SEED).sample([row for lines in everything.values() for row in lines], 12)
+    chosen = random.Random(seed).sample([row for lines in everything.values() for row in lines], 12)
     for row in chosen:
         assert "\n| " + " | ".join(table.line_of(services, row)) + " |" in page, row.given

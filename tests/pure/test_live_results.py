@@ -81,12 +81,12 @@ SQL = """select {keys}, count(*) as rows, count(qty) as some, sum(qty)::int64 as
 
 
 @pytest.mark.parametrize("keys", [(), ("city",), ("city", "kind")])
-@pytest.mark.parametrize("seed", range(3))
-def test_per_equals_the_query_over_all_rows(keys, seed):
-    rows = rows_of(5000, seed)
+@pytest.mark.parametrize("n", range(3))
+def test_per_equals_the_query_over_all_rows(keys, n, seed):
+    rows = rows_of(5000, seed + n)
     log = unified([batch for table in cut(rows, 1) for batch in table.to_batches()])
     expected = kit.sql(SQL.format(keys=", ".join(keys) or "1 as one"), log=log, into="arrow")
-    found = fed(lambda: Per(keys, None, None, None, 10_000, PLAIN), cut(rows, seed), 50 if seed else None).result()
+    found = fed(lambda: Per(keys, None, None, None, 10_000, PLAIN), cut(rows, seed + n), 50 if n else None).result()
     expected = expected.drop_columns("one") if not keys else expected
     assert found.column_names == expected.column_names
     for one, other in zip(sorted_rows(found, *keys), sorted_rows(expected, *keys), strict=True):
