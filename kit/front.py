@@ -158,7 +158,7 @@ def _with_all_arguments() -> inspect.Signature:
 connect.__signature__ = _with_all_arguments()  # type: ignore[attr-defined]
 
 
-_SMALL: Mapping[str, Callable[[Any], Any]] = {
+SMALL_QUESTIONS: Mapping[str, Callable[[Any], Any]] = {
     "s2": lambda explorer: explorer.client.list_basins(limit=1),
     "kimberlite": lambda explorer: explorer.client.server_info(),
     "synap": lambda explorer: explorer.client.kv.exists("kit"),
@@ -174,7 +174,7 @@ def tried(name: str, service: str) -> tuple[float, str]:
     try:
         with connect(service, profile=name) as explorer:
             began = time.monotonic()
-            _SMALL[service](explorer)
+            SMALL_QUESTIONS[service](explorer)
         failed = ""
     except KitError as error:
         failed = str(error).splitlines()[0]

@@ -50,6 +50,15 @@ def test_each_service_has_its_own_arguments():
         assert typed[f"Literal[{service!r}]"] == expected, service
 
 
+def test_each_service_is_known_wherever_services_are_listed():
+    from kit.front import SMALL_QUESTIONS
+    from kit.lab.services import NAMES
+    from kit.profiles import FIELDS
+
+    assert set(EXPLORERS) == set(NAMES) == set(FIELDS) == set(SMALL_QUESTIONS)
+    assert all(hasattr(kit.Lab, name) and hasattr(kit, name) for name in EXPLORERS)
+
+
 def test_tab_and_help_list_the_arguments():
     names = set(inspect.signature(kit.connect).parameters)
     assert {"profile", "access_token", "endpoints", "url", "api_key", "tenant_id", "rpc_url", "max_cost"} <= names
