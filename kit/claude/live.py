@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import loop
 from ..core.errors import KitError
+from ..live.kernel import detached, in_voila
 from .errors import ClaudeAPIError, TimeoutError
 from .types import SHOWN, Response, answer_html
 
@@ -32,7 +33,7 @@ class LiveAnswer:
         self._error: BaseException | None = None
         self._ended = False
         self._changed = threading.Condition()
-        self._screen: _Screen | None = None
+        self._screen: _Output | _Page | None = None
         self.repaints = 0
         self._future = loop.start(self._follow, pieces)
 
@@ -145,7 +146,8 @@ class LiveAnswer:
         with self._changed:
             first = self._screen is None
             if not self._ended and first:
-                self._screen = _Screen()
+                first_seen = {"text/html": self._html(), "text/plain": self._plain()}
+                self._screen = _Page(first_seen) if in_voila() else _Output(first_seen)
                 return
         _display({"text/html": self._html(), "text/plain": self._plain()})
 
@@ -154,17 +156,30 @@ class LiveAnswer:
         return f"<LiveAnswer, {state}: {len(self.text):,} characters; .wait(), .text, .close()>"
 
 
-class _Screen:
+class _Output:
     """One output of a notebook, repainted in its place.
 
     Plain HTML and no widget: front ends show a notice while a widget loads, and a saved notebook holds none of it.
     """
 
-    def __init__(self) -> None:
-        self._handle = _display({"text/html": "", "text/plain": ""}, display_id=True)
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        self._handle = _display(bundle, display_id=True)
 
     def show(self, html: str, plain: str = "") -> None:
         self._handle.update({"text/html": html, "text/plain": plain}, raw=True)
+
+
+class _Page:
+    """The same as a widget, where a page takes no outputs any more once its cells have run."""
+
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        from ipywidgets import HTML
+
+        self._html = detached(lambda: HTML(bundle["text/html"]))
+        _display(self._html._repr_mimebundle_())
+
+    def show(self, html: str, plain: str = "") -> None:
+        self._html.value = html
 
 
 def _display(bundle: dict[str, Any], **options: Any) -> Any:

@@ -1,5 +1,20 @@
 """Live views in every front end that there is: what a page tells of them, and what is left of them there."""
 
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+
+import ipywidgets.embed
+import pytest
+
+import kit
+
+from .conftest import _document
 from .test_browse import axe
 
 START = """
@@ -107,7 +122,7 @@ def test_what_a_page_tells_of_a_view(notebook):
     page.keyboard.press("Shift+Enter")
 
 
-def test_a_view_through_reloads_tabs_restarts_and_runs(notebook):
+def test_a_view_through_reloads_tabs_restarts_and_runs(notebook, screenshot):
     show = "view = kit.LiveView(feed, rows=10, title='numbers')\nview"
     opened = notebook(START + GOING, show, "view", "box = __import__('ipywidgets').VBox([view.widget])\nbox")
     page = opened.page
@@ -142,23 +157,199 @@ def test_a_view_through_reloads_tabs_restarts_and_runs(notebook):
     other.get_by_role("button", name="Resume").first.click()
     holds(page, 3)
     other.close()
-    page.screenshot(path="/tmp/front/shots/reload.png")
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.locator(".lm-Menu-item").filter(has_text="Restart Kernel…").first.click()
     page.get_by_role("button", name="Confirm Kernel Restart").click()
     opened.wait_for("idle")
     page.wait_for_timeout(1500)
     page.wait_for_timeout(500)
-    page.screenshot(path="/tmp/front/shots/restart.png", full_page=True)
+    screenshot("restarted")
     # The widgets stay, and are grey.
     colours = page.locator(".kit-live-dot:visible").evaluate_all(
         "all => all.map(one => getComputedStyle(one).backgroundColor)"
     )
-    assert colours == ["rgb(138, 138, 138)"] * 3
+    assert colours == ["rgb(138, 138, 138)"] * 3 and page.get_by_role("button", name="Pause").count() == 0
     page.reload()
     page.locator(".kit-live-state:visible", has_text="was live").nth(1).wait_for()
-    page.screenshot(path="/tmp/front/shots/restart2.png", full_page=True)
+    screenshot("restarted-reloaded")
     assert page.get_by_text("Error displaying widget").locator("visible=true").count() <= 1  # in the box of one's own
     assert opened.output(1).get_by_text("widget").locator("visible=true").count() == 0
     opened.run()
     holds(page, 3)
+
+
+@pytest.fixture
+def written(jupyter):
+    """Writes a notebook beside the others; gives its path."""
+    paths = []
+
+    def write(*cells):
+        paths.append(jupyter.notebooks / f"test-{uuid.uuid4().hex[:8]}.ipynb")
+        paths[-1].write_text(json.dumps(_document(cells)))
+        return paths[-1]
+
+    yield write
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def moves(page, root=".jupyter-widgets .kit-live-moving"):
+    """Wait until a view has other rows than now."""
+    row = page.locator(f"{root} tr[data-n]").first
+    row.wait_for(timeout=60_000)
+    before = row.get_attribute("data-n")
+    page.wait_for_function(
+        "([root, before]) => document.querySelector(root + ' tr[data-n]')?.dataset.n != before",
+        arg=[root, before],
+        timeout=20_000,
+    )
+
+
+def test_notebook_7(jupyter, written, page, screenshot):
+    pytest.importorskip("notebook", reason="notebook is not installed")
+    path = written(START + GOING, "view = kit.LiveView(feed, rows=10, title='numbers')\nview", "going = False")
+    page.goto(f"{jupyter.url}/notebooks/{path.name}?token={jupyter.token}")
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+    page.locator(".jp-CodeCell .cm-content").first.click()
+    for _ in range(2):
+        page.keyboard.press("Shift+Enter")
+    moves(page)
+    page.locator(".kit-live-moving tr[data-n]").nth(3).click()
+    page.locator(".kit-keys pre", has_text="of many").wait_for()
+    page.get_by_role("button", name="Pause").focus()
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    screenshot("notebook-7")
+    assert axe(page, ".kit-keys") == []
+    page.keyboard.press("Control+s")
+    page.reload()
+    moves(page)
+    assert page.locator(".jp-CodeCell").count() == 3
+    page.get_by_role("button", name="Stop").click()
+    # A page that was loaded anew knows no names of outputs: what it has of the view is the picture that was saved.
+    page.locator(".kit-live-state:visible", has_text="was live").wait_for()
+    assert page.locator(".jupyter-widgets:visible").count() == 0
+    page.locator(".jp-CodeCell .cm-content").last.click()
+    page.keyboard.press("Shift+Enter")
+
+
+def test_voila(jupyter, written, page, screenshot):
+    pytest.importorskip("voila", reason="voila is not installed")
+    path = written(
+        START + GOING,
+        "kit.LiveView(feed, rows=10, title='numbers')",
+        "stopped = kit.LiveView(feed, rows=3, title='stopped')\nstopped",
+        "stopped.close()",
+        "lab = kit.Lab()\nlab.claude.live('say ten words', transport='ws')",
+        "kit.plots.throughput(feed, live=True)",
+    )
+    page.goto(f"{jupyter.url}/voila/render/{path.name}?token={jupyter.token}", timeout=90_000)
+    moves(page)
+    page.locator(".kit-live-what:visible", has_text="stopped").wait_for()
+    page.get_by_text("tokens").wait_for()  # an answer comes to its end
+    picture = page.locator("img").first
+    before = picture.get_attribute("src")
+    page.wait_for_function("before => document.querySelector('img').src != before", arg=before, timeout=10_000)
+    assert axe(page, ".kit-keys") == []
+    page.locator(".kit-live-moving tr[data-n]").nth(3).click()
+    page.locator(".kit-keys pre", has_text="of many").wait_for()
+    screenshot("voila")
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".kit-live-state:visible", has_text="closed").wait_for()
+    assert page.locator(".kit-live-rows:visible").count() == 2
+    assert page.locator("body").get_by_text("Error").count() == 0
+
+
+def test_executed_and_stored_by_nbconvert(page, tmp_path, screenshot):
+    path = tmp_path / "stored.ipynb"
+    path.write_text(json.dumps(_document((START, "kit.LiveView(feed, rows=10, title='numbers')", "feed.close()"))))
+    subprocess.run(
+        [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", str(path)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    page.route("http*://**", lambda route: route.abort())  # nothing of it is asked of other machines
+    for dark in (False, True):
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.goto(path.with_suffix(".html").as_uri())
+        state = page.locator(".kit-live-state:visible")
+        assert state.all_inner_texts() in (["was live"], ["closed"])
+        assert page.locator(".kit-live-rows:visible tr[data-n]").count() == 10
+        assert page.get_by_text("Error displaying widget").count() == 0
+        assert axe(page, ".kit-live") == []
+    screenshot("nbconvert")
+
+
+@pytest.fixture(scope="module")
+def html_manager(tmp_path_factory):
+    """The folder of what shows widgets without Jupyter; npm has it, and no package of Python's."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not there, which has the html-manager of ipywidgets")
+    folder = tmp_path_factory.mktemp("html-manager")
+    done = subprocess.run(
+        [npm, "pack", "@jupyter-widgets/html-manager@1"], cwd=folder, capture_output=True, text=True, timeout=100
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot give the html-manager of ipywidgets: {done.stderr[-200:]}")
+    shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
+    return folder / "package" / "dist"
+
+
+# VS Code puts widgets on white, whatever its theme: what they bring with them are the colours of a light page.
+WEBVIEW = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cell</title>
+<style>body{{margin:8px;background:{paper};color:{ink};font:13px system-ui;--vscode-editor-background:{paper}}}
+.cell-output-ipywidget-background{{background:white}}</style>
+<body><div class="cell-output-ipywidget-background">{body}</div></body></html>"""
+CONNECTED = """
+document.querySelectorAll(".jupyter-widgets-disconnected").forEach(one => one.classList.remove("jupyter-widgets-disconnected"))
+"""
+
+
+def test_in_a_frame_with_the_html_manager_as_vs_code_has_it(html_manager, page, screenshot):
+    feed = kit.Feed([{"n": n, "city": "Oslo", "text": f"row {n}"} for n in range(30)])
+    feed.wait(timeout=20)
+    view = kit.LiveView(feed, rows=10, title="numbers")
+    snippet = ipywidgets.embed.embed_snippet(
+        views=[view.widget],
+        state=ipywidgets.embed.dependency_state([view.widget]),
+        requirejs=False,
+        embed_url="embed.js",
+    )
+    for name, paper, ink in (("light", "#ffffff", "#333333"), ("dark", "#1e1e1e", "#cccccc")):
+        body = WEBVIEW.format(paper=paper, ink=ink, body=snippet)
+        (html_manager / f"{name}.html").write_text(body)
+        frame = f'<iframe title="cell" sandbox="allow-scripts" src="{name}.html" style="width:100%;height:560px;border:0"></iframe>'
+        (html_manager / f"{name}-frame.html").write_text(
+            f'<!doctype html><html lang="en"><title>frame</title>{frame}</html>'
+        )
+    handler = functools.partial(Quiet, directory=str(html_manager))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            for name in ("light", "dark"):
+                page.goto(f"http://127.0.0.1:{server.server_port}/{name}-frame.html")
+                cell = page.frame_locator("iframe")
+                cell.locator(".kit-live-rows tr[data-n]").nth(9).wait_for()
+                assert cell.locator(".kit-live-state").inner_text() == "closed"
+                # No kernel answers there, so that buttons would do nothing. With one they are seen.
+                assert cell.get_by_role("button", name="Record").count() == 0
+                page.frames[1].evaluate(CONNECTED)
+                assert cell.get_by_role("button", name="Record").count() == 1
+                assert cell.locator(".kit-live-figures").inner_text().startswith("30 rows")
+                screenshot(f"html-manager-{name}")
+                assert axe(page.frames[1], ".kit-keys") == [], name
+        finally:
+            server.shutdown()
+    view.close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def end_headers(self):
+        """Let the frame, which has an origin of its own, ask for the script."""
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+    def log_message(self, *_):
+        """Print nothing."""

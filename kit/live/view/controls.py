@@ -90,6 +90,8 @@ class Controls:
         acts = _group([self.pause, self.follow, self.clear, self.frame, self.stop])
         bar = widgets.HBox([self.state, acts], layout=_WRAPPED)
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
+        acts.add_class("kit-live-controls")
+        looks.add_class("kit-live-controls")
         parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said, self.page.field]
         self.box = widgets.VBox(parts, layout={"overflow": "hidden"})
         self.box.add_class(KEYS)

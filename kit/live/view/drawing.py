@@ -14,7 +14,7 @@ from .values import Cell, safe
 # is the same but fainter, lines are a grey seen on white and on black, and what warns is marked beside its words.
 STYLE = """<style>
 .kit-live{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);
-color:var(--jp-ui-font-color1,inherit)}
+color:inherit}
 .kit-live-dot{display:inline-block;width:8px;height:8px;border-radius:50%;margin-right:6px;vertical-align:1px}
 .kit-live-state{font-weight:600}
 .kit-live-what{opacity:.78;margin-left:8px;overflow-wrap:anywhere}
@@ -45,7 +45,7 @@ background:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
 .kit-keys .jupyter-widgets-disconnected::before,.kit-keys.jupyter-widgets-disconnected::before{display:none}
 .jupyter-widgets-disconnected .kit-live-dot{background:rgb(138,138,138)!important}
 .jupyter-widgets-disconnected .kit-live-now::before{content:"was "}
-.kit-keys.jupyter-widgets-disconnected :is(button,input,select){opacity:.4;pointer-events:none}
+.kit-keys.jupyter-widgets-disconnected .kit-live-controls{display:none}
 .jp-OutputArea-child:has(+.jp-OutputArea-child [class*="kit-live-snap-"]):not(:has(.kit-keys)){display:none}
 </style>"""
 # The last five: a page whose kernel has begun anew keeps the widgets, which answer no more; one that is loaded after
