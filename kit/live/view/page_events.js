@@ -12,10 +12,12 @@
 
   const part = (node) => (node.closest ? node.closest(".kit-keys") : null);
 
+  // What is told while something is on its way takes the place of what was told before, so the last ones are repeated.
   function tell(box, what) {
     const input = box.querySelector(field);
     if (!input) return;
-    input.value = `${page} ${++count} ${what}`;
+    box.kitTold = [...(box.kitTold || []).slice(-7), `${++count} ${what}`];
+    input.value = [page, ...box.kitTold].join("|");
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
 

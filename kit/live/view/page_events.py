@@ -31,6 +31,8 @@ class PageEvents:
         self._changed, self._clicked = changed, clicked
         self._pages: dict[str, bool] = {}
         """Whether each page has it on the screen."""
+        self._known: dict[str, int] = {}
+        """The number of the last thing that each page told."""
         self._held_at: float | None = None
 
     @property
@@ -44,17 +46,25 @@ class PageEvents:
         return self._held_at is not None and time.monotonic() - self._held_at < _HELD
 
     def _told(self, words: str) -> None:
-        """Take in what a page has written: its own name, a count that makes each time another text, and what it is."""
-        page, _, rest = words.partition(" ")
-        what, _, argument = rest.partition(" ")[2].partition(" ")
+        """Take in what a page has written: its own name, and the last things that it told, each with a number."""
+        page, *told = words.split("|")
+        for one in told:
+            number, _, what = one.partition(" ")
+            if number.isdecimal() and int(number) > self._known.get(page, 0):
+                self._known[page] = int(number)
+                self._take(page, *what.split(" "))
+        while len(self._known) > _PAGES:
+            gone = next(iter(self._known))
+            del self._known[gone]
+            self._pages.pop(gone, None)
+
+    def _take(self, page: str, what: str, argument: str = "") -> None:
+        if what == "row":
+            if argument.isdecimal():
+                self._clicked(int(argument))
+            return
         if what in ("seen", "unseen"):
-            self._pages.pop(page, None)
             self._pages[page] = what == "seen"
-            while len(self._pages) > _PAGES:
-                del self._pages[next(iter(self._pages))]
         elif what in ("hold", "go"):
             self._held_at = time.monotonic() if what == "hold" else None
-        elif what == "row" and argument.isdecimal():
-            self._clicked(int(argument))
-            return
         self._changed()
