@@ -8,6 +8,10 @@ import time
 
 import pytest
 
+# Tests start hundreds of processes: without compiled files each would compile the whole package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell starts background jobs with interrupts ignored, and everything that they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
