@@ -44,6 +44,8 @@ _WITH_GAPS = {
     "bool": pd.BooleanDtype(),
 }
 TIME = pa.timestamp("ms", "UTC")
+FIRST_TIME, LAST_TIME = -62_135_596_800_000, 253_402_300_800_000
+"""Milliseconds from the year 1 to the year 9999."""
 _UTC = {unit: pd.DatetimeTZDtype(unit, "UTC") for unit in ("s", "ms", "us", "ns")}
 
 
@@ -136,6 +138,15 @@ def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     except pa.ArrowInvalid:
         parsed = pd.to_datetime(text.to_pandas(), utc=True, errors="coerce", format="ISO8601")
         return pa.array(parsed.dt.floor("ms"), pa.timestamp("ns", "UTC")).cast(TIME)
+
+
+def milliseconds(values: pa.Array) -> tuple[pa.Array, int]:
+    """Return unsigned milliseconds as times, and how many are past the year 9999 and so missing."""
+    late = pc.greater_equal(values, pa.scalar(LAST_TIME, pa.uint64()))
+    count = pc.sum(late).as_py() or 0
+    if count:
+        values = pc.if_else(late, None, values)
+    return values.cast(pa.int64()).cast(TIME), count
 
 
 def free_name(key: str, taken: Collection[str], prefix: str = "body.") -> str:

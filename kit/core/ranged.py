@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from .errors import InputError, KitError, warn
-from .frames import TIME
+from .frames import FIRST_TIME, LAST_TIME
 from .html import one_line
 from .log.places import count_of
 from .log.source import Piece as Piece
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 1000
 """Records at the beginning and at the end of a range that the columns are decided on."""
-_FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_800_000
-"""Milliseconds from the year 1 to the year 9999."""
 
 
 class MissingRange(KitError):
@@ -317,10 +314,10 @@ def within(source: Ranged, filter: Any, schema: pa.Schema, first: int, stop: int
     first, stop = narrowed(filter, schema, source.position, first, stop)
     if filter is None or first >= stop or "time" not in schema.names:
         return first, stop
-    begin, end = narrowed(filter, schema, "time", _FIRST_TIME, _LAST_TIME, nullable=True)
-    if begin > _FIRST_TIME and (at := source.place(begin)) is not None:
+    begin, end = narrowed(filter, schema, "time", FIRST_TIME, LAST_TIME, nullable=True)
+    if begin > FIRST_TIME and (at := source.place(begin)) is not None:
         first = max(first, at)
-    if end < _LAST_TIME and first < stop and (at := source.place(end, last=True)) is not None:
+    if end < LAST_TIME and first < stop and (at := source.place(end, last=True)) is not None:
         stop = min(stop, at)
     return first, max(first, stop)
 
@@ -378,12 +375,3 @@ def _missing(source: Ranged, first: int, stop: int, why: str) -> MissingRange:
         resource=source.label,
         missing=(first, stop),
     )
-
-
-def milliseconds(values: pa.Array) -> tuple[pa.Array, int]:
-    """Return unsigned milliseconds as times, and how many are past the year 9999 and so missing."""
-    late = pc.greater_equal(values, pa.scalar(_LAST_TIME, pa.uint64()))
-    count = pc.sum(late).as_py() or 0
-    if count:
-        values = pc.if_else(late, None, values)
-    return values.cast(pa.int64()).cast(TIME), count

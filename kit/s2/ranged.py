@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from ..core import progress
 from ..core.errors import warn
 from ..core.faces import state_of
-from ..core.frames import TIME
+from ..core.frames import TIME, milliseconds
 from ..core.html import one_line
 from ..core.log.places import Moment, Place
 from ..core.log.source import Moved, Outgoing, Pages, Piece, Ranged, Sent
-from ..core.ranged import milliseconds
 from ..core.secrets import Secret
 from . import bulk
 from .client import SyncS2

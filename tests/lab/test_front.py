@@ -213,3 +213,14 @@ def test_loading_the_extension_sets_nothing(lab):
     clean = {name: value for name, value in os.environ.items() if name not in lab.env()}
     done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=60)
     assert "good" in done.stdout, done.stderr
+
+
+def test_a_small_read_loads_only_what_it_needs(lab):
+    code = (
+        "import sys, kit; frame = kit.connect('s2')['demo-shop']['orders'].read(limit=100); assert len(frame) == 100;"
+        "print([name for name in ('pyarrow.dataset', 'pyarrow.parquet', 'pyarrow.fs', 'matplotlib', 'ipywidgets',"
+        " 'duckdb', 'dask', 'polars') if name in sys.modules])"
+    )
+    env = {**os.environ, **lab.env()}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "[]", run.stderr
