@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import running
 from .running import Calls
-from .sites import Change, changes
+from .sites import Change
 
 ROOT = Path(__file__).parents[2]
 JUDGED = Path(__file__).parent / "equivalent.txt"
@@ -23,14 +23,20 @@ def judged() -> dict[str, str]:
     return {name.strip(): reason for name, reason in pairs}
 
 
-def coming_by(change: Change, calls: Calls) -> list[tuple[float, str]]:
-    """Return the tests that call the function that is changed, the quickest first."""
-    here = (change.path, change.function)
-    return sorted(
-        (took, test)
-        for test, (took, called) in calls.items()
-        if here in called or (not change.function and any(path == change.path for path, _ in called))
-    )
+def coming_by(change: Change, calls: Calls) -> list[list[str]]:
+    """Return the tests that call the function that is changed, by file, those with the most of them first.
+
+    What runs once, when a module is imported, is guarded by the tests that call anything there, and by those of the service.
+    """
+    wing = f"test_{change.path.split('/')[1]}_"
+    files: dict[str, list[tuple[float, str]]] = {}
+    for test, (took, called) in calls.items():
+        path = test.partition("::")[0]
+        once = not change.function and (wing in path or any(there == change.path for there, _ in called))
+        if once or (change.path, change.function) in called:
+            files.setdefault(path, []).append((took, test))
+    ordered = sorted(files.values(), key=lambda tests: -len(tests))
+    return [[test for _, test in sorted(tests)] for tests in ordered]
 
 
 def main() -> int:
@@ -46,16 +52,16 @@ def main() -> int:
     asked = parser.parse_args()
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     chance = random.Random(seed)
-    possible = [change for change in changes(ROOT) if asked.only in change.path]
     known = {} if asked.judged else judged()
-    chosen = chance.sample(possible, min(asked.count, len(possible)))
-    print(f"seed {seed}: {len(chosen)} of {len(possible)} changes", flush=True)
     began = time.monotonic()
     running.prepare()
     killed = equal = controls = 0
     survivors: list[Change] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tree = running.Tree(ROOT, Path(folder))
+        possible = [change for change in tree.changes if asked.only in change.path]
+        chosen = chance.sample(possible, min(asked.count, len(possible)))
+        print(f"seed {seed}: {len(chosen)} of {len(possible)} changes", flush=True)
         calls = running.calls(tree, asked.calls)
         print(f"{len(calls)} tests, {time.monotonic() - began:.0f} s", flush=True)
         for n, change in enumerate(chosen, 1):

@@ -21,21 +21,15 @@ import pytest
 from .sites import Change, changes, marked
 
 LIBRARIES = [
-    "pandas",
-    "numpy",
-    "pyarrow.parquet",
-    "httpx",
-    "hypothesis",
-    "IPython",
-    "ipywidgets",
-    "google.protobuf.message",
-]
-QUICK = 40
-"""So many tests are tried first: most changes do not come past them."""
+    "IPython", "anyio._backends._asyncio", "duckdb", "google.protobuf.message", "h2.connection", "httpx", "hypothesis",
+    "ipywidgets", "matplotlib.pyplot", "msgpack", "numpy", "pandas", "pyarrow.compute", "pyarrow.parquet", "websockets",
+]  # fmt: skip
+LONGEST = 900
+"""Seconds after which tests are taken not to end."""
 
 
 class Tree:
-    """A copy of the repository's files, to be changed at will."""
+    """A copy of the repository's files, to be changed at will; what happens to the repository does not reach it."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
@@ -44,14 +38,19 @@ class Tree:
             if (root / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, folder / name)
+        self.changes = changes(folder)
+        self.before = {path: (folder / path).read_bytes() for path in {change.path for change in self.changes}}
 
     def mark(self) -> None:
         """Have all files that can be changed tell which functions are called."""
-        for path in {change.path for change in changes(self.root)}:
-            (self.folder / path).write_text(marked(path, (self.root / path).read_bytes()))
+        for path, source in self.before.items():
+            (self.folder / path).write_text(marked(path, source))
 
-    def restore(self, path: str) -> None:
-        shutil.copy2(self.root / path, self.folder / path)
+    def restore(self) -> None:
+        """Undo marks and changes."""
+        for path, source in self.before.items():
+            if (self.folder / path).read_bytes() != source:
+                (self.folder / path).write_bytes(source)
 
 
 class Which:
@@ -88,15 +87,18 @@ def prepare() -> None:
         __import__(name)
 
 
-def in_fork(tree: Tree, work: Callable[[], int], seconds: float) -> int | None:
-    """Return with what the work ended in a child in the tree, None where it took too long."""
+def in_fork(tree: Tree, work: Callable[[], int], seconds: float, *, compiled: bool = False) -> int | None:
+    """Return with what the work ended in a child in the tree, None where it took too long.
+
+    What it imports is kept in its compiled form where that is asked for, so that later children are quicker.
+    """
     child = os.fork()
     if child == 0:
         code = 99
         try:
             os.setsid()
             os.chdir(tree.folder)
-            sys.dont_write_bytecode = True
+            sys.dont_write_bytecode = not compiled
             for name in [name for name in sys.modules if name.partition(".")[0] in ("kit", "tests")]:
                 del sys.modules[name]
             sys.path[:] = [str(tree.folder), *(one for one in sys.path if Path(one or ".").resolve() != tree.root)]
@@ -136,8 +138,8 @@ def calls(tree: Tree, kept: Path) -> Calls:
     """Return what the pure tests call that pass; what the file holds of test files that are unchanged is not run again."""
     known = json.loads(kept.read_text()) if kept.exists() else {}
     stamps = {
-        path.relative_to(tree.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((tree.root / "tests" / "pure").glob("test_*.py"))
+        path.relative_to(tree.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((tree.folder / "tests" / "pure").glob("test_*.py"))
     }
     known = {path: found for path, found in known.items() if found["stamp"] == stamps.get(path)}
     new = {path: {"stamp": stamp, "tests": {}} for path, stamp in stamps.items() if path not in known}
@@ -156,13 +158,13 @@ def calls(tree: Tree, kept: Path) -> Calls:
     if new:
         tree.mark()
         in_fork(tree, work, 7200)
-        for path in {change.path for change in changes(tree.root)}:
-            tree.restore(path)
+        tree.restore()
         for line in file.read_text().splitlines():
             test, *found = json.loads(line)
             new[test.partition("::")[0]]["tests"][test] = found
         known |= new
         kept.write_text(json.dumps(known))
+    in_fork(tree, lambda: _pytest(["--collect-only", "tests/pure"], Which(None)), 1200, compiled=True)
     return {
         test: (took, {(path, name) for path, name in called})
         for found in known.values()
@@ -170,35 +172,38 @@ def calls(tree: Tree, kept: Path) -> Calls:
     }
 
 
-def judge(tree: Tree, change: Change | None, tests: list[tuple[float, str]]) -> str:
-    """Return by what a change is noticed: the name of a test, or a word; empty where nothing notices it."""
+def judge(tree: Tree, change: Change | None, files: list[list[str]]) -> str:
+    """Return by what a change is noticed: the name of a test, or a word; empty where nothing notices it.
+
+    `files` has the tests of each file, those files first that are tried first.
+    """
     if change is not None:
-        target = tree.folder / change.path
-        target.write_bytes(change.applied((tree.root / change.path).read_bytes()))
+        source = change.applied(tree.before[change.path])
         try:
-            compile(target.read_bytes(), change.path, "exec", dont_inherit=True)
+            compile(source, change.path, "exec", dont_inherit=True)
         except SyntaxError:
-            tree.restore(change.path)
             return "no Python"
+        (tree.folder / change.path).write_bytes(source)
     noticed = tree.folder / "noticed.txt"
-    noticed.write_text("")
     try:
-        for some in (tests[:QUICK], tests[QUICK:]):
-            if not some:
+        # The first file alone, as importing all of them takes longer than most tests.
+        for some in (files[:1], files[1:4], files[4:]):
+            tests = [test for file in some for test in file]
+            if not tests:
                 continue
 
-            def work(some: list[tuple[float, str]] = some) -> int:
-                plugin = Which({test: n for n, (_, test) in enumerate(some)})
-                code = _pytest(["-x", *sorted({test.partition("::")[0] for _, test in some})], plugin)
+            def work(tests: list[str] = tests) -> int:
+                plugin = Which({test: n for n, test in enumerate(tests)})
+                code = _pytest(["-x", *dict.fromkeys(test.partition("::")[0] for test in tests)], plugin)
                 noticed.write_text(plugin.failed or f"ended with {code}")
                 return code
 
-            code = in_fork(tree, work, 60 + 20 * sum(took for took, _ in some))
+            noticed.write_text("")
+            code = in_fork(tree, work, LONGEST)
             if code is None:
                 return "no end"
             if code != 0:
                 return noticed.read_text() or f"ended with {code}"
         return ""
     finally:
-        if change is not None:
-            tree.restore(change.path)
+        tree.restore()

@@ -37,7 +37,7 @@ def s2_program() -> str | None:
 
 
 @contextlib.contextmanager
-def running_kimberlite(*certificate: str) -> Iterator[str]:
+def running_kimberlite() -> Iterator[str]:
     """Within, a Kimberlite server with a folder of its own; yields its address.
 
     The folder is in memory where there is such a place: each append of the real server waits for the disk.
@@ -47,7 +47,7 @@ def running_kimberlite(*certificate: str) -> Iterator[str]:
     port = _free_port()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        with _child([found, f"127.0.0.1:{port}", folder, *certificate], port):
+        with _child([found, f"127.0.0.1:{port}", folder], port):
             yield f"127.0.0.1:{port}"
 
 

@@ -35,7 +35,7 @@ def build(services: list[str]) -> None:
         print(f"s2: {s2_program()}")
 
 
-def run(services: list[str], certificate: list[str]) -> None:
+def run(services: list[str]) -> None:
     """Start the servers, print the variables that point a client at them, and wait for Ctrl-C."""
     with contextlib.ExitStack() as stack:
         env: dict[str, str] = {}
@@ -43,7 +43,7 @@ def run(services: list[str], certificate: list[str]) -> None:
             env |= {name: value for name, value in stack.enter_context(running_s2()).items() if name.startswith("S2_")}
         if "kimberlite" in services:
             env |= {
-                "KIMBERLITE_ADDRESS": stack.enter_context(running_kimberlite(*certificate)),
+                "KIMBERLITE_ADDRESS": stack.enter_context(running_kimberlite()),
                 "KIMBERLITE_TENANT": "1",
             }
         for name, value in env.items():
@@ -56,13 +56,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.real", description=__doc__)
     parser.add_argument("what", choices=["build", "run"])
     parser.add_argument("--service", choices=["s2", "kimberlite", "all"], default="all")
-    parser.add_argument("--certificate", nargs=2, metavar=("FILE", "KEY"), default=[], help="for Kimberlite")
     asked = parser.parse_args()
     services = ["s2", "kimberlite"] if asked.service == "all" else [asked.service]
     if asked.what == "build":
         build(services)
     else:
-        run(services, asked.certificate)
+        run(services)
     return 0
 
 
