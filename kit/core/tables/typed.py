@@ -106,15 +106,17 @@ def convert(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]
         return _at_once(column, kind), None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
         pass
-    values, mask = [], np.zeros(len(column), np.bool_)
+    values: list[Any] = []
+    mask = np.zeros(len(column), np.bool_)
     for n, value in enumerate(column.to_pylist()):
-        one = None
+        values.append(None)
         if value is not None:
             try:
                 one = _one(value, kind) if _own(kind) else _at_once(pa.array([value], column.type), kind)[0].as_py()
+                pa.array([one], kind)  # what is of this kind may still be too long for this type
+                values[n] = one
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OverflowError):
                 mask[n] = True
-        values.append(one)
     return pa.array(values, kind), mask
 
 

@@ -1,0 +1,63 @@
+"""Packed bodies, piece by piece, with a bound."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from kit.core.errors import AnswerError, Lost
+from kit.core.unpacking import Unpacker
+
+BODY = bytes(range(256)) * 4
+PACKED = {"content-encoding": " GZIP "}
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_a_body_is_the_same_in_any_pieces(step):
+    for headers, sent in (({}, BODY), ({"content-encoding": "identity"}, BODY), (PACKED, gzip.compress(BODY))):
+        unpacker = Unpacker(headers, len(BODY))
+        assert b"".join(unpacker.feed(sent[at : at + step]) for at in range(0, len(sent), step)) == BODY
+        unpacker.finish()
+        assert unpacker.total == len(BODY)
+
+
+@pytest.mark.parametrize(("headers", "sent"), [({}, BODY), (PACKED, gzip.compress(BODY))])
+def test_a_body_may_be_as_long_as_the_limit_and_no_longer(headers, sent):
+    assert Unpacker(headers, len(BODY)).feed(sent) == BODY
+    with pytest.raises(AnswerError, match="larger than the limit of 1,023 bytes"):
+        Unpacker(headers, len(BODY) - 1).feed(sent)
+    unpacker = Unpacker({}, 10)
+    assert unpacker.feed(b"x" * 10) == b"x" * 10 and unpacker.feed(b"") == b""
+    with pytest.raises(AnswerError, match="larger"):
+        unpacker.feed(b"x")
+
+
+def test_what_is_packed_a_thousandfold_is_never_unpacked_past_the_limit():
+    unpacker = Unpacker(PACKED, 1000)
+    with pytest.raises(AnswerError, match="larger"):
+        unpacker.feed(gzip.compress(bytes(10**7)))
+    assert unpacker.total == 1001
+
+
+def test_a_told_length_is_believed_before_anything_comes():
+    assert Unpacker({"content-length": "10"}, 10).feed(b"") == b""
+    with pytest.raises(AnswerError, match="larger"):
+        Unpacker({"content-length": "11"}, 10)
+    Unpacker({"content-length": "-11"}, 10)
+    Unpacker({"content-length": "x"}, 10)
+
+
+def test_what_is_broken_or_was_not_asked_for():
+    with pytest.raises(AnswerError, match="'br'"):
+        Unpacker({"content-encoding": "br"}, 10)
+    with pytest.raises(AnswerError, match="broken"):
+        Unpacker(PACKED, 10).feed(b"no gzip at all")
+    unpacker = Unpacker(PACKED, 10_000)
+    unpacker.feed(gzip.compress(BODY)[:-1])
+    with pytest.raises(Lost, match="ends too early"):
+        unpacker.finish()
+    Unpacker(PACKED, 10).finish()
+    plain = Unpacker({"content-encoding": ""}, 10)
+    plain.feed(b"x")
+    plain.finish()
