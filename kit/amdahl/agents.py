@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -11,13 +11,26 @@ from ..core.errors import Lost, TransportError
 from ..core.faces import helper, walk_helper
 from ..core.retry import ONCE, Outcome, Policy, pause_before_retry
 from ..core.sse import EventParser
-from ..core.steps import Emit, Next, Open, Operation, Pause, Request, Shut, Timeouts, Walk, asked_pause, read_rest
+from ..core.steps import (
+    Emit,
+    Next,
+    Open,
+    Operation,
+    Pause,
+    Request,
+    Shut,
+    Timeouts,
+    Walk,
+    asked_pause,
+    read_rest,
+)
 from . import wire
 from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT, PATIENT, exchange
 from .types import TERMINAL, TERMINAL_EVENTS, AgentSession, SessionEvent
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 SILENCE = 45.0
 """Seconds without a byte after which a stream's peer is taken for dead; the service sends a comment every 15."""
@@ -87,8 +100,11 @@ def follow(
     shape: Callable[[SessionEvent], T],
     last_event_id: str = "",
     silence_s: float = SILENCE,
-) -> Walk[T]:
-    """Return the session's events, each in the shape asked for, across broken connections."""
+    *,
+    opened: Sequence[U] = (),
+) -> Walk[T | U]:
+    """Return the session's events, each in the shape asked for, across broken connections; and the items of `opened`
+    whenever it is connected, if silent."""
     if not silence_s > 0:
         raise AmdahlInputError(f"silence_s={silence_s!r}: give seconds above 0")
     last, emitted, failures, quiet_ends = last_event_id, 0, 0, 0
@@ -107,6 +123,8 @@ def follow(
                 failures += 1
                 yield Pause(pause)
                 continue
+            for one in opened:
+                yield Emit(one)
             parser = EventParser(last)
             while piece := (yield Next(stream)):
                 for event in parser.feed(piece):

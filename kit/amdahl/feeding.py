@@ -14,7 +14,7 @@ from ..core.errors import KitError
 from ..core.faces import state_of
 from ..core.frames import TIME, times
 from ..core.http import AsyncDriver
-from ..live.source import Chunk, Opened, Position, Source, announced, gathered
+from ..live.source import Chunk, Position, Source, gathered
 from .agents import follow
 from .types import SessionEvent
 
@@ -51,11 +51,11 @@ class SessionSource(Source):
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """Return the events after one of them, or all."""
-        walk = announced(follow(self._client, self._id, lambda event: event, str(after or "")))
+        walk = follow(self._client, self._id, lambda event: event, str(after or ""), opened=(None,))
         opened = 0
         async for group in gathered(self._driver.walk(walk), lambda item: 200):
-            events = [one for one in group if isinstance(one, SessionEvent)]
-            before, opened = opened, opened + sum(isinstance(one, Opened) for one in group)
+            events = [one for one in group if one is not None]
+            before, opened = opened, opened + sum(one is None for one in group)
             self._unnamed += sum(not event.id for event in events)
             last = events[-1].id or None if events else None
             yield Chunk(_events(events), last, reconnects=max(0, opened - 1) - max(0, before - 1))

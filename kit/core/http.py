@@ -1,34 +1,32 @@
-"""The two drivers that do an operation's steps, on the blocking and on the async transport.
+"""Operations over HTTP: what their steps mean, on the blocking and on the async transport.
 
-What a step means is written once, in `_Work`, down to the four things that touch a socket or a clock: send, read a
-piece, close, sleep. Each driver only does those four, one blocking, one awaiting.
+An exchange is written once, in `_Exchange`. Each driver only does what touches a socket: send, read a piece, close;
+one blocking, one awaiting.
 
 Bodies are read raw and unpacked here with a bound, so that neither a long nor a densely packed answer can fill
-the memory. An interrupt in the middle of an exchange drops that connection; the driver stays usable. Tracebacks
-that leave here hold none of the transport's frames: their locals contain the request's headers.
+the memory. An interrupt in the middle of an exchange drops that connection; the driver stays usable.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 from . import calls
+from .drivers import BlockingDriver, Held, LoopDriver
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
-from .processes import check_process
 from .raw_body import apieces, pieces
 from .secrets import Secret, fit, revealed, without_password
-from .steps import Emit, Next, Open, Operation, Pause, Request, Response, Step, Stream, Timeouts, Walk
+from .steps import Open, Request, Shut, Stream, Timeouts, whole
 from .transport import AsyncTransport, Transport, httpx
 from .unpacking import Unpacker
-
-T = TypeVar("T")
 
 _url = lru_cache(maxsize=512)(httpx.URL)
 
@@ -80,14 +78,15 @@ class Settings:
 
 
 class _Driver:
-    """What both drivers share: building requests, judging failures, writing the log."""
+    """What both drivers share: building requests, and judging failures."""
+
+    closed: bool
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._base = settings.base_url.rstrip("/")
         self._headers = settings.sent_headers()
         self._pid = os.getpid()
-        self.closed = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._base}>"
@@ -141,216 +140,138 @@ class _Driver:
         reason = str(error) or "the connection was closed"
         return Lost(f"{where}: the connection broke: {reason}", **fields)
 
-    def log(self, request: Request, started: float, clock: float, status: int, received: int, error: str = "") -> None:
+
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, KitError)
+
+
+class _Exchange:
+    """One exchange under way, up to the last piece of its answer; it is one row in the log of calls."""
+
+    __slots__ = (
+        "_clock",
+        "_driver",
+        "_error",
+        "_started",
+        "_unpacker",
+        "answer",
+        "built",
+        "pieces",
+        "request",
+        "unpacked",
+    )
+
+    def __init__(self, driver: _Driver, request: Request) -> None:
+        if driver.closed:
+            # Raised into the operation, which makes it an error of its own service.
+            raise InputError(CLOSED, hint=CLOSED_HINT, service=driver.settings.service, op=request.op)
+        self._driver, self.request = driver, request
+        self._started, self._clock = calls.now(), time.perf_counter()
+        self._error = "interrupted"
+        self._unpacker: Unpacker | None = None
+        self.built = driver.build(request)
+        self.answer: httpx.Response | None = None
+        self.pieces: Any = None
+        self.unpacked: Callable[[bytes], bytes] = self._in_time
+        """Returns a piece of the body as it was before it was packed; may be empty while more is needed."""
+
+    def opened(self, answer: httpx.Response, pieces_of: Any, step: Open) -> Stream:
+        """Return the answer, whose head is there."""
+        self.answer, answer.request = answer, self.built
+        self._unpacker = Unpacker(answer.headers, self.request.limit)
+        if self.request.timeouts is not None and self.request.timeouts.silence is not None:
+            self.built.extensions["timeout"]["read"] = self.request.timeouts.silence
+        self.pieces = pieces_of(answer)
+        self.unpacked = self._unpacker.feed if self.request.deadline is None else self._in_time
+        if not step.whole:
+            self._error = ""
+        return Stream(answer.status_code, answer.headers, self)
+
+    def _in_time(self, piece: bytes) -> bytes:
+        if time.monotonic() > (self.request.deadline or math.inf):
+            raise Silent("the answer was not complete in time")
+        assert self._unpacker is not None
+        return self._unpacker.feed(piece)
+
+    def finished(self, held: Held) -> bytes:
+        """Take note of the body's end; the connection is back already."""
+        assert self._unpacker is not None
+        self._unpacker.finish()
+        self._error = ""
+        held.remove(self)
+        self.log()
+        return b""
+
+    def failed(self, cause: Exception) -> KitError:
+        """Return the failure in the toolkit's own words."""
+        failure = self._driver.fail(self.request, cause)
+        self._error = type(failure).__name__
+        return failure
+
+    def log(self) -> None:
+        request = self.request
         calls.record(
-            self.settings.service,
+            self._driver.settings.service,
             request.op or request.path,
-            started,
-            time.perf_counter() - clock,
-            bytes_in=received,
+            self._started,
+            time.perf_counter() - self._clock,
+            bytes_in=0 if self._unpacker is None else self._unpacker.total,
             bytes_out=len(request.body or b""),
-            status=status,
+            status=0 if self.answer is None else self.answer.status_code,
             retries=request.retries,
-            error=error,
+            error=self._error,
         )
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Read:
-    """Wanted: the next piece of an answer's raw body."""
-
-    pieces: Any
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Close:
-    """Wanted: the answer's connection given back, or dropped where its body is unread."""
-
-    answer: httpx.Response
-
-
-@dataclass(slots=True, repr=False)
-class _Opened:
-    """An answer whose body is still being read."""
-
-    request: Request
-    answer: httpx.Response
-    pieces: Any
-    unpacker: Unpacker
-    log: Callable[[int, str], None]
-    error: str = ""
-
-    def over(self) -> httpx.Response:
-        """Write the log's row; gives the answer, to be closed."""
-        self.log(self.unpacker.total, self.error)
-        return self.answer
 
 
 def _least(seconds: float | None, left: float | None) -> float | None:
     return seconds if left is None else left if seconds is None else min(seconds, left)
 
 
-_Want = httpx.Request | _Read | _Close | Pause | Emit[Any]
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
-
-
-class _Work:
-    """One operation under way: turns its steps into wants, and what came of those into results for it."""
-
-    def __init__(self, driver: _Driver, operation: Operation[Any] | Walk[Any], pieces_of: Any) -> None:
-        self.driver = driver
-        self.operation = operation
-        self.pieces_of = pieces_of
-        self.opened: list[Stream] = []
-
-    def wants(self) -> Generator[_Want, Any, Any]:
-        operation = self.operation
-        try:
-            step = next(operation)
-            while True:
-                failure: KitError | None = None
-                result: Any = None
-                try:
-                    result = yield from self._do(step)
-                except KitError as error:
-                    failure = error
-                step = operation.send(result) if failure is None else operation.throw(failure)
-        except StopIteration as done:
-            return done.value
-        finally:
-            operation.close()
-
-    def _do(self, step: Step | Emit[Any]) -> Generator[_Want, Any, Any]:
-        if isinstance(step, Request):
-            return (yield from self._exchange(step))
-        if isinstance(step, Next):
-            return (yield from self._next(step.stream))
-        if isinstance(step, Open):
-            stream = yield from self._exchange(step.request, stays_open=True)
-            self.opened.append(stream)
-            return stream
-        if isinstance(step, Pause | Emit):
-            return (yield step)
-        self.opened.remove(step.stream)
-        return (yield _Close(step.stream.handle.over()))
-
-    def _exchange(self, request: Request, *, stays_open: bool = False) -> Generator[_Want, Any, Any]:
-        if self.driver.closed:
-            # Raised into the operation, which makes it an error of its own service.
-            raise InputError(CLOSED, hint=CLOSED_HINT, service=self.driver.settings.service, op=request.op)
-        started, clock = calls.now(), time.perf_counter()
-        error = "interrupted"
-        answer: httpx.Response | None = None
-        body: bytes | bytearray = b""
-        failure: KitError | None = None
-        try:
-            answer = yield self.driver.build(request)
-            unpacker = Unpacker(answer.headers, request.limit)
-            if request.timeouts is not None and request.timeouts.silence is not None:
-                answer.request.extensions["timeout"]["read"] = request.timeouts.silence
-            pieces = self.pieces_of(answer)
-            if stays_open:
-                over = partial(self.driver.log, request, started, clock, answer.status_code)
-                return Stream(answer.status_code, answer.headers, _Opened(request, answer, pieces, unpacker, over))
-            while piece := (yield _Read(pieces)):
-                if request.deadline is not None and time.monotonic() > request.deadline:
-                    raise Silent("the answer was not complete in time")
-                unpacked = unpacker.feed(piece)
-                if not body:
-                    body = unpacked
-                else:
-                    if isinstance(body, bytes):
-                        body = bytearray(body)
-                    body += unpacked
-            unpacker.finish()
-            error = ""
-        except (*_FAILURES, KitError) as cause:
-            failure = self.driver.fail(request, cause)
-            error = type(failure).__name__
-        finally:
-            status = answer.status_code if answer is not None else 0
-            if not stays_open or status == 0 or failure is not None:
-                self.driver.log(request, started, clock, status, len(body), error)
-        if failure is not None:
-            if answer is not None:
-                yield _Close(answer)
-            raise failure
-        assert answer is not None
-        return Response(answer.status_code, answer.headers, body)
-
-    def _next(self, stream: Stream) -> Generator[_Want, Any, bytes]:
-        opened: _Opened = stream.handle
-        try:
-            while piece := (yield _Read(opened.pieces)):
-                unpacked = opened.unpacker.feed(piece)
-                if unpacked:
-                    return unpacked
-            opened.unpacker.finish()
-            return b""
-        except (*_FAILURES, KitError) as cause:
-            failure = self.driver.fail(opened.request, cause)
-        opened.error = type(failure).__name__
-        raise failure
-
-
-class Driver(_Driver):
+class Driver(_Driver, BlockingDriver):
     """Does the steps of an operation one after the other, in the caller's thread."""
 
     _transport: Transport | None = None
 
-    def run(self, operation: Operation[T]) -> T:
-        """Return the operation's result."""
+    def do(self, step: Any, held: Held) -> Any:
+        if isinstance(step, Request):
+            return whole(step)
+        if isinstance(step, Open):
+            return self._open(step, held)
+        exchange = step.stream.handle
+        if isinstance(step, Shut):
+            return self._drop(exchange, held)
         try:
-            next(self._drive(operation))
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        raise AssertionError("an operation that emits items is walked, not run")
+            while piece := next(exchange.pieces, b""):
+                if unpacked := exchange.unpacked(piece):
+                    return unpacked
+            return exchange.finished(held)
+        except _FAILURES as error:
+            failure = exchange.failed(error)
+        # Out of the handler, or the transport's exception would be chained to ours.
+        self._drop(exchange, held)
+        raise failure
 
-    def walk(self, operation: Walk[T]) -> Iterator[T]:
-        """Return the items that the operation emits; closing the iterator closes its connection."""
-        return self._drive(operation)
+    def release(self, held: _Exchange) -> None:
+        held.log()
+        if held.answer is not None:
+            held.answer.close()
 
-    def _drive(self, operation: Operation[Any] | Walk[Any]) -> Generator[Any, None, Any]:
-        work = _Work(self, operation, pieces)
-        wants = work.wants()
-        answer: httpx.Response | None = None
-        pid = os.getpid()
+    def _open(self, step: Open, held: Held) -> Stream:
+        exchange = _Exchange(self, step.request)
+        held.append(exchange)
         try:
-            want = next(wants)
-            while True:
-                if isinstance(want, Emit):
-                    yield want.item
-                    check_process(pid, "an answer that is being read")
-                    want = next(wants)
-                    continue
-                failure: Exception | None = None
-                result: Any = None
-                try:
-                    if isinstance(want, httpx.Request):
-                        # No client around the transport: cookies and hooks are a fifth of a small call, and a
-                        # redirect would carry the credential to wherever an answer points.
-                        result = answer = self._connected().handle_request(want)
-                        answer.request = want
-                    elif isinstance(want, _Read):
-                        result = next(want.pieces, b"")
-                    elif isinstance(want, Pause):
-                        time.sleep(want.seconds)
-                    else:
-                        want.answer.close()
-                except _FAILURES as error:
-                    failure = error
-                # Out of the handler, or the transport's exception would be chained to ours.
-                want = wants.send(result) if failure is None else wants.throw(failure)
-        except StopIteration as done:
-            return done.value
-        except KeyboardInterrupt as interrupt:
-            if answer is not None:
-                answer.close()
-            raise interrupt.with_traceback(None)  # noqa: B904
-        finally:
-            wants.close()
-            for stream in work.opened:
-                stream.handle.over().close()
+            # No client around the transport: cookies and hooks are a fifth of a small call, and a redirect would carry
+            # the credential to wherever an answer points.
+            return exchange.opened(self._connected().handle_request(exchange.built), pieces, step)
+        except _FAILURES as error:
+            failure = exchange.failed(error)
+        # Out of the handler, or the transport's exception would be chained to ours.
+        self._drop(exchange, held)
+        raise failure
+
+    def _drop(self, exchange: _Exchange, held: Held) -> None:
+        if exchange in held:
+            held.remove(exchange)
+            self.release(exchange)
 
     def close(self) -> None:
         """Close the connections; a later call is an error."""
@@ -373,60 +294,51 @@ def _close_in(pid: int, transport: Transport) -> None:
         transport.close()
 
 
-class AsyncDriver(_Driver):
+class AsyncDriver(_Driver, LoopDriver):
     """Does the steps of an operation on the running event loop."""
 
     _transport: AsyncTransport | None = None
     _loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Return the operation's result."""
-        result: list[T] = []
-        async for _ in self._drive(operation, result):
-            raise AssertionError("an operation that emits items is walked, not run")
-        return result[0]
-
-    def walk(self, operation: Walk[T]) -> AsyncIterator[T]:
-        """Return the items that the operation emits; closing the iterator closes its connection."""
-        return self._drive(operation, [])
-
-    async def _drive(self, operation: Operation[Any] | Walk[Any], returned: list[Any]) -> AsyncIterator[Any]:
-        work = _Work(self, operation, apieces)
-        wants = work.wants()
-        answer: httpx.Response | None = None
+    async def do(self, step: Any, held: Held) -> Any:
+        if isinstance(step, Request):
+            return whole(step)
+        if isinstance(step, Open):
+            return await self._open(step, held)
+        exchange = step.stream.handle
+        if isinstance(step, Shut):
+            return await self._drop(exchange, held)
         try:
-            want = next(wants)
-            while True:
-                if isinstance(want, Emit):
-                    yield want.item
-                    want = next(wants)
-                    continue
-                failure: Exception | None = None
-                result: Any = None
-                try:
-                    if isinstance(want, httpx.Request):
-                        result = answer = await self._connected().handle_async_request(want)
-                        answer.request = want
-                    elif isinstance(want, _Read):
-                        result = await anext(want.pieces, b"")
-                    elif isinstance(want, Pause):
-                        await asyncio.sleep(want.seconds)
-                    else:
-                        await want.answer.aclose()
-                except _FAILURES as error:
-                    failure = error
-                # Out of the handler, or the transport's exception would be chained to ours.
-                want = wants.send(result) if failure is None else wants.throw(failure)
-        except StopIteration as done:
-            returned.append(done.value)
-        except (KeyboardInterrupt, asyncio.CancelledError) as interrupt:
-            if answer is not None:
-                await answer.aclose()
-            raise interrupt.with_traceback(None)  # noqa: B904
-        finally:
-            wants.close()
-            for stream in work.opened:
-                await stream.handle.over().aclose()
+            while piece := await anext(exchange.pieces, b""):
+                if unpacked := exchange.unpacked(piece):
+                    return unpacked
+            return exchange.finished(held)
+        except _FAILURES as error:
+            failure = exchange.failed(error)
+        # Out of the handler, or the transport's exception would be chained to ours.
+        await self._drop(exchange, held)
+        raise failure
+
+    async def release(self, held: _Exchange) -> None:
+        held.log()
+        if held.answer is not None:
+            await held.answer.aclose()
+
+    async def _open(self, step: Open, held: Held) -> Stream:
+        exchange = _Exchange(self, step.request)
+        held.append(exchange)
+        try:
+            return exchange.opened(await self._connected().handle_async_request(exchange.built), apieces, step)
+        except _FAILURES as error:
+            failure = exchange.failed(error)
+        # Out of the handler, or the transport's exception would be chained to ours.
+        await self._drop(exchange, held)
+        raise failure
+
+    async def _drop(self, exchange: _Exchange, held: Held) -> None:
+        if exchange in held:
+            held.remove(exchange)
+            await self.release(exchange)
 
     async def close(self) -> None:
         """Close the connections; a later call is an error."""

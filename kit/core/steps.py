@@ -9,8 +9,9 @@ An operation is a generator. It yields steps, receives the result, and returns i
     Shut     -> None              done with a stream
     Emit     -> None              hand one item to the caller (only in operations that are walked)
 
-A step that cannot be done raises a `TransportError` or `AnswerError` at the yield. The drivers that do the steps,
-one blocking and one async, are in `http.py`; they close every stream an operation leaves open.
+A step that cannot be done raises a `TransportError` or `AnswerError` at the yield. The drivers, one blocking and one
+async, are in `drivers.py`, and what the steps mean over HTTP is in `http.py`; every stream that an operation leaves
+open is closed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -115,6 +116,8 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Open:
     request: Request
+    whole: bool = False
+    """Whether less than all of the answer is none."""
 
 
 @dataclass(slots=True, repr=False)
@@ -124,7 +127,6 @@ class Stream:
     status: int
     headers: Mapping[str, str]
     handle: Any
-    read: int = field(default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,20 @@ class Sink(Protocol):
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece."""
+
+
+def whole(request: Request) -> Operation[Response]:
+    """Return what a `Request` stands for: an answer whose body is read to its end."""
+    stream = yield Open(request, whole=True)
+    body: bytes | bytearray = b""
+    while piece := (yield Next(stream)):
+        if not body:
+            body = piece
+        else:
+            if isinstance(body, bytes):
+                body = bytearray(body)
+            body += piece
+    return Response(stream.status, stream.headers, body)
 
 
 def exchange(request: Request) -> Operation[Response]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from ..core import loop
-from ..core.steps import Emit, Pause
+from ..core.drivers import Held, LoopDriver
 from .address import Place, Settings
-from .asking import Operation, Post, Take, Walk
+from .asking import Operation, Post, Walk
 from .errors import KimberliteError, NetworkError, WireError
 from .framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
 from .ledger import Ledger, reason_of, told_of_tls
@@ -25,7 +25,7 @@ T = TypeVar("T")
 _PIECE = 1024 * 1024
 
 
-class Channel(Ledger):
+class Channel(Ledger, LoopDriver):
     """A connection on the background loop. Its coroutines run there; `Crossing` reaches it from other loops."""
 
     def __init__(
@@ -72,38 +72,6 @@ class Channel(Ledger):
                 self._writer = writer
                 self._reading = asyncio.get_running_loop().create_task(self._read(reader, writer))
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Do the operation's steps and gives its result."""
-        try:
-            wanted = next(operation)
-            while True:
-                try:
-                    got = await self._step(wanted)
-                except Exception as error:
-                    wanted = operation.throw(error)
-                else:
-                    wanted = operation.send(got)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        finally:
-            operation.close()
-
-    async def next_emitted(self, operation: Walk, first: bool) -> Any:
-        """Do the operation's steps up to the next thing it emits; `_END` at the end."""
-        try:
-            wanted = next(operation) if first else operation.send(None)
-            while not isinstance(wanted, Emit):
-                try:
-                    got = await self._step(wanted)
-                except Exception as error:
-                    wanted = operation.throw(error)
-                else:
-                    wanted = operation.send(got)
-        except StopIteration:
-            return _END
-        return wanted.item
-
     async def close(self) -> None:
         """Close the connection; may be called twice."""
         self.closed = True
@@ -121,13 +89,8 @@ class Channel(Ledger):
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), 1)
 
-    async def _step(self, step: Any) -> Any:
-        if isinstance(step, Post):
-            return await self._post(step)
-        if isinstance(step, Take):
-            return await self._take(step.number)
-        assert isinstance(step, Pause)
-        await asyncio.sleep(step.seconds)
+    async def do(self, step: Any, held: Held) -> Any:
+        return await (self._post(step) if isinstance(step, Post) else self._take(step.number))
 
     async def _post(self, post: Post) -> int:
         number, frame = self.frame(post)
@@ -262,6 +225,14 @@ class Channel(Ledger):
 _END = object()
 
 
+async def _next(items: AsyncGenerator[Any, None]) -> Any:
+    return await anext(items, _END)
+
+
+async def _ended(items: AsyncGenerator[Any, None]) -> None:
+    await items.aclose()
+
+
 def _seen(answer: asyncio.Future[bytes]) -> None:
     """Let an answer that nobody waits for any more fail in silence."""
     if not answer.cancelled():
@@ -295,13 +266,13 @@ class Crossing:
 
     async def walk(self, operation: Walk) -> AsyncIterator[Any]:
         """Return what the operation emits."""
-        first = True
+        items = self.channel.walk(operation)
         try:
-            while (item := await across(self.channel.next_emitted, operation, first)) is not _END:
-                first = False
+            while (item := await across(_next, items)) is not _END:
                 yield item
         finally:
-            operation.close()
+            with contextlib.suppress(RuntimeError):  # one that was cancelled is ending by itself
+                await across(_ended, items)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -137,7 +137,13 @@ class _Calls:
         return (yield from self._events(packed, start, limit))
 
     def _events(self, packed: int, start: int, limit: int | None) -> Operation[list[Event]]:
-        found = yield from reading.collected(reading.pages(self._state.book, packed, start, limit))
+        found: list[reading.Page] = []
+
+        def keep(page: reading.Page) -> tuple[()]:
+            found.append(page)
+            return ()
+
+        yield from reading.pages(self._state.book, packed, start, limit, keep)
         if not found:
             return []
         stop = found[-1].first + len(found[-1].events)

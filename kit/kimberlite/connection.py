@@ -11,23 +11,19 @@ import contextlib
 import os
 import socket
 import threading
-import time
-from collections.abc import Iterator
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any
 
-from ..core.steps import Pause
+from ..core.drivers import BlockingDriver, Held
 from .address import Settings
-from .asking import Operation, Post, Take, Walk
+from .asking import Post, Take
 from .errors import KimberliteError, NetworkError, TimeoutError, WireError
 from .framing import HEADER_SIZE, check, read_header
-from .ledger import Ledger, reason_of, run, told_of_tls, walk
+from .ledger import Ledger, reason_of, told_of_tls
 from .wire import RESPONSE, peek
 
-T = TypeVar("T")
 
-
-class Line(Ledger):
+class Line(Ledger, BlockingDriver):
     """A connection that blocks, usable from several threads in turn."""
 
     def __init__(self, settings: Settings) -> None:
@@ -41,14 +37,6 @@ class Line(Ledger):
         """Connect now, if there is no connection."""
         with self._own():
             self._connected()
-
-    def run(self, operation: Operation[T]) -> T:
-        """Do the operation's steps and gives its result."""
-        return run(operation, self._step)
-
-    def walk(self, operation: Walk) -> Iterator[Any]:
-        """Return what the operation emits, as it comes."""
-        return walk(operation, self._step)
 
     def close(self) -> None:
         """Close the connection; may be called twice, and while another thread waits for an answer."""
@@ -66,10 +54,7 @@ class Line(Ledger):
             self._answers.clear()
         return self._lock
 
-    def _step(self, step: Any) -> Any:
-        if isinstance(step, Pause):
-            time.sleep(step.seconds)
-            return None
+    def do(self, step: Any, held: Held) -> Any:
         with self._own():
             try:
                 return self._post(step) if isinstance(step, Post) else self._take(step)

@@ -1,21 +1,18 @@
-"""What every connection shares: numbers, the greeting, errors in words, the log of calls, and how steps are done."""
+"""What every connection shares: numbers, the greeting, errors in words, the log of calls."""
 
 from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ..core import calls
-from ..core.steps import Emit
 from .address import Settings
-from .asking import Operation, Post, Walk, answer_of, raise_refusal
+from .asking import Post, answer_of, raise_refusal
 from .errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedError, WireError
 from .framing import HEADER_SIZE, VERSION
 from .wire import encode_request, peek, requests, responses
 
-T = TypeVar("T")
 _HINT = "is the address right and the server running? `kit.Lab()` starts an embedded one"
 
 
@@ -140,43 +137,3 @@ def told_of_tls(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """Return why a connection failed, in words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def run(operation: Operation[T], step: Callable[[Any], Any]) -> T:
-    """Do an operation's steps, each by `step`, and gives its result."""
-    try:
-        wanted = next(operation)
-        while True:
-            try:
-                got = step(wanted)
-            except Exception as error:
-                wanted = operation.throw(error)
-            else:
-                wanted = operation.send(got)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    finally:
-        operation.close()
-
-
-def walk(operation: Walk, step: Callable[[Any], Any]) -> Iterator[Any]:
-    """Return what an operation emits, as it comes."""
-    try:
-        wanted = next(operation)
-        while True:
-            if isinstance(wanted, Emit):
-                yield wanted.item
-                wanted = operation.send(None)
-                continue
-            try:
-                got = step(wanted)
-            except Exception as error:
-                wanted = operation.throw(error)
-            else:
-                wanted = operation.send(got)
-                del got  # an answer is not to be held while the next one is received
-    except StopIteration:
-        return
-    finally:
-        operation.close()

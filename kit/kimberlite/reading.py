@@ -113,28 +113,6 @@ def _size(book: Book, packed: int, left: int | None) -> int:
     return min(PAGE, max(_SMALL, left * _GUESS) if known is None else max(_LEAST, left * known * 9 // 8))
 
 
-def collected(walk: Walk) -> Operation[list[Page]]:
-    """Return all that a walk emits, at once."""
-    found: list[Page] = []
-    try:
-        wanted = next(walk)
-        while True:
-            if isinstance(wanted, Emit):
-                found.append(wanted.item)
-                wanted = walk.send(None)
-                continue
-            try:
-                got = yield wanted
-            except Exception as error:
-                wanted = walk.throw(error)
-            else:
-                wanted = walk.send(got)
-    except StopIteration:
-        return found
-    finally:
-        walk.close()
-
-
 class Run(NamedTuple):
     """Events that were stored at one time, one after the other also in the whole log."""
 

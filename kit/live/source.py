@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..core.errors import KitError, TransportError
 from ..core.into import Into
-from ..core.steps import Emit, Open, Walk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -199,32 +198,3 @@ async def gathered(
         closing = getattr(items, "aclose", None)
         if closing is not None:
             await closing()
-
-
-class Opened:
-    """What `announced` emits when an answer has begun."""
-
-
-OPENED = Opened()
-
-
-def announced(walk: Walk[Any]) -> Walk[Any]:
-    """Return the items of an HTTP operation, and `OPENED` each time that a stream has been opened: connected, if
-    silent."""
-    received: Any = None
-    failure: Exception | None = None
-    try:
-        while True:
-            try:
-                step = walk.send(received) if failure is None else walk.throw(failure)
-            except StopIteration:
-                return
-            received, failure = None, None
-            try:
-                received = yield step
-            except Exception as error:
-                failure = error
-            if isinstance(step, Open) and received is not None and received.status == 200:
-                yield Emit(OPENED)
-    finally:
-        walk.close()

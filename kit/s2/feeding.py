@@ -11,7 +11,7 @@ from ..core.errors import Lost
 from ..core.faces import state_of
 from ..core.http import AsyncDriver
 from ..live.shaping import Bodies
-from ..live.source import Chunk, Opened, Position, Source, announced, gathered
+from ..live.source import Chunk, Position, Source, gathered
 from .columns import Reading, columns_of, record_table
 from .decoding import SCHEMA
 from .errors import S2Error, retryable
@@ -77,9 +77,9 @@ class StreamSource(Source):
             start = self._start
         plan = Plan(start)
         state = state_of(stream)
-        walk = announced(session(state, plan, _take))
+        walk = session(state, plan, _take, opened=(None,))
         async for group in gathered(state.driver.walk(walk), _size):
-            readings = [one for one in group if isinstance(one, Reading)]
+            readings = [one for one in group if one is not None]
             if not readings:
                 yield Chunk(_none())
                 continue
@@ -115,7 +115,7 @@ def _take(payload: bytes) -> Taken[Reading]:
     return Taken(reading, count, 0, reading.last_seq_num if count else -1, reading.tail)
 
 
-def _size(item: Reading | Opened) -> int:
+def _size(item: Reading | None) -> int:
     return len(item.payload) if isinstance(item, Reading) else _SMALL_FRAME
 
 

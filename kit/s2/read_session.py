@@ -26,6 +26,7 @@ class _Reader:
         self._task: asyncio.Task[None] | None = None
         self._ready: asyncio.Queue[ReadBatch | None] = asyncio.Queue(1)
         self._moved = asyncio.Event()
+        plan.on_moved = self._moved.set
         self._error: BaseException | None = None
         self._over = False
         self._delivered: StreamPosition | None = None
@@ -73,7 +74,7 @@ class _Reader:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
-        batches = self._driver.walk(self._watched())
+        batches = self._driver.walk(self._walk)
         try:
             async for batch in batches:
                 await self._ready.put(batch)
@@ -87,25 +88,6 @@ class _Reader:
             await batches.aclose()
             self._moved.set()
         await self._ready.put(None)
-
-    def _watched(self) -> Walk[ReadBatch]:
-        """Return the session's steps; whoever waits for it to catch up looks again after each."""
-        received: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                step = self._walk.send(received) if failure is None else self._walk.throw(failure)
-            except StopIteration:
-                return
-            self._moved.set()
-            received, failure = None, None
-            try:
-                received = yield step
-            except GeneratorExit:
-                self._walk.close()
-                raise
-            except Exception as error:
-                failure = error
 
     def _end(self) -> ReadBatch:
         error, self._error = self._error, None

@@ -7,7 +7,7 @@ its limits. A clean end of the service's answer is the end of the session; an er
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -28,6 +28,7 @@ from .types import ReadBatch, ReadLimit
 from .wire import error_of
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 SILENCE = 20.0
 """Seconds without a byte after which the service is taken for dead; it sends something every 15 at the latest."""
@@ -61,6 +62,8 @@ class Plan:
     caught_up: StreamPosition | None = None
     """The tail, where everything before it was read."""
     next_seq: int | None = None
+    on_moved: Callable[[], object] = lambda: None
+    """Called whenever `caught_up` may have changed."""
     _tail_seen: float | None = field(default=None)
 
     def params(self) -> dict[str, Any]:
@@ -75,6 +78,10 @@ class Plan:
 
     def took(self, taken: Taken[Any]) -> None:
         """Move on after a frame."""
+        self._moved_by(taken)
+        self.on_moved()
+
+    def _moved_by(self, taken: Taken[Any]) -> None:
         if taken.records:
             self.next_seq = min(taken.last + 1, MAX_U64)
             if self.count is not None:
@@ -116,9 +123,15 @@ def plan_of(
 
 
 def session(
-    state: StreamState, plan: Plan, take: Callable[[bytes], Taken[T]], config: StreamConfig | None = None
-) -> Walk[T]:
-    """Return the items that `take` makes of the frames of a session, from its start to its end."""
+    state: StreamState,
+    plan: Plan,
+    take: Callable[[bytes], Taken[T]],
+    config: StreamConfig | None = None,
+    *,
+    opened: Sequence[U] = (),
+) -> Walk[T | U]:
+    """Return the items that `take` makes of the frames of a session, from its start to its end; and those of `opened`
+    whenever it is connected, if silent."""
     link, path = state.link, state.path
     headers = state.headers(config)
     tries = 1
@@ -134,6 +147,8 @@ def session(
                 response = yield from read_rest(stream)
                 stream = None
                 raise named(error_of(response.status, response.body), "read_session", path)
+            for one in opened:
+                yield Emit(one)
             frames = FrameReader()
             while not again and (piece := (yield Next(stream))):
                 for frame in frames.feed(piece):

@@ -9,7 +9,7 @@ An operation is a generator. It yields steps and receives the result:
     Page     -> Response                        a page of HTTP
     Emit     -> None                            hand one item to the caller
 
-`work` turns them into the three things that touch a socket, which the drivers do.
+`work` turns them into the three that touch a socket, which the drivers do: `Bulk`, `Http`, `Rpc`.
 """
 
 from __future__ import annotations
@@ -120,10 +120,7 @@ def work(settings: Settings, step: Any) -> Operation[Any]:
         if step.raw:
             return bodies
         return [_value(body, call[0], step.resource) for body, call in zip(bodies, step.calls, strict=True)]
-    if isinstance(step, Page):
-        return (yield from _page(settings, step))
-    assert isinstance(step, Bulk)
-    return (yield step)
+    return (yield from _page(settings, step))
 
 
 def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.drivers import Held, LoopDriver
 from . import wire
 from .errors import SynapError, SynapTransportError, SynapWireError
-from .ledger import Ledger, log
+from .ledger import Exchange, Ledger, answered, probed
 from .native import Call
 from .settings import Place, Settings
 
@@ -104,7 +105,7 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
 
 
-class Channel(Ledger):
+class Channel(Ledger, LoopDriver):
     """SynapRPC for coroutines."""
 
     def __init__(self, settings: Settings, place: Place, on_push: Callable[[Any], None] | None = None) -> None:
@@ -117,37 +118,16 @@ class Channel(Ledger):
 
     async def calls(self, calls: Sequence[Call], safe: bool) -> list[Any]:
         """Return the body of each answer, or the error that came instead."""
-        found: list[Any] = [None] * len(calls)
-        todo: Sequence[int] = range(len(calls))
-        for attempt in range(self.attempts(safe)):
-            if attempt:
-                await asyncio.sleep(self.pause(attempt))
-                for n in todo:
-                    found[n] = None
-            started, clock = time.time(), time.perf_counter()
-            error = ""
-            try:
-                await self._exchange([calls[n] for n in todo], todo, found)
-            except SynapTransportError as failure:
-                error = type(failure).__name__
-                self._fail(found, todo, failure)
-            finally:
-                log(calls, found, todo, started, time.perf_counter() - clock, attempt, error)
-            todo = self.again(found, todo, safe)
-            if not todo:
-                break
-        return found
+        return await self.run(answered(calls, safe))
 
     async def try_it(self) -> SynapError | None:
-        """Connect, and finds out whether calls are answered here; the reason why not."""
-        try:
-            [body] = await self.calls([("EXISTS", ("kit:probe",))], True)
-            if isinstance(body, SynapError):
-                return body
-            _, good, told = wire.read_answer(body)
-        except SynapError as error:
-            return error
-        return None if good else SynapError(str(told))
+        """Connect, and find out whether calls are answered here; return the reason why not."""
+        return await self.run(probed())
+
+    async def do(self, step: Any, held: Held) -> None:
+        connection = await self.connect()
+        if isinstance(step, Exchange):
+            await self._on(connection, step.calls, step.places, step.found)
 
     async def connect(self) -> Connection:
         """Return the connection, made if there is none on this loop."""
@@ -209,9 +189,6 @@ class Channel(Ledger):
             # The frames below hold the credential in their variables, which a traceback may show.
             raise error.with_traceback(None)  # noqa: B904
         return connection
-
-    async def _exchange(self, calls: Sequence[Call], places: Sequence[int], found: list[Any]) -> None:
-        await self._on(await self.connect(), calls, places, found)
 
     async def _on(self, connection: Connection, calls: Sequence[Call], places: Sequence[int], found: list[Any]) -> None:
         loop = asyncio.get_running_loop()

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..core import calls as call_log
+from ..core.steps import Pause
 from . import wire
 from .errors import SynapError, SynapTimeoutError, SynapTransportError, SynapWireError, refusal
 from .native import Call
 from .settings import Place, Settings
 
+T = TypeVar("T")
+Operation = Generator[Any, Any, T]
 _TOGETHER = 256
 """Calls in one piece that is sent; the server reads no more before it has answered some."""
 _LAST = wire.PUSH - 1
 _NOBODY = b"NOAUTH"
 _REFUSAL = 512
 """Bytes of the longest refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Wanted: the bodies of the answers to these calls, put in their places."""
+
+    calls: Sequence[Call]
+    places: Sequence[int]
+    found: list[Any]
+
+
+CONNECT = "connect"
+"""Wanted: a connection."""
+_TRIES = 3
 
 
 class Ledger:
@@ -40,28 +59,6 @@ class Ledger:
         for start in range(0, len(calls), _TOGETHER):
             part = calls[start : start + _TOGETHER]
             yield b"".join([wire.request(first + start + n, *call) for n, call in enumerate(part)])
-
-    def attempts(self, safe: bool) -> int:
-        """Return how often to try; what is not safe is repeated only where it was never sent."""
-        return 3
-
-    def pause(self, attempt: int) -> float:
-        return min(2.0, 0.1 * 2.0**attempt) * random.random()
-
-    def again(self, found: Sequence[Any], todo: Sequence[int], safe: bool) -> list[int]:
-        """Return which of those that failed are worth another try."""
-        return [
-            n
-            for n in todo
-            if isinstance(found[n], SynapTransportError)
-            and not isinstance(found[n], SynapWireError)
-            and (safe or not found[n].maybe_received)
-        ]
-
-    def _fail(self, found: list[Any], todo: Sequence[int], failure: SynapTransportError) -> None:
-        for n in todo:
-            if found[n] is None or isinstance(found[n], SynapError):
-                found[n] = failure
 
     def greeted(self, body: bytes) -> None:
         """Judge the answer to AUTH. A server without users refuses every AUTH, and answers all the same."""
@@ -89,6 +86,54 @@ class Ledger:
 
     def silent(self, op: str = "") -> SynapTimeoutError:
         return SynapTimeoutError(f"SynapRPC at {self.place}: no answer within {self.settings.timeout} s", op=op or None)
+
+
+def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
+    """Return the body of each answer, or the error that came instead.
+
+    What is not `safe` is repeated only where it was never sent.
+    """
+    found: list[Any] = [None] * len(calls)
+    todo: Sequence[int] = range(len(calls))
+    for attempt in range(_TRIES):
+        if attempt:
+            yield Pause(min(2.0, 0.1 * 2.0**attempt) * random.random())
+            for n in todo:
+                found[n] = None
+        started, clock = time.time(), time.perf_counter()
+        error = ""
+        try:
+            yield Exchange([calls[n] for n in todo], todo, found)
+        except SynapTransportError as failure:
+            error = type(failure).__name__
+            for n in todo:
+                if found[n] is None or isinstance(found[n], SynapError):
+                    found[n] = failure
+        finally:
+            log(calls, found, todo, started, time.perf_counter() - clock, attempt, error)
+        todo = [
+            n
+            for n in todo
+            if isinstance(found[n], SynapTransportError)
+            and not isinstance(found[n], SynapWireError)
+            and (safe or not found[n].maybe_received)
+        ]
+        if not todo:
+            break
+    return found
+
+
+def probed() -> Operation[SynapError | None]:
+    """Connect, and find out whether calls are answered here; return the reason why not."""
+    try:
+        yield CONNECT
+        [body] = yield from answered([("EXISTS", ("kit:probe",))], True)
+        if isinstance(body, SynapError):
+            return body
+        _, good, told = wire.read_answer(body)
+    except SynapError as error:
+        return error
+    return None if good else SynapError(str(told))
 
 
 def log(

@@ -15,9 +15,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.drivers import BlockingDriver, Held
 from . import wire
-from .errors import SynapError, SynapTransportError, SynapWireError
-from .ledger import Ledger, log
+from .errors import SynapError, SynapWireError
+from .ledger import Exchange, Ledger, answered, probed
 from .native import Call
 from .settings import Place, Settings
 
@@ -26,7 +27,7 @@ _STALE = 1.0
 """Seconds after which a connection is looked at before it is used."""
 
 
-class Line(Ledger):
+class Line(Ledger, BlockingDriver):
     """A connection that blocks."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
@@ -39,44 +40,25 @@ class Line(Ledger):
 
     def calls(self, calls: Sequence[Call], safe: bool) -> list[Any]:
         """Return the body of each answer, or the error that came instead."""
-        found: list[Any] = [None] * len(calls)
-        todo = range(len(calls))
-        with self._own():
-            for attempt in range(self.attempts(safe)):
-                if attempt:
-                    time.sleep(self.pause(attempt))
-                    for n in todo:
-                        found[n] = None
-                started, clock = time.time(), time.perf_counter()
-                error = ""
-                try:
-                    self._exchange([calls[n] for n in todo], todo, found)
-                except SynapTransportError as failure:
-                    error = type(failure).__name__
-                    self._fail(found, todo, failure)
-                except BaseException:
-                    # Interrupted in the middle of a frame: nobody knows where the next one begins.
-                    self.drop()
-                    raise
-                finally:
-                    log(calls, found, todo, started, time.perf_counter() - clock, attempt, error)
-                todo = self.again(found, todo, safe)  # type: ignore[assignment]
-                if not todo:
-                    break
-        return found
+        return self.run(answered(calls, safe))
 
     def try_it(self) -> SynapError | None:
-        """Connect, and finds out whether calls are answered here; the reason why not."""
-        try:
-            self.connect()
-            [body] = self.calls([("EXISTS", ("kit:probe",))], True)
-            if isinstance(body, SynapError):
-                return body
-            _, good, told = wire.read_answer(body)
-        except SynapError as error:
-            self.drop()
-            return error
-        return None if good else SynapError(str(told))
+        """Connect, and find out whether calls are answered here; return the reason why not."""
+        return self.run(probed())
+
+    def do(self, step: Any, held: Held) -> None:
+        with self._own():
+            try:
+                if isinstance(step, Exchange):
+                    self._exchange(step.calls, step.places, step.found)
+                else:
+                    self.connect()
+            except SynapError:
+                raise
+            except BaseException:
+                # Interrupted in the middle of a frame: nobody knows where the next one begins.
+                self.drop()
+                raise
 
     def connect(self) -> socket.socket:
         """Return the connection, made if there is none."""
