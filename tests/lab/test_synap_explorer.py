@@ -177,4 +177,4 @@ def test_one_of_many(syn):
     with pytest.raises(SynapError) as caught:
         syn.topics["nothing"]
     assert caught.value.status_code == 404
-    assert "queues" in repr(syn.queues) and "One row per queue" in syn.queues.__doc__
+    assert "queues" in repr(syn.queues) and "one row per queue" in syn.queues.__doc__
