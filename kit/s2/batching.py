@@ -68,15 +68,6 @@ class Accumulator:
         return records
 
 
-def record_batches(records: Iterable[Record], *, batching: Batching | None = None) -> Iterator[list[Record]]:
-    """Group records that are all there into batches, by count and bytes."""
-    gathered = Accumulator(batching)
-    for record in records:
-        yield from gathered.add(record)
-    if rest := gathered.flush():
-        yield rest
-
-
 @overload
 def append_record_batches(
     records: AsyncIterable[Record], *, batching: Batching | None = None

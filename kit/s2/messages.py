@@ -66,14 +66,6 @@ def encode_ack(ack: AppendAck) -> bytes:
     return _position(b"\x0a", ack.start) + _position(b"\x12", ack.end) + _position(b"\x1a", ack.tail)
 
 
-def encode_batch(batch: ReadBatch) -> bytes:
-    """Return the message that holds these records."""
-    parts = [encode_record(record.seq_num, record.timestamp, record.headers, record.body) for record in batch.records]
-    if batch.tail is not None:
-        parts.append(encode_tail(batch.tail))
-    return b"".join(parts)
-
-
 def encode_record(seq_num: int, timestamp: int, headers: Headers, body: bytes) -> bytes:
     """Encode one record of a batch; a batch's message is its records' bytes one after the other, then its tail."""
     place = _number(b"\x08", seq_num) + _number(b"\x10", timestamp)

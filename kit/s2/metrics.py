@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -98,10 +97,6 @@ def metrics_from_json(value: Any) -> list[Metric]:
     return [_metric(json_object(item, "metric")) for item in json_list(told.get("values"), "values")]
 
 
-def metrics_json(metrics: Iterable[Metric]) -> dict[str, Any]:
-    return {"values": [_metric_json(metric) for metric in metrics]}
-
-
 def _metric(told: Any) -> Metric:
     for kind in ("scalar", "accumulation", "gauge", "label"):
         if kind in told:
@@ -127,21 +122,3 @@ def _point(value: Any, what: str) -> tuple[int, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise WireError(f"{what} must hold lists of a time and a value")
     return whole(value[0], what), number(value[1], what)
-
-
-def _metric_json(metric: Metric) -> dict[str, Any]:
-    if isinstance(metric, Label):
-        return {"label": {"name": metric.name, "values": metric.values}}
-    told: dict[str, Any] = {"name": metric.name, "unit": metric.unit.value}
-    if isinstance(metric, Scalar):
-        return {"scalar": {**told, "value": metric.value}}
-    points = [list(point) for point in metric.values]
-    if isinstance(metric, Gauge):
-        return {"gauge": {**told, "values": points}}
-    return {
-        "accumulation": {
-            **told,
-            "interval": None if metric.interval is None else metric.interval.value,
-            "values": points,
-        }
-    }

@@ -18,7 +18,7 @@ from .configs import (
     TimestampingMode,
 )
 from .errors import S2InputError, WireError
-from .fields import choice, flag, json_list, json_object, maybe, text, time, time_json, whole
+from .fields import choice, flag, json_list, json_object, maybe, text, time, whole
 from .types import Page
 
 T = TypeVar("T")
@@ -129,10 +129,6 @@ def basin_info_from_json(value: Any, what: str = "basin") -> BasinInfo:
     )
 
 
-def basin_info_json(info: BasinInfo) -> dict[str, Any]:
-    return {"name": info.name, "location": info.location, **_ages(info)}
-
-
 def stream_info_from_json(value: Any, what: str = "stream") -> StreamInfo:
     told = json_object(value, what)
     cipher = told.get("cipher")
@@ -144,18 +140,6 @@ def stream_info_from_json(value: Any, what: str = "stream") -> StreamInfo:
     )
 
 
-def stream_info_json(info: StreamInfo) -> dict[str, Any]:
-    return {"name": info.name, **_ages(info), "cipher": None if info.cipher is None else info.cipher.value}
-
-
-def _ages(info: BasinInfo | StreamInfo) -> dict[str, Any]:
-    deleted = info.deleted_at
-    return {
-        "created_at": time_json(info.created_at, "created_at"),
-        "deleted_at": None if deleted is None else time_json(deleted, "deleted_at"),
-    }
-
-
 def location_from_json(value: Any, what: str = "location") -> LocationInfo:
     told = json_object(value, what)
     classes = maybe(json_list, told.get("storage_classes"), f"{what}.storage_classes")
@@ -165,16 +149,6 @@ def location_from_json(value: Any, what: str = "location") -> LocationInfo:
         None if classes is None else [text(name, f"{what}.storage_classes") for name in classes],
         maybe(text, told.get("default_storage_class"), f"{what}.default_storage_class"),
     )
-
-
-def location_json(info: LocationInfo) -> dict[str, Any]:
-    told = {
-        "name": info.name,
-        "is_private": info.is_private,
-        "storage_classes": info.storage_classes,
-        "default_storage_class": info.default_storage_class,
-    }
-    return _given(told, nulls=False)
 
 
 def locations_from_json(value: Any) -> list[LocationInfo]:
@@ -201,16 +175,7 @@ def ensure_status(header: str | None) -> EnsureStatus:
     return status
 
 
-def provision_result(status: EnsureStatus) -> str:
-    """Return what the header says of such a call."""
-    return next(word for word, known in _PROVISIONED.items() if known is status)
-
-
 def page_from_json(value: Any, key: str, read: Callable[[Any], T]) -> Page[T]:
     """Return a page of a listing, whose items stand under this key."""
     told = json_object(value, "page")
     return Page([read(item) for item in json_list(told.get(key), key)], flag(told.get("has_more"), "has_more"))
-
-
-def page_json(page: Page[T], key: str, write: Callable[[T], Any]) -> dict[str, Any]:
-    return {key: [write(item) for item in page.items], "has_more": page.has_more}

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from .fields import choice, flag, json_list, json_object, maybe, text, time, time_json
+from .fields import choice, flag, json_list, json_object, maybe, text, time
 
 
 @dataclass(slots=True)
@@ -161,13 +161,3 @@ def token_info_from_json(value: Any, what: str = "access token") -> AccessTokenI
         maybe(time, told.get("expires_at"), f"{what}.expires_at"),
         maybe(flag, told.get("auto_prefix_streams"), f"{what}.auto_prefix_streams") or False,
     )
-
-
-def token_info_json(info: AccessTokenInfo) -> dict[str, Any]:
-    """Return a token as it is listed, and as it is asked for."""
-    return {
-        "id": info.id,
-        "scope": scope_json(info.scope),
-        "auto_prefix_streams": info.auto_prefix_streams,
-        "expires_at": None if info.expires_at is None else time_json(info.expires_at, "expires_at"),
-    }

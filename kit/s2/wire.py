@@ -44,12 +44,6 @@ def tail_from_json(value: Any) -> StreamPosition:
     return position_from_json(json_object(value, "the answer").get("tail"), "tail")
 
 
-def ack_from_json(value: Any) -> AppendAck:
-    told = json_object(value, "acknowledgement")
-    start, end, tail = (position_from_json(told.get(name), name) for name in ("start", "end", "tail"))
-    return AppendAck(start, end, tail)
-
-
 def ack_json(ack: AppendAck) -> dict[str, Any]:
     return {name: position_json(getattr(ack, name)) for name in ("start", "end", "tail")}
 
@@ -71,31 +65,6 @@ def input_from_json(value: Any, *, as_base64: bool = False) -> AppendInput:
         maybe(whole, told.get("match_seq_num"), "match_seq_num"),
         maybe(text, told.get("fencing_token"), "fencing_token"),
     )
-
-
-def input_json(input: AppendInput, *, as_base64: bool = False) -> dict[str, Any]:
-    records = []
-    for record in input.records:
-        told = _record_json(record, as_base64)
-        records.append(told if record.timestamp is None else {"timestamp": record.timestamp, **told})
-    conditions = {"match_seq_num": input.match_seq_num, "fencing_token": input.fencing_token}
-    return {"records": records, **{name: value for name, value in conditions.items() if value is not None}}
-
-
-def batch_from_json(value: Any, *, as_base64: bool = False) -> ReadBatch:
-    told = json_object(value, "batch")
-    records = []
-    for item in json_list(told.get("records"), "records"):
-        record = json_object(item, "record")
-        records.append(
-            SequencedRecord(
-                whole(record.get("seq_num"), "seq_num"),
-                _bytes(record.get("body", ""), "body", as_base64),
-                _headers(record, as_base64),
-                whole(record.get("timestamp"), "timestamp"),
-            )
-        )
-    return ReadBatch(records, maybe(position_from_json, told.get("tail"), "tail"))
 
 
 def batch_json(batch: ReadBatch, *, as_base64: bool = False) -> dict[str, Any]:

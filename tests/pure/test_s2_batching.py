@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.s2 import Batching, Record, S2ClientError, append_inputs, append_record_batches, metered_bytes
-from kit.s2.batching import Accumulator, record_batches
+from kit.s2.batching import Accumulator
 
 NEVER = timedelta(0)
 
@@ -55,7 +55,7 @@ def sized(size: int) -> Record:
 def test_where_batches_end(sizes, batching, batches):
     batching.linger = NEVER
     records = [sized(size) for size in sizes]
-    assert [len(batch) for batch in record_batches(records, batching=batching)] == batches
+    assert [len(batch) for batch in append_record_batches(records, batching=batching)] == batches
     assert [len(batch) for batch in collect(records, batching)] == batches
 
 
@@ -66,7 +66,7 @@ def test_where_batches_end(sizes, batching, batches):
 )
 def test_nothing_is_lost_and_no_batch_is_too_large(sizes, batching):
     records = [sized(size) for size in sizes]
-    batches = list(record_batches(records, batching=batching))
+    batches = list(append_record_batches(records, batching=batching))
     assert [record for batch in batches for record in batch] == records
     for batch, following in itertools.zip_longest(batches, batches[1:]):
         assert 1 <= len(batch) <= batching.max_records
@@ -118,7 +118,7 @@ def test_wrong_settings():
     with pytest.raises(S2ClientError, match="max_records must be 1 to 1000, not 0"):
         collect([], Batching(max_records=0))
     with pytest.raises(S2ClientError):
-        list(record_batches([], batching=Batching(max_bytes=1)))
+        list(append_record_batches([], batching=Batching(max_bytes=1)))
 
 
 def test_a_slow_source_is_not_waited_for():

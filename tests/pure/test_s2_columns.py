@@ -15,8 +15,9 @@ from kit.core.frames import to_frame
 from kit.s2 import ReadBatch, S2ClientError, SequencedRecord, StreamPosition, columns, decoding, metered_bytes
 from kit.s2.columns import RecordColumns, columns_of, command_mask, record_table
 from kit.s2.errors import WireError
-from kit.s2.messages import encode_batch, encode_record, encode_tail, read_batch_of, varint
+from kit.s2.messages import encode_record, encode_tail, read_batch_of, varint
 from kit.s2.proto import messages
+from tests.s2json import encode_batch
 
 DECODERS = ["objects", "layout", *(["ptars"] if decoding.compiled() else [])]
 U64 = st.sampled_from([0, 1, 127, 128, 16383, 2**32, 2**56 - 1, 2**56, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.s2 import AppendInput, Batching, Record, S2ClientError, metered_bytes
-from kit.s2.batching import record_batches
+from kit.s2 import AppendInput, Batching, Record, S2ClientError, append_record_batches, metered_bytes
 from kit.s2.inputs import encode_inputs
 from kit.s2.messages import encode_input, input_of
 
@@ -50,7 +49,7 @@ def test_the_same_bytes_as_from_objects(records, batching, match_seq_num, fencin
     )
     following = match_seq_num
     expected = []
-    for batch in record_batches(records, batching=batching):
+    for batch in append_record_batches(records, batching=batching):
         payload = encode_input(AppendInput(batch, following, fencing_token))
         expected.append((payload, len(batch), metered_bytes(batch)))
         following = None if following is None else following + len(batch)
