@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from .book import Book
@@ -67,10 +66,6 @@ class Guard:
                 paid=False,
                 hint="raise it with .budget(max_cost=...)",
             )
-
-    def check_batch(self, prompts: Sequence[str], model: str | None) -> None:
-        """Hold a batch that is likely to cost more than `estimate_above`."""
-        self.check_prompts(len(prompts), sum(self.likely(prompt, model) for prompt in prompts))
 
     def check_prompts(self, count: int, cost: float) -> None:
         """Hold so many prompts where they are likely to cost more than `estimate_above`."""

@@ -34,7 +34,6 @@ class LiveAnswer:
         self._ended = False
         self._changed = threading.Condition()
         self._screen: _Output | _Page | None = None
-        self.repaints = 0
         self._future = loop.start(self._follow, pieces)
 
     async def _follow(self, pieces: Callable[[], AsyncIterator[str | Response]]) -> None:
@@ -70,7 +69,6 @@ class LiveAnswer:
             screen, count = self._screen, len(self._pieces)
             if screen is not None and count and count != shown:
                 shown = count
-                self.repaints += 1
                 screen.show(self._html())
 
     @property

@@ -27,7 +27,6 @@ LARGEST = 64 * 1024 * 1024
 """Bytes of an answer that are taken."""
 SHORTEST, LONGEST = 1.0, 300.0
 """Seconds that the service lets a completion ask for."""
-LONGEST_TASK = 600
 BATCH = 50
 """Prompts in one request: the service refuses more than it has places for, 55, and lets those already queued run."""
 PERIODS = ("month", "week", "day")

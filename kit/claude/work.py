@@ -37,8 +37,6 @@ class Call:
     """Answers to the same row before this one, which were not what was asked for."""
     saved: float | None = None
     """USD that it did not cost, as the answer was there already; None where it was asked."""
-    restored: bool = False
-    """Whether another kernel has paid it."""
     values: tuple[Any, ...] | None = None
     unfit: Unfit | None = None
 
@@ -94,10 +92,6 @@ class Work:
         return Call(place, prompt, key, digest, _NOT_RUN, tries)
 
     @property
-    def caches(self) -> bool:
-        return self._cache is not None
-
-    @property
     def calls(self) -> Iterable[Call]:
         return (call for chain in self.places for call in chain)
 
@@ -122,7 +116,6 @@ class Work:
                 known = None if self._journal is None else self._journal.done.get(call.key)
                 cached = None if call.digest is None else found.get(call.digest)
                 if known is not None:
-                    call.restored = True
                     self._settle(call, known)
                 elif cached is not None:
                     call.saved = cached.cost or 0.0

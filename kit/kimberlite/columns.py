@@ -20,12 +20,6 @@ from .errors import KimberliteInputError
 _INT32 = 2**31 - 1
 
 
-def event_columns(first_offset: int, events: Blobs) -> pa.RecordBatch:
-    """Return a page of events: `offset` (uint64) and `body` (binary)."""
-    offsets = np.arange(len(events), dtype=np.uint64) + np.uint64(first_offset)
-    return pa.RecordBatch.from_arrays([pa.array(offsets), events.to_arrow()], ["offset", "body"])
-
-
 def blobs_from_arrow(column: pa.Array | pa.ChunkedArray, most: int = 8 * 1024 * 1024) -> Iterable[Blobs]:
     """Return a column of bytes or text as batches to append, each of at most `most` bytes on the wire (or one event).
 

@@ -92,15 +92,6 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
     return _table(names, columns, count, told, declared or {}, shown)
 
 
-def with_types(payload: bytes, types: Sequence[str]) -> bytes:
-    """Return a result's payload with the types of its columns behind it, where decoders that do not know them do not
-    look."""
-    out = bytearray(payload)
-    WIRE_TEXT.write(out, TYPES_MARK)
-    _TYPES.write(out, types)
-    return bytes(out)
-
-
 def _told(reader: Reader, count: int) -> list[str] | None:
     """Return the types that the server put behind the rows."""
     if reader.at == len(reader.data):

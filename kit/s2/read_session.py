@@ -29,7 +29,6 @@ class _Reader:
         plan.on_moved = self._moved.set
         self._error: BaseException | None = None
         self._over = False
-        self._delivered: StreamPosition | None = None
 
     @property
     def caught_up(self) -> StreamPosition | None:

@@ -14,7 +14,7 @@ from ..core.errors import CLOSED, CLOSED_HINT, KitError
 from ..core.steps import Response
 from .asking import Bulk, Http, Rpc, work
 from .channel import Channel
-from .errors import SynapError, SynapInputError
+from .errors import SynapInputError
 from .ledger import Exchange, answered
 from .line import Line
 from .settings import Settings
@@ -55,7 +55,6 @@ class _Base:
         self.settings = settings
         self.bulk: bool | None = True if settings.native else None if settings.rpc is not None else False
         """None as long as nobody has tried."""
-        self.why_not: SynapError | None = None
         self.sockets: bool | None = False if settings.native else None
         """Whether the server's WebSockets work."""
 
@@ -63,10 +62,6 @@ class _Base:
         """Refuse what is asked of a client that was closed."""
         if self.closed:
             raise SynapInputError(CLOSED, hint=CLOSED_HINT)
-
-    def judged(self, reason: SynapError | None) -> bool:
-        self.bulk, self.why_not = reason is None, reason
-        return self.bulk
 
 
 class Driver(_Base, BlockingDriver):
@@ -111,7 +106,7 @@ class Driver(_Base, BlockingDriver):
             return work(self.settings, step)
         if self.bulk is None:
             assert self._line is not None
-            self.judged(self._line.try_it())
+            self.bulk = self._line.try_it() is None
         return self.bulk
 
     def _get(self, operation: Any, gate: Gate) -> Any:
@@ -157,7 +152,7 @@ class AsyncDriver(_Base, LoopDriver):
             return work(self.settings, step)
         if self.bulk is None:
             assert self._channel is not None
-            self.judged(await self._channel.try_it())
+            self.bulk = await self._channel.try_it() is None
         return self.bulk
 
     async def _gather(self, operations: Sequence[Any]) -> list[Any]:

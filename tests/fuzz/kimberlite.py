@@ -7,7 +7,8 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.kimberlite.columns import event_columns
+from kit.kimberlite.bulk import part
+from kit.kimberlite.reading import Page
 from kit.kimberlite.results import result_columns
 from kit.kimberlite.types import Timestamp
 from kit.kimberlite.wire import (
@@ -110,7 +111,7 @@ def read_message(data: bytes, chance: random.Random) -> None:
     body = getattr(found, "payload", None)
     events = getattr(body, "events", None)
     if events is not None and hasattr(events, "to_arrow"):
-        columns = event_columns(0, events)
+        [columns] = part(Page(0, events))
         columns.validate(full=True)
         if columns.column("body").to_pylist() != list(events):
             raise Difference("events as columns are others")

@@ -395,9 +395,9 @@ def test_a_response_shows_hostile_text_as_text():
 def test_the_guard_holds_what_is_too_dear():
     book = Book()
     guard = Guard(book)
-    guard.check_batch(["short"] * 10, "haiku")
+    guard.check_prompts(10, 10 * guard.likely("short", "haiku"))
     with pytest.raises(claude.BudgetExceededError, match="about") as caught:
-        guard.check_batch(["short"] * 1000, "opus")
+        guard.check_prompts(1000, 1000 * guard.likely("short", "opus"))
     assert caught.value.estimated_cost > 20 and caught.value.paid is False
     guard(max_cost=0.5)
     guard.check(0.4, "ask")

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from kit.core.frames import to_frame
 from kit.kimberlite.blobs import Blobs
-from kit.kimberlite.bulk import batches
-from kit.kimberlite.columns import blobs_from_arrow, event_columns
+from kit.kimberlite.bulk import SCHEMA, batches, part
+from kit.kimberlite.columns import blobs_from_arrow
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
-from kit.kimberlite.results import TYPES_MARK, result_columns, with_types
+from kit.kimberlite.reading import Page
+from kit.kimberlite.results import _TYPES, TYPES_MARK, WIRE_TEXT, result_columns
 from kit.kimberlite.sqltypes import Type, declared_of_column, type_of
 from kit.kimberlite.types import Timestamp
 from kit.kimberlite.wire import Request, Response, decode, payload_of, requests, responses
@@ -65,8 +66,8 @@ def test_events_of_one_size_become_columns(event: bytes, count: int, start: int,
 @given(BLOBS, st.integers(0, 2**64 - 200))
 def test_events_become_columns_and_columns_become_events(items: list[bytes], first: int) -> None:
     page = decode(payload_of(Response(1, responses.ReadEvents(items, None)))).payload.events
-    batch = event_columns(first, page)
-    assert batch.schema.types == [pa.uint64(), pa.binary()]
+    [batch] = part(Page(first, page))
+    assert batch.schema == SCHEMA
     assert batch.column("offset").to_pylist() == list(range(first, first + len(items)))
     assert batch.column("body").to_pylist() == items
     batch.validate(full=True)
@@ -337,9 +338,11 @@ def test_aggregates_have_the_types_of_their_columns() -> None:
 
 def test_types_told_behind_the_rows() -> None:
     payload = answer(["total", "when"], [("2.5", None)])
-    told = with_types(payload, ["REAL", "TIMESTAMP"])
-    assert decode(told) == decode(payload)
-    assert result_columns(told).table.schema.types == [pa.float64(), pa.timestamp("ns", "UTC")]
+    told = bytearray(payload)
+    WIRE_TEXT.write(told, TYPES_MARK)
+    _TYPES.write(told, ["REAL", "TIMESTAMP"])
+    assert decode(bytes(told)) == decode(payload)
+    assert result_columns(bytes(told)).table.schema.types == [pa.float64(), pa.timestamp("ns", "UTC")]
     for tail in (b"\xff", b"\x0c" + TYPES_MARK.encode(), bytes([12]) + TYPES_MARK.encode() + b"\x01\x04REAL"):
         assert result_columns(payload + tail).table.schema.types == [pa.string(), pa.null()]
 

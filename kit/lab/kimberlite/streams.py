@@ -102,11 +102,6 @@ class Streams:
         """Return the streams of a tenant."""
         return [stream for stream in self._all.values() if stream.tenant == tenant]
 
-    @property
-    def tenants(self) -> set[int]:
-        """Those that have streams."""
-        return {stream.tenant for stream in self._all.values()}
-
     async def create(self, tenant: int, name: str, data_class: int) -> Stream:
         """Return the tenant's stream of that name, made if it is not there yet."""
         found = self._names.get((tenant, name))
