@@ -193,7 +193,7 @@ class Channel(Ledger, LoopDriver):
                     if self._on_push is not None:
                         self._on_push(decode(payload).payload)
                     continue
-                self.arrived(head.id, payload)
+                self.arrived(head, payload)
                 answer = self._answers.get(head.id)
                 if answer is not None and not answer.done():
                     answer.set_result(payload)

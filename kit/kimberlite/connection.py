@@ -115,7 +115,7 @@ class Line(Ledger, BlockingDriver):
                 raise failure from None
             head = peek(payload)
             if head.kind == RESPONSE and head.id in self._flights:
-                self.arrived(head.id, payload)
+                self.arrived(head, payload)
                 self._answers[head.id] = payload
         return self._answers.pop(number)
 

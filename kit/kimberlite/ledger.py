@@ -11,7 +11,7 @@ from .address import Settings
 from .asking import Post, answer_of, raise_refusal
 from .errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedError, WireError
 from .framing import HEADER_SIZE, VERSION
-from .wire import encode_request, peek, requests, responses
+from .wire import Head, encode_request, requests, responses
 
 _HINT = "is the address right and the server running? `kit.Lab()` starts an embedded one"
 
@@ -87,16 +87,16 @@ class Ledger:
                 error="" if error is None else f"{type(error).__name__}: {error.args[0] if error.args else ''}",
             )
 
-    def arrived(self, number: int, payload: bytes) -> None:
+    def arrived(self, head: Head, payload: bytes) -> None:
         """Add a row for an answer: status 200, or the server's code for a refusal."""
         refusal = None
-        if peek(payload).variant == 0:
+        if head.variant == 0:
             try:
                 raise_refusal(payload)
             except KimberliteError as error:
                 refusal = error
         code = 200 if refusal is None else refusal.code or 0
-        self.landed(number, len(payload) + HEADER_SIZE, refusal, code)
+        self.landed(head.id, len(payload) + HEADER_SIZE, refusal, code)
 
     def unreachable(self, reason: str) -> NetworkError:
         told = f"kimberlite: {self.settings.where}: could not connect: {reason}"
