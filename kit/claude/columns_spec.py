@@ -293,7 +293,7 @@ def _typed(name: str, text: str) -> Column:
     if text in ("str", "bool"):
         return Column(name, text)
     raise ClaudeInputError(
-        f"columns=: {text!r}, the type of {name!r}, is none",
+        f"columns=: {name!r} has the type {text!r}, which is not known",
         hint=nearest(text.split()[0] if text.split() else text, [*_KINDS, "list[str]"])
         or "there are str, float 0..1, int 0..10, bool, a|b|c and list[...]",
     )

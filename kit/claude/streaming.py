@@ -224,7 +224,7 @@ class _Chat:
         if kind == "error":
             raise self._refused(str(value.get("error", "no reason given")))
         if kind != "done":
-            raise wire.unreadable("stream", "a frame that is none of token, done, error")
+            raise wire.unreadable("stream", "a frame that is not token, done or error")
         return self._whole(value)
 
     def _whole(self, value: dict[str, Any]) -> Response:

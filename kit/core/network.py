@@ -233,7 +233,7 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.AsyncNetworkStream:
-        raise httpcore.ConnectError("addresses of files are not spoken to")
+        raise httpcore.ConnectError("an address of a file cannot be connected to")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

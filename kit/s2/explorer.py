@@ -189,7 +189,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         at_once: int = 8,
         max_bytes: int = 2 * 1024**3,
     ) -> pd.DataFrame:
-        """Return the records of all streams whose names begin so, or of those named, as one DataFrame.
+        """Return the records of all streams whose names begin with `prefix`, or of those named, as one DataFrame.
 
         Columns: `stream`, then those of `read`; in order of names, each stream in its own order. `start`, `limit` and
         `until` are those of `read`, for each stream. `at_once` are read side by side. A stream that cannot be read, or
@@ -225,8 +225,8 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """Show all streams whose names begin so, as they move: a live view of their records in the order of their
-        times.
+        """Show all streams whose names begin with `prefix`, as they move: a live view of their records, in the order
+        of their times.
 
         Streams are those that there are now; `source` says which a record is of. `tolerance` is how many seconds a
         record waits for older ones of other streams; see `kit.Feed` for this, for `where` and for the bounds.

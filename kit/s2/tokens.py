@@ -19,7 +19,7 @@ class ExactMatch:
 
 @dataclass(slots=True)
 class PrefixMatch:
-    """All resources whose names begin so; an empty prefix matches all."""
+    """All resources whose names begin with this; an empty prefix matches all."""
 
     value: str
 

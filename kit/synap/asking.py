@@ -254,7 +254,7 @@ def judged(response: Any, one: Do) -> Any:
         raise refusal(shown, response.status, op=one.command, resource=one.resource)
     if not isinstance(told, dict) or not isinstance(told.get("success"), bool):
         raise SynapWireError(
-            "the answer is none of Synap",
+            "the answer is not one of Synap",
             hint="is this the address of a Synap server, and its HTTP port?",
             op=one.command,
             resource=one.resource,

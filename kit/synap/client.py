@@ -117,5 +117,5 @@ def _json(response: Any) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise SynapWireError("the answer is none of Synap", hint="is this the HTTP port of a Synap server?")
+        raise SynapWireError("the answer is not one of Synap", hint="is this the HTTP port of a Synap server?")
     return found

@@ -264,7 +264,7 @@ def _frame(text: Any) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise SynapWireError("a frame that is none of Synap", op="subscribe")
+        raise SynapWireError("a frame that is not one of Synap", op="subscribe")
     return found
 
 

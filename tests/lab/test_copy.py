@@ -127,7 +127,7 @@ def test_the_same_call_goes_on(basin, people, tmp_path):
     with pytest.raises(InputError, match="is of a copy to"):
         people.copy_to(basin.create(name()), checkpoint=path)
     path.write_text("{}")
-    with pytest.raises(InputError, match=r"is none of copy_to\(\)"):
+    with pytest.raises(InputError, match=r"was not written by copy_to\(\)"):
         people.copy_to(target, checkpoint=path)
     with pytest.raises(InputError, match="there is no folder"):
         people.copy_to(target, checkpoint=tmp_path / "no" / "copy.json")

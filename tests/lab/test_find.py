@@ -240,7 +240,7 @@ def test_many_logs_at_once(lab):
     assert rest["stream"].tolist() == ["eu/b", "us/a"] and rest.kit.scan.complete
     basin["us/a"].append(["another needle"])
     assert basin.find("needle", resume=rest)["body"].tolist() == ["another needle"]
-    with pytest.raises(InputError, match="whose name begins so"):
+    with pytest.raises(InputError, match="with such a name"):
         basin.find("needle", prefix="asia")
 
 

@@ -584,7 +584,7 @@ def test_silence(kind):
 
 def test_another_service_at_the_address():
     with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnull") as port:
-        with SynapClient(f"http://127.0.0.1:{port}") as client, pytest.raises(SynapWireError, match="none of Synap"):
+        with SynapClient(f"http://127.0.0.1:{port}") as client, pytest.raises(SynapWireError, match="not one of Synap"):
             client.kv.get("k")
 
 

@@ -176,7 +176,7 @@ class LookingThrough(GivesFrames):
     """What the column of the logs' names is called."""
 
     def _logs(self, prefix: str) -> Mapping[str, Looking]:
-        """Return the logs whose names begin so, in order of names."""
+        """Return the logs whose names begin with it, in order of names."""
         raise NotImplementedError
 
     def find(

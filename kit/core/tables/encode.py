@@ -173,7 +173,7 @@ def bodies_of(
     if table is None:
         if body is not None or named:
             what = ", ".join(f"{one}=" for one in (*(["body"] if body is not None else []), *named))
-            raise refuse(f"{what} names a column of a table, and this is none")
+            raise refuse(f"{what} names a column of a table, and this is not a table")
         return Given(_single(data, refuse))
     columns = {what: table.column(name, what) for what, name in named.items()}
     rows = table.without(set(named.values()))

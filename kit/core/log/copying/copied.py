@@ -139,7 +139,7 @@ class Notebook:
             return given
         known = {one.name for one in fields(Copied)} | {"form"}
         if not isinstance(given, dict) or given.get("form") != FORM or not set(given) <= known:
-            raise self._source.refuse(f"{what} is none of copy_to()", hint="name another file")
+            raise self._source.refuse(f"{what} was not written by copy_to()", hint="name another file")
         told = {name: value for name, value in given.items() if name != "form"}
         pending = told.get("pending")
         return Copied(**{**told, "pending": None if pending is None else (int(pending[0]), int(pending[1]))})

@@ -41,7 +41,7 @@ def find_many(
     parts: dict[str, dict[str, Any]] = {}
     ended = ""
     if not names:
-        raise InputError(f"there is no {column} whose name begins so")
+        raise InputError(f"there is no {column} with such a name")
 
     def frame() -> pd.DataFrame:
         scan = _whole(column, hunts, parts, names, ended)
