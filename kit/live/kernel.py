@@ -126,10 +126,19 @@ KEYS = "kit-keys"
 """The class of what has keys of its own, and of what a page tells us about."""
 
 
+# Of a page that is loaded when the kernel has begun anew: a widget's output has no widget in it, and would say so.
+_NO_WIDGET = (
+    "<style>.jp-OutputArea-child:has(.kit-page-listens)+.jp-OutputArea-child"
+    ":has(>.jp-OutputArea-output:not([data-mime-type])):not(:has(>.jp-OutputArea-output>*)){display:none}</style>"
+)
+
+
 def page_listens() -> None:
-    """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them."""
+    """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them. To be
+    called before a widget is shown: where it cannot be any more, nothing is left of it."""
     if kernel() is not None:
         script = files("kit.live.view").joinpath("page_events.js").read_text("utf-8")
         lines = [line.strip() for line in script.splitlines()]
         code = "\n".join(line for line in lines if line and not line.startswith("//"))
-        shell().display_pub.publish(data={"application/javascript": code, "text/plain": ""}, metadata={})
+        html = f'{_NO_WIDGET}<span class="kit-page-listens"></span><script>{code}</script>'
+        shell().display_pub.publish(data={"text/html": html, "text/plain": ""}, metadata={})

@@ -1,4 +1,4 @@
-"""Plots that repaint themselves in the cell while a feed goes on."""
+"""Plots that repaint themselves in the cell while a feed goes on, as often as somebody sees them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..live.kernel import detached, in_voila, kernel, publish
+from ..live.kernel import detached, in_voila, kernel, page_listens, publish
 from .figure import Margins, bundle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..live.feed import Feed
+    from ..live.view.page_events import PageEvents
 
 EVERY = 1.0
 """Seconds between two repaints of one plot."""
 IDLE = 10.0
-"""The same while nothing comes: it shows that nothing does."""
+"""The same while nothing comes, which it shows, and while it is on nobody's screen."""
 
 
 def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:
@@ -40,7 +42,11 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
         told = bundle(axes)[0]["text/plain"]
         print(f"{told}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
         return
-    paint = _on_a_page(axes) if in_voila() else _in_the_output(axes)
+    from ..live.view.page_events import PageEvents
+
+    page_listens()
+    events = detached(lambda: PageEvents(lambda: None))
+    paint, end = _on_a_page(axes, events) if in_voila() else _in_the_output(axes, events)
 
     def repaint() -> None:
         shown, painted, pause = -1, time.monotonic(), threading.Event()
@@ -49,40 +55,61 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
             pause.wait(EVERY)
             # Asked before drawing: what came last is then in the last picture.
             ended, version = feed.ended, feed.version
-            if version != shown or ended or time.monotonic() - painted >= IDLE:
+            news = version != shown and events.seen
+            if news or ended or time.monotonic() - painted >= IDLE:
                 shown, painted = version, time.monotonic()
                 paint(bundle(draw(), quick=not ended))
+        end()
 
     threading.Thread(target=detached, args=(repaint,), name="kit-plot", daemon=True).start()
 
 
 Paint = Callable[[tuple[dict[str, Any], dict[str, Any]]], None]
+End = Callable[[], None]
 
 
-def _in_the_output(axes: Any) -> Paint:
-    """Show the plot as an output of the cell, which is stored with the notebook; replaced by what is painted."""
+def _in_the_output(axes: Any, events: PageEvents) -> tuple[Paint, End]:
+    """Show the plot as an output of the cell, which is stored with the notebook; replaced by what is painted. Before
+    it stands a widget that nobody sees, by which pages tell whether the plot is on the screen."""
+    from ..live.view.controls import free
+
     name = uuid.uuid4().hex
+    box = detached(lambda: events.beside([]))
+    view = {"model_id": box.model_id, "version_major": 2, "version_minor": 0}
+    publish({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, f"{name}-page", update=False)
 
     def paint(shown: tuple[dict[str, Any], dict[str, Any]], update: bool = True) -> None:
         data, metadata = shown
         picture = base64.b64encode(data["image/png"]).decode()
         publish({**data, "image/png": picture}, name, update=update, metadata=metadata)
 
+    def end() -> None:
+        publish({"text/plain": "", "text/html": ""}, f"{name}-page", update=True)
+        free(box)
+
     paint(bundle(axes), update=False)
-    return paint
+    return paint, end
 
 
-def _on_a_page(axes: Any) -> Paint:
+def _on_a_page(axes: Any, events: PageEvents) -> tuple[Paint, End]:
     """Show the plot as a widget: Voila takes no outputs any more once the cells have run."""
     from IPython.display import display
-    from ipywidgets import Image
+    from ipywidgets import HTML
 
-    (data, metadata) = bundle(axes)
-    size = metadata["image/png"]
-    image = Image(value=data["image/png"], width=size["width"], height=size["height"])
-    display(image)  # type: ignore[no-untyped-call]
+    image = detached(lambda: HTML(_image(bundle(axes))))
+    display(detached(lambda: events.beside([image])))  # type: ignore[no-untyped-call]
 
     def paint(shown: tuple[dict[str, Any], dict[str, Any]]) -> None:
-        image.value = shown[0]["image/png"]
+        image.value = _image(shown)
 
-    return paint
+    return paint, lambda: None
+
+
+def _image(shown: tuple[dict[str, Any], dict[str, Any]]) -> str:
+    """Return the picture as HTML, with what it shows in words."""
+    data, size = shown[0], shown[1]["image/png"]
+    source = base64.b64encode(data["image/png"]).decode()
+    return (
+        f'<img alt="{escape(size["alt"])}" width="{size["width"]}" height="{size["height"]}" '
+        f'style="max-width:100%;height:auto" src="data:image/png;base64,{source}">'
+    )

@@ -262,7 +262,7 @@ def test_it_is_there_after_restart_reload_and_export(notebook, jupyter):
 def test_a_live_plot_repaints_itself_and_keeps_its_edges(notebook):
     source = """
 def rows():
-    for n in range(80):
+    for n in range(180):
         yield [{"n": 1}] * (5 + n % 3)
         time.sleep(0.1)
 feed = kit.Feed(rows())
@@ -277,4 +277,15 @@ kit.plots.throughput(feed, live=True)"""
         seen.add(image.get_attribute("src"))
         boxes.append(image.bounding_box())
     assert len(seen) >= 4
+    # On nobody's screen it is at rest.
+    page.page.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    page.page.wait_for_timeout(1500)
+    resting = image.get_attribute("src")
+    page.page.wait_for_timeout(2500)
+    assert image.get_attribute("src") == resting
+    page.page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    page.page.wait_for_function("before => document.querySelector('.jp-RenderedImage img').src != before", arg=resting)
     assert all(box == boxes[0] for box in boxes), boxes

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from ipywidgets.widgets.widget import _instances as _alive
 
-from ..kernel import KEYS, detached
+from ..kernel import detached
 from .page import MOST_ROWS
 from .page_events import PageEvents
 
@@ -92,9 +92,9 @@ class Controls:
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
         acts.add_class("kit-live-controls")
         looks.add_class("kit-live-controls")
-        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said, self.page.field]
-        self.box = widgets.VBox(parts, layout={"overflow": "hidden"})
-        self.box.add_class(KEYS)
+        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said]
+        self.box = self.page.beside(parts)
+        self.box.layout.overflow = "hidden"
         for pressed, deed in (
             (self.pause, deeds.press_pause),
             (self.clear, deeds.press_clear),

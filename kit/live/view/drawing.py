@@ -46,10 +46,8 @@ background:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
 .jupyter-widgets-disconnected .kit-live-dot{background:rgb(138,138,138)!important}
 .jupyter-widgets-disconnected .kit-live-now::before{content:"was "}
 .kit-keys.jupyter-widgets-disconnected .kit-live-controls{display:none}
-.jp-OutputArea-child:has(+.jp-OutputArea-child [class*="kit-live-snap-"]):not(:has(.kit-keys)){display:none}
 </style>"""
-# The last five: a page whose kernel has begun anew keeps the widgets, which answer no more; one that is loaded after
-# that has none, and would say so beside the snapshot.
+# The last four: a page whose kernel has begun anew keeps the widgets, which answer no more.
 
 _GREY = "#8a8a8a"
 _COLOURS = {"live": "#388e3c", "paused": "#f57c00", "reconnecting": "#f57c00", "failed": "#d32f2f"}

@@ -121,6 +121,8 @@ class Face:
             self._snapshot.still()
             return
         self._replace_in_cell()
+        if self._controls is not None:
+            kernel.page_listens()  # as it does where widgets are made
         self._snapshot.show(self.widget.model_id)
 
     @property

@@ -82,7 +82,9 @@
     tell(box, seen ? "seen" : "unseen");
   }
   const boxes = () => [...document.querySelectorAll(field)].map(part).filter(Boolean);
-  const eye = new IntersectionObserver((list) => list.forEach((one) => look(one.target, one.isIntersecting)));
+  const eye = new IntersectionObserver((list) => list.forEach((one) => look(one.target, one.isIntersecting)), {
+    rootMargin: "300px",
+  });
   document.addEventListener("visibilitychange", () => boxes().forEach((box) => look(box)));
   addEventListener("pagehide", () => boxes().forEach((box) => look(box, false)));
 

@@ -4,10 +4,13 @@ marked, and whether the view is on the screen. `page_events.js` runs in the page
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ipywidgets import Text
+from ipywidgets import Text, VBox
 from traitlets import Unicode
+
+from ..kernel import KEYS
 
 _HELD = 60.0
 """Seconds after which rows move on, though a page has not let go of them: it may be gone."""
@@ -34,6 +37,12 @@ class PageEvents:
         self._known: dict[str, int] = {}
         """The number of the last thing that each page told."""
         self._held_at: float | None = None
+
+    def beside(self, parts: Sequence[Any]) -> Any:
+        """Return a box with these widgets, which a page watches. A box without any is for beside something else."""
+        box = VBox([*parts, self.field])
+        box.add_class(KEYS)
+        return box
 
     @property
     def seen(self) -> bool:
