@@ -72,6 +72,10 @@ def test_a_task_out_of_time_is_known_by_the_clock():
         (answer(422, {"detail": []}), True, False),
         (answer(503, {"detail": "Worker pool overloaded"}), True, True),
         (answer(503, b"<html>no backend</html>"), False, False),
+        (answer(503, []), False, False),
+        (answer(503, {"detail": []}), False, False),
+        (answer(499, {"detail": "x"}), True, False),
+        (answer(399, {"detail": "x"}), False, False),
         (answer(502, b"<html>bad gateway</html>"), False, False),
         (answer(502, {"detail": "x"}, x_error_category="upstream_error"), True, True),
         (answer(502, {"detail": "x"}, x_error_category="auth_error"), True, False),
@@ -83,6 +87,13 @@ def test_a_task_out_of_time_is_known_by_the_clock():
 def test_what_proves_that_nothing_was_charged_and_what_is_repeated(given_answer, nothing, again):
     assert wire.nothing_ran(given_answer) is nothing
     assert wire.worth_repeating(given_answer) is again
+
+
+def test_an_answer_that_cannot_be_read_is_told_with_what_it_had():
+    error = wire.unreadable("complete", "no JSON object", answer(200, b"x" * 600, x_request_id="r-1"))
+    assert (error.status_code, error.request_id, error.detail) == (200, "r-1", "x" * 500)
+    error = wire.unreadable("complete", "nothing")
+    assert (error.status_code, error.request_id, error.detail) == (None, None, None)
 
 
 def test_lost_answers():

@@ -87,6 +87,16 @@ def test_bytes_are_bounded_and_a_row_larger_than_all_of_it_is_counted():
     assert (len(buffer), buffer.bytes, buffer.next) == (0, 0, 61)
 
 
+def test_a_buffer_holds_exactly_what_it_may():
+    buffer = Buffer(max_rows=10, max_bytes=10**6)
+    assert [buffer.add(numbers(0, 10)), len(buffer), buffer.first] == [0, 10, 0]
+    assert [buffer.add(numbers(10, 1)), len(buffer), buffer.first] == [1, 10, 1]
+    size = numbers(0, 10).nbytes
+    buffer = Buffer(max_rows=10**6, max_bytes=size)
+    assert [buffer.add(numbers(0, 10)), len(buffer), buffer.bytes] == [0, 10, size]
+    assert [buffer.add(numbers(10, 1)), len(buffer), buffer.bytes, kept(buffer)[1]] == [1, 10, size, list(range(1, 11))]
+
+
 def test_batches_of_other_columns_are_kept_apart():
     buffer = Buffer(100, 10**6)
     for batch in (numbers(0, 2), pa.record_batch({"x": ["a"]}), numbers(2, 2)):

@@ -17,6 +17,7 @@ from kit.live.columns import unified
 from kit.live.results.newest import Newest
 from kit.live.results.per import Per
 from kit.live.results.rolling import Rolling
+from kit.live.results.sketches import mixed
 from kit.live.source import Chunk, Source
 
 PATIENCE = 20
@@ -120,6 +121,18 @@ def test_windows_hold_each_row_once_or_count_it_as_late(late):
     counted = {(int(row["window"].timestamp()) // 2, row["city"]): row["n"] for row in found}
     assert counted == dict(expected) and behind == figures["late"] and (behind > 0) == (late is not None)
     assert [row["window"] for row in found] == sorted(row["window"] for row in found)
+
+
+@pytest.mark.parametrize(("every", "unit"), [("2s", "ms"), ("1ms", "ms"), (timedelta(microseconds=1500), "us")])
+def test_windows_begin_in_the_coarsest_unit_that_is_exact(every, unit):
+    found = fed(lambda: Per(None, every, "at", None, 9, {"n": "count"}), [pa.table({"at": [BEGAN]})]).result()
+    assert found.schema.field("window").type == pa.timestamp(unit, "UTC")
+    assert found["n"].to_pylist() == [1] and found["window"][0].as_py() <= BEGAN
+
+
+def test_hashes_of_values_are_those_of_earlier_checkpoints():
+    told = mixed(np.array([0, 1, 1234567, 2**64 - 1], np.uint64)).tolist()
+    assert told == [16294208416658607535, 10451216379200822465, 6457827717110365317, 16490336266968443936]
 
 
 def test_old_windows_leave_a_full_result_at_the_same_row_in_any_cut():

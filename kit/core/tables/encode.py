@@ -156,7 +156,7 @@ def column_of(data: Any) -> Any:
         return data
     if module == "polars" and hasattr(data, "to_arrow"):
         found = data.to_arrow()
-        return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+        return pa.chunked_array([found]) if isinstance(found, pa.Array) else column_of(found)
     return None
 
 

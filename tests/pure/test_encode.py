@@ -1,0 +1,57 @@
+"""Columns as JSON, as all that is appended goes: against the encoder of single values."""
+
+from __future__ import annotations
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+from hypothesis import given, settings
+
+from kit.core.errors import InputError
+from kit.core.tables.encode import bodies_of, column_of
+from tests.values.given import appends
+from tests.values.model import parsed, problem
+
+
+def test_single_columns_and_what_is_none():
+    for one in (pa.array([1, 2]), pa.chunked_array([[1], [2]]), pl.Series([1, 2])):
+        assert isinstance(column_of(one), pa.ChunkedArray) and column_of(one).to_pylist() == [1, 2]
+    series = pd.Series([1, 2])
+    assert column_of(series) is series and column_of(pd.Index([1])) is not None
+    for none in (
+        [1, 2],
+        "text",
+        pd.DataFrame({"a": [1]}),
+        pl.DataFrame({"a": [1]}),
+        pa.table({"a": [1]}),
+        pd.Timestamp(0),
+        None,
+        5,
+    ):
+        assert column_of(none) is None
+
+
+def rows_of(bodies):
+    """The bodies as bytes: they are an Arrow column or a list."""
+    found = bodies.to_pylist() if isinstance(bodies, pa.ChunkedArray | pa.Array) else list(bodies)
+    return [one.encode() if isinstance(one, str) else one for one in found]
+
+
+@settings(max_examples=200, deadline=None)
+@given(appends())
+def test_bodies_are_those_of_the_model(batches):
+    """All that can be appended, as `python -m tests.values` gives it to the services: no service is asked here."""
+    for batch in batches:
+        try:
+            rows = rows_of(bodies_of(batch.data, InputError, **batch.options).bodies)
+        except InputError:
+            assert batch.refused or not batch.bodies, batch
+            continue
+        if any(row is None for row in rows):
+            continue  # a missing body is refused by the service's wing
+        assert not batch.refused and len(rows) == len(batch.bodies)
+        for row, meant in zip(rows, batch.bodies, strict=True):
+            if isinstance(meant, dict):
+                assert problem(meant, parsed(row)) is None, (batch, row)
+            else:
+                assert row == (meant.encode() if isinstance(meant, str) else meant)

@@ -1,0 +1,74 @@
+"""Values of groups in a checkpoint: each comes back as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kit.live.results.plain import grown, objects, plain, unplain
+
+OSLO = ZoneInfo("Europe/Oslo")
+VALUES = [
+    None, True, 0, -(2**70), "", "a\0", 0.1, -0.0, math.inf, Decimal("1.50"), b"", b"\x00\xff", date(2020, 2, 29), time(1, 2, 3, 4),
+    datetime(2020, 1, 2, 3, 4, 5), datetime(2020, 1, 2, 3, 4, 5, 678901), datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC),
+    datetime(2020, 7, 2, 3, 4, 5, 6, tzinfo=OSLO), pd.Timestamp("2020-01-02T03:04:05.123456789"),
+    pd.Timestamp("2020-07-02T03:04:05.123456789", tz=OSLO), pd.Timestamp("2020-01-02T03:04:05.123456", tz="UTC"),
+    timedelta(days=-1, microseconds=5), timedelta(0), pd.Timedelta(1_234_567, "ns"), [1, [b"x", None]], {"a": {"b": Decimal(1)}, "c": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_comes_back(value):
+    told = json.loads(json.dumps(plain(value)))
+    back = unplain(told)
+    assert back == value and str(back) == str(value) and isinstance(value, type(back))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        assert back.utcoffset() == value.utcoffset()
+    if isinstance(value, float):
+        assert math.copysign(1, back) == math.copysign(1, value)
+
+
+def test_tuples_come_back_as_lists_and_others_as_texts():
+    assert unplain(plain((1, (2,)))) == [1, [2]] and unplain(plain({1: 2})) == {"1": 2}
+    assert unplain(plain(1j)) == "1j" and math.isnan(unplain(plain(math.nan)))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        ["float"],
+        ["float", 5],
+        ["float", "x"],
+        ["none", "x"],
+        ["list", "x"],
+        ["dict", 5],
+        ["span", "x"],
+        1.5,
+        {},
+        ["span", None],
+    ],
+)
+def test_what_tells_of_no_value(told):
+    with pytest.raises(ValueError):
+        unplain(told)
+
+
+def test_arrays_grow_in_steps_and_keep_what_they_have():
+    array = np.arange(3)
+    assert grown(array, 3) is array and grown(array, 2) is array
+    assert grown(array, 4, -1).tolist() == [0, 1, 2, *[-1] * 61]
+    assert (
+        len(grown(np.zeros(64), 65)) == 128
+        and len(grown(np.zeros(64), 200)) == 200
+        and len(grown(np.zeros(33), 34)) == 66
+    )
+    assert grown(np.zeros((2, 5)), 3).shape == (64, 5) and grown(array, 4).tolist()[3:] == [0] * 61
+    assert objects([[1], (2, 3), None]).tolist() == [[1], (2, 3), None]
