@@ -28,7 +28,8 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, *, timeout: int = 120
     NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(folder)}}).execute()
 
 
-SILENT = ("application/javascript",)
+LISTENER = "kit-page-listens"
+"""The mark of what only a page that is looked at needs."""
 
 
 def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -44,8 +45,8 @@ def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             continue
         kept = []
         for output in cell.outputs:
-            told = {kind: text for kind, text in output.get("data", {}).items() if kind not in SILENT}
-            if "data" in output and not any(told.values()):
+            told = output.get("data", {})
+            if "data" in output and (not any(told.values()) or LISTENER in told.get("text/html", "")):
                 continue  # a place that was emptied, or what only a page that is looked at needs
             if WIDGETS in output.get("data", {}):
                 if "text/html" not in output.data:

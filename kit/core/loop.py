@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal
+
+from .errors import KitError
 
 T = TypeVar("T")
 
@@ -30,6 +33,8 @@ def portal() -> BlockingPortal:
     global _portal, _thread
     with _lock:
         if _portal is None:
+            if sys.platform == "emscripten":
+                raise KitError("there are no threads in Pyodide, and so no feeds", hint="use a kernel on a machine")
             started: Future[BlockingPortal] = Future()
             # A daemon: a subscription left open must not keep the interpreter from ending.
             _thread = threading.Thread(target=_run, args=(started,), name="kit-loop", daemon=True)

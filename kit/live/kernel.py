@@ -33,9 +33,13 @@ def in_voila() -> bool:
 
 
 def elsewhere() -> str:
-    """Say, where there is no kernel of Jupyter's, what works here; found out by looking, without trying."""
+    """Say what works here of a view, where not all of it does; found out by looking, without trying."""
     if sys.platform == "emscripten":
-        return "In Pyodide there are no threads: read in cells of their own, handle.tail(20)."
+        return "In Pyodide a view stands still, as there are no threads: view.df has the rows that came."
+    if "google.colab" in sys.modules and kernel() is not None:
+        return "In Colab the buttons answer while no cell runs; view.pause(), view.df and view.close() do at any time."
+    if kernel() is not None:
+        return ""
     if "marimo" in sys.modules:
         return "In marimo a view stands still: show view.df in a cell that is run again (mo.ui.refresh)."
     return "Outside a notebook a view stands still: view.watch() shows it in the foreground, view.df has its rows."
@@ -136,9 +140,10 @@ _NO_WIDGET = (
 def page_listens() -> None:
     """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them. To be
     called before a widget is shown: where it cannot be any more, nothing is left of it."""
-    if kernel() is not None:
+    here = shell()
+    if here is not None and kernel() is not None:
         script = files("kit.live.view").joinpath("page_events.js").read_text("utf-8")
         lines = [line.strip() for line in script.splitlines()]
         code = "\n".join(line for line in lines if line and not line.startswith("//"))
         html = f'{_NO_WIDGET}<span class="kit-page-listens"></span><script>{code}</script>'
-        shell().display_pub.publish(data={"text/html": html, "text/plain": ""}, metadata={})
+        here.display_pub.publish(data={"text/html": html, "text/plain": ""}, metadata={})

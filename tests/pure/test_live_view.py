@@ -1,6 +1,7 @@
 """What stands still of a view, what is sent of one that moves, and what its panes do; without kernel or service."""
 
 import re
+import sys
 import threading
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 import kit
+from kit.core import loop
 from kit.core.tables.filters import query
 from kit.live import kernel
 from kit.live.view import drawing
@@ -460,7 +462,19 @@ def test_where_there_is_no_notebook_one_sentence_says_what_works(monkeypatch, ca
     assert "view.watch()" in capsys.readouterr().out
     view.watch(1)
     assert "30 rows" in capsys.readouterr().out
-    monkeypatch.setitem(__import__("sys").modules, "marimo", kernel)
+    monkeypatch.setitem(sys.modules, "marimo", kernel)
     assert "marimo" in kernel.elsewhere()
+    monkeypatch.delitem(sys.modules, "marimo")
+    monkeypatch.setitem(sys.modules, "google.colab", kernel)
+    monkeypatch.setattr(kernel, "kernel", lambda: object())
+    assert "In Colab" in kernel.elsewhere()
+    shown = kit.LiveView(gone(kit.Feed(ROWS)))
+    assert "In Colab" in shown.widget.children[6].value
+    shown.close()
+    monkeypatch.delitem(sys.modules, "google.colab")
+    assert kernel.elsewhere() == ""
     monkeypatch.setattr("sys.platform", "emscripten")
     assert "Pyodide" in kernel.elsewhere()
+    monkeypatch.setattr(loop, "_portal", None)
+    with pytest.raises(kit.KitError, match="no threads in Pyodide"):
+        kit.Feed(ROWS)

@@ -144,6 +144,8 @@ class Face:
 
         self._panes = Panes(self._contents, self.press_columns, self.press_widest)
         self._controls = Controls(self, self.page.rows, searched=self._state.source.searched is not None)
+        if here := kernel.elsewhere():
+            self._controls.said.value = drawing.main(drawing.note(here))
         self._paint_state()
         self._controls.main.value = self._made_table()
         self._controls.figures.value = self._figures()
