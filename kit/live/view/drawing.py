@@ -14,7 +14,7 @@ from .values import Cell, safe
 # is the same but fainter, lines are a grey seen on white and on black, and what warns is marked beside its words.
 STYLE = """<style>
 .kit-live{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);
-color:inherit}
+color:inherit;line-height:1.4}
 .kit-live-dot{display:inline-block;width:8px;height:8px;border-radius:50%;margin-right:6px;vertical-align:1px}
 .kit-live-state{font-weight:600}
 .kit-live-what{opacity:.78;margin-left:8px;overflow-wrap:anywhere}
@@ -38,6 +38,7 @@ max-width:0}
 .kit-live table.kit-live-rows .kit-live-n{text-align:right}
 .kit-live table.kit-live-rows tbody tr{background:none;color:inherit}
 .kit-live table.kit-live-rows tbody tr:hover{background:rgba(128,128,128,.14)}
+.kit-live table.kit-live-rows tr[aria-hidden] td{border-color:transparent}
 .kit-live-note{opacity:.78;font-size:12px;padding:4px 0 0;position:sticky;left:0}
 .kit-live-moving{content-visibility:auto;contain-intrinsic-size:auto 420px}
 .kit-live-moving table.kit-live-rows th{position:sticky;top:0;z-index:1;
