@@ -1,6 +1,7 @@
 // What a page does for views beside what their widgets do: it tells of a row that is clicked, of rows that are held
 // still while one marks text, and of views that come onto the screen and leave it. Keys and focus stay where they are.
 (() => {
+  document.currentScript?.remove(); // it has done its work: no script is left in the output
   if (window.kitPageEvents) return;
   window.kitPageEvents = true;
   const page = Math.random().toString(36).slice(2, 10);
