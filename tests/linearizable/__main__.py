@@ -6,11 +6,33 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .clients import BROKEN
 from .models import MODELS
 from .running import place, run
+
+
+@dataclass
+class Tally:
+    """What came of the histories of one service."""
+
+    what: str
+    first: int
+    began: float = field(default_factory=time.monotonic)
+    calls: int = 0
+    unknown: int = 0
+    verdicts: Counter[bool | None] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        yes, no, open_ = self.verdicts[True], self.verdicts[False], self.verdicts[None]
+        return (
+            f"{self.what}: {yes + no + open_} histories from seed {self.first} on, {self.calls:,} calls,"
+            f" {self.unknown:,} with unknown outcome: {yes} linearizable, {no} not, {open_} not decided,"
+            f" {time.monotonic() - self.began:.0f} s"
+        )
 
 
 def main() -> int:
@@ -29,29 +51,26 @@ def main() -> int:
     for service in MODELS if asked.service == "all" else [asked.service]:
         if asked.real and service != "s2":
             continue
-        began = time.monotonic()
-        counts = {True: 0, False: 0, None: 0}
-        calls = unknown = 0
+        tally = Tally(f"{service}{' (real)' if asked.real else ''}", asked.first)
+        told = tally.began
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             with place(service, asked.first, Path(folder), real=asked.real, faults=asked.faults) as there:
                 for seed in range(asked.first, asked.first + asked.seeds):
                     lines, verdict = run(there, seed, asked.clients, asked.ops, asked.broken)
-                    counts[verdict.linearizable] += 1
-                    calls += lines.count('"Start"')
-                    unknown += lines.count("IndefiniteFailure")
+                    tally.verdicts[verdict.linearizable] += 1
+                    tally.calls += lines.count('"Start"')
+                    tally.unknown += lines.count("IndefiniteFailure")
                     if asked.keep or (verdict.linearizable is False and not asked.broken):
                         where = asked.keep or Path(tempfile.gettempdir())
                         where.mkdir(parents=True, exist_ok=True)
                         (where / f"{service}-{seed}.jsonl").write_text(lines)
                     if verdict.linearizable is False and not asked.broken:
                         print(f"NOT LINEARIZABLE: {service}, seed {seed}: {len(verdict.longest)} calls fit", flush=True)
-        bad += counts[False] if not asked.broken else counts[True]
-        print(
-            f"{service}{' (real)' if asked.real else ''}: {sum(counts.values())} histories from seed {asked.first} on,"
-            f" {calls:,} calls, {unknown:,} with unknown outcome: {counts[True]} linearizable, {counts[False]} not,"
-            f" {counts[None]} not decided, {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+                    if time.monotonic() > told + 60:
+                        told = time.monotonic()
+                        print(f"  so far {tally}", flush=True)
+        bad += tally.verdicts[bool(asked.broken)]
+        print(tally, flush=True)
     return bool(bad)
 
 

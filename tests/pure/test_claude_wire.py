@@ -136,6 +136,14 @@ def test_a_completion():
     assert response == types.Response("1", "haiku", "Hello", types.Usage(3, 12, 15), 1.575e-05, "p")
 
 
+def test_tokens_are_added_where_the_service_tells_no_sum():
+    assert wire.usage_of({"input_tokens": 3, "output_tokens": 12}) == types.Usage(3, 12, 15)
+    assert wire.usage_of({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}) == types.Usage(0, 0, 0)
+    assert wire.usage_of({"input_tokens": 3, "output_tokens": 12, "total_tokens": 16}) == types.Usage(3, 12, 16)
+    for none in ({"input_tokens": 3}, {"output_tokens": 3}, {"input_tokens": True, "output_tokens": 1}, [], None):
+        assert wire.usage_of(none) is None
+
+
 @pytest.mark.parametrize(
     "broken",
     [b"", b"[]", b"null", b"[" * 100_000, b"{", b"\xff", json.dumps({**COMPLETION, "content": None}).encode()]

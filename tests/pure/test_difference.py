@@ -80,6 +80,13 @@ def test_rows_by_key():
     assert kit.diff(a, a, "id").equal and kit.diff(a, a.iloc[::-1], "id").equal
 
 
+def test_what_is_shown_of_numbers_and_of_what_is_missing():
+    a = pd.DataFrame({"id": [1, 2], "n": [0.5, float("nan")]})
+    b = pd.DataFrame({"id": [1, 2], "n": [1.5, 7.0]})
+    shown = kit.diff(a, b, "id")._repr_html_()
+    assert "0.5" in shown and "1.5" in shown and "7.0" in shown and "nan" not in shown.lower()
+
+
 def test_rows_without_a_key():
     a, b = pd.DataFrame({"n": [1, 1, 2]}), pd.DataFrame({"n": [2, 1, 3]})
     assert told(kit.diff(a, b)) == [("removed", '{"n": 1}', None), ("added", None, '{"n": 3}')]

@@ -186,6 +186,16 @@ def test_keys_are_told_apart_as_values_are():
     ] == [2, 2, 1]
 
 
+def test_quantiles_leave_out_what_is_no_number():
+    values = [1.0, math.nan, None, 100.0, 0.0, -5.0, math.nan]
+    asked = {"low": "p1:x", "mid": "median:x", "high": "p99:x"}
+    found = fed(lambda: Per(None, None, None, None, 9, asked), [pa.table({"x": values})]).result().to_pylist()[0]
+    assert found["low"] == pytest.approx(-5, rel=0.02) and found["high"] == pytest.approx(1, rel=0.02)
+    assert found["mid"] == 0.0
+    none = fed(lambda: Per(None, None, None, None, 9, asked), [pa.table({"x": [math.nan]})]).result().to_pylist()[0]
+    assert [none[name] for name in ("low", "mid", "high")] == [None] * 3
+
+
 @pytest.mark.parametrize("kind", ["int", "float", "text"])
 def test_distinct_and_quantiles_are_near_and_the_same_in_any_cut(kind):
     dice = np.random.default_rng(3)
