@@ -24,13 +24,14 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     calls: int = 0
     unknown: int = 0
+    failed: int = 0
     verdicts: Counter[bool | None] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         yes, no, open_ = self.verdicts[True], self.verdicts[False], self.verdicts[None]
         return (
             f"{self.what}: {yes + no + open_} histories from seed {self.first} on, {self.calls:,} calls,"
-            f" {self.unknown:,} with unknown outcome: {yes} linearizable, {no} not, {open_} not decided,"
+            f" {self.unknown:,} with unknown outcome, {self.failed:,} looks failed: {yes} linearizable, {no} not, {open_} not decided,"
             f" {time.monotonic() - self.began:.0f} s"
         )
 
@@ -60,6 +61,7 @@ def main() -> int:
                     tally.verdicts[verdict.linearizable] += 1
                     tally.calls += lines.count('"Start"')
                     tally.unknown += lines.count("IndefiniteFailure")
+                    tally.failed += sum(lines.count(f'"{what}Failure"') for what in ("Read", "CheckTail", "Length", ""))
                     if asked.keep or (verdict.linearizable is False and not asked.broken):
                         where = asked.keep or Path(tempfile.gettempdir())
                         where.mkdir(parents=True, exist_ok=True)
