@@ -182,7 +182,7 @@ class KimberliteWorld(World):
         if name not in self.tables:
             self.tables[name] = columns
         declared = [
-            f"{one} {COLUMNS[one]}{' PRIMARY KEY' if one == 'id' else chance.choice(['', '', ' NOT NULL'])}"
+            f"{one} {COLUMNS[one]}{' PRIMARY KEY' if one == 'id' else '' if one == 'at' else chance.choice(['', '', ' NOT NULL'])}"
             for one in columns
         ]
         maybe = chance.choice(["", "", "IF NOT EXISTS "])
@@ -193,12 +193,13 @@ class KimberliteWorld(World):
         self.tables.pop(name, None)
         return self._execute(f"DROP TABLE {self.chance.choice(['', 'IF EXISTS '])}{name}")
 
-    def _value(self, column: str) -> Any:
+    def _value(self, column: str, *, sound: bool = False) -> Any:
+        """Return a value. A sound one is never refused: the real server keeps the rows before one that it refuses."""
         chance = self.chance
         if column == "id":
-            self.ids += chance.choice([1, 1, 1, 1, 0])
+            self.ids += 1 if sound else chance.choice([1, 1, 1, 1, 0])
             return self.ids
-        if chance.random() < 0.15:
+        if chance.random() < 0.15 and not sound:
             return None
         if column == "n":
             return chance.choice(NUMBERS)
@@ -218,7 +219,8 @@ class KimberliteWorld(World):
     def _insert(self) -> tuple[str, Call]:
         chance, name = self.chance, self._name()
         columns = [one for one in self._columns(name) if one != "at"]
-        rows = [[self._value(one) for one in columns] for _ in range(chance.choice([1, 1, 1, 2, 5]))]
+        count = chance.choice([1, 1, 1, 2, 5])
+        rows = [[self._value(one, sound=count > 1) for one in columns] for _ in range(count)]
         end = chance.choice(["", "", "", " ON CONFLICT (id) DO NOTHING"])
         if len(rows) == 1 and chance.random() < 0.5:
             slots = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
