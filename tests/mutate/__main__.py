@@ -15,6 +15,8 @@ from .sites import Change
 
 ROOT = Path(__file__).parents[2]
 JUDGED = Path(__file__).parent / "equivalent.txt"
+MOST = 10
+"""So many files of tests are asked about a change: what they do not see is taken to be seen by none."""
 
 
 def judged() -> dict[str, str]:
@@ -35,7 +37,7 @@ def coming_by(change: Change, calls: Calls) -> list[list[str]]:
         once = not change.function and (wing in path or any(there == change.path for there, _ in called))
         if once or (change.path, change.function) in called:
             files.setdefault(path, []).append((took, test))
-    ordered = sorted(files.values(), key=lambda tests: -len(tests))
+    ordered = sorted(files.values(), key=lambda tests: -len(tests))[:MOST]
     return [[test for _, test in sorted(tests)] for tests in ordered]
 
 
