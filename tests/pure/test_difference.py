@@ -85,6 +85,17 @@ def test_what_is_shown_of_numbers_and_of_what_is_missing():
     b = pd.DataFrame({"id": [1, 2], "n": [1.5, 7.0]})
     shown = kit.diff(a, b, "id")._repr_html_()
     assert "0.5" in shown and "1.5" in shown and "7.0" in shown and "nan" not in shown.lower()
+    assert (shown.count('<td class="v gone">'), shown.count('<td class="v new">'), shown.count('<td class="v">')) == (
+        2,
+        2,
+        0,
+    )
+    shown = kit.diff(a, b.iloc[1:].assign(n=float("nan")), "id")._repr_html_()
+    assert (shown.count('<td class="v gone">'), shown.count('<td class="v new">'), shown.count('<td class="v">')) == (
+        1,
+        0,
+        1,
+    )
 
 
 def test_rows_without_a_key():

@@ -63,6 +63,16 @@ def test_size_is_bounded():
             parser.feed(line * 100)
 
 
+def test_an_event_may_be_as_large_as_the_bound_whatever_came_before():
+    for count in range(3):
+        parser = EventParser(max_event=20)
+        for _ in range(count):
+            assert [event.data for event in parser.feed(b"data:" + b"x" * 15 + b"\n\n")] == ["x" * 15]
+        parser.feed(b"data:12345\ndata:12345\n")
+        with pytest.raises(AnswerError, match="larger than 20 bytes"):
+            parser.feed(b"d")
+
+
 texts = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=12)
 fields = st.sampled_from(["data", "event", "id", "retry", "other", ""])
 wire = st.lists(

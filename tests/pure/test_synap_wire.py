@@ -24,6 +24,35 @@ VECTORS = [
 ]  # fmt: skip
 
 
+def sized(first, width, size, content):
+    return bytes([first]) + size.to_bytes(width, "big") + content
+
+
+FORMS = [
+    *[(sized(first, width, 3, b"abc"), b"abc") for first, width in ((0xC4, 1), (0xC5, 2), (0xC6, 4))],
+    *[(sized(first, width, 3, b"abc"), "abc") for first, width in ((0xD9, 1), (0xDA, 2), (0xDB, 4))],
+    *[(sized(first, width, 2, b"\x01\xc0"), [1, None]) for first, width in ((0xDC, 2), (0xDD, 4))],
+    *[(sized(first, width, 1, b"\xa1a\x01"), {"a": 1}) for first, width in ((0xDE, 2), (0xDF, 4))],
+    *[(msgpack.packb(value), value) for value in (
+        0, 127, 128, 255, 256, 2**16, 2**32, 2**64 - 1, -1, -32, -33, -128, -129, -(2**15), -(2**15) - 1, -(2**31) - 1, -(2**63),
+        0.5, None, True, False, "", "a" * 31, "a" * 32, [], [1] * 15, [1] * 16, {}, {str(n): n for n in range(15)}, {str(n): n for n in range(16)},
+    )],
+    (b"\xca\x3f\x00\x00\x00", 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "value"), FORMS, ids=lambda one: repr(one)[:30])
+def test_every_form_of_a_value_is_read_in_small_messages_and_in_large_ones(data, value):
+    found = wire.unpack(data)
+    assert found == value and type(found) is type(value)
+    # A large message is read by a reader of its own, which takes no length on trust.
+    filler = b"\x00" * 5000
+    found = wire.unpack(b"\x92" + data + sized(0xC6, 4, len(filler), filler))
+    assert found == [value, filler] and type(found[0]) is type(value)
+    with pytest.raises(wire.Refused):
+        wire.unpack(b"\x92" + sized(0xC6, 4, len(filler), filler) + data[:-1])
+
+
 @pytest.mark.parametrize(("frame", "told"), VECTORS)
 def test_frames_are_those_of_the_protocol(frame, told):
     assert frame.hex() == told
