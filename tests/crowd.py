@@ -74,7 +74,7 @@ async def fill(lab: kit.Lab, names: list[str]) -> None:
     async with AsyncSynapClient(env["SYNAP_RPC_URL"], api_key=env["SYNAP_API_KEY"]) as synap:
         await made(synap.queue.create, names)
         await made(synap.stream.create, names)
-    async with S2(env["S2_ACCESS_TOKEN"], endpoints=state_of(lab.s2.client).link.endpoints) as s2:
+    async with S2(env["S2_ACCESS_TOKEN"], endpoints=state_of(lab.s2.client).transport.endpoints) as s2:
         await made(s2.basin("basin-of-many").create_stream, names)
     tenant = int(env["KIMBERLITE_TENANT"])
     async with AsyncClient(env["KIMBERLITE_ADDRESS"], tenant, env["KIMBERLITE_API_KEY"]) as kimberlite:

@@ -9,9 +9,7 @@ from urllib.parse import quote
 
 from ..core.errors import Lost, TransportError
 from ..core.faces import helper, walk_helper
-from ..core.retry import ONCE, Outcome, Policy, pause_before_retry
-from ..core.sse import EventParser
-from ..core.steps import (
+from ..core.operations import (
     Emit,
     Next,
     Open,
@@ -24,6 +22,8 @@ from ..core.steps import (
     asked_pause,
     read_rest,
 )
+from ..core.retry import ONCE, Outcome, Policy, pause_before_retry
+from ..core.sse import EventParser
 from . import wire
 from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT, PATIENT, exchange

@@ -9,8 +9,8 @@ from typing import Any
 from ..core.environment import OWN, Environment, elsewhere, missing
 from ..core.faces import AsyncFace, ClientState, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver, Settings
+from ..core.operations import Operation, Timeouts, Walk
 from ..core.secrets import Secret, fit, hidden, masked
-from ..core.steps import Operation, Timeouts, Walk
 from . import wire
 from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT, exchange

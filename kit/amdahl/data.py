@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from ..core.faces import helper
-from ..core.steps import Operation, pour
+from ..core.operations import Operation, pour
 from . import wire
 from .errors import AmdahlError, AmdahlInputError
 from .exchange import PATIENT, exchange

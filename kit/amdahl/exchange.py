@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core.operations import Operation, Request, Response, call
+from ..core.operations import exchange as whole
 from ..core.retry import ONCE, Policy
-from ..core.steps import Operation, Request, Response, call
-from ..core.steps import exchange as whole
 from . import wire
 from .errors import AmdahlInputError
 

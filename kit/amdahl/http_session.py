@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from ..core.http import Driver
+from ..core.operations import DEFAULT_LIMIT, Emit, Next, Open, Request, Response, Shut, Stream, Timeouts, Walk
 from ..core.secrets import Secret
-from ..core.steps import DEFAULT_LIMIT, Emit, Next, Open, Request, Response, Shut, Stream, Timeouts, Walk
 from . import wire
 from .errors import AmdahlInputError
 from .exchange import CONNECT_TIMEOUT

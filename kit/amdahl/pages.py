@@ -6,7 +6,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from ..core.faces import helper
-from ..core.steps import Operation
+from ..core.operations import Operation
 from . import wire
 from .exchange import exchange
 from .types import Page

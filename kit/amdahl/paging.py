@@ -6,8 +6,8 @@ from typing import Any
 
 from ..core.errors import AnswerError
 from ..core.faces import walk_helper
+from ..core.operations import Emit, Operation, Walk
 from ..core.retry import ONCE, Policy
-from ..core.steps import Emit, Operation, Walk
 from . import wire
 from .errors import AmdahlInputError
 from .exchange import exchange

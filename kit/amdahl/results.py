@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.steps import Response
+from ..core.operations import Response
 from . import wire
 from .errors import AmdahlError
 

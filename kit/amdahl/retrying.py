@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
+from ..core.operations import pause_in
 from ..core.retry import Outcome, Policy, pause_before_retry
-from ..core.steps import pause_in
 from .errors import AmdahlError
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.steps import Response, asked_pause
+from ..core.operations import Response, asked_pause
 from .errors import AmdahlError, AmdahlInputError
 from .types import RateLimit
 

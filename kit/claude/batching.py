@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.steps import Operation
+from ..core.operations import Operation
 from . import wire
 from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask

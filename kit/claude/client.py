@@ -11,13 +11,13 @@ from ..core.environment import OWN, Environment
 from ..core.faces import AsyncFace, SyncFace, coloured, state_of, verb
 from ..core.html import one_line
 from ..core.http import AsyncDriver, Driver, Settings
+from ..core.operations import Operation, Timeouts
 from ..core.secrets import Secret, fit, hidden, masked
-from ..core.steps import Operation, Timeouts
 from . import batching, streaming, tasks, wire
-from .book import Book, Spent
 from .errors import ClaudeInputError
 from .exchange import CONNECT_TIMEOUT, ask, policy
 from .guard import Guard
+from .spend_log import Book, Spent
 from .state import ClientState
 from .types import BatchResponse, Response, Transport, UsageStats
 

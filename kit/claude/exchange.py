@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import InputError, KitError
+from ..core.operations import Operation, Pause, Request, Timeouts, asked_pause
+from ..core.operations import Response as Answer
 from ..core.retry import Outcome, Policy, pause_before_retry
 from ..core.secrets import Secret
-from ..core.steps import Operation, Pause, Request, Timeouts, asked_pause
-from ..core.steps import Response as Answer
 from . import wire
 from .errors import ClaudeAPIError
 from .state import LOG, ClientState

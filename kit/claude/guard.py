@@ -6,9 +6,9 @@ import math
 import threading
 from typing import Any
 
-from .book import Book
 from .errors import BudgetExceededError, ClaudeInputError
 from .prices import LIKELY_OUTPUT, likely_cost
+from .spend_log import Book
 from .types import dollars
 
 ASK_ABOVE = 1.00

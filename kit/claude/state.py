@@ -10,8 +10,8 @@ from ..core.errors import CLOSED, CLOSED_HINT
 from ..core.retry import Policy
 from ..core.secrets import Secret
 from . import wire
-from .book import Book
 from .errors import ClaudeInputError
+from .spend_log import Book
 
 LOG = logging.getLogger("client")
 

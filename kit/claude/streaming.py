@@ -15,8 +15,8 @@ from typing import Any
 
 from ..core import calls
 from ..core.http import AsyncDriver
+from ..core.operations import Emit, Operation, Walk
 from ..core.secrets import Secret, revealed
-from ..core.steps import Emit, Operation, Walk
 from . import wire
 from .batching import route
 from .errors import (

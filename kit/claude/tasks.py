@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import Any
 
-from ..core.steps import Operation
+from ..core.operations import Operation
 from . import wire
 from .errors import ClaudeAPIError, ClaudeInputError
 from .exchange import ask

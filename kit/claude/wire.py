@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InputError, KitError, Silent, TransportError
-from ..core.steps import Response as Answer
-from ..core.steps import asked_pause
+from ..core.operations import Response as Answer
+from ..core.operations import asked_pause
 from ..core.tables.scalars import shown
 from .errors import (
     AuthenticationError,

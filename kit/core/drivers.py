@@ -18,8 +18,8 @@ from types import GeneratorType
 from typing import Any, TypeVar
 
 from .errors import KitError
+from .operations import Emit, Pause
 from .processes import check_process
-from .steps import Emit, Pause
 
 T = TypeVar("T")
 Held = list[Any]

@@ -1,6 +1,6 @@
 """Two colours from one implementation.
 
-An operation (see `steps.py`) that takes a client first becomes a method or a function of both colours: on a
+An operation (see `operations.py`) that takes a client first becomes a method or a function of both colours: on a
 client that derives from `SyncFace` a call runs at once, on one from `AsyncFace` it gives an awaitable. Editors
 see the right type for each, with the operation's own signature and docstring.
 """
@@ -15,8 +15,8 @@ from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
+from .operations import Operation, Walk
 from .processes import OfOneProcess
-from .steps import Operation, Walk
 
 P = ParamSpec("P")
 T = TypeVar("T")

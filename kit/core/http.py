@@ -22,9 +22,9 @@ from typing import Any
 from . import calls
 from .drivers import BlockingDriver, Held, LoopDriver
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
+from .operations import Open, Request, Shut, Stream, Timeouts, whole
 from .raw_body import apieces, pieces
 from .secrets import Secret, fit, revealed, without_password
-from .steps import Open, Request, Shut, Stream, Timeouts, whole
 from .transport import AsyncTransport, Transport, httpx
 from .unpacking import Unpacker
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .asking import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
 from .blobs import Blobs
 from .errors import BusyError, KimberliteError, NetworkError, OffsetMismatchError, TimeoutError
-from .places import Book
+from .operations import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
+from .stream_registry import Book
 from .structs import Audit
 from .types import StreamId
 from .wire import requests

@@ -17,17 +17,17 @@ from ..core.faces import AsyncFace, SyncFace, coloured, state_of, verb, walk
 from ..core.secrets import Secret, hidden, masked
 from . import appending, reading, sql
 from .address import Settings
-from .asking import Operation, Post, Walk, asked, responses
-from .channel import Channel, Crossing
-from .connection import Line
+from .async_connection import AsyncConnection, Crossing
 from .enums import DataClass
 from .errors import KimberliteInputError
 from .listing import StreamRow, list_streams
-from .places import Book, StreamLike, create, resolve
+from .operations import Operation, Post, Walk, asked, responses
 from .sql import ExecuteResult, QueryResult
 from .state import ClientState
+from .stream_registry import Book, StreamLike, create, resolve
 from .structs import Audit, ColumnInfo, IndexInfo, TableInfo
 from .subscription import CREDITS, AsyncSubscription, Flow, Subscription
+from .sync_connection import SyncConnection
 from .types import Event, Position, StreamId, TenantId
 from .wire import requests
 
@@ -328,14 +328,14 @@ class _Calls:
         return f"<{type(self).__name__} at {self._state.settings.where}{tenant}>"
 
 
-def _on_line(settings: Settings) -> Line:
-    line = Line(settings)
-    line.connect()
-    return line
+def _blocking(settings: Settings) -> SyncConnection:
+    connection = SyncConnection(settings)
+    connection.connect()
+    return connection
 
 
-def _on_loop(settings: Settings) -> Crossing:
-    return Crossing(Channel(settings))
+def _awaited(settings: Settings) -> Crossing:
+    return Crossing(AsyncConnection(settings))
 
 
 class _Constructor:
@@ -359,7 +359,7 @@ class Client(_Calls, SyncFace[ClientState]):
     `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
     """
 
-    _driven = staticmethod(_on_line)
+    _driven = staticmethod(_blocking)
 
     connect = _Constructor()
 
@@ -374,7 +374,7 @@ class AsyncClient(_Calls, AsyncFace[ClientState]):
     Many calls may be under way at once. The arguments are those of `Client`.
     """
 
-    _driven = staticmethod(_on_loop)
+    _driven = staticmethod(_awaited)
 
     @classmethod
     async def connect(

@@ -21,8 +21,8 @@ from .client import Client
 from .enums import DataClass
 from .errors import KimberliteError, KimberliteInputError
 from .handle import Stream
-from .places import StreamLike
 from .sql import ExecuteResult
+from .stream_registry import StreamLike
 from .streams import tells_times
 from .structs import Audit
 from .types import Position, StreamId, TenantId
@@ -234,8 +234,8 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         otherwise.
         """
         from ..core.http import Driver, Settings
+        from ..core.operations import Request, call
         from ..core.retry import Policy
-        from ..core.steps import Request, call
         from .tables import metric_frame
 
         url, server = self._metrics_url, state_of(self.client).settings

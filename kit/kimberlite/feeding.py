@@ -69,7 +69,7 @@ class StreamSource(Source):
         loop = asyncio.get_running_loop()
         try:
             if start is None:
-                await flow.channel.connect()
+                await flow.connection.connect()
                 start = flow.next = max(0, await self._length(flow) - self._back)
             # Told before it is opened: events may have come when that returns.
             following, reconnects = start, 0
@@ -99,7 +99,7 @@ class StreamSource(Source):
     async def tail(self) -> int | None:
         """Return how many events the stream has."""
         flow = self._flow
-        return None if flow is None or not flow.channel.connected else await self._length(flow)
+        return None if flow is None or not flow.connection.connected else await self._length(flow)
 
     def temporary(self, error: BaseException) -> bool:
         """Return whether it may pass by itself: no connection, no answer, or a busy server."""
@@ -111,7 +111,7 @@ class StreamSource(Source):
         raise AssertionError("the stream's number is known")
 
     async def _length(self, flow: Flow) -> int:
-        return await flow.channel.run(appending.length(self._book, self._packed))
+        return await flow.connection.run(appending.length(self._book, self._packed))
 
 
 def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ..core.log.declared import READING, Extra
 from ..core.log.log import Log
 from .errors import KimberliteInputError
-from .places import StreamLike
+from .stream_registry import StreamLike
 
 if TYPE_CHECKING:
     import pandas as pd  # noqa: F401 - of the base class
 
     from ..core.completion import Names
     from .client import Client
-    from .ranged import StreamRange
+    from .log_source import StreamRange
     from .subscription import Subscription
     from .types import Position
 
@@ -57,6 +57,6 @@ class Stream(Log["pd.DataFrame"]):
 
 
 def _source(client: Client, name: StreamLike, **extras: Any) -> StreamRange:
-    from .ranged import StreamRange
+    from .log_source import StreamRange
 
     return StreamRange(client, name, **extras)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .asking import Operation, Post, Take, answer_of, asked, raise_refusal, responses
 from .errors import KimberliteInputError, ServerError, StreamNotFoundError
-from .places import Book
+from .operations import Operation, Post, Take, answer_of, asked, raise_refusal, responses
 from .reading import EVENTS_TABLE
+from .stream_registry import Book
 from .types import StreamId, Timestamp
 from .wire import requests
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ..core.steps import Emit
-from .asking import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
+from ..core.operations import Emit
 from .blobs import Blobs
 from .errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError
-from .places import Book
+from .operations import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
+from .stream_registry import Book
 from .types import MAX_U64, Event, Position, StreamId, TenantId
 from .wire import event_count, requests
 

@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from ..core.html import one_line
-from .asking import Operation, Post, answer_of, ask, asked, responses
 from .errors import InternalError, KimberliteInputError, PositionAheadError, WireError
 from .naming import arranged
-from .places import Book
+from .operations import Operation, Post, answer_of, ask, asked, responses
+from .stream_registry import Book
 from .structs import Audit
 from .types import MAX_U64, Position, Timestamp, Value
 from .wire import requests

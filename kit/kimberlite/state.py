@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..core import faces
 from .address import Settings
-from .places import Book
+from .stream_registry import Book
 from .types import TenantId
 
 

@@ -6,8 +6,8 @@ from ..core.faces import state_of
 from ..core.words import nearest
 from .client import Client
 from .errors import KimberliteInputError
-from .places import StreamLike, resolve
 from .reading import EVENTS_TABLE
+from .stream_registry import StreamLike, resolve
 from .types import StreamId
 
 

@@ -20,8 +20,7 @@ from ..core.dropped import close_when_dropped
 from ..core.processes import OfOneProcess
 from .address import Settings
 from .appending import length
-from .asking import Operation, Post, asked, responses
-from .channel import Channel, across
+from .async_connection import AsyncConnection, across
 from .enums import CloseReason
 from .errors import (
     BusyError,
@@ -32,7 +31,8 @@ from .errors import (
     TimeoutError,
 )
 from .messages import SubscriptionClosed, SubscriptionEvents
-from .places import Book
+from .operations import Operation, Post, asked, responses
+from .stream_registry import Book
 from .types import Event, Position, StreamId, TenantId
 from .wire import requests
 
@@ -61,7 +61,7 @@ class Flow:
         if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
             raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
         self.book, self._find, self._group, self._window = book, find, group, credits
-        self.channel = Channel(settings, self._pushed, self._lost)
+        self.connection = AsyncConnection(settings, self._pushed, self._lost)
         self._settings = settings
         self.next = start
         """The offset of the event that comes next; None while that is not known."""
@@ -132,12 +132,12 @@ class Flow:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._id is not None and self.channel.connected:
+        if self._id is not None and self.connection.connected:
             post = Post("unsubscribe", requests.Unsubscribe(self._id), self.packed >> 32)
             operation = asked(self._quick(), post, responses.SubscriptionAck)
             with contextlib.suppress(KimberliteError, asyncio.TimeoutError):
-                await asyncio.wait_for(self.channel.run(operation), 1)
-        await self.channel.close()
+                await asyncio.wait_for(self.connection.run(operation), 1)
+        await self.connection.close()
 
     def _quick(self) -> Settings:
         from dataclasses import replace
@@ -146,23 +146,23 @@ class Flow:
 
     async def _begin(self, first: bool = False) -> None:
         """Subscribe from the next event on."""
-        channel, quick = self.channel, self._settings if first else self._quick()
+        connection, quick = self.connection, self._settings if first else self._quick()
         self._id, self._early = None, []
-        await channel.connect()
+        await connection.connect()
         if not self.packed:
-            self.packed = await channel.run(self._find())
+            self.packed = await connection.run(self._find())
         if self.next is None:
-            self.next = await channel.run(length(self.book, self.packed))
+            self.next = await connection.run(length(self.book, self.packed))
         group = self._group
-        if group is None and any(name.startswith("kit.") for name in channel.capabilities):
+        if group is None and any(name.startswith("kit.") for name in connection.capabilities):
             group = BATCHES
         room = max(1, self._window - len(self._events))
         payload = requests.Subscribe(self.packed, self.next, room, group)
-        generation = channel.generation
+        generation = connection.generation
         post = Post("subscribe", payload, self.packed >> 32, resource=str(self.packed), retries=self.reconnects)
-        answer = await channel.run(asked(quick, post, responses.Subscribe))
-        if channel.generation != generation:
-            raise channel.lost("it was replaced while a subscription was made", post)
+        answer = await connection.run(asked(quick, post, responses.Subscribe))
+        if connection.generation != generation:
+            raise connection.lost("it was replaced while a subscription was made", post)
         self.balance = answer.credits
         self._id = answer.subscription_id
         early, self._early = self._early, []
@@ -172,7 +172,7 @@ class Flow:
     async def _follow(self) -> None:
         """Keep the connection awake, and makes another when it breaks."""
         assert self._broken is not None
-        told = any(name.startswith("kit.") for name in self.channel.capabilities)
+        told = any(name.startswith("kit.") for name in self.connection.capabilities)
         try:
             while not self.closed:
                 try:
@@ -187,7 +187,7 @@ class Flow:
                 await self._again()
         except KimberliteError as error:
             self.error = error
-            await self.channel.close()
+            await self.connection.close()
         self._wake()
 
     async def _again(self) -> None:
@@ -197,7 +197,7 @@ class Flow:
         self._progress = False
         while True:
             self.reconnects += 1
-            await self.channel.drop()
+            await self.connection.drop()
             try:
                 return await self._begin()
             except (NetworkError, TimeoutError, BusyError) as error:
@@ -212,7 +212,7 @@ class Flow:
     async def _credit(self, credits: int) -> int:
         assert self._id is not None
         post = Post("credit", requests.SubscribeCredit(self._id, credits), self.packed >> 32)
-        await self.channel.run(asked(self._quick(), post, responses.SubscriptionAck))
+        await self.connection.run(asked(self._quick(), post, responses.SubscriptionAck))
         # The balance that the answer tells may be older than pushes that came behind it.
         self.balance += credits
         return self.balance

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from ..core.errors import InputError, KitError, SetupError
 from ..core.into import GivesFrames
+from ..core.operations import Request, call
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
-from ..core.steps import Request, call
 from . import child, running
 from .services import NAMES, chosen
 

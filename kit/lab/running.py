@@ -10,8 +10,8 @@ from typing import Any
 
 from ..core.errors import KitError
 from ..core.http import Driver, Settings
+from ..core.operations import Request, Timeouts, call
 from ..core.secrets import hidden
-from ..core.steps import Request, Timeouts, call
 from ..version import __version__
 from . import descriptors
 

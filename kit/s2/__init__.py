@@ -101,11 +101,11 @@ if TYPE_CHECKING:
     from .append_engine import BatchSubmitTicket
     from .append_session import AppendSession
     from .basin import S2Basin, SyncS2Basin
-    from .blocking import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
     from .client import S2, SyncS2
     from .producer import Producer, RecordSubmitTicket
     from .read_session import ReadSession, SyncReadSession
     from .stream import S2Stream, SyncS2Stream
+    from .sync_sessions import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
 
 # What speaks to a service loads when it is first used: the transport costs more than all the rest.
 _WHERE = {
@@ -117,11 +117,11 @@ _WHERE = {
     "S2": "client",
     "S2Basin": "basin",
     "S2Stream": "stream",
-    "SyncAppendSession": "blocking",
-    "SyncBatchSubmitTicket": "blocking",
-    "SyncProducer": "blocking",
+    "SyncAppendSession": "sync_sessions",
+    "SyncBatchSubmitTicket": "sync_sessions",
+    "SyncProducer": "sync_sessions",
     "SyncReadSession": "read_session",
-    "SyncRecordSubmitTicket": "blocking",
+    "SyncRecordSubmitTicket": "sync_sessions",
     "SyncS2": "client",
     "SyncS2Basin": "basin",
     "SyncS2Stream": "stream",

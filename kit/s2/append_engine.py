@@ -16,16 +16,16 @@ from ..core.secrets import Secret
 from .checks import check_input
 from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
-from .in_flight import Batch, InFlight, Packed, pack
 from .limits import check_unacked
-from .link import Link, asked_pause, named
 from .messages import ack_of, encode_input
 from .settings import MAX_UNACKED_BYTES
+from .transport import Transport, asked_pause, named
 from .types import AppendAck, AppendInput
+from .unacked import Batch, InFlight, Packed, pack
 from .wire import error_of
 
 if TYPE_CHECKING:
-    from .duplex import Duplex
+    from .http2_exchange import Duplex
 
 
 _OP = "append_session"
@@ -75,7 +75,7 @@ class AppendEngine:
 
     def __init__(
         self,
-        link: Link[Any],
+        transport: Transport[Any],
         origin: str,
         path: str,
         headers: Mapping[str, str | Secret],
@@ -85,11 +85,11 @@ class AppendEngine:
     ) -> None:
         check_unacked(max_unacked_bytes, max_unacked_batches)
         self._loop = _running_loop()
-        self._link = link
+        self._transport = transport
         self._origin = origin
         self._path = path
         self._headers = headers
-        self._timeout = link.timeout.request.total_seconds()
+        self._timeout = transport.timeout.request.total_seconds()
         self._flight: InFlight[asyncio.Future[AppendAck]] = InFlight(
             max_unacked_bytes, max_unacked_batches, self._timeout
         )
@@ -118,11 +118,13 @@ class AppendEngine:
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
         self._check_open()
         metered = check_input(inp)
-        return await self._submit(encode_frame(encode_input(inp), self._link.compression), len(inp.records), metered)
+        return await self._submit(
+            encode_frame(encode_input(inp), self._transport.compression), len(inp.records), metered
+        )
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
         self._check_open()
-        return await self.submit_frame(pack(payload, records, metered, self._link.compression))
+        return await self.submit_frame(pack(payload, records, metered, self._transport.compression))
 
     async def submit_frame(self, packed: Packed) -> BatchSubmitTicket:
         self._check_open()
@@ -257,21 +259,21 @@ class AppendEngine:
                 again = Lost("the service wants one new connection after the other", maybe_received=False)
                 error = self._told(again)
             unsent = not self._flight.started or not attempt.wrote
-            if not self._link.repeats(error, tries, appends=not unsent):
+            if not self._transport.repeats(error, tries, appends=not unsent):
                 raise error
-            await asyncio.sleep(max(self._link.pause(tries), attempt.asked))
+            await asyncio.sleep(max(self._transport.pause(tries), attempt.asked))
             tries += 1
 
     async def _attempt(self, attempt: _Attempt) -> None:
         """Make one exchange, to its end."""
-        from .duplex import Target, connect  # not at the top: whoever only reads needs no HTTP/2
+        from .http2_exchange import Target, connect  # not at the top: whoever only reads needs no HTTP/2
 
         started, clock = calls.now(), time.perf_counter()
         status, told = 0, "interrupted"
         exchange: Duplex | None = None
         self._retiring, self._ended = False, None
-        connection = self._link.timeout.connection.total_seconds()
-        target = Target(self._origin, self._path, self._request_headers(), connection, self._link.verify)
+        connection = self._transport.timeout.connection.total_seconds()
+        target = Target(self._origin, self._path, self._request_headers(), connection, self._transport.verify)
         try:
             exchange = await connect(target, self._next, self._retire)
             await exchange.begin(target)
@@ -394,7 +396,7 @@ class AppendEngine:
 
     def _request_headers(self) -> dict[str, str | Secret]:
         return {
-            "authorization": self._link.credential.after("Bearer "),
+            "authorization": self._transport.credential.after("Bearer "),
             "content-type": CONTENT_TYPE,
             "accept": CONTENT_TYPE,
             "user-agent": "kit-notebook",

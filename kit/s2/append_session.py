@@ -10,10 +10,10 @@ from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from .append_engine import AppendEngine, BatchSubmitTicket
 from .errors import S2Error
-from .in_flight import Packed
-from .link import Link
 from .settings import MAX_UNACKED_BYTES
+from .transport import Transport
 from .types import AppendInput
+from .unacked import Packed
 
 
 class AppendSession(OfOneProcess):
@@ -27,7 +27,7 @@ class AppendSession(OfOneProcess):
 
     def __init__(
         self,
-        link: Link[Any],
+        transport: Transport[Any],
         origin: str,
         path: str,
         headers: Mapping[str, str | Secret],
@@ -36,7 +36,12 @@ class AppendSession(OfOneProcess):
         max_unacked_batches: int | None = None,
     ) -> None:
         self._engine = engine = AppendEngine(
-            link, origin, path, headers, max_unacked_bytes=max_unacked_bytes, max_unacked_batches=max_unacked_batches
+            transport,
+            origin,
+            path,
+            headers,
+            max_unacked_bytes=max_unacked_bytes,
+            max_unacked_batches=max_unacked_batches,
         )
         self._dropped = close_when_dropped(self, engine.close, warning=engine.unfinished)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core import loop
 from ..core.faces import state_of
 from .errors import S2InputError
-from .handover import Handover
-from .in_flight import Packed, check_size, pack
 from .stream import append_message
+from .thread_queue import Handover
 from .types import AppendAck
+from .unacked import Packed, check_size, pack
 
 if TYPE_CHECKING:
     from .stream import SyncS2Stream
@@ -82,7 +82,7 @@ class _Bulk:
     def __init__(self, stream: SyncS2Stream, max_unacked_bytes: int) -> None:
         self._state = state_of(stream)
         self._max_unacked_bytes = max_unacked_bytes
-        self._compression = self._state.link.compression
+        self._compression = self._state.transport.compression
         self._handover: Handover[Packed] = Handover(_AHEAD)
         self._acked = 0
         """Records; written on the loop, read by the calling thread."""

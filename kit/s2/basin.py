@@ -8,17 +8,17 @@ from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.html import one_line
+from ..core.operations import Operation, Walk
 from ..core.secrets import Secret, fit
-from ..core.steps import Operation, Walk
 from .configs import EnsuredStreamInfo, StreamConfig, StreamInfo
 from .errors import S2InputError
 from .fields import loads
 from .limits import check_stream_name, encryption_key
-from .link import Link, ask, deleted
 from .listing import every, page
 from .resources import ensure_status, stream_config_from_json, stream_config_json, stream_info_from_json
 from .state import BasinState
 from .stream import S2Stream, SyncS2Stream
+from .transport import Transport, ask, deleted
 from .types import Page
 
 
@@ -27,8 +27,8 @@ class BasinVerbs:
 
     _state: BasinState
 
-    def __init__(self, name: str, link: Link[Any]) -> None:
-        self._state = BasinState(link, name)
+    def __init__(self, name: str, transport: Transport[Any]) -> None:
+        self._state = BasinState(transport, name)
 
     @property
     def name(self) -> str:
@@ -42,7 +42,9 @@ class BasinVerbs:
         if config is not None:
             body["config"] = stream_config_json(config)
         headers = {**self._state.basin_headers, "s2-request-token": uuid.uuid4().hex}
-        answer = yield from ask(self._state.link, "POST", "/v1/streams", op="create_stream", body=body, headers=headers)
+        answer = yield from ask(
+            self._state.transport, "POST", "/v1/streams", op="create_stream", body=body, headers=headers
+        )
         return stream_info_from_json(loads(answer.body))
 
     @verb
@@ -54,7 +56,7 @@ class BasinVerbs:
         body = None if config is None else stream_config_json(config)
         path = _path(check_stream_name(name))
         answer = yield from ask(
-            self._state.link, "PUT", path, op="ensure_stream", body=body, headers=self._state.basin_headers
+            self._state.transport, "PUT", path, op="ensure_stream", body=body, headers=self._state.basin_headers
         )
         status = ensure_status(answer.headers.get("s2-provision-result"))
         return EnsuredStreamInfo(stream_info_from_json(loads(answer.body)), status)
@@ -66,7 +68,7 @@ class BasinVerbs:
         """Return streams whose names begin with `prefix`, in order, at most 1000; `list_all_streams` walks all."""
         return (
             yield from page(
-                self._state.link,
+                self._state.transport,
                 "streams",
                 stream_info_from_json,
                 prefix,
@@ -82,7 +84,7 @@ class BasinVerbs:
     ) -> Walk[StreamInfo]:
         """Return every stream whose name begins with `prefix`, page after page."""
         yield from every(
-            self._state.link,
+            self._state.transport,
             "streams",
             stream_info_from_json,
             prefix,
@@ -96,14 +98,14 @@ class BasinVerbs:
     def delete_stream(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
         """Delete the stream and its records. The service finishes in the background, which may take minutes."""
         yield from deleted(
-            self._state.link, _path(name), "delete_stream", ignore_not_found, headers=self._state.basin_headers
+            self._state.transport, _path(name), "delete_stream", ignore_not_found, headers=self._state.basin_headers
         )
 
     @verb
     def get_stream_config(self, name: str) -> Operation[StreamConfig]:
         """Return how a stream is set up, defaults filled in."""
         answer = yield from ask(
-            self._state.link, "GET", _path(name), op="get_stream_config", headers=self._state.basin_headers
+            self._state.transport, "GET", _path(name), op="get_stream_config", headers=self._state.basin_headers
         )
         return stream_config_from_json(loads(answer.body))
 
@@ -112,7 +114,7 @@ class BasinVerbs:
         """Return how the stream is set up after a change of the given fields."""
         body = stream_config_json(config)
         answer = yield from ask(
-            self._state.link,
+            self._state.transport,
             "PATCH",
             _path(name),
             op="reconfigure_stream",
@@ -131,7 +133,9 @@ class S2Basin(BasinVerbs, AsyncFace[BasinState]):
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
         """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
-        return S2Stream(check_stream_name(name), self._state.basin, self._state.link, fit(encryption_key, S2InputError))
+        return S2Stream(
+            check_stream_name(name), self._state.basin, self._state.transport, fit(encryption_key, S2InputError)
+        )
 
     __getitem__ = stream
 
@@ -146,7 +150,7 @@ class SyncS2Basin(BasinVerbs, SyncFace[BasinState]):
         """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
         encryption_key = _key(encryption_key)
         return SyncS2Stream(
-            check_stream_name(name), self._state.basin, self._state.link, fit(encryption_key, S2InputError)
+            check_stream_name(name), self._state.basin, self._state.transport, fit(encryption_key, S2InputError)
         )
 
     __getitem__ = stream

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..core.faces import state_of
 from .columns import Reading, RecordColumns, columns_of
-from .link import PROTOBUF, ask
 from .reading import Plan, Taken, session
 from .state import StreamState
 from .stream import SyncS2Stream
+from .transport import PROTOBUF, ask
 
 GROUP = 1024 * 1024
 """Bytes of frames that are decoded together; more would not fit the processor's cache."""
@@ -64,5 +64,5 @@ def _take(plan: Plan) -> Callable[[bytes], Taken[Reading]]:
 
 def _single(state: StreamState, plan: Plan) -> Any:
     headers = {**state.headers(), "accept": PROTOBUF}
-    answer = yield from ask(state.link, "GET", state.path, op="read", params=plan.params(), headers=headers)
+    answer = yield from ask(state.transport, "GET", state.path, op="read", params=plan.params(), headers=headers)
     return columns_of(bytes(answer.body))

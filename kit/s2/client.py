@@ -10,14 +10,13 @@ from urllib.parse import quote
 
 from ..core.faces import AsyncFace, SyncFace, verb, walk
 from ..core.http import AsyncDriver, Driver
+from ..core.operations import Operation, Walk
 from ..core.secrets import Secret, hidden, masked
-from ..core.steps import Operation, Walk
 from .basin import S2Basin, SyncS2Basin
 from .configs import BasinConfig, BasinInfo, EnsuredBasinInfo, LocationInfo
 from .endpoints import Endpoints
 from .fields import loads, text
 from .limits import check_basin_name, check_location, check_token_id
-from .link import Link, ask, deleted
 from .listing import every, page
 from .metrics import (
     AccountMetricSet,
@@ -38,6 +37,7 @@ from .resources import (
 from .settings import Compression, Retry, Timeout
 from .state import AccountState
 from .tokens import AccessTokenInfo, AccessTokenScope, scope_json, token_info_from_json
+from .transport import Transport, ask, deleted
 from .types import Page
 
 
@@ -58,8 +58,8 @@ class AccountVerbs:
         verify: Any = True,
     ) -> None:
         access_token, endpoints = hidden(access_token), masked(endpoints)
-        link = Link(access_token, endpoints, timeout, retry, compression, self._make_driver, verify)
-        self._state = AccountState(link)
+        transport = Transport(access_token, endpoints, timeout, retry, compression, self._make_driver, verify)
+        self._state = AccountState(transport)
 
     @verb
     def create_basin(
@@ -71,7 +71,7 @@ class AccountVerbs:
         # The same token on every try: a try whose answer was lost has created the basin all the same.
         token = {"s2-request-token": uuid.uuid4().hex}
         answer = yield from ask(
-            self._state.link,
+            self._state.transport,
             "POST",
             "/v1/basins",
             op="create_basin",
@@ -87,14 +87,14 @@ class AccountVerbs:
         """Return the basin, made or brought to this configuration where need be, and what had to be done."""
         path = _basin_path(check_basin_name(name))
         body = _wanted(config, location) or None
-        answer = yield from ask(self._state.link, "PUT", path, op="ensure_basin", body=body)
+        answer = yield from ask(self._state.transport, "PUT", path, op="ensure_basin", body=body)
         status = ensure_status(answer.headers.get("s2-provision-result"))
         return EnsuredBasinInfo(basin_info_from_json(loads(answer.body)), status)
 
     @verb
     def list_basins(self, *, prefix: str = "", start_after: str = "", limit: int = 1000) -> Operation[Page[BasinInfo]]:
         """Return basins whose names begin with `prefix`, in order, at most 1000; `list_all_basins` walks all."""
-        return (yield from page(self._state.link, "basins", basin_info_from_json, prefix, start_after, limit))
+        return (yield from page(self._state.transport, "basins", basin_info_from_json, prefix, start_after, limit))
 
     @walk
     def list_all_basins(
@@ -102,7 +102,7 @@ class AccountVerbs:
     ) -> Walk[BasinInfo]:
         """Return every basin whose name begins with `prefix`, page after page."""
         yield from every(
-            self._state.link,
+            self._state.transport,
             "basins",
             basin_info_from_json,
             prefix,
@@ -114,38 +114,40 @@ class AccountVerbs:
     @verb
     def list_locations(self) -> Operation[list[LocationInfo]]:
         """Return the locations that basins can be made in."""
-        answer = yield from ask(self._state.link, "GET", "/v1/locations", op="list_locations")
+        answer = yield from ask(self._state.transport, "GET", "/v1/locations", op="list_locations")
         return locations_from_json(loads(answer.body))
 
     @verb
     def get_default_location(self) -> Operation[LocationInfo]:
         """Return where basins are made that name no location."""
-        answer = yield from ask(self._state.link, "GET", "/v1/locations/default", op="get_default_location")
+        answer = yield from ask(self._state.transport, "GET", "/v1/locations/default", op="get_default_location")
         return location_from_json(loads(answer.body))
 
     @verb
     def set_default_location(self, location: str) -> Operation[LocationInfo]:
         """Return the location that basins are made in from now on where they name none."""
         body = check_location(location)
-        answer = yield from ask(self._state.link, "PUT", "/v1/locations/default", op="set_default_location", body=body)
+        answer = yield from ask(
+            self._state.transport, "PUT", "/v1/locations/default", op="set_default_location", body=body
+        )
         return location_from_json(loads(answer.body))
 
     @verb
     def delete_basin(self, name: str, *, ignore_not_found: bool = False) -> Operation[None]:
         """Delete the basin and its streams. The service finishes in the background, which may take minutes."""
-        yield from deleted(self._state.link, _basin_path(name), "delete_basin", ignore_not_found)
+        yield from deleted(self._state.transport, _basin_path(name), "delete_basin", ignore_not_found)
 
     @verb
     def get_basin_config(self, name: str) -> Operation[BasinConfig]:
         """Return how a basin is set up."""
-        answer = yield from ask(self._state.link, "GET", _basin_path(name), op="get_basin_config")
+        answer = yield from ask(self._state.transport, "GET", _basin_path(name), op="get_basin_config")
         return basin_config_from_json(loads(answer.body))
 
     @verb
     def reconfigure_basin(self, name: str, *, config: BasinConfig) -> Operation[BasinConfig]:
         """Return how the basin is set up after a change of the given fields; streams that exist keep theirs."""
         body = basin_config_json(config)
-        answer = yield from ask(self._state.link, "PATCH", _basin_path(name), op="reconfigure_basin", body=body)
+        answer = yield from ask(self._state.transport, "PATCH", _basin_path(name), op="reconfigure_basin", body=body)
         return basin_config_from_json(loads(answer.body))
 
     @verb
@@ -160,7 +162,7 @@ class AccountVerbs:
         """Return the new access token; the service tells it this once."""
         info = AccessTokenInfo(check_token_id(id), scope, expires_at, auto_prefix_streams)
         answer = yield from ask(
-            self._state.link, "POST", "/v1/access-tokens", op="issue_access_token", body=_token_wanted(info)
+            self._state.transport, "POST", "/v1/access-tokens", op="issue_access_token", body=_token_wanted(info)
         )
         return text(loads(answer.body).get("access_token"), "access_token")
 
@@ -169,19 +171,23 @@ class AccountVerbs:
         self, *, prefix: str = "", start_after: str = "", limit: int = 1000
     ) -> Operation[Page[AccessTokenInfo]]:
         """Return access tokens whose ids begin with `prefix`, without the credentials, at most 1000."""
-        return (yield from page(self._state.link, "access_tokens", token_info_from_json, prefix, start_after, limit))
+        return (
+            yield from page(self._state.transport, "access_tokens", token_info_from_json, prefix, start_after, limit)
+        )
 
     @walk
     def list_all_access_tokens(self, *, prefix: str = "", start_after: str = "") -> Walk[AccessTokenInfo]:
         """Return every access token whose id begins with `prefix`, page after page."""
         yield from every(
-            self._state.link, "access_tokens", token_info_from_json, prefix, start_after, lambda info: info.id
+            self._state.transport, "access_tokens", token_info_from_json, prefix, start_after, lambda info: info.id
         )
 
     @verb
     def revoke_access_token(self, id: str) -> Operation[None]:
         """Revoke the token: no request with it is accepted any more."""
-        yield from ask(self._state.link, "DELETE", f"/v1/access-tokens/{quote(id, safe='')}", op="revoke_access_token")
+        yield from ask(
+            self._state.transport, "DELETE", f"/v1/access-tokens/{quote(id, safe='')}", op="revoke_access_token"
+        )
 
     @verb
     def account_metrics(
@@ -193,7 +199,7 @@ class AccountVerbs:
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
         """Return what the account does; times are in seconds since 1970."""
-        return (yield from _metrics(self._state.link, "/v1/metrics", "account_metrics", set, start, end, interval))
+        return (yield from _metrics(self._state.transport, "/v1/metrics", "account_metrics", set, start, end, interval))
 
     @verb
     def basin_metrics(
@@ -207,7 +213,7 @@ class AccountVerbs:
     ) -> Operation[list[Metric]]:
         """Return what goes on in a basin; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}"
-        return (yield from _metrics(self._state.link, path, "basin_metrics", set, start, end, interval))
+        return (yield from _metrics(self._state.transport, path, "basin_metrics", set, start, end, interval))
 
     @verb
     def stream_metrics(
@@ -222,10 +228,10 @@ class AccountVerbs:
     ) -> Operation[list[Metric]]:
         """Return what goes on in a stream; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}/{quote(stream, safe='')}"
-        return (yield from _metrics(self._state.link, path, "stream_metrics", set, start, end, interval))
+        return (yield from _metrics(self._state.transport, path, "stream_metrics", set, start, end, interval))
 
     def _about(self) -> str:
-        return f"<{type(self).__name__} at {self._state.link.endpoints.account}>"
+        return f"<{type(self).__name__} at {self._state.transport.endpoints.account}>"
 
 
 class S2(AccountVerbs, AsyncFace[AccountState]):
@@ -242,13 +248,13 @@ class S2(AccountVerbs, AsyncFace[AccountState]):
 
     def basin(self, name: str) -> S2Basin:
         """Return a handle on a basin; no traffic."""
-        return S2Basin(check_basin_name(name), self._state.link)
+        return S2Basin(check_basin_name(name), self._state.transport)
 
     __getitem__ = basin
 
     async def close(self) -> None:
         """Close the connections."""
-        for driver in self._state.link.close():
+        for driver in self._state.transport.close():
             await driver.close()
 
     aclose = close
@@ -265,13 +271,13 @@ class SyncS2(AccountVerbs, SyncFace[AccountState]):
 
     def basin(self, name: str) -> SyncS2Basin:
         """Return a handle on a basin; no traffic."""
-        return SyncS2Basin(check_basin_name(name), self._state.link)
+        return SyncS2Basin(check_basin_name(name), self._state.transport)
 
     __getitem__ = basin
 
     def close(self) -> None:
         """Close the connections."""
-        for driver in self._state.link.close():
+        for driver in self._state.transport.close():
             driver.close()
 
 
@@ -296,7 +302,7 @@ def _token_wanted(info: AccessTokenInfo) -> dict[str, Any]:
 
 
 def _metrics(
-    link: Link[Any],
+    transport: Transport[Any],
     path: str,
     op: str,
     set: AccountMetricSet | BasinMetricSet | StreamMetricSet,
@@ -305,5 +311,5 @@ def _metrics(
     interval: TimeseriesInterval | None,
 ) -> Operation[list[Metric]]:
     params = {"set": set.value, "start": start, "end": end, "interval": interval and interval.value}
-    answer = yield from ask(link, "GET", path, op=op, params=params)
+    answer = yield from ask(transport, "GET", path, op=op, params=params)
     return metrics_from_json(loads(answer.body))

@@ -21,9 +21,9 @@ from .endpoints import Endpoints, found
 from .errors import S2InputError
 from .handle import Stream
 from .limits import encryption_key as key_of
+from .log_places import place_of
 from .metrics import AccountMetricSet, BasinMetricSet, StreamMetricSet, TimeseriesInterval
 from .settings import Compression, Retry, Timeout
-from .starts import place_of
 from .tables import info_frame, metric_frame, token_rows
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
     def _where(self) -> str:
         """Return the address."""
-        return state_of(self.client).link.endpoints.account
+        return state_of(self.client).transport.endpoints.account
 
 
 class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
@@ -201,7 +201,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         ...     lab.s2["demo-shop"].read_many(streams=["clicks", "orders"], limit=2)["stream"].tolist()
         ['clicks', 'clicks', 'orders', 'orders']
         """
-        from .many import read_many
+        from .read_many import read_many
 
         if not isinstance(prefix, str):
             raise S2InputError(f"a prefix is a text, not {type(prefix).__name__}", hint="several names: streams=[...]")

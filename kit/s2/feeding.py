@@ -15,11 +15,11 @@ from ..live.source import Chunk, Position, Source, gathered
 from .columns import Reading, columns_of, record_table
 from .decoding import SCHEMA
 from .errors import S2Error, retryable
-from .link import Link
 from .positions import SeqNum, TailOffset
 from .reading import Plan, Start, Taken, session, start_params
 from .settings import Retry
 from .stream import S2Stream, SyncS2Stream
+from .transport import Transport
 
 if TYPE_CHECKING:
     from ..core.frames import BodyMode
@@ -45,17 +45,23 @@ class StreamSource(Source):
         commands: bool = False,
     ) -> None:
         state = state_of(stream)
-        link = state.link
+        transport = state.transport
         self.label = f"{state.basin}/{stream.name}"
         self._start = start
         start_params(start)  # refused here, before any traffic
         self._commands = commands
         self.bodies = Bodies(body, types, "body", record_table)
         # The feed does the retrying, so that its reader sees it.
-        self._link: Link[AsyncDriver] = Link(
-            link.credential, link.endpoints, link.timeout, _ONE_TRY, link.compression, AsyncDriver, link.verify
+        self._transport: Transport[AsyncDriver] = Transport(
+            transport.credential,
+            transport.endpoints,
+            transport.timeout,
+            _ONE_TRY,
+            transport.compression,
+            AsyncDriver,
+            transport.verify,
         )
-        self._stream = S2Stream(stream.name, state.basin, self._link, state.key)
+        self._stream = S2Stream(stream.name, state.basin, self._transport, state.key)
 
     @property
     def key(self) -> str:
@@ -101,7 +107,7 @@ class StreamSource(Source):
 
     async def close(self) -> None:
         """Close the connections."""
-        for driver in self._link.close():
+        for driver in self._transport.close():
             await driver.close()
 
     def temporary(self, error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from .types import AppendAck, AppendInput, CommandRecord
 
 if TYPE_CHECKING:
     from ..core.completion import Names
-    from .ranged import StreamRange
+    from .log_source import StreamRange
 
 _COMMANDS = "orders to the service (fences, trims) are among the records, which else are left out."
 _APPEND = {
@@ -91,6 +91,6 @@ def _explained(basin: str, stream: str, streams: Names, basins: Names) -> Iterat
 def _source(
     client: SyncS2Stream, basin: str, explained: Callable[[], AbstractContextManager[None]], **extras: Any
 ) -> StreamRange:
-    from .ranged import StreamRange
+    from .log_source import StreamRange
 
     return StreamRange(client, basin, explained, **extras)

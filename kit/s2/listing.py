@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..core.steps import Emit, Operation, Walk
+from ..core.operations import Emit, Operation, Walk
 from .errors import WireError
 from .fields import loads
-from .link import Link, ask
 from .resources import page_from_json
+from .transport import Transport, ask
 from .types import Page
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ _PATHS = {"basins": "/v1/basins", "streams": "/v1/streams", "access_tokens": "/v
 
 
 def page(
-    link: Link[Any],
+    transport: Transport[Any],
     kind: str,
     read: Callable[[Any], T],
     prefix: str,
@@ -28,12 +28,12 @@ def page(
 ) -> Operation[Page[T]]:
     """Return one page of what there is of a kind."""
     params = {"prefix": prefix or None, "start_after": start_after or None, "limit": None if limit == 1000 else limit}
-    answer = yield from ask(link, "GET", _PATHS[kind], op=f"list_{kind}", params=params, headers=headers)
+    answer = yield from ask(transport, "GET", _PATHS[kind], op=f"list_{kind}", params=params, headers=headers)
     return page_from_json(loads(answer.body), kind, read)
 
 
 def every(
-    link: Link[Any],
+    transport: Transport[Any],
     kind: str,
     read: Callable[[Any], T],
     prefix: str,
@@ -44,7 +44,7 @@ def every(
 ) -> Walk[T]:
     """Return all of a kind, page after page."""
     while True:
-        found = yield from page(link, kind, read, prefix, start_after, headers=headers)
+        found = yield from page(transport, kind, read, prefix, start_after, headers=headers)
         for item in found.items:
             if wanted(item):
                 yield Emit(item)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, Self
 
 from ..core.dropped import close_when_dropped
+from ..core.operations import Walk
 from ..core.processes import OfOneProcess
-from ..core.steps import Walk
 from .errors import S2ClientError
 from .positions import StreamPosition
 from .reading import Plan

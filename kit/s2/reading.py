@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..core.errors import KitError
+from ..core.operations import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from ..core.secrets import Secret
-from ..core.steps import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from .checks import check_read, metered_bytes
 from .configs import StreamConfig
 from .errors import S2Error, S2InputError, as_client_error
 from .frames import CONTENT_TYPE, FrameReader
 from .limits import MAX_U64, check_u64
-from .link import Link, named, now
 from .messages import read_batch_of
 from .positions import SeqNum, StreamPosition, TailOffset, Timestamp
 from .settings import Compression
 from .state import StreamState
+from .transport import Transport, named, now
 from .types import ReadBatch, ReadLimit
 from .wire import error_of
 
@@ -132,17 +132,17 @@ def session(
 ) -> Walk[T | U]:
     """Return the items that `take` makes of the frames of a session, from its start to its end; and those of `opened`
     whenever it is connected, if silent."""
-    link, path = state.link, state.path
+    transport, path = state.transport, state.path
     headers = state.headers(config)
     tries = 1
     advised = -math.inf
     while True:
-        pause = link.pause(tries)
+        pause = transport.pause(tries)
         stream: Stream | None = None
         again = False
         error: S2Error | None = None
         try:
-            stream = yield Open(_request(link, path, headers, plan, tries))
+            stream = yield Open(_request(transport, path, headers, plan, tries))
             if stream.status != 200:
                 response = yield from read_rest(stream)
                 stream = None
@@ -172,21 +172,23 @@ def session(
         if plan.done or (error is None and not again):
             return
         if error is not None:
-            if not link.repeats(error, tries):
+            if not transport.repeats(error, tries):
                 raise error
             yield Pause(pause)
             tries += 1
 
 
-def _request(link: Link[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, tries: int) -> Request:
-    packing = "identity" if link.compression is Compression.NONE else link.compression.value
+def _request(
+    transport: Transport[Any], path: str, headers: Mapping[str, str | Secret], plan: Plan, tries: int
+) -> Request:
+    packing = "identity" if transport.compression is Compression.NONE else transport.compression.value
     return Request(
         "GET",
         path,
         op="read_session",
         params=plan.params(),
         headers={**headers, "content-type": CONTENT_TYPE, "accept-encoding": packing},
-        timeouts=link.timeouts_of(silence=SILENCE),
+        timeouts=transport.timeouts_of(silence=SILENCE),
         limit=2**62,
         retries=tries - 1,
     )

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from ..core import faces
 from ..core.secrets import Secret
 from .fields import dumps
-from .link import Link
 from .resources import stream_config_json
+from .transport import Transport
 
 if TYPE_CHECKING:
     from .append_session import AppendSession
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 class AccountState(faces.ClientState):
     """Where the service is, and how it is spoken to."""
 
-    def __init__(self, link: Link[Any], url: str | None = None) -> None:
-        super().__init__(link.driver(url or link.endpoints.account))
-        self.link = link
+    def __init__(self, transport: Transport[Any], url: str | None = None) -> None:
+        super().__init__(transport.driver(url or transport.endpoints.account))
+        self.transport = transport
 
 
 class BasinState(AccountState):
     """The same for a basin."""
 
-    def __init__(self, link: Link[Any], basin: str) -> None:
-        self.basin, self.url = basin, link.endpoints.basin_url(basin)
-        super().__init__(link, self.url)
-        self.basin_headers: Mapping[str, str] = link.endpoints.basin_headers(basin)
+    def __init__(self, transport: Transport[Any], basin: str) -> None:
+        self.basin, self.url = basin, transport.endpoints.basin_url(basin)
+        super().__init__(transport, self.url)
+        self.basin_headers: Mapping[str, str] = transport.endpoints.basin_headers(basin)
 
 
 class StreamState(BasinState):
     """The same for a stream: the path of its records, and the key that they are encrypted with."""
 
-    def __init__(self, link: Link[Any], basin: str, name: str, key: Secret | None = None) -> None:
-        super().__init__(link, basin)
+    def __init__(self, transport: Transport[Any], basin: str, name: str, key: Secret | None = None) -> None:
+        super().__init__(transport, basin)
         self.key = key
         self.path = f"/v1/streams/{quote(name, safe='')}/records"
 
@@ -55,11 +55,11 @@ class StreamState(BasinState):
         self, max_unacked_bytes: int, max_unacked_batches: int | None = None, config: StreamConfig | None = None
     ) -> AppendSession:
         """Return a session that appends, for the loop that runs."""
-        self.link.check_open()
+        self.transport.check_open()
         from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
 
         return AppendSession(
-            self.link,
+            self.transport,
             self.url,
             self.path,
             self.headers(config),

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.faces import AsyncFace, SyncFace, coloured, verb
 from ..core.html import one_line
+from ..core.operations import Operation, Walk
 from ..core.secrets import Secret
-from ..core.steps import Operation, Walk
 from .checks import check_input
 from .configs import StreamConfig
 from .fields import loads
-from .link import PROTOBUF, Link, ask
 from .messages import ack_of, encode_input, read_batch_of
 from .positions import StreamPosition
 from .read_session import ReadSession, SyncReadSession
 from .reading import Plan, Start, plan_of, session, take_batch
 from .settings import MAX_UNACKED_BYTES, Batching
 from .state import StreamState
+from .transport import PROTOBUF, Transport, ask
 from .types import AppendAck, AppendInput, ReadBatch, ReadLimit
 from .wire import tail_from_json
 
 if TYPE_CHECKING:
     from .append_session import AppendSession
-    from .blocking import SyncAppendSession, SyncProducer
     from .producer import Producer
+    from .sync_sessions import SyncAppendSession, SyncProducer
 
 LONGEST_WAIT = 60
 """Seconds; a single read waits no longer, whatever it asks for."""
@@ -35,7 +35,9 @@ LONGEST_WAIT = 60
 def append_message(state: StreamState, message: bytes) -> Operation[AppendAck]:
     """Return where the records of an append are that is encoded already."""
     headers = {**state.headers(), "accept": PROTOBUF}
-    answer = yield from ask(state.link, "POST", state.path, op="append", packed=message, headers=headers, appends=True)
+    answer = yield from ask(
+        state.transport, "POST", state.path, op="append", packed=message, headers=headers, appends=True
+    )
     return ack_of(bytes(answer.body))
 
 
@@ -52,7 +54,7 @@ def _appending(make: Callable[[], AppendSession]) -> AppendSession:
 
 
 def _sync_appending(make: Callable[[], AppendSession]) -> SyncAppendSession:
-    from .blocking import SyncAppendSession
+    from .sync_sessions import SyncAppendSession
 
     return SyncAppendSession(make)
 
@@ -62,7 +64,7 @@ def _producing(make: Callable[[], Producer]) -> Producer:
 
 
 def _sync_producing(make: Callable[[], Producer]) -> SyncProducer:
-    from .blocking import SyncProducer
+    from .sync_sessions import SyncProducer
 
     return SyncProducer(make)
 
@@ -72,9 +74,9 @@ class StreamVerbs:
 
     _state: StreamState
 
-    def __init__(self, name: str, basin: str, link: Link[Any], key: Secret | None = None) -> None:
+    def __init__(self, name: str, basin: str, transport: Transport[Any], key: Secret | None = None) -> None:
         self._name = name
-        self._state = StreamState(link, basin, name, key)
+        self._state = StreamState(transport, basin, name, key)
 
     @property
     def name(self) -> str:
@@ -85,7 +87,9 @@ class StreamVerbs:
     def check_tail(self) -> Operation[StreamPosition]:
         """Return the sequence number that the next record will get, and the timestamp of the last one."""
         state = self._state
-        answer = yield from ask(state.link, "GET", f"{state.path}/tail", op="check_tail", headers=state.basin_headers)
+        answer = yield from ask(
+            state.transport, "GET", f"{state.path}/tail", op="check_tail", headers=state.basin_headers
+        )
         return tail_from_json(loads(answer.body))
 
     @verb
@@ -111,16 +115,16 @@ class StreamVerbs:
         At the tail there is nothing to read, which is an error unless `wait` asks to wait for some seconds.
         `stream_config` is for the stream that the read makes, where its basin has it made.
         """
-        self._state.link.check_open()
+        self._state.transport.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         answer = yield from ask(
-            self._state.link,
+            self._state.transport,
             "GET",
             self._state.path,
             op="read",
             params=plan.params(),
             headers={**self._state.headers(stream_config), "accept": PROTOBUF},
-            timeouts=self._state.link.timeouts_of(min(wait or 0, LONGEST_WAIT)),
+            timeouts=self._state.transport.timeouts_of(min(wait or 0, LONGEST_WAIT)),
         )
         return read_batch_of(bytes(answer.body), ignore_command_records=ignore_command_records)
 
@@ -141,7 +145,7 @@ class StreamVerbs:
         Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
         `stream_config` is for the stream that the read makes, where its basin has it made.
         """
-        self._state.link.check_open()
+        self._state.transport.check_open()
         plan = plan_of(start, limit, until_timestamp, clamp_to_tail, wait)
         take = take_batch(plan, ignore_command_records)
         return self._state.driver, session(self._state, plan, take, stream_config), plan

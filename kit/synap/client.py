@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from ..core.faces import AsyncFace, SyncFace, verb
 from ..core.secrets import Secret, hidden, masked
-from .asking import Do, Operation, Page
 from .driver import AsyncDriver, Driver
 from .errors import SynapWireError
 from .kv import AsyncKV, SyncKV
+from .operations import Do, Operation, Page
 from .pubsub import AsyncPubSub, SyncPubSub
 from .queue import AsyncQueues, SyncQueues
 from .settings import settings

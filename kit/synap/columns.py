@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..core.frames import TIME
-from . import flat, wire
+from . import fast_values, wire
 from .errors import SynapWireError
-from .templates import DATA, EVENT, HEAD, ID, OFFSET, STAMP
+from .event_template import DATA, EVENT, HEAD, ID, OFFSET, STAMP
 from .types import TopicMessage
 
 SCHEMA = pa.schema(
@@ -43,7 +43,7 @@ class _Other(Exception):
 
 def read_events(body: bytes, at: int) -> pa.Table:
     """Return the events of an answer to SREAD, whose value begins at `at`."""
-    found = flat.array_length(body, at)
+    found = fast_values.array_length(body, at)
     if found is None:
         raise wire.Refused("an answer to SREAD that is no Array")
     count, start = found
@@ -54,7 +54,7 @@ def read_events(body: bytes, at: int) -> pa.Table:
     try:
         return _at_once(body, start, count)
     except _Other:
-        values, stop = flat.flat_values(body, start, count)
+        values, stop = fast_values.flat_values(body, start, count)
         if stop != len(body):
             raise wire.Refused(f"{len(body) - stop} bytes too many after a message") from None
         return from_maps(values)

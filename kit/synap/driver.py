@@ -11,13 +11,13 @@ from typing import Any
 from ..core import http
 from ..core.drivers import BlockingDriver, Held, LoopDriver
 from ..core.errors import CLOSED, CLOSED_HINT, KitError
-from ..core.steps import Response
-from .asking import Bulk, Http, Rpc, work
-from .channel import Channel
+from ..core.operations import Response
+from .async_connection import AsyncConnection
+from .connection_base import Exchange, answered
 from .errors import SynapInputError
-from .ledger import Exchange, answered
-from .line import Line
+from .operations import Bulk, Http, Rpc, work
 from .settings import Settings
+from .sync_connection import SyncConnection
 
 _AT_ONCE = 8
 """Requests over HTTP under way at once."""
@@ -70,7 +70,7 @@ class Driver(_Base, BlockingDriver):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._http = None if settings.native else http.Driver(http_settings(settings))
-        self._line = Line(settings, settings.rpc) if settings.rpc is not None else None
+        self._connection = SyncConnection(settings, settings.rpc) if settings.rpc is not None else None
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
 
@@ -79,8 +79,8 @@ class Driver(_Base, BlockingDriver):
         self.closed = True
         if self._http is not None:
             self._http.close()
-        if self._line is not None:
-            self._line.close()
+        if self._connection is not None:
+            self._connection.close()
         pool, self._pool = self._pool, None
         if pool is not None and self._pid == os.getpid():
             pool.shutdown(wait=False)
@@ -89,10 +89,10 @@ class Driver(_Base, BlockingDriver):
         if self.closed:
             self.check_open()
         if isinstance(step, Exchange):
-            assert self._line is not None
-            return self._line.do(step, held)
+            assert self._connection is not None
+            return self._connection.do(step, held)
         if isinstance(step, Rpc):
-            assert self._line is not None, "no SynapRPC"
+            assert self._connection is not None, "no SynapRPC"
             return answered(step.calls, step.safe)
         if isinstance(step, Http):
             if len(step.operations) == 1:
@@ -105,8 +105,8 @@ class Driver(_Base, BlockingDriver):
         if not isinstance(step, Bulk):
             return work(self.settings, step)
         if self.bulk is None:
-            assert self._line is not None
-            self.bulk = self._line.try_it() is None
+            assert self._connection is not None
+            self.bulk = self._connection.try_it() is None
         return self.bulk
 
     def _get(self, operation: Any, gate: Gate) -> Any:
@@ -125,24 +125,24 @@ class AsyncDriver(_Base, LoopDriver):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._http = None if settings.native else http.AsyncDriver(http_settings(settings))
-        self._channel = Channel(settings, settings.rpc) if settings.rpc is not None else None
+        self._connection = AsyncConnection(settings, settings.rpc) if settings.rpc is not None else None
 
     async def close(self) -> None:
         """Close the connections; a later call is an error."""
         self.closed = True
         if self._http is not None:
             await self._http.close()
-        if self._channel is not None:
-            await self._channel.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     async def do(self, step: Any, held: Held) -> Any:
         if self.closed:
             self.check_open()
         if isinstance(step, Exchange):
-            assert self._channel is not None
-            return await self._channel.do(step, held)
+            assert self._connection is not None
+            return await self._connection.do(step, held)
         if isinstance(step, Rpc):
-            assert self._channel is not None, "no SynapRPC"
+            assert self._connection is not None, "no SynapRPC"
             return answered(step.calls, step.safe)
         if isinstance(step, Http):
             if len(step.operations) == 1:
@@ -151,8 +151,8 @@ class AsyncDriver(_Base, LoopDriver):
         if not isinstance(step, Bulk):
             return work(self.settings, step)
         if self.bulk is None:
-            assert self._channel is not None
-            self.bulk = await self._channel.try_it() is None
+            assert self._connection is not None
+            self.bulk = await self._connection.try_it() is None
         return self.bulk
 
     async def _gather(self, operations: Sequence[Any]) -> list[Any]:

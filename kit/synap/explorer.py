@@ -17,10 +17,10 @@ from ..core.log.looking import LookingThrough
 from ..core.secrets import Secret, hidden, masked
 from ..core.words import nearest
 from . import inputs
-from .asking import Operation
 from .client import SynapClient
 from .errors import SynapError, SynapInputError
 from .handle import Room
+from .operations import Operation
 from .settings import credential
 from .subscription import Subscription
 
@@ -389,7 +389,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:
     """Return seconds left; None where there is no end, or no key."""
-    from .asking import Bulk, Calls, Do, Many
+    from .operations import Bulk, Calls, Do, Many
 
     if (yield Bulk()):
         found = yield Calls([("TTL", (key,)) for key in keys])
@@ -407,7 +407,7 @@ def _but_missing(results: list[Any]) -> list[Any]:
 
 def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mapping[str, Any]]]]:
     """Return the figures of each; what was deleted meanwhile is left out."""
-    from .asking import Do, Many
+    from .operations import Do, Many
 
     command, field = {
         "queue": ("queue.stats", "queue"),
@@ -426,7 +426,7 @@ def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mappin
 
 
 def _publish_all(topic: str, values: list[Any]) -> Operation[list[int]]:
-    from .asking import Bulk, Calls, Do, member, raised
+    from .operations import Bulk, Calls, Do, member, raised
 
     if (yield Bulk()):
         found = raised((yield Calls([("PUBLISH", (topic, inputs.as_text(value))) for value in values], safe=False)))

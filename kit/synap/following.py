@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import inputs
-from .asking import Do, Operation, member
 from .columns import SCHEMA
 from .errors import SynapError, SynapTransportError, SynapWireError
+from .operations import Do, Operation, member
 from .reading import earliest_in, page
 
 BATCH = 10_000

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..core.completion import Names
     from .client import SynapClient
-    from .ranged import RoomRange
+    from .log_source import RoomRange
 
 
 class Room(Log["pd.DataFrame"]):
@@ -44,6 +44,6 @@ class Room(Log["pd.DataFrame"]):
 
 
 def _source(client: SynapClient, room: str, names: Names | None, **extras: Any) -> RoomRange:
-    from .ranged import RoomRange
+    from .log_source import RoomRange
 
     return RoomRange(client, room, names, **extras)

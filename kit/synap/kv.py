@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.faces import AsyncFace, SyncFace, verb
-from . import flat, inputs, wire
-from .asking import Bulk, Calls, Do, Many, Operation, member, raised, text_or_bytes
+from . import fast_values, inputs, wire
 from .errors import SynapError, SynapInputError, SynapWireError, refusal
+from .operations import Bulk, Calls, Do, Many, Operation, member, raised, text_or_bytes
 from .state import ClientState, Part
 from .types import Stats
 
@@ -204,4 +204,4 @@ def values_of(body: bytes, op: str) -> list[Any]:
     if not at:
         _, _, told = wire.read_answer(body)
         raise refusal(str(told), op=op)
-    return flat.read_values(body, at)
+    return fast_values.read_values(body, at)

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..core.faces import AsyncFace, SyncFace, verb
 from . import inputs
-from .asking import Do, Operation, member
 from .errors import SynapInputError
+from .operations import Do, Operation, member
 from .state import ClientState, Part
 from .subscription import Subscription
 from .types import Stats

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.faces import AsyncFace, SyncFace, verb
-from . import inputs, native
-from .asking import Bulk, Calls, Do, Operation, member
+from . import inputs, rpc_commands
 from .errors import SynapError
+from .operations import Bulk, Calls, Do, Operation, member
 from .state import ClientState, Part
 from .types import QueueMessage, Stats
 from .wire import as_bytes
@@ -92,7 +92,7 @@ class Queues(Part):
         shape = _publish(queue, b"", priority, max_retries)
         found: List[Any] = []
         if not ordered and len(given) > 1 and (yield Bulk()):
-            name, _, *tail = native.call_of(shape.command, shape.payload)[1]
+            name, _, *tail = rpc_commands.call_of(shape.command, shape.payload)[1]
             calls = [("QPUBLISH", (name, payload, *tail)) for payload in given]
             found = yield Calls(calls, safe=False, resource=name)
         else:

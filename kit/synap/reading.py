@@ -7,8 +7,8 @@ import re
 import pyarrow as pa
 
 from . import columns, wire
-from .asking import Bulk, Calls, Do, Emit, Operation, Walk, member, raised
 from .errors import SynapError, refusal
+from .operations import Bulk, Calls, Do, Emit, Operation, Walk, member, raised
 
 PAGE = 10_000
 _AHEAD = 2

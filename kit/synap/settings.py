@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..core.environment import OWN, Environment, missing, origin
+from ..core.operations import Timeouts
 from ..core.secrets import Secret, fit, hidden, without_password
-from ..core.steps import Timeouts
 from .errors import SynapInputError
 
 HTTP_PORT, RPC_PORT = 15500, 15501

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.faces import AsyncFace, SyncFace, verb
 from . import inputs
-from .asking import Bulk, Calls, Do, Operation, member
 from .errors import SynapError, SynapInputError, SynapWireError
+from .operations import Bulk, Calls, Do, Operation, member
 from .state import ClientState, Part
 from .types import Stats, StreamEvent
 from .wire import as_bytes

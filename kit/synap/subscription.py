@@ -20,7 +20,7 @@ from ..core import loop
 from ..core.html import one_line
 from ..core.processes import OfOneProcess, check_process
 from ..core.secrets import revealed
-from .channel import Channel
+from .async_connection import AsyncConnection
 from .errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
 from .types import TopicMessage
 from .wire import read_answer
@@ -182,15 +182,15 @@ class Subscription(OfOneProcess):
                         yield task
                     return
         async with contextlib.AsyncExitStack() as stack:
-            channel = Channel(driver.settings, driver.settings.rpc, lambda value: box.put(_pushed(value)))
-            stack.push_async_callback(channel.close)
-            connection = await channel.connect()
-            identity = await _call(channel, "SUBSCRIBE", self.topics)
-            stack.push_async_callback(_unsubscribe, channel, identity)
+            rpc = AsyncConnection(driver.settings, driver.settings.rpc, lambda value: box.put(_pushed(value)))
+            stack.push_async_callback(rpc.close)
+            connection = await rpc.connect()
+            identity = await _call(rpc, "SUBSCRIBE", self.topics)
+            stack.push_async_callback(_unsubscribe, rpc, identity)
             if not driver.settings.native:
                 driver.sockets = False
             self.transport = "synaprpc"
-            async with self._pumping(_keep_alive(channel, connection), box) as task:
+            async with self._pumping(_keep_alive(rpc, connection), box) as task:
                 yield task
 
     @contextlib.asynccontextmanager
@@ -291,9 +291,9 @@ def _pushed(value: Any) -> TopicMessage:
     )
 
 
-async def _call(channel: Channel, command: str, args: list[str]) -> str:
+async def _call(rpc: AsyncConnection, command: str, args: list[str]) -> str:
     """Subscribe, on the connection that is there; the subscriber's id."""
-    [body] = await channel.calls([(command, tuple(args))], safe=False)
+    [body] = await rpc.calls([(command, tuple(args))], safe=False)
     if isinstance(body, SynapError):
         raise body
     _, good, told = read_answer(body)
@@ -302,20 +302,20 @@ async def _call(channel: Channel, command: str, args: list[str]) -> str:
     return str(told.get("subscriber_id", "")) if isinstance(told, dict) else ""
 
 
-async def _unsubscribe(channel: Channel, identity: str) -> None:
+async def _unsubscribe(rpc: AsyncConnection, identity: str) -> None:
     """Unsubscribe: the server does not notice by itself that a subscriber is gone."""
-    connection = channel.connection
+    connection = rpc.connection
     if connection is not None and connection.open:
         with contextlib.suppress(SynapError, TimeoutError):
             async with asyncio.timeout(1):
-                await channel.calls([("UNSUBSCRIBE", (identity,))], safe=False)
+                await rpc.calls([("UNSUBSCRIBE", (identity,))], safe=False)
 
 
-async def _keep_alive(channel: Channel, connection: Any) -> None:
+async def _keep_alive(rpc: AsyncConnection, connection: Any) -> None:
     while not connection.lost.done():
         await asyncio.wait([connection.lost], timeout=PING_RPC)
         if connection.lost.done():
             return
-        [body] = await channel.calls([("PING", ())], safe=True)
+        [body] = await rpc.calls([("PING", ())], safe=True)
         if isinstance(body, SynapError):
             return

@@ -13,10 +13,10 @@ from ..core.faces import state_of
 from ..core.frames import TIME
 from ..live.source import Chunk, Position, Source
 from . import inputs
-from .asking import Do
 from .driver import AsyncDriver
 from .errors import SynapInputError
 from .feeding import temporary
+from .operations import Do
 
 if TYPE_CHECKING:
     from .client import SynapClient

@@ -229,11 +229,11 @@ def bytes_append() -> Figures:
 
 def sessions_loaded() -> None:
     """What speaks HTTP/2 loads when it is first used: loading is not what is timed."""
-    import kit.s2.dialing
-    import kit.s2.duplex
+    import kit.s2.connect
+    import kit.s2.http2_exchange
     from kit.core import loop
 
-    assert kit.s2.dialing and kit.s2.duplex and loop.portal()
+    assert kit.s2.connect and kit.s2.http2_exchange and loop.portal()
 
 
 def official_append() -> Figures:

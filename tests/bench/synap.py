@@ -176,7 +176,7 @@ def bytes_publish() -> Figures:
         name = f"bytes-{os.getpid()}"
         syn.client.queue.create(name)
         frames = b"".join(wire.request(n, "QPUBLISH", (name, body(n).encode())) for n in range(size()))
-        sock = state_of(syn.client).driver._line.connect()
+        sock = state_of(syn.client).driver._connection.connect()
         held, heads = memoryview(bytearray(2**20)), 0
         started = time.perf_counter()
         sender = threading.Thread(target=sock.sendall, args=(frames,))

@@ -26,7 +26,7 @@ from kit.claude.streaming import _Chat
 from kit.core import retry
 from kit.core.chunked import framing_of
 from kit.core.errors import KitError
-from kit.core.steps import Response, asked_pause
+from kit.core.operations import Response, asked_pause
 from kit.live import checkpoint
 from kit.parquet.manifest import Manifest
 from kit.parquet.store import Store

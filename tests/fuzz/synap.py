@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.core.steps import Response
-from kit.synap import columns, flat, native, subscription, wire
-from kit.synap.asking import Do, judged
+from kit.core.operations import Response
+from kit.synap import columns, fast_values, rpc_commands, subscription, wire
+from kit.synap.operations import Do, judged
 from kit.synap.stream import decoded
 
 from .mutate import cuts
@@ -74,15 +74,15 @@ def read_message(data: bytes, chance: random.Random) -> None:
     if plain is not KitError and place is KitError:
         raise Difference("an answer that can be read has no number")
     if plain is not KitError and plain[1] and isinstance(plain[2], list) and place[1]:
-        values = _told(flat.read_values, data, place[1])
+        values = _told(fast_values.read_values, data, place[1])
         if values is not KitError and repr(values) != repr(plain[2]):
             raise Difference(f"{values!r:.200} and {plain[2]!r:.200}")
     if place is not KitError and place[1]:
-        _told(flat.read_values, data, place[1])
+        _told(fast_values.read_values, data, place[1])
     if plain is not KitError and plain[1]:
         for command in ("kv.get", "queue.consume", "stream.consume", "kv.stats", "queue.list"):
-            if native.knows(command):
-                _told(native.reply_of, command, plain[2])
+            if rpc_commands.knows(command):
+                _told(rpc_commands.reply_of, command, plain[2])
     if all(one is KitError for one in outcomes):
         raise KitError("refused")
 

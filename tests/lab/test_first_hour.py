@@ -13,7 +13,7 @@ import kit
 from kit.claude import wire
 from kit.core import progress
 from kit.core.errors import InputError, KitError, short_traceback
-from kit.core.steps import Response
+from kit.core.operations import Response
 from kit.kimberlite.errors import KimberliteInputError
 from kit.magic_text import order_of
 from kit.magics import KitMagics

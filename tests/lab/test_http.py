@@ -17,9 +17,9 @@ import pytest
 from kit.core import calls
 from kit.core.errors import AnswerError, InputError, Lost, Silent, TransportError, Unreachable
 from kit.core.http import AsyncDriver, Driver, Settings
+from kit.core.operations import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
 from kit.core.retry import Policy
 from kit.core.secrets import Secret
-from kit.core.steps import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
 
 from .rawserver import RawServer, endless, plain
 

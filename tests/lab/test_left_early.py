@@ -205,7 +205,7 @@ async def clients_of(lab):
     async with contextlib.AsyncExitStack() as stack:
         yield {
             "s2": await stack.enter_async_context(
-                S2(env["S2_ACCESS_TOKEN"], endpoints=state_of(lab.s2.client).link.endpoints)
+                S2(env["S2_ACCESS_TOKEN"], endpoints=state_of(lab.s2.client).transport.endpoints)
             ),
             "kimberlite": await stack.enter_async_context(
                 AsyncClient(

@@ -629,7 +629,7 @@ def test_a_restart_between_calls_goes_unnoticed(tmp_path):
     client = SynapClient(lab.rpc_url, api_key=lab.key)
     client.kv.set("k", "v")
     lab.do(cut, lab.server)
-    state_of(client).driver._line._used = 0.0  # as if it had been a while
+    state_of(client).driver._connection._used = 0.0  # as if it had been a while
     client.queue.create("q")
     assert client.queue.publish("q", "once")  # not safe to repeat, and not repeated: the end was seen before
     client.close()

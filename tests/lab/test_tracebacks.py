@@ -258,13 +258,13 @@ def test_a_key_of_the_environment_goes_to_its_own_address_only(monkeypatch):
     )
     assert state_of(AsyncClient(["named:3000", "elsewhere:3000"])).settings.api_key is None
     assert (
-        state_of(S2()).link.credential.reveal()
-        == state_of(SyncS2(endpoints=Endpoints.default())).link.credential.reveal()
+        state_of(S2()).transport.credential.reveal()
+        == state_of(SyncS2(endpoints=Endpoints.default())).transport.credential.reveal()
         == KEY
     )
     for name in ("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"):
         monkeypatch.setenv(name, "http://named")
-    assert state_of(S2()).link.endpoints.account == "http://named"
+    assert state_of(S2()).transport.endpoints.account == "http://named"
     with pytest.raises(kit.KitError, match="goes only to the address in S2_ACCOUNT_ENDPOINT"):
         S2(endpoints=Endpoints.default())
 

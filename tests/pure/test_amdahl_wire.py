@@ -15,7 +15,7 @@ from kit.amdahl.client import settings_of
 from kit.core.environment import Environment
 from kit.core.errors import AnswerError, InputError, SetupError
 from kit.core.frames import to_frame
-from kit.core.steps import Emit, Request, Response, asked_pause
+from kit.core.operations import Emit, Request, Response, asked_pause
 
 
 def answer(payload, status=200, **headers):

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 import kit.claude as claude
 from kit.claude import batching, prices, tasks, types, wire
-from kit.claude.book import Book
 from kit.claude.client import ClaudeClient
 from kit.claude.guard import Guard
 from kit.claude.journal import Journal, key_of
+from kit.claude.spend_log import Book
 from kit.core.errors import InputError, KitError, Lost, Silent, Unreachable
 from kit.core.faces import state_of
-from kit.core.steps import Pause, Request, Response
+from kit.core.operations import Pause, Request, Response
 
 
 def answer(status, value, **headers):

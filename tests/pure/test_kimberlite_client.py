@@ -17,8 +17,8 @@ from kit.kimberlite import (
     TimeoutError,
 )
 from kit.kimberlite.address import Place, Settings, place_of
-from kit.kimberlite.places import Book
 from kit.kimberlite.sql import is_read, statement
+from kit.kimberlite.stream_registry import Book
 from kit.kimberlite.tables import capped, metric_frame
 from kit.kimberlite.testing import MockClient
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from thunder_rpc import Value
 from thunder_rpc.wire import Request as TheirRequest
 
-from kit.synap import columns, flat, wire
+from kit.synap import columns, fast_values, wire
 from kit.synap.errors import SynapInputError, SynapWireError
-from kit.synap.templates import encoded_event
+from kit.synap.event_template import encoded_event
 
 VECTORS = [
     (wire.request(1, "PING"), "080000009301a450494e4790"),
@@ -197,7 +197,7 @@ EVENT_DATA = st.builds(lambda piece, times: piece * times, st.binary(max_size=20
 def test_values_in_bulk_are_those_one_by_one(values):
     body = wire.answer(3, values)[4:]
     number, at = wire.peek(body)
-    assert (number, flat.read_values(body, at)) == (3, values)
+    assert (number, fast_values.read_values(body, at)) == (3, values)
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_events_at_once_are_those_one_by_one(events):
     body, table = table_of(events)
     assert table.equals(columns.from_maps(wire.read_answer(body)[2]))
     if events:
-        count, start = flat.array_length(body, wire.peek(body)[1])
+        count, start = fast_values.array_length(body, wire.peek(body)[1])
         assert table.equals(columns._at_once(body, start, count))  # the quick way itself, not what stands in for it
     assert table.schema == columns.SCHEMA
     assert table["data"].to_pylist() == [data for _, _, _, data, _ in events]

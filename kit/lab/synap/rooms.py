@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...synap.templates import encoded_event
+from ...synap.event_template import encoded_event
 from ...synap.wire import array_head
 from .journal import Journal, Row
 from .refusal import Refusal

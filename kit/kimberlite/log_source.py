@@ -19,8 +19,8 @@ from .bulk import SCHEMA, batches, part, timed
 from .client import Client
 from .columns import blobs_from_arrow
 from .errors import KimberliteInputError, OffsetMismatchError
-from .places import StreamLike
 from .results import result_columns
+from .stream_registry import StreamLike
 from .streams import found, made_or_found, tells_times
 from .structs import Audit
 from .types import Position, Timestamp

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 from ..core.environment import OWN
 from ..core.errors import CLOSED, CLOSED_HINT, KitError
 from ..core.http import Settings
+from ..core.operations import Operation, Pause, Request, Response, Timeouts
 from ..core.retry import LONGEST_PAUSE, retry_after
 from ..core.secrets import Secret, hidden
-from ..core.steps import Operation, Pause, Request, Response, Timeouts
 from .checks import check_retry
 from .compression import compress
 from .endpoints import Endpoints, found
@@ -28,7 +28,7 @@ PROTOBUF = "application/x-protobuf"
 MAX_ANSWER = 64 * 1024 * 1024
 
 
-class Link(Generic[D]):
+class Transport(Generic[D]):
     """The drivers to a service's endpoints, opened when they are first used."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Link(Generic[D]):
 
 
 def ask(
-    link: Link[Any],
+    transport: Transport[Any],
     method: str,
     path: str,
     *,
@@ -117,14 +117,14 @@ def ask(
 
     `body` is sent as JSON, `packed` as the protobuf message that it is.
     """
-    link.check_open()
+    transport.check_open()
     content = packed if packed is not None else None if body is None else dumps(body)
     sent = dict(headers or {})
     if content is not None:
         sent["content-type"] = PROTOBUF if packed is not None else JSON
-        if link.compression is not Compression.NONE:
-            content = compress(content, link.compression)
-            sent["content-encoding"] = link.compression.value
+        if transport.compression is not Compression.NONE:
+            content = compress(content, transport.compression)
+            sent["content-encoding"] = transport.compression.value
     tries = 1
     while True:
         request = Request(
@@ -134,11 +134,11 @@ def ask(
             params=params,
             headers=sent,
             body=content,
-            timeouts=timeouts or link.timeouts,
+            timeouts=timeouts or transport.timeouts,
             limit=MAX_ANSWER,
             retries=tries - 1,
         )
-        pause = link.pause(tries)
+        pause = transport.pause(tries)
         try:
             response: Response = yield request
         except KitError as failure:
@@ -148,16 +148,16 @@ def ask(
                 return response
             error = named(error_of(response.status, response.body), op, path)
             pause = max(pause, asked_pause(response.headers))
-        if not link.repeats(error, tries, appends=appends):
+        if not transport.repeats(error, tries, appends=appends):
             raise error
         yield Pause(pause)
         tries += 1
 
 
-def deleted(link: Link[Any], path: str, op: str, ignore_not_found: bool, **headers: Any) -> Operation[None]:
+def deleted(transport: Transport[Any], path: str, op: str, ignore_not_found: bool, **headers: Any) -> Operation[None]:
     """Return a deletion, of something that may be gone already."""
     try:
-        yield from ask(link, "DELETE", path, op=op, **headers)
+        yield from ask(transport, "DELETE", path, op=op, **headers)
     except S2ServerError as error:
         if not (ignore_not_found and error.status_code == 404):
             raise

@@ -16,14 +16,14 @@ from typing import Any
 
 from ..core.drivers import BlockingDriver, Held
 from .address import Settings
-from .asking import Post, Take
+from .connection_base import ConnectionBase, reason_of, told_of_tls
 from .errors import KimberliteError, NetworkError, TimeoutError, WireError
 from .framing import HEADER_SIZE, check, read_header
-from .ledger import Ledger, reason_of, told_of_tls
+from .operations import Post, Take
 from .wire import RESPONSE, peek
 
 
-class Line(Ledger, BlockingDriver):
+class SyncConnection(ConnectionBase, BlockingDriver):
     """A connection that blocks, usable from several threads in turn."""
 
     def __init__(self, settings: Settings) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..core.drivers import Held, LoopDriver
 from . import wire
+from .connection_base import ConnectionBase, Exchange, answered, probed
 from .errors import SynapError, SynapTransportError, SynapWireError
-from .ledger import Exchange, Ledger, answered, probed
-from .native import Call
+from .rpc_commands import Call
 from .settings import Place, Settings
 
 _OUTGOING = 1024 * 1024
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
 
 
-class Channel(Ledger, LoopDriver):
+class AsyncConnection(ConnectionBase, LoopDriver):
     """SynapRPC for coroutines."""
 
     def __init__(self, settings: Settings, place: Place, on_push: Callable[[Any], None] | None = None) -> None:

@@ -7,7 +7,7 @@ An operation is a generator. It yields steps and receives the result:
     Pause    -> None     wait
 
 Requests may be posted before earlier answers are taken. A step that cannot be done raises `NetworkError` or
-`TimeoutError`, which say whether the server may have acted. The drivers are in `connection.py`.
+`TimeoutError`, which say whether the server may have acted. The connections do the steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..core import retry
-from ..core.steps import Pause
+from ..core.operations import Pause
 from .address import Settings
 from .errors import BusyError, KimberliteError, NetworkError, NotLeaderError, TimeoutError, WireError, server_error
 from .structs import Audit

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 from ..core import retry
 from ..core.errors import KitError
-from ..core.steps import Emit, Request, Response, call
-from . import native
+from ..core.operations import Emit, Request, Response, call
+from . import rpc_commands
 from .errors import (
     SynapError,
     SynapInputError,
@@ -70,7 +70,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    calls: Sequence[native.Call]
+    calls: Sequence[rpc_commands.Call]
     safe: bool = True
     raw: bool = False
     resource: str = ""
@@ -102,7 +102,7 @@ class Http:
 class Rpc:
     """Wanted: the bodies of the answers to these calls."""
 
-    calls: Sequence[native.Call]
+    calls: Sequence[rpc_commands.Call]
     safe: bool
 
 
@@ -135,7 +135,7 @@ def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:
 
 def _natively_first(commands: Sequence[Do]) -> Operation[list[Any]]:
     """Ask over SynapRPC, where the password is hashed once; over HTTP what it tells less of, or could not be sent."""
-    places = [n for n, one in enumerate(commands) if native.tells_all(one.command, one.payload)]
+    places = [n for n, one in enumerate(commands) if rpc_commands.tells_all(one.command, one.payload)]
     found: list[Any] = [None] * len(commands)
     answers = (yield from _natively([commands[n] for n in places])) if places else []
     for n, answer in zip(places, answers, strict=True):
@@ -173,7 +173,7 @@ def _by_http(commands: Sequence[Do]) -> Operation[list[Any]]:
 def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[int]) -> Operation[None]:
     able = yield Bulk()
     for n in long:
-        if able and native.knows(commands[n].command):
+        if able and rpc_commands.knows(commands[n].command):
             continue
         one = commands[n]
         if one.binary:
@@ -192,14 +192,14 @@ def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[
 
 
 def _natively(commands: Sequence[Do]) -> Operation[list[Any]]:
-    calls = [native.call_of(one.command, one.payload) for one in commands]
+    calls = [rpc_commands.call_of(one.command, one.payload) for one in commands]
     bodies = yield Rpc(calls, all(one.safe for one in commands))
     found: list[Any] = []
     for one, body in zip(commands, bodies, strict=True):
         value = _value(body, one.command, one.resource)
         if not isinstance(value, SynapError):
             try:
-                value = native.reply_of(one.command, value)
+                value = rpc_commands.reply_of(one.command, value)
             except SynapError as error:
                 value = error
         found.append(value)

@@ -24,10 +24,10 @@ from .columns import command_mask, record_table
 from .decoding import HEADER
 from .endpoints import Endpoints
 from .errors import ReadUnwrittenError, S2InputError, SeqNumMismatchError
+from .log_places import place_of, start_of
 from .positions import SeqNum, TailOffset, Timestamp
 from .reading import Plan, Start, plan_of
 from .settings import AppendRetryPolicy, Compression
-from .starts import place_of, start_of
 from .stream import SyncS2Stream
 from .types import ReadLimit
 
@@ -174,8 +174,8 @@ class StreamRange(Ranged):
 
     def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
         policy = AppendRetryPolicy.NO_SIDE_EFFECTS if once else AppendRetryPolicy.ALL
-        link = state_of(self.stream).link
-        link.retry = replace(link.retry, append_retry_policy=policy)
+        transport = state_of(self.stream).transport
+        transport.retry = replace(transport.retry, append_retry_policy=policy)
         return super().write(data, once=once, **options)
 
     def fitting(self, page: pa.RecordBatch) -> int:
@@ -211,12 +211,16 @@ class StreamRange(Ranged):
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
         state = state_of(self.stream)
-        link = state.link
-        secrets = {"access_token": link.credential}
+        transport = state.transport
+        secrets = {"access_token": transport.credential}
         if state.key is not None:
             secrets["encryption_key"] = state.key
-        where = (link.endpoints.account, link.endpoints.basin)
-        return made, (where, self.basin, self.stream.name, link.compression.value, link.verify, self.commands), secrets
+        where = (transport.endpoints.account, transport.endpoints.basin)
+        return (
+            made,
+            (where, self.basin, self.stream.name, transport.compression.value, transport.verify, self.commands),
+            secrets,
+        )
 
     def _at(self, start: Start, end: int) -> int:
         """Return the sequence number of the first record from a place on, `end` where there is none."""

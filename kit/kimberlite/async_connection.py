@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 from ..core import loop
 from ..core.drivers import Held, LoopDriver
 from .address import Place, Settings
-from .asking import Operation, Post, Walk
+from .connection_base import ConnectionBase, reason_of, told_of_tls
 from .errors import KimberliteError, NetworkError, WireError
 from .framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
-from .ledger import Ledger, reason_of, told_of_tls
+from .operations import Operation, Post, Walk
 from .wire import PUSH, decode, peek
 
 T = TypeVar("T")
 _PIECE = 1024 * 1024
 
 
-class Channel(Ledger, LoopDriver):
+class AsyncConnection(ConnectionBase, LoopDriver):
     """A connection on the background loop. Its coroutines run there; `Crossing` reaches it from other loops."""
 
     def __init__(
@@ -240,33 +240,33 @@ def _seen(answer: asyncio.Future[bytes]) -> None:
 
 
 class Crossing:
-    """A channel for coroutines on other loops: cancelling one cancels what it started."""
+    """A connection for coroutines on other loops: cancelling one cancels what it started."""
 
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
 
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self.channel.closed
+        return self.connection.closed
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What the server said that it can do beyond the protocol."""
-        return self.channel.capabilities
+        return self.connection.capabilities
 
     async def connect(self) -> None:
         """Connect now."""
-        await across(self.channel.connect)
+        await across(self.connection.connect)
 
     async def run(self, operation: Operation[T]) -> T:
         """Return the operation's result."""
-        result: T = await across(self.channel.run, operation)
+        result: T = await across(self.connection.run, operation)
         return result
 
     async def walk(self, operation: Walk) -> AsyncIterator[Any]:
         """Return what the operation emits."""
-        items = self.channel.walk(operation)
+        items = self.connection.walk(operation)
         try:
             while (item := await across(_next, items)) is not _END:
                 yield item
@@ -276,17 +276,17 @@ class Crossing:
 
     async def close(self) -> None:
         """Close the connection."""
-        self.channel.closed = True
-        if self.channel.ours:
-            await across(self.channel.close)
+        self.connection.closed = True
+        if self.connection.ours:
+            await across(self.connection.close)
 
     def abandon(self) -> None:
         """Close the connection some time soon, for whoever cannot wait."""
-        channel = self.channel
-        channel.closed = True
-        if channel.ours and loop.running():
+        connection = self.connection
+        connection.closed = True
+        if connection.ours and loop.running():
             with contextlib.suppress(RuntimeError):
-                loop.start(channel.close)
+                loop.start(connection.close)
 
 
 async def across(function: Callable[..., Any], *args: Any) -> Any:

@@ -15,8 +15,8 @@ from ..core.processes import OfOneProcess, check_process
 from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
 from .errors import S2ClientError, S2Error
-from .handover import Handover
 from .producer import Producer, RecordSubmitTicket, check_record, failed_ticket
+from .thread_queue import Handover
 from .types import AppendAck, AppendInput, IndexedAppendAck, Record
 
 T = TypeVar("T")

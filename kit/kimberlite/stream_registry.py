@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Literal
 
 from .address import Settings
-from .asking import Operation, Post, asked, responses
 from .enums import DataClass
 from .errors import KimberliteInputError, UnauthorizedError
+from .operations import Operation, Post, asked, responses
 from .types import StreamId, TenantId
 from .wire import requests
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from ..core import calls
 from .address import Settings
-from .asking import Post, answer_of, raise_refusal
 from .errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedError, WireError
 from .framing import HEADER_SIZE, VERSION
+from .operations import Post, answer_of, raise_refusal
 from .wire import Head, encode_request, requests, responses
 
 _HINT = "is the address right and the server running? `kit.Lab()` starts an embedded one"
@@ -26,7 +26,7 @@ class _Flight(NamedTuple):
     generation: int
 
 
-class Ledger:
+class ConnectionBase:
     """What both kinds of connection share: numbers, the greeting, errors in words, the log of calls."""
 
     def __init__(self, settings: Settings) -> None:

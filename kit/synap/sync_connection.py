@@ -17,9 +17,9 @@ from typing import Any
 
 from ..core.drivers import BlockingDriver, Held
 from . import wire
+from .connection_base import ConnectionBase, Exchange, answered, probed
 from .errors import SynapError, SynapWireError
-from .ledger import Exchange, Ledger, answered, probed
-from .native import Call
+from .rpc_commands import Call
 from .settings import Place, Settings
 
 _PIECE = 256 * 1024
@@ -27,7 +27,7 @@ _STALE = 1.0
 """Seconds after which a connection is looked at before it is used."""
 
 
-class Line(Ledger, BlockingDriver):
+class SyncConnection(ConnectionBase, BlockingDriver):
     """A connection that blocks."""
 
     def __init__(self, settings: Settings, place: Place) -> None:

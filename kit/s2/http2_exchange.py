@@ -28,7 +28,7 @@ import hpack
 
 from ..core.errors import AnswerError, KitError, Lost, Silent
 from ..core.secrets import Secret, revealed
-from .dialing import dial
+from .connect import dial
 
 _WRITE = 256 * 1024
 """Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..core import calls as call_log
-from ..core.steps import Pause
+from ..core.operations import Pause
 from . import wire
 from .errors import SynapError, SynapTimeoutError, SynapTransportError, SynapWireError, refusal
-from .native import Call
+from .rpc_commands import Call
 from .settings import Place, Settings
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ CONNECT = "connect"
 _TRIES = 3
 
 
-class Ledger:
+class ConnectionBase:
     """The books of a connection."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
