@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pyarrow as pa
 
+from .core.dataset import Drift, View
 from .core.errors import InputError, KitError, SetupError
 from .core.into import Into, checked, shown
-from .core.ranged import Drift, View
 from .sql_tables import Tables, called, takes
 from .sql_values import WIDE, integers, parameter
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from .core.dataset import View
 from .core.errors import InputError
 from .core.log.log import Log
 from .core.names import distinct, for_sql
 from .core.pruning import mentions
-from .core.ranged import View
 
 if TYPE_CHECKING:
     import pandas as pd

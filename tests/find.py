@@ -23,10 +23,10 @@ import pandas as pd
 import pyarrow as pa
 
 import kit
+from kit.core.dataset import Piece
 from kit.core.errors import KitError
 from kit.core.json_columns import ObjectColumns, parsed_object
 from kit.core.log.log import Log
-from kit.core.ranged import Piece
 from kit.core.tables import filters
 from kit.s2 import Record
 

@@ -17,7 +17,7 @@ from . import batching, streaming, tasks, wire
 from .errors import ClaudeInputError
 from .exchange import CONNECT_TIMEOUT, ask, policy
 from .guard import Guard
-from .spend_log import Book, Spent
+from .spend_log import SpendLog, Spent
 from .state import ClientState
 from .types import BatchResponse, Response, Transport, UsageStats
 
@@ -115,7 +115,7 @@ class Verbs:
         return self._state.book.spent
 
     @property
-    def book(self) -> Book:
+    def book(self) -> SpendLog:
         """Every call that was paid, or may have been."""
         return self._state.book
 

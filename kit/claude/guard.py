@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import BudgetExceededError, ClaudeInputError
 from .prices import LIKELY_OUTPUT, likely_cost
-from .spend_log import Book
+from .spend_log import SpendLog
 from .types import dollars
 
 ASK_ABOVE = 1.00
@@ -21,7 +21,7 @@ class Guard:
     cost more than `estimate_above` is held until it is given a `max_cost=` of its own. Both in USD.
     """
 
-    def __init__(self, book: Book, max_cost: float | None = None) -> None:
+    def __init__(self, book: SpendLog, max_cost: float | None = None) -> None:
         self._book = book
         self._base = book.spent.cost
         self.max_cost = _usd(max_cost, "max_cost")

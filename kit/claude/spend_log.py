@@ -1,4 +1,4 @@
-"""The client's own book: what its calls cost, and which of them it cannot know about."""
+"""What a client has spent: what its calls cost, and which of them it cannot know about."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spent:
     """Calls whose answer was lost: each may have cost something."""
 
 
-class Book:
+class SpendLog:
     """One line for each call that was paid, or may have been: the newest 10 000, and totals over all."""
 
     def __init__(self) -> None:

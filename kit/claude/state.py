@@ -11,7 +11,7 @@ from ..core.retry import Policy
 from ..core.secrets import Secret
 from . import wire
 from .errors import ClaudeInputError
-from .spend_log import Book
+from .spend_log import SpendLog
 
 LOG = logging.getLogger("client")
 
@@ -23,7 +23,7 @@ class ClientState(faces.ClientState):
     timeout: float
     policy: Policy
     project_keys: dict[str, Secret]
-    book: Book = field(default_factory=Book)
+    book: SpendLog = field(default_factory=SpendLog)
     own_project: str | None = None
     """The project that the key belongs to, once the service has told it."""
     warned: set[tuple[str, str]] = field(default_factory=set)

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.dataset import SAMPLE, Decided, Ranged, View
 from ..core.errors import InputError, SetupError
 from ..core.frames import to_frame
 from ..core.html import one_line
-from ..core.ranged import SAMPLE, Decided, Ranged, View
 from .credentials import held
 from .handover import hold
 

@@ -16,7 +16,7 @@ from typing import Any
 from .blobs import Blobs
 from .errors import BusyError, KimberliteError, NetworkError, OffsetMismatchError, TimeoutError
 from .operations import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .structs import Audit
 from .types import StreamId
 from .wire import requests
@@ -29,16 +29,16 @@ _MOVES = 64
 """How often an append without a wanted position follows an end that others move."""
 
 
-def length(book: Book, packed: int) -> Operation[int]:
+def length(registry: StreamRegistry, packed: int) -> Operation[int]:
     """Return how many events a stream has, as the server tells."""
     post = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=_name(packed))
-    answer = yield from asked(book.settings, post, responses.StreamInfo)
+    answer = yield from asked(registry.settings, post, responses.StreamInfo)
     found: int = answer.length
     return found
 
 
 def append(
-    book: Book,
+    registry: StreamRegistry,
     packed: int,
     batches: Iterable[Blobs],
     expected: int | None = None,
@@ -62,7 +62,7 @@ def append(
                 if batch is None:
                     ended = True
                     break
-                one = _Flight(book, packed, batch, wanted, audit)
+                one = _Flight(registry, packed, batch, wanted, audit)
                 yield from one.send()
                 flying.append(one)
                 wanted = None if wanted is None else wanted + len(batch)
@@ -88,8 +88,10 @@ def append(
 class _Flight:
     """One batch on its way."""
 
-    def __init__(self, book: Book, packed: int, batch: Blobs, wanted: int | None, audit: Audit | None) -> None:
-        self.book, self.packed, self.batch, self.wanted, self.audit = book, packed, batch, wanted, audit
+    def __init__(
+        self, registry: StreamRegistry, packed: int, batch: Blobs, wanted: int | None, audit: Audit | None
+    ) -> None:
+        self.registry, self.packed, self.batch, self.wanted, self.audit = registry, packed, batch, wanted, audit
         self._expected = 0
         self._epoch = 0
         self._number: int | None = None
@@ -99,14 +101,14 @@ class _Flight:
 
     def send(self, fixed: int | None = None) -> Operation[None]:
         """Send it; for `fixed`, a length that was named before, or for the end as it is known."""
-        end = self.book.end(self.packed)
+        end = self.registry.end(self.packed)
         if fixed is not None:
             self._expected = fixed
         elif self.wanted is not None:
             self._expected = self.wanted
         else:
             if end.next is None:
-                found = yield from length(self.book, self.packed)
+                found = yield from length(self.registry, self.packed)
                 if end.next is None:
                     end.next = found
             self._expected, self._epoch = end.next, end.epoch
@@ -121,7 +123,7 @@ class _Flight:
 
     def landed(self) -> Operation[int]:
         """Return where it was written."""
-        book, end = self.book, self.book.end(self.packed)
+        registry, end = self.registry, self.registry.end(self.packed)
         uncertain = False
         moves = 0
         while True:
@@ -139,7 +141,7 @@ class _Flight:
                     end.next = None
                     raise
                 moves += 1
-                if book.settings.max_retries == 0 or moves > _MOVES:
+                if registry.settings.max_retries == 0 or moves > _MOVES:
                     end.next = None
                     raise
                 if self._epoch == end.epoch or actual is None or end.next is None:
@@ -152,7 +154,7 @@ class _Flight:
                 received = bool(getattr(error, "maybe_received", True))
                 uncertain = uncertain or received
                 elapsed = time.monotonic() - self._started
-                pause = pause_after(book.settings, error, self._tries, elapsed)
+                pause = pause_after(registry.settings, error, self._tries, elapsed)
                 if pause is None:
                     raise
                 yield Pause(pause)
@@ -173,7 +175,7 @@ class _Flight:
         while len(left):
             payload = requests.ReadEvents(self.packed, at, max(1, min(left.content_bytes, 8 * CHUNK)))
             post = Post("read", payload, self.packed >> 32, resource=_name(self.packed))
-            page = yield from asked(self.book.settings, post, responses.ReadEvents)
+            page = yield from asked(self.registry.settings, post, responses.ReadEvents)
             count = min(len(page.events), len(left))
             if not count or list(page.events[:count]) != list(left[:count]):
                 return False
@@ -181,8 +183,8 @@ class _Flight:
         return True
 
     def _written(self, first: int) -> int:
-        self.book.stamp(self.packed, first, len(self.batch), datetime.now(UTC))
-        end = self.book.end(self.packed)
+        self.registry.stamp(self.packed, first, len(self.batch), datetime.now(UTC))
+        end = self.registry.end(self.packed)
         if end.next is None or end.next < first + len(self.batch):
             end.next = first + len(self.batch)
         return first

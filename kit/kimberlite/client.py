@@ -24,7 +24,7 @@ from .listing import StreamRow, list_streams
 from .operations import Operation, Post, Walk, asked, responses
 from .sql import ExecuteResult, QueryResult
 from .state import ClientState
-from .stream_registry import Book, StreamLike, create, resolve
+from .stream_registry import StreamLike, StreamRegistry, create, resolve
 from .structs import Audit, ColumnInfo, IndexInfo, TableInfo
 from .subscription import CREDITS, AsyncSubscription, Flow, Subscription
 from .sync_connection import SyncConnection
@@ -58,8 +58,8 @@ class _Calls:
     ) -> None:
         address, api_key = masked(address), hidden(api_key)
         settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries, tls)
-        book = _book(settings, numbering, default_data_class)
-        self._state = ClientState(self._driven(settings), settings, book)
+        registry = _registry(settings, numbering, default_data_class)
+        self._state = ClientState(self._driven(settings), settings, registry)
 
     @verb
     def append(
@@ -110,12 +110,12 @@ class _Calls:
         audit: Audit | None,
     ) -> Operation[list[tuple[int, int]]]:
         wanted = None if expected is None else reading.offset_of(expected, "expected_offset")
-        self._state.book.tenant(tenant_id, stream)
+        self._state.registry.tenant(tenant_id, stream)
         if not events:
             return []
-        packed = yield from resolve(self._state.book, tenant_id, stream)
+        packed = yield from resolve(self._state.registry, tenant_id, stream)
         batches = appending.batches_of(events)
-        return (yield from appending.append(self._state.book, packed, batches, wanted, audit))
+        return (yield from appending.append(self._state.registry, packed, batches, wanted, audit))
 
     @verb
     def read_stream(
@@ -132,7 +132,7 @@ class _Calls:
         (the lab's does), else when this client was told that the event is stored, else when it arrived here;
         `event.timestamp_source` says which. Do not take the last for the time of writing.
         """
-        packed = yield from resolve(self._state.book, tenant_id, stream_id)
+        packed = yield from resolve(self._state.registry, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         return (yield from self._events(packed, start, limit))
 
@@ -143,12 +143,12 @@ class _Calls:
             found.append(page)
             return ()
 
-        yield from reading.pages(self._state.book, packed, start, limit, keep)
+        yield from reading.pages(self._state.registry, packed, start, limit, keep)
         if not found:
             return []
         stop = found[-1].first + len(found[-1].events)
-        runs = yield from reading.stored(self._state.book, self._state.capabilities, packed, found[0].first, stop)
-        return reading.events_of(self._state.book, packed, found, runs)
+        runs = yield from reading.stored(self._state.registry, self._state.capabilities, packed, found[0].first, stop)
+        return reading.events_of(self._state.registry, packed, found, runs)
 
     @walk
     def iter_stream(
@@ -160,10 +160,14 @@ class _Calls:
         limit: int | None = None,
     ) -> Walk:
         """Return the same, one event after the other, without holding more than a page."""
-        packed = yield from resolve(self._state.book, tenant_id, stream_id)
+        packed = yield from resolve(self._state.registry, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         yield from reading.pages(
-            self._state.book, packed, start, limit, lambda page: reading.events_of(self._state.book, packed, [page])
+            self._state.registry,
+            packed,
+            start,
+            limit,
+            lambda page: reading.events_of(self._state.registry, packed, [page]),
         )
 
     @verb
@@ -184,7 +188,7 @@ class _Calls:
         """
         start = reading.offset_of(position)
         if stream_id is not None:
-            packed = yield from resolve(self._state.book, tenant_id, stream_id)
+            packed = yield from resolve(self._state.registry, tenant_id, stream_id)
             return (yield from self._events(packed, start, limit))
         tenant = self._state.tenant(tenant_id)
         if tenant is None:
@@ -192,7 +196,7 @@ class _Calls:
                 "positions are counted per stream: whose are meant?",
                 hint="give stream_id= for one stream, or tenant_id= for all of a tenant's",
             )
-        rows = yield from list_streams(self._state.book, self._state.capabilities, tenant)
+        rows = yield from list_streams(self._state.registry, self._state.capabilities, tenant)
         chosen = [row.id for row in rows if not row.hidden]
         found: list[tuple[tuple[int, int], Event]] = []
         for packed in chosen:
@@ -200,7 +204,9 @@ class _Calls:
             runs: list[reading.Run] = []
             if events:
                 first, last = events[0].position.value, events[-1].position.value
-                runs = yield from reading.stored(self._state.book, self._state.capabilities, packed, first, last + 1)
+                runs = yield from reading.stored(
+                    self._state.registry, self._state.capabilities, packed, first, last + 1
+                )
             order = {run.first + n: run.position + n for run in runs for n in range(run.length)}
             for event in events:
                 at = event.position.value
@@ -216,15 +222,15 @@ class _Calls:
         tenant = self._state.tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
-        packed = yield from create(self._state.book, tenant, name, data_class)
-        self._state.book.native.add(packed)
+        packed = yield from create(self._state.registry, tenant, name, data_class)
+        self._state.registry.native.add(packed)
         return StreamId.from_u64(packed)
 
     @verb
     def stream_length(self, tenant_id: TenantId | int | None, stream_id: StreamLike) -> Operation[Position]:
         """Return the position that the next event of the stream will get."""
-        packed = yield from resolve(self._state.book, tenant_id, stream_id)
-        return Position((yield from appending.length(self._state.book, packed)))
+        packed = yield from resolve(self._state.registry, tenant_id, stream_id)
+        return Position((yield from appending.length(self._state.registry, packed)))
 
     @verb
     def list_streams(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[StreamRow]]:
@@ -233,8 +239,8 @@ class _Calls:
         The real server does not list streams: their numbers are tried one after the other, and a name is known only
         where this client made or used the stream. `hidden` marks what looks like a table's own log.
         """
-        rows = yield from list_streams(self._state.book, self._state.capabilities, self._state.tenant(tenant_id))
-        self._state.book.native.update(row.id for row in rows)
+        rows = yield from list_streams(self._state.registry, self._state.capabilities, self._state.tenant(tenant_id))
+        self._state.registry.native.update(row.id for row in rows)
         return rows
 
     @verb
@@ -252,7 +258,7 @@ class _Calls:
         `at` reads the tables as they were: at a position as `position()` tells it, or at a time. Numbers with a
         fraction, dates and bytes come as text, as the protocol has no others.
         """
-        return (yield from sql.query(self._state.book, sql_text, params, at, self._state.tenant(tenant_id), audit))
+        return (yield from sql.query(self._state.registry, sql_text, params, at, self._state.tenant(tenant_id), audit))
 
     @verb
     def execute(
@@ -265,12 +271,12 @@ class _Calls:
     ) -> Operation[ExecuteResult]:
         """Return how many rows a statement changed. It is never sent a second time once the server may have it: a
         `NetworkError` or `TimeoutError` says in `maybe_received` whether to look before trying again."""
-        return (yield from sql.execute(self._state.book, sql_text, params, self._state.tenant(tenant_id), audit))
+        return (yield from sql.execute(self._state.registry, sql_text, params, self._state.tenant(tenant_id), audit))
 
     @verb
     def position(self, *, tenant_id: TenantId | int | None = None) -> Operation[Position]:
         """Return what `at=` takes to see the tables as they are now, later."""
-        return (yield from sql.position(self._state.book, self._state.tenant(tenant_id)))
+        return (yield from sql.position(self._state.registry, self._state.tenant(tenant_id)))
 
     @verb
     def list_tables(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[TableInfo]]:
@@ -318,10 +324,10 @@ class _Calls:
         """
         if self._state.driver.closed:
             raise KimberliteInputError(CLOSED, hint=CLOSED_HINT)
-        self._state.book.tenant(tenant_id, stream_id)
+        self._state.registry.tenant(tenant_id, stream_id)
         first = None if from_position is None else reading.offset_of(from_position, "from_position")
-        find = partial(resolve, self._state.book, tenant_id, stream_id)
-        return Flow(self._state.settings, self._state.book, find, first, credits, consumer_group)
+        find = partial(resolve, self._state.registry, tenant_id, stream_id)
+        return Flow(self._state.settings, self._state.registry, find, first, credits, consumer_group)
 
     def _about(self) -> str:
         tenant = "" if self._state.settings.tenant_id is None else f", tenant {self._state.settings.tenant_id}"
@@ -417,10 +423,10 @@ class AsyncClient(_Calls, AsyncFace[ClientState]):
             state.driver.abandon()
 
 
-def _book(settings: Settings, numbering: Numbering, data_class: DataClass) -> Book:
+def _registry(settings: Settings, numbering: Numbering, data_class: DataClass) -> StreamRegistry:
     if numbering not in ("named", "native"):
         raise KimberliteInputError(f"numbering={numbering!r}", hint='choose "named" or "native"')
-    return Book(settings, numbering, DataClass(data_class))
+    return StreamRegistry(settings, numbering, DataClass(data_class))
 
 
 def _several(events: Any) -> list[Any]:

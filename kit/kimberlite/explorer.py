@@ -112,7 +112,9 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         if sql.is_write(sql_text):
             raise KimberliteInputError("this statement changes something", hint="use execute(sql, *params)")
         state = state_of(client)
-        payload = state.driver.run(sql.query_payload(state.book, sql_text, params, at, state.settings.tenant_id, audit))
+        payload = state.driver.run(
+            sql.query_payload(state.registry, sql_text, params, at, state.settings.tenant_id, audit)
+        )
         declared: dict[str, str] = {}
         if not tells_types(payload):
             names = mentioned(sql_text, client.list_tables())

@@ -49,7 +49,7 @@ class StreamSource(Source):
     ) -> None:
         self.label = name
         state = state_of(client)
-        self._packed, self._book = packed, state.book
+        self._packed, self._registry = packed, state.registry
         self._settings = replace(state.settings, policy=retry.ONCE)  # the feed does the retrying
         self._start = start.position if isinstance(start, At) else None
         self._back = 0 if isinstance(start, At) else start.count
@@ -64,7 +64,7 @@ class StreamSource(Source):
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """Return the events after an offset, or from the start that was asked for."""
         start = after + 1 if isinstance(after, int) else self._start
-        flow = Flow(self._settings, self._book, self._find, start, CREDITS, None)
+        flow = Flow(self._settings, self._registry, self._find, start, CREDITS, None)
         flow.packed = self._packed
         loop = asyncio.get_running_loop()
         try:
@@ -111,7 +111,7 @@ class StreamSource(Source):
         raise AssertionError("the stream's number is known")
 
     async def _length(self, flow: Flow) -> int:
-        return await flow.connection.run(appending.length(self._book, self._packed))
+        return await flow.connection.run(appending.length(self._registry, self._packed))
 
 
 def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import KimberliteInputError, ServerError, StreamNotFoundError
 from .operations import Operation, Post, Take, answer_of, asked, raise_refusal, responses
 from .reading import EVENTS_TABLE
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .types import StreamId, Timestamp
 from .wire import requests
 
@@ -38,19 +38,21 @@ class StreamRow:
         return StreamId.from_u64(self.id)
 
 
-def list_streams(book: Book, capabilities: Collection[str], tenant: int | None) -> Operation[list[StreamRow]]:
+def list_streams(
+    registry: StreamRegistry, capabilities: Collection[str], tenant: int | None
+) -> Operation[list[StreamRow]]:
     """Return the streams of a tenant, in the order of their numbers."""
     if tenant is None:
         raise KimberliteInputError("whose streams?", hint="give tenant_id=, here or to the client")
     if EVENTS_TABLE in capabilities:
-        return (yield from _told(book, tenant))
-    return (yield from _tried(book, tenant))
+        return (yield from _told(registry, tenant))
+    return (yield from _tried(registry, tenant))
 
 
-def _told(book: Book, tenant: int) -> Operation[list[StreamRow]]:
+def _told(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
     sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
     post = Post("list_streams", requests.Query(sql), tenant)
-    answer = yield from asked(book.settings, post, responses.Query)
+    answer = yield from asked(registry.settings, post, responses.Query)
     told: Sequence[Any] = answer.rows
     rows = []
     for packed, number, name, length, kind, made in told:
@@ -59,8 +61,8 @@ def _told(book: Book, tenant: int) -> Operation[list[StreamRow]]:
     return rows
 
 
-def _tried(book: Book, tenant: int) -> Operation[list[StreamRow]]:
-    names = {packed: name for (owner, name), packed in book.ids.items() if owner == tenant}
+def _tried(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
+    names = {packed: name for (owner, name), packed in registry.ids.items() if owner == tenant}
     rows: list[StreamRow] = []
     missing, local = 0, 1
     while missing < _GAP and local < _MOST:
@@ -77,19 +79,19 @@ def _tried(book: Book, tenant: int) -> Operation[list[StreamRow]]:
                 continue
             missing = 0
             name = names.get(packed)
-            hidden = name is None and length > 0 and (yield from _is_table_log(book, packed))
+            hidden = name is None and length > 0 and (yield from _is_table_log(registry, packed))
             rows.append(StreamRow(packed, number, name, length, hidden))
         local += _AT_ONCE
     return rows
 
 
-def _is_table_log(book: Book, packed: int) -> Operation[bool]:
+def _is_table_log(registry: StreamRegistry, packed: int) -> Operation[bool]:
     """Return whether the first event is a change of a table, as tables' own streams hold them."""
     import json
 
     post = Post("read", requests.ReadEvents(packed, 0, 1), packed >> 32)
     try:
-        page = yield from asked(book.settings, post, responses.ReadEvents)
+        page = yield from asked(registry.settings, post, responses.ReadEvents)
         first = json.loads(page.events[0]) if len(page.events) else None
     except (ServerError, ValueError, RecursionError):
         return False

@@ -56,14 +56,14 @@ class StreamRange(Ranged):
         return self._packed
 
     def bounds(self) -> tuple[int, int]:
-        return 0, int(self._state.driver.run(appending.length(self._state.book, self.packed)))
+        return 0, int(self._state.driver.run(appending.length(self._state.registry, self.packed)))
 
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
         first, state = self.at(start), self._state
         if until is not None:
             count = max(0, self.at(until) - first)
             limit = count if limit is None else min(limit, count)
-        pages = state.driver.walk(reading.pages(state.book, self.packed, first, limit, part))
+        pages = state.driver.walk(reading.pages(state.registry, self.packed, first, limit, part))
 
         def total() -> int | None:
             return max(0, self.stop() - first) if limit is None and progress.wanted() else limit
@@ -85,7 +85,7 @@ class StreamRange(Ranged):
         if not self.times or not some:
             return some
         first, stop = some[0].column(0)[0].as_py(), some[-1].column(0)[-1].as_py() + 1
-        told = reading.stored(state.book, state.capabilities, self.packed, first, stop)
+        told = reading.stored(state.registry, state.capabilities, self.packed, first, stop)
         return timed(some, state.driver.run(told))
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
@@ -104,7 +104,7 @@ class StreamRange(Ranged):
         for start in reversed(starts) if last else starts:
             params = (self.packed, start, start + _LOOKED_THROUGH, when)
             payload = state.driver.run(
-                sql.query_payload(state.book, text, params, None, state.settings.tenant_id, None)
+                sql.query_payload(state.registry, text, params, None, state.settings.tenant_id, None)
             )
             [at] = result_columns(payload).table.column(0).to_pylist()  # the server names it after its call
             if at is not None:
@@ -112,7 +112,7 @@ class StreamRange(Ranged):
         return 0 if last else stop
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        pages = reading.pages(self._state.book, self.packed, first, stop - first, part)
+        pages = reading.pages(self._state.registry, self.packed, first, stop - first, part)
         for batch in self._state.driver.walk(pages):
             for one in self._timed([batch]):
                 at = one.column(0)[0].as_py()
@@ -133,7 +133,7 @@ class StreamRange(Ranged):
             # The client never sends events twice by itself; doing so is up to the caller.
             state = self._state
             packed = made_or_found(self.client, self.stream) if self._packed is None else self._packed
-            found = state.driver.run(appending.append(state.book, packed, given, wanted, audit, seen))
+            found = state.driver.run(appending.append(state.registry, packed, given, wanted, audit, seen))
             first, count = pa.array([at for at, _ in found], pa.uint64()), pa.array([n for _, n in found], pa.int64())
             appended = sum(number for _, number in found)
             attrs = {"stream": str(self.stream), "appended": appended}
@@ -149,7 +149,7 @@ class StreamRange(Ranged):
         given = blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK)
         state = self._state
         try:
-            [(first, _)] = state.driver.run(appending.append(state.book, self.packed, given, end))
+            [(first, _)] = state.driver.run(appending.append(state.registry, self.packed, given, end))
         except OffsetMismatchError as error:
             raise Moved(error.actual) from None
         return int(first)

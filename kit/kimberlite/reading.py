@@ -11,7 +11,7 @@ from ..core.operations import Emit
 from .blobs import Blobs
 from .errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError
 from .operations import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .types import MAX_U64, Event, Position, StreamId, TenantId
 from .wire import event_count, requests
 
@@ -41,7 +41,7 @@ class Page(NamedTuple):
 
 
 def pages(
-    book: Book,
+    registry: StreamRegistry,
     packed: int,
     start: int = 0,
     limit: int | None = None,
@@ -57,7 +57,7 @@ def pages(
     resource = f"stream {packed & 0xFFFFFFFF} of tenant {packed >> 32}"
     numbers: list[int] = []
     while left is None or left > 0:
-        payload = requests.ReadEvents(packed, at, _size(book, packed, left))
+        payload = requests.ReadEvents(packed, at, _size(registry, packed, left))
         try:
             if not numbers:
                 if stop is None and left is None:
@@ -71,14 +71,14 @@ def pages(
             following = at + count
             taken = count if left is None else min(left, count)
             if count:
-                book.sizes[packed] = len(page) // count + 1
+                registry.sizes[packed] = len(page) // count + 1
             more = count > 0 and (stop is None or following < stop) and (left is None or count < left)
             if more:
                 rest = None if left is None else left - count
-                further = requests.ReadEvents(packed, following, _size(book, packed, rest))
+                further = requests.ReadEvents(packed, following, _size(registry, packed, rest))
                 numbers.append((yield Post("read", further, packed >> 32, resource=resource)))
         except (NetworkError, TimeoutError, BusyError) as error:
-            pause = pause_after(book.settings, error, tries, time.monotonic() - began)
+            pause = pause_after(registry.settings, error, tries, time.monotonic() - began)
             if pause is None:
                 raise
             yield Pause(pause)
@@ -104,12 +104,12 @@ def pages(
         at = following
 
 
-def _size(book: Book, packed: int, left: int | None) -> int:
+def _size(registry: StreamRegistry, packed: int, left: int | None) -> int:
     """Return bytes to ask for, where so many events are wanted: there is no limit by number. An eighth more than those
     of the last page would have had, so that one page mostly does; what comes too much is only received."""
     if left is None:
         return PAGE
-    known = book.sizes.get(packed)
+    known = registry.sizes.get(packed)
     return min(PAGE, max(_SMALL, left * _GUESS) if known is None else max(_LEAST, left * known * 9 // 8))
 
 
@@ -123,7 +123,9 @@ class Run(NamedTuple):
     """Nanoseconds since 1970."""
 
 
-def stored(book: Book, capabilities: Collection[str], packed: int, first: int, stop: int) -> Operation[list[Run]]:
+def stored(
+    registry: StreamRegistry, capabilities: Collection[str], packed: int, first: int, stop: int
+) -> Operation[list[Run]]:
     """Return when these events were stored and their place in the whole log; nothing where the server does not say."""
     runs: list[Run] = []
     if EVENTS_TABLE not in capabilities:
@@ -131,16 +133,16 @@ def stored(book: Book, capabilities: Collection[str], packed: int, first: int, s
     for start in range(first, stop, _TOLD):
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
         post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource="kit_events")
-        answer = yield from asked(book.settings, post, responses.Query)
+        answer = yield from asked(registry.settings, post, responses.Query)
         rows: Sequence[Any] = answer.rows
         runs += [Run(at, count, position, when.nanoseconds) for at, count, position, when in rows]
     return runs
 
 
-def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
+def events_of(registry: StreamRegistry, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
     """Return the events as objects, each with the best time that is known for it."""
     known = {run.first + n: run.time for run in runs for n in range(run.length)}
-    stream = book.used.get(packed) or StreamId.from_u64(packed)
+    stream = registry.used.get(packed) or StreamId.from_u64(packed)
     tenant = TenantId(stream.tenant_id)
     now = datetime.now(UTC)
     out = []
@@ -149,7 +151,7 @@ def events_of(book: Book, packed: int, found: Sequence[Page], runs: Sequence[Run
             when: datetime | None
             if offset in known:
                 when, source = moment(known[offset]), "server"
-            elif (when := book.stamped(packed, offset)) is not None:
+            elif (when := registry.stamped(packed, offset)) is not None:
                 source = "appended"
             else:
                 when, source = now, "received"

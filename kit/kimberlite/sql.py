@@ -15,7 +15,7 @@ from ..core.html import one_line
 from .errors import InternalError, KimberliteInputError, PositionAheadError, WireError
 from .naming import arranged
 from .operations import Operation, Post, answer_of, ask, asked, responses
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .structs import Audit
 from .types import MAX_U64, Position, Timestamp, Value
 from .wire import requests
@@ -165,18 +165,23 @@ def _time(given: Any) -> str:
 
 
 def query_payload(
-    book: Book, sql: str, params: Sequence[Any], at: Any = None, tenant: int | None = None, audit: Audit | None = None
+    registry: StreamRegistry,
+    sql: str,
+    params: Sequence[Any],
+    at: Any = None,
+    tenant: int | None = None,
+    audit: Audit | None = None,
 ) -> Operation[bytes]:
     """Return the rows as they came."""
     payload = statement(sql, params, at)
-    return (yield from ask(book.settings, Post("query", payload, tenant, audit, _brief(sql)), safe=is_read(sql)))
+    return (yield from ask(registry.settings, Post("query", payload, tenant, audit, _brief(sql)), safe=is_read(sql)))
 
 
 def query(
-    book: Book, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
+    registry: StreamRegistry, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
 ) -> Operation[QueryResult]:
     """Return the rows, their columns named and ordered as the SELECT lists them."""
-    payload = yield from query_payload(book, sql, params, at, tenant, audit)
+    payload = yield from query_payload(registry, sql, params, at, tenant, audit)
     kind = responses.Query if isinstance(statement(sql, params, at), requests.Query) else responses.QueryAt
     answer: Any = answer_of(payload, kind)
     shown = arranged(sql, answer.columns)
@@ -189,29 +194,31 @@ def query(
 
 
 def execute(
-    book: Book, sql: str, params: Sequence[Any], tenant: int | None, audit: Audit | None
+    registry: StreamRegistry, sql: str, params: Sequence[Any], tenant: int | None, audit: Audit | None
 ) -> Operation[ExecuteResult]:
     """Return what a statement changed. Repeated only where it is certain that the server did nothing."""
     if is_read(sql):
         raise KimberliteInputError("this statement reads", hint="use query(sql), which gives its rows")
     post = Post("execute", statement(sql, params), tenant, audit, _brief(sql))
-    answer = yield from asked(book.settings, post, responses.Query, safe=False)
+    answer = yield from asked(registry.settings, post, responses.Query, safe=False)
     rows = list(answer.rows)
     if answer.columns != ["rows_affected", "log_offset"] or len(rows) != 1:
         raise WireError("the answer to a statement that writes has other columns than rows_affected and log_offset")
     return ExecuteResult(int(rows[0][0]), int(rows[0][1]))  # type: ignore[arg-type]
 
 
-def position(book: Book, tenant: int | None = None) -> Operation[Position]:
+def position(registry: StreamRegistry, tenant: int | None = None) -> Operation[Position]:
     """Return the newest position that `at=` takes: what the tables are like now, as a bookmark."""
-    listed = yield from asked(book.settings, Post("list_tables", requests.ListTables(), tenant), responses.ListTables)
+    listed = yield from asked(
+        registry.settings, Post("list_tables", requests.ListTables(), tenant), responses.ListTables
+    )
     if not listed.tables:
         return Position(0)
     name = quoted(listed.tables[0].name)
     # The server tells it only in the refusal of a position that is not there yet.
     try:
         yield from ask(
-            book.settings,
+            registry.settings,
             Post("position", requests.QueryAt(f"SELECT * FROM {name} LIMIT 1", [], MAX_U64), tenant),  # noqa: S608
         )
     except PositionAheadError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..core import faces
 from .address import Settings
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .types import TenantId
 
 
@@ -15,7 +15,7 @@ class ClientState(faces.ClientState):
     """Where the server is, what is known of its streams, and the connection."""
 
     settings: Settings
-    book: Book
+    registry: StreamRegistry
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class End:
 
 
 @dataclass(slots=True)
-class Book:
+class StreamRegistry:
     """What a client knows of streams."""
 
     settings: Settings
@@ -89,38 +89,38 @@ def as_id(stream: StreamId | int) -> StreamId:
     return StreamId.from_u64(stream)
 
 
-def resolve(book: Book, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
+def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
     """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
-    tenant = book.tenant(tenant_id, stream)
+    tenant = registry.tenant(tenant_id, stream)
     if not isinstance(stream, str):
         one = as_id(stream)
         packed = one.to_u64()
-        if not isinstance(stream, StreamId) or book.numbering == "native" or packed in book.native:
-            book.used.setdefault(packed, one)
+        if not isinstance(stream, StreamId) or registry.numbering == "native" or packed in registry.native:
+            registry.used.setdefault(packed, one)
             return packed
     name = stream if isinstance(stream, str) else f"stream_{one.stream_number}"
     key = (tenant, name)
-    if key not in book.ids:
+    if key not in registry.ids:
         try:
-            found = yield from create(book, tenant, name)
+            found = yield from create(registry, tenant, name)
         except UnauthorizedError:
             # A role that may only read cannot make streams; where numbers are the server's, this is the stream.
             if isinstance(stream, str):
                 raise
             return one.to_u64()
-        book.ids[key] = found
-    packed = book.ids[key]
-    book.used.setdefault(packed, StreamId.from_u64(packed) if isinstance(stream, str) else one)
+        registry.ids[key] = found
+    packed = registry.ids[key]
+    registry.used.setdefault(packed, StreamId.from_u64(packed) if isinstance(stream, str) else one)
     return packed
 
 
-def create(book: Book, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
+def create(registry: StreamRegistry, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
     """Make a stream, or finds the one of that name."""
     if not isinstance(name, str) or not name:
         raise KimberliteInputError(f"a stream's name is a text that is not empty, not {name!r}")
-    chosen = book.data_class if data_class is None else data_class
+    chosen = registry.data_class if data_class is None else data_class
     post = Post("create_stream", requests.CreateStream(name, chosen), tenant, resource=name)
-    answer = yield from asked(book.settings, post, responses.CreateStream)
+    answer = yield from asked(registry.settings, post, responses.CreateStream)
     packed: int = answer.stream_id
-    book.ids[tenant, name] = packed
+    registry.ids[tenant, name] = packed
     return packed

@@ -20,21 +20,21 @@ def found(client: Client, stream: StreamLike) -> int:
     """Return the server's number of a stream that is there; of a name that is not, tell those like it."""
     state = state_of(client)
     if isinstance(stream, StreamId):
-        return int(state.driver.run(resolve(state.book, None, stream)))
+        return int(state.driver.run(resolve(state.registry, None, stream)))
     tenant = state.settings.tenant_id or 0
     if isinstance(stream, int) and not isinstance(stream, bool):
         return stream if stream >> 32 else tenant << 32 | stream
     if not isinstance(stream, str):
         raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
-    known = state.book.ids.get((tenant, stream))
+    known = state.registry.ids.get((tenant, stream))
     if known is not None:
         return known
     if not tells_times(client):
-        return int(state.driver.run(resolve(state.book, tenant, stream)))  # only making it tells its number
+        return int(state.driver.run(resolve(state.registry, tenant, stream)))  # only making it tells its number
     rows = client.list_streams()
     for row in rows:
         if row.name == stream:
-            state.book.ids[tenant, stream] = row.id
+            state.registry.ids[tenant, stream] = row.id
             return row.id
     near = nearest(stream, [row.name or "" for row in rows])
     hint = near or "streams() lists them; append() and create() make one"
@@ -45,5 +45,5 @@ def made_or_found(client: Client, stream: StreamLike) -> int:
     """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
     if isinstance(stream, str):
         state = state_of(client)
-        return int(state.driver.run(resolve(state.book, state.settings.tenant_id, stream)))
+        return int(state.driver.run(resolve(state.registry, state.settings.tenant_id, stream)))
     return found(client, stream)

@@ -32,7 +32,7 @@ from .errors import (
 )
 from .messages import SubscriptionClosed, SubscriptionEvents
 from .operations import Operation, Post, asked, responses
-from .stream_registry import Book
+from .stream_registry import StreamRegistry
 from .types import Event, Position, StreamId, TenantId
 from .wire import requests
 
@@ -52,7 +52,7 @@ class Flow:
     def __init__(
         self,
         settings: Settings,
-        book: Book,
+        registry: StreamRegistry,
         find: Callable[[], Operation[int]],
         start: int | None,
         credits: int,
@@ -60,7 +60,7 @@ class Flow:
     ) -> None:
         if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
             raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
-        self.book, self._find, self._group, self._window = book, find, group, credits
+        self.registry, self._find, self._group, self._window = registry, find, group, credits
         self.connection = AsyncConnection(settings, self._pushed, self._lost)
         self._settings = settings
         self.next = start
@@ -152,7 +152,7 @@ class Flow:
         if not self.packed:
             self.packed = await connection.run(self._find())
         if self.next is None:
-            self.next = await connection.run(length(self.book, self.packed))
+            self.next = await connection.run(length(self.registry, self.packed))
         group = self._group
         if group is None and any(name.startswith("kit.") for name in connection.capabilities):
             group = BATCHES
@@ -310,7 +310,7 @@ class _Face(OfOneProcess):
 
     def _keep(self, found: list[tuple[int, bytes]]) -> None:
         flow = self._flow
-        stream = flow.book.used.get(flow.packed) or StreamId.from_u64(flow.packed)
+        stream = flow.registry.used.get(flow.packed) or StreamId.from_u64(flow.packed)
         tenant, now = TenantId(stream.tenant_id), datetime.now(UTC)
         if found:
             self._after = found[-1][0] + 1

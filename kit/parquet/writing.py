@@ -22,7 +22,7 @@ from .partitions import KEYS, check, folder, packed, parted
 from .store import Store, StoreError
 
 if TYPE_CHECKING:
-    from ..core.ranged import Piece, View
+    from ..core.dataset import Piece, View
     from ..core.shape import Decoded
 
 GROUP_ROWS = 122_880

@@ -21,11 +21,11 @@ from .messages import ack_of, encode_input
 from .settings import MAX_UNACKED_BYTES
 from .transport import Transport, asked_pause, named
 from .types import AppendAck, AppendInput
-from .unacked import Batch, InFlight, Packed, pack
+from .unacked import Batch, Packed, Unacked, pack
 from .wire import error_of
 
 if TYPE_CHECKING:
-    from .http2_exchange import Duplex
+    from .http2_exchange import Http2Exchange
 
 
 _OP = "append_session"
@@ -79,7 +79,6 @@ class AppendEngine:
         origin: str,
         path: str,
         headers: Mapping[str, str | Secret],
-        *,
         max_unacked_bytes: int = MAX_UNACKED_BYTES,
         max_unacked_batches: int | None = None,
     ) -> None:
@@ -90,12 +89,12 @@ class AppendEngine:
         self._path = path
         self._headers = headers
         self._timeout = transport.timeout.request.total_seconds()
-        self._flight: InFlight[asyncio.Future[AppendAck]] = InFlight(
+        self._flight: Unacked[asyncio.Future[AppendAck]] = Unacked(
             max_unacked_bytes, max_unacked_batches, self._timeout
         )
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
         """Submits that wait for room, first come first served."""
-        self._exchange: Duplex | None = None
+        self._exchange: Http2Exchange | None = None
         """The one that batches are sent on, once the service has said yes to it."""
         self._accepted = False
         """Whether the service ever has."""
@@ -270,7 +269,7 @@ class AppendEngine:
 
         started, clock = calls.now(), time.perf_counter()
         status, told = 0, "interrupted"
-        exchange: Duplex | None = None
+        exchange: Http2Exchange | None = None
         self._retiring, self._ended = False, None
         connection = self._transport.timeout.connection.total_seconds()
         target = Target(self._origin, self._path, self._request_headers(), connection, self._transport.verify)
@@ -314,7 +313,7 @@ class AppendEngine:
                 error=told,
             )
 
-    async def _receive(self, exchange: Duplex, attempt: _Attempt) -> None:
+    async def _receive(self, exchange: Http2Exchange, attempt: _Attempt) -> None:
         reader = FrameReader()
         while piece := await exchange.read():
             for frame in reader.feed(piece):
@@ -333,7 +332,7 @@ class AppendEngine:
         if not (self._closing or self._retiring):
             raise S2ClientError("the service ended the session, which was not over")
 
-    async def _rest(self, exchange: Duplex) -> bytearray:
+    async def _rest(self, exchange: Http2Exchange) -> bytearray:
         """Return the body of a refusal, or what there is of it."""
         body = bytearray()
         try:
@@ -388,7 +387,7 @@ class AppendEngine:
         else:
             exchange.fail(Silent(f"the service did not end the session within {self._timeout:g} s"))
 
-    def _due(self, exchange: Duplex) -> float | None:
+    def _due(self, exchange: Http2Exchange) -> float | None:
         due = self._flight.deadline(exchange.moved)
         if due is None and self._ended is not None:
             return self._ended + self._timeout

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 from ..core.dropped import close_when_dropped
 from ..core.processes import OfOneProcess
-from ..core.secrets import Secret
 from .append_engine import AppendEngine, BatchSubmitTicket
 from .errors import S2Error
-from .settings import MAX_UNACKED_BYTES
-from .transport import Transport
 from .types import AppendInput
 from .unacked import Packed
 
@@ -25,24 +22,8 @@ class AppendSession(OfOneProcess):
     too, with a ResourceWarning where something was not acknowledged yet.
     """
 
-    def __init__(
-        self,
-        transport: Transport[Any],
-        origin: str,
-        path: str,
-        headers: Mapping[str, str | Secret],
-        *,
-        max_unacked_bytes: int = MAX_UNACKED_BYTES,
-        max_unacked_batches: int | None = None,
-    ) -> None:
-        self._engine = engine = AppendEngine(
-            transport,
-            origin,
-            path,
-            headers,
-            max_unacked_bytes=max_unacked_bytes,
-            max_unacked_batches=max_unacked_batches,
-        )
+    def __init__(self, engine: AppendEngine) -> None:
+        self._engine = engine
         self._dropped = close_when_dropped(self, engine.close, warning=engine.unfinished)
 
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:

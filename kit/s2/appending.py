@@ -12,7 +12,7 @@ from ..core import loop
 from ..core.faces import state_of
 from .errors import S2InputError
 from .stream import append_message
-from .thread_queue import Handover
+from .thread_queue import ThreadQueue
 from .types import AppendAck
 from .unacked import Packed, check_size, pack
 
@@ -83,7 +83,7 @@ class _Bulk:
         self._state = state_of(stream)
         self._max_unacked_bytes = max_unacked_bytes
         self._compression = self._state.transport.compression
-        self._handover: Handover[Packed] = Handover(_AHEAD)
+        self._handover: ThreadQueue[Packed] = ThreadQueue(_AHEAD)
         self._acked = 0
         """Records; written on the loop, read by the calling thread."""
 

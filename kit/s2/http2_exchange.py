@@ -67,7 +67,7 @@ class Head(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Duplex(asyncio.Protocol):
+class Http2Exchange(asyncio.Protocol):
     """An exchange under way; `connect` makes one.
 
     `source` gives the next piece of the request's body, None where there is none yet (`pump` asks again), and `b""`
@@ -371,9 +371,9 @@ class Duplex(asyncio.Protocol):
         return self._transport.get_extra_info(name)
 
 
-async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Duplex:
+async def connect(target: Target, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> Http2Exchange:
     """Return the exchange, connected; `begin` starts it, and `close` must follow whatever happens."""
-    return await dial(target.origin, "h2", target.connect, target.verify, lambda: Duplex(source, leaving))
+    return await dial(target.origin, "h2", target.connect, target.verify, lambda: Http2Exchange(source, leaving))
 
 
 def _header(name: str, value: str) -> hpack.HeaderTuple:

@@ -56,13 +56,11 @@ class StreamState(BasinState):
     ) -> AppendSession:
         """Return a session that appends, for the loop that runs."""
         self.transport.check_open()
-        from .append_session import AppendSession  # what speaks HTTP/2 is loaded by those who append in sessions
+        # What speaks HTTP/2 is loaded by those who append in sessions.
+        from .append_engine import AppendEngine
+        from .append_session import AppendSession
 
+        headers = self.headers(config)
         return AppendSession(
-            self.transport,
-            self.url,
-            self.path,
-            self.headers(config),
-            max_unacked_bytes=max_unacked_bytes,
-            max_unacked_batches=max_unacked_batches,
+            AppendEngine(self.transport, self.url, self.path, headers, max_unacked_bytes, max_unacked_batches)
         )

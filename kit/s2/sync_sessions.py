@@ -16,7 +16,7 @@ from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
 from .errors import S2ClientError, S2Error
 from .producer import Producer, RecordSubmitTicket, check_record, failed_ticket
-from .thread_queue import Handover
+from .thread_queue import ThreadQueue
 from .types import AppendAck, AppendInput, IndexedAppendAck, Record
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ class SyncProducer(OfOneProcess):
         self._producer = loop.call(_made, make)
         self._pid = os.getpid()
         # Records go over in numbers; a mark among them tells when all before it have arrived.
-        self._handover = handover = Handover[_Handed](_AHEAD, _SETTLE)
+        self._handover = handover = ThreadQueue[_Handed](_AHEAD, _SETTLE)
         self._feeding = loop.start(_feed, handover, self._producer)
         self._dropped = close_when_dropped(
             self,
@@ -185,7 +185,7 @@ class SyncProducer(OfOneProcess):
 _Handed = tuple[Record, SyncRecordSubmitTicket] | Future[None]
 
 
-async def _feed(handover: Handover[_Handed], producer: Producer) -> None:
+async def _feed(handover: ThreadQueue[_Handed], producer: Producer) -> None:
     """Hand records on to a producer, each ticket its own, until no more come."""
     failed: list[RecordSubmitTicket] = []
     try:
@@ -195,7 +195,7 @@ async def _feed(handover: Handover[_Handed], producer: Producer) -> None:
         handover.end()
 
 
-async def _hand_on(handover: Handover[_Handed], producer: Producer, failed: list[RecordSubmitTicket]) -> bool:
+async def _hand_on(handover: ThreadQueue[_Handed], producer: Producer, failed: list[RecordSubmitTicket]) -> bool:
     """Hand on what there is, and lets go of it: a ticket holds its producer. False at the end."""
     items = await handover.take()
     for item in items:
@@ -214,7 +214,7 @@ async def _hand_on(handover: Handover[_Handed], producer: Producer, failed: list
     return bool(items)
 
 
-async def _ended(handover: Handover[_Handed], feeding: Future[None], producer: Producer) -> None:
+async def _ended(handover: ThreadQueue[_Handed], feeding: Future[None], producer: Producer) -> None:
     """End a producer that nobody holds, once what it was given is appended."""
     handover.end()
     await asyncio.wrap_future(feeding)

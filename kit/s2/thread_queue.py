@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class ThreadQueue(Generic[T]):
     """A bounded queue: `put` blocks a thread while too much is held, `take` is awaited on the loop.
 
     `settle` is how many seconds `take` lets more come once there is something: each wake-up of the loop by another

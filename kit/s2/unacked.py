@@ -57,10 +57,10 @@ class Batch(Generic[T]):
     """When the last of it was handed to the connection that is in use."""
 
 
-class InFlight(Generic[T]):
+class Unacked(Generic[T]):
     """The batches that were not acknowledged, oldest first, within bounds.
 
-    >>> flight = InFlight(100, None, timeout=5.0)
+    >>> flight = Unacked(100, None, timeout=5.0)
     >>> flight.add(Batch(b"...", 1, 60, None), now=0.0)
     >>> flight.has_room(60), flight.next(now=0.0)
     (False, b'...')

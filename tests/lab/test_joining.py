@@ -9,8 +9,8 @@ import pytest
 
 import kit
 from kit.core import calls
+from kit.core.dataset import MissingRange, View
 from kit.core.errors import InputError, KitError
-from kit.core.ranged import MissingRange, View
 from kit.joining import QueryError, query
 
 pytestmark = pytest.mark.lab

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from kit.core.dataset import Piece
 from kit.core.errors import InputError, Interrupted
 from kit.core.log.finding.scan import Scan
 from kit.core.log.profiling.profile import Profile, profile
-from kit.core.ranged import Piece
 
 from .. import find as model
 

@@ -13,7 +13,7 @@ from kit.claude import batching, prices, tasks, types, wire
 from kit.claude.client import ClaudeClient
 from kit.claude.guard import Guard
 from kit.claude.journal import Journal, key_of
-from kit.claude.spend_log import Book
+from kit.claude.spend_log import SpendLog
 from kit.core.errors import InputError, KitError, Lost, Silent, Unreachable
 from kit.core.faces import state_of
 from kit.core.operations import Pause, Request, Response
@@ -412,7 +412,7 @@ def test_a_response_shows_hostile_text_as_text():
 
 
 def test_the_guard_holds_what_is_too_dear():
-    book = Book()
+    book = SpendLog()
     guard = Guard(book)
     guard.check_prompts(10, 10 * guard.likely("short", "haiku"))
     with pytest.raises(claude.BudgetExceededError, match="about") as caught:

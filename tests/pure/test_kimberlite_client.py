@@ -18,7 +18,7 @@ from kit.kimberlite import (
 )
 from kit.kimberlite.address import Place, Settings, place_of
 from kit.kimberlite.sql import is_read, statement
-from kit.kimberlite.stream_registry import Book
+from kit.kimberlite.stream_registry import StreamRegistry
 from kit.kimberlite.tables import capped, metric_frame
 from kit.kimberlite.testing import MockClient
 
@@ -78,7 +78,7 @@ def test_settings_do_not_show_the_key():
 
 
 def test_the_tenant_of_a_call_is_that_of_the_stream():
-    book = Book(settings())
+    book = StreamRegistry(settings())
     assert book.tenant(None, StreamId(2, 5)) == 2
     assert book.tenant(TenantId(2), StreamId(2, 5)) == 2
     assert book.tenant(None, "orders") == 1

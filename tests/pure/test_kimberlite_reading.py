@@ -15,7 +15,7 @@ from kit.kimberlite.bulk import SCHEMA, part, timed
 from kit.kimberlite.connection_base import walk
 from kit.kimberlite.operations import Post, Take
 from kit.kimberlite.reading import Page, Run, pages
-from kit.kimberlite.stream_registry import Book
+from kit.kimberlite.stream_registry import StreamRegistry
 from kit.kimberlite.wire import Response, payload_of, requests, responses
 
 STREAM = 1 << 32 | 7
@@ -56,11 +56,11 @@ class Server:
         return responses.ReadEvents(taken, None)
 
 
-def book() -> Book:
-    return Book(Settings.of("localhost:3000", 1, None, 30, 5, 3))
+def book() -> StreamRegistry:
+    return StreamRegistry(Settings.of("localhost:3000", 1, None, 30, 5, 3))
 
 
-def read(server: Server, of: Book, start: int = 0, limit: int | None = None) -> list[pa.RecordBatch]:
+def read(server: Server, of: StreamRegistry, start: int = 0, limit: int | None = None) -> list[pa.RecordBatch]:
     return list(walk(pages(of, STREAM, start, limit, part), server.step))
 
 

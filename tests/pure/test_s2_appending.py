@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from kit.s2.errors import S2ClientError
 from kit.s2.http2_exchange import _Frames, _GoAway
 from kit.s2.positions import StreamPosition
-from kit.s2.thread_queue import Handover
+from kit.s2.thread_queue import ThreadQueue
 from kit.s2.types import AppendAck
-from kit.s2.unacked import Batch, InFlight
+from kit.s2.unacked import Batch, Unacked
 
 
 def ack_of(start, end):
@@ -40,7 +40,7 @@ def sent(flight, now=0.0):
 
 
 def test_bounds_count_what_is_not_acknowledged():
-    flight = InFlight(100, 2, 5.0)
+    flight = Unacked(100, 2, 5.0)
     assert flight.has_room(100)
     assert not flight.has_room(101)
     flight.add(batch(0, metered=60), 0.0)
@@ -55,7 +55,7 @@ def test_bounds_count_what_is_not_acknowledged():
 
 
 def test_answers_are_for_the_oldest():
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     for n in range(3):
         flight.add(batch(n, records=n + 1), 0.0)
     assert sent(flight) == [b"0", b"1", b"2"]
@@ -75,7 +75,7 @@ def test_answers_are_for_the_oldest():
     ],
 )
 def test_answers_that_cannot_be(acks, reason):
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     flight.add(batch(0, records=2), 0.0)
     flight.add(batch(1, records=2), 0.0)
     sent(flight)
@@ -87,7 +87,7 @@ def test_answers_that_cannot_be(acks, reason):
 
 
 def test_a_batch_that_is_half_sent_cannot_be_acknowledged():
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     flight.add(batch(0), 0.0)
     assert flight.next(0.0) == b"0"
     with pytest.raises(S2ClientError, match="was not sent"):
@@ -95,7 +95,7 @@ def test_a_batch_that_is_half_sent_cannot_be_acknowledged():
 
 
 def test_a_new_connection_gets_all_of_them_again_in_order():
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     for n in range(5):
         flight.add(batch(n), 0.0)
     for _ in range(4):
@@ -110,7 +110,7 @@ def test_a_new_connection_gets_all_of_them_again_in_order():
 
 
 def test_the_oldest_one_has_a_deadline_from_when_it_was_sent():
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     assert flight.deadline(0.0) is None
     flight.add(batch(0), 1.0)
     assert flight.deadline(0.0) == 6.0, "ready since 1"
@@ -129,7 +129,7 @@ def test_the_oldest_one_has_a_deadline_from_when_it_was_sent():
 
 
 def test_all_of_them_can_be_taken_out():
-    flight = InFlight(1000, None, 5.0)
+    flight = Unacked(1000, None, 5.0)
     for n in range(3):
         flight.add(batch(n), 0.0)
     flight.next(0.0)
@@ -190,7 +190,7 @@ def test_goaway_is_taken_out_wherever_it_stands(places, sizes):
 
 
 def test_a_thread_is_held_back_while_too_much_is_handed_over():
-    handover = Handover(3)
+    handover = ThreadQueue(3)
     got, done = [], []
 
     def put():
@@ -213,7 +213,7 @@ def test_a_thread_is_held_back_while_too_much_is_handed_over():
 
 
 def test_a_thread_that_waits_is_let_go_when_nobody_takes():
-    handover = Handover(1)
+    handover = ThreadQueue(1)
     results = []
     handover.put(0)
     thread = threading.Thread(target=lambda: results.append(handover.put(1)))

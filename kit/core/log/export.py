@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from .. import progress
+from ..dataset import View
 from ..errors import InputError, KitError, warn
 from ..files import draft
 from ..frames import is_utf8
 from ..html import one_line
-from ..ranged import View
 from ..tables.encode import Table
 from ..words import nearest
 from .finding.find import Asked, passing, whole

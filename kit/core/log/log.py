@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ...live.view import LiveView
     from ...parquet.scanning import Scan
     from ..completion import Names
+    from ..dataset import View
     from ..frames import BodyMode
-    from ..ranged import View
     from .source import Ranged
 
 Answer = TypeVar("Answer")
@@ -277,7 +277,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     def _view(
         self, verb: str, extras: Mapping[str, Any], start: Any, limit: Any, until: Any, body: BodyMode, types: Any
     ) -> View:
-        from ..ranged import View
+        from ..dataset import View
 
         return View(self._opened(verb, extras), start, limit, until, body, types)
 
@@ -295,7 +295,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         from ..tables.typed import checked
 
         if columns is not None:
-            from ..ranged import View
+            from ..dataset import View
 
             view = View(source, start, limit, until, body, types, strict=True)
             return to_frame(view.collect(columns), {"body": view.shape.mode})
@@ -312,7 +312,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
                 interrupted = True
         rows, told = source.shown(found, body, typed)
         if not rows.num_rows and not interrupted:  # it has the columns that the log's have
-            from ..ranged import View
+            from ..dataset import View
 
             whole = View(source, "earliest", None, None, body, types, strict=True)
             rows, told = whole.schema.empty_table(), {**told, "body": whole.shape.mode}

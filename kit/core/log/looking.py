@@ -11,8 +11,8 @@ from ..into import GivesFrames
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..dataset import Ranged
     from ..frames import BodyMode
-    from ..ranged import Ranged
     from .copying.copied import Copied
     from .export import Written
     from .profiling.profile import Profile

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from ... import progress
 from ...ahead import ahead
+from ...dataset import View
 from ...errors import Interrupted, KitError, warn
 from ...html import one_line
-from ...ranged import View
 from ...words import nearest
 from ..finding.find import Asked, passing, whole
 from ..source import Piece, Ranged

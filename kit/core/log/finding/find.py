@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from ... import progress
 from ...ahead import ahead
+from ...dataset import MissingRange, Piece, Ranged, View, within
 from ...errors import Interrupted, KitError, warn
 from ...frames import TIME
 from ...html import one_line
-from ...ranged import MissingRange, Piece, Ranged, View, within
 from ...tables import filters
 from ...tables.typed import checked
 from ...words import nearest

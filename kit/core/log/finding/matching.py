@@ -25,7 +25,7 @@ from ...tables.kinds import HUGE, LARGE, Kind, flags_of_integer
 from .jsonpath import Question
 
 if TYPE_CHECKING:
-    from ...ranged import Ranged
+    from ...dataset import Ranged
 
 Mask = npt.NDArray[np.bool_]
 _SAMPLED, _RARE, _TRIES = 8192, 1, 256
