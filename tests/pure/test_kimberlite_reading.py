@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from kit.core.drivers import BlockingDriver
 from kit.kimberlite.address import Settings
 from kit.kimberlite.blobs import Blobs
 from kit.kimberlite.bulk import SCHEMA, part, timed
-from kit.kimberlite.connection_base import walk
 from kit.kimberlite.operations import Post, Take
 from kit.kimberlite.reading import Page, Run, pages
 from kit.kimberlite.stream_registry import StreamRegistry
@@ -26,7 +26,7 @@ def held(one: bytes) -> int:
     return sys.getrefcount(one)
 
 
-class Server:
+class Server(BlockingDriver):
     """Answers as a server whose pages hold so many of the events; it notes what was asked, and who holds its answers."""
 
     def __init__(self, events: list[bytes], at_once: int) -> None:
@@ -35,7 +35,7 @@ class Server:
         self.answers: list[bytes] = []
         self.held: list[int] = []
 
-    def step(self, wanted: Any) -> Any:
+    def do(self, wanted: Any, held_open: Any) -> Any:
         if isinstance(wanted, Post):
             self.answers.append(payload_of(Response(1, self._answer(wanted.payload))))
             return len(self.answers) - 1
@@ -61,7 +61,7 @@ def book() -> StreamRegistry:
 
 
 def read(server: Server, of: StreamRegistry, start: int = 0, limit: int | None = None) -> list[pa.RecordBatch]:
-    return list(walk(pages(of, STREAM, start, limit, part), server.step))
+    return list(server.walk(pages(of, STREAM, start, limit, part)))
 
 
 @pytest.mark.parametrize("limit", [None, 950])
