@@ -5,6 +5,7 @@ A transport made by hand is not told of the environment's proxies and certificat
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -144,7 +145,9 @@ class _AsyncBody(httpx.AsyncByteStream):
             raise translated(error) from None
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        # httpcore closes under a shield of anyio's, which a task that asyncio cancels gets through. A connection that
+        # is given back by half stays with the pool for ever.
+        await asyncio.shield(self._stream.aclose())
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
