@@ -17,7 +17,7 @@ from kit.live.columns import unified
 from kit.live.results.newest import Newest
 from kit.live.results.per import Per
 from kit.live.results.rolling import Rolling
-from kit.live.results.sketches import mixed
+from kit.live.results.sketches import Quantiles, Registers, mixed
 from kit.live.source import Chunk, Source
 
 PATIENCE = 20
@@ -132,7 +132,16 @@ def test_windows_begin_in_the_coarsest_unit_that_is_exact(every, unit):
     assert unit == "ms" or behind == timedelta(microseconds=int(BEGAN.timestamp()) * 10**6 % 1500)
 
 
-def test_hashes_of_values_are_those_of_earlier_checkpoints():
+def test_hashes_and_buckets_are_those_of_earlier_checkpoints():
+    one = np.zeros(1, np.int64)
+    quantiles = Quantiles()
+    quantiles.add(np.zeros(6, np.int64), np.array([1.0, -1.0, 0.0, 1.7976931348623157e308, 5e-324, 100.0]))
+    assert quantiles.dump(one) == [[0] * 6, [95071, 131072, 131073, 167073, 167304, 202561], [1] * 6]
+    for count, about, kept in ((0, 0, 0), (1000, 998, 1735), (100_000, 101_245, 14_250)):
+        registers = Registers()
+        registers.grow(1)
+        registers.add(np.zeros(count, np.int64), mixed(np.arange(count, dtype=np.uint64)))
+        assert (registers.counts(one).tolist(), int(registers._all[0].sum())) == ([about], kept)
     told = mixed(np.array([0, 1, 1234567, 2**64 - 1], np.uint64)).tolist()
     assert told == [16294208416658607535, 10451216379200822465, 6457827717110365317, 16490336266968443936]
 
