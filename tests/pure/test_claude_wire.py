@@ -75,6 +75,7 @@ def test_a_task_out_of_time_is_known_by_the_clock():
         (answer(503, []), False, False),
         (answer(503, {"detail": []}), False, False),
         (answer(499, {"detail": "x"}), True, False),
+        (answer(400, {"detail": "x"}), True, False),
         (answer(399, {"detail": "x"}), False, False),
         (answer(502, b"<html>bad gateway</html>"), False, False),
         (answer(502, {"detail": "x"}, x_error_category="upstream_error"), True, True),

@@ -58,6 +58,10 @@ def told(found):
         ),
         (float("nan"), float("nan"), []),
         (None, 0, [("$", "changed", "null", "0")]),
+        ({"a": [1]}, {"a": 5}, [("$.a", "changed", "[1]", "5")]),
+        ({"a": 5}, {"a": [1]}, [("$.a", "changed", "5", "[1]")]),
+        ({"a": {"b": 1}}, {"a": 5}, [("$.a", "changed", '{"b": 1}', "5")]),
+        ({"a": 5}, {"a": {"b": 1}}, [("$.a", "changed", "5", '{"b": 1}')]),
     ],
 )
 def test_records(a, b, expected):
