@@ -197,6 +197,19 @@ def test_keys_are_told_apart_as_values_are():
     ] == [2, 2, 1]
 
 
+def test_equal_numbers_of_all_types_are_one_value():
+    kinds = [pa.int8(), pa.int64(), pa.uint64(), pa.float64(), pa.decimal128(9, 2)]
+    tables = [pa.table({"x": pa.array([1, 2, None], kind)}) for kind in kinds] + [
+        pa.table({"x": pa.array([2**63, 1], pa.uint64())})
+    ]
+    found = fed(lambda: Per(None, None, None, None, 9, {"d": "distinct:x", "n": "count:x"}), tables, 1).result()
+    assert found.to_pylist() == [{"d": 3, "n": 12}]
+    parts = [["0.5", "0.10"], ["0.50", "0.1", "0.123456789"]]
+    tables = [pa.table({"x": pa.array(map(Decimal, some))}) for some in parts] + [pa.table({"x": [0.5, 2.0**63]})]
+    tables.append(pa.table({"x": pa.array([2**63, 2**63 + 1], pa.uint64())}))
+    assert fed(lambda: Per(None, None, None, None, 9, {"d": "distinct:x"}), tables).result().to_pylist() == [{"d": 5}]
+
+
 def test_quantiles_leave_out_what_is_no_number():
     values = [1.0, math.nan, None, 100.0, 0.0, -5.0, math.nan]
     asked = {"low": "p1:x", "mid": "median:x", "high": "p99:x"}

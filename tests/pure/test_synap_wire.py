@@ -53,6 +53,27 @@ def test_every_form_of_a_value_is_read_in_small_messages_and_in_large_ones(data,
         wire.unpack(b"\x92" + sized(0xC6, 4, len(filler), filler) + data[:-1])
 
 
+def test_requests_have_numbers_that_fit():
+    for number in (0, 1, wire.PUSH):
+        assert wire.read_request(msgpack.packb([number, "PING", []])) == (number, "PING", [])
+        assert wire.read_request(msgpack.packb({"id": number, "command": "GET", "args": [{"Str": "k"}]})) == (
+            number,
+            "GET",
+            ["k"],
+        )
+    for wrong in (
+        [-1, "PING", []],
+        [wire.PUSH + 1, "PING", []],
+        [True, "PING", []],
+        [1, b"PING", []],
+        [1, "PING", {}],
+        [1, "PING"],
+        5,
+    ):
+        with pytest.raises(wire.Refused, match="no request"):
+            wire.read_request(msgpack.packb(wrong))
+
+
 @pytest.mark.parametrize(("frame", "told"), VECTORS)
 def test_frames_are_those_of_the_protocol(frame, told):
     assert frame.hex() == told

@@ -179,7 +179,7 @@ def _moment(text: str, kind: pa.DataType) -> int:
     zone = (found["zone"] or "Z").replace(":", "")
     shift = 0 if zone == "Z" else int(zone[:3]) * 60 + int(zone[0] + zone[3:])
     total = (((day * 24 + hours) * 60 + minutes - shift) * 60 + seconds) * 10**9
-    return _counted(total + int((found["f"] or "").ljust(9, "0") or 0), text, kind)
+    return _counted(total + int((found["f"] or "").ljust(9, "0")), text, kind)
 
 
 def _counted(nanoseconds: int, text: str, kind: pa.DataType) -> int:
@@ -195,7 +195,7 @@ def _duration(text: str, kind: pa.DataType) -> int:
         raise ValueError(f"{text!r} is no duration")
     days, hours, minutes, seconds = (int(found[name] or 0) for name in ("d", "h", "m", "s"))
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    nanoseconds = total * 10**9 + int((found["f"] or "").ljust(9, "0") or 0)
+    nanoseconds = total * 10**9 + int((found["f"] or "").ljust(9, "0"))
     return _counted(-nanoseconds if found["sign"] else nanoseconds, text, kind)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -125,10 +126,24 @@ class Column:
         coded = self._array.dictionary_encode() if not pa.types.is_nested(self.kind) else None
         if coded is None:
             return pd.util.hash_array(objects([text_of(value) for value in self.at(self.rows)]))
-        hashed = pd.util.hash_array(objects([_text(value) for value in coded.dictionary.to_pylist()]), categorize=False)
+        values = coded.dictionary.to_pylist()
+        hashed = np.asarray(pd.util.hash_array(objects([_text(one) for one in values]), categorize=False), np.uint64)
+        if numbers is not None:
+            hashed = np.array([_of_number(one, other) for one, other in zip(values, hashed, strict=True)], np.uint64)
         places = np.asarray(pc.fill_null(coded.indices, 0)).astype(np.int64)
-        return np.asarray(hashed, np.uint64)[places[self.rows]]
+        return hashed[places[self.rows]]
+
+
+def _of_number(value: int | Decimal, other: np.uint64) -> Any:
+    """Return the hash that the number has in a column of `int64` or `float64`; where it has none there, the other."""
+    if value == int(value) and -(2**63) <= value < 2**63:
+        return mixed(np.array([int(value)], np.int64).view(np.uint64))[0]
+    if value == float(value):
+        return mixed(np.array([float(value)]).view(np.uint64) ^ _OF_FLOATS)[0]
+    return other
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        value = value.normalize()  # 0.10 is 0.1 in a column of two digits
     return value if isinstance(value, str) else f"{type(value).__name__} {value!r}"
