@@ -26,6 +26,7 @@ from kit.claude.streaming import _Chat
 from kit.core import retry
 from kit.core.chunked import framing_of
 from kit.core.errors import KitError
+from kit.core.faces import state_of
 from kit.core.operations import Response, asked_pause
 from kit.live import checkpoint
 from kit.parquet.manifest import Manifest
@@ -96,7 +97,7 @@ _CLIENT = ClaudeClient("http://127.0.0.1:9", api_key="k")
 
 
 def read_socket(data: bytes, chance: random.Random) -> None:
-    chat = _Chat(_CLIENT, "hello", "haiku", 1.0, None)
+    chat = _Chat(state_of(_CLIENT), "hello", "haiku", 1.0, None)
     for frame in data.split(b"\n"):
         chat.feed(frame)
 
