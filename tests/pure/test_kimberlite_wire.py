@@ -21,7 +21,7 @@ from kit.kimberlite.errors import CODES, KimberliteInputError, WireError
 from kit.kimberlite.postcard import Reader
 from kit.kimberlite.schema import Unread
 from kit.kimberlite.types import Timestamp
-from kit.kimberlite.values import Rows
+from kit.kimberlite.values import Rows, read_rows
 from kit.kimberlite.wire import (
     PUSH,
     RESPONSE,
@@ -637,3 +637,8 @@ def test_rows_are_a_sequence() -> None:
     with pytest.raises(IndexError):
         rows[3]
     assert ClusterMode(1) is ClusterMode.CLUSTERED
+
+
+def test_rows_without_cells_are_rows():
+    assert list(read_rows(Reader(b"\x02\x00\x00"))) == [(), ()]
+    assert list(read_rows(Reader(b"\x00"))) == []

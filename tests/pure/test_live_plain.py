@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from kit.live.results.plain import grown, objects, plain, unplain
+from kit.live.results.plain import array_of_plain, grown, objects, plain, unplain
 
 OSLO = ZoneInfo("Europe/Oslo")
 VALUES = [
@@ -72,3 +73,26 @@ def test_arrays_grow_in_steps_and_keep_what_they_have():
     )
     assert grown(np.zeros((2, 5)), 3).shape == (64, 5) and grown(array, 4).tolist()[3:] == [0] * 61
     assert objects([[1], (2, 3), None]).tolist() == [[1], (2, 3), None]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([2**63 - 1, -(2**63), None], pa.int64()), ([2**63], pa.decimal128(38, 0)), ([-(2**63) - 1], pa.decimal128(38, 0)),
+        ([2**63, 1], pa.decimal128(38, 0)), ([10**40], pa.decimal256(76, 0)), ([10**80], pa.string()), ([1, Decimal("1.50")], pa.decimal128(38, 2)),
+        ([Decimal(1), 0.5], pa.float64()), ([1, 0.5, None], pa.float64()), ([True, 1], pa.string()), ([True, None], pa.bool_()), ([None], pa.null()),
+        ([], pa.null()), (["a", 1], pa.string()), ([[1], [2]], pa.list_(pa.int64())),
+    ],
+)  # fmt: skip
+def test_columns_of_values_are_as_narrow_as_is_exact(values, kind):
+    found = array_of_plain(values)
+    assert found.type == kind
+    if not pa.types.is_string(kind):
+        assert found.to_pylist() == values
+
+
+def test_an_earlier_type_is_kept_where_it_holds_the_values():
+    assert (
+        array_of_plain([1, None], pa.int8()).type == pa.int8() and array_of_plain([None], pa.int8()).type == pa.int8()
+    )
+    assert array_of_plain([300], pa.int8()).type == pa.int64() and array_of_plain([1], pa.null()).type == pa.int64()
