@@ -324,10 +324,11 @@ class FeedState:
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that no more rows will come, and what it failed with, where it did."""
+        if error is not None and not self.watched:
+            # Before the state says so: who waits for the end finds it in the log.
+            _log.warning("the feed of %s failed: %s: %s", self.source.label, type(error).__name__, error)
         with self.changed:
             self._word = "closed" if error is None else "failed"
             if error is not None:
                 self.error = error.with_traceback(None)
-        if error is not None and not self.watched:
-            _log.warning("the feed of %s failed: %s: %s", self.source.label, type(error).__name__, error)
         self.wake()
