@@ -26,7 +26,7 @@ def judged() -> dict[str, str]:
 
 
 def coming_by(change: Change, calls: Calls) -> list[list[str]]:
-    """Return the tests that call the function that is changed, by file, those with the most of them first.
+    """Return the tests that call the function that is changed, by file: the module's own first, then those with the most.
 
     What runs once, when a module is imported, is guarded by the tests that call anything there, and by those of the service.
     """
@@ -37,8 +37,9 @@ def coming_by(change: Change, calls: Calls) -> list[list[str]]:
         once = not change.function and (wing in path or any(there == change.path for there, _ in called))
         if once or (change.path, change.function) in called:
             files.setdefault(path, []).append((took, test))
-    ordered = sorted(files.values(), key=lambda tests: -len(tests))[:MOST]
-    return [[test for _, test in sorted(tests)] for tests in ordered]
+    own = Path(change.path).stem
+    ordered = sorted(files, key=lambda path: (own not in path, -len(files[path])))[:MOST]
+    return [[test for _, test in sorted(files[path])] for path in ordered]
 
 
 def main() -> int:

@@ -100,6 +100,8 @@ def test_an_answer_that_cannot_be_read_is_told_with_what_it_had():
 def test_lost_answers():
     assert wire.failure(Unreachable("no"), "complete").paid is False
     assert wire.failure(Lost("cut"), "complete").paid is None
+    assert "get_usage() tells" in str(wire.failure(Lost("cut"), "complete"))
+    assert "get_usage" not in str(wire.failure(Unreachable("no"), "complete"))
     late = wire.failure(Silent("late"), "complete", 40)
     assert isinstance(late, claude.TimeoutError) and isinstance(late, builtins.TimeoutError)
     assert late.paid is None

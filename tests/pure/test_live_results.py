@@ -197,6 +197,16 @@ def test_keys_are_told_apart_as_values_are():
     ] == [2, 2, 1]
 
 
+def test_rows_without_a_time_are_counted():
+    table = pa.table({"at": [BEGAN, None, BEGAN, None, None]})
+    for fold in (
+        lambda: Rolling(None, None, 5, "at", {"n": "count"}),
+        lambda: Per(None, "1s", "at", None, 9, {"n": "count"}),
+    ):
+        found = fed(fold, [table, table.slice(0, 3)])
+        assert found.figures()["untimed"] == 4 and sum(found.result()["n"].to_pylist()) == 4
+
+
 def test_equal_numbers_of_all_types_are_one_value():
     kinds = [pa.int8(), pa.int64(), pa.uint64(), pa.float64(), pa.decimal128(9, 2)]
     tables = [pa.table({"x": pa.array([1, 2, None], kind)}) for kind in kinds] + [
