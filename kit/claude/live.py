@@ -144,8 +144,7 @@ class LiveAnswer:
         with self._changed:
             first = self._screen is None
             if not self._ended and first:
-                first_seen = {"text/html": self._html(), "text/plain": self._plain()}
-                self._screen = _Page(first_seen) if in_voila() else _Output(first_seen)
+                self._screen = _Page(self._html()) if in_voila() else _Output()
                 return
         _display({"text/html": self._html(), "text/plain": self._plain()})
 
@@ -160,8 +159,8 @@ class _Output:
     Plain HTML and no widget: front ends show a notice while a widget loads, and a saved notebook holds none of it.
     """
 
-    def __init__(self, bundle: dict[str, Any]) -> None:
-        self._handle = _display(bundle, display_id=True)
+    def __init__(self) -> None:
+        self._handle = _display({"text/html": "", "text/plain": ""}, display_id=True)
 
     def show(self, html: str, plain: str = "") -> None:
         self._handle.update({"text/html": html, "text/plain": plain}, raw=True)
@@ -170,10 +169,10 @@ class _Output:
 class _Page:
     """The same as a widget, where a page takes no outputs any more once its cells have run."""
 
-    def __init__(self, bundle: dict[str, Any]) -> None:
+    def __init__(self, html: str) -> None:
         from ipywidgets import HTML
 
-        self._html = detached(lambda: HTML(bundle["text/html"]))
+        self._html = detached(lambda: HTML(html))
         _display(self._html._repr_mimebundle_())
 
     def show(self, html: str, plain: str = "") -> None:

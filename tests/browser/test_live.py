@@ -106,6 +106,8 @@ def test_a_fast_stream(notebook, jupyter, count):
         "print('total', total, 'grown', round(b - a, 1), pulse._sent, pulse._back, pulse._missed, pulse._aside)",
     )
     browser = page.page
+    if count > 1:  # all of them are on the screen: one that is not rests
+        browser.set_viewport_size({"width": 1180, "height": 4500})
     page.start()
     views(browser).nth(count - 1).wait_for(timeout=60_000)
     browser.evaluate(WATCH)
@@ -275,8 +277,9 @@ kit.plots.throughput(feed, live=True)"""
     for _ in range(5):
         page.page.wait_for_timeout(1100)
         seen.add(image.get_attribute("src"))
-        boxes.append(image.bounding_box())
-    assert len(seen) >= 4
+        if box := image.bounding_box():  # none while one picture takes the place of another
+            boxes.append(box)
+    assert len(seen) >= 4 and len(boxes) >= 3
     # On nobody's screen it is at rest.
     page.page.evaluate(
         "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
