@@ -69,14 +69,17 @@ def test_what_a_page_tells_of_a_view(notebook):
     row = output.locator(".kit-live-moving tr[data-n]")
     row.first.wait_for()
     # A click on a row shows it whole, and not another one, though rows move on all the time.
-    box = place(row, 4)
-    page.mouse.move(box["x"] + 30, box["y"] + 8)
-    page.wait_for_timeout(300)
-    page.evaluate("addEventListener('pointerdown', e => window.pressed = e.target.closest('tr').dataset.n, true)")
-    page.mouse.down()
-    page.wait_for_timeout(150)
-    page.mouse.up()
-    output.locator("pre", has_text=f"row {page.evaluate('window.pressed')} of many").wait_for()
+    page.evaluate("addEventListener('pointerdown', e => window.pressed = e.target.closest('tr')?.dataset.n, true)")
+    for _ in range(5):  # the table may have moved up or down since its place was asked for
+        box = place(row, 4)
+        page.mouse.move(box["x"] + 30, box["y"] + 8)
+        page.wait_for_timeout(300)
+        page.mouse.down()
+        page.wait_for_timeout(150)
+        page.mouse.up()
+        if (pressed := page.evaluate("window.pressed")) is not None:
+            break
+    output.locator("pre", has_text=f"row {pressed} of many").wait_for()
     # What is marked stays marked. Rows that are replaced before the kernel has heard of it take their mark along.
     for _ in range(5):
         box = place(row.locator("td:nth-child(3)"), 2)
