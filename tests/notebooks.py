@@ -53,7 +53,11 @@ def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                     continue  # a live thing; without a kernel it is an empty frame
                 del output.data[WIDGETS]
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = _small(output.data["image/png"])
+                picture = output.data["image/png"]
+                output.data["image/png"] = _small(picture)
+                if "text/html" in output.data:  # the same picture, with what it shows in words
+                    html = output.data["text/html"].replace(picture.replace("\n", ""), output.data["image/png"])
+                    output.data["text/html"] = html
             if (
                 kept
                 and output.output_type == "stream"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
 from ..core.errors import InputError
+from ..core.html import visible
 from .numbers import clean, escaped
 from .theme import Look, Theme, look_of
 
@@ -48,7 +51,16 @@ def bundle(ax: Axes, *, quick: bool = False) -> tuple[dict[str, Any], dict[str, 
     picture, (width, height) = png(figure, quick=quick)
     told = str(figure.get_label() or ax.get_title(loc="left") or ax.get_title())
     size = {"width": round(width * _DPI), "height": round(height * _DPI), "alt": told}
-    return {"image/png": picture, "text/plain": f"<plot: {told}>"}, {"image/png": size}
+    data = {"image/png": picture, "text/html": _image(picture, size), "text/plain": f"<plot: {told}>"}
+    return data, {"image/png": size}
+
+
+def _image(picture: bytes, size: dict[str, Any]) -> str:
+    """Return a picture as HTML that says in words what it shows, as JupyterLab's own renderer of pictures does not."""
+    return (
+        f'<img alt="{escape(visible(size["alt"]))}" width="{size["width"]}" height="{size["height"]}" '
+        f'style="max-width:100%;height:auto" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+    )
 
 
 def png(figure: Any, *, quick: bool = False) -> tuple[bytes, tuple[float, float]]:

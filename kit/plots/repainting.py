@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
@@ -96,20 +95,10 @@ def _on_a_page(axes: Any, events: PageEvents) -> tuple[Paint, End]:
     from IPython.display import display
     from ipywidgets import HTML
 
-    image = detached(lambda: HTML(_image(bundle(axes))))
+    image = detached(lambda: HTML(bundle(axes)[0]["text/html"]))
     display(detached(lambda: events.beside([image])))  # type: ignore[no-untyped-call]
 
     def paint(shown: tuple[dict[str, Any], dict[str, Any]]) -> None:
-        image.value = _image(shown)
+        image.value = shown[0]["text/html"]
 
     return paint, lambda: None
-
-
-def _image(shown: tuple[dict[str, Any], dict[str, Any]]) -> str:
-    """Return the picture as HTML, with what it shows in words."""
-    data, size = shown[0], shown[1]["image/png"]
-    source = base64.b64encode(data["image/png"]).decode()
-    return (
-        f'<img alt="{escape(size["alt"])}" width="{size["width"]}" height="{size["height"]}" '
-        f'style="max-width:100%;height:auto" src="data:image/png;base64,{source}">'
-    )

@@ -41,7 +41,7 @@ PAINTS = """
 () => {
   const table = document.querySelector('.jupyter-widgets .kit-live-moving').closest('.widget-html-content');
   window.paints = 0;
-  new MutationObserver(() => window.paints++).observe(table, {childList: true});
+  new MutationObserver(() => window.paints++).observe(table, {childList: true, subtree: true});
 }
 """
 
@@ -97,6 +97,16 @@ def test_what_a_page_tells_of_a_view(notebook):
     page.evaluate("getSelection().removeAllRanges()")
     page.evaluate(PAINTS)
     assert painted(page, 1) >= 3
+    # A row that stays is the same one in the page: new ones are put above it. Now and then all are made anew.
+    for _ in range(5):
+        page.evaluate("window.row = document.querySelector('.jupyter-widgets .kit-live-moving tr[data-n]')")
+        page.wait_for_timeout(600)
+        if moved := page.evaluate("row.isConnected && row.rowIndex > 1"):
+            break
+    assert moved
+    shown = row.evaluate_all("all => all.map(one => [+one.dataset.n, one.cells[2].innerText])")
+    assert len(shown) == 10 and [n for n, _ in shown] == list(range(shown[0][0], shown[0][0] - 10, -1))
+    assert all(text == f"row {n} of many" for n, text in shown)
     # What nobody sees is seldom painted.
     page.evaluate(
         "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"

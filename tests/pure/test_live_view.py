@@ -16,6 +16,7 @@ from kit.core import loop
 from kit.core.tables.filters import query
 from kit.live import kernel
 from kit.live.view import drawing
+from kit.live.view.changes import Changes
 from kit.live.view.glance import columns_html, hexdump, record_html, row_lines
 from kit.live.view.order import KEPT, NUMBER, Order
 from kit.live.view.page import Page
@@ -407,12 +408,12 @@ def test_rows_stand_still_while_text_is_marked_and_what_nobody_sees_is_seldom_pa
     source.put(*ROWS)
     source.feed.wait(30, timeout=10)
     view = kit.LiveView(source.feed)
-    main = view.widget.children[5]
+    main, _, changes = view.widget.children[5:8]
 
     def painted(n, seconds):
         def look():
             view._face._screen.look_up()  # as when a page answers
-            return f">{n}</td>" in main.value
+            return f">{n}</td>" in main.value + changes.value
 
         return until(look, seconds)
 
@@ -433,6 +434,61 @@ def test_rows_stand_still_while_text_is_marked_and_what_nobody_sees_is_seldom_pa
     time.sleep(0.2)
     assert not comes(103)
     assert painted(103, 8)  # seldom, and not never
+    view.close()
+
+
+def test_of_a_table_only_new_rows_are_sent_to_a_page_that_takes_them_in():
+    changes = Changes()
+
+    def table(numbers, text="of many", empty=0):
+        rows = [f'<tr data-n="{n}"><td>row {n} {text}</td> </tr>' for n in numbers]
+        return drawing.rows_table([], rows, "rows", empty)
+
+    whole = changes.whole(table(range(9, 3, -1)))
+    assert 'data-number="1"' in whole and changes.same(table(range(9, 3, -1)))
+    new = changes.since(table(range(11, 5, -1)))
+    assert 'data-of="1" data-to="2" data-order="11,10,9,8,7,6"' in new
+    assert re.findall(r'<tr data-n="(\d+)">', new) == ["11", "10"]
+    # Another text in a row, and another order.
+    assert re.findall(
+        "row .* (?:one|many)", changes.since(table([11, 10, 9, 8, 7]).replace("9 of many", "9 of one"))
+    ) == ["row 9 of one"]
+    assert 'data-order="7,8,9,10,11"><tbody></tbody>' in changes.since(
+        table([7, 8, 9, 10, 11]).replace("9 of many", "9 of one")
+    )
+    # Other empty rows, most rows, what a page asks for: the whole.
+    assert changes.since(table([7, 8, 9, 10, 11], empty=1)) is None
+    assert changes.since(table([1, 2, 3, 10, 11])) is None
+    changes.wanted_whole = True
+    assert changes.since(table([7, 8, 9, 10, 11])) is None and not changes.same(table([7, 8, 9, 10, 11]))
+
+
+def test_a_page_that_listens_gets_changes_and_the_whole_when_it_asks(given):
+    source = given()
+    source.put(*ROWS)
+    source.feed.wait(30, timeout=10)
+    view = kit.LiveView(source.feed)
+    main, _, changes = view.widget.children[5:8]
+
+    def comes(n):
+        """Where a row arrives: in the table, or among what is new in it."""
+        source.put({"n": n, "city": "Oslo"})
+
+        def look():
+            view._face._screen.look_up()  # as when a page answers
+            return any(f">{n}</td>" in part.value for part in (main, changes))
+
+        assert until(look, 5)
+        return "changes" if f">{n}</td>" in changes.value else "table"
+
+    assert comes(100) == "table"  # no page has told that it takes anything else
+    page_tells(view, "seen")
+    assert comes(101) == "changes" and changes.value.count("<tr") == 1
+    page_tells(view, "whole")
+    assert until(lambda: ">101</td>" in main.value)
+    assert comes(102) == "changes"
+    time.sleep(5)  # one that runs no script may be there beside it
+    assert comes(103) == "table"
     view.close()
 
 

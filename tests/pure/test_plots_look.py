@@ -1,5 +1,6 @@
 """How plots look: colours that can be read, nothing cut, human numbers, and pictures that notebooks show."""
 
+import html
 import subprocess
 import sys
 from itertools import combinations
@@ -111,6 +112,7 @@ def test_every_plot_is_axes_that_a_notebook_shows():
         assert metadata["image/png"]["width"] == 720
         # A screen reader is told what the picture shows.
         assert metadata["image/png"]["alt"].startswith(ax.get_title(loc="left").split("\n")[0])
+        assert f'<img alt="{html.escape(metadata["image/png"]["alt"])}" ' in data["text/html"]
         assert data["text/plain"] == f"<plot: {metadata['image/png']['alt']}>"
 
 

@@ -78,6 +78,8 @@ class Controls:
         self.trouble = widgets.HTML(layout={"display": "none", "margin": "0 2px"})
         self.place = widgets.VBox([], layout={"overflow": "hidden"})
         self.figures = widgets.HTML(layout={"width": "auto", "margin": "0 2px"})
+        self.changes = widgets.HTML(layout={"display": "none"})
+        self.changes.add_class("kit-live-changes")
         self.said = widgets.HTML(layout={"margin": "0 2px"})
         self.page = PageEvents(deeds.page_told, deeds.press_row)
         # Its views are counted, so that one that nobody sees costs nothing; it is in the order of Tab, to be scrolled.
@@ -92,7 +94,7 @@ class Controls:
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
         acts.add_class("kit-live-controls")
         looks.add_class("kit-live-controls")
-        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said]
+        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said, self.changes]
         self.box = self.page.beside(parts)
         self.box.layout.overflow = "hidden"
         for pressed, deed in (

@@ -180,19 +180,20 @@ def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int
     width = sum(head.width for head in heads)
     columns = "".join(f'<col style="width:{100 * head.width / max(width, 1):.2f}%">' for head in heads)
     titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th> ' for head in heads)
-    blank = f"{_BLANK}{'<td>&nbsp;</td>' * max(len(heads), 1)}</tr>" * empty
+    blank = f"{BLANK}{'<td>&nbsp;</td>' * max(len(heads), 1)}</tr>" * empty
     return (
         f'<table class="kit-live-rows" aria-label="{safe(what)}" style="width:max(100%,{max(width, 20)}ch)">'
         f"<colgroup>{columns}</colgroup><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}{blank}</tbody></table>"
     )
 
 
-_BLANK = '<tr aria-hidden="true">'
+BLANK = '<tr aria-hidden="true">'
+"""How a row begins that is empty."""
 
 
 def without_blanks(table: str) -> str:
     """Return a table that need not keep its height, as nothing comes any more."""
-    head, found, _ = table.partition(_BLANK)
+    head, found, _ = table.partition(BLANK)
     return head + table[table.rindex("</tbody>") :] if found else table
 
 
@@ -212,9 +213,10 @@ def note(text: str) -> str:
     return f'<div class="kit-live-note">{safe(text)}</div>'
 
 
-def main(*parts: str, moving: bool = False) -> str:
+def main(*parts: str, moving: bool = False, number: int = 0) -> str:
     """Return the body of a view; one that is repainted is laid out only while it is on the screen."""
-    return f'<div class="kit-live{" kit-live-moving" if moving else ""}">{"".join(parts)}</div>'
+    told = f' data-number="{number}"' if number else ""
+    return f'<div class="kit-live{" kit-live-moving" if moving else ""}"{told}>{"".join(parts)}</div>'
 
 
 def _title(cell: Cell) -> str:

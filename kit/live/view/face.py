@@ -12,6 +12,7 @@ from ...core.errors import InputError
 from ...core.html import one_line
 from .. import kernel
 from . import drawing
+from .changes import Changes
 from .contents import Contents
 from .order import Order
 from .page import Page
@@ -29,6 +30,8 @@ _FIGURES = 0.25
 _CELLS = 2500
 """Values that a second's tables have in all: a table that takes a page long to lay out comes less often."""
 _SORTED = 1.0
+_WHOLE = 5.0
+"""Seconds after which a table is sent whole, where changes of it are sent in between."""
 _UNSEEN = 5.0
 """Seconds between two paintings of what is on nobody's screen, as far as pages tell."""
 _by_cell: dict[str, tuple[int, Face]] = {}
@@ -59,7 +62,8 @@ class Face:
         self._panes: Any = None
         self._painted = -1
         self._table = ""
-        self._figures_at = self._table_at = self._painted_at = 0.0
+        self._figures_at = self._table_at = self._painted_at = self._whole_at = 0.0
+        self._changes = Changes()
         self._follows = True
         self._stood_at: int | None = None
         """How many rows there were when the table was told to stand still; None while it moves."""
@@ -147,7 +151,7 @@ class Face:
         if here := kernel.elsewhere():
             self._controls.said.value = drawing.main(drawing.note(here))
         self._paint_state()
-        self._controls.main.value = self._made_table()
+        self._controls.main.value = self._changes.whole(self._made_table())
         self._controls.figures.value = self._figures()
         self._screen = screen.add(self)
         self._state.watch(self._wake)
@@ -201,7 +205,7 @@ class Face:
                 waits.append(self._table_at + self._pace)
             elif moving:
                 self._table_at = now
-                sent += self._put(controls.main, self._made_table())
+                sent += self._paint_table(controls, now)
                 sent += controls.offer(list(self.page.names), one_line)
             if self._figures_at + _FIGURES > now:
                 waits.append(self._figures_at + _FIGURES)
@@ -214,6 +218,17 @@ class Face:
             self.due = min(waits, default=None)
             sent += self._snapshot.leave_if_due()
             return sent
+
+    def _paint_table(self, controls: Controls, now: float) -> int:
+        table = self._made_table()
+        self._changes.wanted_whole |= controls.page.wants_whole()
+        if self._changes.same(table):
+            return 0
+        # A page that runs no script of ours takes no changes. It may be there beside one that does.
+        if controls.page.listens and now < self._whole_at + _WHOLE and (changes := self._changes.since(table)):
+            return self._put(controls.changes, changes)
+        self._whole_at = now
+        return self._put(controls.main, self._changes.whole(table))
 
     @property
     def _pace(self) -> float:
@@ -276,7 +291,7 @@ class Face:
             # A row that cannot be shown must not end the view; the figures go on.
             self._state.problem("showing the rows", error, wake=False)
             self._table = drawing.note(f"the newest rows cannot be shown: {type(error).__name__}: {error}")
-        return drawing.main(self._table, moving=True)
+        return self._table
 
     def _still(self, stood: str) -> str:
         """Return the view as a picture of this moment."""

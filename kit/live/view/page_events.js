@@ -75,6 +75,34 @@
   addEventListener("pointercancel", () => ((pressed = null), settle()), true);
   document.addEventListener("selectionchange", settle);
 
+  // Rows that are new come beside the table, and are taken into it: those that stay are not made again.
+  function change(box) {
+    const changes = box.querySelector(".kit-live-changes table");
+    const table = box.querySelector(".kit-live-moving[data-number]");
+    if (!changes || !table || table.dataset.number === changes.dataset.to) return;
+    if (table.dataset.number !== changes.dataset.of) {
+      if (+table.dataset.number < +changes.dataset.to) tell(box, "whole");
+      return;
+    }
+    const body = table.querySelector("tbody");
+    const rows = new Map([...body.rows, ...changes.rows].map((row) => [row.dataset.n, row]));
+    const order = changes.dataset.order.split(",");
+    const stays = new Set(order.map((n) => rows.get(n)));
+    for (const row of [...body.rows]) if (row.dataset.n && !stays.has(row)) row.remove();
+    let next = body.rows[0] || null;
+    for (const row of stays) {
+      if (row === next) next = next.nextElementSibling;
+      else if (row) body.insertBefore(row, next);
+    }
+    table.dataset.number = changes.dataset.to;
+  }
+  function follow(box) {
+    const changes = box.querySelector(".kit-live-changes");
+    if (!changes) return;
+    new MutationObserver(() => change(box)).observe(changes, { childList: true, subtree: true });
+    change(box);
+  }
+
   function look(box, shown) {
     if (shown !== undefined) box.kitOnScreen = shown;
     const seen = Boolean(box.kitOnScreen) && !document.hidden;
@@ -111,7 +139,10 @@
 
   setInterval(() => {
     for (const box of boxes()) {
-      if (box.kitSeen === undefined) eye.observe(box);
+      if (box.kitSeen !== undefined || box.kitFollowed) continue;
+      box.kitFollowed = true;
+      eye.observe(box);
+      follow(box);
     }
     refocus();
   }, 250);

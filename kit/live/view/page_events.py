@@ -37,6 +37,7 @@ class PageEvents:
         self._known: dict[str, int] = {}
         """The number of the last thing that each page told."""
         self._held_at: float | None = None
+        self._wants_whole = False
 
     def beside(self, parts: Sequence[Any]) -> Any:
         """Return a box with these widgets, which a page watches. A box without any is for beside something else."""
@@ -48,6 +49,16 @@ class PageEvents:
     def seen(self) -> bool:
         """Whether it is on the screen of some page; as long as none has told, it is taken to be."""
         return not self._pages or any(self._pages.values())
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is on the screen of a page that runs the script, as far as pages have told."""
+        return any(self._pages.values())
+
+    def wants_whole(self) -> bool:
+        """Return whether a page has asked for the whole table since this was asked last."""
+        wanted, self._wants_whole = self._wants_whole, False
+        return wanted
 
     @property
     def held(self) -> bool:
@@ -74,6 +85,8 @@ class PageEvents:
             return
         if what in ("seen", "unseen"):
             self._pages[page] = what == "seen"
+        elif what == "whole":
+            self._wants_whole = True
         elif what in ("hold", "go"):
             self._held_at = time.monotonic() if what == "hold" else None
         self._changed()
