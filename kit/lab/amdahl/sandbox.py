@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core.errors import SetupError
-from ..confined import OUT_OF_MEMORY, environment
+from ..sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
 from . import interactions
 from .answers import Refusal
 from .flow import Flow, Result
@@ -29,10 +28,6 @@ WORKERS = 4
 MEMORY = 1 << 30
 LARGEST_RESULT = 1 << 30
 DEFAULT_ROWS, MAX_ROWS = 1000, 1_000_000
-_GRACE = 1.5
-"""Seconds that a worker has to stop by itself when the time is over."""
-_START = 30.0
-"""Seconds that a worker may take to start."""
 _HEAD_SIZE = 9
 
 
@@ -43,20 +38,20 @@ class Sandbox:
         self._file = folder / interactions.name_of_file(demo)
         self._demo = demo
         self._seconds = seconds
-        self._turns = asyncio.Semaphore(WORKERS)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="sql")
-        self._idle: list[_Process] = []
-        self._all: set[_Process] = set()
-        self._starting = asyncio.Lock()
-        self._warming: asyncio.Task[None] | None = None
-        self._closed = False
+        self._checked = False
+        self._pool = Pool(self._process, WORKERS, Refusal, Refusal(503, STOPPING))
 
     def start(self) -> None:
         """Start the first worker, which makes the table; queries may come at once, and wait for it."""
         for old in self._file.parent.glob("interactions-*"):
             if old != self._file:
                 old.unlink(missing_ok=True)
-        self._warming = asyncio.ensure_future(self._warm())
+        self._pool.warm_soon()
+
+    def _process(self) -> _Process:
+        make, self._checked = not self._checked or not self._file.exists(), True
+        return _Process(self._file, self._demo, make, self._threads)
 
     async def query(self, sql: str, limit: int = DEFAULT_ROWS) -> Result:
         """Return the rows of a SELECT, at most `limit`; refuses anything else, and what takes too long or too much."""
@@ -89,83 +84,24 @@ class Sandbox:
 
     async def close(self) -> None:
         """End the workers."""
-        self._closed = True
-        for process in list(self._all):
-            process.end()
-        if self._warming is not None:
-            await asyncio.gather(self._warming, return_exceptions=True)
+        await self._pool.close()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
     async def _order(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
         if "\0" in order["sql"]:
             raise Refusal(400, "sql: a query cannot hold a NUL character", details={"field": "sql"})
-        async with self._turns:
-            process = await self._take()
-            try:
-                return await self._in_thread(process.run, order, flow)
-            except Refusal:
-                raise
-            except BaseException:
-                # The client went away, say: nobody needs what would still come.
-                process.end()
-                raise
-            finally:
-                if process.alive:
-                    self._idle.append(process)
-                else:
-                    self._all.discard(process)
-
-    async def _warm(self) -> None:
-        async with self._starting:
-            try:
-                self._idle.append(await self._start(make=True))
-            except Refusal:
-                pass  # the first query tries again, and tells
-
-    async def _take(self) -> _Process:
-        process = self._rested()
-        if process is None:
-            # One after the other: the first makes the table that the others open.
-            async with self._starting:
-                process = self._rested() or await self._start(make=not self._file.exists())
-        return process
-
-    def _rested(self) -> _Process | None:
-        while self._idle:
-            process = self._idle.pop()
-            if process.alive:
-                return process
-            self._all.discard(process)
-        return None
-
-    async def _start(self, make: bool) -> _Process:
-        if self._closed:
-            raise Refusal(503, "the server is stopping")
-        process = _Process(self._file, self._demo, make)
-        self._all.add(process)
-        try:
-            await self._in_thread(process.start)
-        except BaseException:
-            process.end()
-            self._all.discard(process)
-            raise
-        return process
-
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        result: Result = await self._pool.run(lambda process: process.run(order, flow))
+        return result
 
 
 class _Process:
-    """One worker, seen from the server. `start` and `run` block; they are called in a thread."""
+    """One worker, seen from the server. What it says is read in a thread: results are large."""
 
-    def __init__(self, file: Path, demo: bool, make: bool) -> None:
+    def __init__(self, file: Path, demo: bool, make: bool, threads: ThreadPoolExecutor) -> None:
         settings = {"file": str(file), "demo": demo, "make": make, "memory": MEMORY}
-        self._child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter
-            [sys.executable, "-m", "kit.lab.amdahl.worker", json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-        )
+        arguments, given = started_with("kit.lab.amdahl.worker", settings)
+        self._child: subprocess.Popen[bytes] = subprocess.Popen(arguments, **given)  # noqa: S603
+        self._threads = threads
         self._late = False
         self._busy = False
         self._ended = False
@@ -174,26 +110,41 @@ class _Process:
     def alive(self) -> bool:
         return not self._ended and self._child.poll() is None
 
+    @property
+    def over(self) -> bool:
+        return self._child.poll() is not None
+
     def end(self) -> None:
-        """End the process at once; may be called twice, and while it runs a query."""
         self._ended = True
         self._child.kill()
         # A thread that still reads sees the end and cleans up; giving back gigabytes takes the system a moment.
         if not self._busy:
             self._clean_up()
 
-    def start(self) -> None:
-        """Wait until the worker takes orders; making the table is no query's time."""
-        with self._within(_START):
+    async def gone(self) -> None:
+        await self._in_thread(self._child.wait)
+
+    async def start(self) -> None:
+        await self._in_thread(self._start)
+
+    async def run(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
+        """Run one query and return its result, without what has gone into a flow."""
+        return await self._in_thread(self._run, order, flow)
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _start(self) -> None:
+        # Making the table is no query's time.
+        with self._within(START):
             try:
                 self._exactly(_HEAD_SIZE)
             except (OSError, EOFError, ValueError):
-                raise Refusal(503, "the SQL engine did not start; the server's error output says why") from None
+                raise Refusal(503, NOT_STARTED) from None
 
-    def run(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
-        """Run one query and return its result, without what has gone into a flow."""
+    def _run(self, order: dict[str, Any], flow: Flow | None) -> Result:
         assert self._child.stdin is not None
-        with self._within(order["seconds"] + _GRACE):
+        with self._within(order["seconds"] + GRACE):
             try:
                 self._child.stdin.write(json.dumps(order).encode() + b"\n")
                 self._child.stdin.flush()
@@ -268,13 +219,9 @@ class _Process:
         """Return why a worker ended in the middle of a query."""
         status = self._child.wait()
         if self._late:
-            return Refusal(400, f"the query took longer than {order['seconds']:g} s and was stopped")
-        if status == OUT_OF_MEMORY:
-            return Refusal(400, "the query needs more memory than it is allowed")
-        if status < 0:
-            # By a signal: a crash of the engine, or the system short of memory. The same query would do it again.
-            return Refusal(400, "the query ended the SQL engine; write it another way")
-        return Refusal(503, "the SQL engine ended in the middle of the query; try again")
+            return Refusal(400, too_long("query", order["seconds"]))
+        its_own, why = why_ended(status, "query")
+        return Refusal(400 if its_own else 503, why)
 
 
 def require_engine() -> None:
