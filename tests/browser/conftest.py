@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(180))
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no chromium on the path"))
-    items.sort(key=_in_browser)  # last, as they take longest
+    items.sort(key=lambda item: not _in_browser(item))  # first, as they take longest: short ones fill the end
 
 
 def _in_browser(item: pytest.Item) -> bool:
