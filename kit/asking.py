@@ -1,4 +1,4 @@
-"""Prompts over feeds: which explorer answers, and the feed that comes of it."""
+"""Prompts over feeds: choosing the explorer that answers, and making the feed of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at an installation: what is there, what is missing, and what to do about it."""
+"""Checks of an installation: what works, what is missing, and what to do about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PACKAGE = "kit-notebook"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     state: State
     what: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 class Report:
-    """What was found; shows itself as text and as a table."""
+    """The results of all checks; shown as text or as a table."""
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings

@@ -165,7 +165,7 @@ SMALL_QUESTIONS: Mapping[str, Callable[[Any], Any]] = {
     "claude": lambda explorer: explorer.client.get_usage("day"),
     "amdahl": lambda explorer: explorer.client.get("/me"),
 }
-"""A small question that needs the credential, for each service."""
+"""For each service, a small request that needs the credential."""
 
 
 def tried(name: str, service: str) -> tuple[float, str]:

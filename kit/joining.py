@@ -1,7 +1,7 @@
 """SQL over whatever is at hand: frames, Arrow tables, Parquet scans, feeds, and handles on streams, joined in DuckDB.
 
-A handle is read while the query runs, batch by batch, and only when the query names it. What the query does not need is
-not read: other columns are not decoded, and a condition on the position or the time bounds the read at the service.
+A handle is read while the query runs, batch by batch, and only if the query names it. Columns that the query does not
+need are not decoded, and a condition on the position or the time limits what is read from the service.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _READS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "COPY", "SET", "EXECUTE", "MULTI")
-"""Statements that give rows, or that leave nothing behind but a file that was asked for."""
+"""Statements that return rows, or that write only a requested file."""
 _BATCH = 65_536
 
 
@@ -162,7 +162,7 @@ def _kind(connection: Any, text: str) -> str:
 
 
 class Answer:
-    """The result of a query that has not been run yet: `df()` for a DataFrame, `arrow()` for a stream of batches."""
+    """A query that has not run yet: `df()` runs it and gives a DataFrame, `arrow()` a stream of batches."""
 
     def __init__(self, text: str, namespace: Mapping[str, Any], params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._text = text
@@ -342,7 +342,7 @@ def _interruptible() -> Iterator[None]:
 
 
 class QueryError(KitError, ValueError):
-    """A query that the engine does not take; the message is the engine's."""
+    """A query that the engine refuses; the message is the engine's."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, service="duckdb", op="sql")

@@ -1,4 +1,4 @@
-"""What Tab offers inside the magics: services, options, and the tables and columns that a query can name."""
+"""Completion with Tab inside the magics: services, options, and the tables and columns that a query can name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SQL = tuple(_WORDS.split())
 
 
 class Matcher:
-    """Offers names for the magics of one notebook."""
+    """Completes names in the magics of one notebook."""
 
     def __init__(self, space: dict[str, Any]) -> None:
         self._space = space

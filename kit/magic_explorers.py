@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .lab.lab import Lab
 
 connected: dict[str, Any] = {}
-"""Those of real services, by service."""
+"""The explorers of real services, by service."""
 
 
 def reached(service: str, space: dict[str, Any]) -> Any:

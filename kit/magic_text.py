@@ -15,7 +15,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 _DIGITS = 20
-"""As many as a number of 64 bits has."""
+"""Digits of the largest number of 64 bits."""
 
 
 def whole(text: str) -> int | None:
@@ -29,7 +29,7 @@ def whole(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a magic was asked to do."""
+    """The parsed text of a magic."""
 
     text: str
     name: str | None

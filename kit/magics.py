@@ -2,7 +2,7 @@
 
     %kit                      what is running, and what to try
     %lab                      starts or joins the embedded servers; leaves them in the variable `lab`
-    %lab use                  the same, and has clients made without arguments find them
+    %lab use                  the same, and clients made without arguments use them
     %%amdahl                  SQL over Amdahl's interactions
     %%kql                     SQL on Kimberlite
     %%sql                     SQL over the notebook's own frames, Arrow tables and handles
@@ -219,7 +219,7 @@ class KitMagics(Magics):
 
 
 class Status:
-    """What `%kit` shows."""
+    """The output of `%kit`."""
 
     def __init__(self, space: dict[str, Any]) -> None:
         from .nesting import nested

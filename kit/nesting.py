@@ -1,4 +1,4 @@
-"""`asyncio.run(...)` inside cells, where a loop runs already; only on request, and taken back again."""
+"""`asyncio.run(...)` inside cells, where a loop is already running; done only on request, and reversible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: where services are, and where their credentials come from, kept by name in a file of the user's.
+"""Profiles: the addresses of services and the sources of their credentials, by name, in a file of the user.
 
     [prod.s2]
     account_endpoint = "https://aws.s2.dev"
@@ -47,11 +47,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "claude": {"url": "CLAUDE_API_URL", "timeout": "CLAUDE_TIMEOUT", "api_key": "CLAUDE_API_KEY"},
     "amdahl": {"url": "AMDAHL_URL", "api_key": "API_KEY"},
 }
-"""What a profile may say of each service, and the variable that says the same."""
+"""The fields of a profile for each service, and the variable that means the same."""
 CREDENTIALS = ("access_token", "api_key", "password")
 _FORMS = "variable:NAME, command:PROGRAM ARGUMENTS or keyring"
 _PATIENCE = 60
-"""Seconds that a command may take; it may ask somebody."""
+"""Seconds that a command may take; it may wait for a person."""
 
 Entry = dict[str, str]
 

@@ -1,7 +1,7 @@
-"""What the engine of `kit.sql` sees of the tables that a query may name, and what their columns are really called.
+"""The tables that a query of `kit.sql` may name, as the engine sees them, and the real names of their columns.
 
-DuckDB compares names without case and ends them at a NUL, so that of two such columns it would take one for the other.
-It gets names that it tells apart instead, and the answer has the real ones again.
+DuckDB ignores the case of names and ends them at a NUL, so it would confuse columns that differ only in these. Such
+columns get other names for the engine, and the answer has the real names again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def takes(value: Any) -> bool:
 
 
 class Tables:
-    """The tables that a query may name; `space` is what the engine finds under their names."""
+    """The tables that a query may name; `space` maps their names to what the engine reads."""
 
     def __init__(self, text: str, namespace: Mapping[str, Any]) -> None:
         self.views: list[View] = []
@@ -171,7 +171,7 @@ class Tables:
 
 
 class Named(ds.Dataset):  # type: ignore[misc]
-    """A table that is made when a query names it, under names that the engine tells apart."""
+    """A table that is made when a query names it, with columns whose names the engine can distinguish."""
 
     def __new__(cls, *_: Any) -> Named:
         made: Named = ds.Dataset.__new__(cls)
@@ -207,7 +207,7 @@ class Named(ds.Dataset):  # type: ignore[misc]
 
 
 class Later(ds.Dataset):  # type: ignore[misc]
-    """A table that is made when a query names it: the files of a scan are opened, the rows of a feed copied then."""
+    """A table that is made when a query names it: then the files of a scan are opened, or the rows of a feed copied."""
 
     def __new__(cls, make: Callable[[], Any]) -> Later:
         later: Later = ds.Dataset.__new__(cls)

@@ -1,9 +1,9 @@
-r"""SQL with expressions in braces: where they stand is found, and their values are bound or written as literals.
+r"""SQL with expressions in braces: finding them, and binding their values or writing them as literals.
 
-A brace inside a string, a quoted name or a comment is the query's own. Where these end differs between dialects:
-`'\'` is whole in one and unfinished in another, and comments nest in some. Read in the wrong way, a value would land
-inside a string, whose end it could then be. So a text that dialects read differently is refused as soon as it has an
-expression in braces, and so is what is never finished.
+A brace inside a string, a quoted name or a comment belongs to the query. Where these end differs between dialects:
+`'\'` is complete in one and unfinished in another, and comments nest in some. If the text were read in the wrong way,
+a value could land inside a string and end it. So a text that dialects read differently is refused as soon as it has
+an expression in braces, and so is a string or comment without an end.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _plain(value: Any, expression: str) -> Any:
 
 
 _EXPONENT = 100
-"""Zeros that a decimal is written with at most."""
+"""The largest number of zeros that a decimal is written with."""
 
 
 def literal(value: Any) -> str:

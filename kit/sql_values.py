@@ -1,4 +1,4 @@
-"""Values on their way into a query and out of its answer, where the engine has other types than a notebook."""
+"""Converting values into a query and out of its answer, where the engine's types differ from those of a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDE: Mapping[str, pa.DataType | None] = {
     "UHUGEINT": pa.decimal256(39, 0),
     "BIGNUM": pa.string(),
 }
-"""Integers of more than 64 bits, by what the engine calls them, and their types in Arrow; None is the engine's own."""
+"""Integers of more than 64 bits: the engine's names, and the types in Arrow; None for the engine's default."""
 
 
 def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""For tests of code that uses kit: a lab of one's own, which can be made to misbehave, and what every log promises.
+"""For tests of code that uses kit: a private lab, which can be made to misbehave, and checks for logs.
 
 from kit.testing import check_log, private_lab
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LOG_CHECKS", "check_log", "private_lab"]
 
 Make: TypeAlias = "Callable[[], Log[Any]]"
-"""What makes a new log with nothing in it, under a name of its own each time."""
+"""A function that creates a new, empty log with a new name on each call."""
 _ROWS = [{"n": n, "city": ("Oslo", "Bergen", "Tromsø")[n % 3], "total": n / 8} for n in range(40)]
 
 

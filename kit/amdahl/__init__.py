@@ -5,7 +5,7 @@
     client = AmdahlClient()        # reads AMDAHL_URL and API_KEY
     query_data(client, "SELECT channel, COUNT(*) AS events FROM interactions GROUP BY channel")["rows"]
 
-The functions take a client of either colour: with an `AsyncAmdahlClient` their result is awaited.
+The functions take a blocking or an async client: with an `AsyncAmdahlClient` their result is awaited.
 
 >>> import kit
 >>> with kit.Lab("amdahl", join=False) as lab:

@@ -33,10 +33,10 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 SILENCE = 45.0
-"""Seconds without a byte after which a stream's peer is taken for dead; the service sends a comment every 15."""
+"""Seconds without a byte after which a stream counts as lost; the service sends a comment every 15."""
 
 _WAITING = Policy(attempts=12, base=0.5, cap=8.0)
-"""Outlasts about half a minute in which the service cannot answer."""
+"""Retries that outlast about half a minute in which the service cannot answer."""
 
 _RECONNECTS = Policy(attempts=8, base=0.25, cap=5.0)
 

@@ -1,4 +1,4 @@
-"""What Amdahl has, as a tree to browse: the table, pages, sessions started here, webhooks."""
+"""Amdahl as a tree to browse: the table, pages, sessions started here, webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference's client, in both colours."""
+"""The reference's client, blocking and async."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def settings_of(
 
 
 class Verbs:
-    """What both clients can do."""
+    """The verbs of both clients."""
 
     _driver_type: Callable[[Settings], Any]
     rate_limit: RateLimit | None = None
-    """What the service last said about how much more may be asked, or None before it said anything."""
+    """The rate limit that the service last reported, or None before the first answer."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class AmdahlClient(Verbs, SyncFace[ClientState]):
     <AmdahlClient at http://127.0.0.1:1/api/platform/v1>
 
     Without arguments it reads `AMDAHL_URL` and `API_KEY`. `timeout` is for each answer, in seconds; `api_version` pins
-    the version of the API; `verify` takes an `ssl.SSLContext` where a company's own certificates are needed.
+    the version of the API; `verify` takes an `ssl.SSLContext` if a company's own certificates are needed.
     """
 
     _driver_type = Driver

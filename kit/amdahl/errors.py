@@ -1,4 +1,4 @@
-"""What the Amdahl Platform answers when it says no."""
+"""The errors of the Amdahl Platform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HINTS = {
 
 
 class AmdahlError(KitError):
-    """The service refused: `status` and `code` to branch on, `body` with all that it sent.
+    """The service refused the request: `status` and `code` to branch on, `body` with its whole answer.
 
     >>> try:
     ...     raise AmdahlError(404, "not_found", "no such page")
@@ -26,7 +26,7 @@ class AmdahlError(KitError):
 
     status: int
     retry_after: float | None = None
-    """Seconds that the service asks a caller to wait."""
+    """Seconds that the service asks the caller to wait."""
 
     def __init__(self, status: int, code: str, message: str, body: Any = None) -> None:
         super().__init__(f"[{status} {code}] {message}", service="amdahl")
@@ -45,7 +45,7 @@ class AmdahlError(KitError):
 
 
 class AmdahlInputError(AmdahlError, InputError):
-    """The call itself is wrong; nothing was sent, so that `status` is 0 and `code` is "invalid_argument"."""
+    """The call itself is wrong; nothing was sent. `status` is 0 and `code` is "invalid_argument"."""
 
     def __init__(self, message: str = "", *, hint: str | None = None, **fields: Any) -> None:
         super().__init__(0, "invalid_argument", message)

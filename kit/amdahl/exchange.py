@@ -1,4 +1,4 @@
-"""One exchange with the service, through a client of either colour."""
+"""One exchange with the service, through a blocking or an async client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .errors import AmdahlInputError
 CONNECT_TIMEOUT = 5.0
 
 PATIENT = Policy(attempts=4, base=0.5, cap=8.0)
-"""How the explorer repeats what failed: as the reference's `with_retry`, on 429 and 5xx."""
+"""The explorer's retries: on 429 and 5xx, as the reference's `with_retry`."""
 
 
 def exchange(

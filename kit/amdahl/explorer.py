@@ -52,14 +52,14 @@ def connect(
 
 
 class Amdahl(Explorer[AmdahlClient]):
-    """The Amdahl Platform to explore: every verb gives a DataFrame or a handle.
+    """Explore the Amdahl Platform: every verb gives a DataFrame or a handle.
 
     >>> import kit
     >>> with kit.Lab("amdahl", join=False) as lab:
     ...     lab.amdahl.query("select count(*) as n from interactions")["n"].tolist()
     [50000]
 
-    `client` is the plain client, for what has no verb here.
+    `client` is the plain client, for calls that have no verb here.
     """
 
     service = "amdahl"

@@ -34,7 +34,7 @@ _DELIVERY = pa.schema(
 
 
 class SessionSource(Source):
-    """The events of an agent's session: those that were, then those that come; it ends with the session."""
+    """The events of an agent's session, past ones first, then new ones; it ends with the session."""
 
     service = "amdahl"
 
@@ -74,7 +74,7 @@ class SessionSource(Source):
 
 
 class Received(Protocol):
-    """What has come to a receiver, and what comes."""
+    """The part of a receiver that a feed needs: past and new deliveries."""
 
     total: int
 
@@ -90,12 +90,12 @@ class Received(Protocol):
 
 
 class DeliverySource(Source):
-    """The deliveries of a receiver: those it has kept, then those that come."""
+    """The deliveries of a receiver: those it has kept, then new ones."""
 
     service = "amdahl"
     position_column: ClassVar[str | None] = "n"
     holds: ClassVar[bool] = False
-    """Whoever sends them does not wait."""
+    """The sender does not wait, so deliveries cannot be held back."""
 
     def __init__(self, deliveries: Received) -> None:
         self.label = f"deliveries at {deliveries.url}"

@@ -1,4 +1,4 @@
-"""`client.session`: requests by hand, as code for `requests` makes them, with the client's credential."""
+"""`client.session`: requests in the style of the `requests` library, with the client's credential."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PIECE = 8192
 class Session:
     """Requests below the client's address, with its credential: `client.session.get(url, stream=True)`.
 
-    The verbs and answers are those of a `requests.Session`, as far as the guide's code uses them. The credential goes
-    with each request, is shown nowhere, and goes to no other address: such a URL is refused. Failures of the
-    connection are `kit`'s own (`TransportError`).
+    It has the verbs and answers of a `requests.Session` that the guide's code uses. Each request carries the
+    credential, which is shown nowhere and sent to no other address: such a URL is refused. Failures of the connection
+    are `TransportError`.
     """
 
     def __init__(self, driver: Driver, timeout: float | None) -> None:
@@ -122,7 +122,7 @@ class Session:
 
 
 class Answer:
-    """An answer as `requests` gives one. Iterate it, or ask for `content`, `text` or `json()`."""
+    """An answer in the style of `requests`. Iterate over it, or use `content`, `text` or `json()`."""
 
     def __init__(self, head: Stream, url: str, pieces: Iterator[Any]) -> None:
         self.status_code = head.status

@@ -1,4 +1,4 @@
-"""The columns of listings, so that an empty one has those of a full one."""
+"""The columns of listings, so that an empty listing has them too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages: a catalog-component spec plus named queries that the host runs."""
+"""Pages: a spec of catalog components, and named queries that the host runs."""
 
 from __future__ import annotations
 

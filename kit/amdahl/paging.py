@@ -1,4 +1,4 @@
-"""Lists that come in pages, in both styles the service is known to use."""
+"""Lists in pages, in both styles that the service is known to use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small receiver for webhook deliveries: loopback only, each delivery verified over its raw bytes, then listed.
+"""A small receiver for webhook deliveries, on loopback only. It verifies each delivery over its raw bytes and lists it.
 
 It runs on the background loop, so deliveries arrive while cells run.
 """
@@ -39,7 +39,7 @@ REFUSED_KEPT = 100
 REFUSED_HEAD = 200
 """Bytes of the body of a refused delivery that are kept."""
 _UNDER_WAY = 64 * 1024 * 1024
-"""Bytes of bodies that are read at the same time, of all senders together."""
+"""Bytes of bodies that are read at the same time, for all senders together."""
 _LINGER = 256 * 1024
 _IDLE = 60.0
 _CONNECTIONS = 100
@@ -48,11 +48,11 @@ _CONNECTIONS = 100
 class Deliveries:
     """Webhook deliveries as they arrive: `df` lists them, `wait(n)` waits for some, `close()` ends the receiver.
 
-    `register` takes the address and the secret, and returns the secret of what sends here and what takes it back.
-    Made by `lab.amdahl.deliveries()`. A delivery without a signature, or from a web page, gets 401 before its body is
-    read; one with a wrong signature gets 401 after it. Both are counted in `refused`, and the newest 100 are listed
-    with the beginning of what they said. Of those that were verified the newest 10 000 are kept, up to 256 MB; `total`
-    counts all.
+    `register` is called with the address and the secret; it returns the secret that deliveries are signed with and a
+    function that undoes the registration. Made by `lab.amdahl.deliveries()`. A delivery without a signature, or from a
+    web page, gets 401 before its body is read; one with a wrong signature gets 401 after it. Both are counted in
+    `refused`, and the newest 100 are listed with the beginning of their bodies. The newest 10 000 verified deliveries
+    are kept, up to 256 MB; `total` counts all.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Query results: rows of JSON to columns, block by block while they arrive. No I/O.
+"""Query results: rows of JSON to columns, block by block as they arrive. No I/O.
 
-The rows of one result begin with the same key, and the quotes around a key cannot stand inside a string, so `},{"key":`
-parts two rows. With that, a block of rows becomes lines for Arrow's reader, which runs in threads of its own while
-the next blocks are received. Where a block was parted wrongly (a list of objects inside a row may look the same) its
-lines are no objects; it is then read as the JSON list that it is, or together with the block after it.
+All rows of a result begin with the same key, and an unescaped quote cannot occur inside a string, so `},{"key":`
+separates two rows. With that, a block of rows becomes lines for Arrow's reader, which runs in its own threads while
+the next blocks are received. If a block was split wrongly (a list of objects inside a row may look the same), its
+lines are not objects; it is then read as a JSON list, or together with the block after it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Result:
     truncated: bool
     notes: list[str] = field(default_factory=list)
     typed: tuple[str, ...] = ()
-    """Columns whose type the server stated: any of them may have gaps, in this result or in the next."""
+    """Columns whose type the server stated; each of them may have missing values."""
 
 
 def result_of(response: Response) -> Result:
@@ -58,7 +58,7 @@ def result_of(response: Response) -> Result:
 
 
 class ResultReader:
-    """Takes an answer piece by piece; `finish` gives the result. Close it in every case."""
+    """Takes an answer piece by piece; `finish` returns the result. It must be closed in every case."""
 
     def __init__(self) -> None:
         self._workers: ThreadPoolExecutor | None = None
@@ -189,12 +189,12 @@ class ResultReader:
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """What stands between two rows of a result."""
+    """The separator between two rows of a result."""
 
     between: bytes
     line_end: bytes
     gap: int
-    """From the end of one row's brace to the next one's."""
+    """The bytes between the closing brace of one row and the opening brace of the next."""
 
     @classmethod
     def of(cls, rows: bytes | bytearray, start: int) -> Parting | None:
@@ -365,7 +365,7 @@ _NUMBERS = {
 
 
 _NOT_COUNTED = r"^[-+]?[0.]*|\.|[eE].*$"
-"""Of a number in text: what is not among its digits. Zeros at its end may be."""
+"""The parts of a number's text that are not significant digits."""
 
 
 def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:

@@ -1,4 +1,4 @@
-"""Agent sessions in a notebook: a handle for one, the list of those started here, and a run with its progress."""
+"""Agent sessions in a notebook: a handle on one, the list of those started here, and a run with progress."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .feeding import SessionSource
 
 Answer = Mapping[str, Any] | str | Callable[[Any], Mapping[str, Any] | str | None] | None
-"""What a paused session is given: an input, a text, or a function from what it asks for to one of these."""
+"""The input for a paused session: a dict, a text, or a function that is given the question and returns one of these."""
 
 _POLL_FIRST, _POLL_LAST = 0.15, 2.0
 
@@ -132,7 +132,7 @@ class Session:
 
 
 class Sessions(GivesFrames):
-    """The sessions started here: call it for a frame of where they stand, index it for a handle on one."""
+    """The sessions started here: call it for a frame of their states, index it for a handle on one."""
 
     def __init__(self, client: AmdahlClient) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""The shapes of what the service sends and takes."""
+"""The types of what the service sends and accepts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ WebhookEvent = Literal[
 ]
 
 TERMINAL = {"complete", "failed", "canceled"}
-"""Statuses after which a session does no more."""
+"""The final statuses of a session."""
 
 TERMINAL_EVENTS = {"session.completed", "session.failed", "session.canceled"}
-"""Types of the event that ends a session's stream."""
+"""The types of events that end a session's stream."""
 
 
 class QueryResult(TypedDict):
-    """What `query_data` gives."""
+    """The result of `query_data`."""
 
     rows: list[dict[str, Any]]
     rowCount: int
@@ -39,7 +39,7 @@ class DeclaredQuery(TypedDict):
 
 
 class Page(TypedDict, total=False):
-    """A page: a spec of catalog components and the queries it declares."""
+    """A page: a spec of catalog components and the queries that it declares."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class Page(TypedDict, total=False):
 
 
 class AgentSession(TypedDict):
-    """An agent session's state; the service adds more fields as it goes."""
+    """An agent session's state; the service adds more fields as the session proceeds."""
 
     session_id: str
     status: SessionStatus
@@ -61,7 +61,7 @@ class AgentSession(TypedDict):
 
 
 class Webhook(TypedDict, total=False):
-    """A webhook; `secret` is there in the answer to its registration, and only there."""
+    """A webhook; only the answer to its registration has the `secret`."""
 
     id: str
     url: str
@@ -74,7 +74,7 @@ class Webhook(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What the service last said about how much more may be asked."""
+    """The rate limit that the service last reported."""
 
     remaining: int | None = None
     reset: float | None = None
@@ -83,7 +83,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """One event of a session's log, with the id from which a stream can be resumed."""
+    """One event of a session's log, with the id that a stream can be resumed from."""
 
     id: str
     payload: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Webhooks: manage them, and check what they deliver."""
+"""Webhooks: managing them, and verifying deliveries."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _CLIENTS = ("AsyncClaudeClient", "ClaudeClient")
-"""They load what speaks to a server, when they are first used."""
+"""The names of clients; the code that speaks to a server loads when one is first used."""
 
 
 def __getattr__(name: str) -> Any:

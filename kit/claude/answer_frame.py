@@ -1,4 +1,4 @@
-"""A batch as a DataFrame: typed columns, what each row cost, and the bill below it."""
+"""A batch as a DataFrame: typed columns, the cost of each row, and the total below it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .types import dollars
 from .work import NOT_RUN, UNKNOWN, Call, Work
 
 _SHOWN = 5
-"""Answers of a sample that are shown."""
+"""Answers that are shown of a sample."""
 _TEXT = Column("content")
 
 
 class Asked(Protocol):
-    """What a frame is made of: a batch, as its runs left it."""
+    """The state of a batch, from which a frame is made."""
 
     first: int | None
     repeats: int
@@ -46,7 +46,7 @@ class Asked(Protocol):
 
 
 class Answers(pd.DataFrame):
-    """A DataFrame of answers that shows the bill below itself. What is made of it is a plain DataFrame."""
+    """A DataFrame of answers that shows its cost below the rows. Operations on it give a plain DataFrame."""
 
     _metadata = ["foot", "most"]
     foot: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Answers that are to be one JSON object: found in what a model wrote, checked, typed. What is unfit is no value."""
+"""Finding one JSON object in a model's answer, checking it, and converting its values. Unfit values are rejected."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 from .columns_spec import Column, Spec, Unfit
 
 _BEGINS = re.compile(r'\{(?=\s*")')
-"""Where an object begins. One without keys says nothing, and other braces are words."""
+"""The beginning of an object. One without keys says nothing, and other braces are part of the text."""
 _MOST = 20
-"""Objects that are looked at in one answer."""
+"""Objects that are tried in one answer."""
 _ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string(), "choice": pa.string()}
 
 
 class _NoNumber:
-    """NaN and infinities, which are no JSON: never a value of any column."""
+    """NaN and infinities, which are not JSON and never the value of a column."""
 
     def __repr__(self) -> str:
         return "not a number"

@@ -1,4 +1,4 @@
-"""A prompt over the rows of a feed as they come: some of them, as often and as dear as was said."""
+"""A prompt over the rows of a feed as they arrive, limited in number, frequency and cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REST = 0.05
 
 
 class Rows(Protocol):
-    """What is needed of a feed."""
+    """The part of a feed that is needed here."""
 
     source: Any
 
@@ -44,10 +44,10 @@ class Rows(Protocol):
 
 
 class AskSource(Source):
-    """The rows of a feed with answers beside them: columns that were asked for, then status, error and cost.
+    """The rows of a feed with the requested columns of answers, then status, error and cost.
 
-    Every `every` seconds the newest `most` rows are asked, together; the others are "skipped". At `max_cost` all are.
-    The feed itself is only read, and never waits.
+    Every `every` seconds the newest `most` rows are sent together; the others are "skipped". Once `max_cost` is
+    reached, all rows are skipped. The feed itself is only read, and never waits.
     """
 
     service = "claude"

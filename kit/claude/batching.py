@@ -1,4 +1,4 @@
-"""Many prompts in a few requests: never more at once than the service has places for, results in order."""
+"""Many prompts in a few requests: never more at once than the service can run, results in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .state import ClientState
 from .types import BatchResponse, BatchResult
 
 _PLACES = 5
-"""Prompts of a request that the service runs at once."""
+"""Prompts of one request that the service runs at once."""
 
 
 def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -1,11 +1,11 @@
-"""Answers that were paid for, on disk, shared by all notebooks and processes of a user.
+"""Paid answers on disk, shared by all notebooks and processes of a user.
 
-What tells one question from another is the key: the service's address, the model as it was asked for, the whole prompt
-with its values, the columns, the version of the instruction, and the number of the repeat. Whatever changes one of them
-asks anew; nothing else does: not the time, the project, nor how prompts were grouped.
+The key of a question is made of the service's address, the requested model, the whole prompt with its values, the
+columns, the version of the instruction, and the number of the repeat. A change in any of them asks again; nothing else
+does: not the time, the project, nor how prompts were grouped.
 
-A question is entered before it is sent. So two processes never send the same one, and one whose answer was lost, as the
-process died, is known as such: it may have been paid for, and is sent again only if somebody says so.
+A question is recorded before it is sent. So two processes never send the same one, and if an answer was lost because
+the process died, that is known: the question may have been paid for, and is sent again only on request.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ create index if not exists paid_at on paid (at);
 """
 _CHUNK = 2000
 _WAIT = 30.0
-"""Seconds to wait for another process that writes."""
+"""Seconds to wait while another process writes."""
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -71,7 +71,7 @@ def folder() -> Path:
 
 
 class Keys:
-    """What tells questions of one kind from others, and from each other.
+    """Makes the keys of questions that share address, model and columns.
 
     >>> keys = Keys("http://localhost:8006", "haiku", "")
     >>> keys.of("Hello") == keys.of("Hello"), keys.of("Hello") == keys.of("Hello", repeat=1)
@@ -109,7 +109,7 @@ def age_of(given: Any, name: str = "max_age") -> float | None:
 
 
 class Cache:
-    """The answers that are kept, in one SQLite file: `c.cache.df` lists them, `c.cache.clear()` lets them go.
+    """The cached answers, in one SQLite file: `c.cache.df` lists them, `c.cache.clear()` removes them.
 
     >>> Cache("answers.sqlite")
     <Cache answers.sqlite: .df, .clear(older_than=, model=, text=)>

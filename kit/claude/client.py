@@ -1,4 +1,4 @@
-"""The reference's client, in both colours."""
+"""The reference's client, blocking and async."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def _async_texts(pieces: Any) -> AsyncIterator[str]:
 
 
 class Verbs:
-    """What both clients can do."""
+    """The verbs of both clients."""
 
     _state: ClientState
     _driver_type: Callable[[Settings], Any]
@@ -284,9 +284,9 @@ class ClaudeClient(Verbs, SyncFace[ClientState]):
     <ClaudeClient at http://127.0.0.1:1, project demo>
 
     Without arguments it reads `CLAUDE_API_URL`, `CLAUDE_API_KEY` and `CLAUDE_TIMEOUT`. `max_retries` is how often a
-    call is tried in all; only what cannot have run is repeated. A key belongs to a project, and the service charges
-    that one whatever `project_id` says; `project_keys={project: key}` really switches. Debug records go to the logger
-    `client`.
+    call is tried in all; only calls that cannot have run are repeated. A key belongs to a project, and the service
+    charges that project whatever `project_id` says; use `project_keys={project: key}` to switch. Debug records go to
+    the logger `client`.
     """
 
     _driver_type = Driver

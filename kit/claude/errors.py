@@ -1,10 +1,10 @@
-"""What the Claude Code API service says when it says no.
+"""The errors of the Claude Code API service.
 
-ClaudeAPIError            anything the service, or the way to it, refuses    (also KitError)
-  AuthenticationError     no key, or one the service does not know
+ClaudeAPIError            any error of the service or of the connection     (also KitError)
+  AuthenticationError     no key, or a key that the service does not know
   PermissionError         the key's profile forbids it                       (also the builtin of that name)
   RateLimitError          too many requests, of this key or upstream
-  TimeoutError            no answer in time, at the service or here          (also the builtin of that name)
+  TimeoutError            no answer in time, in the service or from it       (also the builtin of that name)
   BudgetExceededError     the project's tokens, a task's cost or your own limit are used up
   ClaudeInputError        the call was wrong; nothing was sent               (also InputError, ValueError)
 """
@@ -18,11 +18,11 @@ from ..core.errors import InputError, KitError
 
 
 class ClaudeAPIError(KitError):
-    """The service refused, failed, or could not be reached.
+    """The service refused the request, failed, or could not be reached.
 
-    `status_code` and `detail` are what it answered, `request_id` is what its log calls the request. `paid` says whether
-    the call may have cost something: False where it is known that it did not, True where it did, None where nobody
-    here can know; such a call is never repeated by itself.
+    `status_code` and `detail` are its answer, `request_id` is the request's id in its log. `paid` says whether the call
+    may have cost something: False if it did not, True if it did, None if that is unknown; such a call is never retried
+    automatically.
 
     >>> try:
     ...     raise RateLimitError("slow down", status_code=429, paid=False)
@@ -73,7 +73,7 @@ class PermissionError(ClaudeAPIError, builtins.PermissionError):
 
 
 class RateLimitError(ClaudeAPIError):
-    """429: too many requests. Nothing ran; the service's count starts anew with each minute."""
+    """429: too many requests. Nothing ran; the service starts a new count each minute."""
 
 
 class TimeoutError(ClaudeAPIError, builtins.TimeoutError):
@@ -81,7 +81,7 @@ class TimeoutError(ClaudeAPIError, builtins.TimeoutError):
 
 
 class BudgetExceededError(ClaudeAPIError):
-    """A budget stands in the way: the project's tokens, the cost a task may have, or a limit set on this side."""
+    """A budget is used up: the project's tokens, the cost that a task may have, or a limit set in this client."""
 
     def __init__(self, message: str = "", *, estimated_cost: float | None = None, **fields: Any) -> None:
         super().__init__(message, **fields)

@@ -1,4 +1,4 @@
-"""One exchange with the service, through a client of either colour, repeated only where nothing can have run."""
+"""One exchange with the service, through a blocking or an async client, retried only if nothing can have run."""
 
 from __future__ import annotations
 

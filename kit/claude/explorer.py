@@ -1,4 +1,4 @@
-"""The Claude Code API service in a notebook: answers that read well, batches and usage as DataFrames."""
+"""The Claude Code API service in a notebook: readable answers, and batches and usage as DataFrames."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def connect(
 
 
 class Claude(Prompts, Explorer[ClaudeClient]):
-    """The Claude Code API service to explore.
+    """Explore the Claude Code API service.
 
     >>> from kit.claude import ClaudeClient
     >>> Claude(ClaudeClient("http://127.0.0.1:1", "cc_00"))
     <Claude at http://127.0.0.1:1: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
 
-    `client` is the plain client; `budget` limits what may be spent, see `Guard`.
+    `client` is the plain client; `budget` limits spending, see `Guard`.
     """
 
     service = "claude"

@@ -1,4 +1,4 @@
-"""An answer on its way, piece by piece, as the source of a feed."""
+"""An answer as the source of a feed, piece by piece as it arrives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCHEMA = pa.schema([("n", pa.int64()), ("time", TIME), ("text", pa.string())])
 
 
 class AnswerSource(Source):
-    """The pieces of one answer. It is asked for once: asked again it would be paid for again."""
+    """The pieces of one answer. It is requested only once, as a second request would be paid for again."""
 
     service = "claude"
     resumes: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What the service tells, as DataFrames."""
+"""The service's answers as DataFrames."""
 
 from __future__ import annotations
 

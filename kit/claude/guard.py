@@ -1,4 +1,4 @@
-"""Limits on this side: what may be spent at all, and from what cost on a batch is estimated and held."""
+"""Limits in this client: what may be spent in all, and the cost from which a batch needs consent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ASK_ABOVE = 1.00
 
 
 class Guard:
-    """What this explorer may spend. Call it to change: `c.budget(max_cost=5, estimate_above=0.5)`.
+    """The explorer's limits on spending. Call it to change them: `c.budget(max_cost=5, estimate_above=0.5)`.
 
-    `max_cost` is for everything from here on together; what would go past it is not sent. A batch that is likely to
-    cost more than `estimate_above` is held until it is given a `max_cost=` of its own. Both in USD.
+    `max_cost` covers everything from now on; calls that would exceed it are not sent. A batch that is likely to cost
+    more than `estimate_above` is not sent until it is given a `max_cost=` of its own. Both are in USD.
     """
 
     def __init__(self, book: SpendLog, max_cost: float | None = None) -> None:

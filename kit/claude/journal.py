@@ -17,7 +17,7 @@ _FORMAT = "kit-claude-batch-1"
 
 
 class Journal:
-    """One JSON object a line: what was sent, before it is sent, and the result, once it is there."""
+    """One JSON object a line: each prompt before it is sent, and its result once it has arrived."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

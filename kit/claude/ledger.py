@@ -1,4 +1,4 @@
-"""What was paid, by day or by hour: what this client knows, apart from what the service tells."""
+"""Costs by day or by hour, as this client recorded them, independent of the service's own figures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _SECONDS = {"hour": 3600, "day": 24 * 3600}
 _EVERY, _MOST = 1.0, 200
-"""Seconds, and lines, after which what was paid is written down."""
+"""Seconds, and lines, after which new costs are written to the file."""
 _open: weakref.WeakSet[Keeper] = weakref.WeakSet()
 
 
 class Keeper:
-    """Writes what a client pays into the cache's file, a few lines at a time, so that later kernels know of it too."""
+    """Writes a client's costs to the cache's file, a few lines at a time, so that later kernels know them too."""
 
     def __init__(self, cache: Cache, service: str) -> None:
         self._cache, self._service = cache, service

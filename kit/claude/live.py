@@ -1,4 +1,4 @@
-"""An answer that shows itself while it comes."""
+"""An answer that shows itself while it arrives."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .errors import ClaudeAPIError, TimeoutError
 from .types import SHOWN, Response, answer_html
 
 REPAINT = 0.1
-"""Seconds between two repaints, at least."""
+"""The shortest time between two repaints, in seconds."""
 
 
 class LiveAnswer:
-    """An answer on its way. In a notebook it shows itself and fills as the text comes, while other cells run.
+    """An answer that is arriving. A notebook shows its text as it arrives, while other cells run.
 
-    `text` is what has come, `wait()` gives the whole `Response`, iterating gives the pieces, `close()` stops it.
+    `text` is what has arrived, `wait()` gives the whole `Response`, iterating gives the pieces, `close()` stops it.
     """
 
     def __init__(self, pieces: Callable[[], AsyncIterator[str | Response]], about: str = "") -> None:
@@ -154,9 +154,10 @@ class LiveAnswer:
 
 
 class _Output:
-    """One output of a notebook, repainted in its place.
+    """One output of a notebook that is repainted in its place.
 
-    Plain HTML and no widget: front ends show a notice while a widget loads, and a saved notebook holds none of it.
+    It is plain HTML, not a widget: front ends show a notice while a widget loads, and a saved notebook does not keep
+    one.
     """
 
     def __init__(self) -> None:
@@ -167,7 +168,7 @@ class _Output:
 
 
 class _Page:
-    """The same as a widget, where a page takes no outputs any more once its cells have run."""
+    """The same as a widget, for front ends that accept no outputs after a cell has run."""
 
     def __init__(self, html: str) -> None:
         from ipywidgets import HTML

@@ -1,4 +1,4 @@
-"""How many prompts may be under way, learned from what the service says. No I/O, and no clock of its own."""
+"""How many prompts may be under way, learned from the service's answers. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 WORKERS, QUEUE = 5, 50
-"""Prompts that the service runs at once, and that wait for it, where it does not tell."""
+"""The assumed number of prompts that the service runs at once, and that may wait, if it does not report them."""
 _LONGEST = 5.0
-"""Seconds after which a service that refused is asked again; what it refuses is free."""
+"""The longest pause in seconds before a service that refused is asked again; refusals cost nothing."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """Places of the service that may be used. Times are seconds of whatever clock the caller has.
+    """The number of the service's places that may be used. Times are seconds of the caller's clock.
 
     >>> pace = Pace()
     >>> pace.room(0, 5), pace.room(10, 5)
@@ -31,9 +31,9 @@ class Pace:
     most: int = WORKERS + QUEUE
     places: int = 2 * WORKERS
     opens: float = 0.0
-    """When something may be sent again; all wait for it together."""
+    """The time from which requests may be sent again; all wait for it."""
     refusals: int = 0
-    """Refusals in a row: until one request has passed, none goes beside it."""
+    """Refusals in a row; after one, requests are sent one at a time until one succeeds."""
 
     def told(self, health: Mapping[str, Any]) -> None:
         """Take what `/health` says of places, as far as it does."""

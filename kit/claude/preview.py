@@ -1,4 +1,4 @@
-"""What a batch would ask and cost, before it does."""
+"""What a batch would ask and cost, without sending anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Preview:
-    """The first prompt, exactly as it would be sent, how many there are, and an estimate for each model."""
+    """The first prompt, exactly as it would be sent, the number of prompts, and an estimate of cost for each model."""
 
     prompt: str
     count: int

@@ -1,4 +1,4 @@
-"""What the three models cost, and what a call is likely to cost."""
+"""The prices of the three models, and the likely cost of a call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from types import MappingProxyType
 PRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"haiku": (0.25, 1.25), "sonnet": (3.00, 15.00), "opus": (15.00, 75.00)}
 )
-"""USD for a million tokens, in and out."""
+"""USD for a million tokens, input and output."""
 
 LIKELY_OUTPUT = 300
-"""Tokens of an answer, as long as nothing better is known."""
+"""The assumed length of an answer in tokens, until a better figure is known."""
 
 
 def cost_of(model: str, input_tokens: int, output_tokens: int) -> float:

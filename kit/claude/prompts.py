@@ -1,4 +1,4 @@
-"""What the explorer does with many prompts: batches over lists and frames, and what stands on them."""
+"""The explorer's verbs for many prompts: batches over lists and frames, and verbs built on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Prompts(GivesFrames):
-    """Prompts, one for each row. See `Claude`."""
+    """Verbs that send one prompt for each row. See `Claude`."""
 
     def __init__(self, client: ClaudeClient, max_cost: float | None = None) -> None:
         self.client = client

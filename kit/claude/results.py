@@ -1,4 +1,4 @@
-"""What a task gave, to look at."""
+"""The result of a task, for notebooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TaskResult(dict[str, Any]):
-    """A task's report, the dict that the client gives, with `log` and `artifacts` as DataFrames."""
+    """A task's report: the client's dict, with `log` and `artifacts` as DataFrames."""
 
     @property
     def status(self) -> str:

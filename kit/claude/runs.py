@@ -1,4 +1,4 @@
-"""A batch: what is done, what is not, and how to go on, in both colours."""
+"""A batch: what is done, what is not, and how to resume it, blocking and async."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 FEW, MANY, PARTS = 5, 25, 50
 _STEP = 0.1
-"""Seconds between two looks at how far a batch is."""
+"""Seconds between two updates of a batch's progress."""
 
 
 class _Batch:
-    """What batches of both colours know: the questions, the result, and what it cost."""
+    """What blocking and async batches share: the questions, the results, and the costs."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class _Batch:
 
 
 class _Going:
-    """A run on the background loop: an interrupt may come at any moment, also before it has begun."""
+    """A run on the background loop. An interrupt may come at any moment, also before the run has begun."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -247,11 +247,11 @@ class _Going:
 
 
 class Batch(_Batch):
-    """A batch of prompts: `frame()` is what is known of it, `resume()` goes on with what is left.
+    """A batch of prompts: `frame()` shows the results so far, `resume()` continues with the rest.
 
-    Each prompt is "completed", "invalid" (answered, and paid, but not with the columns that were asked for), "failed"
-    (the service said why, and charged nothing), "not run", or "unknown": sent, but the answer was lost. Unknown ones
-    are sent again only with `resume(unknown=True)`, as they may have been paid for.
+    Each prompt is "completed", "invalid" (answered and paid, but the answer does not fit the columns), "failed" (the
+    service said why, and charged nothing), "not run", or "unknown": sent, but the answer was lost. Unknown ones are
+    sent again only with `resume(unknown=True)`, as they may have been paid for.
     """
 
     _client: Caller
@@ -321,7 +321,7 @@ class Batch(_Batch):
 
 
 class AsyncBatch(_Batch):
-    """A batch whose `run()` and `resume()` are awaited; see `Batch`. Cancelling it loses what is under way."""
+    """A batch whose `run()` and `resume()` are awaited; see `Batch`. Cancelling it loses the answers under way."""
 
     _client: Caller
 

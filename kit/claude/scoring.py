@@ -1,4 +1,4 @@
-"""Answers against labels that are known: how many are right, class by class, and what was taken for what."""
+"""Comparing answers with known labels: how many are right, for each class, and which classes are confused."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NONE = "(none)"
-"""What stands for an answer that is missing: it is never right."""
+"""The label of a missing answer, which is never right."""
 _BESIDE = ("status", "error", "raw", "cost", "agreement", "prompt", "content", "tokens")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """Answers against labels.
+    """A comparison of answers with labels.
 
-    `accuracy` is the share that is right, rows without an answer counted as wrong. `classes` has a row for each label:
-    rows, precision, recall, f1. `confusion` has what was meant down and what was answered across. `wrong` lists the
+    `accuracy` is the share of right answers; rows without an answer count as wrong. `classes` has a row for each label:
+    rows, precision, recall, f1. `confusion` has a row for each label and a column for each answer. `wrong` lists the
     rows that are not right.
     """
 

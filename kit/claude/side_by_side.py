@@ -1,4 +1,4 @@
-"""A batch under way: as many requests at once as the service has places for, within what may be spent."""
+"""Running a batch: as many requests at once as the service has places for, within the limits on spending."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .types import BatchResult, Caller
 from .work import NOT_RUN, UNKNOWN, Call, Work
 
 _LOOK = 2.0
-"""Seconds for a look at how the service is; without an answer the usual is taken for it."""
+"""Seconds to wait for the service's state; without an answer the defaults are used."""
 _LEAST = 1e-9
-"""USD below which a difference is one of rounding."""
+"""Differences below this, in USD, are rounding errors."""
 _SETTLE = 2.0
-"""Seconds in which prompts whose answer was lost may come to their end, and be counted."""
+"""Seconds to wait until prompts whose answer was lost have ended and are counted."""
 
 
 @dataclass(slots=True)
 class Told:
-    """What a run has to say at its end."""
+    """The summary of a run."""
 
     warnings: list[str] = field(default_factory=list)
     error: ClaudeAPIError | None = None
 
 
 class Runner:
-    """Sends the calls of a batch. `go` is the whole of it, for whatever loop the client is on."""
+    """Sends the calls of a batch. `go` runs it to its end, on the client's loop."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a client has spent: what its calls cost, and which of them it cannot know about."""
+"""A client's spending: the cost of its calls, and the calls whose cost is unknown."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Spent:
     tokens: int = 0
     cost: float = 0.0
     unknown: int = 0
-    """Calls whose answer was lost: each may have cost something."""
+    """The number of calls whose answer was lost; each may have cost something."""
 
 
 class SpendLog:
-    """One line for each call that was paid, or may have been: the newest 10 000, and totals over all."""
+    """One line for each call that was or may have been paid: the newest 10 000, and totals over all."""
 
     def __init__(self) -> None:
         self._lines: deque[Paid] = deque(maxlen=KEPT)

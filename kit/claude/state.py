@@ -18,14 +18,14 @@ LOG = logging.getLogger("client")
 
 @dataclass(eq=False, repr=False)
 class ClientState(faces.ClientState):
-    """How to ask, whose key is whose, and what has been spent."""
+    """The driver, the keys of projects, and the spending."""
 
     timeout: float
     policy: Policy
     project_keys: dict[str, Secret]
     book: SpendLog = field(default_factory=SpendLog)
     own_project: str | None = None
-    """The project that the key belongs to, once the service has told it."""
+    """The project that the key belongs to, once the service has reported it."""
     warned: set[tuple[str, str]] = field(default_factory=set)
 
     def check_open(self) -> None:

@@ -1,8 +1,8 @@
-"""An answer in pieces: by HTTP, whole and then cut, or by WebSocket as the service sends it.
+"""An answer in pieces: by HTTP, received whole and then cut, or by WebSocket as the service sends it.
 
-The service has no other streaming. On the real one the WebSocket's chat runs its command without the prompt and blocks
-all else, so HTTP is the default; a server that streams in earnest, as the embedded one does, is asked with
-`transport="ws"`.
+The service has no other streaming. On the real service the WebSocket's chat runs its command without the prompt and
+blocks all other requests, so HTTP is the default; use `transport="ws"` for a server that really streams, such as the
+embedded one.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ async def async_socket_pieces(
 
 
 class _Chat:
-    """One chat over a WebSocket: what is said, and what the frames mean."""
+    """One chat over a WebSocket: sending the prompt and interpreting the frames."""
 
     def __init__(self, state: ClientState, prompt: str, model: str, timeout: float, project: str | None) -> None:
         from websockets.exceptions import WebSocketException

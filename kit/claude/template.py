@@ -1,4 +1,4 @@
-"""A prompt with `{column}` in it, filled for each row of a frame: with values, and never as code."""
+"""A prompt with `{column}` in it, filled with the values of each row of a frame, never evaluated as code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client gives: answers, batches, usage."""
+"""The results of the client's calls: answers, batches, usage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 Caller: TypeAlias = Any
-"""A client of either colour, where what it is made of needs one: the clients stand above all other files."""
+"""Either client, for files that the clients import and that cannot import them."""
 Transport = Literal["http", "ws"]
 SHOWN = 20_000
 """Characters of an answer that a notebook shows."""
@@ -35,7 +35,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Response:
-    """An answer: its text in `content`, and what it took. In a notebook it shows itself; `print` gives the text.
+    """An answer: its text in `content`, its tokens and cost. A notebook shows it formatted; `print` gives the text.
 
     >>> response = Response("1", "haiku", "Hello.", Usage(1, 1, 2), 1.5e-06, "demo")
     >>> response
@@ -77,7 +77,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What came of one prompt: `content`, `usage` and `cost` where it is "completed", `error` where it "failed"."""
+    """The result of one prompt: `content`, `usage` and `cost` if it is "completed", `error` if it "failed"."""
 
     id: str
     prompt: str
@@ -87,12 +87,12 @@ class BatchResult:
     cost: float | None = None
     error: str | None = None
     paid: bool | None = None
-    """Whether it may have cost something; None where that is not known."""
+    """Whether it cost something; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResponse:
-    """What came of a batch; `results` are in the order of the prompts."""
+    """The result of a batch; `results` are in the order of the prompts."""
 
     total: int
     completed: int
@@ -110,7 +110,7 @@ class BatchResponse:
 
 @dataclass(frozen=True, slots=True)
 class UsageStats:
-    """What a project has used in a period, and what is left of its monthly tokens."""
+    """A project's usage in a period, and the rest of its monthly tokens."""
 
     project_id: str
     period: str
@@ -123,7 +123,7 @@ class UsageStats:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """One line of the client's own book: a call that cost something, or may have."""
+    """One line of the client's own record: a call that cost something, or may have."""
 
     time: float
     method: str
@@ -132,11 +132,11 @@ class Paid:
     output_tokens: int | None
     tokens: int | None
     cost: float | None
-    """In USD; None where the answer was lost and nobody here can know."""
+    """In USD; None if the answer was lost, so that the cost is unknown."""
     project_id: str | None
     request_id: str
     status: str
-    """`completed`, or `unknown` where the answer was lost."""
+    """`completed`, or `unknown` if the answer was lost."""
 
 
 def dollars(cost: float) -> str:

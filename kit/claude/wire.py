@@ -1,4 +1,4 @@
-"""Bodies out, answers in, refusals to exceptions. No I/O."""
+"""Request bodies, answers, and refusals as exceptions. No I/O."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .errors import (
 from .types import BatchResult, Model, Response, Usage, UsageStats
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of an answer that are taken."""
+"""The largest answer in bytes."""
 SHORTEST, LONGEST = 1.0, 300.0
-"""Seconds that the service lets a completion ask for."""
+"""The shortest and longest timeout in seconds that the service accepts for a completion."""
 BATCH = 50
-"""Prompts in one request: the service refuses more than it has places for, 55, and lets those already queued run."""
+"""Prompts in one request: the service refuses more than it has places for (55), but runs those already queued."""
 PERIODS = ("month", "week", "day")
 _QUOTED = 500
 

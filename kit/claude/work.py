@@ -1,7 +1,7 @@
-"""What a batch has to ask, what is known of each answer, and where it is kept: in a journal, in a cache.
+"""The calls of a batch, what is known of each answer, and where it is stored: in a journal, in a cache.
 
-Each row is asked once, or `repeats` times; an answer that is not what was asked for may be asked to be repaired. All of
-these are calls: each is sent, paid, and kept by itself.
+Each row is sent once, or `repeats` times; after an answer that does not fit the columns, a repair may be requested.
+All of these are calls: each is sent, paid, and stored by itself.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ LOST = "the answer was lost; it may have run and been paid for"
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One prompt to be answered."""
+    """One prompt to send."""
 
     place: int
     prompt: str
     key: str
-    """What the journal calls it."""
+    """Its key in the journal."""
     digest: bytes | None
-    """What the cache calls it."""
+    """Its key in the cache."""
     result: BatchResult
     tries: int = 0
-    """Answers to the same row before this one, which were not what was asked for."""
+    """Earlier answers to the same row, which did not fit the columns."""
     saved: float | None = None
-    """USD that it did not cost, as the answer was there already; None where it was asked."""
+    """USD that were saved because the answer was in the cache; None if it was sent."""
     values: tuple[Any, ...] | None = None
     unfit: Unfit | None = None
 

@@ -1,4 +1,4 @@
-"""Reading ahead: the next pages come in a thread while the last one is worked on."""
+"""Reading ahead: a thread fetches the next pages while the caller works on the last one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _PATIENCE = 2.0
-"""Seconds that leaving early waits for the page that is on its way; a service that hangs is not waited for."""
+"""Seconds that a reader who leaves early waits for the page under way; a service that hangs cannot hold it longer."""
 
 
 def ahead(items: Iterator[T], size: Callable[[T], int], most: int = 8 * 1024 * 1024) -> Iterator[T]:
@@ -29,7 +29,7 @@ def ahead(items: Iterator[T], size: Callable[[T], int], most: int = 8 * 1024 * 1
 
 
 class _Reading(Generic[T]):
-    """The thread's side, and the reader's."""
+    """What the fetching thread and the reader share."""
 
     def __init__(self, items: Iterator[T], size: Callable[[T], int], most: int) -> None:
         self._items, self._size, self._most = items, size, most

@@ -1,4 +1,4 @@
-"""The framing of HTTP/1.1 bodies, for answers that are read past the transport's own parser. No I/O.
+"""The framing of HTTP/1.1 bodies, for answers that bypass the transport's own parser. No I/O.
 
 A parser that hands out each piece as an object of its own copies it three times; for answers of hundreds of megabytes
 that is a good part of the time they take.
@@ -19,12 +19,12 @@ class Malformed(Exception):
 
 
 class Framing(Protocol):
-    """Takes what is received, gives what the body is."""
+    """Takes the bytes that are received and gives those of the body."""
 
     over: bool
     """Whether the body has ended."""
     rest: bytes
-    """What came behind it, which no answer has any right to."""
+    """Bytes that came after the end of the body; a correct answer has none."""
 
     @property
     def end(self) -> bytes:
@@ -47,7 +47,7 @@ def framing_of(headers: Mapping[str, str]) -> Framing | None:
 
 
 class Sized:
-    """A body whose length was told."""
+    """A body whose length the head states."""
 
     end = b""
 

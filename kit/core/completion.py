@@ -1,4 +1,4 @@
-"""Names to complete with Tab: from a listing that is kept for a while, and never waited for long."""
+"""Names to complete with Tab, from a listing that is cached for a while; Tab never waits long for it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .into import GivesFrames
 from .words import nearest
 
 KEPT = 10.0
-"""Seconds for which a listing is good enough to complete from."""
+"""Seconds for which a cached listing is used."""
 PATIENCE = 1.0
-"""Seconds that pressing Tab may take; a listing that comes later is there for the next time."""
+"""Seconds that pressing Tab may take; a listing that comes later is used the next time."""
 
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ V = TypeVar("V")
 
 
 class Keyed(GivesFrames):
-    """Things by name: `name in x` and `list(x)` ask the service, Tab completes from what was asked lately."""
+    """Things by name: `name in x` and `list(x)` ask the service, Tab completes from a recent listing."""
 
     _names: Names
 
@@ -44,8 +44,8 @@ class Keyed(GivesFrames):
 class Handles(Keyed, Generic[K, V]):
     """Handles by name, which index further without asking the service: Tab completes `x["one"]["` too.
 
-    On its way to the last bracket IPython calls no `__getitem__` but those of Python's own collections, unless a user
-    allows it more. So this is that of `UserDict`, which asks `__missing__` for all that is not in its `data`.
+    Before the last bracket, IPython calls `__getitem__` only on Python's own collections, unless a user allows more. So
+    this class uses that of `UserDict`, which calls `__missing__` for each name that is not in its `data`.
     """
 
     data: ClassVar[tuple[()]] = ()
@@ -66,7 +66,7 @@ class Handles(Keyed, Generic[K, V]):
 
 
 class Listing(Keyed, Generic[V]):
-    """All queues, rooms, topics or tables: call it for a frame of all, index it, with Tab, for one."""
+    """All queues, rooms, topics or tables: call it for a frame of all of them, index it (Tab completes) for one."""
 
     def __init__(self, what: str, frame: Callable[[], pd.DataFrame], one: Callable[[str], V], names: Names) -> None:
         self._what, self._frame, self._one, self._names = what, frame, one, names
@@ -88,7 +88,7 @@ class Listing(Keyed, Generic[V]):
 
 
 class Names:
-    """The names that `fetch` lists, asked for when they are wanted and not known well enough."""
+    """The names that `fetch` lists; it is called when they are needed and the cached ones are too old."""
 
     def __init__(self, fetch: Callable[[], list[str]]) -> None:
         self._fetch = fetch

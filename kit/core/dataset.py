@@ -1,4 +1,4 @@
-"""Records with positions, read from one position to another as Arrow batches: what engines stand on.
+"""Records with positions, read from one position to another as Arrow batches, for engines such as DuckDB and Dask.
 
 A wing says how its records are read (`log.source.Ranged`); a `View` of a range is what DuckDB, Arrow, Parquet files and
 Dask are given: its columns are decided before it is read, it can be read more than once, and it reads no more than the
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .frames import BodyMode
 
 SAMPLE = 1000
-"""Records at the beginning and at the end of a range that the columns are decided on."""
+"""Records read at the beginning and at the end of a range to decide its columns."""
 
 
 class MissingRange(KitError):
@@ -42,18 +42,18 @@ class MissingRange(KitError):
 
 
 class Drift(KitError):
-    """Records do not fit the columns that were decided; `wider` says what would hold them, for `View.widen`."""
+    """Records do not fit the columns that were decided; `wider` says which columns would, for `View.widen`."""
 
     wider: Widening
 
 
 @dataclass(frozen=True)
 class Widening:
-    """What the columns of a range would have to be, beside what they are."""
+    """The columns that a range would need, beside those that it has."""
 
     bodies: Wider
     columns: frozenset[str] = frozenset()
-    """Columns beside the bodies that are not there, and that records have values for."""
+    """Columns that records have values for and the range lacks, apart from those of the bodies."""
 
 
 class View(ds.Dataset):  # type: ignore[misc]

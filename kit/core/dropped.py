@@ -1,4 +1,4 @@
-"""Closes what its holder let go of: an iterator left with `break`, a session of a cancelled task, an unnamed feed.
+"""Closing what nothing refers to any more: an iterator left with `break`, a cancelled task's session, an unnamed feed.
 
 What a caller holds and what the work of a loop holds are two objects, and only the first knows the second. Once the
 first is collected, in whatever thread that happens, the second is closed on the loop that its connection belongs to.
@@ -15,7 +15,7 @@ from typing import Any
 
 Close = Callable[[], Awaitable[Any]]
 _closing: set[asyncio.Future[Any]] = set()
-"""Loops hold their tasks weakly."""
+"""Tasks that close something; the loop itself holds only weak references to them."""
 
 
 def close_when_dropped(

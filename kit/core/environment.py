@@ -14,7 +14,7 @@ from .secrets import Secret, masked
 
 
 class Environment:
-    """Variables, of this process or as a lab gives them. They hold credentials, so that it shows none.
+    """Variables, of this process or of a lab. They may hold credentials, so its repr shows no values.
 
     >>> Environment({"API_KEY": "amdhl_1"})
     <environment>
@@ -64,11 +64,11 @@ class Environment:
 
 
 OWN = Environment()
-"""This process's variables, as they are when they are asked for."""
+"""This process's variables, read at the time of each look-up."""
 
 
 class Given:
-    """Arguments by name, to be handed on: which of them is a credential is not known yet, so that none is shown."""
+    """Arguments by name, to be handed on. Any of them may be a credential, so its repr shows no values."""
 
     __slots__ = ("_values",)
     _values: Callable[[], dict[str, Any]]

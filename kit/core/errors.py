@@ -2,7 +2,7 @@
 
     KitError                    anything this package raises on purpose
       InputError                the call was wrong; nothing was sent     -> fix the arguments   (also ValueError)
-      SetupError                no address, credential, lab or extra     -> set it up as told
+      SetupError                no address, credential, lab or extra     -> set it up as the message says
       TransportError            no answer, or only half of one           -> try again, look at the service
         Unreachable             nothing was sent                         -> safe to repeat      (also ConnectionError)
         Lost                    the connection broke midway                                     (also ConnectionError)
@@ -27,7 +27,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class KitError(Exception):
-    """An expected failure, told in words: what failed, on which resource, what was answered, what to do.
+    """An expected failure. The message says what failed, on which resource, what was answered, and what to do.
 
     Attributes that a caller may branch on are plain fields: `service`, `op`, `resource`, `status`, `hint`.
     """
@@ -91,7 +91,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A read that was interrupted; `partial` holds what had come, as the read would have given it."""
+    """A read that was interrupted; `partial` holds what had arrived, in the form that the read returns."""
 
     def __init__(self, partial: Any, what: str, count: int | None = None) -> None:
         super().__init__(
@@ -116,7 +116,7 @@ class SetupError(KitError):
 
 
 class TransportError(KitError):
-    """There is no complete answer.
+    """No complete answer arrived.
 
     `maybe_received` says whether the service may have acted on the request: False means that it cannot have.
     """
@@ -139,4 +139,4 @@ class Silent(TransportError, TimeoutError):
 
 
 class AnswerError(KitError):
-    """What came back is not an answer this service gives: too large, not readable, not its protocol."""
+    """The answer is not one that this service gives: too large, not readable, or of another protocol."""

@@ -1,4 +1,4 @@
-"""What the explorers of all five services have: a client that is closed, a tree to browse, and how they show up."""
+"""What the explorers of all five services have: a client to close, a tree to browse, and a repr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
     tree: ClassVar[str]
     """The module whose `root(explorer)` is the tree to browse."""
     shown: ClassVar[str]
-    """The verbs that its repr tells."""
+    """The verbs that its repr lists."""
     tries: ClassVar[tuple[tuple[str, str], ...]]
     """Verbs and what they give, for the table of what to try."""
 

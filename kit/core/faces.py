@@ -1,6 +1,6 @@
-"""Two colours from one implementation.
+"""Blocking and async clients from one implementation.
 
-An operation (see `operations.py`) that takes a client first becomes a method or a function of both colours: on a
+An operation (see `operations.py`) that takes a client first becomes a method or a function of both kinds: on a
 client that derives from `SyncFace` a call runs at once, on one from `AsyncFace` it gives an awaitable. Editors
 see the right type for each, with the operation's own signature and docstring.
 """
@@ -28,16 +28,16 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(eq=False, repr=False)
 class ClientState:
-    """What the calls of a client share: the driver of its colour, and in each wing what else they need.
+    """What the calls of a client share: its driver, blocking or async, and what else the service's calls need.
 
-    It is an object of its own, so that Tab shows the users of a client nothing but what they call.
+    It is an object of its own, so that Tab on a client offers only what users call.
     """
 
     driver: Any
 
 
 class Face(OfOneProcess, Generic[X]):
-    """What clients of both colours have."""
+    """What blocking and async clients have in common."""
 
     _state: X
 
@@ -127,7 +127,7 @@ class walk(Generic[P, T]):
 
 
 class Coloured(Generic[P, S, A]):
-    """A method that makes something at once, of a class for each face: what it gives is what the class is made of."""
+    """A method that makes an object without traffic: of one class on the blocking face, of another on the async one."""
 
     def __init__(
         self, make: Callable[Concatenate[Any, P], T], sync: Callable[[T], S], awaited: Callable[[T], A]

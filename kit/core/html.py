@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 LONGEST = 200
-"""Characters of a value that are shown; the whole is in the cell's title, up to ten times as much."""
+"""Characters of a value that are shown; the cell's title has up to ten times as many."""
 
 PLAIN = "mathjax_ignore tex2jax_ignore"
-"""The class of what is no mathematics, though two sums in dollars may stand in it."""
+"""The class that keeps MathJax from reading text between two dollar signs as mathematics."""
 
 # Names of Jupyter's own theme colours, so that light and dark both read well.
 _CELL = "text-align:left;padding:2px 12px 2px 0;vertical-align:top"

@@ -43,9 +43,9 @@ class Settings:
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     verify: Any = True
-    """Certificates are checked, unless a caller gives False or an SSL context of their own."""
+    """Whether certificates are checked; False turns that off, and an SSL context replaces the default one."""
     refusal: type[InputError] = InputError
-    """What is raised for an address that is none."""
+    """The error that is raised for an address that is not a URL."""
 
     def __post_init__(self) -> None:
         fit(self.credential, self.refusal)
@@ -78,7 +78,7 @@ class Settings:
 
 
 class _Driver:
-    """What both drivers share: building requests, and judging failures."""
+    """What both drivers share: building requests and translating failures."""
 
     closed: bool
 
@@ -145,7 +145,7 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, KitError)
 
 
 class _Exchange:
-    """One exchange under way, up to the last piece of its answer; it is one row in the log of calls."""
+    """One exchange, until the last piece of its answer has been read; it is one row in the log of calls."""
 
     __slots__ = (
         "_clock",
@@ -227,7 +227,7 @@ def _least(seconds: float | None, left: float | None) -> float | None:
 
 
 class Driver(_Driver, BlockingDriver):
-    """Does the steps of an operation one after the other, in the caller's thread."""
+    """Carries out the steps of an operation one after the other, in the caller's thread."""
 
     _transport: Transport | None = None
 
@@ -295,7 +295,7 @@ def _close_in(pid: int, transport: Transport) -> None:
 
 
 class AsyncDriver(_Driver, LoopDriver):
-    """Does the steps of an operation on the running event loop."""
+    """Carries out the steps of an operation on the running event loop."""
 
     _transport: AsyncTransport | None = None
     _loop: asyncio.AbstractEventLoop | None = None

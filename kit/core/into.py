@@ -1,4 +1,4 @@
-"""`into="polars"` and `into="arrow"`: what verbs give, as another library's table, decided in one place.
+"""`into="polars"` and `into="arrow"`: a verb's result as another library's table.
 
 Whatever gives a DataFrame takes it: a class that derives from `GivesFrames` has it on each public verb whose result is
 annotated as one. The Arrow table that a frame was made of is handed on as it is; only a frame that was put together
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Into = Literal["pandas", "polars", "arrow"]
 F = TypeVar("F", bound=Callable[..., Any])
 _LAST: ContextVar[list[Any] | None] = ContextVar("kit-last-frame", default=None)
-"""The frame made last under a verb that is to give something else, and the table that it was made of."""
+"""The last frame made inside a verb with `into=`, and the Arrow table that it was made of."""
 _WORDS = '`into="polars"` or `into="arrow"` gives the table of that library.'
 
 
@@ -91,7 +91,7 @@ def _table_of(frame: pd.DataFrame, last: list[Any] | None) -> pa.Table:
 
 
 class GivesFrames:
-    """A thing with verbs that give DataFrames: each of them takes `into=`."""
+    """A class whose verbs give DataFrames: each of them takes `into=`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -28,11 +28,11 @@ from .tables.kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type, merged
 
 SAMPLE = 200
 SMALL = 256
-"""So few rows are read one by one instead of being cut further."""
+"""Up to this many rows are read one by one instead of being cut further."""
 _THREADS_FROM = 4 * 1024 * 1024
 _SPARSE_BYTES = 256 * 1024 * 1024
 _NESTED_CELLS = 4 * 1024 * 1024
-"""Nested values may take so many cells of columns, or `_CELLS_PER_BYTE` of their text where that is more."""
+"""Cells of columns that nested values may take, or `_CELLS_PER_BYTE` times their text where that is more."""
 _CELLS_PER_BYTE = 6
 
 
@@ -259,13 +259,13 @@ def _fields_in_lists(kind: pa.DataType, inside: bool = False) -> int:
 
 @dataclass(slots=True)
 class _Piece:
-    """Some rows, with the types of their time."""
+    """Some rows, with the types that were known when they were read."""
 
     rows: int
     columns: Mapping[str, list[pa.Array] | None]
-    """None for a column that is not made before its type is final."""
+    """None for a column that is only made once its type is final."""
     text: Callable[[], pa.Buffer] | None
-    """The lines that it comes from."""
+    """The lines that the rows come from."""
     objects: Sequence[Mapping[str, Any] | None] | None = None
     """The rows, where they came as Python objects."""
 
@@ -273,7 +273,7 @@ class _Piece:
 class ObjectColumns:
     """Collects rows that are JSON objects, batch by batch, as columns.
 
-    `bad` holds the numbers of the rows that were no JSON objects; they are rows of nulls in the table.
+    `bad` holds the numbers of the rows that are not JSON objects; they are rows of nulls in the table.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """One background event loop per process, for work that outlives a cell: sessions, subscriptions, receivers.
 
-It starts on first use, in a thread of its own, so it runs on while a cell blocks the kernel's loop. A forked
-child has none until it asks. At exit it is stopped, and never waited for longer than a moment.
+It starts on first use, in a thread of its own, so it keeps running while a cell blocks the kernel's loop. A forked
+child starts its own on first use. At exit it is stopped, and the process waits only a moment for it.
 """
 
 from __future__ import annotations

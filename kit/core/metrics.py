@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """A figure: when, in milliseconds since 1970 where that is known, what, how much, of what, and its labels."""
+    """A figure: its time in milliseconds since 1970 where known, its metric, value, unit and labels."""
 
     time: int | None
     metric: str

@@ -1,4 +1,4 @@
-"""Moments: in words, and columns of them in other units."""
+"""Times as text, and columns of times in other units."""
 
 from __future__ import annotations
 

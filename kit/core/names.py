@@ -1,4 +1,4 @@
-"""Names of columns that have to be told apart: by pandas, which keeps one of a name, and by SQL, which has no case."""
+"""Making column names distinct: for pandas, which keeps one column per name, and for SQL, which ignores case."""
 
 from __future__ import annotations
 

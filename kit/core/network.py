@@ -1,4 +1,4 @@
-"""What the transport sends and receives with: one send per request, and pieces as large as they come.
+"""The sockets under the transport: one send per request, and pieces as large as they arrive.
 
 The transport writes a request's head and body one after the other and asks for 64 KiB at a time. What each of these
 costs on its way is the larger part of a small call, and of a large answer; here they are gathered. The async side
@@ -26,7 +26,7 @@ _LARGEST = 1024 * 1024
 
 
 class _Gathered:
-    """What was written and not sent yet."""
+    """Bytes that were written and not sent yet."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -45,7 +45,7 @@ class _Gathered:
 
 
 class _Heads:
-    """Parts heads from bodies in what is received."""
+    """Separates heads from bodies in what is received."""
 
     def __init__(self) -> None:
         self.rest = b""

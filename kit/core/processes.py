@@ -1,4 +1,4 @@
-"""What works in one process only, and says so elsewhere: connections, sessions, feeds, and what holds a credential."""
+"""Objects that work in one process only and say so elsewhere: connections, sessions, feeds, credentials."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .errors import InputError
 
 
 class NotShared(InputError, TypeError):
-    """Something of one process was sent to another, or was used in a fork."""
+    """An object of one process was sent to another, or used in a fork."""
 
 
 class OfOneProcess:
-    """A thing that is not pickled: it holds connections, and a credential that would go along."""
+    """An object that cannot be pickled: it holds connections, and a credential that would be copied along."""
 
     _elsewhere: ClassVar[str] = (
         "make another one there: with kit.connect(...) and its credential from the environment, or with kit.Lab(), "

@@ -1,4 +1,4 @@
-"""Progress bars, where somebody is looking."""
+"""Progress bars, in notebooks and terminals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, Self
 from .html import one_line
 
 _PATIENCE = 0.5
-"""Seconds that something takes before a bar is drawn for it."""
+"""Seconds before a bar is drawn."""
 _EVERY = 0.2
-"""Seconds between two pictures of a bar in a notebook."""
+"""Seconds between two updates of a bar in a notebook."""
 _shown: bool | None = None
 
 
@@ -51,8 +51,8 @@ def bar(total: float | None = None, *, what: str = "", unit: str = "row", initia
 
 
 class Bar:
-    """Counts, and is drawn once it has taken a while: in a notebook as plain HTML, in a terminal by tqdm; nothing is
-    loaded or made before that."""
+    """Counts progress, and is drawn once the work has taken a while: as HTML in a notebook, by tqdm in a terminal.
+    Nothing is loaded or made before that."""
 
     def __init__(self, total: float | None, initial: float, options: dict[str, Any] | None) -> None:
         self.total = total
@@ -124,8 +124,8 @@ def _notebook() -> Any:
 
 
 class _Page:
-    """A bar in a notebook: HTML that is replaced under a name. A saved notebook keeps nothing of it, and no front end
-    looks for a widget that is gone."""
+    """A bar in a notebook: an HTML output that is updated in its place and cleared at the end, so that a saved notebook
+    keeps none of it and does not refer to a widget that is gone."""
 
     def __init__(self, shell: Any, total: float | None, n: float, what: str, unit: str) -> None:
         self._shell, self._total, self._n, self._what, self._unit = shell, total, n, what, unit

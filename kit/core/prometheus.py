@@ -1,4 +1,4 @@
-"""The text that Prometheus servers scrape, as tidy rows. Lines that are none are counted, and nothing else.
+"""The text that Prometheus servers scrape, as tidy rows. Lines that cannot be read are skipped and counted.
 
 # TYPE name counter
 name{label="value",other="..."} 12.5 1700000000000
@@ -19,14 +19,14 @@ _ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 @dataclass(slots=True)
 class Samples:
-    """What a page of metrics holds."""
+    """The samples of a page of metrics."""
 
     rows: list[tuple[int | None, str, float, dict[str, str]]] = field(default_factory=list)
-    """Time in milliseconds where the page tells one, name, value, labels."""
+    """Time in milliseconds where the page states one, name, value, labels."""
     labels: list[str] = field(default_factory=list)
     """The names of labels, in the order in which they come."""
     unread: int = 0
-    """Lines that are no samples, or are beyond what is taken."""
+    """The number of lines that are not samples, or that exceed the limit."""
 
 
 def parse(text: str) -> Samples:

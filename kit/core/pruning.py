@@ -1,7 +1,7 @@
-"""What part of a range a filter can be true in, as Arrow's own reasoning about partitions tells.
+"""The part of a range in which a filter can be true, found by Arrow's own reasoning about partitions.
 
-A filter is asked whether it could be true where a column is below some value; cutting in halves finds the largest
-value for which Arrow proves that it could not. What is not proven is read, so a filter of any form is safe.
+Arrow is asked whether the filter could be true where a column is below some value; bisection finds the largest value
+for which Arrow proves that it could not. What is not proven is read, so any filter is safe.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .network import BlockingStream, LoopStream
 from .transport import FAILURES, httpx, translated
 
 _FAST_FROM = 8 * 1024 * 1024
-"""A body of a told length is read past the transport's parser from this size on: its connection is used up by it."""
+"""Bodies of at least this size bypass the transport's parser; their connection cannot be used again afterwards."""
 
 
 def _framing(answer: httpx.Response) -> Framing | None:

@@ -76,7 +76,7 @@ class Secret:
     __slots__ = ("_reveal", "unfit")
     _reveal: Callable[[], str]
     unfit: str
-    """Why the value cannot be a credential; empty where it can."""
+    """Why the value cannot be used as a credential; empty if it can."""
 
     def __init__(self, value: str | Secret) -> None:
         text, unfit = _judged(value)

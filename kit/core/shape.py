@@ -9,8 +9,9 @@ rules (`core.tables.kinds`), and this is what later records get:
     a key that has no column, no object    the record's raw bytes are in the column of raw bodies
     all else                               the column of raw bodies is null
 
-So nothing is dropped, and `Decoded.wider` tells what the columns would have to hold: whoever can begin anew (a query)
-or go on with another schema (the next Parquet file) widens the shape by it, and then has what a DataFrame has.
+So nothing is dropped, and `Decoded.wider` says what the columns would have to hold: a caller that can start again (a
+query) or continue with another schema (the next Parquet file) widens the shape by it, and so gets the same columns
+as a DataFrame.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from .tables.typed import carrier, convert
 
 @dataclass(frozen=True)
 class Wider:
-    """What the columns would have to hold beside what they do; false where that is nothing."""
+    """What the columns would have to hold beside what they do; false if they hold everything."""
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     raw: bool = False
-    """Whether the column of raw bodies is needed, which is not there."""
+    """Whether a column of raw bodies is needed and missing."""
     binary: bool = False
-    """Whether bodies that were taken for text are none."""
+    """Whether bodies that were taken for text are not valid text."""
 
     def __bool__(self) -> bool:
         return bool(self.kinds) or self.raw or self.binary
@@ -53,30 +54,30 @@ class Wider:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The columns of a batch of bodies, and what would have held all of it."""
+    """The columns of a batch of bodies, and the columns that would have held all of it."""
 
     columns: dict[str, pa.Array]
     wider: Wider = field(default_factory=Wider)
     unfit: int = 0
     """How many records have a value that its column cannot hold, or a key without a column."""
     misfits: frozenset[str] = frozenset()
-    """The columns that a value did not fit, or that were not there."""
+    """The columns that a value did not fit, or that are missing."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What bodies become: in the mode "json" a column per key and one of raw bodies, else one column."""
+    """How bodies become columns: in the mode "json" a column per key and one of raw bodies, else one column."""
 
     mode: Literal["json", "text", "bytes"]
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     given: Mapping[str, pa.DataType] = field(default_factory=dict)
-    """Types that a caller asked for; they do not widen."""
+    """Types that the caller asked for; they are never widened."""
     taken: tuple[str, ...] = ()
     body: str = "body"
     raw: bool = True
     """Whether there is a column of raw bodies, for records that do not fit."""
     asked: bool = False
-    """Whether the caller asked for text; then bytes that are none are shown as escapes."""
+    """Whether the caller asked for text; then bytes that are not valid text are shown as escapes."""
 
     @cached_property
     def types(self) -> dict[str, pa.DataType]:

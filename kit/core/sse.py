@@ -1,7 +1,7 @@
 """Server-sent events: bytes in pieces to events, by the rules of the HTML standard.
 
 Lines end with LF, CR or CRLF, also when a piece ends between the two; text is decoded line by line, so a character
-cut in two by a piece's end is whole again. An event is bounded, and so is what waits for its end.
+split between two pieces is read correctly. The size of an event is bounded, also while it is incomplete.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_EVENT = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `id` is the last one seen; `named` says whether this event brought it."""
+    """One event. `id` is the last id that was sent; `named` says whether this event carried it."""
 
     data: str
     type: str = "message"
@@ -24,7 +24,7 @@ class Event:
 
 
 class EventParser:
-    """Takes the pieces of a stream as they come and gives the events that are complete.
+    """Takes the pieces of a stream as they arrive and returns the events that are complete.
 
     >>> parser = EventParser()
     >>> parser.feed(b"id: 7\\r"), parser.feed(b"\\ndata:{}\\n\\n")

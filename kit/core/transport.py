@@ -1,6 +1,6 @@
 """The transports that the drivers send with: httpx's documented seam, over a pool of httpcore with our own network.
 
-A transport made by hand is not told of the environment's proxies and certificates, so both are read here.
+httpx does not apply the environment's proxies and certificates to a custom transport, so both are read here.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class Transport(httpx.BaseTransport):
-    """Blocking."""
+    """The blocking transport."""
 
     def __init__(self, url: httpx.URL, verify: Any) -> None:
         self._pool = httpcore.ConnectionPool(network_backend=Network(), **_options(url, verify))
@@ -151,7 +151,7 @@ class _AsyncBody(httpx.AsyncByteStream):
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
-    """On the running event loop."""
+    """The async transport, on the running event loop."""
 
     def __init__(self, url: httpx.URL, verify: Any) -> None:
         self._pool = httpcore.AsyncConnectionPool(network_backend=AsyncNetwork(), **_options(url, verify))

@@ -1,4 +1,4 @@
-"""Bodies as they were before they were packed for the way, with a bound. No I/O."""
+"""Decompressing bodies, with a bound on their size. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import AnswerError, Lost
 
 
 class Unpacker:
-    """Undoes a body's packing, never past `limit` bytes in all."""
+    """Decompresses a body piece by piece, never to more than `limit` bytes in all."""
 
     def __init__(self, headers: Mapping[str, str], limit: int) -> None:
         self.limit = limit

@@ -1,4 +1,4 @@
-"""Names that were mistyped: the nearest to one that is not there."""
+"""Suggestions for mistyped names: the nearest of those that exist."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Credentials on workers: tasks name them, a worker plugin carries them.
+"""Credentials on Dask workers: tasks refer to them by name, a worker plugin delivers them.
 
-Whatever Dask shows of a task (its key, its graph, its repr, the dashboard) holds a random name. The credential itself
-goes from the client to the workers once, as the content of a plugin, over the cluster's own connections: use a cluster
-with TLS where these leave the machine. A worker that starts later, or again, is given it by the scheduler.
+What Dask shows of a task (its key, its graph, its repr, the dashboard) contains only a random name. The credential
+itself goes from the client to the workers once, as the content of a plugin, over the cluster's own connections: use a
+cluster with TLS if these leave the machine. A worker that starts later, or again, gets it from the scheduler.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Credentials handed to the workers of the client in use; Dask's scheduler is asked only where it is loaded."""
+"""Handing credentials to the workers of the current Dask client; `distributed` is used only if it is imported."""
 
 from __future__ import annotations
 

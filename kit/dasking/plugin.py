@@ -1,4 +1,4 @@
-"""What carries credentials to workers."""
+"""The plugin that delivers credentials to workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .credentials import accept
 
 
 class Bearer(WorkerPlugin):  # type: ignore[misc]
-    """Brings credentials to a worker when it starts. Its repr and its fields show none; only its pickled form does."""
+    """Gives credentials to a worker when it starts. Its repr and fields show none; only its pickled form has them."""
 
     idempotent = True
 

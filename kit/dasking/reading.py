@@ -1,4 +1,4 @@
-"""Ranges of positions as partitions, each read by whoever computes it."""
+"""Ranges of positions as partitions, each read by the worker that computes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .credentials import held
 from .handover import hold
 
 PARTITION_BYTES = 64 * 1024 * 1024
-"""Of raw records in a partition, unless something else is asked for."""
+"""The default size of a partition, in bytes of raw records."""
 _MOST = 100_000
 
 
@@ -31,7 +31,7 @@ def frames() -> Any:
 
 
 class Elsewhere:
-    """A source as another process can make it: it names its credentials, and holds none."""
+    """A source in a form that another process can open: it refers to credentials by name and contains none."""
 
     def __init__(self, source: Ranged) -> None:
         self._make, self._args, secrets = source.recipe()
@@ -50,7 +50,7 @@ class Elsewhere:
 
 
 class RangeReader:
-    """Reads one range as a frame whose columns and dtypes are those of every other."""
+    """Reads one range as a frame; all ranges have the same columns and dtypes."""
 
     def __init__(self, source: Elsewhere, schema: pa.Schema, like: Decided) -> None:
         self._source, self._schema, self._like = source, schema, like
@@ -148,7 +148,7 @@ def _by_time(view: View, every: Any) -> list[tuple[int, int]]:
 
 
 class FileReader:
-    """Reads one Parquet file as a frame with the columns of all."""
+    """Reads one Parquet file as a frame with the columns of all files."""
 
     def __init__(self, path: Any, schema: pa.Schema, keys: list[str]) -> None:
         self._path, self._schema, self._keys = path, schema, keys

@@ -1,4 +1,4 @@
-"""The partitions of a frame into a stream, each by whoever holds it."""
+"""Appending the partitions of a frame to a stream, each from the worker that holds it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def from_frame(frame: pd.DataFrame | dd.DataFrame) -> Rows:
 
 
 class Rows:
-    """The rows of a frame, on their way into a stream. Made by `kit.from_frame(frame)`."""
+    """The rows of a Dask frame, to be appended to a stream. Made by `kit.from_frame(frame)`."""
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame

@@ -1,4 +1,4 @@
-"""Kimberlite, an event log with SQL: streams of events per tenant, and tables that remember how they were.
+"""Kimberlite, an event log with SQL: streams of events per tenant, and tables that keep their history.
 
 >>> from kit.kimberlite import AsyncClient, Client, Position
 

@@ -1,4 +1,4 @@
-"""Where a server is, and how to speak to it."""
+"""The address of a server, and the settings of connections to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .types import TenantId
 
 DEFAULT_PORT = 5432
 SECURE = "kimberlites://"
-"""How an address begins that is reached through TLS."""
+"""The scheme of an address that is reached over TLS."""
 
 
 class Place(NamedTuple):
@@ -55,7 +55,7 @@ def place_of(address: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A server and what was said about speaking to it. No secret shows in its repr."""
+    """A server's address and the settings of connections to it. Its repr shows no secret."""
 
     places: tuple[Place, ...]
     tenant_id: int | None = None
@@ -64,7 +64,7 @@ class Settings:
     connect_timeout: float | None = 5.0
     max_retries: int = 3
     tls: ssl.SSLContext | None = None
-    """What checks the server's certificate; None is plain TCP."""
+    """The SSL context that checks the server's certificate; None for plain TCP."""
     policy: Policy = field(default_factory=Policy, repr=False)
 
     @classmethod

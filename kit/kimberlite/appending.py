@@ -1,9 +1,9 @@
 """Appending, without ever writing twice.
 
-An append names the length that the stream must have, so that a repeat of it either writes or is refused. Where an
-answer is lost, the same append is made again under the same length. If it is refused, what stands there now is read:
-the very same bytes mean that the first try was written. (Had another writer put the same bytes at the same place in
-that moment, they would be taken for ours: the protocol has nothing to tell them apart.)
+An append names the length that the stream must have, so that a repeat of it either writes or is refused. If an answer
+is lost, the same append is sent again with the same length. If it is refused, the events at that place are read: the
+same bytes mean that the first try was written. (If another writer put the same bytes at the same place in that
+moment, they are taken for ours: the protocol has nothing to distinguish them.)
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .types import StreamId
 from .wire import requests
 
 CHUNK = 1024 * 1024
-"""Bytes of events in one request; more would not make it quicker, and each is held twice on its way."""
+"""Bytes of events in one request; more would not be faster, and each is held in memory twice."""
 WINDOW = 4
 """Requests under way at once."""
 _MOVES = 64
-"""How often an append without a wanted position follows an end that others move."""
+"""How often an append without an expected position is tried again because others appended first."""
 
 
 def length(registry: StreamRegistry, packed: int) -> Operation[int]:
@@ -86,7 +86,7 @@ def append(
 
 
 class _Flight:
-    """One batch on its way."""
+    """One batch under way."""
 
     def __init__(
         self, registry: StreamRegistry, packed: int, batch: Blobs, wanted: int | None, audit: Audit | None

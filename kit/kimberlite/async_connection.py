@@ -1,7 +1,7 @@
-"""The connection of coroutines: asyncio streams on the background loop, where subscriptions live too.
+"""The connection of the async client: asyncio streams on the background loop, where subscriptions run too.
 
-A coroutine may run on any loop, also on one that is gone before the next call: its operations are carried out on the
-background loop, and it waits for their end. Many may be under way at once; answers are matched by number.
+A coroutine may run on any loop, also on one that ends before the next call: its operations run on the background
+loop, and it waits for their end. Many may be under way at once; answers are matched by number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PIECE = 1024 * 1024
 
 
 class AsyncConnection(ConnectionBase, LoopDriver):
-    """A connection on the background loop. Its coroutines run there; `Crossing` reaches it from other loops."""
+    """A connection on the background loop. Its coroutines run there; other loops use it through `Crossing`."""
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ def _seen(answer: asyncio.Future[bytes]) -> None:
 
 
 class Crossing:
-    """A connection for coroutines on other loops: cancelling one cancels what it started."""
+    """A connection for coroutines on other loops: cancelling one cancels its work on the background loop."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection

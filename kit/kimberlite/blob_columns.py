@@ -1,4 +1,4 @@
-"""Byte strings between positions as an Arrow column, without a Python object for each."""
+"""Slices of a buffer as an Arrow column of byte strings, without a Python object for each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Lists of byte strings (events) as they stand on the wire: cut apart by position, not by making objects.
+"""Lists of byte strings (events) in their wire form: cut by position, without making objects.
 
-A page of a hundred thousand events is one piece of memory and an array of positions; a server can store and send such a
-piece as it is, and columns are made from it without a Python object per event.
+A page of a hundred thousand events is one piece of memory and an array of positions; a server can store and send it
+as it is, and columns are made from it without a Python object per event.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MANY = 64
-"""From so many on, a page is first tried as one of events that are all of one size."""
+"""From this many events on, a page is first tried as one whose events are all of one size."""
 
 
 class Blobs(Sequence[bytes]):
-    """A sequence of bytes over its wire form. `raw` is that form, without the count.
+    """A sequence of byte strings over its wire form. `raw` is that form, without the count.
 
     >>> page = Blobs.of([b"one", b"", b"three"])
     >>> page.raw, page[0], page[-1], len(page), page == [b"one", b"", b"three"]

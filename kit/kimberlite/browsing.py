@@ -1,4 +1,4 @@
-"""What Kimberlite has, as a tree to browse: streams and tables."""
+"""Kimberlite as a tree to browse: streams and tables."""
 
 from __future__ import annotations
 

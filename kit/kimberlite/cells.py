@@ -19,7 +19,7 @@ Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
 
 _WINDOW = 512 * 1024
-"""How many bytes are followed at once; what that needs stays in the processor's cache."""
+"""Bytes that are followed at once, so that the arrays for it stay in the processor's cache."""
 _BEHIND = 32
 
 
@@ -91,7 +91,7 @@ def _chain(starts: Ints, ends: Ints, most: int) -> tuple[Ints, int]:
 
 
 class Cells:
-    """A column of a result before it is an Arrow column."""
+    """A column of a result that is not an Arrow column yet."""
 
     tags: Bytes
 
@@ -109,7 +109,7 @@ class Cells:
 
 
 class WireCells(Cells):
-    """Cells as they stand on the wire."""
+    """Cells in their wire form."""
 
     def __init__(self, payload: bytes, data: Bytes, places: Ints) -> None:
         self._payload, self._data, self._places = payload, data, places
@@ -149,7 +149,7 @@ class WireCells(Cells):
 
 
 class ObjectCells(Cells):
-    """Cells as objects, where the wire's form is unusual."""
+    """Cells as objects, for an unusual wire form."""
 
     def __init__(self, values: list[Any]) -> None:
         self._values = values

@@ -1,6 +1,6 @@
-"""The client of the reference, in both colours: events of streams, subscriptions, and SQL over tables.
+"""The client of the reference, blocking and async: events of streams, subscriptions, and SQL over tables.
 
-What the reference describes and the protocol does not have is done as near to it as can be, and told where it shows:
+What the reference describes and the protocol lacks is done as closely as possible, and documented where it shows:
 positions are per stream (see `read_from_position`), and the time of an event is that of its arrival, unless more is
 known (see `Event.timestamp_source`).
 """
@@ -36,11 +36,11 @@ T = TypeVar("T")
 
 
 class _Calls:
-    """What a client of either colour can do."""
+    """The verbs of both clients."""
 
     _state: ClientState
     _driven: Callable[[Settings], Any]
-    """What makes the driver of this colour."""
+    """Makes the driver of this client, blocking or async."""
 
     def __init__(
         self,
@@ -345,24 +345,24 @@ def _awaited(settings: Settings) -> Crossing:
 
 
 class _Constructor:
-    """The constructor by the reference's other name: a class that is made is connected."""
+    """The constructor under the reference's other name, `connect`."""
 
     def __get__(self, client: object, owner: type[T]) -> type[T]:
         return owner
 
 
 class Client(_Calls, SyncFace[ClientState]):
-    """A client whose calls block. It connects at once, and again whenever the connection was lost.
+    """A client whose calls block. It connects at once, and reconnects after a lost connection.
 
     client = Client("localhost:3000", tenant_id=TenantId(1), api_key="...")
 
-    What is not given is read from `KIMBERLITE_ADDRESS`, `KIMBERLITE_TENANT` and `KIMBERLITE_API_KEY`; the key and the
-    tenant are those of that address only. `timeout` is how long the server may be silent, `connect_timeout` how long
-    connecting may take, both in seconds. `tls=True`, or an address that begins with `kimberlites://`, speaks TLS and
-    checks the server's certificate; an `ssl.SSLContext` says which ones are trusted.
-    What is safe to repeat is tried up to `max_retries` times more. `compression` is taken for the reference's sake; the
-    protocol has none. `numbering="native"` takes each `StreamId` as the server's own number, where the default takes
-    `StreamId(1, 100)` as the stream of the name `stream_100`. Several addresses are tried in turn.
+    Arguments that are not given are read from `KIMBERLITE_ADDRESS`, `KIMBERLITE_TENANT` and `KIMBERLITE_API_KEY`; that
+    key and tenant go to that address only. `timeout` is how long the server may be silent, `connect_timeout` how long
+    connecting may take, both in seconds. `tls=True`, or an address that begins with `kimberlites://`, uses TLS and
+    checks the server's certificate; an `ssl.SSLContext` says which ones are trusted. Calls that are safe to repeat are
+    retried up to `max_retries` times. `compression` is accepted as in the reference and has no effect: the protocol
+    has none. `numbering="native"` takes each `StreamId` as the server's own number; by default `StreamId(1, 100)` is
+    the stream named `stream_100`. Several addresses are tried in turn.
     """
 
     _driven = staticmethod(_blocking)

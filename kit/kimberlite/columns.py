@@ -1,6 +1,6 @@
-"""Pages of events and results of SQL as Arrow columns, without a Python object per event or cell; and the way back.
+"""Pages of events and results of SQL as Arrow columns and back, without a Python object per event or cell.
 
-The contents of a page stand between the lengths of its events. Read as one column of byte strings, that is length,
+In a page, the length of each event precedes its contents. Read as one column of byte strings, that is length,
 contents, length, contents: every second entry is an event, and Arrow takes those out at the speed of memory.
 """
 

@@ -1,4 +1,4 @@
-"""What every connection shares: numbers, the greeting, errors in words, the log of calls."""
+"""The parts that all connections share: request numbers, the handshake, error messages, the log of calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Flight(NamedTuple):
 
 
 class ConnectionBase:
-    """What both kinds of connection share: numbers, the greeting, errors in words, the log of calls."""
+    """What both kinds of connection share: request numbers, the handshake, error messages, the log of calls."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

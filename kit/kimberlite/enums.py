@@ -1,4 +1,4 @@
-"""The closed choices of the protocol; a member's number is its number on the wire."""
+"""The enums of the protocol; a member's value is its number on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class DataClass(IntEnum):
-    """How sensitive a stream's events are. The official Python package numbers its members otherwise."""
+    """How sensitive a stream's events are. The official Python package numbers the members differently."""
 
     PHI = 0
     DEIDENTIFIED = 1
@@ -19,14 +19,14 @@ class DataClass(IntEnum):
 
 
 class ClusterMode(IntEnum):
-    """Whether a server is one of several."""
+    """Whether a server stands alone or is part of a cluster."""
 
     STANDALONE = 0
     CLUSTERED = 1
 
 
 class ConsentPurpose(IntEnum):
-    """What someone consents to."""
+    """The purpose of a consent."""
 
     MARKETING = 0
     ANALYTICS = 1
@@ -44,7 +44,7 @@ class ConsentPurpose(IntEnum):
 
 
 class ConsentScope(IntEnum):
-    """How far a consent goes."""
+    """The scope of a consent."""
 
     ALL_DATA = 0
     CONTACT_INFO = 1
@@ -53,7 +53,7 @@ class ConsentScope(IntEnum):
 
 
 class GdprArticle(IntEnum):
-    """The ground on which data is processed."""
+    """The legal basis for processing data."""
 
     CONSENT = 0
     CONTRACT = 1

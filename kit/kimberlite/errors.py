@@ -1,11 +1,11 @@
-"""What goes wrong with Kimberlite, cut by what a caller can do about it.
+"""The errors of Kimberlite, grouped by what a caller can do about them.
 
-KimberliteError                  anything of this wing: code, message, request_id, is_retryable()
+KimberliteError                  any error of Kimberlite: code, message, request_id, is_retryable()
   KimberliteInputError           the call was wrong; nothing was sent           (also InputError, ValueError)
-  NetworkError                   no answer, or half of one: maybe_received      (also TransportError, ConnectionError)
-    WireError                    bytes that are no Kimberlite frame or message  (also AnswerError)
+  NetworkError                   no complete answer: maybe_received             (also TransportError, ConnectionError)
+    WireError                    bytes that are not Kimberlite's protocol       (also AnswerError)
   TimeoutError                   no answer in time                              (also TransportError, TimeoutError)
-  ServerError                    said by the server: code, message, request_id
+  ServerError                    reported by the server: code, message, request_id
     UnauthorizedError            3: wrong key, wrong tenant, no handshake
     InvalidRequestError          2, 30
     NotFoundError
@@ -44,7 +44,7 @@ class KimberliteError(KitError):
 
     service = "kimberlite"
     code: int | None = None
-    """The server's code; None where the server did not say anything."""
+    """The server's code; None if the server did not answer."""
     request_id: int | None = None
 
     @property
@@ -77,7 +77,7 @@ class TimeoutError(KimberliteError, TransportError, builtins.TimeoutError):
 
 
 class WireError(NetworkError, AnswerError):
-    """Bytes that are no frame or no message of Kimberlite; the connection cannot be used any more."""
+    """Bytes that are not a frame or message of Kimberlite; the connection cannot be used any more."""
 
 
 class ServerError(KimberliteError):
@@ -115,15 +115,15 @@ class ServerError(KimberliteError):
 
 
 class UnauthorizedError(ServerError):
-    """The key is wrong, or does not open this tenant."""
+    """The key is wrong, or not valid for this tenant."""
 
 
 class InvalidRequestError(ServerError):
-    """The server cannot make sense of the request."""
+    """The server does not understand the request."""
 
 
 class NotFoundError(ServerError):
-    """There is nothing of that name or id."""
+    """Nothing of that name or id exists."""
 
 
 class TenantNotFoundError(NotFoundError):
@@ -139,7 +139,7 @@ class TableNotFoundError(NotFoundError):
 
 
 class QueryError(ServerError):
-    """A SQL statement failed; `line` and `column` say where, if the server told."""
+    """A SQL statement failed; `line` and `column` say where, if the server reports it."""
 
     @property
     def line(self) -> int | None:
@@ -155,7 +155,7 @@ class QueryError(ServerError):
 
 
 class QuerySyntaxError(QueryError):
-    """The statement is not SQL that the server reads."""
+    """The statement is not SQL that the server understands."""
 
 
 class QueryExecutionError(QueryError):
@@ -163,7 +163,7 @@ class QueryExecutionError(QueryError):
 
 
 class PositionAheadError(QueryError):
-    """The position asked for is not written yet; `current` is the newest there is."""
+    """The requested position is not written yet; `current` is the newest one."""
 
     @property
     def current(self) -> int | None:
@@ -197,31 +197,31 @@ class OffsetMismatchError(ServerError):
 
 
 class SubscriptionError(ServerError):
-    """The subscription is not there any more."""
+    """The subscription does not exist any more."""
 
 
 class UniqueViolationError(ServerError):
-    """A row with this primary key is there already."""
+    """A row with this primary key exists already."""
 
 
 class ComplianceError(ServerError):
-    """A consent, erasure, breach, export or API key is not there, or not in the right state."""
+    """A consent, erasure, breach, export or API key does not exist, or is not in the right state."""
 
 
 class StorageError(ServerError):
-    """The server could not store or read."""
+    """The server could not write or read its storage."""
 
 
 class BusyError(ServerError):
-    """Not now; worth another try."""
+    """The server is busy; try again."""
 
 
 class RateLimitedError(BusyError):
-    """Too much at once."""
+    """Too many requests at once."""
 
 
 class NotLeaderError(BusyError):
-    """Another server of the cluster must be asked; `leader` is its address, if it was told."""
+    """Another server of the cluster must be asked; `leader` is its address, if the server reports it."""
 
     @property
     def leader(self) -> str | None:
@@ -231,7 +231,7 @@ class NotLeaderError(BusyError):
 
 
 class InternalError(ServerError):
-    """The server failed, or told a code that is newer than this package."""
+    """The server failed, or answered with a code that is newer than this package."""
 
 
 _PLACE = re.compile(r"[Ll]ine:? (\d+), [Cc]olumn:? (\d+)")

@@ -68,10 +68,10 @@ def connect(
 
 
 class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
-    """Kimberlite to explore: every verb gives a DataFrame.
+    """Explore Kimberlite: every verb gives a DataFrame.
 
-    `client` is the plain client. A stream is named by its name, by its number, or by a `StreamId`. Tab completes
-    streams in `k["`, and tables in `k.tables["`.
+    `client` is the plain client. A stream is given by its name, its number, or a `StreamId`. Tab completes streams in
+    `k["`, and tables in `k.tables["`.
     """
 
     service = "kimberlite"

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from .client import Client
 
 CREDITS = 16_384
-"""Events that may be under way; so many are taken at once where they come quickly."""
+"""Events that may be under way; up to this many are handed on at once."""
 _PAUSE = 0.04
 
 
 class StreamSource(Source):
-    """The events of a stream from `start` on. `time` is when they arrived: the protocol carries no other."""
+    """The events of a stream from `start` on. `time` is when they arrived: the protocol carries no other time."""
 
     service = "kimberlite"
     begins: ClassVar[bool] = True

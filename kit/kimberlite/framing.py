@@ -1,4 +1,4 @@
-"""Frames: a header, big-endian, and a payload that holds one message. They stand one after the other.
+"""Frames: a big-endian header and a payload that holds one message. Frames follow each other without a gap.
 
     0  - 3    magic, "VDB "
     4  - 5    version, 5
@@ -6,7 +6,7 @@
     10 - 13   CRC-32 of the payload, as zlib counts it
     14 -      payload
 
-Nobody says why a frame is refused: whoever gets a bad one closes the connection.
+The protocol has no reply to a bad frame: whoever receives one closes the connection.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADER = struct.Struct(">IHII")
 
 
 class Header(NamedTuple):
-    """What a frame says of its payload."""
+    """The header of a frame: it describes the payload."""
 
     length: int
     checksum: int

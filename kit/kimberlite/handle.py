@@ -1,4 +1,4 @@
-"""A stream of events in a notebook: a log, and what else can be done with it."""
+"""A stream of events in a notebook: a log with verbs of its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMES = (
 class Stream(Log["pd.DataFrame"]):
     """A handle on a stream; no traffic before a verb is called. Made by `k["name"]`.
 
-    An append gives a row for each batch, with `first` and `count`. A stream that is not there is made by it.
+    An append returns a row for each batch, with `first` and `count`, and creates the stream if it does not exist.
     """
 
     extras = (

@@ -7,10 +7,10 @@
     BOOLEAN               booleans
     DATE, TIME            dates, times of day
     TIMESTAMP             times with a zone; before 1970 only the lab keeps them
-    BYTES, JSON           bytes; JSON text, lists and dicts: the lab alone has a way to send them
+    BYTES, JSON           bytes; JSON text, lists and dicts: only the lab can receive them
 
-A server that is not the lab checks little of this itself: it takes a value of the wrong type, and can never read the
-row again.
+A server that is not the lab checks little of this itself: it accepts a value of the wrong type and can then never read
+the row again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .types import Timestamp
 
 _ROWS = 500
 _BYTES = 1024 * 1024
-"""A statement has so many rows, or about so many bytes."""
+"""About the largest number of bytes in one statement; `_ROWS` is that of rows."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INT2": 16, "INTEGER": 32, "INT": 32, "INT4": 32}
 _EXACT = 2**53
 _FLOAT_DIGITS = 15
@@ -140,7 +140,7 @@ def _values(column: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Nanoseconds:
-    """A time of day, finer than Python's."""
+    """A time of day in nanoseconds, finer than Python's."""
 
     count: int
 

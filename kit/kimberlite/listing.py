@@ -1,4 +1,4 @@
-"""Which streams there are: asked where the server lists them, tried one after the other where it does not."""
+"""The list of streams: from the server if it has one, else by trying one number after the other."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .wire import requests
 
 _AT_ONCE = 32
 _GAP = 16
-"""Numbers are dense on the real server; so many that are missing in a row end the search."""
+"""Missing numbers in a row that end the search; on the real server numbers are dense."""
 _MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """A stream as a listing tells it."""
+    """A stream in a listing."""
 
     id: int
     number: int

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from .feeding import StreamSource
 
 _LOOKED_THROUGH = 500_000
-"""Events in one query for a time; the server refuses to look through more than a million."""
+"""Events that one query by time looks through; the server refuses more than a million."""
 
 
 class StreamRange(Ranged):
-    """The events of a stream. Their times are missing where the server does not tell them."""
+    """The events of a stream. Their times are missing if the server does not report them."""
 
     position = "offset"
     head = pa.schema(list(SCHEMA)[:2])

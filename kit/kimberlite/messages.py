@@ -1,4 +1,4 @@
-"""The three messages of the protocol: a request, the response to one, and a push that nobody asked for."""
+"""The three messages of the protocol: a request, its response, and a push without a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .structs import Audit
 
 @dataclass(slots=True)
 class Request:
-    """A question; its id comes back with the answer. `payload` is one of `kit.kimberlite.requests`."""
+    """A request; the response carries the same id. `payload` is one of `kit.kimberlite.requests`."""
 
     id: int
     tenant_id: int
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """The answer to a request. `payload` is one of `kit.kimberlite.responses`."""
+    """The response to a request. `payload` is one of `kit.kimberlite.responses`."""
 
     request_id: int
     payload: Any
@@ -62,7 +62,7 @@ REQUEST, RESPONSE, PUSH = range(3)
 
 
 class _Envelope:
-    """How the three are written and read."""
+    """The wire form of the three messages."""
 
     def __init__(self) -> None:
         self.request = choice("request", requests.ALL)

@@ -1,8 +1,8 @@
-"""The names of a result's columns: those that the server tells, and those that the statement asks for.
+"""The names of a result's columns: those that the server sends, and those that the statement asks for.
 
 The server names an aggregate after its call, `COUNT(*)`, whatever AS says. It puts the columns of GROUP BY before the
-aggregates, under their own names, and tells those too that were not selected. A statement is read here only as far as
-that is plain: anything else in the list of a SELECT leaves the columns as they came.
+aggregates, under their own names, and sends also those that were not selected. Only simple lists of a SELECT are
+understood here: anything else leaves the columns as the server sent them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SETS = {"UNION", "INTERSECT", "EXCEPT"}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A part of the list of a SELECT."""
+    """An item of the list of a SELECT."""
 
     told: str
-    """What the server names it: `SUM(amount)`, or the column's own name."""
+    """The server's name for it: `SUM(amount)`, or the column's own name."""
     shown: str
-    """What the statement asks for."""
+    """The name that the statement asks for."""
     aggregate: bool
 
 

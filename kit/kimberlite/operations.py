@@ -1,9 +1,9 @@
-"""Operations on a connection, written once for both colours: what is asked, and how an answer is judged.
+"""Operations on a connection, written once for blocking and async clients: what to send, and how to judge the answer.
 
 An operation is a generator. It yields steps and receives the result:
 
-    Post     -> int      a request on its way, its number
-    Take     -> bytes    the payload of the answer to that number
+    Post     -> int      send a request; its number
+    Take     -> bytes    the payload of the answer to that request
     Pause    -> None     wait
 
 Requests may be posted before earlier answers are taken. A step that cannot be done raises `NetworkError` or

@@ -10,7 +10,7 @@
     struct          its fields one after the other
     enum            the variant's number from 0, then the variant's fields
 
-Whatever a message claims to hold is checked against the bytes that are there before anything is allocated for it.
+Lengths and counts in a message are checked against the bytes that arrived before anything is allocated for them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Kind(NamedTuple):
     write: Callable[[bytearray, Any], None]
     read: Callable[[Reader], Any]
     least: int
-    """The fewest bytes that a value of it takes."""
+    """The smallest number of bytes that a value takes."""
 
 
 class Reader:
-    """A place in a payload; each method reads one thing and goes on behind it."""
+    """A position in a payload; each method reads one value and moves behind it."""
 
     __slots__ = ("at", "data")
 

@@ -1,4 +1,4 @@
-"""Reading: pages of events, the next one asked for before the last one is taken apart."""
+"""Reading pages of events; the next page is requested before the last one is decoded."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .types import MAX_U64, Event, Position, StreamId, TenantId
 from .wire import event_count, requests
 
 PAGE = 4 * 1024 * 1024
-"""Bytes asked for at once. The server reads its file from the start for each page, so few and large ones are kind."""
+"""Bytes in one request. The server reads its file from the start for each page, so few large pages cost it less."""
 _SMALL = 64 * 1024
 _LEAST = 16 * 1024
 _GUESS = 256
-"""Bytes that an event is taken to have before one of its stream was seen."""
+"""The assumed size of an event before the first one of its stream was read."""
 EVENTS_TABLE = "kit.events.v1"
-"""The capability of a server that tells when, and in which order over all streams, events were stored."""
+"""The capability of a server that reports when, and in which order over all streams, events were stored."""
 _TOLD = 50_000
-"""Events whose times are asked for at once."""
+"""Events whose times are requested at once."""
 _RUNS = (
     "SELECT MIN(stream_offset) AS first, COUNT(*) AS n, MIN(position) AS at, ts FROM kit_events"
     " WHERE stream_id = $1 AND stream_offset >= $2 AND stream_offset < $3"
@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Page(NamedTuple):
-    """Events that stand one after the other."""
+    """Consecutive events of a stream."""
 
     first: int
     events: Blobs
@@ -114,7 +114,7 @@ def _size(registry: StreamRegistry, packed: int, left: int | None) -> int:
 
 
 class Run(NamedTuple):
-    """Events that were stored at one time, one after the other also in the whole log."""
+    """Events that were stored at one time, and are consecutive in the order over all streams."""
 
     first: int
     length: int

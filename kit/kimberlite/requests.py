@@ -1,4 +1,4 @@
-"""What can be asked. The order of `ALL` is the wire's numbering, the order of the fields is the wire's order."""
+"""The requests. The order of `ALL` is the wire's numbering, the order of the fields is the wire's order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CreateStream:
 
 @dataclass(slots=True)
 class AppendEvents:
-    """Adds events to a stream whose length is `expected_offset`. Never send an empty list: it ends the real server."""
+    """Adds events to a stream whose length is `expected_offset`. Never send an empty list: it crashes the server."""
 
     stream_id: U64
     events: Events
@@ -73,7 +73,7 @@ class StreamInfo:
 
 @dataclass(slots=True)
 class Subscribe:
-    """Has events pushed from an offset on, at most `initial_credits` of them before more are granted."""
+    """Asks the server to push events from an offset on, at most `initial_credits` of them before more are granted."""
 
     stream_id: U64
     from_offset: U64
@@ -83,7 +83,7 @@ class Subscribe:
 
 @dataclass(slots=True)
 class Sync:
-    """Has everything put on disk."""
+    """Asks the server to write everything to disk."""
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class ApiKeyRegister:
 
 @dataclass(slots=True)
 class ApiKeyRevoke:
-    """Ends an API key."""
+    """Revokes an API key."""
 
     key: str = field(repr=False)
 
@@ -173,7 +173,7 @@ class ApiKeyList:
 
 @dataclass(slots=True)
 class ApiKeyRotate:
-    """Puts a new API key in the place of one."""
+    """Replaces an API key by a new one."""
 
     old_key: str = field(repr=False)
 
@@ -197,7 +197,7 @@ class ConsentGrant:
 
 @dataclass(slots=True)
 class ConsentWithdraw:
-    """Takes a consent back."""
+    """Withdraws a consent."""
 
     consent_id: str
 
@@ -237,7 +237,7 @@ class AuditQuery:
 
 @dataclass(slots=True)
 class VerifyAuditChain:
-    """Has the audit log's hashes checked."""
+    """Asks the server to check the audit log's hashes."""
 
 
 @dataclass(slots=True)

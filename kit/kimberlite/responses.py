@@ -1,4 +1,4 @@
-"""What can be answered. The order of `ALL` is the wire's numbering, the order of the fields is the wire's order.
+"""The responses. The order of `ALL` is the wire's numbering, the order of the fields is the wire's order.
 
 The number of an answer is that of its request plus one up to 9, 10 for both ways to change a subscription, and equal
 from 11 on; 0 is an error.
@@ -61,7 +61,7 @@ class CreateStream:
 
 @dataclass(slots=True)
 class AppendEvents:
-    """Where the events are."""
+    """The offset of the first event."""
 
     first_offset: U64
     count: U32
@@ -69,7 +69,7 @@ class AppendEvents:
 
 @dataclass(slots=True)
 class Query:
-    """Rows; for what is no SELECT one row of `rows_affected` and `log_offset`."""
+    """Rows; for other statements than SELECT one row of `rows_affected` and `log_offset`."""
 
     columns: list[str]
     rows: Cells
@@ -77,7 +77,7 @@ class Query:
 
 @dataclass(slots=True)
 class QueryAt:
-    """Rows as they were."""
+    """Rows as they were at the position."""
 
     columns: list[str]
     rows: Cells
@@ -116,7 +116,7 @@ class Sync:
 
 @dataclass(slots=True)
 class SubscriptionAck:
-    """The credits that are left; 0 where the subscription was ended."""
+    """The credits that are left; 0 after the subscription was ended."""
 
     subscription_id: U64
     credits_remaining: U32
@@ -176,7 +176,7 @@ class TenantGet:
 
 @dataclass(slots=True)
 class ApiKeyRegister:
-    """The key, told this once."""
+    """The key; the server shows it only here."""
 
     key: str = field(repr=False)
     info: ApiKeyInfo
@@ -191,14 +191,14 @@ class ApiKeyRevoke:
 
 @dataclass(slots=True)
 class ApiKeyList:
-    """The keys, without what is secret."""
+    """The keys, without their secrets."""
 
     keys: list[ApiKeyInfo]
 
 
 @dataclass(slots=True)
 class ApiKeyRotate:
-    """The new key, told this once."""
+    """The new key; the server shows it only here."""
 
     new_key: str = field(repr=False)
     info: ApiKeyInfo
@@ -226,7 +226,7 @@ class ConsentGrant:
 
 @dataclass(slots=True)
 class ConsentWithdraw:
-    """When it was taken back."""
+    """When the consent was withdrawn."""
 
     withdrawn_at_nanos: U64
 
@@ -261,7 +261,7 @@ class AuditQuery:
 
 @dataclass(slots=True)
 class VerifyAuditChain:
-    """Whether the audit log is whole, and where it is not."""
+    """Whether the audit log is intact, and the first place where it is not."""
 
     ok: bool
     event_count: U64

@@ -1,8 +1,8 @@
 """Results of SQL as Arrow columns, without a Python object per cell.
 
-A cell says on the wire whether it is an integer, text, boolean, timestamp or missing; there is nothing else. Numbers
-with a fraction, bytes, dates and times of day arrive as text. They become what they are only where the column's
-declared type says so: given by the caller, or by a server that tells the types of a result's columns behind its rows.
+On the wire a cell is an integer, text, boolean, timestamp or missing; there is nothing else. Numbers with a fraction,
+bytes, dates and times of day arrive as text. They are converted only where the column's declared type is known: given
+by the caller, or by a server that sends the types of a result's columns after its rows.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ ARROW = {
 _PLAIN = {BIGINT: pa.int64(), TEXT: pa.string(), BOOLEAN: pa.bool_(), TIMESTAMP: TIME}
 _TYPES = list_of(WIRE_TEXT)
 _FEW = 30
-"""Fewer rows are quicker read one by one."""
+"""Fewer rows are read one by one, which is faster."""
 
 
 @dataclass(slots=True, frozen=True)
 class ResultColumns:
-    """A result in columns. Names that occur twice have a number behind them."""
+    """A result in columns. Names that occur twice get a number appended."""
 
     table: pa.Table
     as_text: dict[str, str] = field(default_factory=dict)
-    """Columns that hold text although their type is another, or although not all their cells are text; and why."""
+    """Columns that hold text although their type is another or their cells are mixed, with the reason."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

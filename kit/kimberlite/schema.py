@@ -1,4 +1,4 @@
-"""From a dataclass to its wire form: the annotations of its fields are the table that both directions follow."""
+"""From a dataclass to its wire form and back: both directions follow the annotations of its fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Events = Annotated[Blobs | Sequence[bytes], BLOBS]
 
 
 class Unread:
-    """A request or an answer that is known by its number and name alone; its fields stay as they came."""
+    """A request or a response of which only number and name are known; its fields stay undecoded."""
 
     __slots__ = ("fields",)
 

@@ -1,4 +1,4 @@
-"""SQL: statements with parameters, at a position or a time; and what tables there are."""
+"""SQL: statements with parameters, at a position or a time; and the list of tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class QueryResult:
 
 @dataclass(frozen=True, slots=True)
 class ExecuteResult:
-    """What a statement changed. `log_offset` is no position for `at=`; `position()` tells one."""
+    """The result of a statement that changes something. `log_offset` cannot be used for `at=`; use `position()`."""
 
     rows_affected: int
     log_offset: int

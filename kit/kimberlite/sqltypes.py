@@ -1,4 +1,4 @@
-"""The column types of Kimberlite's SQL, as tables declare them, and what a result's columns become by them."""
+"""The column types of Kimberlite's SQL, as tables declare them, and the types of the Arrow columns for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from enum import Enum
 
 TYPES_MARK = "kit.types.v1"
-"""The capability of a server that tells types, and what it puts before them."""
+"""The capability of a server that sends types, and the marker that precedes them."""
 
 
 class Type(Enum):
-    """What a column holds, whatever its type is called."""
+    """The kind of values in a column, independent of the type's name."""
 
     INTEGER = "integer"
     REAL = "real"
@@ -36,7 +36,7 @@ _NAMES = {
     Type.TIMESTAMP: "TIMESTAMP DATETIME TIMESTAMPTZ",
 }
 TYPES: Mapping[str, Type] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-"""By the first word of the declared type."""
+"""Types by the first word of the declaration."""
 
 MOST_DIGITS = 38
 _DIGITS = re.compile(r"\w+\s*\(\s*(\d{1,3})\s*(?:,\s*(\d{1,3})\s*)?\)")

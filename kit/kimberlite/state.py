@@ -12,7 +12,7 @@ from .types import TenantId
 
 @dataclass(eq=False, repr=False)
 class ClientState(faces.ClientState):
-    """Where the server is, what is known of its streams, and the connection."""
+    """The server's address, the known streams, and the connection."""
 
     settings: Settings
     registry: StreamRegistry

@@ -1,8 +1,8 @@
-"""Streams as callers name them, and as the server does; and what is known of their ends.
+"""The names of streams as callers and as the server use them, and the known ends of streams.
 
-The reference numbers streams as it likes: `StreamId(1, 100)`. The server gives numbers out itself, so such a stream is
-one of the *name* `stream_100`, which is made when it is first used. What the server told (by `create_stream`, by
-`streams()`), or a packed number, is that very stream; a text is a stream of that name.
+In the reference, callers choose the numbers of streams: `StreamId(1, 100)`. The server assigns numbers itself, so such
+an id stands for the stream *named* `stream_100`, which is created on first use. An id that the server returned (from
+`create_stream` or `streams()`), or a packed number, is the stream of that number; a text is the stream's name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .wire import requests
 
 StreamLike = StreamId | int | str
 _STAMPS = 1000
-"""Appends of this client whose time is remembered."""
+"""Appends of this client whose times are remembered."""
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class End:
 
     next: int | None = None
     epoch: int = 0
-    """Counts how often `next` was found wrong; whoever reserved before that is refused too, and need not tell again."""
+    """Counts how often `next` was wrong; reservations from before are refused too, and need not be counted again."""
 
 
 @dataclass(slots=True)
 class StreamRegistry:
-    """What a client knows of streams."""
+    """What a client knows about streams."""
 
     settings: Settings
     numbering: Literal["named", "native"] = "named"
@@ -44,9 +44,9 @@ class StreamRegistry:
     native: set[int] = field(default_factory=set)
     ends: dict[int, End] = field(default_factory=dict)
     used: dict[int, StreamId] = field(default_factory=dict)
-    """By the server's number, the id that callers use for it."""
+    """The id that callers use for a stream, by the server's number."""
     sizes: dict[int, int] = field(default_factory=dict)
-    """Bytes of an event, as the last page of a stream had them."""
+    """The mean size of an event in the last page of each stream."""
     stamps: OrderedDict[int, list[tuple[int, int, datetime]]] = field(default_factory=OrderedDict)
 
     def end(self, packed: int) -> End:

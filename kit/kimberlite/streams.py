@@ -1,4 +1,4 @@
-"""The streams that an explorer's callers name: found, and made where they are appended to."""
+"""Looking up the streams that an explorer's callers name; an append creates a missing one."""
 
 from __future__ import annotations
 

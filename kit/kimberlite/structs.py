@@ -1,4 +1,4 @@
-"""What requests and responses are made of. The order of the fields, and of the variants of a choice, is the wire's."""
+"""The structs in requests and responses. The order of the fields, and of the variants of a choice, is the wire's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .schema import U32, U64
 
 @dataclass(slots=True)
 class Audit:
-    """Who asks, and why; travels with a request into the server's audit log."""
+    """Who sends a request, and why; the server writes it to its audit log."""
 
     actor: str | None = None
     reason: str | None = None
@@ -97,7 +97,7 @@ class TenantInfo:
 
 @dataclass(slots=True)
 class ApiKeyInfo:
-    """What may be told of an API key."""
+    """An API key without its secret."""
 
     key_id: str
     subject: str
@@ -111,7 +111,7 @@ class ApiKeyInfo:
 
 @dataclass(slots=True)
 class ConsentBasis:
-    """The ground of a consent."""
+    """The legal basis of a consent."""
 
     article: GdprArticle
     justification: str | None
@@ -173,7 +173,7 @@ class AuditEventInfo:
 
 @dataclass(slots=True)
 class MaskRedact:
-    """Replaces what has this pattern: SSN, PHONE, EMAIL, CC, CUSTOM."""
+    """Replaces text that matches this pattern: SSN, PHONE, EMAIL, CC, CUSTOM."""
 
     pattern: str
     replacement: str | None

@@ -1,8 +1,8 @@
-"""Subscriptions: events as they are appended, each once and in order, also over connections that break.
+"""Subscriptions: events as they are appended, each once and in order, also when connections break.
 
 A subscription has a connection of its own on the background loop. The server may send as many events as it has been
-granted credits; more are granted as events are taken, so what waits here is bounded. After a loss it subscribes again
-from the event after the last one that came.
+granted credits; more are granted as events are taken, so the number that wait here is bounded. After a lost connection
+it subscribes again from the event after the last one that arrived.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from .wire import requests
 
 CREDITS = 256
 _NUDGE = 0.1
-"""Seconds of silence after which the real server is written to: it sends what is new only then."""
+"""Seconds of silence before something is sent to the real server: it pushes new events only then."""
 _HEARTBEAT = 20.0
-"""The same for a server that sends by itself; it closes connections that are silent for 300 seconds."""
+"""The same for a server that pushes by itself; it closes connections that are silent for 300 seconds."""
 _PROGRESS = 0.05
 BATCHES = "kit-batch"
-"""The consumer group of who takes several events in a push from the lab's server, which official clients cannot."""
+"""The consumer group of clients that take several events in one push of the lab's server; official ones cannot."""
 
 
 class Flow:
@@ -277,7 +277,7 @@ class Flow:
 
 
 class _Face(OfOneProcess):
-    """What both colours of a subscription share. `timestamp` of its events is when they arrived here."""
+    """What blocking and async subscriptions share. `timestamp` of an event is when it arrived here."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -325,7 +325,7 @@ class _Face(OfOneProcess):
 class Subscription(_Face):
     """New events of a stream, one after the other: `for event in subscription`. Made by `client.subscribe()`.
 
-    Close it, or use it in a `with` block. The protocol does not tell when an event was stored.
+    Close it, or use it in a `with` block. The protocol does not carry the time when an event was stored.
     """
 
     def __init__(self, flow: Flow) -> None:
@@ -369,7 +369,7 @@ class Subscription(_Face):
 
 class AsyncSubscription(_Face):
     """New events of a stream: `async for event in subscription`. Made by `await client.subscribe()`, or without the
-    `await`, when it begins with the first event that is asked for."""
+    `await`; then it begins with the first event that is asked for."""
 
     def __await__(self) -> Generator[Any, None, Self]:
         yield from across(self._flow.open).__await__()

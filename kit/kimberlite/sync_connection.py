@@ -1,7 +1,7 @@
-"""The connection of callers that block: a plain socket, usable from several threads in turn.
+"""The connection of the blocking client: a plain socket that several threads may use in turn.
 
-An answer whose caller has gone is read and dropped; a connection that was left in the middle of a frame is not used
-again. The next request makes a new one, so an interrupt, a restart of the server or a fork leaves the client usable.
+An answer whose caller is gone is read and dropped; a connection that was left in the middle of a frame is not used
+again. The next request opens a new one, so the client stays usable after an interrupt, a server's restart or a fork.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .wire import RESPONSE, peek
 
 
 class SyncConnection(ConnectionBase, BlockingDriver):
-    """A connection that blocks, usable from several threads in turn."""
+    """A blocking connection that several threads may use in turn."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FULL_SCAN, KEY_SCAN = 100_000, 10_000
-"""Where the real server stops to read, without a word."""
+"""Rows after which the real server stops reading without saying so."""
 
 
 def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:

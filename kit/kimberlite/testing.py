@@ -1,4 +1,4 @@
-"""A client for tests of code that uses one: it answers as it was told to, and fails loudly when used otherwise."""
+"""A client for tests of code that uses one: it gives the announced answers, and fails for any other call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING = object()
 
 
 class Expectation:
-    """A call that will come. `returns(value)` or `raises(error)` says what it gives; one of them must be said."""
+    """An expected call. Set its outcome with `returns(value)` or `raises(error)`; one of them is required."""
 
     def __init__(self, method: str, arguments: tuple[Any, ...]) -> None:
         self.method, self.arguments = method, arguments

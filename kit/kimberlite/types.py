@@ -116,8 +116,8 @@ class Event:
     """See `timestamp_source`: Kimberlite's protocol does not carry the time of an event."""
     data: bytes
     timestamp_source: str = "received"
-    """`received`: when it arrived here; `appended`: when this client was told that it is stored; `server`: when the
-    server stored it, which only the lab's server tells."""
+    """`received`: when it arrived here; `appended`: when its append was acknowledged to this client; `server`: when the
+    server stored it, which only the lab's server reports."""
 
 
 @total_ordering
@@ -155,4 +155,4 @@ class Timestamp:
 
 
 Value = None | bool | int | str | Timestamp
-"""What a cell of SQL holds on the wire, and what a parameter may be."""
+"""The values of a SQL cell on the wire, and of a parameter."""

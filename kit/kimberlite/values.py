@@ -11,7 +11,7 @@ from .postcard import Kind, Reader, cut_off, varint, whole, write_text, zigzag
 from .types import MAX_I64, Timestamp, Value
 
 NULL, BIGINT, TEXT, BOOLEAN, TIMESTAMP = range(5)
-"""The variants of a value on the wire; there are no floats, bytes, decimals or dates."""
+"""The variants of a value on the wire: there are no floats, bytes, decimals or dates."""
 
 
 def write_value(out: bytearray, value: Any) -> None:

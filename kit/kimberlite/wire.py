@@ -1,9 +1,8 @@
 """Messages to bytes and back; pure functions, no I/O.
 
-`encode` gives a whole frame. `decode` takes the payload of a frame, as `FrameReader` gives it, or as read after
-`read_header` and checked by `check`. Pages of events stay in their wire form (`Blobs`) until they are looked at.
-Bytes after the end of a message are ignored, as the official client and server do; everything else that is not as it
-should be is a `WireError`.
+`encode` returns a whole frame. `decode` takes the payload of a frame, as `FrameReader` returns it, or as read after
+`read_header` and checked by `check`. Pages of events stay in their wire form (`Blobs`) until they are used. Bytes
+after the end of a message are ignored, as the official client and server do; any other defect is a `WireError`.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def decode(payload: bytes | bytearray | memoryview) -> Message:
 
 
 class Head(NamedTuple):
-    """The beginning of a message: enough to know whose it is."""
+    """The beginning of a message: enough to know its kind and request."""
 
     kind: int
     """`REQUEST`, `RESPONSE` or `PUSH`."""

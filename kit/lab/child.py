@@ -1,4 +1,4 @@
-"""The lab's process as its parent sees it: started with orders, ready with one line, ended in good order."""
+"""The parent's side of the lab's process: start it with its orders, wait for its ready line, end it cleanly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Servers:
 
 
 _started: weakref.WeakValueDictionary[int, Servers] = weakref.WeakValueDictionary()
-"""What this process started, by the id of the child process."""
+"""The labs that this process started, by the id of the child process."""
 
 
 def started() -> dict[int, Servers]:

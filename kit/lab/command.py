@@ -3,9 +3,9 @@
 kit lab       the embedded servers, and JupyterLab on the notebooks
 kit serve     the servers alone
 kit status    what is running
-kit doctor    whether the installation is sound
+kit doctor    whether the installation works
 kit env       the variables that point other programs at it
-kit profiles  where services are, and where their credentials come from, by name
+kit profiles  addresses of services and sources of their credentials, by name
 """
 
 from __future__ import annotations

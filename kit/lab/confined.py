@@ -1,4 +1,4 @@
-"""Processes that run what clients write, SQL above all: what they are given, and what ends them."""
+"""Processes that run code of clients, mainly SQL: their environment and their limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 
 OUT_OF_MEMORY = 77
-"""The exit status that says so."""
+"""The exit status of a process that exceeded its memory."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA")
 _PASSED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "VIRTUAL_ENV", "KIT_LAB_DEBUG")
 

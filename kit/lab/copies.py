@@ -1,6 +1,6 @@
-"""The user's working copies of the notebooks: what they changed stays theirs, the rest follows the package.
+"""The user's working copies of the notebooks: files that the user changed are kept, the others follow the package.
 
-Opening the notebooks where they are installed would let a run change the package, or a checkout.
+If the notebooks were opened where they are installed, a run could change the package or a checkout.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from ..core.errors import SetupError
 
 _LEDGER = ".copied.json"
-"""In the folder of copies: for each file the digest of what was last put there."""
+"""A file in the folder of copies, with the digest of each copy when it was last written."""
 
 
 @dataclass(slots=True)
 class Copies:
-    """A folder of notebooks that is the user's to change."""
+    """A folder of notebooks that the user may change."""
 
     folder: Path
     notebooks: list[str] = field(default_factory=list)
     """Those that come with the package, in reading order."""
     kept: list[str] = field(default_factory=list)
-    """Files that the user changed and that are newer in the package."""
+    """Files that the user changed, and that have also changed in the package."""
 
 
 def shipped() -> Path | None:

@@ -1,4 +1,4 @@
-"""How a lab is found by others of the same user: a small file that only the user can read."""
+"""Small files that describe running labs to other processes of the user; only the user can read them."""
 
 from __future__ import annotations
 

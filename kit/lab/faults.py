@@ -1,9 +1,9 @@
-"""Misbehaviour on request: rules that say what goes wrong, where, and how often.
+"""Faults on request: rules that say what goes wrong, where, and how often.
 
 delay      answers after `seconds`
 drop       closes the connection without an answer
 reset      resets the connection after `after` bytes of the answer's body
-truncate   closes it there, in good order, as if that were all
+truncate   closes it there cleanly, as if the body were complete
 stall      sends `after` bytes of the body, then nothing for `seconds`, then drops
 garbage    answers with a page of HTML and status 200
 429, 503   answers with that status (any from 400 to 599), with `Retry-After` where `retry_after` is given
@@ -106,7 +106,7 @@ def reset(transport: Any) -> None:
 
 
 class Faulty:
-    """An ASGI app under a plan of faults. The scope must hold the connection as `kit.transport`."""
+    """An ASGI app under a plan of faults. The scope must contain the connection as `kit.transport`."""
 
     def __init__(self, app: App, service: str, plan: FaultPlan, refusal: Callable[[int], bytes]) -> None:
         self._app = app
@@ -141,7 +141,7 @@ class Faulty:
 
 
 class _Cut:
-    """Lets `after` bytes of a body through, then does what the rule says."""
+    """Passes `after` bytes of a body on, then does what the rule says."""
 
     def __init__(self, rule: Rule, transport: Any, send: Send) -> None:
         self._rule, self._transport, self._send = rule, transport, send

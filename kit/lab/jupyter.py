@@ -1,7 +1,7 @@
 """JupyterLab as a child process that ends with its parent.
 
-Run as a module it *is* that child: JupyterLab under this very interpreter, so that neither PATH nor an activated
-environment matters.
+Run as a module, it is that child: JupyterLab under this interpreter, so that neither PATH nor an activated environment
+matters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from . import descriptors
 
 _READY_WITHIN = 90.0
 _ENDS_WITHIN = 20.0
-"""A kernel in the middle of a cell is given 5 s by the server before it is ended."""
+"""Seconds to wait for the end; the server gives a kernel in the middle of a cell 5 s before it kills it."""
 
 
 class Jupyter:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 class _lazily(Generic[T]):
     """A method as an attribute.
 
-    No property, and no `__getattr__`: IPython calls neither of them for Tab, and `lab.s2["` would complete nothing.
+    It is not a property or `__getattr__`: IPython calls neither of them for Tab, and `lab.s2["` would complete nothing.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
@@ -53,8 +53,8 @@ class Lab(GivesFrames, OfOneProcess):
     ...     lab.status()["state"].tolist()
     ['up']
 
-    Services are named (`Lab("amdahl")`) or all there are. `demo=False` leaves out the demo data, `path=` keeps the
-    data in that folder, `join=False` always starts servers of one's own, `moving=True` has the demo data go on, see
+    It has the named services (`Lab("amdahl")`), or all of them. `demo=False` leaves out the demo data, `path=` keeps
+    the data in that folder, `join=False` always starts separate servers, `moving=True` keeps adding demo data, see
     `move()`. Servers that this process started end when the last handle on them is closed or collected, at the latest
     with the process. Servers of another process are left running.
     """

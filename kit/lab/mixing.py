@@ -1,4 +1,4 @@
-"""Numbers for demo data: they look random, and are the same in every lab."""
+"""Numbers for demo data that look random and are the same in every lab."""
 
 from __future__ import annotations
 

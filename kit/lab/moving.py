@@ -1,6 +1,6 @@
-"""A gentle writer for each service, so that what is watched live has something to show.
+"""A slow writer for each service, so that live views have something to show.
 
-It writes what the demo data holds, through the same clients that everybody uses, a few records a second.
+It continues the demo data through the public clients, with a few records a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Step = Callable[[], Awaitable[object]]
 
 
 class Mover:
-    """The writers of one lab, in a thread of their own; started and stopped any number of times."""
+    """The writers of one lab, in a thread of their own. They can be started and stopped any number of times."""
 
     def __init__(self, env: Mapping[str, str], services: tuple[str, ...]) -> None:
         self._env = dict(env)

@@ -1,7 +1,7 @@
-"""The lab's own process: all servers on one event loop, and a control server that the `Lab` handle talks to.
+"""The lab's process: all servers on one event loop, and a control server for the `Lab` handle.
 
-It reads its orders as one line of JSON from standard input, answers with one line when everything listens, and
-ends when standard input ends or its parent is gone: also a parent that was killed leaves nothing running.
+It reads its orders as one line of JSON from standard input, answers with one line when all servers listen, and ends
+when standard input ends or its parent is gone, so that a killed parent leaves nothing running.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The labs of this user that are running: which there are, which fits, how quickly they answer."""
+"""The running labs of this user: listing them, choosing one that fits, measuring how fast they answer."""
 
 from __future__ import annotations
 

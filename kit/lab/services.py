@@ -1,4 +1,4 @@
-"""Which services the lab has, and what each of their servers must offer."""
+"""The services of the lab, and the interface of their servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = tuple(MODULES)
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a server is given to live in."""
+    """What a server is given: its folder, token and settings."""
 
     folder: Path
     token: str

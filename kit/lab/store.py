@@ -1,7 +1,7 @@
-"""One SQLite database for each service: what was acknowledged is there after `kill -9`.
+"""One SQLite database for each service: everything that was acknowledged survives `kill -9`.
 
-All writing goes through one thread that puts whatever is waiting into one commit, so many small writes cost little
-more than one.
+All writes go through one thread that puts everything that waits into one commit, so many small writes cost little more
+than one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 _BATCH = 1000
 _ROOM_AGAIN = 0.25
-"""Seconds after which work that nobody waits for is tried again on a disk that is full."""
+"""Seconds after which background work is tried again on a full disk."""
 
 
 class Store:

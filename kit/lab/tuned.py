@@ -1,4 +1,4 @@
-"""Numbers of the embedded servers that a test or a demo may want otherwise, each with a variable of its own."""
+"""Numbers of the embedded servers that a test or a demo may change by environment variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tuned:
     __slots__ = ()
     prefix: ClassVar[str]
     from_zero: ClassVar[tuple[str, ...]] = ()
-    """Those that may be 0; the others are above it."""
+    """The names of those that may be 0; the others must be above it."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 MAX_BODY = 64 * 1024 * 1024
 MAX_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
-"""For the head of a request to come, once it has begun, or the connection has."""
+"""Seconds for the head of a request to arrive, from the start of the request or of the connection."""
 _FLUSH_AT = 256 * 1024
 
 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -26,9 +26,9 @@ logging.getLogger("uvicorn.access").disabled = True
 
 
 class OneWrite:
-    """A transport that gathers what is written in one turn of the loop and sends it at once.
+    """A transport that collects the writes of one turn of the loop and sends them at once.
 
-    Head and body as two packets would cost a client 40 ms of delayed acknowledgement on a kept connection.
+    Head and body as two packets would cost a client 40 ms of delayed acknowledgement on a persistent connection.
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,10 +65,10 @@ class OneWrite:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with bounds for the head of a request, which it has not: in bytes and in seconds."""
+    """uvicorn's protocol, with the limits that it lacks for the head of a request: in bytes and in seconds."""
 
     _head: int | None = 0
-    """Bytes that came since the head under way began; None where none is."""
+    """Bytes received since the current head began; None between heads."""
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -169,7 +169,7 @@ def listening_socket(port: int = 0) -> socket.socket:
 
 
 class Guarded:
-    """Refuses what a web page elsewhere could send here: a foreign `Host` or `Origin`; and bodies beyond the limit."""
+    """Refuses requests that a foreign web page could send (by `Host` or `Origin`), and bodies beyond the limit."""
 
     def __init__(self, app: App, max_body: int = MAX_BODY) -> None:
         self._app = app

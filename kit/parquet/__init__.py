@@ -1,5 +1,5 @@
-"""Records in Parquet files: written in constant memory, gone on with after a crash, read back lazily.
+"""Records in Parquet files: written in constant memory, resumable after a crash, read back lazily.
 
-stream.to_parquet("orders/")         # files, whose names say how far they reach
+stream.to_parquet("orders/")         # files whose names say which positions they hold
 kit.scan("orders/").read()           # or in SQL, or as Dask partitions
 """

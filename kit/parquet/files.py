@@ -33,7 +33,7 @@ def value_type(kind: pa.DataType) -> pa.DataType:
 
 @dataclass(frozen=True)
 class _File:
-    """A file, its columns, and the values of its partition where that is known."""
+    """A file, its columns, and the values of its partition if known."""
 
     path: str
     schema: pa.Schema
@@ -96,7 +96,7 @@ def _widest(types: list[pa.DataType]) -> pa.DataType:
 
 
 class Widened(ds.Dataset):  # type: ignore[misc]
-    """Files whose columns differ, each brought to the widest types as it is read."""
+    """Files whose columns differ, each converted to the widest types as it is read."""
 
     def __new__(cls, *_: Any) -> Widened:
         made: Widened = ds.Dataset.__new__(cls)

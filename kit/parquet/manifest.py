@@ -1,13 +1,13 @@
-"""What a folder of Parquet files holds, and up to which position: the names of its files say it.
+"""The contents of a folder of Parquet files, and the position that they reach: both follow from the names of the files.
 
     part-FIRST-to-STOP-rows-ROWS-file-N-of-M.parquet
 
-Records from FIRST up to, not including, STOP are in M files, one for each partition. They count once all M are there,
-and each appears whole. So the position and the records can never be at odds, whenever the process that writes ends:
-files that are too few are leftovers, and are written again. There is no other file beside them, which would stand in
-the way of engines that take every file of a folder for a part of it.
+Records from FIRST up to, not including, STOP are in M files, one for each partition. They count once all M exist, and
+each file appears complete. So the position and the records always agree, whenever the writing process ends: an
+incomplete group of files is written again. There is no other file beside them, as engines take every file of a folder
+for a part of the table.
 
-Folders that were begun by earlier versions have a file of JSON that names their first files; the others follow those.
+Folders from earlier versions have a JSON file that names their first files; the others continue those.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .store import UNFINISHED, Store
 
 OLD = "_kit_manifest.json"
 TOLD = b"kit"
-"""The key of a file's metadata that says what the file is."""
+"""The key of the file's metadata under which it is described."""
 _FORM = 1
 _NAME = re.compile(r"part-(\d{20})-to-(\d{20})-rows-(\d{1,19})-file-(\d{1,6})-of-(\d{1,6})\.parquet")
 _OLD_NAME = re.compile(r"part-\d{20}\.parquet")
@@ -33,7 +33,7 @@ _OLD_NAME = re.compile(r"part-\d{20}\.parquet")
 
 @dataclass(frozen=True)
 class Part:
-    """A file: the records from `first` up to, not including, `stop`, or those of one partition among them."""
+    """A file with the records from `first` up to, not including, `stop`, or with those of one partition among them."""
 
     name: str
     first: int
@@ -52,7 +52,7 @@ def name_of(first: int, stop: int, rows: int, number: int = 1, count: int = 1) -
 
 @dataclass
 class Manifest:
-    """The files of a folder, and the position at which to go on."""
+    """The files of a folder, and the position to continue at."""
 
     source: str
     start: int

@@ -1,8 +1,8 @@
-"""Partitions: the rows of one value each, in a folder that is called after it.
+"""Partitions: the rows with one value each, in a folder named after the value.
 
-The folder's name is for engines that read such folders, and for people. It may be shortened, and it does not say what
-type the value has. So each file holds the values of its partition in its metadata too, and `kit.scan` takes them from
-there.
+The folder's name is for engines that read such folders, and for people. It may be shortened, and does not say which
+type the value has. So the metadata of each file contains the values of its partition too, and `kit.scan` reads them
+from there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..core.errors import InputError
 KEYS = b"kit.partition"
 """The key of a file's metadata that holds the values of its partition: a batch of one row, Arrow's stream in base64."""
 TIMES = {"date": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
-"""Columns that the time is cut to, where there are none of these names."""
+"""Columns derived from the time, if there are none of these names."""
 MOST = 1000
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _LONGEST = 160
-"""Characters of a value in the name of a folder, as it is written there; file systems allow some 250."""
+"""Characters of a value, as encoded, in the name of a folder; file systems allow about 250."""
 
 
 def check(names: Sequence[str], schema: pa.Schema) -> None:

@@ -1,4 +1,4 @@
-"""A folder of files, on this machine or wherever fsspec reaches: whole files appear at once, or not at all."""
+"""A folder of files, local or on any file system of fsspec. A file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from ..core.errors import InputError, KitError, SetupError
 
 UNFINISHED = ".unfinished"
-"""How the names of files end that are still being written; readers of Parquet folders leave out those with a dot."""
+"""The suffix of unfinished files; their names also begin with a dot, so that readers of the folder skip them."""
 
 
 class StoreError(KitError, OSError):
-    """A file could not be written or read: the disk is full, say. What was finished before is kept."""
+    """A file could not be written or read, for example because the disk is full. Finished files are kept."""
 
 
 class Store:

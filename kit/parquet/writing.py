@@ -1,8 +1,8 @@
-"""A range of records into Parquet files, in constant memory.
+"""Writing a range of records to Parquet files, in constant memory.
 
-Rows are gathered to row groups and row groups to files. Where records no longer fit the columns, the file is ended and
-the next one has wider columns, by the rules of `core.json_columns`; `kit.scan` shows all files with the widest. Each
-file states its source and its range in its own metadata, too.
+Rows are gathered into row groups and row groups into files. If records no longer fit the columns, the file ends and the
+next one has wider columns, by the rules of `core.json_columns`; `kit.scan` shows all files with the widest. The
+metadata of each file also states its source and its range.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 GROUP_ROWS = 122_880
 GROUP_BYTES = 32 * 1024 * 1024
 FILE_BYTES = 128 * 1024 * 1024
-"""Of records as Arrow holds them; files are smaller. A crash costs at most one file's reading."""
+"""The size of a file's records in memory, in bytes; the file is smaller. A crash loses at most one file of progress."""
 _PARTITIONED_BYTES = 64 * 1024 * 1024
 
 
@@ -95,7 +95,7 @@ def _fitting(view: View, first: int, stop: int, files: _Files) -> Iterator[tuple
 
 
 class _Files:
-    """Where the records go: one file after the other."""
+    """Writes the records, one file after the other."""
 
     most = FILE_BYTES
 
@@ -196,7 +196,7 @@ class _Files:
 
 
 class _Partitioned(_Files):
-    """The same with a file per partition: those of one stretch of records are counted together."""
+    """The same with a file for each partition; the files of one range of records count together."""
 
     most = _PARTITIONED_BYTES
 

@@ -5,7 +5,7 @@
     kit.plots.latency(kit.calls())
     kit.plots.over_time(watch, "depth", by="queue")
 
-A plot never adds what is not the same thing: each metric has a panel of its own. All times are UTC.
+A plot never adds different metrics: each metric has a panel of its own. All times are UTC.
 """
 
 from __future__ import annotations

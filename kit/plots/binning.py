@@ -12,14 +12,14 @@ from .series import MOST_RESTS, Ranked, ranked
 from .times import Interval, interval, nanoseconds, now
 
 _NEARLY = 3
-"""Mean distances between rows by which rows may end before an interval does, and it still counts as whole."""
+"""An interval counts as complete if its last row is at most this many mean distances between rows before its end."""
 _CELLS = 4_000_000
-"""Bins of all series together."""
+"""The largest number of bins, over all series."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """Amounts of each series in intervals that follow each other without a gap; nothing came is zero."""
+    """Amounts of each series in consecutive intervals; an interval without rows is zero."""
 
     every: Interval
     starts: Any
@@ -30,7 +30,7 @@ class Binned:
     last: int
     """The first and the last time, in nanoseconds."""
     unfinished: list[int]
-    """Those intervals (the first, the last) that the rows do not cover."""
+    """The intervals (the first, the last) that the rows cover only in part."""
 
     @property
     def middles(self) -> Any:

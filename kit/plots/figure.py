@@ -1,4 +1,4 @@
-"""Figures of panels: Axes without pyplot's state, laid out so that nothing is cut, which notebooks show."""
+"""Figures of panels: Axes without pyplot's state that notebooks show, laid out so that nothing is cut off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BODY, HEADING, SMALL = 10.0, 12.0, 9.0
 """Sizes of text, in points."""
 _DPI = 100
 _SHARPNESS, _QUICK = 2, 1.5
-"""Dots for each of the page's; a picture for a moment has fewer."""
+"""Pixels of the picture for each pixel of the page; a temporary picture has fewer."""
 _EDGE = 0.12
 """Inches around everything."""
 _GAP = 0.22
@@ -38,7 +38,7 @@ _LINE = 1.3
 
 
 class Picture(Axes):
-    """Axes that a notebook shows as their whole figure, though pyplot knows nothing of it."""
+    """Axes that a notebook shows as their whole figure, though pyplot does not know them."""
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return bundle(self)
@@ -102,7 +102,7 @@ def _points(text: str, font: FontProperties) -> float:
 
 @dataclass(slots=True)
 class Margins:
-    """Room around the panels, in inches; it only grows, so that a plot made anew keeps its edges."""
+    """The space around the panels, in inches; it only grows, so that a repainted plot keeps its edges."""
 
     left: float = 0.0
     right: float = 0.0
@@ -113,7 +113,7 @@ class Margins:
 
 @dataclass(slots=True)
 class Panel:
-    """One panel of a sheet: its axes, what stands above them, and how high they are in inches."""
+    """One panel of a sheet: its axes, the text above them, and their height in inches."""
 
     ax: Axes
     height: float

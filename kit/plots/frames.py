@@ -1,4 +1,4 @@
-"""What plots are given: frames of any library, Arrow, handles, feeds and views."""
+"""The inputs of plots: frames of any library, Arrow, handles, feeds and views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from ..core.words import nearest
 
 SHOWN = 20
-"""Names in an error."""
+"""The number of names that an error lists."""
 
 
 def feed_of(source: Any) -> Any:
@@ -113,4 +113,4 @@ def listed(names: Any) -> str:
 
 
 NONE = "(none)"
-"""The series of rows without a label, where others have one."""
+"""The name of the series of rows without a label, if other rows have one."""

@@ -1,4 +1,4 @@
-"""How long calls took."""
+"""The plot of how long calls took."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _FEW = 60
-"""Calls up to which each is a dot."""
+"""Up to this many calls, each is a dot."""
 _HEIGHT, _LOW = 2.0, 1.2
 _BINS = 48
 

@@ -1,4 +1,4 @@
-"""Lines and bars, with their names beside them."""
+"""Lines and bars with labels."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .numbers import COUNTED, MEASURED, Numbers, clean, word
 from .series import Ranked, others
 
 MOST_POINTS = 2000
-"""Points of one line; more would be drawn on top of each other."""
+"""The largest number of points in a line; more would be drawn on top of each other."""
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)), (0, (3, 1, 1, 1)), (0, (2, 2)), "-")
 _DOTTED = 40
-"""Points up to which each has a dot."""
+"""Up to this many points, each has a dot."""
 _LEADER = {"arrowstyle": "-", "linewidth": 1.5, "shrinkA": 3, "shrinkB": 0, "relpos": (0, 0.5), "patchA": None}
 _LARGE = 17.0
 _LONGEST = 28
-"""Characters of a name."""
+"""The longest name in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series over time; `y` is NaN where nothing is known. The last points may be of time that is not over."""
+    """A series over time; `y` is NaN where there is no value. The last points may belong to an unfinished interval."""
 
     x: Any
     y: Any

@@ -1,4 +1,4 @@
-"""A table of counts as a picture: what stands down and what stands across, darker where there is more."""
+"""A table of counts as a picture: the higher the count, the darker the cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST = 24
-"""Rows and columns that can be read."""
+"""The largest number of rows and of columns that stays legible."""
 _ROW = 0.34
 
 

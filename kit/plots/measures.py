@@ -1,4 +1,4 @@
-"""Metrics as tidy rows, cut so that each part is one thing: one metric in one unit, and what tells its series apart."""
+"""Metrics as tidy rows, split so that each part is one metric in one unit, with the labels of its series."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TIDY = ("time", "metric", "value", "unit")
 SUCH = "what an explorer's metrics() gives"
 _NO_LABELS = frozenset({*TIDY, "interval", "call"})
 _BOUNDS = ("le", "quantile")
-"""Labels of distributions: their values are bounds, and what stands beside them is never added."""
+"""Labels of distributions: their values are bounds, and amounts of different bounds are never added."""
 _DISTRIBUTION = ("_bucket", "_created")
 _MANY = 6
-"""Metrics of which none says more by the word that all begin with."""
+"""From this many metrics on, a first word that all share is left out."""
 _SOUGHT = ("cost", "tokens", "storage", "bytes", "append", "read", "ops", "requests", "depth", "messages")
-"""What people look for first, among metrics that nobody named."""
+"""The metrics that people look for first, if none are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A frame with a row for each call or model, and how its columns are metrics."""
+    """A frame with a row for each call or model, whose columns are metrics."""
 
     needs: frozenset[str]
     metrics: dict[str, str]
@@ -35,7 +35,7 @@ class Table:
     time: str
     by: str
     rows: str = ""
-    """What each row counts as, where that is a metric too."""
+    """The metric that counts rows, if there is one."""
 
 
 _TABLES = (
@@ -53,18 +53,18 @@ class Measure:
 
     metric: str
     name: str
-    """The metric in words."""
+    """The name of the metric in words."""
     unit: str
     adds: bool
-    """Whether its values are amounts of a time (an hour, a call), so that those of several times add up."""
+    """Whether its values are amounts of a period (an hour, a call), which can be added over several periods."""
     rows: pd.DataFrame
     """time, value, series."""
     by: tuple[str, ...]
-    """The labels that tell its series apart."""
+    """The labels that distinguish its series."""
     same: dict[str, str]
     """The labels that all its rows share."""
     summed: tuple[str, ...]
-    """Labels that were asked to be added up over."""
+    """Labels that the caller asked to sum over."""
 
     @property
     def zero(self) -> bool:

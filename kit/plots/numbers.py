@@ -1,4 +1,4 @@
-"""Numbers and names as people write them."""
+"""Formatting numbers and names for people."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from matplotlib.ticker import Formatter
 from ..core.html import visible
 
 COUNTED = frozenset({"", "count", "value", "label"})
-"""Units of plain numbers."""
+"""Units of plain counts."""
 MEASURED = frozenset({"bytes", "bytes/s", "USD", "s", "ms"})
-"""Units that numbers carry with them; values of one such unit are the same kind of thing."""
+"""Units that are written after numbers; values of one such unit are of the same kind."""
 _WORDLESS = COUNTED | MEASURED
-"""Units that the numbers show by themselves, or that say nothing."""
+"""Units that need no word, as the numbers show them or they say nothing."""
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SUBSECOND = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _DURATIONS = ((172_800.0, 86_400.0, "d"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
@@ -53,7 +53,7 @@ def counted(number: int, noun: str) -> str:
 
 
 class Numbers(Formatter):
-    """Ticks of an axis: human numbers, with as many digits as it takes to tell them apart."""
+    """Ticks of an axis: readable numbers with as many digits as needed to distinguish them."""
 
     def __init__(self, unit: str = "") -> None:
         self.unit = unit

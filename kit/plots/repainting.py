@@ -1,4 +1,4 @@
-"""Plots that repaint themselves in the cell while a feed goes on, as often as somebody sees them."""
+"""Plots that repaint themselves in the cell while a feed runs, and less often when they are not visible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EVERY = 1.0
 """Seconds between two repaints of one plot."""
 IDLE = 10.0
-"""The same while nothing comes, which it shows, and while it is on nobody's screen."""
+"""The same while no rows arrive, or while no page shows the plot."""
 
 
 def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:

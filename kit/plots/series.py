@@ -1,4 +1,4 @@
-"""Which series of many are named, and in which colours."""
+"""Which of many series are named, and their colours."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pandas as pd
 from .theme import MOST_SERIES, Look
 
 MOST_RESTS = 100
-"""Series without a name that are drawn; more could not be told apart from a smear."""
+"""The largest number of unnamed series that are drawn; more would be a smear."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Series in the order of their size: those that are named, and the rest."""
+    """Series in order of size: the named ones, and the rest."""
 
     named: list[str]
     rest: list[str]
     coloured: tuple[str, ...] = ()
-    """The order of colours, where it is not that of the names."""
+    """The order of colours, if it differs from that of the names."""
 
     def place(self, name: str) -> int:
         """Return which of the colours a named series has."""

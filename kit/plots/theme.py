@@ -1,4 +1,4 @@
-"""Colours that can be read: on white, on JupyterLab's dark, on paper; told apart by colour-blind eyes."""
+"""Colours that are legible on white, on JupyterLab's dark theme and on paper, and distinct for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Look:
     muted: str
     """Subtitles and ticks."""
     rest: str
-    """Marks of the series that have no colour of their own."""
+    """Marks of series without a colour of their own."""
     palette: tuple[str, ...]
     dashes: bool = False
-    """Whether lines differ in their dashes too, for a print without colours."""
+    """Whether lines also differ in their dashes, for prints without colours."""
 
 
 _ON_WHITE = ("#0078b4", "#d25a00", "#00a070", "#690f5a", "#a578f0", "#5a4b00", "#1e3ca5", "#964b69")
@@ -42,7 +42,7 @@ LOOKS = {
     "print": Look("#ffffff", "#000000", "#404040", "#8a8a8a", _ON_WHITE, dashes=True),
 }
 MOST_SERIES = len(_ON_WHITE)
-"""Series with a colour of their own."""
+"""The largest number of series with a colour of their own."""
 
 
 def look_of(theme: Theme, ax: Axes | None = None) -> Look:

@@ -1,4 +1,4 @@
-"""How much came, and when."""
+"""The plot of how much arrived, and when."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ How = Literal["count", "sum", "rate"]
 _HEIGHT = 2.1
 _SUCH = "kit.plots.throughput(handle.read(), every='1h')"
 _MOST_BINS = 80
-"""Intervals that are chosen where none is asked for."""
+"""The largest number of intervals if the caller does not choose their length."""
 _MOST_BARS = 100
 _LEAST = 3
-"""Whole intervals that make a line; with fewer, those that are not whole are drawn too."""
+"""With fewer complete intervals than this, incomplete ones are drawn too."""
 
 
 def throughput(

@@ -18,7 +18,7 @@ MOST_BINS = 1_000_000
 _SECOND = 1_000_000_000
 _MINUTE, _HOUR, _DAY = 60 * _SECOND, 3600 * _SECOND, 86_400 * _SECOND
 _MONDAY = 4 * _DAY
-"""The first Monday after 1970 began."""
+"""The first Monday of 1970, where weeks begin."""
 _STEPS = (
     *(n * 1_000_000 for n in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
     *(n * _SECOND for n in (1, 2, 5, 10, 15, 30)),
@@ -31,7 +31,7 @@ _NAMES = ((_DAY, "day", "days"), (_HOUR, "hour", "h"), (_MINUTE, "minute", "min"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A length of time that bins have."""
+    """The length of bins in time."""
 
     ns: int
 

@@ -1,4 +1,4 @@
-"""What was used: each metric in a panel of its own."""
+"""The plot of usage: each metric in a panel of its own."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _EVERY = {"day": "1D", "hour": "1h"}
 _MOST_CHARTS = 4
 _MOST_NUMBERS = 12
 _BESIDE = 4
-"""Numbers in a row."""
+"""Numbers in one row of the plot."""
 _MOST_BARS = 16
-"""Bars of one panel; beyond them they are others."""
+"""The largest number of bars in a panel; the rest is shown as "others"."""
 _MOST_INTERVALS = 200
-"""Bars over time; more of them are a line."""
+"""The largest number of bars over time; more are drawn as a line."""
 _ALIKE = 20.0
-"""Ratio up to which panels of one unit share an axis; beyond it the smaller could not be read."""
+"""Panels of one unit share an axis up to this ratio; beyond it the smaller one would not be legible."""
 _LEADING = 30
-"""Intervals that are shown at least where those before are all zero."""
+"""The smallest number of intervals that are shown if the first ones are all zero."""
 _HEIGHT = 1.9
 _BAR = 0.27
 
@@ -111,7 +111,7 @@ class _Chart:
 
     measure: Measure
     every: str | None
-    """The interval whose values are added up, or whose last reading counts; None for what stands in the frame."""
+    """The interval whose values are added, or whose last reading is used; None for the frame's own values."""
     timed: bool
 
 
@@ -223,7 +223,7 @@ def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
 
 
 _SPENT = ("USD", "tokens")
-"""Units of which a sum over labels is what people ask for."""
+"""Units whose sum over labels is useful."""
 
 
 def _ends(values: Any) -> tuple[float, float]:
@@ -269,7 +269,7 @@ class _Timed:
     order: Ranked
     unfinished: list[int]
     before: str
-    """What is not shown since it is zero."""
+    """A note on the leading intervals that are left out because they are zero; empty if none are."""
 
     @property
     def first(self) -> int:

@@ -1,8 +1,8 @@
-"""S2, durable streams: records with sequence numbers, appended and read as they come.
+"""S2, durable streams: records with sequence numbers, appended and followed.
 
 >>> from kit.s2 import AppendInput, Record, SeqNum
 
-The whole client in its blocking colour; `S2` has the same names, awaited:
+The blocking client; `S2` has the same names, awaited:
 
 >>> import kit
 >>> from kit.s2 import CommandRecord, Endpoints, ReadLimit, SyncS2, TailOffset

@@ -1,4 +1,4 @@
-"""The work of an append session: batches on their way while earlier ones are answered, across broken connections."""
+"""The work of an append session: it sends batches while earlier ones are being acknowledged, and reconnects."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 _OP = "append_session"
 _DRAINING = "server_draining"
 _FREE_EVERY = 60.0
-"""Seconds; a service that asks for a new connection more often than that has it counted as a failure."""
+"""Seconds; a service that asks for a new connection more often than this counts as failing."""
 _ERROR_BODY = 64 * 1024
 _LATE = 0.05
-"""Seconds by which a timer is late on a loop that does nothing else for long."""
+"""Seconds by which a timer may be late on a busy loop."""
 
 
 class BatchSubmitTicket:
@@ -68,7 +68,7 @@ class BatchSubmitTicket:
 
 
 class AppendEngine:
-    """Sends batches and takes their acknowledgements. Its task holds this, and not the session that a caller holds.
+    """Sends batches and receives their acknowledgements. Its task refers to this object, not to the caller's session.
 
     After a broken connection, what was not acknowledged is sent again as the client's `Retry` says.
     """
@@ -411,7 +411,7 @@ class AppendEngine:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What happened to one exchange."""
+    """The outcome of one exchange."""
 
     retries: int
     wrote: bool = False

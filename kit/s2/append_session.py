@@ -1,4 +1,4 @@
-"""Append sessions in the hands of a caller."""
+"""Append sessions, as callers use them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class AppendSession(OfOneProcess):
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. It connects at
     once. After a broken connection, what was not acknowledged is sent again as the client's `Retry` says. The first
-    error ends the session; open tickets, later submits and `close` raise it. One that is not used any more is closed
-    too, with a ResourceWarning where something was not acknowledged yet.
+    error ends the session; open tickets, later submits and `close` raise it. A session that nothing refers to is closed
+    too, with a ResourceWarning if something was not acknowledged yet.
     """
 
     def __init__(self, engine: AppendEngine) -> None:

@@ -1,4 +1,4 @@
-"""Appending in bulk from a thread that blocks: batches that are encoded already, many on their way at once."""
+"""Bulk appends from a blocking thread: batches that are encoded already, many under way at once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from .stream import SyncS2Stream
 
 UNACKED_BYTES = 16 * 1024 * 1024
-"""More than a session's default: whoever appends in bulk is after throughput."""
+"""More than a session's default, as bulk appends are made for throughput."""
 _AHEAD = 4 * 1024 * 1024
-"""Bytes that are encoded before the session takes them."""
+"""Bytes that are encoded ahead of the session."""
 _TICK = 0.1
 """Seconds between looks at the progress while the last acknowledgements come in."""
 
 
 class Appended(NamedTuple):
-    """What happened to many batches."""
+    """The result of appending many batches."""
 
     first: AppendAck
     last: AppendAck
@@ -77,7 +77,7 @@ def _alone(
 
 
 class _Bulk:
-    """One bulk append: the calling thread's side of it, and the loop's."""
+    """One bulk append: the parts of the calling thread and of the loop."""
 
     def __init__(self, stream: SyncS2Stream, max_unacked_bytes: int) -> None:
         self._state = state_of(stream)

@@ -1,4 +1,4 @@
-"""A basin: its streams, in both colours."""
+"""A basin and its streams, blocking and async."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .types import Page
 
 
 class BasinVerbs:
-    """What both handles can do."""
+    """The verbs of both handles."""
 
     _state: BasinState
 

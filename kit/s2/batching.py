@@ -1,4 +1,4 @@
-"""Gathering single records into batches that the service takes."""
+"""Gathering single records into batches within the service's limits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .types import AppendInput, Record
 
 
 class Accumulator:
-    """Decides which records go together: neither too many, nor too large, nor waiting too long.
+    """Decides which records form a batch, by count, size and waiting time.
 
-    It holds the batch under way and does not wait itself: whoever feeds it looks at `deadline`.
+    It holds the current batch and does not wait itself: the caller watches `deadline`.
 
     >>> gathered = Accumulator(Batching(max_records=2))
     >>> [len(batch) for n in range(5) for batch in gathered.add(Record(b"x"))], len(gathered.flush())
@@ -158,7 +158,7 @@ def append_inputs(
 
 
 class _Following:
-    """Makes appends that follow on each other."""
+    """Makes appends whose expected sequence numbers follow on each other."""
 
     def __init__(self, match_seq_num: int | None, fencing_token: str | None) -> None:
         self._expected, self._token = match_seq_num, fencing_token

@@ -1,4 +1,4 @@
-"""What a notebook has at hand, as the bodies, timestamps and headers of records."""
+"""Frames, dicts and texts as the bodies, timestamps and headers of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What S2 has, as a tree to browse: basins, and the streams in them."""
+"""S2 as a tree to browse: basins, and the streams in them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many records at once, as columns.
 
-Decoding needs the interpreter to itself and is quicker than any network, so it takes turns with receiving; a thread
-of its own was no gain.
+Decoding holds the interpreter lock and is faster than any network, so it takes turns with receiving; a thread of its
+own gained nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .transport import PROTOBUF, ask
 GROUP = 1024 * 1024
 """Bytes of frames that are decoded together; more would not fit the processor's cache."""
 SMALL = 1000
-"""A single answer can hold so many records."""
+"""The number of records that a single answer can hold."""
 
 
 def columns(stream: SyncS2Stream, plan: Plan) -> Iterator[RecordColumns]:

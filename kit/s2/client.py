@@ -1,4 +1,4 @@
-"""The account: basins, access tokens, locations and metrics, in both colours."""
+"""The account: basins, access tokens, locations and metrics, blocking and async."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .types import Page
 
 
 class AccountVerbs:
-    """What both clients can do."""
+    """The verbs of both clients."""
 
     _state: AccountState
     _make_driver: Callable[..., Any]
@@ -240,7 +240,7 @@ class S2(AccountVerbs, AsyncFace[AccountState]):
     >>> S2("token", endpoints=Endpoints("http://localhost:8080", "http://localhost:8080"))["orders-eu"]["today"]
     <S2Stream today of orders-eu at http://localhost:8080>
 
-    Works with the cloud, which is the default, and with what is self-hosted. Use it in an `async with` block, or
+    Works with the cloud, which is the default, and with self-hosted servers. Use it in an `async with` block, or
     `await close()` it. `s2["basin"]["stream"]` gives handles and costs no traffic.
     """
 

@@ -1,4 +1,4 @@
-"""Batches as Arrow columns, without a Python object per record; and columns as the table that a notebook shows."""
+"""Batches as Arrow columns, without a Python object per record; and columns as a table for notebooks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ..core.frames import BodyMode
 
 HEAD = ("seq_num", "time", "headers")
-"""The columns beside the bodies; a key that is called like one of them has another name on every path."""
+"""The columns beside the bodies; a key with the same name as one of them is renamed, the same way in every verb."""
 Decoder = Literal["objects", "layout", "ptars"]
 
 _FEW = {"ptars": 32, "layout": 180, "objects": 0}
-"""Below so many records, objects are quicker than what a call of the other decoder costs at least."""
+"""Below this number of records, decoding to objects is faster than one call of the compiled decoder."""
 _LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
 _BLOCK = 4 * 1024 * 1024
@@ -34,7 +34,7 @@ _MOST = 1024 * 1024 * 1024
 
 @dataclass(slots=True, frozen=True)
 class RecordColumns:
-    """Records in columns: `seq_num`, `timestamp`, `headers`, `body`; and the tail, where it was told."""
+    """Records in columns: `seq_num`, `timestamp`, `headers`, `body`; and the tail, if the service told it."""
 
     batch: pa.RecordBatch
     tail: StreamPosition | None
@@ -64,7 +64,7 @@ class RecordColumns:
 
 @dataclass(slots=True, frozen=True)
 class Reading:
-    """A batch as far as its decoding begins: enough to know how many records it has, and where they end."""
+    """A batch before it is decoded: how many records it has, and where they end."""
 
     payload: bytes
     batch: Any

@@ -1,4 +1,4 @@
-"""Packing and unpacking bodies and frames: zstd and gzip, never past a bound."""
+"""Compressing and decompressing bodies and frames: zstd and gzip, within a bound."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .settings import Compression
 
 _GZIP = 31
 _GZIP_LEVEL = 1
-"""Records are packed while their sender waits; level 6 takes five times as long for a fifteenth less."""
+"""Records are compressed while their sender waits; level 6 takes five times as long to save a fifteenth."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_WINDOW = 8 * 1024 * 1024
-"""What a decoder must be ready to hold, says the format; a header may claim gigabytes."""
+"""The window that the format asks decoders to support; a header may claim gigabytes."""
 
 _PIECE = 256 * 1024
 

@@ -1,4 +1,4 @@
-"""Basins, streams and locations: their settings, and what the service tells about them."""
+"""Basins, streams and locations: their settings, and what the service reports about them."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class TimestampingMode(Enum):
     """Which time a record gets, in milliseconds since 1970."""
 
     CLIENT_PREFER = "client-prefer"
-    """The one it came with, else the time of its arrival."""
+    """The client's time if there is one, else the time of arrival."""
     CLIENT_REQUIRE = "client-require"
-    """The one it came with; without one it is refused."""
+    """The client's time; a record without one is refused."""
     ARRIVAL = "arrival"
-    """The time of its arrival, whatever it came with."""
+    """The time of arrival, whatever the client gave."""
 
 
 class EnsureStatus(Enum):
     """What was done to ensure a basin or a stream."""
 
     CREATED = "created"
-    """It was not there and is now."""
+    """It did not exist and was created."""
     CONFIG_UPDATED = "config-updated"
-    """It was there with other settings, and has these now."""
+    """It existed with other settings, which were changed."""
     CONFIG_UNCHANGED = "config-unchanged"
-    """It was there with these settings."""
+    """It existed with these settings."""
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class Timestamping:
     """How records get their times."""
 
     mode: TimestampingMode | None = None
-    """Where not given: `CLIENT_PREFER`."""
+    """The default is `CLIENT_PREFER`."""
     uncapped: bool | None = None
-    """Whether a record may come with a time that is still to come."""
+    """Whether a record's time may be in the future."""
 
 
 @dataclass(slots=True)
@@ -64,9 +64,9 @@ class StreamConfig:
     """A stream's settings; what is None is left as it is, or as the basin has it."""
 
     storage_class: StorageClass | str | None = None
-    """Where not given: `EXPRESS`."""
+    """The default is `EXPRESS`."""
     retention_policy: int | Literal["infinite"] | None = None
-    """Seconds that records are kept, or "infinite". Where not given: 7 days."""
+    """Seconds that records are kept, or "infinite". The default is 7 days."""
     timestamping: Timestamping | None = None
     delete_on_empty_min_age: int | None = None
     """Seconds after which the stream is deleted if it is empty; 0: never."""
@@ -77,7 +77,7 @@ class BasinConfig:
     """A basin's settings; what is None is left as it is."""
 
     default_stream_config: StreamConfig | None = None
-    """What streams created from now on have where their own settings do not say."""
+    """The settings of streams created from now on, where their own are None."""
     stream_cipher: Encryption | None = None
     """How streams created from now on are encrypted."""
     create_stream_on_append: bool | None = None
@@ -86,13 +86,13 @@ class BasinConfig:
 
 @dataclass(slots=True)
 class LocationInfo:
-    """A place where basins can be."""
+    """A location for basins."""
 
     name: str
     is_private: bool
     """Whether it belongs to this account alone."""
     storage_classes: list[str] | None = None
-    """What streams there can have, where the service tells."""
+    """The storage classes for streams there, if the service tells them."""
     default_storage_class: str | None = None
 
 

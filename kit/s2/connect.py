@@ -1,4 +1,4 @@
-"""Connections to an origin, plain or with TLS, tried one address after the other."""
+"""Connections to an origin, plain or with TLS; its addresses are tried one after the other."""
 
 from __future__ import annotations
 

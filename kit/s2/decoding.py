@@ -1,11 +1,11 @@
 """Three ways from the bytes of batches to Arrow columns; all give the same.
 
-objects   message objects of the protobuf runtime; the quickest for a few records, and it takes anything
+objects   message objects of the protobuf runtime; the fastest for a few records, and it reads anything
 layout    positions of fields, found for all records at once; for records without headers, as the service writes them
-ptars     a compiled decoder, where it is installed
+ptars     a compiled decoder, if it is installed
 
 Only bytes that the protobuf runtime has found well-formed are given to the compiled decoder: on others it may panic.
-The layout way proves every position that it uses, and gives up where anything is not as it expects.
+The layout decoder checks every position that it uses, and gives up if anything differs from what it expects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 _PAD = 32
-"""Zeros after the data, so that what looks for a field after the last one finds none."""
+"""Zeros after the data, so that looking for a field after the last one finds none."""
 _CONTINUES = np.uint64(0x8080808080808080)
 _ONE = np.uint64(1)
 _SEVEN = np.uint64(0x7F)

@@ -1,6 +1,6 @@
 """Where the service is: one address for the account, one for basins.
 
-A basin's name travels in the host where the basin address holds `{basin}`, and in the header `s2-basin` where not.
+A basin's name is part of the host if the basin address contains `{basin}`; otherwise it is in the header `s2-basin`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What goes wrong with S2, cut by who said so.
+"""The errors of S2, grouped by who reports them.
 
-S2Error                             anything of this wing
-  S2ClientError                     said here: bad arguments, no connection, an answer that is not S2's
+S2Error                             any error of S2
+  S2ClientError                     raised by this package: bad arguments, no connection, an answer that is not S2's
     S2InputError                    the call was wrong; nothing was sent             (also InputError, ValueError)
     WireError                       bytes that are no S2 frame, message or JSON      (also AnswerError)
     CutOff                          the stream of frames ended inside a frame        (also Lost)
-  S2ServerError                     said by the service: code, message, status_code
+  S2ServerError                     reported by the service: code, message, status_code
     AppendConditionError            a condition of an append was not met
       FencingTokenMismatchError     .expected_fencing_token
       SeqNumMismatchError           .expected_seq_num
@@ -27,7 +27,7 @@ class Code(NamedTuple):
     status: int
     retryable: bool
     no_side_effects: bool
-    """Whether it proves that nothing was written."""
+    """Whether the code proves that nothing was written."""
     hint: str | None = None
 
 
@@ -69,7 +69,7 @@ CODES: Mapping[str, Code] = {
 }
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""For codes that are not in the table: a proxy's, or newer than it."""
+"""For codes that are not in the table: those of proxies, or newer ones."""
 
 
 class S2Error(KitError):
@@ -79,7 +79,7 @@ class S2Error(KitError):
 
 
 class S2ClientError(S2Error):
-    """Said on this side: a bad argument, no connection, no answer in time, an answer that is not S2's."""
+    """Raised by this package: a bad argument, no connection, no answer in time, an answer that is not S2's."""
 
     def __init__(self, message: str = "", *, hint: str | None = None, **fields: Any) -> None:
         super().__init__(message, hint=hint, **fields)
@@ -90,7 +90,7 @@ class S2InputError(S2ClientError, InputError):
 
 
 class WireError(S2ClientError, AnswerError):
-    """Bytes that are no frame, no message or no JSON of S2."""
+    """Bytes that are not a frame, message or JSON of S2."""
 
 
 class CutOff(S2ClientError, Lost):
@@ -155,7 +155,7 @@ class SeqNumMismatchError(AppendConditionError):
 
 
 class ReadUnwrittenError(S2ServerError):
-    """There is nothing at this position yet; the stream ends at `tail`."""
+    """There is no record at this position yet; the stream ends at `tail`."""
 
     def __init__(self, code: str, message: str, status_code: int, tail: StreamPosition) -> None:
         super().__init__(code, message, status_code)

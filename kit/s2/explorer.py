@@ -58,7 +58,7 @@ def connect(
 
 
 class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
-    """S2 to explore: every verb gives a DataFrame or a handle.
+    """Explore S2: every verb gives a DataFrame or a handle.
 
     >>> import kit
     >>> with kit.Lab("s2", join=False) as lab:

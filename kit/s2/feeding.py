@@ -29,7 +29,7 @@ _SMALL_FRAME = 64
 
 
 class StreamSource(Source):
-    """The records of a stream from `start` on. Each opening has connections of its own; they are gone with it."""
+    """The records of a stream from `start` on. Each opening has its own connections, which close with it."""
 
     service = "s2"
     begins: ClassVar[bool] = True

@@ -1,6 +1,6 @@
-"""Reading JSON that must have a certain shape: each reader gives what it names, or a `WireError` that says where not.
+"""Reading JSON of a known shape: each reader returns the value that it names, or raises a `WireError` with its place.
 
-Keys that are not known are passed over, as the service does.
+Unknown keys are ignored, as the service does.
 """
 
 from __future__ import annotations

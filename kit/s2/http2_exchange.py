@@ -31,31 +31,31 @@ from ..core.secrets import Secret, revealed
 from .connect import dial
 
 _WRITE = 256 * 1024
-"""Bytes given to the socket at once; DATA frames are mostly 16 KiB, and each write costs a system call."""
+"""Bytes given to the socket at once: DATA frames are mostly 16 KiB, and each write costs a system call."""
 _SMALL = 16 * 1024
 """Pieces are joined up to here; for larger ones a copy costs more than a frame."""
 _WINDOW = 1024 * 1024
-"""How much of an answer may wait here to be read: some 20,000 acknowledgements."""
+"""How many bytes of an answer may wait to be read: some 20,000 acknowledgements."""
 _FIRST_WINDOW = 65535
 _UNREAD = 4 * 1024 * 1024
-"""Answers to a service's own questions that may wait for it to read them."""
+"""Replies to the service's pings and settings that may wait until it reads them."""
 _SECRET = frozenset({"authorization", "s2-encryption-key"})
 _GOAWAY = 7
 _GOAWAY_HEAD = 8
 _HEAD = 9
 _MAX_FRAME = 16384
-"""What a service may send unless told otherwise, which it is not."""
+"""The largest frame that a service may send by default; this client does not change it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Target:
-    """Whom to ask, for what, and how long to wait for it."""
+    """The address, the request, and how long to wait for the answer."""
 
     origin: str
     path: str
     headers: Mapping[str, str | Secret]
     connect: float
-    """Seconds for a connection, and again for the service's first word on it."""
+    """Seconds for a connection, and again for the first bytes from the service."""
     verify: Any = True
     method: str = "POST"
 
@@ -72,7 +72,7 @@ class Http2Exchange(asyncio.Protocol):
 
     `source` gives the next piece of the request's body, None where there is none yet (`pump` asks again), and `b""`
     to end it. It is asked again once the piece before has been handed to the socket, or is about to be.
-    `leaving` is called when the service wants to be rid of the connection, and lets what is under way finish.
+    `leaving` is called when the service is going to close the connection after the exchanges under way.
     """
 
     def __init__(self, source: Callable[[], bytes | None], leaving: Callable[[], None]) -> None:
@@ -399,11 +399,11 @@ class _GoAway(NamedTuple):
 
 
 class _Frames:
-    """Cuts what is received into frames, GOAWAY frames apart from the others.
+    """Cuts what is received into frames, and separates GOAWAY frames from the others.
 
-    The h2 package lets nothing follow a GOAWAY. Yet that only says that no new request is taken: one that was accepted
-    goes on to its end, and a service that shuts down in order relies on it. Frame by frame, because of what is given
-    to h2 at once nothing comes out if there is anything wrong in it.
+    The h2 package accepts nothing after a GOAWAY. But that frame only refuses new requests: one that was accepted is
+    answered to its end, and a service that shuts down in order relies on it. Frames are given to h2 one at a time,
+    because h2 returns nothing of a piece of input that has any error in it.
     """
 
     def __init__(self) -> None:

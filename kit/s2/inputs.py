@@ -28,7 +28,7 @@ Octets = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 _ROUND = 16 * 1024
-"""So many records are laid out at once; more would not fit the processor's cache."""
+"""Records that are laid out at once; more would not fit the processor's cache."""
 _ROUND_BYTES = 8 * 1024 * 1024
 _SEVEN = np.uint64(0x7F)
 _WIDE = pa.large_binary()
@@ -120,8 +120,8 @@ def _refuse_missing(column: Any, what: str, hint: str, first: int = 0) -> None:
 
 
 class _Objects:
-    """Bodies that are Python objects. A piece at a time becomes Arrow's, in memory that the last piece was in; for all
-    of them at once the system would have to find as much again, which takes longer than the rest."""
+    """Bodies that are Python objects. They become Arrow arrays piece by piece, in memory that is reused: allocating it
+    for all of them at once would take longer than the rest of the work."""
 
     def __init__(self, given: Any) -> None:
         self._given = given

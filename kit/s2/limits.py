@@ -1,4 +1,4 @@
-"""What the service accepts, checked here first: every refusal names the limit and the value that was given."""
+"""The limits of the service, checked before sending: every error names the limit and the value that was given."""
 
 from __future__ import annotations
 

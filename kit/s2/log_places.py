@@ -1,4 +1,4 @@
-"""Where to start and end a read: what any log takes, and the reference's own kinds."""
+"""Where to start and end a read: the forms that every log takes, and the reference's own types."""
 
 from __future__ import annotations
 

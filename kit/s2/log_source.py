@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class StreamRange(Ranged):
-    """The records of a stream; orders to the service are left out unless `commands` is true."""
+    """The records of a stream; command records are left out unless `commands` is true."""
 
     position = "seq_num"
     head = pa.schema([("seq_num", pa.uint64()), ("time", TIME), ("headers", pa.list_(HEADER))])

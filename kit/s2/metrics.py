@@ -1,4 +1,4 @@
-"""Metrics: what can be asked for, the four shapes it comes in, and how the service's JSON has them."""
+"""Metrics: the sets that can be asked for, the four shapes of the result, and their JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TimeseriesInterval(Enum):
 
 
 class AccountMetricSet(Enum):
-    """What can be asked about an account."""
+    """The metrics of an account."""
 
     ACTIVE_BASINS = "active-basins"
     ACCOUNT_OPS = "account-ops"
@@ -35,7 +35,7 @@ class AccountMetricSet(Enum):
 
 
 class BasinMetricSet(Enum):
-    """What can be asked about a basin."""
+    """The metrics of a basin."""
 
     STORAGE = "storage"
     APPEND_OPS = "append-ops"
@@ -46,7 +46,7 @@ class BasinMetricSet(Enum):
 
 
 class StreamMetricSet(Enum):
-    """What can be asked about a stream."""
+    """The metrics of a stream."""
 
     STORAGE = "storage"
 

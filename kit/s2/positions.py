@@ -29,6 +29,6 @@ class Timestamp:
 
 @dataclass(slots=True)
 class TailOffset:
-    """Reads the last so many records, and what comes after them."""
+    """Reads the last `value` records, and the records that come after them."""
 
     value: int

@@ -22,7 +22,7 @@ _Posted = asyncio.Future[BatchSubmitTicket]
 
 
 class RecordSubmitTicket:
-    """Where a record is, once it is appended: `ack = await ticket`. May be awaited often, or never."""
+    """The acknowledgement of a record, once it is appended: `ack = await ticket`. May be awaited often, or never."""
 
     __slots__ = ("_index", "_posted")
 
@@ -51,7 +51,7 @@ class RecordSubmitTicket:
 
 
 class _Gathering:
-    """The work of a producer. Its task holds this, and not what the caller holds."""
+    """The work of a producer. Its task refers to this object, not to the caller's producer."""
 
     def __init__(
         self,
@@ -208,8 +208,8 @@ class Producer(OfOneProcess):
     """Appends records one by one, in order, many to a batch. Made by `stream.producer()`, not by hand.
 
     Use it in an `async with` block, or `await close()` it: both wait until everything is appended. A batch that
-    fails ends the producer: all records after it fail too. One that nothing refers to any more is closed too, with a
-    ResourceWarning where something was not appended yet.
+    fails ends the producer: all records after it fail too. A producer that nothing refers to is closed too, with a
+    ResourceWarning if something was not appended yet.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The service's protobuf messages, made when first needed.
 
-They are described here and not generated: generated code is tied to a release of the protobuf runtime. The pool
-is our own, so the official client's messages of the same names can be loaded beside them.
+They are described here and not generated: generated code is tied to a release of the protobuf runtime. They have a
+descriptor pool of their own, so the official client's messages of the same names can be loaded beside them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The message classes, and what was wrong where one cannot be read."""
+    """The message classes, and the error for bytes that cannot be read."""
 
     AppendInput: Any
     AppendRecord: Any

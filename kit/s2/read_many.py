@@ -1,4 +1,4 @@
-"""Many streams at once: read side by side, in bounded memory, as one frame."""
+"""Reading many streams at once, in bounded memory, as one frame."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Room:
 
 
 class _Reading:
-    """The records of one stream, and what ended their reading."""
+    """The records of one stream, and why reading it ended."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream

@@ -1,4 +1,4 @@
-"""Read sessions in the hands of a caller: an async iterator with a task behind it, and its blocking twin."""
+"""Read sessions, as callers use them: an async iterator with a task behind it, and its blocking counterpart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .types import ReadBatch
 
 
 class _Reader:
-    """The work of a session. Its task holds this, and not what the caller holds."""
+    """The work of a session. Its task refers to this object, not to the caller's session."""
 
     def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
         self._driver = driver
@@ -103,7 +103,7 @@ class _Reader:
 
 
 class ReadSession(OfOneProcess):
-    """Batches of records as they come: `async for batch in session`.
+    """Batches of records as they arrive: `async for batch in session`.
 
     Made by `stream.read_session(...)`, not by hand. It ends with the loop over it, with an `async with` block, with
     `await close()`, and when nothing refers to it any more. It reads one batch ahead, and waits until that is taken.
@@ -151,7 +151,7 @@ class ReadSession(OfOneProcess):
 
 
 class SyncReadSession(OfOneProcess):
-    """Batches of records as they come: `for batch in session`. Made by `stream.read_session(...)`, not by hand."""
+    """Batches of records as they arrive: `for batch in session`. Made by `stream.read_session(...)`, not by hand."""
 
     def __init__(self, driver: Any, walk: Walk[ReadBatch], plan: Plan) -> None:
         self._batches: Iterator[ReadBatch] = driver.walk(walk)

@@ -1,7 +1,7 @@
-"""Read sessions: records as they come, across broken connections, each once and in order. No I/O.
+"""Read sessions: records as they arrive, across broken connections, each once and in order. No I/O.
 
-A session starts again after the last record that was decoded, or at the tail that was last told, with what is left of
-its limits. A clean end of the service's answer is the end of the session; an error is told by a terminal frame.
+A session starts again after the last record that was decoded, or at the last known tail, with the rest of its limits.
+A clean end of the service's answer is the end of the session; a terminal frame reports an error.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 SILENCE = 20.0
-"""Seconds without a byte after which the service is taken for dead; it sends something every 15 at the latest."""
+"""Seconds without a byte after which the connection counts as lost; the service sends something at least every 15."""
 _ADVISED_EVERY = 60.0
 
 Start = SeqNum | Timestamp | TailOffset
 
 
 class Taken(NamedTuple, Generic[T]):
-    """A frame's records in the shape that was asked for, and what the session must know of them."""
+    """A frame's records in the requested form, and what the session must know of them."""
 
     item: T | None
-    """None where there is nothing to hand on."""
+    """None if there is nothing to hand on."""
     records: int
     bytes: int
     last: int
@@ -51,7 +51,7 @@ class Taken(NamedTuple, Generic[T]):
 
 @dataclass(slots=True)
 class Plan:
-    """What a session still has to read, and where it stands."""
+    """What a session still has to read, and its position."""
 
     start: Start
     count: int | None = None
@@ -60,7 +60,7 @@ class Plan:
     clamp: bool = False
     wait: int | None = None
     caught_up: StreamPosition | None = None
-    """The tail, where everything before it was read."""
+    """The tail, if everything before it was read."""
     next_seq: int | None = None
     on_moved: Callable[[], object] = lambda: None
     """Called whenever `caught_up` may have changed."""

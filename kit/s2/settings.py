@@ -1,4 +1,4 @@
-"""How a client behaves: waiting, repeating, batching, packing."""
+"""How a client behaves: timeouts, retries, batches, compression."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import Enum
 from .limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 
 MAX_UNACKED_BYTES = 5 * 1024 * 1024
-"""Metered bytes that a session has on their way at most, unless told otherwise."""
+"""The default limit of a session for metered bytes under way."""
 
 
 class Compression(Enum):
-    """How requests and answers are packed."""
+    """How requests and answers are compressed."""
 
     NONE = "none"
     ZSTD = "zstd"
@@ -21,12 +21,12 @@ class Compression(Enum):
 
 
 class AppendRetryPolicy(Enum):
-    """When a failed append is made again."""
+    """When a failed append is retried."""
 
     ALL = "all"
-    """After any failure that may pass; a batch whose acknowledgement was lost may be written twice."""
+    """After any temporary failure; a batch whose acknowledgement was lost may be written twice."""
     NO_SIDE_EFFECTS = "no-side-effects"
-    """Only where the failure proves that nothing was written."""
+    """Only if the failure proves that nothing was written."""
 
 
 @dataclass(slots=True)
@@ -41,20 +41,20 @@ class Timeout:
 
 @dataclass(slots=True)
 class Retry:
-    """How often, and after what pauses, a failed call is made again."""
+    """How often, and after what pauses, a failed call is retried."""
 
     max_attempts: int = 3
-    """All tries together, the first one included; 1 means that nothing is repeated."""
+    """All tries together, the first one included; 1 means that nothing is retried."""
     min_base_delay: timedelta = field(default_factory=lambda: timedelta(milliseconds=100))
-    """The first pause; each later one is twice as long. As much again, at random, is added to each."""
+    """The first pause; each later one is twice as long. A random time of up to the same length is added to each."""
     max_base_delay: timedelta = field(default_factory=lambda: timedelta(seconds=1))
-    """The longest pause, without what is added at random."""
+    """The longest pause, without the random part."""
     append_retry_policy: AppendRetryPolicy = AppendRetryPolicy.ALL
 
 
 @dataclass(slots=True)
 class Batching:
-    """When single records are sent off as a batch."""
+    """When single records are sent as a batch."""
 
     max_records: int = MAX_BATCH_RECORDS
     """1 to 1000."""

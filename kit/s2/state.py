@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AccountState(faces.ClientState):
-    """Where the service is, and how it is spoken to."""
+    """The address of the service, and the transport to it."""
 
     def __init__(self, transport: Transport[Any], url: str | None = None) -> None:
         super().__init__(transport.driver(url or transport.endpoints.account))

@@ -1,4 +1,4 @@
-"""A stream: append, read, and the sessions that do so at length, in both colours."""
+"""A stream: append, read, and sessions for both, blocking and async."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .sync_sessions import SyncAppendSession, SyncProducer
 
 LONGEST_WAIT = 60
-"""Seconds; a single read waits no longer, whatever it asks for."""
+"""Seconds; a single read never waits longer than this."""
 
 
 def append_message(state: StreamState, message: bytes) -> Operation[AppendAck]:
@@ -70,7 +70,7 @@ def _sync_producing(make: Callable[[], Producer]) -> SyncProducer:
 
 
 class StreamVerbs:
-    """What both handles can do."""
+    """The verbs of both handles."""
 
     _state: StreamState
 

@@ -1,4 +1,4 @@
-"""Sessions and producers for callers that block: they live on the background loop, and are reached from any thread."""
+"""Blocking sessions and producers: they run on the background loop, and any thread may use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .types import AppendAck, AppendInput, IndexedAppendAck, Record
 T = TypeVar("T")
 
 _AHEAD = 1024 * 1024
-"""Metered bytes that a thread hands over before the producer takes them."""
+"""Metered bytes that a thread may hand over ahead of the producer."""
 _SETTLE = 0.001
 """Seconds; much less than records linger."""
 
@@ -86,7 +86,7 @@ class SyncAppendSession(OfOneProcess):
 
 
 class SyncRecordSubmitTicket:
-    """Where a record is, once it is appended: `ack = ticket.result()`."""
+    """The acknowledgement of a record, once it is appended: `ack = ticket.result()`."""
 
     __slots__ = ("_catch_up", "_ticket")
 

@@ -1,4 +1,4 @@
-"""From a thread that blocks to a coroutine on the background loop, many items at a time."""
+"""A queue from a blocking thread to a coroutine on the background loop, many items at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ T = TypeVar("T")
 class ThreadQueue(Generic[T]):
     """A bounded queue: `put` blocks a thread while too much is held, `take` is awaited on the loop.
 
-    `settle` is how many seconds `take` lets more come once there is something: each wake-up of the loop by another
-    thread costs more than what a single item is worth.
+    `settle` is how many seconds `take` waits for more after the first item: waking the loop from another thread costs
+    more than handling an item.
     """
 
     def __init__(self, limit: int, settle: float = 0.0) -> None:

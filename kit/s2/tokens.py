@@ -1,4 +1,4 @@
-"""Access tokens: who may do what with which resources, and how the service's JSON says so."""
+"""Access tokens: which operations they allow on which resources, and their JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PrefixMatch:
 
 
 class Permission(Enum):
-    """What may be done with a group of operations."""
+    """What a token allows of a group of operations."""
 
     READ = "read"
     WRITE = "write"
@@ -72,9 +72,9 @@ class OperationGroupPermissions:
 
 @dataclass(slots=True)
 class AccessTokenScope:
-    """What a token is good for: operations, and the resources that they may be done to.
+    """What a token allows: operations, and the resources that they apply to.
 
-    The operations are those of `op_groups` and those of `ops` together; a kind of resource not given is out of reach.
+    The operations are those of `op_groups` and `ops` together; a kind of resource that is not given is not accessible.
     """
 
     basins: ExactMatch | PrefixMatch | None = None

@@ -1,4 +1,4 @@
-"""What all handles of one client share: where the service is, and how it is spoken to."""
+"""What all handles of one client share: the endpoints and the connections to them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Record:
     body: bytes
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     timestamp: int | None = None
-    """Milliseconds since 1970; what happens to it, the stream's `Timestamping` says."""
+    """Milliseconds since 1970; the stream's `Timestamping` says whether it is used."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class SequencedRecord:
 
 
 class CommandRecord:
-    """Makes records that are orders to the service; they are appended like any other."""
+    """Makes command records, which instruct the service; they are appended like any other record."""
 
     @staticmethod
     def fence(token: str) -> Record:
@@ -64,32 +64,32 @@ class AppendInput:
     records: list[Record]
     """1 to 1000 records of at most 1 MiB in metered bytes."""
     match_seq_num: int | None = None
-    """The sequence number that the first record must get, or else nothing is appended."""
+    """The sequence number that the first record must get; otherwise nothing is appended."""
     fencing_token: str | None = None
-    """The fencing token that the stream must have, or else nothing is appended."""
+    """The fencing token that the stream must have; otherwise nothing is appended."""
     stream_config: StreamConfig | None = None
-    """Settings for a stream that this append creates, where the service knows them."""
+    """Settings for a stream that this append creates, if the service supports them."""
 
 
 @dataclass(slots=True)
 class AppendAck:
-    """Where appended records are now."""
+    """The positions of appended records."""
 
     start: StreamPosition
     """The first of them."""
     end: StreamPosition
     """The sequence number after the last of them, and the last one's timestamp."""
     tail: StreamPosition
-    """The end of the stream; past `end` where others append too."""
+    """The end of the stream; it is after `end` if others append too."""
 
 
 @dataclass(slots=True)
 class IndexedAppendAck:
-    """Where one record of a producer is now."""
+    """The position of one record of a producer."""
 
     seq_num: int
     batch: AppendAck
-    """What was told about the whole batch that it was in."""
+    """The acknowledgement of the whole batch that the record was in."""
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class ReadBatch:
 
     records: list[SequencedRecord]
     tail: StreamPosition | None = None
-    """The end of the stream, told where the records are recent."""
+    """The end of the stream; the service tells it with recent records."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
-"""What an append session must remember: batches on their way, who may join them, what each answer is for. No I/O.
+"""The batches of an append session that are not acknowledged: which are sent, and what each answer is for. No I/O.
 
-Answers carry no name of what they answer: the first is for the oldest batch under way, and so on. After a broken
-connection all that were not answered are sent again, in the same order.
+Answers do not name the batch that they are for: the first is for the oldest batch under way, and so on. After a broken
+connection all unanswered batches are sent again, in the same order.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def check_size(records: int, metered: int) -> None:
 
 @dataclass(slots=True, eq=False)
 class Batch(Generic[T]):
-    """Records that are appended together, as the frame that says so; packed once, sent as often as need be."""
+    """Records that are appended together, as a frame; encoded once, sent as often as necessary."""
 
     frame: bytes
     records: int
     metered: int
     ticket: T
-    """Whatever is to be told when it was appended."""
+    """The object that is notified when the batch is appended."""
     ready: float = 0.0
-    """When it could have been sent."""
+    """When it was ready to be sent."""
     sent: float | None = None
-    """When the last of it was handed to the connection that is in use."""
+    """When its last byte was handed to the current connection."""
 
 
 class Unacked(Generic[T]):
-    """The batches that were not acknowledged, oldest first, within bounds.
+    """The batches that are not acknowledged, oldest first, within bounds.
 
     >>> flight = Unacked(100, None, timeout=5.0)
     >>> flight.add(Batch(b"...", 1, 60, None), now=0.0)

@@ -24,7 +24,7 @@ from .positions import StreamPosition
 from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord
 
 _SHOWN = 500
-"""So much of an answer that is no JSON is quoted."""
+"""Characters of an answer that is not JSON that an error quotes."""
 Headers = list[tuple[bytes, bytes]]
 
 

@@ -1,6 +1,6 @@
-"""The connection of coroutines: SynapRPC on the running event loop, many calls of many tasks under way at once.
+"""The connection of the async client: SynapRPC on the running event loop, many calls of many tasks under way at once.
 
-A connection belongs to the loop that made it; on another loop the next call makes another.
+A connection belongs to the loop that made it; a call on another loop makes another connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OUTGOING = 1024 * 1024
 
 
 class _Batch:
-    """Calls that were made together, and where their answers go."""
+    """Calls that are sent together, and the places for their answers."""
 
     def __init__(self, count: int, places: Sequence[int], found: list[Any], done: asyncio.Future[None]) -> None:
         self.left, self.places, self.found, self.done = count, places, found, done
@@ -40,7 +40,7 @@ class _Batch:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, its answers handed to who waits for them."""
+    """One connection; each answer goes to the call that waits for it."""
 
     def __init__(self, on_push: Callable[[Any], None] | None, check: Callable[[bytes], None]) -> None:
         self.transport: Any = None

@@ -1,4 +1,4 @@
-"""What Synap has, as a tree to browse: queues, rooms, topics, and keys by what they begin with."""
+"""Synap as a tree to browse: queues, rooms, topics, and keys by their prefixes."""
 
 from __future__ import annotations
 

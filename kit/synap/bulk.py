@@ -1,4 +1,4 @@
-"""What `publish` is given, as values to send."""
+"""The arguments of `publish` as values to send."""
 
 from __future__ import annotations
 

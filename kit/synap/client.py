@@ -1,4 +1,4 @@
-"""The clients: `SynapClient` blocks, `AsyncSynapClient` is awaited; otherwise they are the same."""
+"""The clients: calls of `SynapClient` block, those of `AsyncSynapClient` are awaited; otherwise they are the same."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .stream import AsyncStreams, SyncStreams
 
 
 class _Verbs:
-    """What both clients have."""
+    """The parts of both clients."""
 
     _state: ClientState
     _driver_type: ClassVar[Any]
     _parts: ClassVar[dict[str, Any]]
-    """The class of each part, by its name."""
+    """The class of each part, by the part's name."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class SynapClient(_Verbs, SyncFace[ClientState]):
     """A Synap server: `.kv`, `.queue`, `.stream` and `.pubsub`.
 
     Without arguments it reads `SYNAP_URL`, `SYNAP_RPC_URL`, and `SYNAP_API_KEY` or else `SYNAP_USERNAME` and
-    `SYNAP_PASSWORD`; these go to those addresses only.
+    `SYNAP_PASSWORD`; these credentials go to those addresses only.
     The address chooses the transport: `http://host:15500`, or `synap://host:15501` for SynapRPC alone. A client over
-    HTTP reads and writes in bulk over SynapRPC where that is reachable: at `rpc_url`, at SYNAP_RPC_URL if SYNAP_URL is
-    this address, or at the usual port beside the usual port. What it found is in its repr.
+    HTTP uses SynapRPC for bulk reads and writes if it is reachable: at `rpc_url`, at SYNAP_RPC_URL if SYNAP_URL is this
+    address, or at port 15501 if the address has port 15500. The repr says what it uses.
 
     >>> SynapClient("http://localhost:15500")
     <SynapClient http://localhost:15500, SynapRPC not tried yet>
@@ -88,7 +88,7 @@ class SynapClient(_Verbs, SyncFace[ClientState]):
 
 
 class AsyncSynapClient(_Verbs, AsyncFace[ClientState]):
-    """The same for coroutines: every call is awaited. Need not be closed, and may be used from one loop after another.
+    """The same client with calls that are awaited. It need not be closed, and may be used from one loop after another.
 
     >>> AsyncSynapClient("synap://localhost")
     <AsyncSynapClient synap://localhost>

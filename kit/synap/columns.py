@@ -1,8 +1,8 @@
-"""Events of a room as Arrow columns: from SynapRPC without a Python object per event, from JSON with few.
+"""Events of a room as Arrow columns: from SynapRPC without a Python object per event, from JSON with few objects.
 
-An answer to SREAD repeats one template for each event. Its places are found all at once, every byte of the template is
-compared, and each event must begin where the one before it ends; an answer that differs in anything is read value by
-value.
+An answer to SREAD repeats one template for each event. All occurrences are found at once, every byte of the template
+is compared, and each event must begin where the one before it ends; an answer that differs in any way is read value
+by value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Places = npt.NDArray[np.int64]
 
 
 class _Other(Exception):
-    """The answer is not written as expected; it may still be a good one."""
+    """The answer is not in the expected layout; it may still be valid."""
 
 
 def read_events(body: bytes, at: int) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What both connections of SynapRPC share: numbers, frames, greetings, failures, and the log of calls."""
+"""What both connections of SynapRPC share: request numbers, frames, authentication, failures, and the log of calls."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .settings import Place, Settings
 T = TypeVar("T")
 Operation = Generator[Any, Any, T]
 _TOGETHER = 256
-"""Calls in one piece that is sent; the server reads no more before it has answered some."""
+"""Calls that are sent in one piece; the server reads no more before it has answered some of them."""
 _LAST = wire.PUSH - 1
 _NOBODY = b"NOAUTH"
 _REFUSAL = 512
-"""Bytes of the longest refusal."""
+"""Bytes of the longest error message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Wanted: the bodies of the answers to these calls, put in their places."""
+    """The step that asks for the bodies of the answers to these calls, each in its place."""
 
     calls: Sequence[Call]
     places: Sequence[int]
@@ -35,12 +35,12 @@ class Exchange:
 
 
 CONNECT = "connect"
-"""Wanted: a connection."""
+"""The step that asks the driver for a connection."""
 _TRIES = 3
 
 
 class ConnectionBase:
-    """The books of a connection."""
+    """The state of a connection: request numbers, calls under way, and the log of calls."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
         self.settings, self.place = settings, place

@@ -1,4 +1,4 @@
-"""Operations over HTTP and SynapRPC: what their steps mean to callers that block, and to coroutines."""
+"""The drivers of operations over HTTP and SynapRPC, blocking and async."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import Settings
 from .sync_connection import SyncConnection
 
 _AT_ONCE = 8
-"""Requests over HTTP under way at once."""
+"""HTTP requests under way at once."""
 
 
 def http_settings(settings: Settings) -> http.Settings:
@@ -35,7 +35,7 @@ def http_settings(settings: Settings) -> http.Settings:
 
 
 class Gate:
-    """Shut as soon as the server has refused the credential: nothing more is sent of requests that belong together."""
+    """Stops the rest of a group of requests as soon as the server has refused the credential."""
 
     shut = False
 
@@ -47,7 +47,7 @@ class Gate:
 
 
 class _Base:
-    """What both drivers know: whether SynapRPC can be used beside HTTP."""
+    """What both drivers share: whether SynapRPC can be used beside HTTP."""
 
     closed: bool
 
@@ -65,7 +65,7 @@ class _Base:
 
 
 class Driver(_Base, BlockingDriver):
-    """Does the steps one after the other, in the caller's thread."""
+    """Carries out the steps one after the other, in the caller's thread."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -120,7 +120,7 @@ class Driver(_Base, BlockingDriver):
 
 
 class AsyncDriver(_Base, LoopDriver):
-    """Does the steps on the running event loop."""
+    """Carries out the steps on the running event loop."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -1,10 +1,10 @@
-"""What goes wrong with Synap.
+"""The errors of Synap.
 
-SynapError               anything of this wing: message, status_code
+SynapError               any error of Synap: message, status_code
   SynapInputError        the call was wrong; nothing was sent                (also InputError, ValueError)
-  SynapTransportError    no answer, or half of one: maybe_received           (also TransportError, ConnectionError)
+  SynapTransportError    no complete answer: maybe_received                  (also TransportError, ConnectionError)
     SynapTimeoutError    no answer in time                                   (also TimeoutError)
-    SynapWireError       bytes that are no answer of Synap                   (also AnswerError)
+    SynapWireError       bytes that are not an answer of Synap               (also AnswerError)
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class SynapError(KitError):
 
     service = "synap"
     done: int | None = None
-    """Of a call for many that failed in part: how many were done."""
+    """If a call for many items failed in part: how many were done."""
     published: list[Any] | None = None
-    """Of a publication of many that failed in part: what each got, None for those without an answer."""
+    """If a publication of many items failed in part: the answer for each, None for those without one."""
 
     def __init__(
         self, message: str = "", status_code: int | None = None, *, hint: str | None = None, **fields: Any
@@ -68,7 +68,7 @@ class SynapTimeoutError(SynapTransportError, builtins.TimeoutError):
 
 
 class SynapWireError(SynapTransportError, AnswerError):
-    """What came back is no answer of Synap."""
+    """What came back is not an answer of Synap."""
 
 
 _CODES = (

@@ -1,11 +1,11 @@
-"""An event of a room as SynapRPC carries it: the same map for each, written once as bytes."""
+"""The wire form of a room's event in SynapRPC: the same map for each event, written once as bytes."""
 
 from __future__ import annotations
 
 import msgpack
 
 ID = 36
-"""Characters of an event's id."""
+"""The length of an event's id."""
 HEAD = b"\x81\xa3Map\x95\x92\x81\xa3Str\xa2id\x81\xa3Str\xd9$"
 OFFSET = b"\x92\x81\xa3Str\xa6offset\x81\xa3Int"
 EVENT = b"\x92\x81\xa3Str\xa5event\x81\xa3Str"

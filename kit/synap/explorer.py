@@ -63,11 +63,11 @@ def connect(
 
 
 class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
-    """Synap to explore: every verb gives a DataFrame.
+    """Explore Synap: every verb gives a DataFrame.
 
-    `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes rooms there. Looking into a queue
-    without taking its messages is nothing the server can do: `queues()` tells its figures, and
-    `client.queue.consume(...)` takes one.
+    `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes the names of rooms. The server
+    cannot show a queue's messages without removing them: `queues()` gives the figures of queues, and
+    `client.queue.consume(...)` takes one message.
     """
 
     service = "synap"

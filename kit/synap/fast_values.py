@@ -1,4 +1,4 @@
-"""Many values of one kind, without the library's lists and maps between them and their readers."""
+"""Decoding many values of one kind without the MessagePack library's intermediate lists and maps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .wire import NULL, Refused, _Reader, plain
 
 
 class _NotFlat(Exception):
-    """A value that the quick way does not know."""
+    """A value that the fast decoder does not know."""
 
 
 def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:

@@ -1,4 +1,4 @@
-"""A room's events, and what is published to topics, as sources of feeds."""
+"""The events of a room, and the messages of topics, as sources of feeds."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from .client import SynapClient
 
 _ROOM = 100_000
-"""Messages of topics that wait here while the feed is busy."""
+"""Messages of topics that wait while the feed is busy."""
 
 
 class RoomSource(Source):
-    """The events of a room from an offset on, or from now on. A room made anew is followed from its beginning."""
+    """The events of a room from an offset or from now on. A room that is created again is followed from its start."""
 
     service = "synap"
     begins: ClassVar[bool] = True
@@ -68,7 +68,7 @@ class RoomSource(Source):
 
 
 class TopicSource(Source):
-    """What is published to topics from now on. The server keeps nothing: what comes while it is cut off is a gap."""
+    """Messages of topics from now on. The server keeps none: those published while the connection is lost are a gap."""
 
     service = "synap"
     begins: ClassVar[bool] = True

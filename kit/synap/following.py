@@ -1,7 +1,7 @@
-"""Events of a room as they come, in batches of columns.
+"""Events of a room as they arrive, in batches of columns.
 
-The server has no way to wait for an event that works everywhere, so it is asked again and again: quickly while there is
-something, more slowly while there is nothing.
+No way to wait for an event works on all servers, so the server is polled: quickly while events arrive, more slowly
+while there are none.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class EventBatch:
     events: pa.Table
     next_offset: int
     generation: int
-    """Which incarnation of the room this is; offsets of different ones have nothing to do with each other."""
+    """The incarnation of the room: it changes when the room is created again, and offsets start anew."""
     missed: int = 0
-    """Events before these that the server dropped before they were read."""
+    """Events that the server dropped before they could be read."""
     restarted: bool = False
-    """Whether the room is a new one since the last batch."""
+    """Whether the room was created again since the last batch."""
 
 
 class Follower:
     """An async iterator of `EventBatch`, from an offset on, or from now on. An empty batch comes first.
 
-    A lost connection, a deleted room, a restart of the server: it goes on with what there is next, and says what is
-    missing. It ends only with an error that asking again does not change.
+    After a lost connection, a deleted room or a restart of the server it continues with the next event there is, and
+    reports what is missing. It ends only with an error that another try would not change.
     """
 
     def __init__(

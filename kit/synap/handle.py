@@ -1,4 +1,4 @@
-"""A room in a notebook: a log, whose append is called publish as well."""
+"""A room in a notebook: a log whose `append` is also called `publish`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Room(Log["pd.DataFrame"]):
     """A handle on a room; no traffic before a verb is called. Made by `syn["name"]`.
 
-    An append gives a row for each event, with its `offset`. Where the beginning of a room is gone, a read begins with
-    the oldest event there is, and `df.attrs["missed"]` counts the others; times are whole seconds, as the server keeps
-    them.
+    An append returns a row for each event, with its `offset`. If the beginning of a room was dropped, a read begins
+    with the oldest event that is left, and `df.attrs["missed"]` counts the others. Times are whole seconds, as the
+    server stores them.
     """
 
     word = "room"

@@ -1,4 +1,4 @@
-"""What callers give, checked before there is any traffic."""
+"""Checks of arguments before any traffic."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def optional(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> in
 
 
 class JsonText(str):
-    """A value that is JSON text already."""
+    """A value that is already JSON text."""
 
     __slots__ = ()
 

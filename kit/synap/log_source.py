@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class RoomRange(Ranged):
-    """The events of a room, as far as it still has them. The server finds them by offset only, not by time."""
+    """The events that a room still has. The server finds them by offset only, not by time."""
 
     position = "offset"
     head = pa.schema([field for field in SCHEMA if field.name != "data"])
@@ -123,7 +123,7 @@ class RoomRange(Ranged):
 
 
 _AT_ONCE = 200
-"""Events that are put together."""
+"""Events that are encoded at once."""
 
 
 def _as_data(body: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Moving the messages of a queue to a log, or to another queue: what is there is acknowledged, the rest goes back."""
+"""Moving messages of a queue to a log or another queue: those that arrived are acknowledged, the others go back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations on a Synap, written once for both colours and both transports.
+"""Operations on Synap, written once for blocking and async clients and for both transports.
 
 An operation is a generator. It yields steps and receives the result:
 
@@ -9,7 +9,7 @@ An operation is a generator. It yields steps and receives the result:
     Page     -> Response                        a page of HTTP
     Emit     -> None                            hand one item to the caller
 
-`work` turns them into the three that touch a socket, which the drivers do: `Bulk`, `Http`, `Rpc`.
+`work` turns them into the three steps that touch a socket, which the drivers carry out: `Bulk`, `Http`, `Rpc`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ Operation = Generator[Any, Any, T]
 Walk = Generator[Any, Any, None]
 
 MAX_BODY = 2 * 1024 * 1024
-"""What the server takes in one request over HTTP."""
+"""The largest body that the server accepts over HTTP."""
 POLICY = retry.Policy(attempts=3, base=0.1, cap=2.0, statuses=frozenset({429, 502, 503, 504}))
 
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """One command. What is not `safe` is never sent twice by itself; `binary` has no form in JSON."""
+    """One command. Unless it is `safe`, it is never retried; a `binary` one has no form in JSON."""
 
     command: str
     payload: Mapping[str, Any]
@@ -92,15 +92,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """Wanted: the answers to these requests, or the errors that came instead; None for those that were not sent, as
-    the server had refused the credential by then."""
+    """The step that asks for the answers to these requests, or their errors; None for those that were not sent because
+    the server had refused the credential."""
 
     operations: Sequence[Generator[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """Wanted: the bodies of the answers to these calls."""
+    """The step that asks for the bodies of the answers to these calls."""
 
     calls: Sequence[rpc_commands.Call]
     safe: bool

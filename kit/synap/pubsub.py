@@ -16,10 +16,10 @@ from .types import Stats
 
 
 class PubSub(Part):
-    """Messages to whoever listens now; nothing is kept, and nothing comes twice.
+    """Messages to current subscribers; nothing is stored, and nothing is delivered twice.
 
-    Topics have segments between dots. In what one subscribes to, `*` stands for one segment or a part of one, and a
-    last `#` for any number of them.
+    Topics have segments between dots. In a subscription, `*` stands for one segment or a part of one, and `#` at the
+    end for any number of segments.
     """
 
     @verb

@@ -17,10 +17,10 @@ from .wire import as_bytes
 
 
 class Queues(Part):
-    """Messages that one consumer after another takes, each to be acknowledged before its deadline.
+    """Messages that consumers take one by one and acknowledge before a deadline.
 
-    What is not acknowledged in time comes again, at most `max_retries` times; then it is only counted.
-    The server has no way to look at messages without taking them.
+    A message that is not acknowledged in time is delivered again, at most `max_retries` times; then it is dropped and
+    counted. The server cannot show messages without removing them.
     """
 
     @verb

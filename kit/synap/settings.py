@@ -1,4 +1,4 @@
-"""Where a Synap is, and who speaks to it."""
+"""The addresses of a Synap server, and the credential for it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """What a client was made with."""
+    """The settings of a client."""
 
     url: str
     native: bool
-    """Whether all goes over SynapRPC."""
+    """Whether all calls go over SynapRPC."""
     rpc: Place | None
-    """Where SynapRPC is, or may be; for bulk reads and subscriptions where `native` is False."""
+    """The known or assumed address of SynapRPC; for bulk reads and subscriptions if `native` is False."""
     announced: bool
-    """Whether somebody said that it is there."""
+    """Whether `rpc` was given, not assumed."""
     api_key: Secret | None
     username: str | None
     password: Secret | None

@@ -10,14 +10,14 @@ from .settings import Settings
 
 @dataclass(eq=False, repr=False)
 class ClientState(faces.ClientState):
-    """Where the server is, the connections, and the queues that are known to exist."""
+    """The server's address, the connections, and the queues that are known to exist."""
 
     settings: Settings
     known_queues: set[str] = field(default_factory=set)
 
 
 class Part:
-    """The calls of a client for one kind of thing, over the client's own connections."""
+    """The calls of a client for one kind of resource, over the client's connections."""
 
     _state: ClientState
 

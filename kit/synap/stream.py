@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _RETENTION = 24
-"""Hours, as the reference's own call has them."""
+"""Hours that events are kept, as in the reference."""
 
 
 class Streams(Part):

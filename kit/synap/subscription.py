@@ -1,7 +1,7 @@
-"""What is published, as it comes: over a WebSocket, or over SynapRPC where that does not work.
+"""Published messages as they arrive: over a WebSocket, or over SynapRPC if that does not work.
 
-The released server is expected to refuse its own WebSockets with status 500; which of the two works is remembered by
-the client. Whatever the connection, it is kept alive from here, and made again when it breaks.
+The released server is expected to refuse its own WebSockets with status 500; the client remembers which of the two
+works. Either connection is kept alive from this side, and opened again when it breaks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PING_SOCKET, PING_RPC = 30.0, 60.0
-"""Seconds between signs of life; the server cuts a SynapRPC client after five minutes without a frame."""
+"""Seconds between pings; the server disconnects a SynapRPC client after five minutes without a frame."""
 _MAX_MESSAGE = 64 * 1024 * 1024
 _BACKOFF, _LONGEST = 0.2, 10.0
 _NO_SOCKETS = (
@@ -39,7 +39,7 @@ _NO_SOCKETS = (
 
 
 class Mailbox:
-    """Messages that wait for their reader: bounded, the oldest go first, and are counted."""
+    """Messages that wait for their reader. It is bounded: the oldest are dropped and counted."""
 
     def __init__(self, room: int) -> None:
         self.waiting: deque[TopicMessage] = deque(maxlen=room)
@@ -64,7 +64,7 @@ class Mailbox:
 
 
 class Subscription(OfOneProcess):
-    """Messages of topics: iterate over it, with `async for` or with `for`; or over `batches()`."""
+    """Messages of topics: iterate over it, with `async for` or `for`, or over `batches()`."""
 
     def __init__(self, driver: Any, topics: list[str], room: int) -> None:
         self._driver = driver

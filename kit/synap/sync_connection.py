@@ -1,7 +1,7 @@
-"""The connection of callers that block: a plain socket for SynapRPC, usable from several threads in turn.
+"""The connection of the blocking client: a plain socket for SynapRPC that several threads may use in turn.
 
-Many calls are under way at once, and answers are taken while calls are still being sent. An interrupt drops the
-connection; the next call makes another.
+Many calls are under way at once, and answers are read while calls are still being sent. An interrupt drops the
+connection; the next call opens another.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .settings import Place, Settings
 
 _PIECE = 256 * 1024
 _STALE = 1.0
-"""Seconds after which a connection is looked at before it is used."""
+"""Seconds of silence after which a connection is checked before it is used."""
 
 
 class SyncConnection(ConnectionBase, BlockingDriver):
-    """A connection that blocks."""
+    """A blocking connection."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
         super().__init__(settings, place)

@@ -1,4 +1,4 @@
-"""What the client gives back."""
+"""The results of the client's calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class QueueMessage:
     priority: int = 0
     retry_count: int = 0
     max_retries: int | None = None
-    """None over SynapRPC, which does not tell it."""
+    """None over SynapRPC, which does not carry it."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -43,7 +43,7 @@ class StreamEvent:
     event: str
     data: Any
     timestamp: int
-    """In whole seconds since 1970, as the server keeps it."""
+    """In whole seconds since 1970, as the server stores it."""
     id: str = ""
     room: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)

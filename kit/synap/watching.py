@@ -1,4 +1,4 @@
-"""The figures of queues, asked for again and again, as the source of a feed."""
+"""The figures of queues, polled, as the source of a feed."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _LEAST = 0.05
 
 
 class QueueSource(Source):
-    """A row for each queue each `every` seconds: its depth, what is in flight, and what has happened to messages."""
+    """A row for each queue every `every` seconds: its depth, messages in flight, and counts of past messages."""
 
     service = "synap"
     resumes: ClassVar[bool] = False
-    """Figures that nobody asked for are not kept anywhere."""
+    """The server keeps no earlier figures, so a source cannot resume."""
 
     def __init__(self, client: SynapClient, queues: Sequence[str], every: float = 1.0) -> None:
         if not isinstance(every, int | float) or isinstance(every, bool) or not _LEAST <= every < 86_400:

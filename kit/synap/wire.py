@@ -1,12 +1,12 @@
-"""SynapRPC on the wire: frames of MessagePack, and values tagged by their kind.
+"""The wire format of SynapRPC: frames of MessagePack, and values tagged by their kind.
 
 frame     u32 little endian, then that many bytes
 request   [id, command, [value, ...]]
-answer    [id, {"Ok": value}] or [id, {"Err": text}]; id 2**32-1 is a push that nobody asked for
+answer    [id, {"Ok": value}] or [id, {"Err": text}]; id 2**32-1 is a push without a request
 value     "Null", or {kind: content} with Bool, Int, Float, Bytes, Str, Array of values, Map of pairs of values
 
-Everything that comes in is taken for hostile: no length is believed before the bytes for it are there, and nothing is
-nested deeper than `DEEPEST`.
+All input is treated as hostile: nothing is allocated for a length before its bytes have arrived, and nothing is nested
+deeper than `DEEPEST`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .errors import SynapInputError, SynapWireError
 PUSH = 0xFFFFFFFF
 MAX_FRAME = 512 * 1024 * 1024
 DEEPEST = 40
-"""Levels of MessagePack; a value of Synap needs two for each of its own."""
+"""Levels of MessagePack; each level of a Synap value takes two."""
 _SMALL = 4096
-"""So short a message is unpacked by the library, whose lists cost at most this many slots at each level."""
+"""Messages up to this length are unpacked by the library; its lists then cost at most this many slots a level."""
 _length = struct.Struct("<I")
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 _INT64 = range(-(2**63), 2**63)
@@ -34,7 +34,7 @@ OK = b"\x81\xa3Str\xa2OK"
 
 
 class Refused(SynapWireError):
-    """Bytes that are no message of SynapRPC."""
+    """Bytes that are not a message of SynapRPC."""
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def _number(number: int) -> bytes:
 
 
 class Frames:
-    """Cuts what arrives into messages; a length beyond the limit is refused before a byte of it is kept."""
+    """Cuts input into messages; a length beyond the limit is refused before any of its bytes are kept."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self.limit = limit
@@ -194,7 +194,7 @@ def unpack(data: bytes) -> Any:
 
 
 class _Reader:
-    """MessagePack, value by value. Slower than the library, but never takes a length on trust."""
+    """Reads MessagePack value by value. Slower than the library, but checks every length first."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data, self.at = data, at

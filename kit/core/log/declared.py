@@ -1,7 +1,7 @@
-"""What one service's logs take beside the rest, and what they lack: declared on the class, checked, and shown by help.
+"""Arguments that only one service's logs take, and verbs that they lack: declared on the class, checked, shown by help.
 
-A verb of a `Log` is written once. The class of a wing's logs gets a copy of it whose signature and docstring tell that
-service's own arguments too; a verb that the service lacks is one that raises, by name and with the reason.
+A verb of a `Log` is written once. Each service's class of logs gets a copy of it whose signature and docstring include
+that service's own arguments; a verb that the service lacks raises an error that names the verb and the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ R = TypeVar("R")
 READING = ("read", "head", "arrow", "to_parquet", "to_dask")
 """Verbs that read, with the same arguments."""
 _NO_VERBS = {"extras", "lacks", "refuse", "answer", "word", "shown", "more", "service", "tree", "title", "tries"}
-"""What Tab does not offer: it is declared on the class, for the class."""
+"""Names that Tab does not offer: they are declarations for the class, not verbs."""
 REST = "extras"
 """The parameter of a verb that stands for what a class declares."""
 
@@ -37,21 +37,21 @@ class Extra(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A verb that a service's logs lack: why, and what to do instead."""
+    """A verb that a service's logs lack, with the reason and what to use instead."""
 
     why: str
     instead: str
 
 
 class Declares:
-    """A class that declares what its service's logs, or its explorer, have of their own, and what they lack."""
+    """A class that declares the arguments of its service's logs or explorer, and the verbs that they lack."""
 
     extras: ClassVar[tuple[Extra, ...]] = ()
     lacks: ClassVar[Mapping[str, Gap]] = {}
     refuse: ClassVar[type[KitError]] = InputError
-    """What a verb that is lacking raises, and an argument that a verb does not have."""
+    """The error for a verb that is lacking, and for an argument that a verb does not have."""
     answer: ClassVar[str] = "Any"
-    """The type of what `append` gives, for `help`."""
+    """The type of the result of `append`, for `help`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

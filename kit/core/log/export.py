@@ -1,4 +1,4 @@
-"""A log as a file that other programs read, and files as records: in bounded memory, whatever their size."""
+"""Logs written as files for other programs, and files read as records, in bounded memory whatever their size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROWS = 20_000
 _INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$"
 _DIGITS = 15
-"""A number of more digits stays text, as float64 would round it."""
+"""A number with more digits stays text, as float64 would round it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Written:
     bytes: int
     seconds: float
     first: int | None = None
-    """Of an append: the position of the first record, where it is told."""
+    """Of an append: the position of the first record, where the service tells it."""
 
     def __repr__(self) -> str:
         return one_line(f"<{self.records:,} records, {size_of(self.bytes)}: {self.path}>")

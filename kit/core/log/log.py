@@ -37,15 +37,15 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     """Records in order, each at a position; no traffic before a verb is called.
 
     `open` gives the source of the records; polars, DuckDB and pyarrow take a log as it is, as a stream of Arrow.
-    What a service's logs take beside the rest (`extras`), lack (`lacks`), and answer to an append is declared on the
-    class.
+    The arguments that only this service's logs take (`extras`), the verbs that they lack (`lacks`) and what `append`
+    gives are declared on the class.
     """
 
     word: ClassVar[str] = "stream"
     """What such a log is called in `df.attrs`."""
     shown: ClassVar[str] = ".read(limit=100), .tail(), .append(df), .live()"
     more: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Verbs of the service's own, and what they give, for the table of what to try."""
+    """Verbs that only this service has, and what they give, for the table of what to try."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,4 +1,4 @@
-"""Verbs that look for things in a log, or in several: what every log and whatever holds logs by name offers."""
+"""Verbs that search one log or several: every log has them, and whatever holds logs by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Looking(GivesFrames):
-    """A log to look for things in."""
+    """A log that can be searched."""
 
     def source(self, **kind: Any) -> Ranged:
         """Return what the records are read from, by position."""
@@ -170,10 +170,10 @@ class Looking(GivesFrames):
 
 
 class LookingThrough(GivesFrames):
-    """What holds logs by name, to look for things in all of them."""
+    """A collection of logs by name that can be searched as a whole."""
 
     _log_column = "stream"
-    """What the column of the logs' names is called."""
+    """The name of the column that holds the logs' names."""
 
     def _logs(self, prefix: str) -> Mapping[str, Looking]:
         """Return the logs whose names begin with it, in order of names."""

@@ -2,7 +2,7 @@
 
 7, np.uint64(7)                          a position
 "earliest", "latest", "tail"             the first record there is, the end
-"tail-100"                               so many records before the end
+"tail-100"                               that many records before the end
 a datetime with a zone, "2026-11-29", …  a time; dates, numpy's times and texts without a zone are in UTC
 "-1h", "15m ago", "yesterday",           a time from now; a length of time means so long ago
 timedelta(hours=1), pd.Timedelta("1h")
@@ -30,7 +30,7 @@ class At:
 
 @dataclass(frozen=True)
 class FromEnd:
-    """So many records before the end."""
+    """A number of records before the end."""
 
     count: int
 

@@ -1,4 +1,4 @@
-"""What a service supplies of a log, and every verb stands on: its records by position, appended, followed."""
+"""What each service implements for its logs, and all verbs use: reading by position, appending, following."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Piece:
-    """The records from `first` up to, not including, `stop`; fewer rows where some are not shown."""
+    """The records from `first` up to, not including, `stop`; there are fewer rows where some are hidden."""
 
     first: int
     stop: int
@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The records of one read as they come, and how many there will be as far as a progress bar needs to know."""
+    """The records of one read as they arrive, and the expected number of them for a progress bar."""
 
     batches: Iterator[pa.RecordBatch]
     total: Callable[[], int | None]
@@ -37,7 +37,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What happened to an append: its first position where that is told, how many records, and the service's answer."""
+    """The result of an append: its first position where the service tells it, the count, and the service's answer."""
 
     first: int | None
     count: int
@@ -48,7 +48,7 @@ class Sent:
 class Outgoing:
     """Records that are encoded and not sent: how many there are, where that is known, and what sends them.
 
-    `send` is given a function that is told how many more records have arrived.
+    `send` takes a function and calls it with the number of further records that have arrived.
     """
 
     count: int | None
@@ -64,24 +64,24 @@ class Moved(Exception):
 
 
 class Ranged(ABC):
-    """A source of records by position. Reading it is traffic, making it is none."""
+    """A source of records by position. Making one causes no traffic; reading does."""
 
     label: str
-    """What it is called in errors and in files."""
+    """Its name in errors and in files."""
     position: str
     """The column of positions, the first of `head`."""
     head: pa.Schema
     """The columns beside the bodies."""
     optional: tuple[str, ...] = ()
-    """Those of lists that are only shown where a record has some."""
+    """Columns of lists that are only shown where a record has items in them."""
     body: str = "body"
     unit: str = "records"
     refuse: type[KitError] = InputError
-    """What a wrong argument raises."""
+    """The error that is raised for a wrong argument."""
     checks: bool = False
-    """Whether `put` writes all or nothing, and nothing where the log does not end at the position that it is told."""
+    """Whether `put` writes all or nothing, and nothing unless the log ends at the position that it is given."""
     keeps: tuple[str, ...] = ()
-    """Columns beside the bodies that `put` keeps."""
+    """Columns beside the bodies that `put` can write."""
 
     @abstractmethod
     def bounds(self) -> tuple[int, int]:

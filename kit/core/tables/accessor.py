@@ -1,4 +1,4 @@
-"""`df.kit`: what kit knows of a frame, and what it can make of it."""
+"""`df.kit`: what kit knows about a frame, and what it can make of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 32_767
 
 @pd.api.extensions.register_dataframe_accessor("kit")
 class KitAccessor:
-    """What kit knows of a frame: `df.kit.scan`; and `df.kit.excel()`, the frame as Excel takes it."""
+    """What kit knows about a frame: `df.kit.scan`; and `df.kit.excel()`, the frame in a form that Excel accepts."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame

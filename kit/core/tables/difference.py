@@ -1,4 +1,4 @@
-"""What differs between two records, or between two reads."""
+"""The differences between two records, or between two reads."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Row = tuple[str, str, str | None, str | None]
 """Path, change, and both sides."""
 _SHOWN = 60
 _ALIGNED = 2000
-"""Lists of that many items are aligned with each other; longer ones are compared item by item."""
+"""Lists of up to this many items are aligned with each other; longer ones are compared item by item."""
 _DEEPEST = 200
 
 
 class Difference:
-    """What `kit.diff` gives. `df` has a row for each thing that differs; a notebook shows them side by side.
+    """The result of `kit.diff`. `df` has a row for each difference; a notebook shows them side by side.
 
     Of two records: `path`, `change`, `a`, `b`. Of two reads: the key, `change`, `column`, `a`, `b`; a row that was
     added or removed is one row, the whole of it in `a` or `b`. `counts` says how many of each there are.

@@ -33,7 +33,7 @@ from .scalars import Refused, iso_duration, json_text, shown
 
 TEXT = pa.large_string()
 _ROWS = 64 * 1024
-"""So many rows are laid out at once; more would not fit the processor's cache."""
+"""Rows that are encoded at once; more would not fit the processor's cache."""
 _QUOTED = r'["\\\x00-\x1f]'
 _ZONE = pa.scalar("Z", TEXT)
 _FIRST, _LAST = -62_135_596_800, 253_402_300_800
@@ -43,7 +43,7 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 @dataclass
 class Given:
-    """What was given, as bodies; and the columns that were not to be in them."""
+    """The caller's data as bodies, and the columns that were kept out of them."""
 
     bodies: Any
     """An Arrow column of text or bytes, or a list of bytes."""
@@ -106,12 +106,12 @@ class Table:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where values stand, for the errors that name them."""
+    """The place of values, for errors that name it."""
 
     column: str
     first: int
     refuse: type[KitError] | None
-    """None inside of a list, whose own place names the row."""
+    """None inside a list, where the place of the list names the row."""
 
     def refused(self, row: int, error: Refused) -> NoReturn:
         if self.refuse is None:

@@ -1,4 +1,4 @@
-"""Which rows are wanted: `column=value`, a function of the columns, or what stands in a view's filter box."""
+"""Filters of rows: `column=value`, a function of the columns, or the text of a view's filter box."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Test:
-    """Which rows of a table are wanted; `columns` are those that it names."""
+    """A filter for rows of a table; `columns` are those that it names."""
 
     run: Callable[[pa.Table], Mask]
     columns: tuple[str, ...] = ()
     bounds: tuple[tuple[str, str, Any], ...] = ()
-    """Comparisons that hold in each wanted row, as column, sign and value: what tells which rows need no look."""
+    """Comparisons (column, sign, value) that each matching row meets; they rule out rows without looking at them."""
 
     def __call__(self, table: pa.Table) -> Mask:
         return self.run(table)

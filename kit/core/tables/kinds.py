@@ -1,4 +1,4 @@
-"""Which column holds a set of JSON values: one rule, whatever order, batch or path they come in.
+"""Which type of column holds a set of JSON values: one rule, independent of order, batches and the way they were read.
 
 A `Kind` remembers what was seen, not what was decided. Seeing more only adds to it, so the column type that follows
 depends on the values alone:
@@ -32,13 +32,13 @@ BOOLEAN, NEGATIVE, WHOLE, LARGE, HUGE, ROUNDED, FLOAT, TEXT, LIST, OBJECT = (1 <
 _INTEGERS = NEGATIVE | WHOLE | LARGE | HUGE | ROUNDED
 _NUMBERS = _INTEGERS | FLOAT
 _EXACT = 2**53
-"""From here on float64 has gaps between whole numbers."""
+"""Above this, float64 has gaps between whole numbers."""
 _INT64, _UINT64 = 2**63, 2**64
 _PLAIN: dict[type | None, int] = {str: TEXT, float: FLOAT, bool: BOOLEAN}
 
 
 class Kind:
-    """What was seen in one place of many JSON values."""
+    """The types that were seen at one place of many JSON values."""
 
     __slots__ = ("fields", "flags", "item", "items")
 

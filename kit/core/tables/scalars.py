@@ -23,7 +23,7 @@ _MISSING = {"NAType", "NaTType"}
 
 
 class Refused(Exception):
-    """A value that cannot be kept; `path` says where it is inside of what was given."""
+    """A value that has no JSON form; `path` says where it is inside the given value."""
 
     def __init__(self, message: str, hint: str | None = None, path: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Columns of the types that a caller asks for, from what JSON holds in their place.
+"""Columns of the types that a caller asks for, from their JSON forms.
 
     times, dates, times of day    ISO 8601 text; a time without a zone is UTC
     durations                     ISO 8601 text (`P1DT2H3M4.5S`)
@@ -7,7 +7,7 @@
     integers, floats              numbers that the type holds exactly
     categories                    their values
 
-A value that cannot be of its type is not forced into it: it is told as wrong, and the caller keeps its raw form.
+A value that does not fit its type is not forced into it: it is reported as wrong, and the caller keeps its raw form.
 """
 
 from __future__ import annotations

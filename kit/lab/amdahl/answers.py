@@ -1,4 +1,4 @@
-"""What leaves the server: bare objects, and errors in the documented shape."""
+"""The server's responses: bare objects, and errors in the documented shape."""
 
 from __future__ import annotations
 

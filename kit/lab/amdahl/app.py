@@ -104,7 +104,7 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 
 class Gate:
-    """What every request below the base path must pass: the rate limit, the key, the version header."""
+    """Checks of every request below the base path: the rate limit, the key, the version header."""
 
     def __init__(self, app: ASGIApp, key: str, limit: RateLimit) -> None:
         self._app = app

@@ -34,7 +34,7 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a result: its final name, DuckDB's type, and what it is called in the query around."""
+    """One column of a result: its final name, DuckDB's type, and its name in the surrounding query."""
 
     name: str
     kind: Any

@@ -1,4 +1,4 @@
-"""SQL over the table, and what there is to ask about."""
+"""SQL over the table, and the description of the table."""
 
 from __future__ import annotations
 

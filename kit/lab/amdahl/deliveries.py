@@ -1,8 +1,8 @@
 """Webhook deliveries: an outbox in the database, and the tasks that send from it.
 
-A delivery is written in the transaction of what it tells about, and leaves the outbox when a receiver has said 2xx or
-all tries are used up. After a restart the waiting ones are sent: a receiver may see one twice, never not at all. Each
-webhook gets its deliveries in order; a slow one holds up nobody else.
+A delivery is stored in the same transaction as its event, and leaves the outbox when a receiver has answered 2xx or all
+tries are used up. After a restart the waiting ones are sent: a receiver may get one twice, but never misses one. Each
+webhook gets its deliveries in order; a slow webhook does not delay others.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ BUSINESS = "biz_lab"
 TRIES = 4
 TIMEOUT = 5.0
 _KEPT = 10_000
-"""Settled deliveries that stay on record."""
+"""Finished deliveries that are kept."""
 PENDING, DELIVERED, GAVE_UP, DROPPED = STATUSES = ("pending", "delivered", "gave_up", "dropped")
 
 
 class Deliveries:
-    """The outbox."""
+    """The outbox of webhook deliveries."""
 
     def __init__(self, store: Store, retry_seconds: float) -> None:
         self._store = store

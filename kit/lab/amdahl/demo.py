@@ -1,4 +1,4 @@
-"""Demo pages and sessions, so that the first listing shows something."""
+"""Demo pages and sessions, so that the first listing is not empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a client sent, with errors that name the field."""
+"""Reading request bodies, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def kind_of(value: Any) -> str:
 
 
 class Fields:
-    """A JSON object whose fields are taken out by name and type. `null` counts as absent."""
+    """A JSON object whose fields are read by name and type. `null` counts as absent."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values

@@ -1,4 +1,4 @@
-"""Results of queries on their way from a worker to a client, whole or while they are made."""
+"""Passing results of queries from a worker to a client, whole or while they are produced."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Result:
 
 
 class Flow:
-    """A large result while it is made.
+    """A large result while it is produced.
 
-    What the engine has made is kept here however slowly the client reads, so that no client keeps a worker; the limit
-    on the size of a result bounds it.
+    The engine's output is buffered here however slowly the client reads, so that a slow client does not occupy a
+    worker; the limit on the size of a result bounds the buffer.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Which SQL the server runs: one SELECT over the table, read from the engine's own parse of the text.
+"""Which SQL the server runs: one SELECT over the table, checked on the engine's own parse of the text.
 
-The engine counts `with x as (copy ...) select ...` among its SELECTs, and gives its own database file to whoever names
-it. So the parsed statement is looked through: every part of it must be a query, every table one that is meant to be
-seen, every table function one that makes rows from its arguments alone. What is not known here is refused.
+The engine counts `with x as (copy ...) select ...` as a SELECT, and a query may name the engine's own database file.
+So the parsed statement is checked: every part of it must be a query, every table a public one, every table function
+one that makes rows from its arguments alone. Anything unknown is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SCHEMA = "information_schema"
 
 
 class Refused(Exception):
-    """A query that is not run, or not to its end; the message is for the client."""
+    """A query that was refused or stopped; the message is for the client."""
 
 
 def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -1,8 +1,8 @@
 """The table `interactions`: half a year of a made-up company's contacts with its customers.
 
-Everything comes from whole-number arithmetic on the row's number, so each row is the same on every machine and with
-every version of the engine. Work follows the office day and week and grows slowly; a few accounts are much larger than
-the rest; and in one week of April something breaks.
+All values are computed from the row's number in integer arithmetic, so each row is the same on every machine and with
+every version of the engine. Contacts follow the office day and week and grow slowly; a few accounts are much larger
+than the rest; and in one week of April something breaks.
 """
 
 from __future__ import annotations

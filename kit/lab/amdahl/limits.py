@@ -1,4 +1,4 @@
-"""The rate limit, and what may be tuned."""
+"""The rate limit, and the tunable numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """What a test or a demo may want otherwise; each has a variable `KIT_AMDAHL_<NAME>`."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_AMDAHL_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_AMDAHL_"
 
@@ -37,7 +37,7 @@ class Verdict:
 
 
 class RateLimit:
-    """So many requests in each minute, counted from the first one.
+    """A number of requests in each minute, counted from the first one.
 
     >>> limit = RateLimit(2, clock=lambda: 100.0)
     >>> [limit.take().allowed for _ in range(3)]

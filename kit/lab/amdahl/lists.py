@@ -1,8 +1,8 @@
 """Lists in both styles of paging, newest first.
 
-The guide walks with `limit` and `cursor` until `next_cursor` is null, the docs with `limit` and `offset` while
-`has_more` is true; each answer serves both. A cursor names the last item seen, so what is added or archived during a
-walk neither repeats nor hides items.
+The guide pages with `limit` and `cursor` until `next_cursor` is null, the docs with `limit` and `offset` while
+`has_more` is true; each answer serves both. A cursor names the last item, so adding or archiving during the walk
+neither repeats nor hides items.
 """
 
 from __future__ import annotations

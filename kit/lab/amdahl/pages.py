@@ -1,4 +1,4 @@
-"""Pages: named specs with the queries they show."""
+"""Pages: named specs with the queries that they show."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""What a session does, step by step: the same for the same profile, task and input, so that a run can be repeated.
+"""The steps of a session: the same for the same profile, task and input, so that a run can be repeated.
 
-`input_params` may steer it, for demos and tests:
+`input_params` may control it, for demos and tests:
 
 | knob            | means                                                                                   |
 |-----------------|-----------------------------------------------------------------------------------------|
 | `"steps": 5`    | how many steps                                                                          |
 | `"seconds": 2`  | how long all steps take together, pauses for input not counted                          |
-| `"ask": true`   | halfway it pauses as a session out of turns does; `"question"` asks one instead          |
+| `"ask": true`   | it pauses halfway, as a session that is out of turns; `"question"` asks that question    |
 | `"fail": "why"` | it fails at the end, with that message                                                  |
 | `"cancel": true`| it is canceled at the end                                                               |
 
-All other input is the task's own and only shown.
+All other input belongs to the task and is only shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASKS = ("continue_or_finish", "question")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what it is called, what it asks the data, what it says, what it does to the session's artifact."""
+    """One step: its name, its query, its text, and what it does to the session's artifact."""
 
     name: str
     seconds: float
@@ -38,9 +38,9 @@ class Step:
     """`create`, `revise` or `publish`."""
     ask: str | None = None
     ends: str | None = None
-    """The status that this step ends the session with."""
+    """The status with which this step ends the session."""
     tokens: tuple[int, int] = (0, 0)
-    """Read and written."""
+    """Tokens read and written."""
 
 
 @dataclass(frozen=True, slots=True)

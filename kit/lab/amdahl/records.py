@@ -1,4 +1,4 @@
-"""Sessions as rows: written within a transaction, and told as status objects."""
+"""Sessions as rows: written within a transaction, and returned as status objects."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""SQL from clients, in processes of its own.
+"""Running the SQL of clients in separate processes.
 
-An engine can be told not to touch files, but not bounded in all it allocates: `repeat('x', 100000000)` for a thousand
-rows would take the machine's memory and cannot be interrupted. So queries run in worker processes (see `worker.py`)
-that are ended when they overstep; the server loses nothing by it, and its event loop never waits for a query.
+An engine can be forbidden to touch files, but its memory cannot be bounded completely: `repeat('x', 100000000)` for a
+thousand rows would take all memory and cannot be interrupted. So queries run in worker processes (see `worker.py`) that
+are killed when they exceed a limit; the server loses nothing by it, and its event loop never waits for a query.
 """
 
 from __future__ import annotations

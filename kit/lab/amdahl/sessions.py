@@ -1,7 +1,7 @@
-"""Agent sessions: each runs as a task of its own and writes down every step, so that a restart goes on where it was.
+"""Agent sessions: each runs as its own task and stores every step, so that it resumes after a restart.
 
-A step is one transaction: the session's new state, its events, its artifact and the webhook deliveries that follow from
-it are there together or not at all. No event is lost or comes twice, whenever the process is killed.
+A step is one transaction: the session's new state, its events, its artifact and its webhook deliveries are stored
+together or not at all. No event is lost or repeated, whenever the process is killed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Judging a page before it is stored: its shape, then its components, then its queries.
+"""Validating a page before it is stored: its shape, then its components, then its queries.
 
-A stage is reached only when the one before it passed; the verdict tells all issues of the stage that failed.
+A stage is reached only if the one before it passed; the verdict lists all issues of the stage that failed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ STAGES = ("shape", "components", "queries")
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What a component of the catalog takes."""
+    """The properties of a component in the catalog."""
 
     children: bool = False
     data: bool = False
     """Whether it must have `data`, from a query or inline."""
     texts: tuple[str, ...] = ()
-    """Properties that must be there, as strings."""
+    """Required properties, which are strings."""
 
 
 CATALOG = {

@@ -1,4 +1,4 @@
-"""Answers sent in several pieces, and noticing that nobody listens any more."""
+"""Answers sent in several pieces, and noticing that the client is gone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 class Pieces(Response):
-    """JSON in pieces that are never joined, since they may be hundreds of megabytes."""
+    """JSON in pieces that are never joined, as they may be hundreds of megabytes."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -59,7 +59,7 @@ class Pieces(Response):
 
 
 class Growing(Response):
-    """A large result while it is made. Its head has told success, so a late failure can only cut it short."""
+    """A large result while it is produced. Its head has stated success, so a late failure can only cut it short."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -78,7 +78,7 @@ class Growing(Response):
 
 
 class EventStream(Response):
-    """A session's events as server-sent events: those there are, then each as it happens, until the last one."""
+    """A session's events as server-sent events: past ones, then each as it happens, until the last one."""
 
     def __init__(self, sessions: Sessions, session_id: str, after: int, ping: float) -> None:
         super().__init__(media_type="text/event-stream")

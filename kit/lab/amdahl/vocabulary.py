@@ -1,4 +1,4 @@
-"""The names, sentences and weights that the demo table is made of. All of it is invented."""
+"""The names, sentences and weights of the demo table. All of them are invented."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """A process that runs SQL for the server, one query at a time.
 
 The engine itself is locked: its database is open for reading only, and it cannot touch files, the network, extensions
-or its own settings. What an engine does not bound, this process does: memory beyond the limit ends it, and the server
+or its own settings. This process adds the limits that the engine lacks: memory beyond the limit ends it, and the server
 starts another one. It reads orders as lines of JSON and answers in frames: one letter, the length in eight bytes
 (big-endian), the payload.
 
-    S   started: sent once, when orders can be taken
+    S   started: sent once, when it can take orders
     R   rows: JSON objects, each with a comma after it
-    F   firm: rows sent so far count and are followed by more, A will not come
+    F   firm: rows sent so far count and more will follow; A will not be sent
     D   done: {"rowCount", "truncated", "columns"}
     E   refused: {"message"}
     A   again: rows sent so far do not count, the same query starts over
@@ -40,7 +40,7 @@ HEAD = struct.Struct(">cQ")
 _FETCH = 2048
 _CHUNK = 1 << 20
 _FIRM_AFTER = 16 << 20
-"""Bytes of rows that are held back, so that what goes wrong until then is an answer of its own."""
+"""Bytes of rows that are held back, so that an error until then can still be an answer of its own."""
 _LOCKED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",

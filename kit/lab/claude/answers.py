@@ -1,4 +1,4 @@
-"""What leaves the server: bare objects, and refusals as `{"detail": ...}`."""
+"""The server's responses: bare objects, and refusals as `{"detail": ...}`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 
 class Refusal(Exception):
-    """Ends a request with an error answer; `detail` None gives the plain text of a failure nobody caught."""
+    """Ends a request with an error answer; with `detail` None it is the plain text of an unhandled exception."""
 
     def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(detail))

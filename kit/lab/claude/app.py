@@ -1,4 +1,4 @@
-"""The order of checks before a handler, and the routes."""
+"""The checks before each handler, in their order, and the routes."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 
 class Named:
-    """Gives every request an id, its own or a new one, and every answer but the plain-text 500 that id."""
+    """Gives every request an id, the client's or a new one, and returns it with every answer but the plain-text 500."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

@@ -1,8 +1,8 @@
-"""What the hosted service does by its own command line and the lab by HTTP, for the holder of its main key.
+"""Tasks of the hosted service's command line, which the lab offers over HTTP to the holder of its main key.
 
 POST /lab/keys       {"project_id": ..., "profile": ..., "rate_limit": ...} -> {"key": ...}
 PUT  /lab/budgets    {"project_id": ..., "monthly_limit": tokens or null}
-PUT  /lab/answers    {"name": "text", ...}: what prompts with `[lab answer=name]` are answered; added to those before
+PUT  /lab/answers    {"name": "text", ...}: answers for prompts with `[lab answer=name]`, added to earlier ones
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Some weeks of usage by a few projects, so that the first look shows something."""
+"""Some weeks of usage by a few projects, so that the first listing is not empty."""
 
 from __future__ import annotations
 

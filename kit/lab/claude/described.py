@@ -1,4 +1,4 @@
-"""The service's own description: as OpenAPI, and as a page of it that loads nothing from elsewhere."""
+"""The service's description as OpenAPI, and as a page that loads nothing from elsewhere."""
 
 from __future__ import annotations
 

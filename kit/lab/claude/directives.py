@@ -1,14 +1,14 @@
-"""What a prompt may ask of the lab itself, so that demos and tests can have any outcome:
+"""Instructions in a prompt for the lab itself, so that demos and tests can produce any outcome:
 
     Summarise this. [lab words=200 delay=0.5]
 
 words=N            an answer of that many words
-delay=S            that takes so many seconds; past the request's timeout it becomes one
-tokens=IN/OUT      counted as so many, whatever it is
-say=KIND           `html`, `escapes` or `long`: an answer that no display should trust
-shape=KIND         spoils the JSON object that a prompt asks for: cut, prose, fenced, enum, nan, nested, several,
-                   missing, type, long, text, twice; `cut!` also where the prompt asks for it once more
-answer=NAME        what was put under this name (see `control.py`), whatever it is
+delay=S            answers after S seconds, or with a timeout if the request allows less
+tokens=IN/OUT      reports these counts of tokens
+say=KIND           `html`, `escapes` or `long`: an answer that displays must not trust
+shape=KIND         spoils the requested JSON object: cut, prose, fenced, enum, nan, nested, several, missing,
+                   type, long, text, twice; `cut!` also spoils the answer to a repair
+answer=NAME        the text stored under this name (see `control.py`)
 fail=KIND          timeout, rate_limited, overloaded, upstream_error, auth_error, cli_error, json, null, budget
 """
 
@@ -46,7 +46,7 @@ class Directives:
     shape: str = ""
     answer: str = ""
     wrong: str = ""
-    """What could not be understood; the run then fails with it."""
+    """The part that could not be understood; the run then fails with it."""
 
 
 _NONE = Directives()

@@ -1,4 +1,4 @@
-"""Bodies in, checked field by field; what is wrong is told in the service's words, all at once."""
+"""Request bodies, checked field by field; all errors are reported at once, in the service's words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ECHO = 200
 
 
 class Fields:
-    """The fields of a body. Unknown ones are ignored; `check()` refuses once all have been looked at."""
+    """The fields of a body. Unknown ones are ignored; `check()` raises one refusal for all errors."""
 
     def __init__(self, body: bytes) -> None:
         self._wrong: list[dict[str, Any]] = []

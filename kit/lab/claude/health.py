@@ -1,4 +1,4 @@
-"""How the service is, and what it is."""
+"""The health of the service, and its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: whose they are, what they may do, and how often they may ask."""
+"""Keys: their projects, permissions and rate limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..store import Store
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who asks."""
+    """A key and its project."""
 
     digest: str
     project_id: str
@@ -22,7 +22,7 @@ class Key:
 
 
 class Keys:
-    """All keys of the server."""
+    """The keys of the server."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -60,7 +60,7 @@ def main_key(token: str) -> str:
 
 
 class RateLimit:
-    """So many requests of a key in each window of the clock; those denied are not counted.
+    """A number of requests of a key in each window of the clock; denied requests are not counted.
 
     >>> limit = RateLimit(60, clock=lambda: 100.0)
     >>> [limit.take("key", 2) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Usage and budgets, by key and project. A run is written down before its answer leaves."""
+"""Usage and budgets, by key and project. A run is stored before its answer is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INSERT = (
 
 
 class Ledger:
-    """All usage of all projects, and what each may use in a month."""
+    """The usage of all projects, and their monthly budgets."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

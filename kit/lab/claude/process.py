@@ -1,4 +1,4 @@
-"""The route that takes other providers' names for models, and the list of providers."""
+"""The route that accepts other providers' names for models, and the list of providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key may ask of a task."""
+"""What a key's profile allows for tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model answers where none is named: by the words of the prompt, as the service does it."""
+"""The choice of a model if none is named: by the words of the prompt, as the service does it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for the service's command: a place in the pool, a prompt in, text and token counts out."""
+"""The replacement of the service's command: it turns a prompt into text and token counts, in a pool of places."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import directives, writer
 from .answers import Refusal
 
 QUEUE = 10
-"""Prompts that may wait, for each that may run."""
+"""Prompts that may wait, for each place in the pool."""
 _STDERR = {
     "rate_limited": (429, "API rate limit reached"),
     "overloaded": (503, "upstream is overloaded"),
@@ -25,7 +25,7 @@ _STDERR = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run gave."""
+    """The result of a run."""
 
     text: str
     model: str
@@ -50,14 +50,14 @@ class Run:
 
 
 class TimedOut(Refusal):
-    """A run that took longer than it was given."""
+    """A run that exceeded its timeout."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(504, f"Task timed out after {seconds} seconds")
 
 
 class Pool:
-    """So many at once, ten times as many waiting, and no more."""
+    """Runs a number of prompts at once; ten times as many may wait, further ones are refused."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

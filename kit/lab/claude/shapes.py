@@ -1,4 +1,4 @@
-"""JSON for prompts that ask for it, without a model: the same prompt gives the same object.
+"""JSON objects for prompts that ask for one, without a model: the same prompt gives the same object.
 
 A prompt asks with the words "one JSON object", and then a line for each key:
 
@@ -27,14 +27,14 @@ _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 _BOUNDS = re.compile(rf"(a (?:whole )?number)(?: from {_NUMBER})?(?: to {_NUMBER})?")
 _AGAIN = "Your answer before was not that"
 _READ = {"haiku": 14}
-"""How many words of the material a model looks at."""
+"""How many words of the material each model considers."""
 KINDS = ("cut", "prose", "fenced", "enum", "nan", "nested", "several", "missing", "type", "long", "text", "twice")
-"""What an answer can be made to be instead of the object alone. `prose` and `fenced` have a good one inside."""
+"""Forms of an answer other than the object alone. `prose` and `fenced` contain a valid object."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A key that is asked for, and what its value is to be."""
+    """A requested key and the type of its value."""
 
     name: str
     many: bool

@@ -1,4 +1,4 @@
-"""The WebSocket: chats piece by piece, and tasks; many on one connection, one after the other."""
+"""The WebSocket: chats in pieces, and tasks; a connection serves many, one after the other."""
 
 from __future__ import annotations
 

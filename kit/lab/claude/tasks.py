@@ -1,4 +1,4 @@
-"""Agentic tasks: permission, budget, one run, and a report of it."""
+"""Agentic tasks: permission, budget, one run, and its report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLENTY = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What was asked."""
+    """The request for a task."""
 
     description: str
     tools: list[str]

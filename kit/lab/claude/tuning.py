@@ -1,4 +1,4 @@
-"""What may be tuned."""
+"""The tunable numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """What a test or a demo may want otherwise; each has a variable `KIT_CLAUDE_<NAME>`."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_CLAUDE_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_CLAUDE_"
     from_zero: ClassVar[tuple[str, ...]] = ("quirks", "token_seconds")
@@ -22,8 +22,8 @@ class Tuning(Tuned):
     workers: float = 5
     """Prompts that run at once."""
     quirks: float = 0
-    """1 to be like the hosted service where that surprises: projects by key only, tasks charged to `default`, a 500 for
-    a task that fails, no budget for batches, 403 for a missing key, chat on the WebSocket without a key."""
+    """1 to imitate surprising behaviour of the hosted service: projects by key only, tasks charged to `default`, a 500
+    for a task that fails, no budget for batches, 403 for a missing key, chat on the WebSocket without a key."""
     token_seconds: float = 0.01
     """Between two pieces on the WebSocket."""
 

@@ -1,4 +1,4 @@
-"""What was used."""
+"""The routes that report usage."""
 
 from __future__ import annotations
 

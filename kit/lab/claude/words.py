@@ -1,4 +1,4 @@
-"""Words of everyday mail and reviews, and what they speak for: all that the embedded service understands."""
+"""Words of everyday mail and reviews and the topics that they indicate: all that the embedded service understands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def heard(text: str) -> Heard:
 
 
 class Heard:
-    """Words of a text, and what they speak for."""
+    """The known words of a text, and the topics that they indicate."""
 
     __slots__ = ("_set", "_words")
 

@@ -1,8 +1,8 @@
-"""Text without a model: the same prompt gives the same text, and simple requests get what they ask for.
+"""Text without a model: the same prompt gives the same text, and simple requests are fulfilled.
 
-A prompt that asks for a JSON object gets one (`shapes.py`). One that names its choices ("one of: billing, delivery")
-gets one of them, by the words it shares with the rest of the prompt; one that says "count to 5" gets the numbers; all
-else gets prose from its own words.
+A prompt that asks for a JSON object gets one (`shapes.py`). One that names choices ("one of: billing, delivery") gets
+one of them, by the words that it shares with the rest of the prompt; one that says "count to 5" gets the numbers; any
+other gets prose made of its own words.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The embedded Kimberlite server: streams, subscriptions, and SQL over tables that remember how they were.
+"""The embedded Kimberlite server: streams, subscriptions, and SQL over tables that keep their history.
 
-`server.py` puts the parts together. `listener.py` and `connection.py` speak the protocol, `calls.py` has what is done
-about each request: `streams.py` keeps events, `subscriptions.py` pushes them, `sql/` has the tables, `access.py` knows
-who may what, `tenants.py`, `audit.py` and `consents.py` keep records. `metrics.py` counts, and `side.py` shows that
-over HTTP. What is refused, and why, is in `refusal.py`.
+`server.py` puts the parts together. `listener.py` and `connection.py` speak the protocol, `calls.py` handles each
+request: `streams.py` stores events, `subscriptions.py` pushes them, `sql/` has the tables, `access.py` checks
+permissions, `tenants.py`, `audit.py` and `consents.py` keep records. `metrics.py` counts, and `side.py` serves the
+counts over HTTP. `refusal.py` has the errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who asks, and what they may."""
+"""API keys, their owners and permissions."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _MAY: dict[str, tuple[type[Any], ...]] = {
     "Analyst": (*_READS, *_QUERIES, *_LOOKS),
     "Auditor": (*_READS, ask.AuditQuery, ask.VerifyAuditChain),
 }
-"""An Admin may do everything, for every tenant."""
+"""Permissions by role; an Admin may do everything, for every tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Someone whose key is known."""
+    """The owner of a known key."""
 
     subject: str
     tenant: int
     roles: frozenset[str]
     bound: int = 0
-    """The tenant that the connection was opened for; 0 where none was named."""
+    """The tenant that the connection was opened for; 0 if none was named."""
 
     @property
     def admin(self) -> bool:
@@ -72,7 +72,7 @@ class Identity:
 
 
 class Keys:
-    """The key of this lab, and those that were made with it."""
+    """The key of this lab, and those that were created with it."""
 
     def __init__(self, token: str, store: Store) -> None:
         self.key = PREFIX + token

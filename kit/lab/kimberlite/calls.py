@@ -1,4 +1,4 @@
-"""What is done about each request."""
+"""The handlers of requests."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from .tenants import Registry
 HANDSHAKE = ["query", "append", "subscribe"]
 EXTENSIONS = ["kit.events.v1", "kit.streams.v1", TYPES_MARK, "kit.batch.v1"]
 """What this server has beyond the real one: the tables kit_events and kit_streams, the types of a result's columns
-behind its rows, and several events in one push for who asks for it."""
+after its rows, and several events in one push for clients that ask for it."""
 _INFO = ["query", "append", "subscribe.v2", "admin.v1", "schema.v1", "server_info.v1"]
 _OVERHEAD = 64
-"""At most so many bytes of a page's frame are not events."""
+"""The largest number of bytes in a page's frame that are not events."""
 _SMALL_PAGE = 1024 * 1024
-"""Who asks for no more than the official client does by default is taken to receive no larger frames than it."""
+"""A client that asks for no more than the official client's default is assumed to accept no larger frames either."""
 _MAX_SQL = 4 * 1024 * 1024
 _BEGINNING = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*(\w+|\()?", re.DOTALL)
 _READING = ("SELECT", "SHOW", "WITH", "EXPLAIN", "VALUES", "(")
@@ -47,7 +47,7 @@ _NEXT = option(U64)
 
 @dataclass(slots=True)
 class Raw:
-    """A response whose fields are on the wire's form already."""
+    """A response whose fields are already in their wire form."""
 
     variant: int
     pieces: list[bytes]
@@ -55,7 +55,7 @@ class Raw:
 
 @dataclass(slots=True)
 class Call:
-    """A request, with who asks and on which connection."""
+    """A request, with its sender and connection."""
 
     request: Request
     identity: Identity
@@ -63,7 +63,7 @@ class Call:
     push: Callable[[bytes], None]
     """Writes a frame before the response."""
     after: Callable[[], None] | None = None
-    """To be done when the response is written."""
+    """Runs after the response is written."""
 
     @property
     def tenant(self) -> int:
@@ -74,7 +74,7 @@ Handler = Callable[[Call, Any], Awaitable[Any]]
 
 
 class Calls:
-    """The requests that this server answers."""
+    """Handles the requests that this server answers."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One connection: frames in, answered in their order; frames out, pushes between answers."""
+"""One connection: it reads frames, answers them in order, and sends pushes between answers."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from .subscriptions import Subscriptions
 from .tuning import Tuning
 
 BEFORE_HANDSHAKE = 64 * 1024
-"""The largest frame from someone who did not say who they are."""
+"""The largest frame from a client that has not authenticated."""
 _INCOMING = 1024 * 1024
-"""Bytes that wait to be looked at, before the client has to wait."""
+"""Bytes that may wait to be processed before the client has to wait."""
 _OUTGOING = 1024 * 1024
 _LARGE = 256 * 1024
-"""Messages from this size on are read in a thread: it may take a while."""
+"""Messages of at least this size are decoded in a thread, as it may take a while."""
 _UNDER_WAY = 64
 _UNDER_WAY_BYTES = 16 * 1024 * 1024
-"""Appends of one connection that are received and not yet answered: at most that many, or one."""
+"""The largest number of bytes in unanswered appends of one connection; a single append may exceed it."""
 _GARBAGE = b"<html><body><h1>It works!</h1></body></html>"
 _STATUSES = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 404: STREAM_NOT_FOUND, 409: EXISTS, 429: BUSY, 503: BUSY}
 
 
 class Home(Protocol):
-    """What connections share."""
+    """What all connections share."""
 
     streams: Streams
     calls: Calls
@@ -57,7 +57,7 @@ class Home(Protocol):
 
 
 class Closed(ConnectionError):
-    """The connection is to be closed without another word."""
+    """Closes the connection without an answer."""
 
 
 class Connection(asyncio.Protocol):

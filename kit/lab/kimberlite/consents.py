@@ -1,4 +1,4 @@
-"""Consents: given, taken back, looked up."""
+"""Consents: granting, withdrawing and looking them up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a lab with demo data begins with: a health insurer's claims as events, and its accounts and invoices as tables.
+"""The demo data: a health insurer's claims as events, and its accounts and invoices as tables.
 
-Everything comes from whole-number arithmetic on a seed, so that each lab has the same.
+It is computed from a seed in integer arithmetic, so that each lab has the same data.
 """
 
 from __future__ import annotations

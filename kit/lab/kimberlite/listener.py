@@ -1,4 +1,4 @@
-"""The protocol's port, on loopback, and what its connections share."""
+"""The port of the protocol, on loopback, and the state that its connections share."""
 
 from __future__ import annotations
 

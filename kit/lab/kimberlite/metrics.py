@@ -1,4 +1,4 @@
-"""Counts and times of the server, as Prometheus reads them."""
+"""Counts and times of the server, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "kimberlite_"
 
 
 class Metrics:
-    """What is counted."""
+    """The counters of the server."""
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""A request that is not fulfilled, with the code and the words of the protocol."""
+"""Errors that the server answers, with the codes and words of the protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TENANT_TOO_LARGE = 30
 
 
 class Refusal(Exception):
-    """What the client is told instead of an answer."""
+    """The error that the client gets instead of an answer."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)

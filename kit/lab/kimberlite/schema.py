@@ -1,4 +1,4 @@
-"""The database of streams, tenants, keys and the audit log. Tables of SQL are in a database for each tenant."""
+"""The database of streams, tenants, keys and the audit log. SQL tables are in a separate database for each tenant."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ create table if not exists consents (
     terms text, accepted integer not null
 );
 """
-"""A chunk holds events of one append as they stand on the wire; `size` is that of the events alone."""
+"""A chunk holds the events of one append in their wire form; `size` counts the events alone."""

@@ -1,4 +1,4 @@
-"""The HTTP port beside the protocol's: metrics, and whether the server is well."""
+"""The additional HTTP port: metrics and health of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams: events kept as they stand on the wire, appended in one commit, read back in pages."""
+"""Streams: events stored in their wire form, appended in one commit, read back in pages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
 
 CHUNK = 64 * 1024
-"""Bytes kept together: a page that begins or ends inside has at most that many to look through."""
+"""Bytes that are stored together: a page that begins or ends inside a chunk scans at most this many."""
 _KEPT = 256 * 1024
-"""Bytes of a stream's end that are kept at hand for those who follow it."""
+"""Bytes of a stream's end that are kept in memory for clients that follow it."""
 _ROWS = 256
 _MAPPED = 2**30
-"""Bytes of the database that are read as memory; what is behind them is read as a file."""
+"""Bytes of the database that are memory-mapped; the rest is read as a file."""
 _NUMBERED = re.compile(r"stream_([1-9]\d{0,9})")
 MAX_NAME = 4096
 

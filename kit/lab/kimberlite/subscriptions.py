@@ -1,4 +1,4 @@
-"""Subscriptions of a connection: events pushed as they are committed, as many as credits were granted."""
+"""Subscriptions of a connection: events are pushed as they are committed, up to the granted credits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...kimberlite.wire import encode
 from .streams import Streams
 
 BATCH_GROUP = "kit-batch"
-"""The consumer group of clients that take several events in one frame; the official one loses all but the first."""
+"""The consumer group of clients that take several events in one frame; the official client loses all but the first."""
 _SPREAD = 0x517CC1B727220A95
 _SINGLE, _BATCH = 64, 2048
-"""Events in one round."""
+"""Events in one push."""
 _SIZE = 1024 * 1024
 
 
 class Subscription:
-    """One of them."""
+    """One subscription."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Subscription:
 
 
 class Subscriptions:
-    """Those of one connection."""
+    """The subscriptions of one connection."""
 
     def __init__(self, streams: Streams, send: Callable[[list[bytes], int], Awaitable[None]]) -> None:
         self._streams = streams

@@ -1,4 +1,4 @@
-"""The tenants that the server knows: those that were registered, and those that have written something."""
+"""The tenants that the server knows: registered ones, and those that have written something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be tuned."""
+"""The tunable numbers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """What a test or a demo may want otherwise; each has a variable `KIT_KIMBERLITE_<NAME>`, in seconds."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_KIMBERLITE_<NAME>`, in seconds."""
 
     prefix: ClassVar[str] = "KIT_KIMBERLITE_"
 
     idle: float = 300
-    """Without a byte from a client, before the connection is closed."""
+    """How long a client may be silent before the connection is closed."""
     statement: float = 10
-    """For one statement of SQL."""
+    """The time limit for one statement of SQL."""
     stall: float = 60
-    """For a client to take what was sent to it."""
+    """How long a client may take to read what was sent to it."""

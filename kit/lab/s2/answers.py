@@ -1,4 +1,4 @@
-"""What leaves the server: JSON, and errors in the service's shapes."""
+"""The server's responses: JSON, and errors in the service's shapes."""
 
 from __future__ import annotations
 

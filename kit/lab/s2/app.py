@@ -1,4 +1,4 @@
-"""What every request passes: the guard, the faults, the credential, the route, and errors as the service tells them."""
+"""The path of every request: the guard, the faults, the credential, the route, and errors in the service's form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Routes = Mapping[tuple[str, ...], Mapping[str, Handler]]
 """Handlers by path and method."""
 _BATCHED = {"append", "fence", "trim", "read"}
 NAME = "{name}"
-"""Stands in a path for any name."""
+"""The placeholder for any name in a path."""
 
 
 def guarded(app: App) -> App:
@@ -34,7 +34,7 @@ def guarded(app: App) -> App:
 
 
 class Api:
-    """The routes, behind the credential."""
+    """The routes; each checks the credential first."""
 
     def __init__(self, routes: Routes, tokens: Tokens, usage: Usage, tuning: Tuning) -> None:
         self._routes = routes

@@ -22,7 +22,7 @@ from .stream import Stream
 PROTOBUF = ("application/protobuf", "application/x-protobuf")
 SESSION = {"content-type": CONTENT_TYPE, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 MAX_UNACKED = 16 * 1024 * 1024
-"""Bytes of one session on their way to disk; beyond that its input is not read."""
+"""Bytes of one session that are being written to disk; beyond this its input is not read."""
 
 
 async def append(hub: Hub, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""A request as handlers see it: who asks, for what, with which parameters."""
+"""A request as handlers see it: its sender, resource and parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rows import Page
 from .scopes import Principal
 
 MAX_BODY = 2 * 1024 * 1024
-"""Of a request with one answer, packed and unpacked."""
+"""The largest body of a request with one answer, compressed or not."""
 _MAX_REQUEST_TOKEN = 36
 _PACKINGS = {"": Compression.NONE, "identity": Compression.NONE, "gzip": Compression.GZIP, "zstd": Compression.ZSTD}
 _PREFIX_FAULTS: dict[str, Callable[[str], str | None]] = {
@@ -33,7 +33,7 @@ _DIGITS = re.compile(r"\+?[0-9]+")
 
 
 class Unsupported(Exception):
-    """A body packed in a way that the service does not know."""
+    """A body in a compression that the service does not know."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Call:
     """The path's segments below `/v1`, decoded."""
     patience: float
     permitted: tuple[str, str, str] | None = None
-    """The operation that it is, with its basin and stream; for the metrics."""
+    """The permitted operation, with its basin and stream, for the metrics."""
 
     # --- names ---
 

@@ -1,4 +1,4 @@
-"""Basins and streams: made, listed, changed, deleted."""
+"""Basins and streams: creating, listing, changing and deleting them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CREATED, UPDATED, NOOP = "created", "updated", "noop"
 
 
 class Catalog:
-    """What there is. Everything is durable before it is told."""
+    """The basins and streams of the server. Every change is durable before it is answered."""
 
     def __init__(self, store: Store, clock: Callable[[], int], deletion_ms: int, location: Callable[[], str]) -> None:
         self._store = store

@@ -1,7 +1,7 @@
-"""Stored records: what one append wrote, as the bytes that a read is answered with.
+"""Stored records: the records of one append, as the bytes of a read's answer.
 
 A chunk's bytes are `ReadBatch` entries, one after the other: `0a length (08 seq_num 10 timestamp 1a header* 22 body)`,
-where fields that are zero or empty are left out. So a batch is served by joining chunks.
+where fields that are zero or empty are left out. A batch is answered by joining chunks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Chunk:
     """In metered bytes."""
     data: bytes
     expires: int | None = None
-    """When the records may go, in milliseconds since 1970."""
+    """When the records expire, in milliseconds since 1970."""
 
     @property
     def next(self) -> int:
@@ -36,7 +36,7 @@ class Chunk:
 
 
 SIZE = b"\x78"
-"""The tag of a field that tells what an encrypted record counts; it is never sent."""
+"""The tag of a field with the metered size of an encrypted record; it is never sent."""
 
 
 class Place(NamedTuple):
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
     start: int
     rest: int
-    """Where its headers and body begin."""
+    """The offset of its headers and body."""
     end: int
     seq_num: int
     time: int
@@ -75,7 +75,7 @@ def placed(parts: Sequence[bytes], first: int, times: int | Sequence[int]) -> by
 
 
 class _Heads(dict[int, bytes]):
-    """The bytes before a record of a length; those of small records are kept."""
+    """The bytes before a record of a given length; those for small records are cached."""
 
     def __missing__(self, length: int) -> bytes:
         head = b"\x0a" + varint(length)
@@ -85,7 +85,7 @@ class _Heads(dict[int, bytes]):
 
 
 class _Stamps(dict[int, bytes]):
-    """Timestamp fields; neighbours often share one."""
+    """Encoded timestamp fields, cached, as neighbouring records often share one."""
 
     def __missing__(self, time: int) -> bytes:
         if len(self) > 4096:

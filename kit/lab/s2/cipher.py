@@ -1,15 +1,16 @@
-"""Records encrypted where they are stored, by a key that only the client has.
+"""Encrypting stored records with a key that only the client has.
 
-Lab-grade: made of what Python brings, not of the cipher that the stream's setting names. Each record's headers and
-body are encrypted by the key stream of SHAKE-256 over a key of its own, made from the client's key and a random nonce,
-and authenticated by keyed BLAKE2b over the nonce, the record's place and the encrypted bytes. The key is never stored;
-that a record does not open is all that tells of a wrong one. Orders (fence, trim) stay readable, as in the service.
+For the lab only: it uses Python's standard library, not the cipher that the stream's settings name. Each record's
+headers and body are encrypted with the key stream of SHAKE-256 over a key derived from the client's key and a random
+nonce, and authenticated by keyed BLAKE2b over the nonce, the record's place and the encrypted bytes. The key is never
+stored; a wrong key is only noticed because records cannot be decrypted. Command records (fence, trim) stay readable,
+as in the service.
 
     16 bytes    nonce
     n bytes     headers and body, encrypted
     16 bytes    proof
 
-What a record counts stands beside that, in a field of its own, so that limits and trims need no key.
+A record's metered size is stored in a separate field, so that limits and trims need no key.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Settings of basins and streams as layers: what was given, over what the basin gives, over what the system gives.
+"""Settings of basins and streams as layers: the stream's own over the basin's over the system's.
 
-A layer is a flat dict of what is set, so that merging is `{**below, **above}` and equality is that of dicts.
+A layer is a flat dict of the values that are set, so that merging is `{**below, **above}` and equality is that of
+dicts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SYSTEM: Layer = {
     "uncapped": False,
     "min_age": 0,
 }
-"""What a stream has by default; retention and age are in seconds."""
+"""The defaults of a stream; retention and age are in seconds."""
 
 _MODES = [mode.value for mode in TimestampingMode]
 _CIPHERS = [cipher.value for cipher in Encryption]

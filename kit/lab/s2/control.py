@@ -1,4 +1,4 @@
-"""The control plane: basins, streams and locations as requests ask for them."""
+"""The control plane: requests about basins, streams and locations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walking a stream from a position on, under limits."""
+"""Reading a stream from a position on, within limits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .stream import Stream
 
 @dataclass(slots=True)
 class Limits:
-    """What a read may still take."""
+    """The rest of a read's limits."""
 
     count: int = MAX_U64
     size: int = MAX_U64
     """In metered bytes."""
     until: int = MAX_U64 + 1
-    """Records of this time and later are not wanted."""
+    """The time before which the read ends."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,7 +35,7 @@ class Batch:
 
 
 class Cursor:
-    """A position in a stream that moves on with what is read."""
+    """A position in a stream that advances with each read."""
 
     def __init__(self, shelf: Shelf, stream: Stream, at: int, limits: Limits, key: bytes | None) -> None:
         self._shelf = shelf

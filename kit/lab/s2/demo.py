@@ -1,4 +1,4 @@
-"""A basin to look at: orders, clicks and a sensor of the last days, the same in every lab but for the days."""
+"""A demo basin: orders, clicks and a sensor of the last days, the same in every lab but for the dates."""
 
 from __future__ import annotations
 

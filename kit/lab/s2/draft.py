@@ -1,4 +1,4 @@
-"""An append on its way to a place: what it holds, the limits it must keep, and the times its records get."""
+"""An append without a position yet: its records, the limits that it must keep, and the times of its records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FENCE, TRIM = b"fence", b"trim"
 
 @dataclass(slots=True)
 class Command:
-    """An order among the records of a draft."""
+    """A command among the records of a draft."""
 
     index: int
     kind: bytes
@@ -23,12 +23,12 @@ class Command:
 
 @dataclass(slots=True)
 class Draft:
-    """An append without its place."""
+    """An append without a position."""
 
     parts: list[bytes]
-    """For each record its headers and its body, as they are stored."""
+    """The headers and the body of each record, as they are stored."""
     times: list[int | None] | None
-    """The time each came with; None where no record came with one."""
+    """The client's time of each record; None if no record has one."""
     size: int
     """In metered bytes."""
     commands: list[Command]

@@ -1,4 +1,4 @@
-"""One request and the answer to it, whichever HTTP carries them."""
+"""One request and its answer, over HTTP/1.1 or HTTP/2."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Headers = Mapping[str, str]
 
 
 class Gone(Exception):
-    """The client is not there any more."""
+    """The client has disconnected."""
 
 
 class TooLarge(Exception):
-    """The body is larger than was asked for."""
+    """The body is larger than the handler allows."""
 
 
 class Slow(Exception):
-    """The body did not go on."""
+    """The body stopped arriving."""
 
 
 class Cut(Protocol):
-    """Something that interferes with an answer's body: a fault."""
+    """A fault that changes an answer's body."""
 
     async def send(self, data: bytes, last: bool) -> None: ...
 
 
 class Exchange(ABC):
-    """What a handler sees. The body may be read while the answer is already being sent, and after."""
+    """A handler's view of a request. The body may be read while the answer is being sent, and afterwards."""
 
     def __init__(self, method: str, target: str, headers: Headers, transport: Any) -> None:
         self.method = method

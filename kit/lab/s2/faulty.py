@@ -1,4 +1,4 @@
-"""Faults on request, for exchanges of either HTTP. Where a connection is cut, all that it carries is."""
+"""Faults on request, for exchanges over either HTTP. Cutting a connection cuts all exchanges on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Faulty:
 
 
 class _Cut:
-    """Lets `after` bytes of a body through, then does what the rule says."""
+    """Passes `after` bytes of a body on, then does what the rule says."""
 
     def __init__(self, rule: Rule, exchange: Exchange) -> None:
         self._rule = rule

@@ -12,12 +12,12 @@ import httptools
 from .exchange import App, Exchange, Gone, Headers
 
 HEAD_SECONDS = 30.0
-"""For a request's head to come, once it has begun, and for the rest of a body that nobody wants."""
+"""Seconds for a request's head to arrive, once it has begun, and for the rest of an unread body."""
 IDLE_SECONDS = 300.0
-"""Between requests."""
+"""Seconds of silence between requests."""
 MAX_HEAD = 64 * 1024
 MAX_QUEUED = 4 * 1024 * 1024
-"""Bytes of a body that were read from the socket and not by the handler; above this, the socket is left alone."""
+"""Bytes of a body that wait for the handler; above this, reading from the socket pauses."""
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 

@@ -1,4 +1,4 @@
-"""HTTP/2 in clear text, by prior knowledge, on one connection."""
+"""HTTP/2 in clear text, with prior knowledge, on one connection."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .exchange import App, Exchange, Gone, Headers
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 STREAM_WINDOW = 16 * 1024 * 1024
 CONNECTION_WINDOW = 64 * 1024 * 1024
-"""Far above a stream's: a session whose input is not read must not hold up the others."""
+"""Far above a stream's window: a session whose input is not read must not block the others."""
 MAX_FRAME = 256 * 1024
 MAX_STREAMS = 250
 MAX_HEADERS = 64 * 1024
 MAX_BACKLOG = 64 * 1024 * 1024
-"""Bytes written and not taken; one who pings or sends settings and never reads gets no further."""
+"""Bytes written and not read by the client; a client that sends pings or settings and never reads is stopped by it."""
 _QUANTUM = 256 * 1024
-"""Sent by one stream before another gets its turn."""
+"""Bytes that one stream sends before another gets its turn."""
 
 _Codes = h2.settings.SettingCodes
 _SETTINGS = {
@@ -260,7 +260,7 @@ class _Stream(Exchange):
 
 
 class _Buffer(h2.frame_buffer.FrameBuffer):
-    """Frames that do not describe themselves: the library has each told in words, all its bytes in hex, for nobody."""
+    """Frames without a description: the library formats each frame for its log, in hex, although nothing is logged."""
 
     def __next__(self) -> Any:
         frame = super().__next__()

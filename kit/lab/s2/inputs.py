@@ -1,7 +1,7 @@
-"""Appends as they arrive, in protobuf or JSON, read into drafts.
+"""Parsing appends, in protobuf or JSON, into drafts.
 
-Bytes that are not laid out as every client lays them out (fields in another order, twice, or unknown) go through the
-protobuf runtime: slower, and right for all that protobuf allows.
+Bytes in another layout than that of all known clients (fields in another order, twice, or unknown) go through the
+protobuf runtime: slower, and correct for everything that protobuf allows.
 """
 
 from __future__ import annotations

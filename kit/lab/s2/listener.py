@@ -1,4 +1,4 @@
-"""One port on loopback for both HTTPs: the first bytes tell which a client speaks."""
+"""One port on loopback for HTTP/1.1 and HTTP/2: the first bytes of a connection tell which one it is."""
 
 from __future__ import annotations
 

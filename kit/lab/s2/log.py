@@ -1,4 +1,4 @@
-"""Streams as they are written: places are given out at once, many appends share a commit, and are told after it."""
+"""Writing streams: positions are assigned at once, many appends share a commit, and are acknowledged after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .stream import Stream
 MAX_WRITING = 16 * 1024 * 1024
 """Bytes in one commit."""
 _ROWS = 8
-"""Rows in one statement. Each statement hands the interpreter over and back, which takes longer than the insert."""
+"""Rows in one statement. Each statement releases and takes the interpreter lock, which costs more than the insert."""
 _GCM_SEQ_NUMS = 2**32
 _LONGEST = 10**12
 
@@ -38,7 +38,7 @@ class _Entry:
     done: asyncio.Future[AppendAck]
     trim: int
     fence: str
-    """The stream's token after this append; later ones may be under way already."""
+    """The stream's fencing token after this append; later appends may be under way already."""
 
 
 class Log:

@@ -1,4 +1,4 @@
-"""Names of basins, streams and tokens, checked as the service does."""
+"""Names of basins, streams and tokens, checked as in the service."""
 
 from __future__ import annotations
 

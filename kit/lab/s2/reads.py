@@ -1,4 +1,4 @@
-"""Reading: where a read starts, what it may take, and single requests."""
+"""Reading: where a read starts, its limits, and single requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 
 @dataclass(slots=True)
 class Plan:
-    """What a read asks for."""
+    """The parsed request of a read."""
 
     seq_num: int | None
     timestamp: int | None
@@ -33,7 +33,7 @@ class Plan:
     clamp: bool
     limits: Limits
     bounded: bool
-    """Whether it ends at the tail, unless it waits there."""
+    """Whether the read ends at the tail, unless it waits there."""
     wait: int | None
 
     @property

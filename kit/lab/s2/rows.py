@@ -1,4 +1,4 @@
-"""Basins and streams as rows of the database, as answers, and as what is wrong with them."""
+"""Basins and streams as rows of the database and as answers, and the errors about them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Basin:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a listing is wanted."""
+    """The requested part of a listing."""
 
     prefix: str = ""
     after: str = ""

@@ -1,8 +1,8 @@
-"""Appends as bytes, in the layout that every client writes: cut and retagged without an object for each record.
+"""Appends as bytes, in the layout of all known clients: cut and retagged without an object for each record.
 
 An `AppendRecord` is `08 timestamp`, `12 header` (any number), `1a body`; the `SequencedRecord` that is stored and
 served is `08 seq_num`, `10 timestamp`, `1a header`, `22 body`. So a record's headers and body only change their tags,
-and its place is put before them when it is known.
+and its position is put before them when it is known.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def scanned(data: bytes) -> Draft | None:
 
 
 class _Shape(NamedTuple):
-    """How a record is laid out: the next one is often the same but for its time, its values and its body."""
+    """The layout of a record: the next record often differs only in its time, its values and its body."""
 
     total: int
     checks: tuple[tuple[int, bytes], ...]
-    """Bytes that must stand at these places: tags, lengths, names."""
+    """Bytes that must be at these offsets: tags, lengths, names."""
     time: int
-    """Where its time begins; 0 where it has none."""
+    """The offset of its time; 0 if it has none."""
     time_size: int
     cuts: tuple[int, ...]
-    """Where the tags stand that change: those of headers, then that of the body."""
+    """The offsets of the tags that change: those of headers, then that of the body."""
     size: int
     """In metered bytes."""
 

@@ -1,4 +1,4 @@
-"""The database."""
+"""The tables of the server's database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a token allows: operations, and the resources they may be done to."""
+"""What a token allows: operations, and the resources that they apply to."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ GROUPS: Mapping[str, Mapping[str, frozenset[str]]] = {
         "write": frozenset({"append", "trim", "fence"}),
     },
 }
-"""Operations by the level of what they are done to; every operation is in one group."""
+"""Operations by the level of their resource; every operation is in one group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A set of names: none, one, or all that begin so."""
+    """A set of names: none, one, or all with a prefix."""
 
     exact: str | None = None
     prefix: str | None = None
@@ -83,14 +83,14 @@ NONE = Match()
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request."""
+    """The sender of a request, by its token."""
 
     operations: frozenset[str] = OPERATIONS
     basins: Match = ALL
     streams: Match = ALL
     tokens: Match = ALL
     prefix: str = ""
-    """Put before the names of streams on the way in, and taken off on the way out."""
+    """Added to the names of streams in requests, and removed from those in answers."""
     expires: int | None = None
     """In milliseconds since 1970."""
 

@@ -1,4 +1,4 @@
-"""Read sessions: what is there, then what comes, with signs of life in between."""
+"""Read sessions: stored records, then new ones, with heartbeats in between."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .tuning import now
 
 _HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 _GATHERED = 256 * 1024
-"""Bytes that leave together."""
+"""Bytes that are sent together."""
 
 
 class Form(Protocol):
-    """How a session is written."""
+    """The encoding of a session."""
 
     content_type: str
 
@@ -38,7 +38,7 @@ class Form(Protocol):
 
 
 class Frames:
-    """Frames of protobuf."""
+    """A session as frames of protobuf."""
 
     content_type = CONTENT_TYPE
 
@@ -60,7 +60,7 @@ class Frames:
 
 
 class Events:
-    """Server-sent events of JSON."""
+    """A session as server-sent events of JSON."""
 
     content_type = "text/event-stream"
 

@@ -1,4 +1,4 @@
-"""Chunks as they are read: the newest from memory, the others from the database."""
+"""Reading chunks: the newest from memory, the others from the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = "first, count, first_time, last_time, size, data, expires"
 
 
 class Shelf:
-    """Reads chunks. The newest are kept, so who follows a stream makes no work for the database."""
+    """Reads chunks. The newest are kept in memory, so that following a stream needs no reads from the database."""
 
     def __init__(self, path: Path, kept: int = _KEPT) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)

@@ -1,4 +1,4 @@
-"""A stream that is in use: where it stands, on disk and with what is on its way there."""
+"""A stream in use: its end on disk, and its end with the appends under way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .schema import told_time
 
 
 class Stream:
-    """A stream that is in use."""
+    """A stream in use."""
 
     def __init__(self, row: sqlite3.Row, basin: str, config: Layer) -> None:
         self.id: int = row["id"]

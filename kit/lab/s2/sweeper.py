@@ -1,4 +1,4 @@
-"""Removes what was trimmed, what has expired, and what is deleted; deletes streams that are to go when empty."""
+"""Removing what was trimmed, has expired or is deleted, and deleting streams that are configured to go when empty."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .stream import Stream
 from .usage import Usage
 
 _CHECKPOINT = 4 * 1024 * 1024
-"""Bytes of records after which that is worth it."""
+"""Removed bytes after which a checkpoint is worth its cost."""
 _ROWS = 500
-"""Chunks removed in one go; others want to write too."""
+"""Chunks that are removed in one transaction, as other writers wait for it."""
 
 
 class Sweeper:
-    """Works now and then, in small steps."""
+    """Removes data periodically, in small steps."""
 
     def __init__(
         self,

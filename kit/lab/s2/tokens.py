@@ -1,4 +1,4 @@
-"""Access tokens: issued, listed, revoked, and found again when a request bears one."""
+"""Access tokens: issuing, listing, revoking and looking them up."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _LAB = {
         "ops": None,
     },
 }
-"""What the listing says of the token that the lab begins with."""
+"""The entry of the lab's first token in the listing."""
 
 
 class Tokens:
-    """The root token, which may do everything, and those that were issued."""
+    """The root token, which allows everything, and the issued tokens."""
 
     def __init__(self, store: Store, root: str, clock: Callable[[], int]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""What may be tuned, and the clock."""
+"""The tunable numbers, and the clock."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """What a test or a demo may want otherwise; each has a variable `KIT_S2_<NAME>`, in seconds."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_S2_<NAME>`, in seconds."""
 
     prefix: ClassVar[str] = "KIT_S2_"
 
     heartbeat_least: float = 5
     heartbeat_most: float = 15
-    """Between these, at random, a session that has nothing to send says where the tail is."""
+    """The bounds of the random pause after which an idle session sends the tail."""
     deletion: float = 1
-    """How long something stays that is being deleted."""
+    """How long a deletion takes."""
     sweep: float = 0.5
-    """Between rounds of removing what was trimmed, has expired or is deleted."""
+    """The pause between two rounds of the sweeper."""
     patience: float = 30
-    """For the next piece of a request's body."""
+    """How long the next piece of a request's body may take."""
     stall: float = 600
-    """For a client to take what was sent to it."""
+    """How long a client may take to read what was sent to it."""
 
 
 def now() -> int:

@@ -1,4 +1,4 @@
-"""What was done and what is stored, by the minute, as the metrics tell it."""
+"""Operations and storage by the minute, for the metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .scopes import GROUPS
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MAX_POINTS = 50_000
 _AHEAD = 300
-"""Seconds by which the end of a range may be in the future; the service refuses ten minutes."""
+"""Seconds by which the end of a range may lie in the future; the service refuses ten minutes."""
 STORED = "storage"
 _Key = tuple[int, str, str, str]
 
@@ -26,7 +26,7 @@ _DATA = GROUPS["stream"]["read"] | GROUPS["stream"]["write"]
 
 
 class Usage:
-    """Counts, kept in memory for a moment and then in the database."""
+    """Counters, kept in memory for a moment and then written to the database."""
 
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Who may speak: whoever has the key, as a bearer token, in the query, or as the password of a user."""
+"""Access with the lab's key, as a bearer token, in the query, or as the password of a user."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import hmac
 from collections.abc import Mapping
 
 USERS = ("default", "root")
-"""`default` is the user that SynapRPC means where only a password is given."""
+"""Users that may give the key as a password; SynapRPC uses `default` if only a password is given."""
 
 
 class Access:
-    """The lab's key."""
+    """Checks requests for the lab's key."""
 
     def __init__(self, token: str) -> None:
         self.key = f"sk_{token[:32]}"

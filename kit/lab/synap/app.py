@@ -1,4 +1,4 @@
-"""HTTP: the command endpoint, the REST routes, the public pages, and the way to the WebSockets."""
+"""HTTP: the command endpoint, the REST routes, the public pages, and the routes of the WebSockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .home import VERSION, Home
 from .refusal import Refusal
 
 MAX_BODY = 2 * 1024 * 1024
-"""What the service takes in one request."""
+"""The largest body that the service accepts."""
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 

@@ -1,6 +1,6 @@
-"""The commands of SynapRPC: a list of values gives a value, or a refusal.
+"""The commands of SynapRPC: each takes a list of values and returns a value, or a refusal.
 
-Arguments are taken as the service takes them: a number sent as text counts as not given where the service overlooks it.
+Arguments are read as the service does: where the service ignores a number sent as text, so does the lab.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Call = Callable[[Home, Args], "Any"]
 
 
 class Packed(bytes):
-    """A value that is encoded already."""
+    """An already encoded value."""
 
 
 class Pieces(tuple[bytes, ...]):

@@ -1,4 +1,4 @@
-"""The commands of `POST /api/v1/command`. A refusal is told with status 200, as the service does."""
+"""The commands of `POST /api/v1/command`. A refusal has status 200, as in the service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .refusal import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer that is JSON already."""
+    """An answer that is already JSON text."""
 
     json: str
 

@@ -1,4 +1,4 @@
-"""A connection of SynapRPC: requests as they come, answers when what they changed is on disk, pushes between them."""
+"""A connection of SynapRPC: answers are sent once their changes are on disk, with pushes in between."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """One client."""
+    """The connection of one client."""
 
     def __init__(self, home: Home, open_ones: set[Connection]) -> None:
         self._home = home
@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
 
 
 _LOOSE = {"PUBLISH", "UNSUBSCRIBE", "KV.UNWATCH", "TOPICS", "PSSTATS"}
-"""Commands of topics, which have nothing on disk."""
+"""Commands of topics, which store nothing on disk."""
 _OWN = {"PING", "QUIT", "AUTH", "HELLO", "SUBSCRIBE", "KV.WATCH"}
 
 

@@ -1,7 +1,7 @@
-"""What a lab with demo data begins with: a parcel service's settings, its jobs, and what its vans report.
+"""The demo data: a parcel service's settings, its jobs, and the reports of its vans.
 
-Everything comes from whole-number arithmetic on a seed, so that each lab has the same; only the times are of now, as
-rooms forget what is older than an hour.
+It is computed from a seed in integer arithmetic, so that each lab has the same data. Only the times are recent, as
+rooms drop events that are older than an hour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all ways into the server share."""
+"""What HTTP, SynapRPC and WebSockets share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .tuning import Tuning
 
 VERSION = "1.3.1"
-"""The service's version whose answers these are."""
+"""The version of the service that the lab imitates."""
 WATCH = {"value": "__watch@0__:", "notify": "__watch_notify@0__:"}
 _LARGEST_SHOWN = 64 * 1024
 
@@ -42,14 +42,14 @@ class Home:
     started: float = field(default_factory=time.monotonic)
     run_id: str = field(default_factory=lambda: hashlib.sha256(str(time.time_ns()).encode()).hexdigest()[:40])
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Commands over SynapRPC, by name and by how they ended."""
+    """Counts of commands over SynapRPC, by name and outcome."""
     seconds: dict[str, tuple[int, float]] = field(default_factory=dict)
     connections: int = 0
     refused: int = 0
     sockets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Open WebSockets."""
+    """The number of open WebSockets."""
     watchers: Counter[str] = field(default_factory=Counter)
-    """How many watch values and how many only changes."""
+    """The number of watchers of values and of watchers of changes only."""
 
     def __post_init__(self) -> None:
         self.pairs.changed = self._changed

@@ -1,4 +1,4 @@
-"""Payloads of commands, taken apart as leniently, and as strictly, as the service does."""
+"""Parsing payloads of commands, as leniently and as strictly as the service."""
 
 from __future__ import annotations
 

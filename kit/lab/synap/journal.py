@@ -1,10 +1,10 @@
-"""Brings what changed in memory to disk, and holds answers back until it is there.
+"""Writes changes in memory to disk, and holds answers back until they are written.
 
-Only the newest state of each thing is written: a message that is published, consumed and acknowledged within one
-commit costs nothing. While one commit is under way the next one gathers.
+Only the newest state of each row is written: a message that is published, consumed and acknowledged within one commit
+costs nothing. While one commit is under way the next one gathers.
 
-A commit that fails is undone in memory, together with all that was done since, as that may build on it: what the
-server shows is what is on disk, and everyone whose change was undone is refused.
+If a commit fails, it is undone in memory, together with all later changes, as they may depend on it: the server shows
+what is on disk, and every client whose change was undone gets an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Row = tuple[Any, ...]
 
 
 class Rowed(Protocol):
-    """What makes its row when the commit begins, so that changing it often costs no more than once."""
+    """An object that makes its row when the commit begins, so that many changes cost as much as one."""
 
     def row(self) -> Row: ...
 
@@ -39,12 +39,12 @@ _TABLES = {
 }
 _LOT = 256
 _FIRST = 3
-"""Where the row of a room has its oldest offset."""
+"""The index of the oldest offset in the row of a room."""
 _EVERY = 2**63 - 1
 
 
 class Journal:
-    """Rows that wait for the disk, by table and by their first column."""
+    """Rows that wait to be written, by table and by their first column."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Keys and values: bytes with an optional end, kept on disk, watched by pattern."""
+"""Keys and values: bytes with an optional expiry, stored on disk, watched by pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .refusal import Refusal
 _INT64 = range(-(2**63), 2**63)
 _FAR = 2**62
 LARGEST = 64 * 1024 * 1024
-"""Bytes that a value may grow to piece by piece."""
+"""The largest value in bytes that appending may produce."""
 
 
 def now_ms() -> int:
@@ -22,7 +22,7 @@ def now_ms() -> int:
 
 
 class Pairs:
-    """The values."""
+    """The keys and values of the server."""
 
     def __init__(self, journal: Journal, rows: Iterable[Row] = ()) -> None:
         self._journal = journal

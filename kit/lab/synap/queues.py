@@ -1,4 +1,4 @@
-"""Queues: messages in the order of their priority, given out until a deadline, counted when given up."""
+"""Queues: messages by priority, delivered with a deadline, counted when they are dropped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_DEPTH = 100_000
 
 @dataclass(slots=True)
 class Message:
-    """A message, ready or given out."""
+    """A message, ready or delivered."""
 
     id: str
     payload: bytes
@@ -37,7 +37,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How a queue was made; it cannot be changed afterwards."""
+    """The settings of a queue, which cannot be changed."""
 
     max_depth: int = MAX_DEPTH
     ack_deadline: int = 30
@@ -48,7 +48,7 @@ class Config:
 
 @dataclass(slots=True)
 class Figures:
-    """What a queue has counted."""
+    """The counters of a queue."""
 
     published: int = 0
     consumed: int = 0

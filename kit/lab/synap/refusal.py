@@ -1,4 +1,4 @@
-"""What the server says when it refuses, in the service's own words."""
+"""The server's errors, in the service's own words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...synap.errors import code_of
 
 
 class Refusal(Exception):
-    """An error of the service. `status` is what REST answers; the command endpoint tells the text alone."""
+    """An error of the service. `status` is the status of REST; the command endpoint sends the text alone."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What the server tells of itself: figures, sections of information, a page of metrics."""
+"""The server's reports about itself: figures, sections of information, a page of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST routes: the same commands under paths, with their own shapes and refusals."""
+"""The REST routes: the same commands as paths, with their own shapes and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Route = Callable[[Home, list[str], Payload, dict[str, list[str]]], Any]
 
 
 class NoSuchRoute(Exception):
-    """404, or 405 where another method would do."""
+    """No such route: 404, or 405 if another method exists."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)

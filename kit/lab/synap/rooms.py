@@ -1,6 +1,6 @@
-"""Rooms: ordered logs, held encoded as SynapRPC answers them, and kept on disk.
+"""Rooms: ordered logs, kept in memory as encoded SynapRPC answers, and on disk.
 
-The service has them in memory only. Here they outlive the server, as all else that it acknowledges does.
+The service has them in memory only. Here they survive a restart, as does everything that the lab acknowledges.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NUMBERS = [str(n) for n in range(256)]
 
 @dataclass(slots=True)
 class Room:
-    """One log. `first` is the offset of the oldest event that is still there."""
+    """One room. `first` is the offset of the oldest event that it still has."""
 
     name: str
     generation: int
@@ -34,9 +34,9 @@ class Room:
     encoded: list[bytes] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     start: int = 0
-    """How many of the front of the lists are gone; they are cut away now and then."""
+    """The number of dropped events at the front of the lists; they are removed from time to time."""
     readers: dict[str, int] = field(default_factory=dict)
-    """The next offset of each subscriber that ever was."""
+    """The next offset of each subscriber so far."""
     consumed: int = 0
     dropped: int = 0
 

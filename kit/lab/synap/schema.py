@@ -1,6 +1,6 @@
-"""What is kept on disk: values, queues and their messages, rooms and their events.
+"""What is stored on disk: values, queues and their messages, rooms and their events.
 
-Topics keep nothing. Who has read how far in a room is not kept either: a subscriber says itself where to go on.
+Topics store nothing. Subscribers' offsets in rooms are not stored either: a subscriber says itself where to continue.
 """
 
 SQL = """

@@ -1,7 +1,7 @@
 """The WebSockets: topics, watched keys, a queue's messages, a room's events.
 
 The service itself is expected to answer all of them with status 500; here they work. A subscriber that is too slow is
-closed here, where the service falls silent.
+disconnected here, where the service stops sending.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .refusal import Refusal
 from .topics import Published, Subscriber
 
 _TICK = 0.1
-"""Seconds between looks into a queue or a room, as the service takes."""
+"""Seconds between two checks of a queue or a room, as in the service."""
 _EVENTS = 100
 
 
@@ -79,7 +79,7 @@ async def _refuse(send: Send, status: int, body: bytes = b"") -> None:
 
 
 class _Socket:
-    """Writes frames of JSON."""
+    """A WebSocket with frames of JSON."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

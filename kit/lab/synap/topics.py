@@ -1,4 +1,4 @@
-"""Topics: what is published goes to those who listen now, and is kept nowhere."""
+"""Topics: messages go to the current subscribers and are not stored."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 from .refusal import Refusal
 
 BUFFER = 1024
-"""Messages that wait for a subscriber; one who is slower than that is dropped."""
+"""Messages that may wait for a subscriber; a slower subscriber is disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A message. `payload` is what was published, `text` the same as JSON."""
+    """A message. `payload` is its content, `text` the same as JSON."""
 
     topic: str
     payload: Any
@@ -33,12 +33,12 @@ class Published:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One who listens, through a function that is told when something waits."""
+    """A subscriber, with a function that is called when messages wait."""
 
     id: str
     patterns: list[str] = field(default_factory=list)
     deliver: Callable[[], None] | None = None
-    """None for those that were registered over HTTP: nothing can be delivered to them."""
+    """None for a subscriber that was registered over HTTP, to which nothing can be delivered."""
     waiting: deque[Published] = field(default_factory=deque)
     gone: Callable[[], None] | None = None
 
@@ -80,7 +80,7 @@ def wild(pattern: str) -> bool:
 
 
 class Topics:
-    """All topics and all who listen."""
+    """All topics and their subscribers."""
 
     def __init__(self) -> None:
         self._topics: dict[str, tuple[int, list[int]]] = {}

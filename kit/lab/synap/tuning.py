@@ -1,4 +1,4 @@
-"""What may be tuned."""
+"""The tunable numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """What a test or a demo may want otherwise; each has a variable `KIT_SYNAP_<NAME>`."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_SYNAP_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_SYNAP_"
 
     idle: float = 300
-    """Seconds without a frame from a SynapRPC client, before its connection is closed."""
+    """Seconds without a frame before the connection of a SynapRPC client is closed."""
     events: float = 10_000
     """Events that a room keeps."""
     unread: float = 100_000
@@ -23,4 +23,4 @@ class Tuning(Tuned):
     retention: float = 3600
     """Seconds that an event is kept."""
     sweep: float = 1
-    """Seconds between looks for deadlines that have passed."""
+    """Seconds between two checks for passed deadlines."""

@@ -1,4 +1,4 @@
-"""What a copy has done, and the file that a later one goes on from."""
+"""What a copy has done, and the file from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = 64 * 1024
 
 @dataclass
 class Copied:
-    """What was copied. Positions `start` up to `stop` of the source were asked for; `next` is the first not copied."""
+    """The result of a copy. It was asked to copy positions `start` up to `stop`; `next` is the first one not copied."""
 
     source: str = ""
     target: str = ""
@@ -31,21 +31,21 @@ class Copied:
     stop: int = 0
     next: int = 0
     low: int = 0
-    """Where the target ended after what was copied for sure."""
+    """Where the target ended after the last batch that is known to be copied."""
     pending: tuple[int, int] | None = None
-    """Of a batch that is under way: the position after it in the source, and how many records it has."""
+    """Of a batch under way: the position after it in the source, and how many records it has."""
     exact: bool = True
-    """Whether the target checks positions, so that nothing is there twice."""
+    """Whether the target checks positions, so that no record is written twice."""
     records: int = 0
     bytes: int = 0
     skipped: int = 0
     """Records that the filter left out."""
     recovered: int = 0
-    """Records whose answer was lost, and that were found to be there."""
+    """Records whose acknowledgement was lost, and that were found in the target."""
     uncertain: int = 0
-    """Records that may be there twice, as the target cannot check."""
+    """Records that may be in the target twice, as it cannot check positions."""
     left_behind: dict[str, int] = field(default_factory=dict)
-    """Columns that the target does not keep, and in how many records they were."""
+    """Columns that the target cannot keep, and how many records had values in them."""
     complete: bool = False
     why: str = ""
     seconds: float = 0.0
@@ -81,7 +81,7 @@ class Copied:
 
 
 class Notebook:
-    """Where a copy stands, in a file that is always whole; or in memory, where none is named."""
+    """How far a copy has come, in a file that is always complete, or in memory where no file is named."""
 
     def __init__(self, given: Any, source: Ranged, target: Ranged, question: str) -> None:
         self._source, self._target = source, target

@@ -1,9 +1,9 @@
 """Copying a log to another, of any service: exactly once where the target can check where it ends.
 
-Records go in batches. Before a batch leaves, what it is and where the target ended is noted. Where its fate is unknown,
-because an answer was lost or this process was killed, the target is read from there on: the very same bytes, one after
-the other, mean that it was written. (Had another writer put them there in that moment, they would be taken for ours.)
-A target that cannot check is read as well, but what was under way may still arrive later: such records are counted.
+Records go in batches. Before a batch is sent, the batch and the target's end are noted. Where its fate is unknown,
+because an answer was lost or this process was killed, the target is read from there on: the same bytes in the same
+order mean that it was written. (If another writer wrote the same bytes in that moment, they are taken for ours.)
+A target that cannot check positions is read too, but what was under way may still arrive later; it is counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hiding what must not leave: values under some keys, before anything is sent."""
+"""Hiding the values of some fields before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WAYS = ("hash", "last4", "drop", "null")
 
 
 class Mask:
-    """What happens to some fields: {"email": "hash", "customer.card": "last4", "note": "drop", "name": str.upper}.
+    """What to do with some fields: {"email": "hash", "customer.card": "last4", "note": "drop", "name": str.upper}.
 
-    `hash` puts the first 16 digits of a SHA-256 in the place of a value, the same for the same value; with a key it is
-    keyed, as values that can be guessed could else be found by trying. `last4` leaves the last four characters of it,
-    `drop` takes the field away, `null` empties it. A function is given the value. Inside of lists each item counts.
+    `hash` replaces a value by the first 16 digits of its SHA-256, so equal values stay equal; give a key where values
+    can be guessed, as they could be found by trying. `last4` keeps the last four characters, `drop` removes the field,
+    `null` empties it, and a function is called with the value. In a list, each item is masked.
     """
 
     def __init__(self, given: Mapping[str, Any], key: bytes | str | None, refuse: type[KitError] = InputError) -> None:

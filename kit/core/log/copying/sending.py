@@ -1,4 +1,4 @@
-"""Putting batches into a log, each once, whatever happens on the way. See `copy.py` for how."""
+"""Appending batches to a log, each exactly once, also over failures; `copy.py` explains how."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRIES = 8
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 _MOVES = 64
-"""How often a batch follows an end that others move."""
+"""How often a batch is tried again because other writers appended first."""
 
 
 class Sender:
-    """Sends batches to a log; `note` is told where it stands before each of them leaves."""
+    """Sends batches to a log; `note` is called with the state before each of them is sent."""
 
     def __init__(self, target: Ranged, copied: Copied, note: Callable[[Copied], Any] = lambda copied: None) -> None:
         self.target, self.copied, self._note = target, copied, note

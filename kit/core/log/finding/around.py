@@ -1,4 +1,4 @@
-"""What matches in pages, with that many rows before and after, up to a limit."""
+"""Matching rows of pages with some rows before and after each, up to a limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class Around:
-    """Takes what matches out of pages in the order of the search, with that many rows before and after."""
+    """Collects matching rows page by page in the order of the search, with some rows before and after each."""
 
     def __init__(self, context: int, limit: int | None) -> None:
         self._context, self._left = context, limit

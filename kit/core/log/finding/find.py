@@ -1,4 +1,4 @@
-"""Finding records in a log: pages are read ahead, searched as they are, and only what was found becomes a frame."""
+"""Finding records in a log: pages are read ahead and searched as bytes; only the matches become a frame."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from ...frames import BodyMode
 
 WINDOW = 1000
-"""Records that the first step backwards reads; later ones read so many as are about `_STEP` bytes."""
+"""Records that the first step backwards reads; later steps read about `_STEP` bytes."""
 _STEP = 8 * 1024 * 1024
 _MOST_CONTEXT = 10_000
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked for, in any log: the arguments of `find` that say so."""
+    """The question: the arguments of `find` that say what to look for, in any log."""
 
     text: Any = None
     where: Any = None
@@ -101,7 +101,7 @@ def find(
 
 
 class Hunt:
-    """One search through one log: what was found so far, and its receipt."""
+    """One search through one log: the matches so far, and its receipt."""
 
     def __init__(self, source: Ranged, asked: Asked, start: Any, until: Any, limit: int | None, resume: Any) -> None:
         self.source, self._asked = source, asked

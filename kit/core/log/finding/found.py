@@ -1,4 +1,4 @@
-"""What was found, as a frame that carries the receipt of its search."""
+"""The matches of a search, as a frame that carries the search's receipt."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ...into import remember
 from .scan import Scan
 
 MATCH = "match"
-"""The column that tells what was found from the rows around it."""
+"""The column that distinguishes matches from the rows around them."""
 
 
 class Found(pd.DataFrame):
-    """The rows that a search found, which show their receipt; what is made of them is a plain frame."""
+    """The rows that a search found; its repr shows the receipt. Operations on it give a plain DataFrame."""
 
     @property
     def _constructor(self) -> Any:
@@ -35,7 +35,7 @@ class Found(pd.DataFrame):
 
 
 class Searched(Protocol):
-    """One search through one log, as far as its frame has to know it."""
+    """What a frame of matches needs to know of its search."""
 
     source: Ranged
 

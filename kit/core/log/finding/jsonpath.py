@@ -10,9 +10,9 @@ $.name =~ '^Ann'                     a regular expression that matches somewhere
 
 Numbers are compared with numbers and texts with texts: `1` is neither `true` nor `"1"`. `!=` is true where `==` is not,
 so also where nothing is there; the other comparisons are false there. Keys with other characters than letters, digits,
-`_` and `-` stand in quotes: `$['first name']`.
+`_` and `-` are written in quotes: `$['first name']`.
 
-No library is used: for the path of the first line jsonpath-ng and python-jsonpath take more than ten times as long.
+No library is used: jsonpath-ng and python-jsonpath take more than ten times as long for the path of the first line.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Question:
 
     text: str
     holds: Truth
-    """Whether it is true of a value."""
+    """Tells whether the question is true of a value."""
     needs: frozenset[str] = frozenset()
-    """Texts that stand in the JSON of each value that it is true of, as they are or with escapes."""
+    """Texts that the JSON of each matching value contains, as they are or with escapes."""
     number: Number | None = None
-    """A key that stands before such a number in the JSON of each value that it is true of."""
+    """A key, and a condition on the number after it, that the JSON of each matching value contains."""
 
 
 _TOKEN = re.compile(
@@ -79,7 +79,7 @@ def question(text: str, refuse: type[KitError] = InputError) -> Question:
 
 
 class _Told(NamedTuple):
-    """What a part of the text says: see `Question`."""
+    """The meaning of a part of the text; the fields are those of `Question`."""
 
     holds: Truth
     needs: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
-"""Which records of a page are asked for: told from their bytes, before more of them is decoded than the question needs.
+"""Which records of a page match: decided on their bytes, decoding only what the question needs.
 
-A test is given a page, the columns beside the bodies and the raw bodies, and tells true or false for each record. What
-it tells of a record depends on that record alone, so the pages may be cut anywhere.
+A test is given a page (the columns beside the bodies, and the raw bodies) and returns true or false for each record.
+The result for a record depends on that record alone, so the pages may be cut anywhere.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 _SAMPLED, _RARE, _TRIES = 8192, 1, 256
-"""Bytes that tell which are rare, how often a rare one is among them, and how many in vain are looked at."""
+"""Bytes sampled to find a rare one, how often it may occur among them, and how many false hits end the attempt."""
 _FEW = 64
-"""Finding more places than this one by one costs more than looking at every body."""
+"""With more hits than this, looking at every body is cheaper than visiting hit by hit."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Test:
     """One condition."""
 
     words: str
-    """What it is called in the receipt."""
+    """Its description in the receipt."""
     run: Callable[[pa.RecordBatch], Mask]
     columns: tuple[str, ...] = ()
-    """Columns that it names, to tell of those that no record has."""
+    """The columns that it names, so that those which no record has can be reported."""
 
     def __call__(self, page: pa.RecordBatch) -> Mask:
         return self.run(page)
@@ -259,7 +259,7 @@ _SPACE = " \t\n\r"
 
 
 class _Numbers:
-    """Bodies in which a key stands before a number that compares as wanted, wherever that is."""
+    """Finds bodies in which a key is followed by a number that meets a condition, at any depth."""
 
     def __init__(self, key: str, order: Callable[[Any, Any], Any], wanted: float) -> None:
         name = re.escape(key.encode("utf-8", "surrogatepass"))
@@ -352,7 +352,7 @@ def _as_known(table: pa.Table, field: pa.Field) -> pa.Table:
 
 
 class _Rows:
-    """A filter of rows, run on records as `read` would show each by itself: in groups of like values."""
+    """A filter of rows, run on records as `read` shows each one alone, in groups of values of one type."""
 
     def __init__(self, source: Ranged, test: filters.Test, known: Callable[[], pa.Schema]) -> None:
         self._source, self._test, self._known = source, test, known

@@ -16,7 +16,7 @@ from ...html import one_line, table, text
 
 @dataclass
 class Scan:
-    """What a search has looked at. Positions are from the first to the one after the last."""
+    """What a search has looked at. Ranges of positions exclude their end."""
 
     source: str = ""
     """The log, or the logs."""
@@ -31,19 +31,19 @@ class Scan:
     """The position after the last that was looked at."""
     newest_first: bool = False
     open: bool = False
-    """Whether the end was the newest record, so that there may be more by now."""
+    """Whether the search ended at the newest record, so that there may be more by now."""
     records: int = 0
     bytes: int = 0
-    """Of bodies."""
+    """Bytes of bodies that were looked at."""
     found: int | None = 0
-    """How many matches there are; None where nothing was looked for."""
+    """How many matches there are; None for a scan without a question."""
     first_time: int | None = None
     """Milliseconds since 1970 of the earliest record that was looked at, where records carry times."""
     last_time: int | None = None
     complete: bool = False
     """Whether all that was asked for was looked at."""
     why: str = ""
-    """What ended it."""
+    """Why the search ended."""
     seconds: float = 0.0
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of a search through several logs: the receipt of each."""

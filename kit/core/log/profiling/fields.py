@@ -17,13 +17,13 @@ from ...tables.kinds import BOOLEAN, DEEPEST, LIST, OBJECT, TEXT, Kind
 from .tally import Field, Places
 
 MOST = 512
-"""Fields that are told apart; further ones are counted together."""
+"""Fields that are counted each by itself; further ones are counted together."""
 FORMS = ("JSON object", "other JSON", "text", "bytes", "empty")
 _NAMES = {bool: "boolean", int: "integer", float: "number", str: "text", list: "list", dict: "object"}
 
 
 class Fields:
-    """What is known of all fields."""
+    """The tallies of all fields."""
 
     def __init__(self, body: str) -> None:
         self._body = body

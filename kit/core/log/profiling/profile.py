@@ -1,4 +1,4 @@
-"""What is in a log: its fields, its hours, its sizes, and where the shape of its records has changed."""
+"""What a log contains: its fields, records per hour, sizes, and where the shape of its records changed."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 _HOUR = 3_600_000
 _WINDOW = 1000
-"""Records that a sample takes in one piece."""
+"""Records in one contiguous piece of a sample."""
 _TOP = 5
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
 class Profile:
-    """What `log.profile()` gives. `df` has a row for each field; a notebook shows the whole on a page.
+    """The result of `log.profile()`. `df` has a row for each field; a notebook shows everything on one page.
 
-    `hours` counts records and bytes, `sizes` tells how large bodies are, `drift` where the shape of records changed,
-    `forms` how many bodies are JSON objects, text, bytes; `scan` is the receipt of what was looked at.
+    `hours` counts records and bytes, `sizes` has the quantiles of body sizes, `drift` says where the shape of records
+    changed, `forms` how many bodies are JSON objects, text or bytes; `scan` is the receipt of what was looked at.
     """
 
     def __init__(self, source: Ranged, scan: Scan, sampled: tuple[int, int] | None) -> None:

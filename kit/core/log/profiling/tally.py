@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 Place = tuple[int, int | None]
 """A position, and its time in milliseconds."""
 _KEPT = 4096
-"""Hashes that are kept of a field: so many different values are counted exactly, more with an error of 1.6 %."""
+"""Hashes that are kept of a field: up to this many different values are counted exactly, more to within 1.6 %."""
 _FREQUENT = 2000
 """Values whose occurrences are counted."""
 _LONG = 200
-"""Bytes of a text from which on it is none of the frequent values."""
+"""Texts of this many bytes or more are not counted among the frequent values."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where records stand, and from when they are."""
+    """Positions and times of records."""
 
     positions: npt.NDArray[Any]
     times: npt.NDArray[np.int64] | None
@@ -39,7 +39,7 @@ class Places:
 
 
 class Distinct:
-    """How many different values there were: the smallest hashes tell, as hashes lie evenly."""
+    """An estimate of how many different values there were, from the smallest hashes, as hashes are spread evenly."""
 
     def __init__(self) -> None:
         self._hashes: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
@@ -76,7 +76,7 @@ class Distinct:
 
 
 class Frequent:
-    """The values that come most often. What may be missing from a count is in `error`."""
+    """The most frequent values. A count may be too low by up to `error`."""
 
     def __init__(self) -> None:
         self._counts: dict[Any, int] = {}
@@ -103,7 +103,7 @@ class Frequent:
 
 
 class Field:
-    """What is known of one field."""
+    """The tally of one field."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,7 +1,7 @@
-"""SQL for the embedded Kimberlite server, in processes of its own.
+"""SQL for the embedded Kimberlite server, in separate processes.
 
-`workers.py` is the server's side, `worker.py` what runs in a process: it hands orders to `tenants.py`, which opens a
-tenant's file (`database.py`: everything shut, `schema.py`: tables with their versions), reads the statement
-(`tokens.py`, `dialect.py`, `ddl.py`), adds what SQLite has not (`functions.py`, `helpers.py`), and writes rows as the
-wire has them (`rows.py`).
+`workers.py` is the server's side, `worker.py` runs in a process: it hands orders to `tenants.py`, which opens a
+tenant's file (`database.py`: all unneeded access closed, `schema.py`: tables with their versions), parses the statement
+(`tokens.py`, `dialect.py`, `ddl.py`), adds what SQLite lacks (`functions.py`, `helpers.py`), and encodes the rows for
+the wire (`rows.py`).
 """

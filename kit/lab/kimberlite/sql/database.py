@@ -1,4 +1,4 @@
-"""A tenant's database opened for one statement at a time, with everything shut that a statement has no need of."""
+"""A tenant's database, open for one statement at a time, with all access closed that the statement does not need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tokens import Token, place, syntax_error
 
 T = TypeVar("T")
 _EVERY = 2000
-"""Steps of SQLite between two looks at the clock."""
+"""Steps of SQLite between two checks of the time."""
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 16 * 1024 * 1024,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 4 * 1024 * 1024,

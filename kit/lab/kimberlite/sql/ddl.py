@@ -1,4 +1,4 @@
-"""Statements that make and change tables, read by hand: SQLite would take far more than this dialect has."""
+"""Parsing statements that create and change tables: SQLite's own parser accepts far more than this dialect."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Definition = CreateTable | DropTable | AddColumn | DropColumn | CreateIndex
 
 
 class _Words:
-    """A place among the tokens of a statement."""
+    """A position in the tokens of a statement."""
 
     def __init__(self, statement: Statement) -> None:
         self._words = statement.words

@@ -1,8 +1,8 @@
-"""Exact decimals. SQLite has none, so columns of them hold texts that a collation of their own compares as numbers.
+"""Exact decimals. SQLite has none, so such columns hold text, and a collation compares it as numbers.
 
-What SQLite makes of numbers by itself has 15 digits. So literals with more are handed over as texts, and a call that
-takes a column of decimals by its name (`SUM(amount)`, `COALESCE(amount, 0)`) is made one that gives such texts too.
-Arithmetic with `+ - * /` is that of floating-point numbers.
+SQLite's own numbers have 15 digits. So literals with more digits are passed as text, and a call with a column of
+decimals as an argument (`SUM(amount)`, `COALESCE(amount, 0)`) is replaced by one that returns such text. Arithmetic
+with `+ - * /` is in floating point.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .tokens import Token
 COLLATION = "kit_decimal"
 _EXACT = decimal.Context(prec=200, Emax=10_000, Emin=-10_000, traps=[decimal.InvalidOperation, decimal.Overflow])
 _FLOAT_DIGITS = 15
-"""As many digits a floating-point number holds, whichever they are."""
+"""The number of digits that a floating-point number always keeps."""
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _SUMS = {"SUM": "kit_sum", "AVG": "kit_avg"}
 _HANDED_ON = ("MIN", "MAX", "COALESCE", "IFNULL", "NULLIF", "IIF")
-"""Functions that give one of their arguments."""
+"""Functions that return one of their arguments."""
 _BEFORE_SIGN = frozenset(
     "AND BETWEEN BY ELSE IN LIKE NOT OFFSET OR RETURNING SELECT SET THEN VALUES WHEN WHERE".split()  # noqa: SIM905
 )
@@ -158,7 +158,7 @@ def _calls(tokens: list[Token], columns: Mapping[str, str]) -> tuple[list[Token]
 
 @dataclass
 class _Call:
-    """A parenthesis that is open, with the word before it."""
+    """An open parenthesis, with the word before it."""
 
     at: int
     function: str
@@ -199,7 +199,7 @@ def _compared(left: str, right: str) -> int:
 
 
 class _Rows:
-    """The numbers of a group, or of a window that moves over the rows."""
+    """The numbers of a group, or of a moving window."""
 
     def __init__(self) -> None:
         self.count = 0

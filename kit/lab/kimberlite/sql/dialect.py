@@ -1,4 +1,4 @@
-"""Kimberlite's SQL as SQLite's: what is written otherwise is put in its place, token by token."""
+"""Translating Kimberlite's SQL to SQLite's, token by token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READS = ("SELECT", "SHOW", "WITH", "EXPLAIN", "VALUES", "(")
 WRITES = ("INSERT", "UPDATE", "DELETE")
 DDL = ("CREATE", "DROP", "ALTER")
 _OPERATORS = {"ILIKE": "REGEXP", "@>": "MATCH"}
-"""SQLite leaves two operators to whoever embeds it."""
+"""Operators that SQLite leaves to the program that embeds it."""
 _CALLS = {"CURRENT_TIMESTAMP": "now()", "CURRENT_DATE": "today()"}
 _NOT_OURS = ("REGEXP", "MATCH", "GLOB", "INDEXED")
 _SCHEMA = "INFORMATION_SCHEMA"
@@ -22,13 +22,13 @@ _SCHEMA = "INFORMATION_SCHEMA"
 
 @dataclass(slots=True)
 class Statement:
-    """One statement: its source, and the same for SQLite."""
+    """One statement: its source, and its translation for SQLite."""
 
     source: str
     verb: str
     """The first word, in capitals."""
     tokens: list[Token]
-    """What SQLite gets, each token with its place in the source."""
+    """The tokens for SQLite, each with its place in the source."""
     names: frozenset[str] = frozenset()
     """Every name that occurs, in small letters."""
     params: frozenset[int] = frozenset()

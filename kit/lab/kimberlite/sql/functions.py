@@ -1,4 +1,4 @@
-"""Functions that Kimberlite's SQL has and SQLite has not, or has otherwise."""
+"""Functions of Kimberlite's SQL that SQLite lacks or defines differently."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BUILT_IN = """
     unicode printf format quote -> ->> likelihood likely unlikely
 """
 BUILT_IN = frozenset(_BUILT_IN.split())
-"""What may be called of what SQLite has by itself."""
+"""SQLite's own functions that may be called."""
 
 
 class Functions:
-    """The functions, for one statement: all of it sees one time."""
+    """The functions for one statement: the current time is the same in all of it."""
 
     def __init__(self) -> None:
         self.time = 0

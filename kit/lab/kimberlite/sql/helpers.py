@@ -1,4 +1,4 @@
-"""Tables that are made for a statement that names them: the events of streams, the streams, and the tables' tables."""
+"""Tables that are made for a statement that names them: events of streams, the streams, the catalog of tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .stamps import stamp
 from .tokens import Token
 
 MAX_EVENTS = 1_000_000
-"""How many events a statement may make a table of; it says so, rather than to leave any out."""
+"""The largest number of events in such a table; more are an error, as none may be left out silently."""
 _BOUNDS = ("position", "stream_id", "stream_offset", "ts")
 _SIGNED = ("stream_id", "ts")
 _COMPARE = {"=": (0, 0), "==": (0, 0), ">=": (0, None), ">": (1, None), "<=": (None, 0), "<": (None, -1)}
@@ -29,7 +29,7 @@ Bounds = dict[str, tuple[int, int]]
 
 
 class Helpers:
-    """Makes those tables in the temporary part of a tenant's database; they go with the transaction."""
+    """Makes these tables in the temporary part of a tenant's database; they end with the transaction."""
 
     def __init__(self, streams: Path) -> None:
         self._path = streams

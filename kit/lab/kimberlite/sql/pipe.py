@@ -1,4 +1,4 @@
-"""What the server and its SQL workers say to each other; see `worker.py` for the letters."""
+"""Messages between the server and its SQL workers; `worker.py` explains the letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of SQLite as the wire's form of a result, with the types of the columns behind them."""
+"""Encoding rows of SQLite as a result on the wire, followed by the types of the columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .stamps import MARK, is_stamp, nanoseconds, stamp
 _BATCH = 4096
 _AS_TEXT = (Type.DATE, Type.TIME, Type.REAL, Type.DECIMAL)
 _FEW = 200
-"""Up to so many rows are written one by one; beyond that the preparations pay."""
+"""Up to this many rows are written one by one; for more, encoding by columns is faster."""
 _LARGEST = MAX_PAYLOAD - 64 * 1024
 _AGGREGATE = re.compile(r"(count|sum|avg|min|max)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 _TABLE = re.compile(r"^(DISTINCT )?[^\W\d]\w*\.", re.IGNORECASE)
@@ -51,7 +51,7 @@ class Reordered:
 
 
 class Encoder:
-    """Makes the body of an answer from a cursor."""
+    """Encodes the rows of a cursor as the body of an answer."""
 
     def __init__(self, names: Sequence[str], declared: Sequence[str]) -> None:
         self._names = names

@@ -1,10 +1,10 @@
-"""A tenant's database: what its tables are, how they look to SQLite, and how they were.
+"""A tenant's database: its tables, their form in SQLite, and their history.
 
-Every table of a user is a table of that name, with the rows as they are now, and a table of versions: each row that
-there ever was, with the positions from which and until which it was there. Triggers keep the versions. A query at a
-position gets views of the same names that show the versions of that time.
+Every table of a user is a table of that name, with the current rows, and a table of versions: each row that ever
+existed, with the positions from which and until which it existed. Triggers write the versions. A query at a position
+gets views of the same names that show the versions at that position.
 
-Names that begin with `~` are of the server; no statement of a user can name them.
+Names that begin with `~` belong to the server; no statement of a user can use them.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ _CHECK = {
 _COLLATION = {Type.DECIMAL: " collate kit_decimal"}
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "INT": 32, "INT2": 16, "INT4": 32}
 MISMATCH = "type mismatch: "
-"""How the names of checks begin, which SQLite tells when one fails."""
+"""The prefix of the names of checks; SQLite reports the name when a check fails."""
 
 
 @dataclass(slots=True, frozen=True)
 class TableColumn(Column):
-    """A column with its number, by which the versions know it."""
+    """A column with the number that identifies it in the versions."""
 
     id: int = 0
 

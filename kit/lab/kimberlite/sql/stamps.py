@@ -1,6 +1,6 @@
-"""Times in tables. SQLite has no type for them, so they are kept as bytes that say what they are and sort as times do.
+"""Times in tables. SQLite has no type for them, so they are stored as marked bytes that sort as times do.
 
-Bytes of this form keep their type through everything that SQL does with them: MAX, CASE, a derived table, a UNION.
+Bytes of this form keep their type through all operations of SQL: MAX, CASE, a derived table, a UNION.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be asked of a tenant's tables: to read, to change, to define, to list."""
+"""Operations on a tenant's tables: reading, changing, defining, listing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .rows import Encoder, Reordered, column_name
 from .tokens import place, syntax_error
 
 _OPEN = 32
-"""Databases kept open."""
+"""The number of databases that are kept open."""
 Params = list[Any]
 Outcome = tuple[int, int]
-"""How many rows were changed, and how many there were before in the table's own log."""
+"""The number of changed rows, and the number of earlier entries in the table's own log."""
 
 
 def file_of(folder: Path, tenant: int) -> Path:

@@ -1,4 +1,4 @@
-"""SQL text cut into tokens; where in the text each stands is kept, for messages."""
+"""Cutting SQL text into tokens that know their place in the text, for messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of SQL."""
+    """A token of SQL."""
 
     kind: str
     """space, bytes, text, quoted, word, param, number or sign"""

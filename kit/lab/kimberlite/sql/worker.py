@@ -1,12 +1,13 @@
 """A process that runs SQL for the server, one statement at a time.
 
-The database is shut as far as an engine can be (`database.py`): no file but the tenant's own, no statement beyond its
-time. What an engine does not bound, this process does: memory beyond the limit ends it, and the server starts another.
+The database is locked down as far as the engine allows (`database.py`): no file but the tenant's own, no statement
+beyond its time. This process adds the limit that the engine lacks: memory beyond it ends the process, and the server
+starts another.
 
 An order is two pieces, each with its length in eight bytes (big-endian) before it: JSON that says what to do, and for
 statements the request as it came. An answer is one letter and one piece:
 
-    S   started: JSON {"position"}, the newest there is; sent once, when orders can be taken
+    S   started: JSON {"position"}, the newest position; sent once, when it can take orders
     R   result: the body of the answer on the wire
     J   result: JSON
     E   refused: JSON {"code", "message"}

@@ -1,7 +1,7 @@
-"""The processes that run SQL, seen from the server: one that writes, and some that read.
+"""The server's side of the processes that run SQL: one that writes, and several that read.
 
-A statement that takes too long or too much ends its process, and nobody else notices: tables are in files, and what was
-acknowledged is there for the next process.
+A statement that takes too long or too much memory ends its process, without effect on others: tables are in files, and
+the next process finds everything that was acknowledged.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MEMORY = 1 << 30
 
 @dataclass(slots=True)
 class Result:
-    """What came of an order: the body of an answer, or something small."""
+    """The result of an order: the body of an answer, or a small value."""
 
     body: bytes = b""
     value: Any = None
 
 
 class Workers:
-    """Runs statements: those that change something one after the other, those that read a few at a time."""
+    """Runs statements: writing ones one after the other, reading ones a few at a time."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._seconds = seconds
