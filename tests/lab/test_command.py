@@ -50,16 +50,27 @@ def run(environment, tmp_path):
 
 
 @contextmanager
+def hanging_up() -> Iterator[None]:
+    """What is started meanwhile ends when its terminal hangs up, also where the tests run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def serving(environment, *arguments) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """`kit serve`, up; the process and the variables that it printed."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "kit", "serve", *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with hanging_up():
+        child = subprocess.Popen(
+            [sys.executable, "-m", "kit", "serve", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
         child.stderr.readline()  # what is told to the person comes after the variables
         os.set_blocking(child.stdout.fileno(), False)
