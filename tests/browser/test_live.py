@@ -295,4 +295,4 @@ kit.plots.throughput(feed, live=True)"""
     page.page.wait_for_function("before => document.querySelector('.jp-OutputArea img').src != before", arg=resting)
     assert all(box == boxes[0] for box in boxes), boxes
     # A screen reader is told what it shows.
-    assert "Rows per s" in image.get_attribute("alt") and axe(page.page, ".jp-OutputArea img") == []
+    assert "Rows of rows, " in image.get_attribute("alt") and axe(page.page, ".jp-OutputArea img") == []
