@@ -114,7 +114,8 @@ def main():
                 page = browser.new_page(viewport={"width": 1400, "height": 900})
                 look(page, tour, "00-tour")
                 tell("  the tour open and run", memory(home))
-                look(page, tour.replace("00-tour", "06-live"), "06-live")
+                beside = tour.replace("00-tour", "06-live").replace("/lab/tree/", "/lab/workspaces/beside/tree/")
+                look(page, beside, "06-live")
                 tell("  both open and run", memory(home))
                 browser.close()
         finally:
