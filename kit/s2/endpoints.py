@@ -108,7 +108,8 @@ def found(endpoints: Endpoints | None, token: Secret | None, environment: Enviro
     own = Endpoints(account, basin) if account and basin else Endpoints.default()
     if endpoints is not None and not isinstance(endpoints, Endpoints):
         raise S2InputError(
-            f"endpoints must be kit.s2.Endpoints, not {type(endpoints).__name__}", hint="Endpoints(account, basin)"
+            f"endpoints must be kit.s2.Endpoints, not {type(endpoints).__name__}",
+            hint="from kit.s2 import Endpoints; Endpoints(account, basin), each an address",
         )
     places = None if endpoints is None else [endpoints.account, endpoints.basin]
     token = token or environment.secret_for("S2_ACCESS_TOKEN", places, [own.account, own.basin])

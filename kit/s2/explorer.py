@@ -107,7 +107,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
     def metrics(
         self,
-        set: str,
+        set: str | None = None,
         *,
         basin: str | None = None,
         stream: str | None = None,
@@ -118,9 +118,10 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         """Return a set of metrics as tidy rows: time, metric, value, unit, interval, basin, stream, label.
 
         For the account: "active-basins", "account-ops". With `basin=`: "storage", "append-ops", "read-ops",
-        "append-throughput", "read-throughput", "basin-ops". With `stream=` too: "storage". `start` and `end` are times,
-        or seconds since 1970; `interval` is "minute", "hour" or "day".
+        "append-throughput", "read-throughput", "basin-ops". With `stream=` too: "storage". The first of them, unless
+        you say which. `start` and `end` are times, or seconds since 1970; `interval` is "minute", "hour" or "day".
         """
+        set = set or ("active-basins" if basin is None else "storage")
         options: dict[str, Any] = {"start": _seconds(start, "start"), "end": _seconds(end, "end")}
         options["interval"] = None if interval is None else _member(TimeseriesInterval, interval, "interval")
         if stream is not None and basin is None:

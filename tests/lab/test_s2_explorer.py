@@ -208,6 +208,8 @@ def test_listings_and_metrics(s2, basin, stream):
     assert list(ops.columns) == ["time", "metric", "value", "unit", "interval", "basin", "stream", "label"]
     assert ops["value"].sum() > 0
     names = s2.metrics("active-basins")
+    assert s2.metrics()["metric"].tolist() == names["metric"].tolist()
+    assert s2.metrics(basin=basin.name)["metric"].unique().tolist() == ["storage"]
     assert basin.name in names["label"].tolist()
     stored = s2.metrics("storage", basin=basin.name, stream=stream.name)
     assert stored["value"].max() >= 1000
