@@ -1,8 +1,4 @@
-"""The framing of HTTP/1.1 bodies, for answers that bypass the transport's own parser. No I/O.
-
-A parser that hands out each piece as an object of its own copies it three times; for answers of hundreds of megabytes
-that is a good part of the time they take.
-"""
+"""The framing of HTTP/1.1 bodies: which bytes are the body's, and where it ends. No I/O."""
 
 from __future__ import annotations
 
@@ -26,16 +22,17 @@ class Framing(Protocol):
     rest: bytes
     """Bytes that came after the end of the body; a correct answer has none."""
 
-    @property
-    def end(self) -> bytes:
-        """What a parser that has seen the head only takes for the whole body; empty where there is no such thing."""
-        ...
-
     def feed(self, data: bytes) -> Iterator[bytes]: ...
+
+    def ended(self) -> None:
+        """Take note that the connection has ended; `Malformed` where the body is not whole."""
+
+
+_CUT = "the connection ended before the body was whole"
 
 
 def framing_of(headers: Mapping[str, str]) -> Framing | None:
-    """Return how the body of an answer is framed; None where that is better left to others."""
+    """Return how the body of an answer is framed, or None where its headers do not say, or contradict each other."""
     coding = headers.get("transfer-encoding", "").strip().lower()
     if coding == "chunked":
         # Together with a length it is an attack, or a mistake.
@@ -48,8 +45,6 @@ def framing_of(headers: Mapping[str, str]) -> Framing | None:
 
 class Sized:
     """A body whose length the head states."""
-
-    end = b""
 
     def __init__(self, length: int) -> None:
         self.left = length
@@ -66,14 +61,29 @@ class Sized:
         if data:
             yield data
 
+    def ended(self) -> None:
+        raise Malformed(_CUT)
+
+
+class UntilEnd:
+    """A body that ends with its connection."""
+
+    rest = b""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Return the data: all of it is the body's."""
+        if data:
+            yield data
+
+    def ended(self) -> None:
+        self.over = True
+
 
 class Chunked:
     """A body in chunks, each with its length before it."""
-
-    @property
-    def end(self) -> bytes:
-        """An empty body, for a connection on which nothing else has come."""
-        return b"" if self.rest else b"0\r\n\r\n"
 
     def __init__(self) -> None:
         self.over = False
@@ -110,6 +120,9 @@ class Chunked:
                 self._take(line[:-2])
         if self.over:
             self.rest += data[at:]
+
+    def ended(self) -> None:
+        raise Malformed(_CUT)
 
     def _take(self, line: bytes) -> None:
         if self._ending:

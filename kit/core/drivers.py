@@ -10,7 +10,6 @@ hold none of the transport's frames: their variables contain the request's heade
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -114,6 +113,8 @@ class LoopDriver:
         return self._walk(operation, [])
 
     async def _walk(self, operation: Generator[Any, Any, Any], returned: list[Any]) -> AsyncGenerator[Any, None]:
+        import asyncio  # with TLS behind it, an eighth of what a first call takes: those that block do without
+
         outer: list[Generator[Any, Any, Any]] = []
         held: Held = []
         failure: KitError | None = None

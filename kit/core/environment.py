@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -148,6 +147,8 @@ def check_names(service: str, given: Iterable[str], make: Callable[..., Any], ot
     ]
     for name in given:
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             near = near or [one for one in known if name in one or one in name][:1]
             nearest = f"did you mean {near[0]}=? " if near else ""

@@ -1,4 +1,4 @@
-"""Operations over HTTP: what their steps mean, on the blocking and on the async transport.
+"""Operations over HTTP: what their steps mean, on the blocking and on the async connections.
 
 An exchange is written once, in `_Exchange`. Each driver only does what touches a socket: send, read a piece, close;
 one blocking, one awaiting.
@@ -9,26 +9,31 @@ the memory. An interrupt in the middle of an exchange drops that connection; the
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import calls
+from .chunked import Malformed
+from .connections import Pool
 from .drivers import BlockingDriver, Held, LoopDriver
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
+from .http1 import Asked, Origin, head_lines, origin_of, quoted
 from .operations import Open, Request, Shut, Stream, Timeouts, whole
-from .raw_body import apieces, pieces
+from .proxies import proxy_of
 from .secrets import Secret, fit, revealed, without_password
-from .transport import AsyncTransport, Transport, httpx
 from .unpacking import Unpacker
 
-_url = lru_cache(maxsize=512)(httpx.URL)
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    from .loop_connections import LoopPool
+    from .transport import ProxiedLoopPool, ProxiedPool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,35 +51,51 @@ class Settings:
     """Whether certificates are checked; False turns that off, and an SSL context replaces the default one."""
     refusal: type[InputError] = InputError
     """The error that is raised for an address that is not a URL."""
+    origin: Origin = field(init=False)
 
     def __post_init__(self) -> None:
         fit(self.credential, self.refusal)
         quoted = without_password(self.base_url)
-        wrong = ""
+        wrong, origin = "", None
         try:
-            url = httpx.URL(self.base_url)
-        except (httpx.InvalidURL, TypeError) as error:
+            origin = origin_of(self.base_url)
+        except (ValueError, TypeError) as error:
             wrong = str(error)
-        if wrong:
+        if origin is None:
             # Out of the handler: what is chained would show a half-made URL in its variables.
             raise self.refusal(f"{self.service}: {quoted} is not an address: {wrong}")
-        if url.scheme not in ("http", "https") or not url.host:
+        if origin.scheme not in ("http", "https") or not origin.host:
             raise self.refusal(
                 f"{self.service}: {quoted} is not an address",
                 hint="give one like https://host or http://127.0.0.1:8080",
             )
-        if url.userinfo:
+        if "@" in self.base_url.split("://", 1)[1].split("/", 1)[0]:
             # Not quoted back: it holds a password.
             raise self.refusal(
                 f"{self.service}: the address holds a user or password", hint="give the credential by its own argument"
             )
+        object.__setattr__(self, "origin", origin)
 
-    def sent_headers(self) -> httpx.Headers:
+    def sent_headers(self) -> dict[str, str]:
         """Return the headers of every request, the credential among them."""
-        headers: dict[str, str | Secret] = {"accept-encoding": "gzip", "user-agent": "kit-notebook", **self.headers}
+        headers: dict[str, str | Secret] = {
+            "host": self.origin.name, "accept-encoding": "gzip", "user-agent": "kit-notebook",
+        }  # fmt: skip
+        headers.update((name.lower(), value) for name, value in self.headers.items())
         if self.credential is not None:
-            headers[self.header] = self.credential.after(self.scheme)
-        return httpx.Headers(revealed(headers))
+            headers[self.header.lower()] = self.credential.after(self.scheme)
+        return revealed(headers)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return what checks certificates; None where nothing is encrypted. Loading them is most of a first call."""
+        if not self.origin.secure:
+            return None
+        from .certificates import trusting
+
+        return trusting(self.verify, "http/1.1") if isinstance(self.verify, bool | str) else self.verify
+
+
+_BODIED = frozenset(("POST", "PUT", "PATCH"))
 
 
 class _Driver:
@@ -82,66 +103,64 @@ class _Driver:
 
     closed: bool
 
+    _headers: Callable[[], dict[str, str]]
+    _lines: Callable[[], bytes]
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._base = settings.base_url.rstrip("/")
-        self._headers = settings.sent_headers()
+        _, slash, below = self._base.split("://", 1)[1].partition("/")
+        self._below = slash + quoted(below)
+        headers = settings.sent_headers()
+        lines = head_lines(headers)
+        # Closures, not attributes: debuggers and `vars()` list attributes, and the credential is in both.
+        self._headers = lambda: headers
+        self._lines = lambda: lines
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._base}>"
 
-    def build(self, request: Request) -> httpx.Request:
-        headers: Any = self._headers
-        if request.headers or request.body is not None:
-            headers = self._headers.copy()
-            if request.body is not None:
+    def build(self, request: Request) -> Asked:
+        lines, body = self._lines(), request.body
+        if request.headers:
+            headers = self._headers().copy()
+            if body is not None:
                 headers["content-type"] = "application/json"
-            headers.update(revealed(request.headers or {}))
+            headers.update((name.lower(), value) for name, value in revealed(request.headers).items())
+            lines = head_lines(headers)
+        elif body is not None:
+            lines += b"content-type: application/json\r\n"
+        if body or request.method in _BODIED:
+            lines += b"content-length: %d\r\n" % len(body or b"")
         timeouts, left = request.timeouts or self.settings.timeouts, request.left()
-        connect, read = _least(timeouts.connect, left), _least(timeouts.read, left)
-        return httpx.Request(
+        return Asked(
             request.method,
-            _url(self._base + request.target),
-            headers=headers,
-            content=request.body,
-            extensions={
-                "timeout": {
-                    "connect": connect,
-                    "pool": connect,
-                    "read": read,
-                    "write": read,
-                }
-            },
+            self._below + quoted(request.target) or "/",
+            lines,
+            body or b"",
+            _least(timeouts.connect, left),
+            _least(timeouts.read, left),
         )
 
     def fail(self, request: Request, error: Exception) -> KitError:
-        """Return the failure in the toolkit's own words; the transport's exception is not chained, see above."""
+        """Return the failure with the words for where it happened."""
         where = f"{self.settings.service}: {request.method} {self._base}{request.path}"
-        fields = {"service": self.settings.service, "op": request.op, "resource": request.path}
         timeouts = request.timeouts or self.settings.timeouts
-        if isinstance(error, KitError):
-            error.args = (f"{where}: {error.args[0]}",)
-            for name, value in fields.items():
-                setattr(error, name, value)
-            return error
-        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-            return Unreachable(f"{where}: no connection within {timeouts.connect} s", **fields)
-        if isinstance(error, httpx.ConnectError | httpx.ProxyError):
-            reason = str(error) or type(error).__name__
-            hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
-            if "CERTIFICATE" in reason.upper():
-                hint = "its certificate is not trusted here; a company's own is given as verify=ssl.SSLContext"
-            return Unreachable(f"{where}: could not connect: {reason}", hint=hint, **fields)
-        if isinstance(error, httpx.TimeoutException):
-            return Silent(f"{where}: no answer within {timeouts.read} s", **fields)
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-            return InputError(f"{where}: {error}", **fields)
-        reason = str(error) or "the connection was closed"
-        return Lost(f"{where}: the connection broke: {reason}", **fields)
+        if not isinstance(error, KitError):
+            error = Lost(f"the connection broke: {error}")
+        said = error.args[0]
+        if not said:
+            late = isinstance(error, Unreachable)
+            said = f"no connection within {timeouts.connect} s" if late else f"no answer within {timeouts.read} s"
+        error.args = (f"{where}: {said}",)
+        # What was caught on the way has frames of its own, and their variables the request's headers.
+        error.__context__ = error.__cause__ = None
+        error.service, error.op, error.resource = self.settings.service, request.op, request.path
+        return error
 
 
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, KitError)
+_FAILURES = (KitError, Malformed)
 
 
 class _Exchange:
@@ -154,8 +173,6 @@ class _Exchange:
         "_started",
         "_unpacker",
         "answer",
-        "built",
-        "pieces",
         "request",
         "unpacked",
     )
@@ -168,23 +185,20 @@ class _Exchange:
         self._started, self._clock = calls.now(), time.perf_counter()
         self._error = "interrupted"
         self._unpacker: Unpacker | None = None
-        self.built = driver.build(request)
-        self.answer: httpx.Response | None = None
-        self.pieces: Any = None
+        self.answer: Any = None
         self.unpacked: Callable[[bytes], bytes] = self._in_time
         """Returns a piece of the body as it was before it was packed; may be empty while more is needed."""
 
-    def opened(self, answer: httpx.Response, pieces_of: Any, step: Open) -> Stream:
+    def opened(self, answer: Any, step: Open) -> Stream:
         """Return the answer, whose head is there."""
-        self.answer, answer.request = answer, self.built
+        self.answer = answer
         self._unpacker = Unpacker(answer.headers, self.request.limit)
         if self.request.timeouts is not None and self.request.timeouts.silence is not None:
-            self.built.extensions["timeout"]["read"] = self.request.timeouts.silence
-        self.pieces = pieces_of(answer)
+            answer.patience = self.request.timeouts.silence
         self.unpacked = self._unpacker.feed if self.request.deadline is None else self._in_time
         if not step.whole:
             self._error = ""
-        return Stream(answer.status_code, answer.headers, self)
+        return Stream(answer.status, answer.headers, self)
 
     def _in_time(self, piece: bytes) -> bytes:
         if time.monotonic() > (self.request.deadline or math.inf):
@@ -216,7 +230,7 @@ class _Exchange:
             time.perf_counter() - self._clock,
             bytes_in=0 if self._unpacker is None else self._unpacker.total,
             bytes_out=len(request.body or b""),
-            status=0 if self.answer is None else self.answer.status_code,
+            status=0 if self.answer is None else self.answer.status,
             retries=request.retries,
             error=self._error,
         )
@@ -229,7 +243,7 @@ def _least(seconds: float | None, left: float | None) -> float | None:
 class Driver(_Driver, BlockingDriver):
     """Carries out the steps of an operation one after the other, in the caller's thread."""
 
-    _transport: Transport | None = None
+    _pool: Pool | ProxiedPool | None = None
 
     def do(self, step: Any, held: Held) -> Any:
         if isinstance(step, Request):
@@ -240,13 +254,13 @@ class Driver(_Driver, BlockingDriver):
         if isinstance(step, Shut):
             return self._drop(exchange, held)
         try:
-            while piece := next(exchange.pieces, b""):
+            while piece := exchange.answer.read():
                 if unpacked := exchange.unpacked(piece):
                     return unpacked
             return exchange.finished(held)
         except _FAILURES as error:
             failure = exchange.failed(error)
-        # Out of the handler, or the transport's exception would be chained to ours.
+        # Out of the handler, or what was caught would be chained to it.
         self._drop(exchange, held)
         raise failure
 
@@ -259,12 +273,11 @@ class Driver(_Driver, BlockingDriver):
         exchange = _Exchange(self, step.request)
         held.append(exchange)
         try:
-            # No client around the transport: cookies and hooks are a fifth of a small call, and a redirect would carry
-            # the credential to wherever an answer points.
-            return exchange.opened(self._connected().handle_request(exchange.built), pieces, step)
+            # A redirect is an answer like others: following it would carry the credential to wherever it points.
+            return exchange.opened(self._connected().ask(self.build(step.request)), step)
         except _FAILURES as error:
             failure = exchange.failed(error)
-        # Out of the handler, or the transport's exception would be chained to ours.
+        # Out of the handler, or what was caught would be chained to it.
         self._drop(exchange, held)
         raise failure
 
@@ -276,28 +289,48 @@ class Driver(_Driver, BlockingDriver):
     def close(self) -> None:
         """Close the connections; a later call is an error."""
         self.closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None and self._pid == os.getpid():
-            transport.close()
+        pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.close()
 
-    def _connected(self) -> Transport:
-        if self._transport is None or self._pid != os.getpid():
+    def _connected(self) -> Pool | ProxiedPool:
+        if self._pool is None or self._pid != os.getpid():
             # After a fork the parent's sockets must be left alone.
-            self._transport, self._pid = Transport(_url(self._base), self.settings.verify), os.getpid()
+            self._pool, self._pid = _pool_of(self.settings), os.getpid()
             # A client in a notebook is seldom closed by hand; its sockets go with it.
-            weakref.finalize(self, _close_in, self._pid, self._transport)
-        return self._transport
+            weakref.finalize(self, _close_in, self._pid, self._pool)
+        return self._pool
 
 
-def _close_in(pid: int, transport: Transport) -> None:
+def _pool_of(settings: Settings) -> Pool | ProxiedPool:
+    proxy = proxy_of(settings.origin)
+    if proxy is None:
+        return Pool(settings.origin, settings.context())
+    from .transport import ProxiedPool
+
+    return ProxiedPool(settings.origin, settings.context(), proxy)
+
+
+def _loop_pool_of(settings: Settings) -> LoopPool | ProxiedLoopPool:
+    proxy = proxy_of(settings.origin)
+    if proxy is None:
+        from .loop_connections import LoopPool
+
+        return LoopPool(settings.origin, settings.context())
+    from .transport import ProxiedLoopPool
+
+    return ProxiedLoopPool(settings.origin, settings.context(), proxy)
+
+
+def _close_in(pid: int, pool: Pool | ProxiedPool) -> None:
     if os.getpid() == pid:
-        transport.close()
+        pool.close()
 
 
 class AsyncDriver(_Driver, LoopDriver):
     """Carries out the steps of an operation on the running event loop."""
 
-    _transport: AsyncTransport | None = None
+    _pool: LoopPool | ProxiedLoopPool | None = None
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def do(self, step: Any, held: Held) -> Any:
@@ -309,29 +342,29 @@ class AsyncDriver(_Driver, LoopDriver):
         if isinstance(step, Shut):
             return await self._drop(exchange, held)
         try:
-            while piece := await anext(exchange.pieces, b""):
+            while piece := await exchange.answer.read():
                 if unpacked := exchange.unpacked(piece):
                     return unpacked
             return exchange.finished(held)
         except _FAILURES as error:
             failure = exchange.failed(error)
-        # Out of the handler, or the transport's exception would be chained to ours.
+        # Out of the handler, or what was caught would be chained to it.
         await self._drop(exchange, held)
         raise failure
 
     async def release(self, held: _Exchange) -> None:
         held.log()
         if held.answer is not None:
-            await held.answer.aclose()
+            await held.answer.close()
 
     async def _open(self, step: Open, held: Held) -> Stream:
         exchange = _Exchange(self, step.request)
         held.append(exchange)
         try:
-            return exchange.opened(await self._connected().handle_async_request(exchange.built), apieces, step)
+            return exchange.opened(await self._connected().ask(self.build(step.request)), step)
         except _FAILURES as error:
             failure = exchange.failed(error)
-        # Out of the handler, or the transport's exception would be chained to ours.
+        # Out of the handler, or what was caught would be chained to it.
         await self._drop(exchange, held)
         raise failure
 
@@ -343,14 +376,18 @@ class AsyncDriver(_Driver, LoopDriver):
     async def close(self) -> None:
         """Close the connections; a later call is an error."""
         self.closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
-            await transport.aclose()
+        import asyncio  # not at the top, as in `drivers.py`
 
-    def _connected(self) -> AsyncTransport:
+        pool, self._pool = self._pool, None
+        if pool is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
+            await pool.close()
+
+    def _connected(self) -> LoopPool | ProxiedLoopPool:
+        import asyncio
+
         loop = asyncio.get_running_loop()
-        if self._transport is None or self._loop is not loop or self._pid != os.getpid():
+        if self._pool is None or self._loop is not loop or self._pid != os.getpid():
             # Connections belong to the loop that opened them; `asyncio.run` in two cells makes two loops.
-            self._transport = AsyncTransport(_url(self._base), self.settings.verify)
+            self._pool = _loop_pool_of(self.settings)
             self._loop, self._pid = loop, os.getpid()
-        return self._transport
+        return self._pool

@@ -44,7 +44,8 @@ class Timeouts:
     """For each next piece once the head of the answer is there, where that is another time."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+# Steps are not frozen: that takes three times as long to make, and each call makes several.
+@dataclass(slots=True, repr=False)
 class Request:
     """One exchange. `path` is below the service's base address, already quoted."""
 
@@ -82,7 +83,7 @@ def _text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Response:
     """A whole answer. Header names are looked up without regard to case."""
 
@@ -108,12 +109,12 @@ class Response:
         return f"<{self.status}, {len(self.body)} bytes>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Open:
     request: Request
     whole: bool = False
@@ -129,17 +130,17 @@ class Stream:
     handle: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Next:
     stream: Stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shut:
     stream: Stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emit(Generic[T]):
     item: T
 

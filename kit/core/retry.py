@@ -6,7 +6,6 @@ where the request is safe to repeat, or where the policy says that the status pr
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -105,6 +104,8 @@ def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.t
 
 
 def _moment(text: str) -> float:
+    import email.utils  # half of what all of this room takes to load, for what few servers say
+
     return email.utils.parsedate_to_datetime(text).timestamp()
 
 

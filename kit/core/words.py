@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def nearest(given: str, names: Iterable[str]) -> str | None:
@@ -12,6 +11,8 @@ def nearest(given: str, names: Iterable[str]) -> str | None:
     >>> nearest("strat", ["start", "limit"])
     "did you mean 'start'?"
     """
+    from difflib import get_close_matches
+
     known = list(dict.fromkeys(names))
     found = get_close_matches(given, known, n=1, cutoff=0.6)
     if not found:

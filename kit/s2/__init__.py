@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING
 
 from ..core.lazy import names as _names
 from ..core.lazy import shown as _shown
-from .batching import append_inputs, append_record_batches
 from .checks import metered_bytes
 from .configs import (
     BasinConfig,
@@ -101,6 +100,7 @@ if TYPE_CHECKING:
     from .append_engine import BatchSubmitTicket
     from .append_session import AppendSession
     from .basin import S2Basin, SyncS2Basin
+    from .batching import append_inputs, append_record_batches
     from .client import S2, SyncS2
     from .producer import Producer, RecordSubmitTicket
     from .read_session import ReadSession, SyncReadSession
@@ -125,6 +125,8 @@ _WHERE = {
     "SyncS2": "client",
     "SyncS2Basin": "basin",
     "SyncS2Stream": "stream",
+    "append_inputs": "batching",
+    "append_record_batches": "batching",
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .decoding import SCHEMA, by_layout, by_objects, by_ptars, compiled
+from .decoding import SCHEMA, by_layout, by_objects, by_ptars, by_walking, compiled
 from .errors import S2InputError
 from .messages import parsed, tail_of, varint
 from .positions import StreamPosition
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 HEAD = ("seq_num", "time", "headers")
 """The columns beside the bodies; a key with the same name as one of them is renamed, the same way in every verb."""
-Decoder = Literal["objects", "layout", "ptars"]
+Decoder = Literal["objects", "layout", "small", "ptars"]
 
-_FEW = {"ptars": 32, "layout": 180, "objects": 0}
+_FEW = {"ptars": 32, "layout": 180, "objects": 0, "small": 0}
 """Below this number of records, decoding to objects is faster than one call of the compiled decoder."""
+_SMALL = 64 * 1024
+"""Up to this many bytes of one batch, a loop over its records takes no longer than the call of a decoder."""
 _LAST_TIME = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends; timestamps of records may be any u64."""
 _BLOCK = 4 * 1024 * 1024
@@ -102,6 +104,10 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Seque
     begun = [one.batch for one in readings] if decoder is None else []
     if sum(map(len, payloads)) > _MOST:
         raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; columns hold {_MOST:,}")
+    if len(payloads) == 1 and not begun and (decoder == "small" or (decoder is None and len(payloads[0]) <= _SMALL)):
+        walked = by_walking(payloads[0])
+        if walked is not None:
+            return RecordColumns(*walked)
     kinds = messages()
     chosen = decoder or ("ptars" if compiled() else "layout")
     few = 0 if decoder else _FEW[chosen]

@@ -1,7 +1,8 @@
-"""Three ways from the bytes of batches to Arrow columns; all give the same.
+"""Four ways from the bytes of batches to Arrow columns; all give the same.
 
 objects   message objects of the protobuf runtime; the fastest for a few records, and it reads anything
 layout    positions of fields, found for all records at once; for records without headers, as the service writes them
+small     the same, with a loop to find the records: a first small read does not load the protobuf runtime
 ptars     a compiled decoder, if it is installed
 
 Only bytes that the protobuf runtime has found well-formed are given to the compiled decoder: on others it may panic.
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .positions import StreamPosition
 from .proto import messages
 
 HEADER = pa.struct([("name", pa.binary()), ("value", pa.binary())])
@@ -133,7 +135,13 @@ def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBa
             return None
         placed.append(bounds + at)
         at += len(payload)
-    head, start, end = np.concatenate(placed, axis=1)
+    return _laid_out(payloads, np.concatenate(placed, axis=1))
+
+
+def _laid_out(payloads: Sequence[bytes], placed: Ints) -> pa.RecordBatch | None:
+    """Return columns of records of which are known where tag, content and end of each should be; None where they are
+    not."""
+    head, start, end = placed
     data = b"".join([*payloads, bytes(_PAD)])
     octets = np.frombuffer(data, np.uint8)
     # The eight bytes from every position on, as one number; not copied.
@@ -166,6 +174,52 @@ def _bounds(outline: Any, size: int) -> Ints | None:
     if (int(ends[-1]) if len(ends) else 0) + tail != size:
         return None
     return np.stack([ends - steps, ends - lengths, ends])
+
+
+def by_walking(payload: bytes) -> tuple[pa.RecordBatch, StreamPosition | None] | None:
+    """Return columns and the tail from the bytes of one small batch, or None where it is not laid out as expected."""
+    heads, starts, ends = [], [], []
+    at, size = 0, len(payload)
+    tail: StreamPosition | None = None
+    try:
+        while at < size and payload[at] == 0x0A:
+            heads.append(at)
+            length, start = payload[at + 1], at + 2
+            if length > 0x7F:  # mostly two bytes; a call for each record would be most of what this takes
+                length, start = length & 0x7F | payload[start] << 7, start + 1
+                if length > 0x3FFF:
+                    length, start = _number_at(payload, at + 1)
+            at = start + length
+            starts.append(start)
+            ends.append(at)
+        if at < size:
+            if payload[at] != 0x12 or payload[at + 1] != size - at - 2:
+                return None
+            at += 2
+            numbers = [0, 0]
+            for n, tag in enumerate((0x08, 0x10)):
+                if at < size and payload[at] == tag:
+                    numbers[n], at = _number_at(payload, at + 1)
+            tail = StreamPosition(*numbers)
+    except (IndexError, OverflowError):
+        return None
+    if at != size:
+        return None
+    batch = _laid_out((payload,), np.array((heads, starts, ends), np.int64))
+    return None if batch is None else (batch, tail)
+
+
+def _number_at(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number that stands there, and what is behind it; OverflowError where it is longer than any is
+    written."""
+    value = shift = 0
+    for place in range(at, at + 9):
+        octet = data[place]
+        value |= (octet & 0x7F) << shift
+        if octet < 0x80:
+            return value, place + 1
+        shift += 7
+    raise OverflowError
 
 
 def _field(octets: npt.NDArray[np.uint8], words: Words, at: Ints, tag: int) -> tuple[Ints, Words] | None:

@@ -15,7 +15,6 @@ from .configs import StreamConfig
 from .fields import loads
 from .messages import ack_of, encode_input, read_batch_of
 from .positions import StreamPosition
-from .read_session import ReadSession, SyncReadSession
 from .reading import Plan, Start, plan_of, session, take_batch
 from .settings import MAX_UNACKED_BYTES, Batching
 from .state import StreamState
@@ -26,6 +25,7 @@ from .wire import tail_from_json
 if TYPE_CHECKING:
     from .append_session import AppendSession
     from .producer import Producer
+    from .read_session import ReadSession, SyncReadSession
     from .sync_sessions import SyncAppendSession, SyncProducer
 
 LONGEST_WAIT = 60
@@ -42,10 +42,14 @@ def append_message(state: StreamState, message: bytes) -> Operation[AppendAck]:
 
 
 def _reading(of: tuple[Any, Walk[ReadBatch], Plan]) -> ReadSession:
+    from .read_session import ReadSession
+
     return ReadSession(*of)
 
 
 def _sync_reading(of: tuple[Any, Walk[ReadBatch], Plan]) -> SyncReadSession:
+    from .read_session import SyncReadSession
+
     return SyncReadSession(*of)
 
 

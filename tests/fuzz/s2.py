@@ -29,7 +29,7 @@ BATCHES = [
     ReadBatch([SequencedRecord(n, b"x" * 20, [], 2**40 + n) for n in range(80)], None),
     ReadBatch([SequencedRecord(2**64 - 1, b"", [(b"", b"fence")], 2**64 - 1)], StreamPosition(0, 0)),
 ]
-DECODERS = ["objects", "layout", *(["ptars"] if decoding.compiled() else [])]
+DECODERS = ["objects", "layout", "small", *(["ptars"] if decoding.compiled() else [])]
 
 
 def payloads() -> list[bytes]:

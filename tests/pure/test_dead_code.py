@@ -15,7 +15,7 @@ KINDS = {"function", "method", "class", "property", "attribute", "import", "unre
 """Variables are left out: they are the fields of messages and the members of enumerations."""
 ELSEWHERE = {
     "Python, IPython and Jupyter": """__getattr__ __signature__ _ipython_display_ _ipython_key_completions_ _repr_pretty_
-        load_ipython_extension unload_ipython_extension kql""",
+        load_ipython_extension unload_ipython_extension kql __context__""",
     "what is registered to be called at the end of the process": "_end_all _flush_all",
     "pandas, Arrow's datasets, matplotlib, Dask, SQLite": """KitAccessor _constructor projected_schema format_ticks setup
         inverse row_factory""",

@@ -10,7 +10,6 @@ ROOT = Path(__file__).parents[2]
 NAMES = {"google": "protobuf", "IPython": "ipython", "jupyter_core": "jupyter-core", "nest_asyncio": "nest-asyncio"}
 """Packages that are imported under another name than they are installed by."""
 OFFERED = {"nest_asyncio2": "used in the place of nest-asyncio where the kernel brings it"}
-BEHIND = {"sniffio": "httpx looks for it at every async request"}
 
 
 def imported():
@@ -41,7 +40,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     names = {re.split(r"[\\[<>=;]", one)[0] for some in declared().values() for one in some} - {"kit-notebook"}
     used = imported()
     assert {name: file for name, file in used.items() if name not in names} == {}
-    assert names - set(used) - set(BEHIND) == set()
+    assert names - set(used) == set()
 
 
 def test_every_requirement_has_a_lower_bound():

@@ -1,4 +1,4 @@
-"""Columns: three decoders that give the same, the same as objects, and nothing but declared errors on hostile bytes."""
+"""Columns: four decoders that give the same, the same as objects, and nothing but declared errors on hostile bytes."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from kit.s2.messages import encode_record, encode_tail, read_batch_of, varint
 from kit.s2.proto import messages
 from tests.s2json import encode_batch
 
-DECODERS = ["objects", "layout", *(["ptars"] if decoding.compiled() else [])]
+DECODERS = ["objects", "layout", "small", *(["ptars"] if decoding.compiled() else [])]
 U64 = st.sampled_from([0, 1, 127, 128, 16383, 2**32, 2**56 - 1, 2**56, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 BYTES = st.binary(max_size=12) | st.sampled_from([b"", b"x" * 127, b"x" * 128, b"y" * 17_000])
 HEADER = st.tuples(BYTES, BYTES) | st.just((b"", b"fence")) | st.just((b"", b""))
@@ -119,6 +119,7 @@ def test_without_the_compiled_decoder(monkeypatch):
     given_payloads = (payload, with_headers, plain(3))
     expected = [objects_of(columns_of(data)) for data in given_payloads]
     monkeypatch.setattr(columns, "compiled", lambda: None)
+    monkeypatch.setattr(columns, "_SMALL", -1)
     used = Counter()
     for way in ("by_objects", "by_layout", "by_ptars"):
         call = getattr(columns, way)
@@ -347,3 +348,11 @@ def test_the_outline_of_a_batch_is_enough_to_place_its_records():
     found = decoding.by_layout([payload], [outline])
     assert isinstance(found, pa.RecordBatch) and found.num_rows == 5
     assert decoding.by_layout([payload + b"\x1a\x00"], [outline]) is None
+
+
+def test_a_first_small_read_does_without_the_protobuf_runtime():
+    payload = (plain(100) + encode_tail(StreamPosition(100, 5))).hex()
+    code = f"from kit.s2.columns import columns_of; import sys; found = columns_of(bytes.fromhex({payload!r})); "
+    code += "print(len(found), found.tail.seq_num, 'google.protobuf' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["100", "100", "False"]

@@ -9,8 +9,9 @@ import pytest
 
 import kit
 from kit.core.http import Settings
+from kit.core.http1 import origin_of
+from kit.core.proxies import proxy_of
 from kit.core.secrets import Secret
-from kit.core.transport import proxy_of
 
 PACKAGE = Path(kit.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -104,10 +105,10 @@ def test_proxies_are_for_what_is_elsewhere(monkeypatch):
     monkeypatch.setenv("all_proxy", "proxy.example:1080")
     monkeypatch.setenv("no_proxy", "spared.example, .below.example, 10.0.0.0/8, [::2]:443, https://exact.example, x:81")
     for here in ("http://127.0.0.1:1", "http://localhost", "http://[::1]:3"):
-        assert proxy_of(httpx.URL(here)) is None
+        assert proxy_of(origin_of(here)) is None
     for elsewhere in ("http://127.example.com", "http://localhost.example.com"):
-        assert proxy_of(httpx.URL(elsewhere)).url == "http://proxy.example:1080"
-    proxy = proxy_of(httpx.URL("https://host"))
+        assert proxy_of(origin_of(elsewhere)) == "http://proxy.example:1080"
+    proxy = httpx.Proxy(proxy_of(origin_of("https://host")))
     assert (proxy.url, proxy.raw_auth) == ("http://proxy.example:3128", (b"user", b"pass"))
     for spared in (
         "https://spared.example",
@@ -117,7 +118,7 @@ def test_proxies_are_for_what_is_elsewhere(monkeypatch):
         "https://exact.example",
         "http://x:81",
     ):
-        assert proxy_of(httpx.URL(spared)) is None, spared
+        assert proxy_of(origin_of(spared)) is None, spared
     for not_spared in (
         "https://unspared.example",
         "https://below.example",
@@ -126,9 +127,9 @@ def test_proxies_are_for_what_is_elsewhere(monkeypatch):
         "http://exact.example",
         "http://x:82",
     ):
-        assert proxy_of(httpx.URL(not_spared)) is not None, not_spared
+        assert proxy_of(origin_of(not_spared)) is not None, not_spared
     monkeypatch.setenv("no_proxy", "*")
-    assert proxy_of(httpx.URL("https://host")) is None
+    assert proxy_of(origin_of("https://host")) is None
 
 
 @pytest.mark.parametrize("name", ["spared.example", ".below.example", "10.0.0.1", "localhost", "a.b:8080", "*"])
@@ -142,7 +143,7 @@ def test_proxies_are_read_as_httpx_reads_them(monkeypatch, name, url):
     with httpx.Client() as client:
         # What httpx itself takes: its plain transport, or that of one of the proxies.
         plain = client._transport_for_url(httpx.URL(url)) is client._transport
-    assert (proxy_of(httpx.URL(url)) is None) == plain
+    assert (proxy_of(origin_of(url)) is None) == plain
 
 
 def made():

@@ -81,7 +81,7 @@ def test_what_all_share_knows_no_service():
 
 
 def test_private_names_of_others_are_left_alone():
-    """Of httpx and httpcore only what they document is used."""
+    """Of httpx only what it documents is used."""
     for path in (ROOT / "core").rglob("*.py"):
         for private in ("_transport", "_pool", "_mounts", "_network_backend", "_transport_for_url"):
             for node in ast.walk(ast.parse(path.read_text())):
