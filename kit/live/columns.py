@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import InputError
-from ..core.json_columns import ObjectColumns, array_of, recast, text_of, widen
+from ..core.json_columns import array_of, recast, text_of, widen
 from ..core.names import distinct
+from ..core.tables.texts import texts
+from .objects import objects_array, rows_table
 
 
 def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -54,6 +56,18 @@ def wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
         return wider(*(kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (a, b)))
     if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
         return max(a, b, key=lambda kind: ("s", "ms", "us", "ns").index(kind.unit))
+    if pa.types.is_duration(a) and pa.types.is_duration(b):
+        return max(a, b, key=lambda kind: ("s", "ms", "us", "ns").index(kind.unit))
+    if pa.types.is_decimal(a) and pa.types.is_decimal(b):
+        scale = max(a.scale, b.scale)
+        digits = max(a.precision - a.scale, b.precision - b.scale) + scale
+        return (
+            pa.string()
+            if digits > 76
+            else pa.decimal128(digits, scale)
+            if digits <= 38
+            else pa.decimal256(digits, scale)
+        )
     if pa.types.is_integer(a) and pa.types.is_integer(b):
         # Of the unsigned ones only those of 64 bits do not fit among the signed.
         unsigned = all(pa.types.is_unsigned_integer(kind) for kind in (a, b))
@@ -84,10 +98,10 @@ def _brought(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
 def _as_text(chunk: pa.Array) -> pa.Array:
     if pa.types.is_string(chunk.type):
         return chunk
-    if pa.types.is_timestamp(chunk.type) or pa.types.is_floating(chunk.type):
+    if pa.types.is_floating(chunk.type):
         return chunk.cast(pa.string())
-    if _is_bytes(chunk.type):
-        return pa.array([None if v is None else v.decode("utf-8", "backslashreplace") for v in chunk.to_pylist()])
+    if pa.types.is_temporal(chunk.type) or pa.types.is_decimal(chunk.type) or _is_bytes(chunk.type):
+        return texts(chunk)
     return pa.array([text_of(value) for value in recast(chunk, pa.string()).to_pylist()], pa.string())
 
 
@@ -112,9 +126,7 @@ def batches_of(item: Any) -> list[pa.RecordBatch]:
         if not item:
             return []
         if all(isinstance(row, Mapping) for row in item):
-            collected = ObjectColumns(max_keys=100_000)
-            collected.add_rows([{str(name): value for name, value in row.items()} for row in item])
-            return _whole(collected.table(), len(item))
+            return _whole(rows_table(item), len(item))
         return [pa.record_batch({"value": _values(item)})]
     if isinstance(item, str | bytes | int | float | bool):
         return [pa.record_batch({"value": _values([item])})]
@@ -131,10 +143,13 @@ def _whole(table: pa.Table, rows: int) -> list[pa.RecordBatch]:
 
 
 def _is_column(value: Any) -> bool:
-    return isinstance(value, list | tuple | pa.Array) or type(value).__module__.split(".")[0] in ("numpy", "pandas")
+    module = type(value).__module__.split(".")[0]
+    return isinstance(value, list | tuple | pa.Array) or (module in ("numpy", "pandas") and hasattr(value, "__len__"))
 
 
 def _values(values: Any) -> pa.Array:
+    if isinstance(values, list | tuple) or str(getattr(values, "dtype", "")) == "object":
+        return objects_array(list(values))
     try:
         found = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError, OverflowError):

@@ -440,7 +440,7 @@ def test_columns_that_come_later_or_change_their_type_are_one_frame():
         frame = feed.df
         assert frame.columns.tolist() == ["a", "b", "c", "d", "e", "value"]
         assert [str(value) for value in frame["a"][:7]] == [
-            "1", "2", "2.5", "text", "\\xff", "y", '{"deep": {"er": [1]}}',
+            "1", "2", "2.5", "text", "base64:/w==", "y", '{"deep": {"er": [1]}}',
         ]  # fmt: skip
         assert frame["e"].dropna().tolist() == [1, 0, 1] and len(frame) == 10
 

@@ -326,7 +326,11 @@ def test_rows_are_saved(tmp_path):
     view = kit.LiveView(feed)
     path = view.save(tmp_path / "rows.parquet")
     assert pa.parquet.read_table(path).column("n").to_pylist() == [1, 2]
-    assert view.save(tmp_path / "rows.csv").read_text().splitlines()[0] == '"n","raw","tags"'
+    assert view.save(tmp_path / "rows.csv").read_text().splitlines() == [
+        '"n","raw","tags"',
+        '1,"base64:/w==","[""a""]"',
+        "2,,",
+    ]
     with pytest.raises(kit.KitError, match=r"neither CSV nor Parquet"):
         view.save(tmp_path / "rows.xlsx")
     with pytest.raises(kit.KitError, match="there is no folder"):

@@ -19,7 +19,7 @@ from ..errors import InputError, KitError, warn
 from ..files import draft
 from ..frames import is_utf8
 from ..html import one_line
-from ..tables.encode import Table
+from ..tables.texts import objects, texts
 from ..words import nearest
 from .finding.find import Asked, passing, whole
 from .finding.scan import size_of
@@ -74,7 +74,7 @@ def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, plac
             at = batch.column(0)
             lines = [_line(body, at[n].as_py(), source) for n, body in enumerate(bodies.to_pylist())]
             if places:
-                head = _objects(batch.select([name for name in batch.schema.names if name != source.body]))
+                head = objects(batch.select([name for name in batch.schema.names if name != source.body]))
                 name = json.dumps(source.body).encode()
                 told = zip(head.to_pylist(), lines, strict=True)
                 lines = [one.encode()[:-1] + b"," + name + b":" + line + b"}" for one, line in told]
@@ -125,7 +125,7 @@ def to_csv(
             for piece, decoded in view.pieces(first, stop):
                 unfit += decoded.unfit
                 found = {**dict(zip(piece.batch.schema.names, piece.batch.columns, strict=True)), **decoded.columns}
-                page = pa.RecordBatch.from_arrays([_text(found[name]) for name in names], schema=schema)
+                page = pa.RecordBatch.from_arrays([texts(found[name]) for name in names], schema=schema)
                 if tests:
                     page = page.filter(pa.array(passing(tests, piece.batch)))
                 if page.num_rows:
@@ -135,39 +135,6 @@ def to_csv(
     if unfit and source.body not in names:
         warn(one_line(f"{target}: {unfit:,} records hold keys or values that have no column; types= gives more"))
     return Written(target, records, target.stat().st_size, time.monotonic() - began)
-
-
-def _text(column: pa.Array) -> pa.Array:
-    """Return a column as texts: what is nested as JSON, bytes as text, or in base64 where they are none."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_binary(kind):
-        try:
-            text = column.cast(pa.string())
-            text.validate(full=True)
-        except pa.ArrowInvalid:
-            raw = column.to_pylist()
-            return pa.array([one and (one.decode() if is_utf8(one) else _base64(one)) for one in raw], pa.string())
-        return text
-    # Of {"v":...} the value; times and decimals without the quotes that they have in JSON.
-    inner = pc.utf8_slice_codeunits(_objects(pa.RecordBatch.from_arrays([column], names=["v"])), 5, -1)
-    if not pa.types.is_nested(kind):
-        inner = pc.if_else(pc.starts_with(inner, '"'), pc.utf8_slice_codeunits(inner, 1, -1), inner)
-    return pc.if_else(column.is_valid(), inner, pa.scalar(None, inner.type)).cast(pa.string())
-
-
-def _objects(batch: pa.RecordBatch) -> pa.Array:
-    """Return a JSON object for each row."""
-    columns = [pa.chunked_array([column]) for column in batch.columns]
-    found = Table(batch.schema.names, columns, batch.num_rows, InputError).objects()
-    return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
-
-
-def _base64(value: bytes) -> str:
-    from base64 import b64encode
-
-    return "base64:" + b64encode(value).decode()
 
 
 # --- files as records -----------------------------------------------------------------------------------------------

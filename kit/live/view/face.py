@@ -65,8 +65,10 @@ class Face:
         self._figures_at = self._table_at = self._painted_at = self._whole_at = 0.0
         self._changes = Changes()
         self._follows = True
-        self._stood_at: int | None = None
-        """How many rows there were when the table was told to stand still; None while it moves."""
+        self._stands = False
+        """Whether the table is to stand still."""
+        self._table_total = 0
+        """How many rows had come when the table was made."""
         self._misread: InputError | None = None
         """That the text in the filter is none."""
         self._shown_state: str | None = None
@@ -200,7 +202,7 @@ class Face:
             self._painted_at = now
             sent = self._paint_state()
             waits = []
-            moving = self._stood_at is None or not self._table
+            moving = not self._stands or not self._table
             if moving and (self._table_at + self._pace > now):
                 waits.append(self._table_at + self._pace)
             elif moving:
@@ -275,7 +277,7 @@ class Face:
                 lag=None if feed.ended else feed.lag,
                 caught_up=None if feed.ended or paused else feed.caught_up,
                 waiting=(feed.lag or 0) if paused else 0,
-                newer=0 if self._stood_at is None else max(0, feed.total - self._stood_at),
+                newer=max(0, feed.total - self._table_total) if self._stands else 0,
                 dropped=feed.dropped,
                 skipped=feed.skipped,
                 gaps=feed.gaps,
@@ -285,6 +287,7 @@ class Face:
         return drawing.main(drawing.figures(shown))
 
     def _made_table(self) -> str:
+        self._table_total = self._state.total
         try:
             self._table = self.page.html()
         except Exception as error:
@@ -296,7 +299,7 @@ class Face:
     def _still(self, stood: str) -> str:
         """Return the view as a picture of this moment."""
         with self._lock:
-            if self._stood_at is None or not self._table:
+            if not self._stands or not self._table:
                 self._made_table()
             state = drawing.state_line(self._state.word, self.title, stood=stood)
             table = f'<div style="overflow:auto">{drawing.without_blanks(self._table)}</div>'
@@ -323,10 +326,7 @@ class Face:
     def _stand(self) -> None:
         """See whether the table is to stand still: because it was told to, or because somebody marks text in it."""
         assert self._controls is not None
-        if self._follows and not self._controls.page.held:
-            self._stood_at = None
-        elif self._stood_at is None:
-            self._stood_at = self._state.total
+        self._stands = not self._follows or self._controls.page.held
 
     def press_rows(self, rows: int) -> None:
         self._look(lambda: setattr(self.page, "rows", rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from ...core.errors import InputError
 from ...core.files import draft
+from ...core.tables.texts import texts
 from ..columns import plain_array
 
 FORMS = (".csv", ".parquet")
@@ -30,7 +30,7 @@ def save(table: pa.Table, path: Any) -> Path:
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> save(pa.table({"n": [1], "tags": [["a", "b"]]}), folder / "rows.csv").read_text()
-    '"n","tags"\\n1,"[""a"", ""b""]"\\n'
+    '"n","tags"\\n1,"[""a"",""b""]"\\n'
     """
     form, target = form_of(path), Path(path).expanduser()
     if not target.parent.is_dir():
@@ -39,12 +39,20 @@ def save(table: pa.Table, path: Any) -> Path:
         if form == ".csv":
             import pyarrow.csv
 
-            pyarrow.csv.write_csv(_plain(table), part)
+            columns = {name: _plain(plain_array(table.column(name))) for name in table.column_names}
+            pyarrow.csv.write_csv(pa.table(columns), part, pyarrow.csv.WriteOptions(quoting_style="needed"))
         else:
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(table, part)
     return target
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Return a column as CSV has it: numbers as they are, everything else as text."""
+    kind = column.type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return column if is_number else texts(column)
 
 
 def free_name(stem: str, form: str) -> str:
@@ -53,30 +61,3 @@ def free_name(stem: str, form: str) -> str:
     while Path(name).exists():
         name, n = f"{stem}_{n}{form}", n + 1
     return name
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Return the columns as CSV can have them: bytes as text, or as hex where one of them is none; what is nested as
-    JSON."""
-    columns = {}
-    for name in table.column_names:
-        values = plain_array(table.column(name))
-        if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-            values = _text(values)
-        elif pa.types.is_nested(values.type):
-            told = [
-                None if one is None else json.dumps(one, ensure_ascii=False, default=str) for one in values.to_pylist()
-            ]
-            values = pa.array(told, pa.string())
-        elif pa.types.is_null(values.type):
-            values = pa.nulls(len(values), pa.string())
-        columns[name] = values
-    return pa.table(columns)
-
-
-def _text(values: pa.Array) -> pa.Array:
-    try:
-        found = pa.array([None if one is None else one.decode() for one in values.to_pylist()], pa.string())
-    except UnicodeDecodeError:
-        found = pa.array([None if one is None else f"0x{one.hex()}" for one in values.to_pylist()], pa.string())
-    return found

@@ -1,0 +1,110 @@
+"""Python objects as columns: of one type where all values have it and nothing of them is lost, else as text.
+
+Arrow's own reading of a list drops what does not fit the first value: nanoseconds, the time of a day, a zone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+from numbers import Number
+from typing import Any
+
+import pyarrow as pa
+
+from ..core.json_columns import ObjectColumns, array_of
+from ..core.tables.scalars import Refused, json_text
+from ..core.tables.texts import text_of_bytes
+
+_OF_JSON = (str, int, float, bool, type(None))
+_MISSING = ("NAType", "NaTType", "NoneType")
+
+
+def rows_table(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
+    """Return rows as columns, in the order in which their keys come: JSON's own values as they are read from a log,
+    others by `objects_array`.
+
+    >>> rows_table([{"n": 1, "price": Decimal("1.10")}, {"n": 2, "at": date(2026, 1, 1)}]).to_pydict()
+    {'n': [1, 2], 'price': [Decimal('1.10'), None], 'at': [None, datetime.date(2026, 1, 1)]}
+    """
+    named = [{str(name): value for name, value in row.items()} for row in rows]
+    others = {name for row in named for name, value in row.items() if not _is_json(value)}
+    plain = ObjectColumns(max_keys=100_000)
+    plain.add_rows([{name: value for name, value in row.items() if name not in others} for row in named])
+    columns = dict(zip((table := plain.table()).column_names, table.columns, strict=True))
+    for name, column in columns.items():
+        if column.null_count == len(rows):
+            columns[name] = pa.nulls(len(rows))  # what comes later says of what type it is
+    columns |= {name: objects_array([row.get(name) for row in named]) for name in others}
+    return pa.table({name: columns[name] for name in dict.fromkeys(chain.from_iterable(named))})
+
+
+def objects_array(values: Sequence[Any]) -> pa.Array:
+    """Return objects as a column: times, dates, durations, numbers, decimals and bytes where all are of that kind;
+    lists and objects as their JSON is read; everything else as text."""
+    present = [value for value in values if type(value).__name__ not in _MISSING]
+    try:
+        if present and all(isinstance(value, datetime) for value in present):
+            return _times(values, present)
+        if present and all(isinstance(value, timedelta) for value in present):
+            return _of_pandas(values)
+        if any(all(_is(value, kind) for value in present) for kind in (date, Decimal, (bytes, bytearray, str), Number)):
+            found = pa.array(values, from_pandas=True)
+            return found if isinstance(found, pa.Array) else found.combine_chunks()
+        if any(isinstance(value, bytes | bytearray) for value in present):
+            raise ValueError("bytes among other values")
+        plain = [None if type(value).__name__ in _MISSING else json.loads(json_text(value)) for value in values]
+    except (Refused, ValueError, TypeError, OverflowError, pa.ArrowException):
+        plain = [None if type(value).__name__ in _MISSING else _text(value) for value in values]
+        return array_of(plain, pa.string())
+    collected = ObjectColumns()
+    collected.add_rows([{"": value} for value in plain])
+    return collected.table().column(0).combine_chunks()
+
+
+def _is_json(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str and _is_json(one) for name, one in value.items())
+    return all(map(_is_json, value)) if kind is list else kind in _OF_JSON
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind; a time is no date here, although Python derives one from the other."""
+    return isinstance(value, kind) and not isinstance(value, datetime)
+
+
+def _times(values: Sequence[Any], present: Sequence[datetime]) -> pa.Array:
+    aware = {value.tzinfo is not None for value in present}
+    if len(aware) > 1:
+        raise ValueError("some times have a zone and some have none")
+    if aware == {True}:
+        values = [value.astimezone(UTC) if isinstance(value, datetime) and value == value else None for value in values]
+    return _of_pandas(values)
+
+
+def _of_pandas(values: Sequence[Any]) -> pa.Array:
+    """Return times or durations to the nanosecond, where they have any."""
+    if not any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in values):
+        return pa.array(values, from_pandas=True)
+    import pandas as pd
+
+    found = pd.Series(values)
+    if found.dtype == object:
+        raise ValueError("no type holds all of them")
+    return pa.array(found)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return text_of_bytes(bytes(value))
+    try:
+        told = json_text(value).decode()
+    except Refused:
+        return str(value)
+    return str(json.loads(told)) if told.startswith('"') else told
