@@ -75,7 +75,8 @@ class Streams:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._all: dict[int, Stream] = {}
-        self._watchers: dict[int, set[asyncio.Event]] = {}
+        self._watchers: dict[int, dict[asyncio.Event, None]] = {}
+        """In the order in which they came, so that the same happens again in a repeated run."""
         self._names: dict[tuple[int, str], Stream] = {}
         # Pages of events are then read where the system has them, without a call for each four KiB.
         store.read(f"pragma mmap_size={_MAPPED}")
@@ -251,12 +252,12 @@ class Streams:
 
     def watch(self, id: int, watcher: asyncio.Event) -> None:
         """Set the event whenever the stream of this id grows; it need not exist yet."""
-        self._watchers.setdefault(id, set()).add(watcher)
+        self._watchers.setdefault(id, {})[watcher] = None
 
     def unwatch(self, id: int, watcher: asyncio.Event) -> None:
         """End that."""
-        watchers = self._watchers.get(id, set())
-        watchers.discard(watcher)
+        watchers = self._watchers.get(id, {})
+        watchers.pop(watcher, None)
         if not watchers:
             self._watchers.pop(id, None)
 

@@ -84,7 +84,7 @@ async def read(hub: Hub, call: Call) -> None:
 async def _unary(hub: Hub, stream: Stream, cursor: Cursor, wait: int) -> bytes:
     """Return the records of one batch, waited for if there are none."""
     news = asyncio.Event()
-    stream.watchers.add(news)
+    stream.watchers[news] = None
     try:
         async with asyncio.timeout(wait) if wait else asyncio.timeout(None):
             while True:
@@ -102,7 +102,7 @@ async def _unary(hub: Hub, stream: Stream, cursor: Cursor, wait: int) -> bytes:
     except TimeoutError:
         return b""
     finally:
-        stream.watchers.discard(news)
+        stream.watchers.pop(news, None)
 
 
 def _plan(call: Call) -> Plan:

@@ -112,14 +112,14 @@ class Session:
 
     async def run(self) -> None:
         await self._exchange.start(200, {"content-type": self._form.content_type, **_HEADERS})
-        self._stream.watchers.add(self._news)
+        self._stream.watchers[self._news] = None
         try:
             await self._follow()
             last = self._form.end()
         except S2ServerError as error:
             last = self._form.failure(error)
         finally:
-            self._stream.watchers.discard(self._news)
+            self._stream.watchers.pop(self._news, None)
         if last:
             await self._exchange.send(last)
         await self._exchange.end()

@@ -32,7 +32,8 @@ class Stream:
         self.pending = 0
         self.broken = False
         """Something did not reach the disk; what was placed after it cannot either."""
-        self.watchers: set[asyncio.Event] = set()
+        self.watchers: dict[asyncio.Event, None] = {}
+        """In the order in which they came, so that the same happens again in a repeated run."""
         self._settled: asyncio.Event | None = None
 
     def wake(self) -> None:

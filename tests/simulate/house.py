@@ -1,0 +1,218 @@
+"""The lab's own servers on the made-up loop. What they do in threads and processes is done here in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import io
+import json
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kit.lab.amdahl.sandbox as amdahl_sandbox
+import kit.lab.amdahl.server as amdahl_server
+import kit.lab.claude.server as claude_server
+import kit.lab.kimberlite.listener as kimberlite_listener
+import kit.lab.kimberlite.server as kimberlite_server
+import kit.lab.kimberlite.sql.workers as kimberlite_workers
+import kit.lab.s2.listener as s2_listener
+import kit.lab.s2.server as s2_server
+import kit.lab.synap.server as synap_server
+import kit.lab.web as web
+from kit.lab import store
+from kit.lab.faults import FaultPlan, Rule
+from kit.lab.kimberlite.refusal import Refusal
+from kit.lab.kimberlite.sql.pipe import HEAD
+from kit.lab.kimberlite.sql.worker import Worker
+from kit.lab.services import House as Rooms
+from kit.lab.services import Server, create
+
+from .network import Fault, Listening
+from .world import World
+
+TOKEN = "5e" * 24
+_SHARED = Path("/dev/shm")
+
+
+class Steps(store.Store):
+    """The store without its thread: what waits is committed together, after a time that the disk takes."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self._writer = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._writer.row_factory = sqlite3.Row
+        # The files go with the run: nobody needs them on a disk.
+        self._writer.execute("pragma journal_mode=wal")
+        self._writer.execute("pragma synchronous=off")
+        self._writer.executescript(schema)
+        self._reader = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._reader.row_factory = sqlite3.Row
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Any] = []
+        self._chance = random.Random(path.name)
+
+    async def write(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
+        done = self._loop.create_future()
+        if not self._waiting:
+            self._loop.call_later(self._chance.choice((0.0001, 0.001, 0.01)), self._step)
+        self._waiting.append((job, done))
+        return await done
+
+    def _step(self) -> None:
+        batch, self._waiting = self._waiting, []
+        if batch:
+            store._deliver(self._commit(batch))
+
+    async def close(self) -> None:
+        self._step()
+        self._writer.close()
+        self._reader.close()
+
+
+class StatementSteps:
+    """A process for SQL of Kimberlite, without the process."""
+
+    def __init__(self, folder: Path, *, writes: bool) -> None:
+        self._folder, self._writes = folder, writes
+        self._out = io.BytesIO()
+        self._worker: Worker | None = None
+        self.told: dict[str, Any] = {}
+        self.over = False
+
+    @property
+    def alive(self) -> bool:
+        return not self.over and self._worker is not None
+
+    def end(self) -> None:
+        if self._worker is not None and not self.over:
+            self._worker._tenants.close()
+        self.over = True
+
+    async def gone(self) -> None:
+        pass
+
+    async def start(self) -> None:
+        self._worker = Worker(self._folder, self._out, writes=self._writes)
+        self.told = json.loads(self._said()[1])
+
+    async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Any:
+        assert self._worker is not None
+        await asyncio.sleep(0.002)
+        self._worker.run(order, body)
+        letter, payload = self._said()
+        if letter == b"E":
+            told = json.loads(payload)
+            raise Refusal(told["code"], told["message"])
+        if letter == b"R":
+            return kimberlite_workers.Result(body=payload)
+        return kimberlite_workers.Result(value=json.loads(payload))
+
+    def _said(self) -> tuple[bytes, bytes]:
+        said = self._out.getvalue()
+        self._out.seek(0)
+        self._out.truncate()
+        letter, length = HEAD.unpack(said[: HEAD.size])
+        assert length == len(said) - HEAD.size
+        return letter, said[HEAD.size :]
+
+
+class _QuerySteps(amdahl_sandbox._Process):
+    """The process for SQL of Amdahl: one for all runs, as what it answers depends on the question alone."""
+
+    _child: Any = None
+
+    def __init__(self, file: Path, demo: bool, make: bool) -> None:
+        self._late = self._busy = self._ended = False
+
+    @classmethod
+    def begin(cls) -> None:
+        """Start it, unless it runs."""
+        if cls._child is not None and cls._child.poll() is None:
+            return
+        folder = tempfile.mkdtemp(prefix="kit-simulate-")
+        settings = {"file": f"{folder}/interactions.duckdb", "demo": True, "make": True, "memory": 1 << 30}
+        cls._child = subprocess.Popen(
+            [sys.executable, "-m", "kit.lab.amdahl.worker", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        cls._child.stdout.read(9)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(cls._child.kill)
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        yield
+
+
+_REPLACED = [
+    *((one, "Store", Steps) for one in (s2_server, kimberlite_server, synap_server, claude_server, amdahl_server)),
+    *((one, "listening_socket", Listening) for one in (web, s2_listener, kimberlite_listener, synap_server)),
+    (kimberlite_workers, "_Process", StatementSteps),
+    (amdahl_sandbox, "_Process", _QuerySteps),
+]
+
+
+class House:
+    """One service's server in a world."""
+
+    def __init__(self, world: World, service: str) -> None:
+        self.world, self.service = world, service
+        self.folder = Path(tempfile.mkdtemp(prefix="kit-simulate-", dir=_SHARED if _SHARED.is_dir() else None))
+        self.faults = FaultPlan()
+        self.server: Server
+        self.env: dict[str, str] = {}
+
+    def __enter__(self) -> House:
+        if self.service == "amdahl":
+            _QuerySteps.begin()
+        self._before = [(holder, name, getattr(holder, name)) for holder, name, _ in _REPLACED]
+        for holder, name, value in _REPLACED:
+            setattr(holder, name, value)
+        self.server = create(self.service, Rooms(self.folder, TOKEN, self.faults, demo=False))
+        self.world.run(self.server.start())
+        self.env = self.server.env()
+        for name in ("KIMBERLITE_ADDRESS", "SYNAP_RPC_URL"):
+            if name in self.env:
+                self.world.loop.network.framed.add(int(self.env[name].rpartition(":")[2]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.world.run(self.server.stop())
+        finally:
+            for holder, name, value in self._before:
+                setattr(holder, name, value)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def plan(self, faults: list[Fault]) -> None:
+        """Let these go wrong, counted from now."""
+        self.world.plan(faults)
+        for fault in faults:
+            if fault.kind.isdigit():
+                self.faults.add(Rule("*", fault.kind, skip=fault.at, retry_after=fault.seconds or None))
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more."""
+        self.world.loop.network.calm()
+        for row in self.faults.rows():
+            if row["seen"]:
+                self.world.loop.network.met[row["kind"]] += 1
+        self.faults.clear()
