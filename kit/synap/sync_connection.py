@@ -135,16 +135,17 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         sock = self.connect()
         first = numbers[0]
         left = len(calls)
+        many = left > 1
         out = self.frames(calls, first)
         waiting = memoryview(next(out, b""))
         try:
-            if left > 1:
+            if many:
                 sock.setblocking(False)
             else:
                 sock.sendall(waiting)
                 waiting = memoryview(b"")
             while left:
-                if left > 1 or waiting:
+                if many:  # to the last answer: a socket that does not block would be asked for it without end
                     if not self._wait(sock, bool(waiting)):
                         raise builtins.TimeoutError
                     if waiting:
@@ -166,7 +167,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                     place = number - first
                     if not 0 <= place < len(calls) or found[places[place]] is not None:
                         raise SynapWireError("an answer to nothing that was asked")
-                    if len(calls) > 1:
+                    if many:
                         self.check_refused(body, calls[0][0])
                     found[places[place]] = body
                     left -= 1

@@ -717,3 +717,28 @@ def test_a_cancelled_call_leaves_the_client_usable(synap, way, name):
             assert await asyncio.gather(*(client.kv.get(name) for _ in range(10))) == ["v"] * 10
 
     asyncio.run(main())
+
+
+def test_the_last_of_many_answers_does_not_come():
+    """A server that answers all calls but the last: it is not waited for without end, nor asked for in a circle."""
+
+    def serve(server):
+        connection, _ = server.accept()
+        with connection:
+            frames, answers = wire.Frames(), []
+            while len(answers) < 5:
+                answers += [wire.answer(wire.read_request(body)[0], "id") for body in frames.feed(connection.recv(65536))]
+            connection.sendall(b"".join(answers[:-1]))
+            over.wait(20)
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        with SynapClient(f"synap://127.0.0.1:{server.getsockname()[1]}", timeout=0.5) as client:
+            began, worked = time.monotonic(), time.process_time()
+            with pytest.raises(SynapError) as caught:
+                client.queue.publish_many("jobs", ["a", "b", "c", "d", "e"])
+            over.set()
+            assert time.monotonic() - began < 10
+            assert time.process_time() - worked < 0.3, "it asked and asked while it waited"
+    assert caught.value.published == ["id"] * 4 + [None]
