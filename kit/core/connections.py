@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .errors import Lost, Silent, Unreachable
-from .http1 import Asked, Headers, Incoming, Origin
+from .http1 import Asked, Headers, Incoming, Origin, within
 
 if TYPE_CHECKING:
     import ssl
@@ -40,7 +40,7 @@ class Connection:
     def ask(self, asked: Asked) -> Incoming:
         """Send a request, and return its answer, whose head has come."""
         try:
-            self._patient(asked.read)
+            self._patient(asked.read if asked.until is None else within(asked.read, asked.until))
             if len(asked.body) < PIECE:
                 self._socket.sendall(asked.head() + asked.body)
             else:
@@ -51,7 +51,9 @@ class Connection:
         except OSError:
             pass  # the peer may have answered, say with a refusal, before it had heard all
         incoming = Incoming(asked.method)
-        while not incoming.begin(self.receive(asked.read)):
+        until = asked.until
+        # What is left of the call is less after each piece of a head that trickles.
+        while not incoming.begin(self.receive(asked.read if until is None else within(asked.read, until))):
             pass
         return incoming
 
@@ -106,12 +108,13 @@ def readable(sock: socket.socket | None) -> bool:
 class Answer:
     """An answer whose head has come."""
 
-    def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, patience: float | None) -> None:
+    def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, asked: Asked) -> None:
         self._pool = pool
         self._connection: Connection | None = connection
         self._incoming = incoming
-        self.patience = patience
+        self.patience = asked.read
         """Seconds to wait for each next piece."""
+        self._until = asked.until
         self.status = incoming.head.status
         self.headers = Headers(incoming.head.headers)
 
@@ -124,7 +127,9 @@ class Answer:
             if incoming.over or self._connection is None:
                 self.close()
                 return b""
-            incoming.take(self._connection.receive(self.patience))
+            until = self._until
+            seconds = self.patience if until is None else within(self.patience, until)
+            incoming.take(self._connection.receive(seconds))
 
     def close(self) -> None:
         """Give the connection back, or close it where the answer is not over."""
@@ -148,13 +153,13 @@ class Pool:
     def ask(self, asked: Asked) -> Answer:
         """Send a request, and return its answer, whose head has come."""
         try:
-            self._places.get(timeout=asked.connect)
+            self._places.get(timeout=asked.connect if asked.until is None else to_connect(asked))
         except queue.Empty:
             raise Unreachable from None
         connection: Connection | None = None
         try:
-            connection = self._kept() or self._connect(asked.connect)
-            return Answer(self, connection, connection.ask(asked), asked.read)
+            connection = self._kept() or self._connect(asked)
+            return Answer(self, connection, connection.ask(asked), asked)
         except BaseException:
             self.put(connection, kept=False)
             raise
@@ -184,8 +189,8 @@ class Pool:
             self._drop(connection)
         return None
 
-    def _connect(self, seconds: float | None) -> Connection:
-        origin = self._origin
+    def _connect(self, asked: Asked) -> Connection:
+        origin, seconds = self._origin, to_connect(asked)
         try:
             # Bytes, or the system's resolver loads tables of all alphabets first.
             host: Any = origin.host.encode()
@@ -217,6 +222,11 @@ class Pool:
                 self._drop(self._idle.pop())
         for connection in list(self._all):
             connection.end()
+
+
+def to_connect(asked: Asked) -> float | None:
+    """Return the seconds in which a connection must be there."""
+    return asked.connect if asked.until is None else within(asked.connect, asked.until)
 
 
 def unreachable(error: Exception) -> Unreachable:

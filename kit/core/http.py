@@ -133,14 +133,15 @@ class _Driver:
             lines += b"content-type: application/json\r\n"
         if body or request.method in _BODIED:
             lines += b"content-length: %d\r\n" % len(body or b"")
-        timeouts, left = request.timeouts or self.settings.timeouts, request.left()
+        timeouts = request.timeouts or self.settings.timeouts
         return Asked(
             request.method,
             self._below + quoted(request.target) or "/",
             lines,
             body or b"",
-            _least(timeouts.connect, left),
-            _least(timeouts.read, left),
+            timeouts.connect,
+            timeouts.read,
+            request.deadline,
         )
 
     def fail(self, request: Request, error: Exception) -> KitError:
@@ -234,10 +235,6 @@ class _Exchange:
             retries=request.retries,
             error=self._error,
         )
-
-
-def _least(seconds: float | None, left: float | None) -> float | None:
-    return seconds if left is None else left if seconds is None else min(seconds, left)
 
 
 class Driver(_Driver, BlockingDriver):

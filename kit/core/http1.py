@@ -6,6 +6,7 @@ What is unclear is refused, not guessed: two readings of one answer are how one 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -227,7 +228,15 @@ class Asked:
     body: bytes
     connect: float | None
     read: float | None
+    until: float | None = None
+    """When all of it must be over, by `time.monotonic`; then no wait goes beyond that."""
 
     def head(self) -> bytes:
         """Return all that stands before the body."""
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self.method.encode(), self.target.encode(), self.lines)
+
+
+def within(seconds: float | None, until: float) -> float:
+    """Return the seconds to wait, for a call that must be over then: never quite none."""
+    left = max(0.001, until - time.monotonic())
+    return left if seconds is None else min(seconds, left)

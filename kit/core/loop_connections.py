@@ -11,9 +11,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from .connections import LARGEST, MOST, PIECE, readable, unreachable
+from .connections import LARGEST, MOST, PIECE, readable, to_connect, unreachable
 from .errors import Lost, Silent, Unreachable
-from .http1 import Asked, Headers, Incoming, Origin
+from .http1 import Asked, Headers, Incoming, Origin, within
 
 if TYPE_CHECKING:
     import ssl
@@ -77,11 +77,13 @@ class LoopConnection(asyncio.Protocol):
             while self._full and not self._ended:
                 self._writer = asyncio.get_running_loop().create_future()
                 try:
-                    await _within(asked.read, self._writer)
+                    await _within(asked.read if asked.until is None else within(asked.read, asked.until), self._writer)
                 finally:
                     self._writer = None
         incoming = Incoming(asked.method)
-        while not incoming.begin(await self.receive(asked.read)):
+        until = asked.until
+        # What is left of the call is less after each piece of a head that trickles.
+        while not incoming.begin(await self.receive(asked.read if until is None else within(asked.read, until))):
             pass
         return incoming
 
@@ -141,12 +143,13 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 class LoopAnswer:
     """An answer whose head has come."""
 
-    def __init__(self, pool: LoopPool, connection: LoopConnection, incoming: Incoming, patience: float | None) -> None:
+    def __init__(self, pool: LoopPool, connection: LoopConnection, incoming: Incoming, asked: Asked) -> None:
         self._pool = pool
         self._connection: LoopConnection | None = connection
         self._incoming = incoming
-        self.patience = patience
+        self.patience = asked.read
         """Seconds to wait for each next piece."""
+        self._until = asked.until
         self.status = incoming.head.status
         self.headers = Headers(incoming.head.headers)
 
@@ -159,7 +162,9 @@ class LoopAnswer:
             if incoming.over or self._connection is None:
                 await self.close()
                 return b""
-            incoming.take(await self._connection.receive(self.patience))
+            until = self._until
+            seconds = self.patience if until is None else within(self.patience, until)
+            incoming.take(await self._connection.receive(seconds))
 
     async def close(self) -> None:
         """Give the connection back, or close it where the answer is not over."""
@@ -183,7 +188,7 @@ class LoopPool:
         """Send a request, and return its answer, whose head has come."""
         if self._places.locked():
             try:
-                async with asyncio.timeout(asked.connect):
+                async with asyncio.timeout(to_connect(asked)):
                     await self._places.acquire()
             except TimeoutError:
                 raise Unreachable from None
@@ -191,8 +196,8 @@ class LoopPool:
             await self._places.acquire()
         connection: LoopConnection | None = None
         try:
-            connection = self._kept() or await self._connect(asked.connect)
-            return LoopAnswer(self, connection, await connection.ask(asked), asked.read)
+            connection = self._kept() or await self._connect(asked)
+            return LoopAnswer(self, connection, await connection.ask(asked), asked)
         except BaseException:
             self.put(connection, kept=False)
             raise
@@ -220,10 +225,10 @@ class LoopPool:
             self._drop(connection)
         return None
 
-    async def _connect(self, seconds: float | None) -> LoopConnection:
+    async def _connect(self, asked: Asked) -> LoopConnection:
         origin, connection = self._origin, LoopConnection()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(to_connect(asked)):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
                     origin.host,

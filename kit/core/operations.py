@@ -63,10 +63,6 @@ class Request:
     deadline: float | None = None
     """When all of it must be over, by `time.monotonic`; then what is left of it bounds each wait."""
 
-    def left(self) -> float | None:
-        """Return the seconds until the deadline, never quite none, or None where there is no deadline."""
-        return None if self.deadline is None else max(0.001, self.deadline - time.monotonic())
-
     @property
     def target(self) -> str:
         """The path with its query."""

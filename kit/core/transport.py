@@ -9,7 +9,7 @@ import httpx  # the one import of it: who swaps it for a twin does so here
 
 from .connections import MOST
 from .errors import InputError, KitError, Lost, Silent, Unreachable
-from .http1 import Asked, Origin
+from .http1 import Asked, Origin, within
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 _LIMITS = httpx.Limits(max_connections=MOST, max_keepalive_connections=20, keepalive_expiry=5.0)
@@ -33,7 +33,10 @@ def _translated(error: Exception) -> KitError:
 
 def _request(origin: Origin, asked: Asked) -> httpx.Request:
     lines = [line.partition(b": ")[::2] for line in asked.lines.split(b"\r\n") if line]
-    timeout = {"connect": asked.connect, "pool": asked.connect, "read": asked.read, "write": asked.read}
+    connect, read = asked.connect, asked.read
+    if asked.until is not None:
+        connect, read = within(connect, asked.until), within(read, asked.until)
+    timeout = {"connect": connect, "pool": connect, "read": read, "write": read}
     return httpx.Request(
         asked.method,
         f"{origin.scheme}://{origin.name}{asked.target}",

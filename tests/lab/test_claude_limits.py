@@ -48,6 +48,31 @@ def trickling():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.fixture
+def hesitant():
+    """A server that sends the head of an answer byte by byte."""
+
+    def serve(server):
+        while True:
+            try:
+                one, _ = server.accept()
+            except OSError:
+                return
+            one.recv(65536)
+            try:
+                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n":
+                    time.sleep(0.8)
+                    one.sendall(bytes([byte]))
+            except OSError:
+                pass
+            finally:
+                one.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 CALLS = {
     "complete": lambda client: client.complete("x"),
     "complete, with its own": lambda client: client.complete("x", timeout=1),
@@ -89,6 +114,23 @@ def test_a_timeout_is_for_an_answer_that_trickles_too(trickling):
         with pytest.raises(TimeoutError):
             client.complete("x")
         assert time.monotonic() - began < 2.5
+
+
+def test_a_timeout_is_for_a_head_that_trickles_too(hesitant):
+    with ClaudeClient(hesitant, api_key="cc_00", timeout=1) as client:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            client.complete("x")
+        assert time.monotonic() - began < 1.7
+
+    async def main():
+        async with AsyncClaudeClient(hesitant, api_key="cc_00", timeout=1) as client:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                await client.complete("x")
+            return time.monotonic() - began
+
+    assert asyncio.run(main()) < 1.7
 
 
 def test_what_is_free_is_tried_again_after_a_429(tmp_path):
