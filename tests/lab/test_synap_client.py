@@ -727,7 +727,9 @@ def test_the_last_of_many_answers_does_not_come():
         with connection:
             frames, answers = wire.Frames(), []
             while len(answers) < 5:
-                answers += [wire.answer(wire.read_request(body)[0], "id") for body in frames.feed(connection.recv(65536))]
+                answers += [
+                    wire.answer(wire.read_request(body)[0], "id") for body in frames.feed(connection.recv(65536))
+                ]
             connection.sendall(b"".join(answers[:-1]))
             over.wait(20)
 

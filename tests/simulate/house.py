@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -128,7 +129,7 @@ class _QuerySteps(amdahl_sandbox._Process):
 
     _child: Any = None
 
-    def __init__(self, file: Path, demo: bool, make: bool) -> None:
+    def __init__(self, *_: Any) -> None:
         self._late = self._busy = self._ended = False
 
     @classmethod
@@ -149,13 +150,24 @@ class _QuerySteps(amdahl_sandbox._Process):
 
     @property
     def alive(self) -> bool:
-        return True
+        return not self._ended
+
+    @property
+    def over(self) -> bool:
+        return self._ended
 
     def end(self) -> None:
+        self._ended = True
+
+    async def gone(self) -> None:
         pass
 
-    def start(self) -> None:
+    async def start(self) -> None:
         pass
+
+    async def run(self, order: dict[str, Any], flow: Any = None) -> Any:
+        await asyncio.sleep(0.002)
+        return self._run(order, flow)
 
     @contextlib.contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -176,7 +188,9 @@ class House:
     def __init__(self, world: World, service: str) -> None:
         self.world, self.service = world, service
         self.folder = Path(tempfile.mkdtemp(prefix="kit-simulate-", dir=_SHARED if _SHARED.is_dir() else None))
+        world.loop.network.outside = re.compile(re.escape(bytes(self.folder)) + rb'|"created_at":"[^"]{20,}"')
         self.faults = FaultPlan()
+        self._rules: list[Rule] = []
         self.server: Server
         self.env: dict[str, str] = {}
 
@@ -207,12 +221,14 @@ class House:
         self.world.plan(faults)
         for fault in faults:
             if fault.kind.isdigit():
-                self.faults.add(Rule("*", fault.kind, skip=fault.at, retry_after=fault.seconds or None))
+                self._rules.append(Rule("*", fault.kind, skip=fault.at, retry_after=fault.seconds or None))
+                self.faults.add(self._rules[-1])
 
     def calm(self) -> None:
         """Let nothing go wrong any more."""
         self.world.loop.network.calm()
-        for row in self.faults.rows():
-            if row["seen"]:
-                self.world.loop.network.met[row["kind"]] += 1
+        for rule in self._rules:
+            if rule.seen:
+                self.world.loop.network.met[rule.kind] += 1
+        self._rules.clear()
         self.faults.clear()

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from . import s2
+from . import amdahl, claude, histories, kimberlite, s2, synap
 from .running import Scenario
 
-_ALL: tuple[type[Scenario], ...] = (s2.Unary, s2.Sessions, s2.Feeds)
+_ALL: tuple[type[Scenario], ...] = (
+    s2.Unary,
+    s2.Sessions,
+    s2.Feeds,
+    kimberlite.Unary,
+    kimberlite.Follow,
+    kimberlite.Feeds,
+    synap.Queues,
+    synap.Rooms,
+    synap.Topics,
+    claude.Paid,
+    amdahl.Pages,
+    amdahl.Agents,
+    histories.S2History,
+    histories.KimberliteHistory,
+    histories.SynapHistory,
+)
 SCENARIOS = {kind.name: kind for kind in _ALL}
+
+
+def services(names: list[str]) -> list[str]:
+    """Return the services of some scenarios, each once."""
+    return list(dict.fromkeys(SCENARIOS[name].service for name in names))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import httpcore
-
 if TYPE_CHECKING:
     from .loop import Loop
 
@@ -43,6 +41,9 @@ class Socket:
             raise TimeoutError("timed out")
         self._end, _ = opening.result()
 
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
     def settimeout(self, seconds: float | None) -> None:
         self._timeout = seconds
 
@@ -60,13 +61,17 @@ class Socket:
         """Whether there is something to take, or the end."""
         return bool(self._received.data) or self._received.over
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait until there is something to take; return whether there is."""
-        return self.readable or self._loop.until(lambda: self.readable, seconds)
+    @property
+    def has_room(self) -> bool:
+        """Whether more can be sent."""
+        return self._end.is_closing() or not self._end.get_write_buffer_size()
+
+    def wait(self, seconds: float | None, writing: bool = False) -> bool:
+        """Wait until there is something to take, or room to send; return whether there is."""
+        return self._loop.until(lambda: self.readable or (writing and self.has_room), seconds)
 
     def recv(self, size: int) -> bytes:
         if not self.readable and self._timeout == 0.0:
-            self._loop.until(lambda: True)
             raise BlockingIOError
         if not self.wait(self._timeout):
             raise TimeoutError("timed out")
@@ -85,10 +90,10 @@ class Socket:
     def send(self, data: Any) -> int:
         if self._end.is_closing():
             raise BrokenPipeError(32, "broken pipe")
-        if self._timeout == 0.0 and self._end.get_write_buffer_size():
+        if self._timeout == 0.0 and not self.has_room:
             raise BlockingIOError
         self._end.write(data)
-        if not self._loop.until(lambda: self._end.closed or not self._end.get_write_buffer_size(), self._timeout or None):
+        if self._timeout != 0.0 and not self._loop.until(lambda: self.has_room, self._timeout):
             raise TimeoutError("timed out")
         return len(data)
 
@@ -103,48 +108,5 @@ class Socket:
 
 def select_ready(sock: Socket, writing: bool, timeout: float) -> tuple[bool, bool, None]:
     """Return whether there is something to read, and room to write."""
-    if writing:
-        return sock.readable, True, None
-    return sock.wait(timeout), False, None
-
-
-class Stream(httpcore.NetworkStream):
-    """The same for httpcore."""
-
-    def __init__(self, sock: Socket) -> None:
-        self._sock = sock
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._sock.settimeout(timeout)
-        try:
-            return self._sock.recv(max_bytes)
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout(str(error)) from None
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from None
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._sock.settimeout(timeout)
-        try:
-            if buffer:
-                self._sock.sendall(buffer)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from None
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from None
-
-    def close(self) -> None:
-        self._sock.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._sock.readable if info == "is_readable" else None
-
-
-def opened(loop: Loop, port: int, timeout: float | None) -> Stream:
-    """Return a connection for httpcore."""
-    try:
-        return Stream(Socket(loop, port, timeout))
-    except TimeoutError as error:
-        raise httpcore.ConnectTimeout(str(error)) from None
-    except OSError as error:
-        raise httpcore.ConnectError(str(error)) from None
+    sock.wait(timeout, writing)
+    return sock.readable, writing and sock.has_room, None

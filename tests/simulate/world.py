@@ -18,21 +18,34 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
-import httpcore
-
+from kit.core import connections, loop_connections
 from kit.core import loop as background
+from kit.kimberlite import appending, reading, subscription
+from kit.lab.amdahl import fields as amdahl_fields
+from kit.lab.claude import ledger as claude_ledger
+from kit.lab.claude import tasks as claude_tasks
 from kit.live import rates
 from kit.s2 import batching
 from kit.synap import sync_connection
 
 from . import sockets
 from .loop import Loop, Stuck
-from .network import HOST, Fault
+from .network import Fault
 
+_DATED = (amdahl_fields, claude_ledger, claude_tasks, appending, reading, subscription)
 WALL = 1_790_000_000.0
 """The time of day at which each run begins."""
+
+
+class _Moment(datetime):
+    """Times of day as the world has them."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        return datetime.fromtimestamp(time.time(), tz)
 
 
 class World:
@@ -100,9 +113,13 @@ class World:
         # The defaults of arguments were read when the modules were.
         put(batching.Accumulator.__init__, "__kwdefaults__", {"clock": self.monotonic})
         put(rates.Rates.__init__, "__defaults__", (self.monotonic, self.wall))
+        for module in _DATED:
+            put(module, "datetime", _Moment)
         put(socket, "create_connection", lambda address, timeout=None: sockets.Socket(loop, address[1], timeout))
         put(sync_connection, "select_ready", sockets.select_ready)
-        put(httpcore.SyncBackend, "connect_tcp", _connecting(loop))
+        for module in (connections, loop_connections):
+            put(module, "readable", lambda sock: sock.readable)
+        put(connections.Connection, "end", lambda connection: connection._socket.shutdown(socket.SHUT_RDWR))
         put(background, "portal", lambda: _Portal(loop))
         put(background, "call", loop.called)
         put(background, "start", loop.started)
@@ -161,21 +178,6 @@ async def _awaited(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 def _no_thread(thread: threading.Thread) -> None:
     raise AssertionError(f"a thread was started: {thread.name}")
-
-
-def _connecting(loop: Loop) -> Callable[..., Any]:
-    def connect_tcp(
-        backend: Any,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> Any:
-        assert host == HOST
-        return sockets.opened(loop, port, timeout)
-
-    return connect_tcp
 
 
 def _waiting(loop: Loop) -> Callable[..., bool]:

@@ -1,0 +1,73 @@
+"""The simulation: no seed fails, the same seed does the same, and what is broken on purpose is found.
+
+`python -m tests.simulate` is the campaign.
+"""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulate.broken import BROKEN
+from tests.simulate.running import execute, smaller
+from tests.simulate.scenarios import SCENARIOS
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+FOUND_WITHIN = 400
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory():
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_seed_fails_and_each_does_the_same_again(name, seed):
+    for one in range(seed, seed + 5):
+        scenario = SCENARIOS[name]()
+        outcome = execute(scenario, scenario.plan(one))
+        assert not outcome.violation, f"python -m tests.simulate --scenario {name} --first {one} --trace"
+    again = execute(SCENARIOS[name](), outcome.plan)
+    assert again.lines == outcome.lines
+    assert (again.calls, again.failed, again.met) == (outcome.calls, outcome.failed, outcome.met)
+
+
+def digests(seed):
+    """Return a hash of the trace of each scenario."""
+    return {name: execute(kind(), kind().plan(seed)).digest for name, kind in SCENARIOS.items()}
+
+
+def test_another_process_does_the_same(seed):
+    code = f"import json; from tests.lab.test_simulate import digests; print(json.dumps(digests({seed})))"
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed % 1000)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == digests(seed)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_what_is_broken_on_purpose_is_found(how):
+    kind = SCENARIOS[BROKEN[how][0]]
+    for seed in range(FOUND_WITHIN):
+        outcome = execute(kind(), kind().plan(seed, how))
+        if outcome.violation:
+            break
+    assert outcome.violation.startswith("violated"), outcome.violation
+    assert not execute(kind(), kind().plan(seed)).violation, "it is the breaking that was found"
+
+
+def test_a_failure_is_made_small():
+    kind, how = SCENARIOS["s2.sessions"], "s2 skips"
+    plans = (kind().plan(seed, how) for seed in range(FOUND_WITHIN))
+    plan = next(plan for plan in plans if execute(kind(), plan).violation)
+    small = smaller(kind(), plan)
+    assert len(small.ops) < len(plan.ops)
+    assert len(small.faults) <= len(plan.faults)
+    outcome = execute(kind(), small)
+    assert outcome.violation
+    assert any("fault" in line for line in outcome.lines), "the trace tells what went wrong"
