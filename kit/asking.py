@@ -32,13 +32,13 @@ def ask(
     from .live.feed import Feed
 
     if feed.source.replaces:
-        raise InputError("ask: the rows of this feed replace each other", hint="ask over the feed that it was made of")
+        raise InputError("ask: this feed's rows are replaced as a whole", hint="use the feed that it was made from")
     for name, value, least in (("max_cost", max_cost, 0.0), ("every", every, 0.1)):
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not number or value < least:
             raise InputError(f"ask: {name}={value!r}: give a number from {least:g} up")
     if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 500:
-        raise InputError(f"ask: most={most!r}: give how many rows to ask at a time, from 1 to 500")
+        raise InputError(f"ask: most={most!r}: give the number of rows for each round, from 1 to 500")
     explorer = explorer_of(on)
     source = AskSource(
         feed,
@@ -67,7 +67,7 @@ def explorer_of(given: Any) -> Claude:
         if isinstance(own, Claude):
             return own
         raise InputError(
-            f"ask: on={type(given).__name__} answers no prompts", hint="give lab.claude, or kit.connect(...)"
+            f"ask: on={type(given).__name__} does not answer prompts", hint="give lab.claude, or kit.connect(...)"
         )
     import sys
 

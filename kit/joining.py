@@ -119,7 +119,7 @@ def _answer(
     for name, value in tables.items():
         if not takes(value):
             raise InputError(
-                f"{name}= is {type(value).__name__}, which is no table",
+                f"{name}= is {type(value).__name__}, which is not a table",
                 hint="give a DataFrame, an Arrow table or stream, kit.scan(path), or a handle like s2[basin][stream]",
             )
     return Answer(text, {**namespace, **tables}, params)
@@ -258,8 +258,8 @@ class Answer:
         kind = _kind(connection, self._text)
         if kind not in _READS:
             raise InputError(
-                f"kit.sql only reads, and this is {kind}: what it makes would be gone with the query",
-                hint='keep a result by its name, t = kit.sql("select ..."), which the next query can read; or write'
+                f"kit.sql only reads, and this is {kind}: its effects would be lost after the query",
+                hint='keep a result under a name, t = kit.sql("select ..."), which the next query can read; or write'
                 " it to a file, kit.sql(\"copy (select ...) to 't.parquet'\")",
             )
 
@@ -307,7 +307,7 @@ def _parameters(given: Any) -> Any:
         return {str(name): parameter(f"${name}", value) for name, value in given.items()}
     if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
         raise InputError(
-            f"params={given!r:.80} is one value", hint=f"give a list, params=[{given!r:.80}], or a dict by name"
+            f"params={given!r:.80} is a single value", hint=f"give a list, params=[{given!r:.80}], or a dict by name"
         )
     return [parameter(f"${n}", value) for n, value in enumerate(given, 1)]
 
@@ -368,7 +368,7 @@ def _shown(relation: Any) -> tuple[Any, list[str]]:
 
 def _with_rows(relation: Any) -> Any:
     if relation is None:
-        raise InputError("the query gives no rows")
+        raise InputError("the query returns no rows")
     return relation
 
 

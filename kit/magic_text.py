@@ -64,7 +64,7 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
         elif name in options:
             value = re.match(r"""("[^"]*"|'[^']*'|\S+)\s*""", rest)
             if value is None:
-                raise InputError(f"%%{magic}: --{name} wants a value")
+                raise InputError(f"%%{magic}: --{name} needs a value")
             # Two quotes around it; one alone begins nothing, and is a part of the value.
             quoted = len(value[1]) > 1 and value[1][0] in "'\"" and value[1][-1] == value[1][0]
             found[name] = value[1][1:-1] if quoted else value[1]
@@ -78,12 +78,12 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
     if (short := re.match(r"\s*(-{1,2}o(?:ut)?\b\s*)?([A-Za-z_]\w*)\s*$", rest)) and cell is not None and not named:
         # What other tools write for it.
         raise InputError(
-            f"%%{magic}: what is {rest.strip()!r} for?", hint=f"{short[2]} << keeps the result in {short[2]}"
+            f"%%{magic}: {rest.strip()!r} is not understood", hint=f"{short[2]} << keeps the result in {short[2]}"
         )
     if cell is None:
         text = rest
     elif rest.strip():
-        raise InputError(f"%%{magic}: what is {rest.strip()!r} for?", hint="the query goes in the lines below")
+        raise InputError(f"%%{magic}: {rest.strip()!r} is not understood", hint="write the query in the lines below")
     else:
         text = cell
     if not text.strip():

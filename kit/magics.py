@@ -49,7 +49,7 @@ class KitMagics(Magics):
 
             return examine()
         if word:
-            raise InputError(f"%kit {word}: there is no such word", hint="%kit, %kit calls or %kit doctor")
+            raise InputError(f"%kit {word}: unknown word", hint="use %kit, %kit calls or %kit doctor")
         return Status(self._space())
 
     @line_magic
@@ -69,20 +69,20 @@ class KitMagics(Magics):
         mine = space.get("lab")
         if words == ["stop"]:
             if not isinstance(mine, Lab):
-                raise SetupError("no lab is in the variable `lab`", hint="%lab starts one")
+                raise SetupError("the variable `lab` holds no lab", hint="start one with %lab")
             mine.close()
             del space["lab"]
             return None
         if words == ["status"]:
             if not isinstance(mine, Lab):
-                raise SetupError("no lab is in the variable `lab`", hint="%lab starts one")
+                raise SetupError("the variable `lab` holds no lab", hint="start one with %lab")
             return mine.status()
         use = words == ["use"]
         words = [] if use else words
         if isinstance(mine, Lab) and not words:
             return mine.use() if use else mine
         if "lab" in space and not isinstance(mine, Lab):
-            raise InputError("the variable `lab` holds something else", hint="del lab, or use kit.Lab() yourself")
+            raise InputError("the variable `lab` is not a lab", hint="del lab, or call kit.Lab() yourself")
         lab = Lab(*words)
         self._space()["lab"] = lab
         return lab.use() if use else lab
@@ -164,7 +164,7 @@ class KitMagics(Magics):
             ask = explorer.live if "live" in options else explorer.ask
             return self._kept(order, ask(filled(order.text, self._value), model))
         if "live" in options:
-            raise InputError("%%claude: --live shows one answer, and gives no columns", hint="leave out one of them")
+            raise InputError("%%claude: --live shows one answer, without columns", hint="leave out one")
         given: dict[str, Any] = {"columns": self._columns(options.get("columns")), "first": order.whole("first")}
         if "max-cost" in options:
             given["max_cost"] = self._usd(options["max-cost"])

@@ -77,14 +77,14 @@ def read() -> dict[tuple[str, str], Entry]:
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SetupError(f"{file} is no TOML: {error}") from None
+        raise SetupError(f"{file} is not valid TOML: {error}") from None
     found: dict[tuple[str, str], Entry] = {}
     for name, services in told.items():
         if not isinstance(services, dict):
-            raise SetupError(f"{file}: {name} is no table", hint=f"write [{name}.SERVICE], and below it what is where")
+            raise SetupError(f"{file}: {name} is not a table", hint=f"write [{name}.SERVICE], and its fields below")
         for service, entry in services.items():
             if not isinstance(entry, dict):
-                raise SetupError(f"{file}: {name}.{service} is no table", hint=f"write [{name}.{service}]")
+                raise SetupError(f"{file}: {name}.{service} is not a table", hint=f"write [{name}.{service}]")
             found[name, service] = checked(name, service, entry)
     return found
 
@@ -106,7 +106,7 @@ def checked(name: str, service: str, entry: Mapping[str, Any]) -> Entry:
         text = str(value)
         if field in CREDENTIALS and not re.fullmatch(r"variable:\w+|command:.*\S.*|keyring", text):
             raise InputError(
-                f"{where}: {service}.{field} is not where a credential comes from",
+                f"{where}: {service}.{field} does not say where the credential comes from",
                 hint=f"give {_FORMS}; the credential itself does not belong in the file",
             )
         made[field] = text
@@ -121,7 +121,7 @@ def environment(name: str, service: str) -> Environment:
         others = sorted(of for known, of in profiles if known == name)
         if others:
             raise SetupError(
-                f"the profile {name!r} says nothing of {service}",
+                f"the profile {name!r} has no entry for {service}",
                 hint=f"it is for {', '.join(others)}; kit profiles add {name} {service} FIELD=VALUE ...",
             )
         near = nearest(name, names)
@@ -184,10 +184,10 @@ def keep(name: str, service: str, given: Mapping[str, str], ask: Callable[[str],
     `ask` is called for a credential that is to go into the keyring.
     """
     if not re.fullmatch(r"[\w-]+", name):
-        raise InputError(f"{name!r} is no name of a profile", hint="give letters, digits, _ and -")
+        raise InputError(f"{name!r} is not the name of a profile", hint="give letters, digits, _ and -")
     entry = checked(name, service, given)
     if not entry:
-        raise InputError("nothing is given to keep", hint=f"give FIELD=VALUE of: {', '.join(FIELDS[service])}")
+        raise InputError("no fields are given", hint=f"give FIELD=VALUE of: {', '.join(FIELDS[service])}")
     profiles = read()
     profiles[name, service] = entry
     if "keyring" in [entry.get(field) for field in CREDENTIALS] and ask is not None:

@@ -86,7 +86,7 @@ class Tables:
         told = [f'{real!r} is "{name}"' for name, real in dict.fromkeys(named)]
         if not told:
             return None
-        return f"names that SQL does not tell apart have others in a query: {', '.join(told[:20])}"
+        return f"names that SQL cannot distinguish have others in a query: {', '.join(told[:20])}"
 
     def _real(self, name: str) -> str:
         reals = self._names.get(name, ())
@@ -153,8 +153,8 @@ class Tables:
         short = [names[n] for n in fine if pa.types.is_duration(kinds[n])]
         if short:
             raise InputError(
-                f"{table}: the durations in {short[0]!r} have digits below a microsecond, which SQL does not keep",
-                hint=f'round them first, say {table}["{short[0]}"].dt.floor("us"), or give the numbers of nanoseconds',
+                f"{table}: the durations in {short[0]!r} have digits below a microsecond, which SQL does not store",
+                hint=f'round them first, for example {table}["{short[0]}"].dt.floor("us"), or give nanoseconds',
             )
         try:
             arrow = pa.Table.from_pandas(frame, preserve_index=False)

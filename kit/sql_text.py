@@ -46,8 +46,8 @@ def bound(
         return text, []
     if problem:
         raise InputError(
-            f"{problem}: where the values of {{expressions}} would land is not certain",
-            hint="put that text into a variable and write it as an expression too, or leave it out",
+            f"{problem}: the place of the values of {{expressions}} is ambiguous",
+            hint="put that text into a variable and write it as an expression as well, or leave it out",
         )
     values: list[Any] = []
     marks: dict[str, str] = {}
@@ -143,8 +143,8 @@ def _check_alone(text: str, place: re.Match[str], expression: str) -> None:
     beside = text[max(0, place.start() - 1) : place.start()] + text[place.end() : place.end() + 1]
     if any(char.isalnum() or char in "_'\"`$" for char in beside):
         raise InputError(
-            f"{{{expression}}} stands directly beside {text[max(0, place.start() - 10) : place.end() + 10]!r}",
-            hint="an expression in braces is a value of its own; names and parts of texts cannot be made with it",
+            f"{{{expression}}} is directly beside {text[max(0, place.start() - 10) : place.end() + 10]!r}",
+            hint="an expression in braces is a whole value; it cannot be a name or a part of a text",
         )
 
 
@@ -161,7 +161,7 @@ def _plain(value: Any, expression: str) -> Any:
             f"{{{expression}}} is a {kind}: a parameter is one value", hint="for a table, use its name in %%sql"
         )
     if isinstance(value, decimal.Decimal) and not value.is_finite():
-        raise InputError(f"{{{expression}}} is {value}: SQL has no such decimal", hint="use None, or a float")
+        raise InputError(f"{{{expression}}} is {value}: SQL has no such number", hint="use None, or a float")
     return value
 
 
@@ -183,11 +183,11 @@ def literal(value: Any) -> str:
         return f"({value})" if value < 0 else str(value)
     if isinstance(value, decimal.Decimal):
         if not value.is_finite() or abs(value.adjusted()) > _EXPONENT:
-            raise InputError(f"{value} is no number that SQL can compare with")
+            raise InputError(f"{value} is not a number that SQL can compare with")
         return f"({value:f})" if value < 0 else f"{value:f}"
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InputError(f"{value} is no number that SQL can compare with")
+            raise InputError(f"{value} is not a number that SQL can compare with")
         return f"({value!r})" if value < 0 else repr(value)
     if isinstance(value, dt.datetime):
         if value.tzinfo is not None:

@@ -52,7 +52,7 @@ def parameter(name: str, value: Any) -> Any:
         value = pd.Timestamp(value) if kind == "M" else pd.Timedelta(value) if kind == "m" else value.item()
     if getattr(value, "nanosecond", 0) > 0 or getattr(value, "nanoseconds", 0) % 1000 > 0:
         raise InputError(
-            f"{name} is {value}, and SQL takes no parameter with digits below a microsecond",
+            f"{name} is {value}, but SQL accepts no parameter with digits below a microsecond",
             hint=f"write it into the query: timestamp_ns '{value}'",
         )
     return value

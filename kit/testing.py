@@ -109,7 +109,7 @@ def refused(make: Make) -> None:
         except InputError as error:
             assert words in str(error), f"{words!r} is not in: {error}"
         else:
-            raise AssertionError(f"not refused: what should tell of {words!r}")
+            raise AssertionError(f"no error was raised; its message should contain {words!r}")
     assert len(log) == length, "nothing is written by a call that is refused"
 
 
@@ -152,7 +152,7 @@ def times(make: Make) -> None:
         except KitError as error:
             assert "time" in str(error), error
             return
-        raise AssertionError("a time was found in a log that tells none")
+        raise AssertionError("a time was found in a log that has no times")
     assert known.dt.tz is not None and str(known.dt.tz) == "UTC" and known.is_monotonic_increasing
     early, late = known.min().to_pydatetime(), datetime.now(UTC) + day
     for start in (early, early.isoformat(), early - day, "-1d", day, "yesterday"):
@@ -268,7 +268,7 @@ def gaps(make: Make) -> None:
         except log.refuse as error:
             assert name in str(error) and gap.why in str(error) and gap.instead in str(error), error
         else:
-            raise AssertionError(f"{name} is declared to be lacking, and gives something")
+            raise AssertionError(f"{name} is declared as missing, but works")
 
 
 def shown(make: Make) -> None:

@@ -148,7 +148,7 @@ def follow(
         if emitted and not last:
             raise Lost(
                 f"the stream of session {session_id} broke after {emitted} events, which had no ids to resume from",
-                hint="start over to get all of them again",
+                hint="start again to get all of them",
             )
         failures += 1
         pause = _pause(failures, asked)

@@ -42,12 +42,12 @@ def settings_of(
         raise lacking
     fit(key, AmdahlInputError)
     if not isinstance(url, str):
-        raise AmdahlInputError(f"an address is a text like https://host, not {type(url).__name__}")
+        raise AmdahlInputError(f"an address must be text like https://host, not {type(url).__name__}")
     url = url.rstrip("/")
     if "/" not in url.partition("//")[2]:
         url += wire.PREFIX
     if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait for ever")
+        raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait forever")
     return Settings(
         "amdahl",
         url,

@@ -32,7 +32,7 @@ def exchange(
 ) -> Operation[Response]:
     """Return the answer, whatever its status; remembers on the client what is said about the rate limit."""
     if not path.startswith("/"):
-        raise AmdahlInputError(f"path {path!r} must start with /", hint="it is below the base address, such as /pages")
+        raise AmdahlInputError(f"path {path!r} must start with /", hint="give one such as /pages")
     method = method.upper()
     request = Request(
         method,

@@ -178,7 +178,7 @@ class Amdahl(Explorer[AmdahlClient]):
         """
         if not register:
             if secret is None:
-                raise AmdahlInputError("register=False needs the secret= of the webhook that will send here")
+                raise AmdahlInputError("register=False needs secret=, that of the webhook that sends here")
             return Deliveries(secret, port)
         import secrets as random
 
@@ -199,7 +199,7 @@ class Amdahl(Explorer[AmdahlClient]):
         try:
             webhooks.delete_webhook(self.client, hook_id)
         except KitError as error:
-            warn(f"webhook {hook_id} could not be taken back: {error}")
+            warn(f"webhook {hook_id} could not be deleted: {error}")
 
     def metrics(self) -> pd.DataFrame:
         """Return what is known about the rate limit and about the sessions started here, as tidy rows.
@@ -266,7 +266,7 @@ def _first_rows(answer: Any, scope: str) -> list[dict[str, Any]]:
 def _limit(given: Any) -> int | None:
     if isinstance(given, str | list | tuple | dict):
         raise AmdahlInputError(
-            f"{given!r:.80} is no limit, and the service takes no parameters",
-            hint="write the value in the SQL; in a cell, %%amdahl puts {expressions} in safely",
+            f"{given!r:.80} is not a limit, and the service accepts no parameters",
+            hint="write the value in the SQL; in a cell, %%amdahl inserts {expressions} safely",
         )
     return count_of(given, "limit", AmdahlInputError)

@@ -49,13 +49,13 @@ class Session:
         `timeout` is in seconds, or a pair for connecting and for each piece; None waits for ever.
         """
         if json is not None and data is not None:
-            raise AmdahlInputError("json= and data= were both given", hint="give one of them")
+            raise AmdahlInputError("json= and data= are both given", hint="give one of them")
         body = wire.encode(json) if data is None else data.encode() if isinstance(data, str) else bytes(data)
         timeout = self._timeout if timeout is _OWN else timeout
         connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_TIMEOUT, timeout)
         for seconds in (connect, read):
             if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait for ever")
+                raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait forever")
         method = method.upper()
         path = self._path(url)
         asked = Request(
@@ -107,7 +107,7 @@ class Session:
             path = url[len(base) :] or "/"
         if not path.startswith("/") or path.startswith("//"):
             raise AmdahlInputError(
-                "the session's credential goes to its own address alone", hint=f"give a URL that begins with {base}/"
+                "the session sends its credential only to its own address", hint=f"give a URL that begins with {base}/"
             )
         return path.partition("#")[0]
 
@@ -188,7 +188,7 @@ class Answer:
 
     def _rest(self) -> Iterator[bytes]:
         if self._taken:
-            raise AmdahlInputError("the body of this answer was read as a stream, and is not kept")
+            raise AmdahlInputError("the body of this answer was read as a stream and was not kept")
         self._taken = True
         return self._pieces
 

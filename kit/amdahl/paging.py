@@ -39,14 +39,14 @@ def items(
         cursor = page.get("next_cursor")
         if cursor:
             if cursor in cursors:
-                raise AnswerError(f"{path} gave the same cursor twice; stopped after {len(cursors) + 1} pages")
+                raise AnswerError(f"{path} returned the same cursor twice; stopped after {len(cursors) + 1} pages")
             cursors.add(cursor)
             asked = {**asked, "cursor": cursor}
         elif "next_cursor" in page or not page.get("has_more"):
             return
         else:
             if not rows:
-                raise AnswerError(f"{path} gave an empty page and says there is more; stopped at offset {offset}")
+                raise AnswerError(f"{path} returned an empty page but says there is more; stopped at offset {offset}")
             # The server may give fewer than were asked for, so the step is what came.
             offset += len(rows)
             asked = {**asked, "offset": offset}
@@ -57,7 +57,7 @@ def _page(client: Any, path: str, params: dict[str, Any], policy: Policy) -> Ope
     if isinstance(page, list):
         return {"items": page}
     if not isinstance(page, dict):
-        raise AnswerError(f"{path} answered no list")
+        raise AnswerError(f"{path} did not return a list")
     return page
 
 

@@ -80,7 +80,7 @@ class Deliveries:
         except OSError as error:
             sock.close()
             raise SetupError(
-                f"port {port} cannot be used: {error.strerror}", hint="port=0 takes any free one"
+                f"port {port} cannot be used: {error.strerror}", hint="give port=0 for any free port"
             ) from None
         self.port: int = sock.getsockname()[1]
         self._ended: asyncio.Event | None = None
@@ -155,7 +155,7 @@ class Deliveries:
             while self.total - self.refused < n:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(f"{self.total - self.refused} of {n} deliveries came within {timeout} s")
+                    raise TimeoutError(f"{self.total - self.refused} of {n} deliveries arrived within {timeout} s")
                 # In short steps, so that an interrupt in the notebook is noticed on every system.
                 self._arrived.wait(0.2 if left is None else min(left, 0.2))
         return self.df

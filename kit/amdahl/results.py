@@ -166,7 +166,7 @@ class ResultReader:
             self._left_over = rows
             return
         if not all(isinstance(row, dict) for row in listed):
-            raise AmdahlError(200, "unknown", "the answer holds rows that are no objects")
+            raise AmdahlError(200, "unknown", "the answer has rows that are not objects")
         self._columns.add_rows(sound(listed))
         self._left_over = b""
 
@@ -225,7 +225,7 @@ def _listed(status: int, payload: Any) -> list[dict[str, Any]]:
         raise AmdahlError(status, str(payload.get("code") or "invalid_argument"), payload["error"], payload)
     rows = payload.get("rows") if isinstance(payload, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise AmdahlError(status, "unknown", "the answer holds no rows", payload)
+        raise AmdahlError(status, "unknown", "the answer has no rows", payload)
     return rows
 
 

@@ -44,7 +44,7 @@ class Session:
         self.state: dict[str, Any] = dict(state or {})
         if not session_id or not isinstance(session_id, str):
             raise AmdahlInputError(
-                f"{session_id!r} is no session id", hint="they look like plat_… and come from a.run(...)"
+                f"{session_id!r} is not a session id", hint="they look like plat_… and come from a.run(...)"
             )
 
     @property
@@ -200,7 +200,7 @@ def watch(session: Session, answer: Answer, timeout: float) -> Session:
                 continue
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"session {session.id} was still running after {timeout:g} s; it goes on at the service"
+                    f"session {session.id} was still running after {timeout:g} s; it continues at the service"
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LAST)

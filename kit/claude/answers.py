@@ -31,7 +31,7 @@ _NO_NUMBER = _NoNumber()
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise Unfit("wrong value", "a key is there twice")
+        raise Unfit("wrong value", "a key occurs twice")
     return found
 
 
@@ -53,12 +53,12 @@ def object_in(text: str) -> dict[str, Any]:
         try:
             value, at = _DECODER.raw_decode(text, begun.start())
         except (ValueError, RecursionError):
-            raise Unfit("not json", "an object breaks off, or is no JSON") from None
+            raise Unfit("not json", "an object is incomplete, or not JSON") from None
         if looked > _MOST or (found is not None and value != found):
-            raise Unfit("not json", "there are several objects")
+            raise Unfit("not json", "it has several objects")
         found = value
     if found is None:
-        raise Unfit("not json", "there is no JSON object in it")
+        raise Unfit("not json", "it has no JSON object")
     return found
 
 

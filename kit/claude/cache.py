@@ -316,7 +316,7 @@ class Cache:
             os.chmod(path, 0o600)
         except OSError as error:
             raise ClaudeInputError(
-                f"the cache {path} cannot be made: {error}", hint="set KIT_CACHE_DIR, or give cache=False"
+                f"the cache {path} cannot be created: {error}", hint="set KIT_CACHE_DIR, or give cache=False"
             ) from None
         try:
             db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
@@ -374,4 +374,4 @@ def cache_of(given: Any, own: Cache) -> Cache | None:
         return own if given else None
     if isinstance(given, str | os.PathLike):
         return Cache(given)
-    raise ClaudeInputError(f"cache={given!r}: give True, False, or a file")
+    raise ClaudeInputError(f"cache={given!r}: give True, False, or a path")

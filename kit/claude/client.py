@@ -89,11 +89,11 @@ class Verbs:
         project_keys = None  # this frame may be shown
         settings, timeout = settings_of(base_url, api_key, timeout, verify)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-            raise ClaudeInputError(f"max_retries={max_retries!r}: give how often to try in all, such as 3")
+            raise ClaudeInputError(f"max_retries={max_retries!r}: give the number of tries in all, such as 3")
         if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
             raise ClaudeInputError(f"retry_delay={retry_delay!r}: give seconds from 0 to 300")
         if project_id is not None and not isinstance(project_id, str):
-            raise ClaudeInputError(f"project_id={project_id!r}: give a text")
+            raise ClaudeInputError(f"project_id={project_id!r}: give text")
         self.base_url = settings.base_url.rstrip("/")
         self.project_id = project_id
         self.max_retries = max_retries
@@ -224,7 +224,7 @@ class Verbs:
         """Return what a project has used in the "month", the last "week" or "day", by model, and what is left of its
         limit."""
         if period not in wire.PERIODS:
-            raise ClaudeInputError(f"period={period!r}", hint=f"choose one of {', '.join(wire.PERIODS)}")
+            raise ClaudeInputError(f"period={period!r} is not a period", hint=f"choose from {', '.join(wire.PERIODS)}")
         project = project_id or self.project_id
         params = {"period": period, "project_id": project}
         answer = yield from ask(

@@ -72,24 +72,22 @@ class Column:
         if self.kind == "choice":
             texts = self.choices
             if not all(isinstance(one, str) and one.strip() for one in texts):
-                raise ClaudeInputError(f"columns=: the choices of {self.name!r} must be texts: {_short(list(texts))}")
+                raise ClaudeInputError(f"columns=: the choices of {self.name!r} must be text: {_short(list(texts))}")
             if len({one.strip().casefold() for one in texts}) < len(texts):
-                raise ClaudeInputError(f"columns=: two choices of {self.name!r} are alike: {', '.join(texts)[:200]}")
+                raise ClaudeInputError(f"columns=: two equal choices of {self.name!r}: {', '.join(texts)[:200]}")
             if not 2 <= len(texts) <= _MOST_CHOICES:
                 raise ClaudeInputError(
                     f"columns=: {self.name!r} has {len(texts)} choices: give from 2 to {_MOST_CHOICES}"
                 )
         for bound in (self.low, self.high):
             if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound - bound):
-                raise ClaudeInputError(f"columns=: {bound!r}, a bound of {self.name!r}, is no number")
+                raise ClaudeInputError(f"columns=: {bound!r}, a bound of {self.name!r}, is not a number")
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ClaudeInputError(
-                f"columns=: the bounds of {self.name!r} are the wrong way round: {self.low:g}..{self.high:g}"
-            )
+            raise ClaudeInputError(f"columns=: the bounds of {self.name!r} are reversed: {self.low:g}..{self.high:g}")
         try:
             self.told().encode()
         except UnicodeEncodeError:
-            raise ClaudeInputError(f"columns=: {self.name!r} holds half of a character") from None
+            raise ClaudeInputError(f"columns=: {self.name!r} contains half of a character") from None
         return self
 
     def told(self) -> str:
@@ -115,7 +113,7 @@ class Column:
         if not self.many:
             return self._one(given)
         if not isinstance(given, list):
-            raise self._unfit(given, "is no list")
+            raise self._unfit(given, "is not a list")
         return [self._one(each) for each in given]
 
     def _one(self, given: Any) -> Any:
@@ -126,21 +124,21 @@ class Column:
         if self.kind in ("float", "int"):
             return self._number(given)
         if not isinstance(given, str):
-            raise self._unfit(given, "is no text")
+            raise self._unfit(given, "is not text")
         if self.kind == "choice":
             if given in self.choices:
                 return given
             alike = [one for one in self.choices if one.casefold() == given.strip().casefold()]
             if len(alike) != 1:
-                raise self._unfit(given, f"is none of {', '.join(self.choices)}"[:200])
+                raise self._unfit(given, f"is not one of {', '.join(self.choices)}"[:200])
             return alike[0]
         if not given.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in given):
-            raise self._unfit(given, "holds half of a character")
+            raise self._unfit(given, "contains half of a character")
         return given
 
     def _number(self, given: Any) -> float | int:
         if isinstance(given, bool) or not isinstance(given, int | float):
-            raise self._unfit(given, "is no number")
+            raise self._unfit(given, "is not a number")
         number: float | int = given
         if self.kind == "float":
             try:
@@ -149,7 +147,7 @@ class Column:
                 number = math.inf
         elif isinstance(given, float):
             if not given.is_integer() or abs(given) > 2**53:
-                raise self._unfit(given, "is no whole number")
+                raise self._unfit(given, "is not a whole number")
             number = int(given)
         if not (-_BIGGEST <= number < _BIGGEST if isinstance(number, int) else math.isfinite(number)):
             raise self._unfit(given, "is not finite, or too large")
@@ -234,7 +232,8 @@ def spec_of(columns: Any) -> Spec:
         aliased = [name for name, field in columns.model_fields.items() if field.validation_alias is not None]
         if aliased:
             raise ClaudeInputError(
-                f"columns={columns.__name__}: the field {aliased[0]!r} has an alias", hint="name it as the answers do"
+                f"columns={columns.__name__}: the field {aliased[0]!r} has an alias",
+                hint="rename the field",
             )
         found = [
             dataclasses.replace(
@@ -255,9 +254,7 @@ def spec_of(columns: Any) -> Spec:
         if names.count(name) > 1:
             raise ClaudeInputError(f"columns= names {name!r} twice")
         if name in RESERVED:
-            raise ClaudeInputError(
-                f"columns=: a frame of answers has a column {name!r} of its own", hint="give it another name"
-            )
+            raise ClaudeInputError(f"columns=: the name {name!r} is reserved", hint="give it another name")
     return Spec(tuple(found), model)
 
 
@@ -281,7 +278,7 @@ def _typed(name: str, text: str) -> Column:
     if found is not None:
         inner = _typed(name, found[1].strip())
         if inner.many:
-            raise ClaudeInputError(f"columns=: {name!r} is a list of lists", hint="a cell holds a list at most")
+            raise ClaudeInputError(f"columns=: {name!r} is a list of lists", hint="a cell holds at most a list")
         return dataclasses.replace(inner, many=True)
     parts = _split(text, "|")
     if len(parts) > 1:
@@ -293,9 +290,9 @@ def _typed(name: str, text: str) -> Column:
     if text in ("str", "bool"):
         return Column(name, text)
     raise ClaudeInputError(
-        f"columns=: {name!r} has the type {text!r}, which is not known",
+        f"columns=: {name!r} has the unknown type {text!r}",
         hint=nearest(text.split()[0] if text.split() else text, [*_KINDS, "list[str]"])
-        or "there are str, float 0..1, int 0..10, bool, a|b|c and list[...]",
+        or "use str, float 0..1, int 0..10, bool, a|b|c or list[...]",
     )
 
 
@@ -333,13 +330,13 @@ def _hints(kind: type) -> dict[str, Any]:
         return typing.get_type_hints(kind, include_extras=True)
     except NameError as error:
         raise ClaudeInputError(
-            f"columns={kind.__name__}: {error}", hint="define it where its types are known"
+            f"columns={kind.__name__}: {error}", hint="define it where its types can be resolved"
         ) from None
 
 
 def _from_type(name: Any, kind: Any, bounds: tuple[Any, ...] = ()) -> Column:
     if not isinstance(name, str) or not name.strip():
-        raise ClaudeInputError(f"columns=: {_short(name)} is no name of a column", hint="give a text")
+        raise ClaudeInputError(f"columns=: {_short(name)} is not the name of a column", hint="give text")
     return _of_type(name, kind, bounds).checked()
 
 
@@ -357,7 +354,7 @@ def _of_type(name: str, kind: Any, bounds: tuple[Any, ...]) -> Column:
     elif origin is list and len(inner) == 1:
         column = _of_type(name, inner[0], ())
         if column.many or column.optional:
-            raise ClaudeInputError(f"columns=: {name!r} is a list of lists, or of what may be missing")
+            raise ClaudeInputError(f"columns=: {name!r} is a list of lists, or of optional values")
         column = dataclasses.replace(column, many=True)
     elif origin is typing.Literal or isinstance(kind, list | tuple | set | frozenset):
         column = Column(name, "choice", tuple(inner if origin is typing.Literal else kind))
@@ -369,8 +366,8 @@ def _of_type(name: str, kind: Any, bounds: tuple[Any, ...]) -> Column:
         column = Column(name, many=True)
     else:
         raise ClaudeInputError(
-            f"columns=: {_short(kind)}, the type of {name!r}, is not a type that a column can have",
-            hint="there are str, float, int, bool, a list of choices, Literal, Enum, list[...] and Optional",
+            f"columns=: {_short(kind)}, the type of {name!r}, is not a type for a column",
+            hint="use str, float, int, bool, a list of choices, Literal, Enum, list[...] or Optional",
         )
     if column.kind in ("float", "int") and not column.many:
         column = dataclasses.replace(

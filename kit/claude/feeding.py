@@ -34,7 +34,7 @@ class AnswerSource(Source):
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
         """Return the pieces as they come; it ends with the answer."""
         if self._asked:
-            raise ClaudeAPIError("the answer broke off; asking again would be paid for again", paid=None)
+            raise ClaudeAPIError("the answer is incomplete; another request would be paid for again", paid=None)
         self._asked = True
         count = 0
         found: Any = self._stamped()

@@ -60,7 +60,7 @@ class Guard:
         """Hold a call that would go past `max_cost`."""
         if cost > self.left:
             raise BudgetExceededError(
-                f"{what}: about {dollars(cost)}, and {dollars(self.left)} are left of max_cost={self.max_cost:g};"
+                f"{what}: about {dollars(cost)}, but only {dollars(self.left)} is left of max_cost={self.max_cost:g};"
                 " nothing was sent",
                 estimated_cost=cost,
                 paid=False,

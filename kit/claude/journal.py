@@ -30,7 +30,7 @@ class Journal:
     def _read(self) -> None:
         with self.path.open(encoding="utf-8", errors="replace") as lines:
             if _object(lines.readline()).get("format") != _FORMAT:
-                raise ClaudeInputError(f"{self.path} holds something else", hint="give keep= a new file")
+                raise ClaudeInputError(f"{self.path} is not the file of this batch", hint="give keep= a new file")
             for line in lines:
                 # A crash may have cut the last line; what it told of counts as sent.
                 value = _object(line)

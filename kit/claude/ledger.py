@@ -110,7 +110,7 @@ def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.Dat
 
 def _table(lines: Sequence[Paid], over: Any) -> pa.Table:
     if over not in _SECONDS:
-        raise ClaudeInputError(f"over={over!r}", hint='choose "day" or "hour"')
+        raise ClaudeInputError(f"over={over!r} is not a period", hint='choose "day" or "hour"')
     width = _SECONDS[over]
     sums: dict[tuple[int, str], list[Any]] = {}
     for line in lines:

@@ -87,7 +87,7 @@ class LiveAnswer:
             while not self._ended:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(f"the answer has not ended within {timeout:g} s; it goes on", paid=None)
+                    raise TimeoutError(f"the answer has not ended within {timeout:g} s; it continues", paid=None)
                 # Short naps, so that an interrupt gets through everywhere.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
         if self._screen is not None:

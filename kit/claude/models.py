@@ -24,7 +24,7 @@ class Batches:
         if len(names) < 2 or None in names or len({*names}) < len(names):
             raise ClaudeInputError(f"models={models!r}: name two or more", hint='such as models=["haiku", "sonnet"]')
         if isinstance(options.get("keep"), str) or hasattr(options.get("keep"), "__fspath__"):
-            raise ClaudeInputError("keep= with models= is True or False", hint="cache=True keeps the answers")
+            raise ClaudeInputError("keep= with models= is True or False", hint="use cache=True to keep the answers")
         self._guard = guard
         self._keeps = options.pop("keep", None) is True
         if not hasattr(prompts, "iloc") and not isinstance(prompts, str):

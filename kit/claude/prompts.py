@@ -104,7 +104,7 @@ class Prompts(GivesFrames):
         Prompts whose answer was lost may have been paid for; they are sent again only with `unknown=True`.
         """
         if self.last_batch is None:
-            raise SetupError("there is no batch to go on with", hint="start one: .batch(prompts)")
+            raise SetupError("there is no batch to resume", hint="start one: .batch(prompts)")
         if max_cost is not None:
             self.last_batch.max_cost = max_cost
         return self._run(self.last_batch, unknown)
@@ -140,7 +140,7 @@ class Prompts(GivesFrames):
         Bounds that are whole numbers give whole numbers.
         """
         if not isinstance(what, str) or not what.strip():
-            raise ClaudeInputError(f"score: {what!r} is nothing to look for", hint='say what, such as "politeness"')
+            raise ClaudeInputError(f"score: {what!r} is not something to score", hint='try "politeness"')
         whole = isinstance(low, int) and isinstance(high, int)
         spec = Spec((Column("score", "int" if whole else "float", low=low, high=high).checked(),))
         asked = what.replace("{", "{{").replace("}", "}}")

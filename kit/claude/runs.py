@@ -192,7 +192,7 @@ class _Batch:
             for call in left:
                 if call.status == NOT_RUN and call.result.error is None:
                     call.result = replace(call.result, error="not sent, as a request before it failed")
-            warn(one_line(f"the batch stopped: {told.error.message}; resume() goes on with what is left"))
+            warn(one_line(f"the batch stopped: {told.error.message}; resume() continues with the rest"))
         for words in told.warnings:
             warn(words)
 
@@ -356,7 +356,7 @@ def _texts(prompts: Iterable[str]) -> list[str]:
         )
     if isinstance(prompts, str):
         raise ClaudeInputError(
-            "batch() takes a list of prompts", hint="ask() takes one; over=df fills one for each row"
+            "batch() takes a list of prompts", hint="use ask() for one prompt, or over=df for one for each row"
         )
     column = column_of(prompts)
     return list(prompts if column is None else column.to_pylist() if hasattr(column, "to_pylist") else column)
@@ -364,7 +364,7 @@ def _texts(prompts: Iterable[str]) -> list[str]:
 
 def _refuse_keeping(over: Any, spec: Any) -> None:
     if over is None:
-        raise ClaudeInputError("keep=True keeps the columns of over=, which is not given")
+        raise ClaudeInputError("keep=True keeps the columns of over=, but over= is not given")
     own = [*(spec.names if spec is not None else ("prompt", "content", "tokens")), "status", "error", "raw", "cost"]
     both = [str(name) for name in over.columns if name in own]
     if both:
@@ -391,5 +391,5 @@ def _size(at_once: int | None, count: int) -> int:
     if at_once is None:
         return min(MANY, max(FEW, math.ceil(count / PARTS)))
     if isinstance(at_once, bool) or not isinstance(at_once, int) or not 1 <= at_once <= wire.BATCH:
-        raise ClaudeInputError(f"at_once={at_once!r}: give how many prompts go in one request, from 1 to {wire.BATCH}")
+        raise ClaudeInputError(f"at_once={at_once!r}: give the prompts of a request, 1 to {wire.BATCH}")
     return at_once

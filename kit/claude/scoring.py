@@ -78,7 +78,7 @@ def compare(frame: Any, labels: Any, column: str | None = None) -> Comparison:
         row = known.index[known.isna().to_numpy()][0]
         raise ClaudeInputError(
             f"compare: {int(known.isna().sum()):,} rows have no label, the first is {row!r}",
-            hint="compare the rows with one: frame.loc[labels.dropna().index]",
+            hint="compare only the rows with a label: frame.loc[labels.dropna().index]",
         )
     meant, told = (
         [str(one) for one in known.tolist()],
@@ -123,7 +123,7 @@ def _answers(frame: Any, labels: Any, column: str | None) -> tuple[pd.Series[Any
     if isinstance(frame, pd.Series):
         return frame, str(frame.name or "answer")
     if not isinstance(frame, pd.DataFrame):
-        raise ClaudeInputError(f"compare: {type(frame).__name__} is no frame of answers", hint="give what batch() gave")
+        raise ClaudeInputError(f"compare: {type(frame).__name__} is not a result of batch()", hint="give its frame")
     if column is None:
         own = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
         named = [name for name in frame.columns if name == getattr(labels, "name", None) and name not in _BESIDE]
@@ -151,7 +151,8 @@ def _labels(labels: Any, frame: Any, index: Any) -> pd.Series[Any]:
             return labels
         if not labels.index.is_unique or not index.is_unique or len(index.difference(labels.index)):
             raise ClaudeInputError(
-                "compare: the labels have another index than the answers", hint="give the rows of the same frame"
+                "compare: the labels have another index than the answers",
+                hint="give the rows of the same frame",
             )
         return labels.reindex(index)
     listed = list(labels)

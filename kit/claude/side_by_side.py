@@ -228,7 +228,7 @@ class Runner:
         """Stop paying: an answer could not be kept."""
         if self._told.error is None:
             told = error if isinstance(error, ClaudeAPIError) else None
-            self._told.error = told or ClaudeAPIError(f"batch: what came cannot be written down: {error}", paid=False)
+            self._told.error = told or ClaudeAPIError(f"batch: cannot write the results: {error}", paid=False)
         self.stopping = True
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:

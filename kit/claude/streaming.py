@@ -37,7 +37,7 @@ _FRAME = 16 * 1024 * 1024
 
 def checked(transport: str) -> None:
     if transport not in ("http", "ws"):
-        raise ClaudeInputError(f"transport={transport!r}", hint='choose "http" or "ws"')
+        raise ClaudeInputError(f"transport={transport!r} is not a transport", hint='choose "http" or "ws"')
 
 
 def opened(
@@ -268,7 +268,7 @@ class _Chat:
             return kind(f"{what}: the service refused the connection (status {status})", status_code=status, paid=False)
         fields: dict[str, Any] = {"request_id": self.request_id, "paid": None if self._sent else False}
         if isinstance(error, OSError) and type(error).__name__ == "TimeoutError":
-            return TimeoutError(f"{what}: nothing came in time", **fields)
+            return TimeoutError(f"{what}: no answer in time", **fields)
         reason = str(error)[:300] or type(error).__name__
         if not self._sent:
             return ClaudeAPIError(f"{what}: could not connect to {self.url}: {reason}", **fields)

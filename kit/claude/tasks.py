@@ -29,7 +29,7 @@ def run(
 ) -> Operation[dict[str, Any]]:
     """Return the report of a task that came to an end; outcomes with a name of their own are raised."""
     if not description.strip():
-        raise ClaudeInputError("description is empty", hint="say what the task is")
+        raise ClaudeInputError("description is empty", hint="describe the task")
     if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < math.inf:
         raise ClaudeInputError(f"max_cost={max_cost!r}: give USD from 0 up")
     deadline = time.monotonic() + wire.patience(timeout)

@@ -53,12 +53,12 @@ def filled(template: Any, over: Any) -> tuple[list[str], Any]:
     columns = {}
     known = {str(name): name for name in frame.columns}
     if len(known) < len(frame.columns):
-        raise ClaudeInputError("over= has two columns of one name", hint="rename one of them")
+        raise ClaudeInputError("over= has two columns of the same name", hint="rename one of them")
     for name in dict.fromkeys(text for text, is_name in parts if is_name):
         if name not in known:
             raise ClaudeInputError(
                 f"prompt: over= has no column {name!r}",
-                hint=nearest(name, known) or f"it has {', '.join(known)[:200]}; a brace that is one is {{{{ or }}}}",
+                hint=nearest(name, known) or f"it has {', '.join(known)[:200]}; write {{{{ or }}}} for a brace",
             )
         columns[name] = _texts(name, frame[known[name]])
     if not columns:
@@ -110,7 +110,7 @@ def _text(value: Any, name: str, index: Any, row: int) -> str:
     if missing or (isinstance(value, float) and math.isnan(value)):
         raise ClaudeInputError(f"{where} is missing", hint=f"leave such rows out: df.dropna(subset=[{name!r}])")
     if isinstance(value, bytes | bytearray | memoryview):
-        raise ClaudeInputError(f"{where} is bytes", hint="decode them first")
+        raise ClaudeInputError(f"{where} is bytes, not text", hint="decode them first")
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     return prompt_text(str(value), where)

@@ -63,7 +63,7 @@ def prompt_text(prompt: Any, where: str = "prompt") -> str:
             prompt.encode()
         except UnicodeEncodeError:
             raise ClaudeInputError(
-                f"{where} holds half of a character, which UTF-8 cannot: {shown(prompt)}", hint="replace it"
+                f"{where} contains half of a character, which UTF-8 cannot encode: {shown(prompt)}", hint="replace it"
             ) from None
         return str(prompt)
     if (
@@ -73,7 +73,7 @@ def prompt_text(prompt: Any, where: str = "prompt") -> str:
     ):
         raise ClaudeInputError(f"{where} is missing", hint='leave such rows out: df["prompt"].dropna()')
     raise ClaudeInputError(
-        f"{where} must be a text, not {type(prompt).__name__}: {shown(prompt)}", hint="give str(...) of it"
+        f"{where} must be text, not {type(prompt).__name__}: {shown(prompt)}", hint="give str(...) of it"
     )
 
 
@@ -264,11 +264,11 @@ def parsed(answer: Answer, what: str) -> dict[str, Any]:
 def unreadable(what: str, why: str, answer: Answer | None = None) -> ClaudeAPIError:
     """Return the error for an answer with a good status in a form that this service does not give."""
     return ClaudeAPIError(
-        f"{what}: the answer is not one this service gives ({why})",
+        f"{what}: the answer is not one that this service gives ({why})",
         status_code=None if answer is None else answer.status,
         detail=None if answer is None else answer.text()[:_QUOTED],
         request_id=None if answer is None else answer.headers.get("x-request-id"),
-        hint="is the address that of a Claude Code API service?",
+        hint="check that the address is that of a Claude Code API service",
     )
 
 
@@ -376,11 +376,11 @@ def task_outcome(value: dict[str, Any]) -> dict[str, Any]:
             status_code=200,
             detail=value,
             paid=True,
-            hint="the task has run; raise max_cost= to keep what it makes",
+            hint="the task has run; raise max_cost= to keep its result",
         )
     if status == "failed" and error.startswith("Insufficient budget"):
         raise BudgetExceededError(
-            f"agentic_task: {error}: about {used.get('estimated_tokens', '?')} tokens were asked for",
+            f"agentic_task: {error}: about {used.get('estimated_tokens', '?')} tokens were requested",
             status_code=200,
             detail=value,
             paid=False,

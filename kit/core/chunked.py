@@ -116,7 +116,7 @@ class Chunked:
             if end >= 0:
                 line, self._line = bytes(self._line), bytearray()
                 if not line.endswith(b"\r\n"):
-                    raise Malformed("a line between chunks does not end as it should")
+                    raise Malformed("a line between chunks does not end with CRLF")
                 self._take(line[:-2])
         if self.over:
             self.rest += data[at:]
@@ -127,7 +127,7 @@ class Chunked:
     def _take(self, line: bytes) -> None:
         if self._ending:
             if line:
-                raise Malformed("a chunk is longer than it was told to be")
+                raise Malformed("a chunk is longer than its stated length")
             self._ending = False
         elif self._trailer is not None:
             self._trailer += len(line)
@@ -137,7 +137,7 @@ class Chunked:
         else:
             digits = line.partition(b";")[0].strip(b" \t")
             if not digits or len(digits) > 16 or not _HEX.issuperset(digits):
-                raise Malformed("a chunk's length is no number")
+                raise Malformed("a chunk's length is not a number")
             self._left = int(digits, 16)
             if not self._left:
                 self._trailer = 0

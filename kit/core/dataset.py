@@ -254,8 +254,8 @@ class View(ds.Dataset):  # type: ignore[misc]
             return
         if not self._strict and wider.bodies.binary:
             raise InputError(
-                f"{self.source.label}: records from {piece.first} on hold bytes that are no text",
-                hint='say body="bytes"',
+                f"{self.source.label}: records from {piece.first} on hold bytes that are not text",
+                hint='give body="bytes"',
             )
         misfits, begin = set(decoded.misfits) | wider.columns, piece.first
         for piece, decoded in rest:
@@ -294,7 +294,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         try:
             for piece in pieces:
                 if piece.first != at:
-                    raise _missing(self.source, at, min(piece.first, stop), "they are gone, as trimmed ones are")
+                    raise _missing(self.source, at, min(piece.first, stop), "they were trimmed or deleted")
                 at = piece.stop
                 yield piece
         except MissingRange:
@@ -306,7 +306,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         finally:
             pieces.close()  # type: ignore[attr-defined]
         if at < stop:
-            raise _missing(self.source, at, stop, "the service has them no more")
+            raise _missing(self.source, at, stop, "the service does not have them any more")
 
 
 def within(source: Ranged, filter: Any, schema: pa.Schema, first: int, stop: int) -> tuple[int, int]:
@@ -371,7 +371,7 @@ def _told(source: Ranged, first: int, stop: int) -> str:
 def _missing(source: Ranged, first: int, stop: int, why: str) -> MissingRange:
     return MissingRange(
         f"{source.unit} {first} to {stop - 1} of {source.label} are missing: {why}",
-        hint="what was read before them is whole; begin after them to read the rest",
+        hint="the records before them were read; start after them to read the rest",
         resource=source.label,
         missing=(first, stop),
     )

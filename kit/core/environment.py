@@ -154,5 +154,5 @@ def check_names(service: str, given: Iterable[str], make: Callable[..., Any], ot
             nearest = f"did you mean {near[0]}=? " if near else ""
             raise InputError(
                 f"{service} has no argument {name}=",
-                hint=f"{nearest}there are: {', '.join(f'{one}=' for one in dict.fromkeys(known))}",
+                hint=f"{nearest}its arguments: {', '.join(f'{one}=' for one in dict.fromkeys(known))}",
             )

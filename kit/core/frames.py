@@ -191,7 +191,7 @@ def expand_bodies(
     Nothing is dropped.
     """
     if mode not in get_args(BodyMode):
-        raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
+        raise InputError(f"body={mode!r} is not a mode", hint='choose one of "auto", "bytes", "text", "json"')
     if isinstance(bodies, pa.Array):
         bodies = pa.chunked_array([bodies])
     chosen: str = mode

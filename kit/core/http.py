@@ -72,7 +72,8 @@ class Settings:
         if "@" in self.base_url.split("://", 1)[1].split("/", 1)[0]:
             # Not quoted back: it holds a password.
             raise self.refusal(
-                f"{self.service}: the address holds a user or password", hint="give the credential by its own argument"
+                f"{self.service}: the address contains a user or password",
+                hint="give the credential with its own argument",
             )
         object.__setattr__(self, "origin", origin)
 

@@ -50,7 +50,7 @@ def shown(table: pa.Table, into: Into, attrs: Mapping[Any, Any] | None = None) -
 def checked(into: Any) -> Into:
     """Return what is wanted, where there is such a thing."""
     if into not in get_args(Into):
-        raise InputError(f"into={into!r}", hint=f"choose one of {', '.join(get_args(Into))}")
+        raise InputError(f"into={into!r} is not a library", hint=f"choose one of {', '.join(get_args(Into))}")
     return cast(Into, into)
 
 

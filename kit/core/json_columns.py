@@ -491,7 +491,7 @@ class ObjectColumns:
         if self._too_sparse(buffer.size // 3 + 1 if count is None else count):
             count = _lines_in(buffer)
             if self._too_sparse(count):
-                raise TooManyKeys(f"{len(self._reading)} keys over {count} rows hold next to nothing")
+                raise TooManyKeys(f"{len(self._reading)} keys over {count} rows are nearly all empty")
         table = read_lines(buffer, self._reading)
         return None if table is None or (count is not None and table.num_rows != count) else table
 
@@ -533,7 +533,7 @@ def parsed_object(line: bytes) -> dict[str, Any] | None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return found
 
 

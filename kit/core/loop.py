@@ -34,7 +34,7 @@ def portal() -> BlockingPortal:
     with _lock:
         if _portal is None:
             if sys.platform == "emscripten":
-                raise KitError("there are no threads in Pyodide, and so no feeds", hint="use a kernel on a machine")
+                raise KitError("Pyodide has no threads, so feeds do not work", hint="use a kernel on a machine")
             started: Future[BlockingPortal] = Future()
             # A daemon: a subscription left open must not keep the interpreter from ending.
             _thread = threading.Thread(target=_run, args=(started,), name="kit-loop", daemon=True)

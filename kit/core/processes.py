@@ -21,10 +21,10 @@ class OfOneProcess:
     )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        raise NotShared(f"a {type(self).__name__} is not sent to another process", hint=self._elsewhere)
+        raise NotShared(f"a {type(self).__name__} cannot be sent to another process", hint=self._elsewhere)
 
 
 def check_process(pid: int, what: str) -> None:
     """Refuse to go on in a fork of the process that has made something, as its connection is the parent's."""
     if os.getpid() != pid:
-        raise NotShared(f"{what} is not shared with a forked process", hint="make another one there")
+        raise NotShared(f"{what} cannot be used in a forked process", hint="make another one there")

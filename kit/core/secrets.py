@@ -116,7 +116,7 @@ class Secret:
         return made
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError("a secret does not change; make a new one")
+        raise AttributeError("a secret cannot be changed; make a new one")
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -149,7 +149,7 @@ class Secret:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(
-            "a secret is not pickled; pass `secret.reveal()` on purpose, or read it from the environment there"
+            "a secret cannot be pickled; pass `secret.reveal()` on purpose, or read it from the environment there"
         )
 
 

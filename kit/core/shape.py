@@ -149,7 +149,7 @@ def shape_of(
     Without `raw` there is a column of raw bodies only where the sample needs one.
     """
     if mode not in ("auto", "json", "text", "bytes"):
-        raise InputError(f"body={mode!r}", hint='choose one of "auto", "bytes", "text", "json"')
+        raise InputError(f"body={mode!r} is not a mode", hint='choose one of "auto", "bytes", "text", "json"')
     chosen = choose_mode(bodies) if mode == "auto" else mode
     if mode == "auto" and types:
         chosen = "json"

@@ -16,7 +16,7 @@ class Unpacker:
         self.total = 0
         packing = headers.get("content-encoding", "identity").strip().lower()
         if packing not in ("identity", "gzip", ""):
-            raise AnswerError(f"the answer is packed as {packing!r}, which was not asked for")
+            raise AnswerError(f"the answer is compressed as {packing!r}, which was not requested")
         self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
@@ -28,7 +28,7 @@ class Unpacker:
             try:
                 piece = self._gzip.decompress(piece, self.limit - self.total + 1)
             except zlib.error as error:
-                raise AnswerError(f"the answer's gzip packing is broken: {error}") from None
+                raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
         self.total += len(piece)
         if self.total > self.limit:
             raise self._too_large()
@@ -37,7 +37,7 @@ class Unpacker:
     def finish(self) -> None:
         """Check at the body's end that it is complete."""
         if self._gzip is not None and self.total and not self._gzip.eof:
-            raise Lost("the answer's gzip packing ends too early")
+            raise Lost("the answer's gzip data ends too early")
 
     def _too_large(self) -> AnswerError:
         return AnswerError(

@@ -33,8 +33,8 @@ def held(name: str, label: str) -> dict[str, Secret]:
     found = _held.get(name)
     if found is None:
         raise SetupError(
-            f"this worker was not given the credential for {label}",
-            hint="make the distributed.Client before to_dask() or append_to(): they hand it to the client's workers",
+            f"this worker did not receive the credential for {label}",
+            hint="create the distributed.Client before to_dask() or append_to(), which send it to the workers",
         )
     return found
 

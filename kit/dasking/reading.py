@@ -122,7 +122,7 @@ def _by_time(view: View, every: Any) -> list[tuple[int, int]]:
     except (ValueError, TypeError):
         step = pd.Timedelta(0)
     if not step > pd.Timedelta(0):
-        raise InputError(f"every={every!r} is no length of time", hint='give one like "1h" or "1D"')
+        raise InputError(f"every={every!r} is not a length of time", hint='give one like "1h" or "1D"')
     if first >= stop:
         return []
     ends = [
@@ -132,7 +132,7 @@ def _by_time(view: View, every: Any) -> list[tuple[int, int]]:
     begin, end = ends[0]["min"], ends[-1]["max"]
     if begin is None or end is None or view.source.place(0) is None:
         raise InputError(
-            f"{view.source.label} cannot be cut by time: the service does not find records by it", hint="give rows="
+            f"{view.source.label} cannot be split by time: the service does not find records by time", hint="give rows="
         )
     moment = pd.Timestamp(begin).floor(step) + step
     if (pd.Timestamp(end) - moment) / step > _MOST:

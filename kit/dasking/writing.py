@@ -23,7 +23,7 @@ _TRIES = 3
 def from_frame(frame: pd.DataFrame | dd.DataFrame) -> Rows:
     """Return the rows of a frame of Dask, or of pandas, to be appended: `kit.from_frame(frame).append_to(stream)`."""
     if not isinstance(frame, pd.DataFrame) and not hasattr(frame, "to_delayed"):
-        raise InputError(f"a frame of Dask or pandas is needed, not {type(frame).__name__}")
+        raise InputError(f"a frame of Dask or pandas is required, not {type(frame).__name__}")
     return Rows(frame)
 
 
@@ -42,10 +42,10 @@ class Rows:
         such a partition has the status "unknown", and a warning tells so. `options` are those of the handle's append.
         """
         if delivery not in get_args(Delivery):
-            raise InputError(f"delivery={delivery!r}", hint='choose "at least once" or "at most once"')
+            raise InputError(f"delivery={delivery!r} is unknown", hint='choose "at least once" or "at most once"')
         if not isinstance(handle, Log) or not hasattr(handle, "append"):
             raise InputError(
-                f"{handle!r} is no stream that can be appended to", hint="give s2[basin][stream], or k[stream]"
+                f"{handle!r} is not a stream that can be appended to", hint="give s2[basin][stream], or k[stream]"
             )
         source = handle.source()
         if isinstance(self._frame, pd.DataFrame):
@@ -59,7 +59,7 @@ class Rows:
         if len(bad):
             one = bad.iloc[0]
             warnings.warn(
-                f"{len(bad)} of {len(found)} partitions were not, or not surely, written: {one['partition']}: "
+                f"{len(bad)} of {len(found)} partitions were not written, or perhaps not: {one['partition']}: "
                 f"{one['error']}",
                 stacklevel=2,
             )

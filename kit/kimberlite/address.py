@@ -49,7 +49,7 @@ def place_of(address: str) -> Place:
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise KimberliteInputError(told, hint=hint)
     if any(char in host for char in "/@ \t\r\n?#"):
-        raise KimberliteInputError("the address holds more than a host and a port", hint=hint)
+        raise KimberliteInputError("the address contains more than a host and a port", hint=hint)
     return Place(host, int(port))
 
 
@@ -124,13 +124,11 @@ def _tls_of(addresses: Sequence[str], tls: bool | ssl.SSLContext | None) -> ssl.
     """Return what checks certificates, as the addresses and the argument say together."""
     if tls is not None and not isinstance(tls, bool | ssl.SSLContext):
         raise KimberliteInputError(
-            f"tls={tls!r:.80}", hint="give True, or an ssl.SSLContext for certificates of your own"
+            f"tls={tls!r:.80} is not a setting of TLS", hint="give True, or an ssl.SSLContext for your own certificates"
         )
     secure = {one.strip().startswith(SECURE) for one in addresses}
     if tls is None and len(secure) > 1:
-        raise KimberliteInputError(
-            "some of the addresses are for TLS and some are not", hint=f"begin each with {SECURE}"
-        )
+        raise KimberliteInputError("some addresses use TLS and some do not", hint=f"begin each with {SECURE}")
     if tls is False and True in secure:
         raise KimberliteInputError(f"an address begins with {SECURE}, and tls=False", hint="leave one of them out")
     if isinstance(tls, ssl.SSLContext):
@@ -148,7 +146,7 @@ def tenant_of(environment: Environment) -> int | None:
     if told is None:
         return None
     if not (told.strip().isascii() and told.strip().isdigit()):
-        raise SetupError(f"KIMBERLITE_TENANT is {told!r}, which is no tenant's number")
+        raise SetupError(f"KIMBERLITE_TENANT is {told!r}, which is not the number of a tenant")
     return int(told)
 
 
@@ -156,4 +154,4 @@ def _check_seconds(name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise KimberliteInputError(f"{name}={value!r}: give seconds above 0, or None to wait for ever")
+        raise KimberliteInputError(f"{name}={value!r}: give seconds above 0, or None to wait forever")

@@ -98,7 +98,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
             await self.connect()
         writer = self._writer
         if writer is None:
-            raise self.unreachable("the connection broke as soon as it was made")
+            raise self.unreachable("the connection broke immediately")
         self.sent(number, post, len(frame))
         self._answers[number] = asyncio.get_running_loop().create_future()
         self._answers[number].add_done_callback(_seen)
@@ -172,7 +172,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         while left:
             piece = await reader.read(left)
             if not piece:
-                raise EOFError("the server closed it inside a frame")
+                raise EOFError("the server closed the connection inside a frame")
             # Silence is no byte at all; a large frame on a slow line is none.
             self._heard = asyncio.get_running_loop().time()
             pieces.append(piece)

@@ -42,11 +42,11 @@ class Blobs(Sequence[bytes]):
         if isinstance(items, Blobs):
             return items
         if isinstance(items, bytes | bytearray | memoryview | str):
-            raise KimberliteInputError(f"a list of bytes is needed, not {type(items).__name__}")
+            raise KimberliteInputError(f"events must be a list of bytes, not {type(items).__name__}")
         out, bounds, at = list[bytes](), array("Q", [0]), 0
         for item in items:
             if not isinstance(item, bytes | bytearray | memoryview):
-                raise KimberliteInputError(f"an event is bytes, not {type(item).__name__}: {item!r:.80}")
+                raise KimberliteInputError(f"an event must be bytes, not {type(item).__name__}: {item!r:.80}")
             item = bytes(item)
             head = varint(len(item))
             out += (head, item)

@@ -193,7 +193,7 @@ class _Calls:
         tenant = self._state.tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError(
-                "positions are counted per stream: whose are meant?",
+                "positions are counted per stream, so a stream or a tenant is needed",
                 hint="give stream_id= for one stream, or tenant_id= for all of a tenant's",
             )
         rows = yield from list_streams(self._state.registry, self._state.capabilities, tenant)
@@ -221,7 +221,7 @@ class _Calls:
         """Return the stream of that name, made if it is not there. The server gives it its number."""
         tenant = self._state.tenant(tenant_id)
         if tenant is None:
-            raise KimberliteInputError("whose stream is it?", hint="give tenant_id=, here or to the client")
+            raise KimberliteInputError("the stream's tenant is missing", hint="give tenant_id=, here or to the client")
         packed = yield from create(self._state.registry, tenant, name, data_class)
         self._state.registry.native.add(packed)
         return StreamId.from_u64(packed)
@@ -425,19 +425,19 @@ class AsyncClient(_Calls, AsyncFace[ClientState]):
 
 def _registry(settings: Settings, numbering: Numbering, data_class: DataClass) -> StreamRegistry:
     if numbering not in ("named", "native"):
-        raise KimberliteInputError(f"numbering={numbering!r}", hint='choose "named" or "native"')
+        raise KimberliteInputError(f"numbering={numbering!r} is not a numbering", hint='choose "named" or "native"')
     return StreamRegistry(settings, numbering, DataClass(data_class))
 
 
 def _several(events: Any) -> list[Any]:
     if isinstance(events, bytes | bytearray | memoryview | str):
-        raise KimberliteInputError("a list of bytes is needed", hint="for one event there is append()")
+        raise KimberliteInputError("events must be a list of bytes", hint="use append() for one event")
     return list(events)
 
 
 def _check_bytes(data: Any) -> None:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise KimberliteInputError(
-            f"an event is bytes, not {type(data).__name__}",
+            f"an event must be bytes, not {type(data).__name__}",
             hint="encode it first: text.encode(), json.dumps(...).encode()",
         )

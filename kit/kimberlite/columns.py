@@ -44,7 +44,7 @@ def _as_bytes(chunk: pa.Array) -> pa.Array:
         return chunk.cast(pa.large_string()).cast(pa.large_binary())
     if any(test(kind) for test in (is_.is_binary, is_.is_large_binary, is_.is_binary_view, is_.is_large_string)):
         return chunk.cast(pa.large_binary())
-    raise KimberliteInputError(f"events are bytes or text, not {kind}", hint="encode them first, say as JSON")
+    raise KimberliteInputError(f"events must be bytes or text, not {kind}", hint="encode them first, e.g. as JSON")
 
 
 def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:

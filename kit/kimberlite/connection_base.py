@@ -55,7 +55,7 @@ class ConnectionBase:
         if answer.server_version != VERSION:
             raise WireError(f"the server speaks protocol version {answer.server_version}, this package {VERSION}")
         if not answer.authenticated:
-            refusal = UnauthorizedError("the server wants an API key", 3)
+            refusal = UnauthorizedError("the server requires an API key", 3)
             refusal.op, refusal.resource = "connect", self.settings.where
             raise refusal
         self.capabilities = tuple(answer.capabilities)

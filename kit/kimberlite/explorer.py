@@ -110,7 +110,10 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
 
         client = self.client
         if sql.is_write(sql_text):
-            raise KimberliteInputError("this statement changes something", hint="use execute(sql, *params)")
+            raise KimberliteInputError(
+                "query() only reads, and this changes something",
+                hint="use execute(sql, *params)",
+            )
         state = state_of(client)
         payload = state.driver.run(
             sql.query_payload(state.registry, sql_text, params, at, state.settings.tenant_id, audit)

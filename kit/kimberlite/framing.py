@@ -79,8 +79,8 @@ def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) 
     magic, version, length, checksum = _HEADER.unpack_from(head)
     if magic != MAGIC:
         raise WireError(
-            f"the bytes {bytes(head[:4])!r} begin no Kimberlite frame",
-            hint="is the address that of a Kimberlite server?",
+            f"the bytes {bytes(head[:4])!r} are not the start of a Kimberlite frame",
+            hint="check that the address is that of a Kimberlite server",
         )
     if version != VERSION:
         raise WireError(f"the frame is of protocol version {version}; this package speaks version {VERSION}")
@@ -92,7 +92,7 @@ def read_header(head: bytes | bytearray | memoryview, limit: int = MAX_PAYLOAD) 
 def check(payload: bytes | bytearray | memoryview, header: Header) -> None:
     """Compare the payload with its checksum."""
     if zlib.crc32(payload) != header.checksum:
-        raise WireError("the checksum of a frame does not fit its contents; they were damaged on the way")
+        raise WireError("the checksum of a frame does not match its contents; they were damaged in transit")
 
 
 class FrameReader:

@@ -62,7 +62,7 @@ def statements(name: str, declared: Sequence[ColumnInfo], data: Any, *, lab: boo
             raise KimberliteInputError(f"the table {name!r} has no column {column!r}", hint=hint)
     lacking = [one.name for one in declared if one.name not in names and not one.nullable]
     if lacking:
-        raise KimberliteInputError(f"the column {lacking[0]!r} of {name!r} needs values, and there are none for it")
+        raise KimberliteInputError(f"the column {lacking[0]!r} of {name!r} needs values, but the data has none")
     cells = [_cells(column, by_name[one], lab) for one, column in zip(names, columns, strict=True)]
     # Quoted even where that is not needed: a name may be a word of SQL.
     listed = ", ".join('"' + one.replace('"', '""') + '"' for one in names)
@@ -105,7 +105,7 @@ def _columns(data: Any) -> tuple[list[str], list[Any], int]:
     names = list(dict.fromkeys(name for row in rows for name in row))
     odd = [name for name in names if not isinstance(name, str)]
     if odd:
-        raise KimberliteInputError(f"a column is called {odd[0]!r}, and columns have texts as names")
+        raise KimberliteInputError(f"a column is called {odd[0]!r}, but names of columns must be text")
     return names, [[row.get(name) for row in rows] for name in names], len(rows)
 
 
@@ -118,7 +118,7 @@ def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
         value = cell_of(value)
         try:
             if value is None and not declared.nullable:
-                raise Refused("a value is missing, and the column needs one")
+                raise Refused("a value is missing, but the column needs one")
             found.append(None if value is None else made(value))
         except Refused as error:
             raise KimberliteInputError(
@@ -172,14 +172,14 @@ def _real(declared: str, lab: bool) -> _Make:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _wrong(value, "a number")
         if value in (float("inf"), float("-inf")):
-            raise Refused("the number is not finite", "replace it, by None say")
+            raise Refused("the number is not finite", "replace it, for example by None")
         if float(value).is_integer() and abs(value) <= _EXACT and str(value)[0:2] != "-0":
             return int(value)
         if isinstance(value, int) and int(float(value)) != value:
             raise Refused(f"{value} has more digits than a REAL", "declare the column DECIMAL or TEXT")
         if not lab:
             raise Refused(
-                f"this server has no way to take {value!r} into a REAL",
+                f"this server cannot store {value!r} in a REAL",
                 "declare the column DECIMAL, or TEXT for all digits",
             )
         return repr(float(value))
@@ -192,10 +192,10 @@ def _decimal(declared: str, lab: bool) -> _Make:
 
     def make(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise _wrong(value, "a decimal", "give Decimal(...): a float has other digits than it shows")
+            raise _wrong(value, "a decimal", "give Decimal(...): a float has other digits than those it prints")
         number = Decimal(value)
         if not number.is_finite():
-            raise Refused("the number is not finite", "replace it, by None say")
+            raise Refused("the number is not finite", "replace it, for example by None")
         text = format(number, "f")
         whole, _, part = text.lstrip("-").partition(".")
         whole, part = whole.lstrip("0"), part.rstrip("0")
@@ -217,7 +217,7 @@ def _text(declared: str, lab: bool) -> _Make:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Refused(f"{shown(value)} holds half of a character, which UTF-8 cannot") from None
+            raise Refused(f"{shown(value)} contains half of a character, which UTF-8 cannot encode") from None
         return str(value)
 
     def uuid(value: Any) -> str:
@@ -232,12 +232,12 @@ def _text(declared: str, lab: bool) -> _Make:
         if isinstance(value, bool | int):
             return value if not lab else json.dumps(value)
         if not lab:
-            raise Refused("this server would keep a text of it in its place", "declare the column TEXT")
+            raise Refused("this server would store a text instead", "declare the column TEXT")
         if isinstance(value, str):
             try:
                 json.loads(text(value))
             except (ValueError, RecursionError):
-                raise Refused(f"{shown(value)} is no JSON text", "give json.dumps(...) of it") from None
+                raise Refused(f"{shown(value)} is not JSON text", "give json.dumps(...) of it") from None
             return str(value)
         if not isinstance(value, float | Mapping | list | tuple):
             raise _wrong(value, "JSON", "give json.dumps(...) of it")
@@ -260,7 +260,7 @@ def _bytes(declared: str, lab: bool) -> _Make:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise _wrong(value, "bytes")
         if not lab:
-            raise Refused("this server has no way to take bytes", "give base64 text, in a column declared TEXT")
+            raise Refused("this server cannot receive bytes", "give base64 text, in a column declared TEXT")
         return bytes(value)
 
     return make
@@ -300,14 +300,14 @@ def _timestamp(declared: str, lab: bool) -> _Make:
         elif not isinstance(value, datetime):
             raise _wrong(value, "a time")
         elif value.tzinfo is None:
-            raise Refused(f"{value!r} has no time zone", 'say which: df["at"].dt.tz_localize("UTC")')
+            raise Refused(f"{value!r} has no time zone", 'give it one: df["at"].dt.tz_localize("UTC")')
         else:
             try:
                 found = Timestamp.of(value)
             except KimberliteInputError:
-                raise Refused(f"{value!r} is outside of the years that nanoseconds in 64 bits reach") from None
+                raise Refused(f"{value!r} is outside the years that 64 bits of nanoseconds can hold") from None
         if found.nanoseconds < 0 and not lab:
-            raise Refused(f"{value!r} is before 1970, which this server keeps as 1970-01-01", "declare TEXT")
+            raise Refused(f"{value!r} is before 1970, which this server stores as 1970-01-01", "declare TEXT")
         return found
 
     return make

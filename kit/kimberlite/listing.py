@@ -43,7 +43,7 @@ def list_streams(
 ) -> Operation[list[StreamRow]]:
     """Return the streams of a tenant, in the order of their numbers."""
     if tenant is None:
-        raise KimberliteInputError("whose streams?", hint="give tenant_id=, here or to the client")
+        raise KimberliteInputError("the tenant is missing", hint="give tenant_id=, here or to the client")
     if EVENTS_TABLE in capabilities:
         return (yield from _told(registry, tenant))
     return (yield from _tried(registry, tenant))

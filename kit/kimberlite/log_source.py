@@ -168,7 +168,7 @@ class StreamRange(Ranged):
         settings = self._state.settings
         if settings.tls not in (None, trusting(True)):
             raise KimberliteInputError(
-                "an ssl.SSLContext cannot go to another process",
+                "an ssl.SSLContext cannot be sent to another process",
                 hint="set SSL_CERT_FILE there and here, and give tls=True",
             )
         secrets = {} if settings.api_key is None else {"api_key": settings.api_key}
@@ -180,5 +180,5 @@ def made(
 ) -> StreamRange:
     """Return the same stream over a connection of its own."""
     if tenant is None:
-        raise KimberliteInputError("a stream without a tenant cannot be reached from elsewhere", hint="give tenant_id=")
+        raise KimberliteInputError("a stream without a tenant cannot leave this process", hint="give tenant_id=")
     return StreamRange(Client(list(where), tenant, api_key), name, times=times, packed=packed, owned=True)

@@ -52,7 +52,7 @@ def raise_refusal(payload: bytes, post: Post | None = None) -> bytes:
     """Return the payload of an answer, unless it is an error: that is raised."""
     head = peek(payload)
     if head.kind != RESPONSE:
-        raise WireError("an answer was expected, and something else came")
+        raise WireError("a response was expected, but another message came")
     if head.variant == 0:
         told: Any = decode(payload)
         error = server_error(told.payload.code, told.payload.message, head.id)
@@ -67,7 +67,7 @@ def answer_of(payload: bytes, kind: type[T]) -> T:
     message = decode(payload)
     if not isinstance(message, Response) or not isinstance(message.payload, kind):
         told = type(message.payload).__name__
-        raise WireError(f"the answer is {told}, where {kind.__name__} was asked for")
+        raise WireError(f"the answer is {told}, but {kind.__name__} was expected")
     return message.payload
 
 

@@ -93,7 +93,7 @@ class Reader:
         start = self.at
         count = self.varint()
         if count * least > len(self.data) - self.at:
-            raise cut_off(start, f"{count:,} items are announced at byte {start}, but the message ends before them")
+            raise cut_off(start, f"{count:,} items are stated at byte {start}, but the message ends before them")
         return count
 
     def bytes(self) -> bytes:
@@ -153,7 +153,7 @@ def _unsigned(bits: int) -> Kind:
 def whole(value: Any, low: int, high: int) -> int:
     """Return the value as a plain int in these limits; ids and positions of this package count as their number."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise KimberliteInputError(f"a whole number is needed, not {value!r}")
+        raise KimberliteInputError(f"a whole number is required, not {value!r}")
     number = int(value.__index__())
     if not low <= number <= high:
         raise KimberliteInputError(f"{number} is not between {low} and {high}")
@@ -162,18 +162,18 @@ def whole(value: Any, low: int, high: int) -> int:
 
 def _write_flag(out: bytearray, value: Any) -> None:
     if not isinstance(value, bool):
-        raise KimberliteInputError(f"True or False is needed, not {value!r}")
+        raise KimberliteInputError(f"True or False is required, not {value!r}")
     out.append(value)
 
 
 def write_text(out: bytearray, value: Any) -> None:
     """Add a text with its length."""
     if not isinstance(value, str):
-        raise KimberliteInputError(f"a text is needed, not {value!r}")
+        raise KimberliteInputError(f"text is required, not {value!r}")
     try:
         raw = value.encode()
     except UnicodeEncodeError:
-        raise KimberliteInputError(f"{value[:80]!r} cannot be written as UTF-8") from None
+        raise KimberliteInputError(f"{value[:80]!r} cannot be encoded as UTF-8") from None
     out += varint(len(raw))
     out += raw
 

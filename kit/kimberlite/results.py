@@ -69,7 +69,7 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
         error = responses.Error(reader.varint(32), reader.text())
         raise error.exception(head.id)
     if kind not in (responses.Query, responses.QueryAt):
-        raise WireError(f"rows were asked for, but the answer is {kind.__name__ if kind else head.variant}")
+        raise WireError(f"rows were expected, but the answer is {kind.__name__ if kind else head.variant}")
     names: list[str] = _TYPES.read(reader)
     start = reader.at
     many = reader.count() >= _FEW
@@ -193,7 +193,7 @@ def _decimals(column: pa.Array, declared: str) -> pa.Array:
     """Return exact decimals, with the declared number of digits or, if none is declared, with the digits they have."""
     texts = column.cast(pa.string())
     if (pc.max(pc.utf8_length(pc.replace_substring_regex(texts, "[-+.]", ""))).as_py() or 0) > MOST_DIGITS:
-        raise ValueError("more digits than a decimal has")  # Arrow does not always see it
+        raise ValueError("more digits than a decimal can hold")  # Arrow does not always see it
     if digits_of(declared):
         return texts.cast(arrow_type(declared))
     wide = texts.cast(pa.decimal256(76, MOST_DIGITS))
@@ -223,5 +223,5 @@ def _converted(column: pa.Array, kind: Type) -> pa.Array:
     if kind is Type.TIMESTAMP and text:
         return column.cast(pa.timestamp("ns", "UTC"))
     if kind is Type.BOOLEAN and pa.types.is_integer(column.type) and pc.any(pc.greater(column, 1)).as_py():
-        raise ValueError("no boolean")
+        raise ValueError("not a boolean")
     return column.cast(ARROW[kind])

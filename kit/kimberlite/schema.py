@@ -80,7 +80,7 @@ def _numbered(enum: type[IntEnum]) -> Kind:
 
     def write(out: bytearray, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value not in members:
-            raise KimberliteInputError(f"{value!r} is no {enum.__name__}: {', '.join(one.name for one in enum)}")
+            raise KimberliteInputError(f"{value!r} is not a {enum.__name__}: {', '.join(one.name for one in enum)}")
         out += postcard.varint(value)
 
     def read(reader: Reader) -> Any:
@@ -100,7 +100,7 @@ def _struct(cls: Any) -> Kind:
 
     def write(out: bytearray, value: Any) -> None:
         if type(value) is not cls:
-            raise KimberliteInputError(f"a {cls.__name__} is needed, not {value!r:.80}")
+            raise KimberliteInputError(f"a {cls.__name__} is required, not {value!r:.80}")
         for name, kind in parts:
             try:
                 kind.write(out, getattr(value, name))
@@ -121,7 +121,7 @@ def choice(name: str, variants: Sequence[Any]) -> Kind:
     def write(out: bytearray, value: Any) -> None:
         number = numbers.get(type(value))
         if number is None:
-            raise KimberliteInputError(f"{value!r:.80} is no {name}")
+            raise KimberliteInputError(f"{value!r:.80} is not a {name}")
         out += postcard.varint(number)
         kinds[number].write(out, value)
 

@@ -90,7 +90,7 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
     "select * from t\\nFOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z'"
     """
     if not isinstance(sql, str) or not sql.strip():
-        raise KimberliteInputError(f"a statement of SQL is needed, not {sql!r:.80}")
+        raise KimberliteInputError(f"a SQL statement is required, not {sql!r:.80}")
     cells = [parameter_of(value) for value in params]
     if at is None:
         return requests.Query(sql, cells)
@@ -135,8 +135,8 @@ def parameter_of(value: Any) -> Any:
     if isinstance(value, datetime) or not isinstance(value, date | time | timedelta | bytes | bytearray | memoryview):
         return value
     raise KimberliteInputError(
-        f"the protocol has no form for {value!r:.60}, a {type(value).__name__}",
-        hint="insert(table, df) writes such values by the types of the columns; a TEXT column takes its text",
+        f"the protocol cannot carry {value!r:.60}, a {type(value).__name__}",
+        hint="insert(table, df) writes such values by the types of the columns; a TEXT column can store its text",
     )
 
 
@@ -156,11 +156,11 @@ def _time(given: Any) -> str:
         try:
             given = datetime.fromisoformat(given)
         except ValueError:
-            raise KimberliteInputError(f"at={given!r} is no time", hint=_TIMES) from None
+            raise KimberliteInputError(f"at={given!r} is not a time", hint=_TIMES) from None
     if not isinstance(given, datetime):
         raise KimberliteInputError(f"at={given!r} is neither a position nor a time", hint=_TIMES)
     if given.tzinfo is None:
-        raise KimberliteInputError(f"at={given.isoformat()} has no time zone", hint="write one: ...Z, or tzinfo=UTC")
+        raise KimberliteInputError(f"at={given.isoformat()} has no time zone", hint="add one: ...Z, or tzinfo=UTC")
     return given.isoformat().replace("+00:00", "Z")
 
 
@@ -198,7 +198,10 @@ def execute(
 ) -> Operation[ExecuteResult]:
     """Return what a statement changed. Repeated only where it is certain that the server did nothing."""
     if is_read(sql):
-        raise KimberliteInputError("this statement reads", hint="use query(sql), which gives its rows")
+        raise KimberliteInputError(
+            "execute() only changes, and this statement reads",
+            hint="use query(sql), which returns its rows",
+        )
     post = Post("execute", statement(sql, params), tenant, audit, _brief(sql))
     answer = yield from asked(registry.settings, post, responses.Query, safe=False)
     rows = list(answer.rows)
@@ -225,7 +228,7 @@ def position(registry: StreamRegistry, tenant: int | None = None) -> Operation[P
         if error.current is not None:
             return Position(error.current)
         raise
-    raise InternalError("the server did not tell its position", 1)
+    raise InternalError("the server did not report its position", 1)
 
 
 def _brief(sql: str) -> str:

@@ -59,11 +59,11 @@ class StreamRegistry:
             if tenant is None:
                 tenant = self.settings.tenant_id
             if tenant is None:
-                raise KimberliteInputError(f"whose stream is {stream!r}?", hint="give tenant_id=")
+                raise KimberliteInputError(f"the tenant of the stream {stream!r} is missing", hint="give tenant_id=")
             return tenant
         owner = as_id(stream).tenant_id
         if tenant is not None and tenant != owner:
-            raise KimberliteInputError(f"tenant_id is {tenant}, but the stream is of tenant {owner}")
+            raise KimberliteInputError(f"tenant_id is {tenant}, but the stream belongs to tenant {owner}")
         return owner
 
     def stamp(self, packed: int, first: int, count: int, time: datetime) -> None:
@@ -85,7 +85,7 @@ def as_id(stream: StreamId | int) -> StreamId:
     if isinstance(stream, StreamId):
         return stream
     if isinstance(stream, bool) or not isinstance(stream, int):
-        raise KimberliteInputError(f"a stream is a StreamId, a packed number or a name, not {stream!r}")
+        raise KimberliteInputError(f"a stream must be a StreamId, a packed number or a name, not {stream!r}")
     return StreamId.from_u64(stream)
 
 
@@ -117,7 +117,7 @@ def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: 
 def create(registry: StreamRegistry, tenant: int, name: str, data_class: DataClass | None = None) -> Operation[int]:
     """Make a stream, or finds the one of that name."""
     if not isinstance(name, str) or not name:
-        raise KimberliteInputError(f"a stream's name is a text that is not empty, not {name!r}")
+        raise KimberliteInputError(f"a stream's name must be non-empty text, not {name!r}")
     chosen = registry.data_class if data_class is None else data_class
     post = Post("create_stream", requests.CreateStream(name, chosen), tenant, resource=name)
     answer = yield from asked(registry.settings, post, responses.CreateStream)

@@ -25,7 +25,7 @@ def found(client: Client, stream: StreamLike) -> int:
     if isinstance(stream, int) and not isinstance(stream, bool):
         return stream if stream >> 32 else tenant << 32 | stream
     if not isinstance(stream, str):
-        raise KimberliteInputError(f"a stream is a name, a number or a StreamId, not {stream!r}")
+        raise KimberliteInputError(f"a stream must be a name, a number or a StreamId, not {stream!r}")
     known = state.registry.ids.get((tenant, stream))
     if known is not None:
         return known

@@ -93,7 +93,7 @@ class Flow:
         They are kept until a later call names a later place: who is interrupted on the way here loses none.
         """
         if self.pid != os.getpid():
-            raise KimberliteInputError("a subscription is not shared with a forked process; make a new one")
+            raise KimberliteInputError("a subscription cannot be used in a forked process; make a new one")
         await self.open()
         gone = 0
         while gone < len(self._events) and self._events[gone][0] < after:
@@ -162,7 +162,7 @@ class Flow:
         post = Post("subscribe", payload, self.packed >> 32, resource=str(self.packed), retries=self.reconnects)
         answer = await connection.run(asked(quick, post, responses.Subscribe))
         if connection.generation != generation:
-            raise connection.lost("it was replaced while a subscription was made", post)
+            raise connection.lost("it was replaced while a subscription was being made", post)
         self.balance = answer.credits
         self._id = answer.subscription_id
         early, self._early = self._early, []

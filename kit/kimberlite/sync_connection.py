@@ -187,5 +187,5 @@ def _fill(sock: socket.socket, view: memoryview) -> None:
     while at < size:
         got = sock.recv_into(view[at:])
         if not got:
-            raise EOFError("the server closed it")
+            raise EOFError("the server closed the connection")
         at += got

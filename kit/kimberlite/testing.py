@@ -33,7 +33,7 @@ class Expectation:
         if self._error is not None:
             raise self._error
         if self._value is _NOTHING:
-            raise AssertionError(f"{self} was not told what to give: add .returns(...) or .raises(...)")
+            raise AssertionError(f"{self} has no result: add .returns(...) or .raises(...)")
         return self._value
 
     def __str__(self) -> str:

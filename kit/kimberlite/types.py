@@ -17,10 +17,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _checked(name: str, value: Any, most: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise KimberliteInputError(f"{name} is a whole number, not {value!r}")
+        raise KimberliteInputError(f"{name} must be a whole number, not {value!r}")
     number = int(value.__index__())
     if not 0 <= number <= most:
-        raise KimberliteInputError(f"{name} is from 0 to {most}, not {number}")
+        raise KimberliteInputError(f"{name} must be from 0 to {most}, not {number}")
     return number
 
 
@@ -134,7 +134,7 @@ class Timestamp:
     def __post_init__(self) -> None:
         value = self.nanoseconds
         if isinstance(value, bool) or not isinstance(value, int) or not -MAX_I64 - 1 <= value <= MAX_I64:
-            raise KimberliteInputError(f"a timestamp is a number of nanoseconds in 64 bits, not {value!r}")
+            raise KimberliteInputError(f"a timestamp must be a number of nanoseconds in 64 bits, not {value!r}")
 
     @classmethod
     def of(cls, time: datetime) -> Timestamp:

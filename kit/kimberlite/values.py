@@ -34,8 +34,8 @@ def write_value(out: bytearray, value: Any) -> None:
         out += varint(zigzag(whole(value, -MAX_I64 - 1, MAX_I64)))
     else:
         raise KimberliteInputError(
-            f"a value of SQL is None, bool, int, str, Timestamp or datetime, not {type(value).__name__}",
-            hint="the protocol carries no other: give a float or a Decimal as str(...), or as a literal in the SQL",
+            f"a value of SQL must be None, bool, int, str, Timestamp or datetime, not {type(value).__name__}",
+            hint="the protocol has no other types: give a float or a Decimal as str(...), or as a literal in the SQL",
         )
 
 
@@ -53,7 +53,7 @@ def read_value(reader: Reader) -> Value:
         return reader.flag()
     if tag == TIMESTAMP:
         return Timestamp(reader.signed())
-    raise WireError(f"there is no kind of value {tag} (byte {start})")
+    raise WireError(f"there is no value of kind {tag} (byte {start})")
 
 
 VALUE = Kind("value", write_value, read_value, 1)
@@ -80,7 +80,7 @@ class Rows(Sequence[tuple[Value, ...]]):
         given = list(rows)
         width = len(given[0]) if given else 0
         if any(len(row) != width for row in given):
-            raise KimberliteInputError("the rows of a result are all of one width")
+            raise KimberliteInputError("all rows of a result must have the same width")
         return cls([cell for row in given for cell in row], width, len(given))
 
     def __len__(self) -> int:
@@ -136,7 +136,7 @@ def read_rows(reader: Reader) -> Rows:
                 raise WireError(f"a row of {wide} cells at byte {at} is among rows of {width}")
             width = wide
             if count * (width + 1) > len(reader.data) - start:
-                raise cut_off(start, f"{count:,} rows are announced at byte {start}, but the message ends before them")
+                raise cut_off(start, f"{count:,} rows are stated at byte {start}, but the message ends before them")
         for _ in range(width):
             cells.append(read_value(reader))
     return Rows(cells, max(width, 0), count)

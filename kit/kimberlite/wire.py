@@ -129,5 +129,5 @@ def event_count(payload: bytes) -> int:
     """
     head = peek(payload)
     if head[0] != RESPONSE or responses.ALL[head.variant : head.variant + 1] != (responses.ReadEvents,):
-        raise WireError("the message is no page of events")
+        raise WireError("the message is not a page of events")
     return Reader(payload, head.body).count()

@@ -164,7 +164,7 @@ def _folder(path: str | None) -> str | None:
         trial.unlink()
     except OSError as error:
         raise SetupError(
-            f"no data can be kept in {folder}: {error.strerror}", hint="choose a folder with --path"
+            f"data cannot be stored in {folder}: {error.strerror}", hint="choose a folder with --path"
         ) from None
     return str(folder)
 
@@ -294,8 +294,8 @@ def _serve(given: argparse.Namespace) -> int:
             raise
         asked = ", ".join(f"{service}={port}" for service, port in ports.items())
         raise SetupError(
-            f"a port asked for ({asked}) cannot be used: {error.strerror}",
-            hint="choose another, or leave --port out for any that is free",
+            f"a requested port ({asked}) cannot be used: {error.strerror}",
+            hint="choose another, or leave --port out for any free port",
         ) from None
     return 0
 
@@ -313,7 +313,7 @@ def _status(given: argparse.Namespace) -> int:
             data = described["path"] or "temporary"
             rows.append((name, state, ms, service["url"], f"process {described['pid']}", f"data {data}"))
     if not rows:
-        print("none of your labs is running; start one with: kit lab, or kit serve", file=sys.stderr)
+        print("no lab of yours is running; start one with: kit lab, or kit serve", file=sys.stderr)
         return 1
     _print_table(rows)
     return 0
@@ -357,7 +357,7 @@ def _test_profile(given: argparse.Namespace) -> int:
         failures += bool(failed)
         rows.append((given.name, service, failed or f"good, {took:.1f} ms"))
     if not rows:
-        raise SetupError(f"there is no profile {given.name!r}", hint="kit profiles lists those there are")
+        raise SetupError(f"there is no profile {given.name!r}", hint="list the profiles with: kit profiles")
     _print_table(rows)
     return 1 if failures else 0
 
@@ -377,7 +377,7 @@ def _env(given: argparse.Namespace) -> int:
         if running.answers(described):
             _print(_exports(described["env"].values()))
             return 0
-    raise SetupError("none of your labs is running", hint="start one with: kit lab, or kit serve")
+    raise SetupError("no lab of yours is running", hint="start one with: kit lab, or kit serve")
 
 
 def _exports(env: Mapping[str, str]) -> list[str]:

@@ -54,7 +54,7 @@ class Rule:
         for name in ("count", "skip", "seconds", "after"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise InputError(f"{name}={value!r}: not a number from 0 up")
+                raise InputError(f"{name}={value!r}: give a number from 0 up")
 
     def matches(self, service: str, method: str, path: str) -> bool:
         return self.service in ("*", service) and self.method in ("*", method) and fnmatch.fnmatchcase(path, self.path)

@@ -136,7 +136,7 @@ def check_port(port: int) -> None:
         except OSError as error:
             raise SetupError(
                 f"port {port} for JupyterLab cannot be used: {error.strerror}",
-                hint="choose another with --port, or leave it out for any that is free",
+                hint="choose another with --port, or leave it out for any free port",
             ) from None
 
 

@@ -117,8 +117,8 @@ def _following(names: Iterable[str], start: int | None, store: Store) -> list[Pa
             continue
         if at is not None and first > at:
             raise InputError(
-                f"{store.path}: files of the records {at} to {first - 1} are gone, while later ones are there",
-                hint="put them back, or give another folder; kit.scan of a pattern, '**/*.parquet', reads the rest",
+                f"{store.path}: files of the records {at} to {first - 1} are missing, but later ones exist",
+                hint="restore them, or give another folder; kit.scan with a pattern, '**/*.parquet', reads the rest",
             )
         parts += [files[number] for number in sorted(files)]
         at = stop
@@ -131,7 +131,7 @@ def _told(store: Store, name: str) -> tuple[str, list[str]]:
         told = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
         return str(told["source"]), [str(one) for one in told.get("partition_by", [])]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{store.where(name)} is no file of this toolkit: {error!r:.200}") from None
+        raise InputError(f"{store.where(name)} is not a file of this toolkit: {error!r:.200}") from None
 
 
 def _of_json(store: Store) -> Manifest | None:
@@ -145,8 +145,8 @@ def _of_json(store: Store) -> Manifest | None:
             raise ValueError(f"form {found['form']!r}")
         parts = [Part(str(p["name"]), int(p["first"]), int(p["stop"]), int(p["rows"])) for p in found["parts"]]
         if any(part.name.startswith("/") or ".." in part.name.split("/") for part in parts):
-            raise ValueError("a file outside of the folder")
+            raise ValueError("a file outside the folder")
         source, names = str(found["source"]), [str(name) for name in found["partition_by"]]
         return Manifest(source, int(found["start"]), int(found["next"]), names, parts)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{store.where(OLD)} is no manifest of this toolkit: {error}") from None
+        raise InputError(f"{store.where(OLD)} is not a manifest of this toolkit: {error}") from None

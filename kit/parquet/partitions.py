@@ -40,7 +40,7 @@ def check(names: Sequence[str], schema: pa.Schema) -> None:
             )
         if pa.types.is_nested(schema.field(name).type):
             raise InputError(
-                f"partition_by={name!r}: the column holds {schema.field(name).type}, which names no folder",
+                f"partition_by={name!r}: the column holds {schema.field(name).type}, which cannot name a folder",
                 hint="choose a column of single values, or give it another type with types=",
             )
 

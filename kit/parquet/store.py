@@ -24,7 +24,7 @@ class Store:
     def __init__(self, path: Any) -> None:
         text = os.fspath(path) if hasattr(path, "__fspath__") else path
         if not isinstance(text, str) or not text:
-            raise InputError(f"{path!r} is no path")
+            raise InputError(f"{path!r} is not a path")
         self.path = text
         self.local = "://" not in text or text.startswith("file://")
         if self.local:
@@ -106,7 +106,7 @@ class Store:
             if isinstance(error, OSError) and not isinstance(error, KitError):
                 raise StoreError(
                     f"{self.where(name)} could not be written: {error.strerror or error}",
-                    hint="what was finished before is kept; the same call goes on from there",
+                    hint="finished files are kept; the same call continues after them",
                     resource=self.path,
                 ) from None
             raise

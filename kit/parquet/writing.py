@@ -58,20 +58,20 @@ def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest
     manifest = Manifest.read(store)
     if manifest is None:
         if store.is_file() or not all(is_ours(name) for name in store.names() if name.endswith(".parquet")):
-            raise InputError(f"{store.path} holds other files", hint="give a folder of its own")
+            raise InputError(f"{store.path} contains other files", hint="give a new or empty folder")
         return Manifest(view.source.label, first, first, names)
     if not resume:
         raise InputError(
-            f"{store.path} holds {manifest.rows:,} rows already", hint="resume=True goes on, or give another folder"
+            f"{store.path} holds {manifest.rows:,} rows already", hint="give resume=True to continue, or another folder"
         )
     if manifest.source != view.source.label:
         raise InputError(f"{store.path} holds {manifest.source}, not {view.source.label}", hint="give another folder")
     if manifest.partition_by != names:
-        raise InputError(f"{store.path} is partitioned by {manifest.partition_by or 'nothing'}", hint="keep to that")
+        raise InputError(f"{store.path} is partitioned by {manifest.partition_by or 'nothing'}", hint="give the same")
     end = view.source.bounds()[1]
     if end < manifest.next:
         raise InputError(
-            f"{view.source.label} ends at {end}, but {store.path} reaches to {manifest.next}: it is another one by now",
+            f"{view.source.label} ends at {end}, but {store.path} reaches to {manifest.next}: the stream was replaced",
             hint="give another folder",
         )
     # A file without rows shows the columns of an empty source; of this one there may be others by now.

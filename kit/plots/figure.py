@@ -258,7 +258,7 @@ def sheet(ax: Axes | Sequence[Axes] | None, theme: Theme) -> Sheet:
         return Sheet(look, True, figure)
     given = [ax] if isinstance(ax, Axes) else list(ax) if isinstance(ax, Sequence) else _flat(ax)
     if not given or not all(isinstance(one, Axes) for one in given):
-        raise InputError(f"ax={ax!r} is no matplotlib Axes", hint="leave it out and a figure is made")
+        raise InputError(f"ax={ax!r} is not a matplotlib Axes", hint="leave it out to get a new figure")
     return Sheet(look_of(theme, given[0]), False, None, given=given)
 
 

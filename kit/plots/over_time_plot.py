@@ -75,7 +75,7 @@ def _over_time(
     parts = _parts(frame, metric, time)
     if not paper.own and len(parts) != len(paper.given):
         raise InputError(
-            f"ax= has {counted(len(paper.given), 'panel')}, and there are {len(parts)} to draw",
+            f"ax= has {counted(len(paper.given), 'panel')}, but there are {len(parts)} to draw",
             hint="give as many axes as metrics: ax=[left, right]",
         )
     full = [part.at for part in parts if len(part.at)]
@@ -197,8 +197,8 @@ def _keys(part: _Part, by: Any, agg: Any, every: Any) -> tuple[Any, list[str]]:
         if not pd.DataFrame({"time": part.at, "key": keys.to_numpy()}).duplicated().any():
             return keys, [label]
     raise InputError(
-        "over_time: several values have the same time, and no column tells them apart",
-        hint=f"say which one does (by={labels[0] if labels else 'column'!r}), or how they become one (agg='mean')",
+        "over_time: several values have the same time, and no column distinguishes them",
+        hint=f"name one (by={labels[0] if labels else 'column'!r}), or say how to combine them (agg='mean')",
     )
 
 
@@ -235,4 +235,7 @@ def _check_agg(agg: Any) -> None:
         return
     if isinstance(agg, str) and agg[:1] == "p" and agg[1:].replace(".", "", 1).isdigit() and float(agg[1:]) <= 100:
         return
-    raise InputError(f"agg={agg!r}", hint=f"one of {', '.join(map(repr, AGGREGATES))}, or a quantile such as 'p95'")
+    raise InputError(
+        f"agg={agg!r} is unknown",
+        hint=f"one of {', '.join(map(repr, AGGREGATES))}, or a quantile such as 'p95'",
+    )

@@ -52,7 +52,7 @@ def look_of(theme: Theme, ax: Axes | None = None) -> Look:
     drawn into, else that of the matplotlib style the user has chosen, else the theme JupyterLab is set to, else white.
     """
     if theme not in get_args(Theme):
-        raise InputError(f"theme={theme!r}", hint=f"one of {', '.join(map(repr, get_args(Theme)))}")
+        raise InputError(f"theme={theme!r} is not a theme", hint=f"one of {', '.join(map(repr, get_args(Theme)))}")
     if theme != "auto":
         return LOOKS[theme]
     if ax is not None:

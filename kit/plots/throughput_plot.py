@@ -246,7 +246,7 @@ def _counting(what: str, how: How | None) -> bool:
 
 def _check_how(how: Any, what: str) -> None:
     if how not in (None, "count", "sum", "rate"):
-        raise InputError(f"how={how!r}", hint="'count', 'sum' or 'rate'")
+        raise InputError(f"how={how!r} is not a way to count", hint="choose 'count', 'sum' or 'rate'")
     if how == "sum" and what == "rows":
         raise InputError("how='sum' adds up the values of a column", hint="name one with what=, or leave how= out")
 

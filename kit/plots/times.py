@@ -83,10 +83,10 @@ def interval(every: Any, first: int, last: int, most: int = 240) -> Interval:
     except (ValueError, TypeError):
         width = None
     if not isinstance(width, pd.Timedelta) or isinstance(every, bool | int | float):
-        raise InputError(f"every={every!r} is no length of time", hint="such as '10s', '5min', '1h', '1D' or '7D'")
+        raise InputError(f"every={every!r} is not a duration", hint="such as '10s', '5min', '1h', '1D' or '7D'")
     size = int(width.as_unit("ns").value)
     if size <= 0:
-        raise InputError(f"every={every!r} must be longer than nothing")
+        raise InputError(f"every={every!r} must be longer than zero")
     if (last - first) / size > MOST_BINS:
         raise InputError(f"every={every!r} would make more than a million bins", hint="give a longer one")
     return Interval(size)

@@ -81,7 +81,7 @@ def _usage(
     source: Any, ax: Any, theme: Theme, margins: Margins | None, *, metric: Any, by: Any, over: Any, title: str | None
 ) -> Axes:  # fmt: skip
     if over not in (None, "total", "day", "hour"):
-        raise InputError(f"over={over!r}", hint="'total', 'day' or 'hour'")
+        raise InputError(f"over={over!r} is not a period", hint="choose 'total', 'day' or 'hour'")
     paper = sheet(ax, theme)
     tidy, usual = tidied(source)
     found = measures(tidy, metric, by, usual)
@@ -135,7 +135,7 @@ def _fitted(paper: Sheet, charts: list[_Chart], numbers: list[_Chart], *, everyt
         if wanted > there:
             names = ", ".join(repr(each.measure.metric) for each in [*charts, *numbers])
             raise InputError(
-                f"ax= has {counted(there, 'panel')}, and the frame has {wanted} metrics: {names}",
+                f"ax= has {counted(there, 'panel')}, but the frame has {wanted} metrics: {names}",
                 hint="name as many with metric=, or give more axes: ax=[left, right]",
             )
         return []

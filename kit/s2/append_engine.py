@@ -208,7 +208,7 @@ class AppendEngine:
     # --- the session's task ---
 
     async def _run(self) -> None:
-        error: S2Error | None = S2ClientError("the session was given up before everything was acknowledged")
+        error: S2Error | None = S2ClientError("the session was abandoned before everything was acknowledged")
         try:
             await self._serve()
             error = None
@@ -255,7 +255,7 @@ class AppendEngine:
                 self._freed = now
                 continue
             if error is None:
-                again = Lost("the service wants one new connection after the other", maybe_received=False)
+                again = Lost("the service keeps asking for a new connection", maybe_received=False)
                 error = self._told(again)
             unsent = not self._flight.started or not attempt.wrote
             if not self._transport.repeats(error, tries, appends=not unsent):
@@ -330,7 +330,7 @@ class AppendEngine:
         if left:
             raise S2ClientError(f"the service ended the session with {left} batches not acknowledged")
         if not (self._closing or self._retiring):
-            raise S2ClientError("the service ended the session, which was not over")
+            raise S2ClientError("the service ended the session before it was complete")
 
     async def _rest(self, exchange: Http2Exchange) -> bytearray:
         """Return the body of a refusal, or what there is of it."""

@@ -34,7 +34,7 @@ def bodies_of(
         given = list(given)
     if isinstance(given, list | tuple) and any(isinstance(one, Record) for one in given):
         if body or timestamp or headers:
-            raise S2InputError("body=, timestamp= and headers= name columns of a table, and this is not a table")
+            raise S2InputError("body=, timestamp= and headers= name columns of a table, but the data is not a table")
         return _of_records(given)
     found = encode.bodies_of(given, S2InputError, body=body, apart={"timestamp": timestamp, "headers": headers})
     times: Any = found.apart.get("timestamp")

@@ -48,12 +48,12 @@ def check_input(input: AppendInput) -> int:
     if not 1 <= count <= MAX_BATCH_RECORDS:
         raise S2InputError(
             f"an append holds 1 to {MAX_BATCH_RECORDS} records, not {count}",
-            hint="append_inputs(records) cuts any number of records into appends",
+            hint="append_inputs(records) splits any number of records into appends",
         )
     if size > MAX_BATCH_BYTES:
         raise S2InputError(
             f"an append holds at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}",
-            hint="append_inputs(records) cuts many records into appends; a single one must fit by itself",
+            hint="append_inputs(records) splits many records into appends; a single record must fit by itself",
         )
     check_conditions(input.match_seq_num, input.fencing_token)
     for record in input.records:
@@ -70,9 +70,9 @@ def wrong_record(records: Iterable[Record]) -> S2InputError:
         if not isinstance(body, bytes | bytearray | memoryview):
             return S2InputError(
                 f"the body of record {n} must be bytes, not {type(body).__name__}",
-                hint="text has .encode(); json.dumps(...).encode() makes bytes of an object",
+                hint="use text.encode(), or json.dumps(...).encode() for an object",
             )
-    return S2InputError("the headers of a record must be a list of pairs of bytes: its names and values")
+    return S2InputError("the headers of a record must be a list of pairs of bytes: names and values")
 
 
 def check_batching(batching: Batching) -> Batching:

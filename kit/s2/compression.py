@@ -46,13 +46,13 @@ def _unpack_gzip(data: bytes, limit: int) -> bytes:
     try:
         unpacked = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
-        raise WireError(f"its gzip packing is broken: {error}") from None
+        raise WireError(f"its gzip data is damaged: {error}") from None
     if len(unpacked) > limit:
         raise _too_large(limit)
     if not unpacker.eof:
-        raise WireError("its gzip packing ends too early")
+        raise WireError("its gzip data ends too early")
     if unpacker.unused_data:
-        raise WireError("something follows its gzip packing")
+        raise WireError("there are bytes after its gzip data")
     return unpacked
 
 
@@ -60,7 +60,7 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes:
     import zstandard
 
     if data[:4] != _ZSTD_MAGIC:
-        raise WireError("its zstd packing is broken: it begins otherwise")
+        raise WireError("its zstd data is damaged: wrong first bytes")
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
         size = zstandard.frame_content_size(data)
@@ -70,12 +70,10 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes:
         unpacked = unpacker.decompress(data) if size >= 0 else _read(unpacker.stream_reader(data), limit)
         end = _zstd_end(data, zstandard.frame_header_size(data))
     except zstandard.ZstdError as error:
-        raise WireError(f"its zstd packing is broken: {error}") from None
+        raise WireError(f"its zstd data is damaged: {error}") from None
     if end != len(data):
         # The library stops without a word, at the end of the frame as well as at the end of the data.
-        raise WireError(
-            "its zstd packing ends " + ("too early" if end < 0 or end > len(data) else "before the data does")
-        )
+        raise WireError("its zstd data ends " + ("too early" if end < 0 or end > len(data) else "before the data does"))
     return unpacked
 
 
@@ -101,4 +99,4 @@ def _zstd_end(data: bytes, at: int) -> int:
 
 
 def _too_large(limit: int) -> WireError:
-    return WireError(f"it unpacks to more than the limit of {limit:,} bytes")
+    return WireError(f"it decompresses to more than the limit of {limit:,} bytes")

@@ -36,7 +36,7 @@ class Endpoints:
         self._basin = _origin("basin", basin)
         schemes = {url.partition(":")[0] for url in (self._account, self._basin)}
         if _BASIN in self._account:
-            raise S2InputError(f"the account endpoint {account!r} holds {_BASIN}; only the basin endpoint can")
+            raise S2InputError(f"the account endpoint {account!r} contains {_BASIN}; only the basin endpoint may")
         if len(schemes) != 1:
             raise S2InputError(
                 f"the account endpoint is {self._account} and the basin endpoint {self._basin}",
@@ -57,7 +57,7 @@ class Endpoints:
         if lacking or account is None or basin is None:
             raise S2InputError(
                 f"{' and '.join(lacking)} not set",
-                hint="set both, or give Endpoints(account, basin), or take the cloud's: Endpoints.default()",
+                hint="set both, or give Endpoints(account, basin), or use the cloud's: Endpoints.default()",
             )
         return cls(account, basin)
 
@@ -128,7 +128,7 @@ def _origin(what: str, given: str) -> str:
     text = given.strip()
     if not text.isprintable() or " " in text:
         # The parser takes line ends and tabs out without a word.
-        raise _refused(what, given, "it holds a space or a line end")
+        raise _refused(what, given, "it contains a space or a line end")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         port = parts.port
@@ -137,7 +137,7 @@ def _origin(what: str, given: str) -> str:
     if parts.username is not None or parts.password is not None:
         # Not quoted back: it holds a password.
         raise S2InputError(
-            f"the {what} endpoint holds a user or password", hint="the access token is given as access_token="
+            f"the {what} endpoint contains a user or password", hint="give the access token with access_token="
         )
     scheme = parts.scheme.lower()
     if scheme not in _PORTS:
@@ -146,7 +146,7 @@ def _origin(what: str, given: str) -> str:
         raise _refused(what, given, "it has more than a scheme, a host and a port")
     host = _host(parts)
     if not _HOST.fullmatch(host.replace(_BASIN, "basin")):
-        raise _refused(what, given, f"{host!r} is no host" if host else "it has no host")
+        raise _refused(what, given, f"{host!r} is not a host" if host else "it has no host")
     return f"{scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[scheme]) else "")
 
 

@@ -129,7 +129,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         if basin is None and set not in {one.value for one in AccountMetricSet}:
             for kind, wanted in ((BasinMetricSet, "basin="), (StreamMetricSet, "basin= and stream=")):
                 if set in {one.value for one in kind}:
-                    raise S2InputError(f"metrics({set!r}) are not of the account", hint=f"say of which: {wanted}")
+                    raise S2InputError(f"metrics({set!r}) is not a set of the account", hint=f"give {wanted}")
         if basin is None:
             found = self.client.account_metrics(set=_member(AccountMetricSet, set, "set"), **options)
         elif stream is None:
@@ -205,9 +205,9 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from .read_many import read_many
 
         if not isinstance(prefix, str):
-            raise S2InputError(f"a prefix is a text, not {type(prefix).__name__}", hint="several names: streams=[...]")
+            raise S2InputError(f"a prefix must be text, not {type(prefix).__name__}", hint="for several: streams=[...]")
         if isinstance(streams, str):
-            raise S2InputError("streams= takes several names", hint=f"streams=[{streams!r}], or prefix=")
+            raise S2InputError("streams= takes a list of names", hint=f"streams=[{streams!r}], or prefix=")
         names = [info.name for info in self._basin.list_all_streams(prefix=prefix)] if streams is None else [*streams]
         handles = [self[name] for name in names]
         return read_many(handles, start, limit, until, body, types, commands, at_once, max_bytes, {"basin": self.name})
@@ -237,10 +237,10 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from ..live.view import live
 
         if not isinstance(prefix, str):
-            raise S2InputError(f"a prefix is a text, not {type(prefix).__name__}")
+            raise S2InputError(f"a prefix must be text, not {type(prefix).__name__}")
         names = [info.name for info in self._basin.list_all_streams(prefix=prefix)]
         if not names:
-            raise S2InputError(f"{self.name} has no stream whose name begins with {prefix!r}", hint="see .streams()")
+            raise S2InputError(f"{self.name} has no stream that starts with {prefix!r}", hint="see .streams()")
         source = Merged([source_of(self[name], start=start, body=body) for name in names], tolerance)
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
         return live(source, rows, where, bounds, columns)
@@ -278,7 +278,7 @@ def _member(kind: Any, given: Any, what: str) -> Any:
         return kind(given)
     except ValueError:
         choices = ", ".join(repr(one.value) for one in kind)
-        raise S2InputError(f"{what}={given!r} is not available here", hint=f"there are {choices}") from None
+        raise S2InputError(f"{what}={given!r} is not allowed", hint=f"choose one of {choices}") from None
 
 
 def _seconds(given: datetime | str | int | None, what: str) -> int | None:
@@ -286,5 +286,5 @@ def _seconds(given: datetime | str | int | None, what: str) -> int | None:
         return given
     place = place_of(given, what)
     if not isinstance(place, Moment):
-        raise S2InputError(f"{what}={given!r} is no time", hint="give a time with a zone, or seconds since 1970")
+        raise S2InputError(f"{what}={given!r} is not a time", hint="give a time with a zone, or seconds since 1970")
     return place.milliseconds // 1000

@@ -99,7 +99,7 @@ class StreamSource(Source):
             if last is None and newest is not None:
                 last = newest.seq_num - 1
             yield Chunk(found.batch, last, tail, caught_up)
-        raise Lost(f"the read session of {self.label} was ended by the service")
+        raise Lost(f"the service ended the read session of {self.label}")
 
     async def tail(self) -> int | None:
         """Return the sequence number that the next record will get."""

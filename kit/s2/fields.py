@@ -28,7 +28,7 @@ def loads(body: bytes | bytearray | str) -> Any:
     except RecursionError:
         raise WireError("the JSON is nested too deeply") from None
     except ValueError as error:
-        raise WireError(f"no JSON: {error}") from None
+        raise WireError(f"not JSON: {error}") from None
 
 
 def dumps(value: Any) -> bytes:
@@ -98,8 +98,8 @@ def time_json(value: datetime, what: str) -> str:
     """Return the time as RFC 3339, in UTC; the service refuses one without an offset."""
     if value.tzinfo is None:
         raise S2InputError(
-            f"{what} must say its time zone, not {value.isoformat()}",
-            hint="as in datetime.now(UTC) + timedelta(days=1)",
+            f"{what} must have a time zone, not {value.isoformat()}",
+            hint="such as datetime.now(UTC) + timedelta(days=1)",
         )
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

@@ -61,7 +61,7 @@ def encode_frame(payload: bytes, packing: Compression = Compression.NONE, *, rec
     if len(payload) > MAX_PAYLOAD:
         raise S2InputError(
             f"a message has at most {MAX_PAYLOAD:,} bytes, not {len(payload):,}",
-            hint="append fewer records at once; many small headers take more room than they are metered for",
+            hint="append fewer records at once; many small headers exceed their metered size",
         )
     flag = _RECONNECT if reconnect else 0
     if packing is not Compression.NONE and len(payload) >= WORTH_PACKING:
@@ -170,5 +170,5 @@ def _judged(head: bytes) -> tuple[int, int]:
     if not 1 <= length <= MAX_FRAME:
         raise WireError(f"a frame states a length of {length:,}; 1 to {MAX_FRAME:,} are possible")
     if not flag & _TERMINAL and flag & _PACKING not in _PACKINGS:
-        raise WireError(f"a frame states a packing that does not exist: flag 0x{flag:02x}")
+        raise WireError(f"a frame states an unknown compression: flag 0x{flag:02x}")
     return flag, length - 1

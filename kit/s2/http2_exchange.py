@@ -113,13 +113,13 @@ class Http2Exchange(asyncio.Protocol):
             agreed = self._extra("ssl_object").selected_alpn_protocol()
             if agreed != "h2":
                 raise AnswerError(
-                    f"{target.origin} agreed to {agreed or 'no protocol'}, not to h2",
-                    hint="sessions that append need HTTP/2; is a proxy in between?",
+                    f"{target.origin} chose {agreed or 'no protocol'}, not h2",
+                    hint="append sessions need HTTP/2; check for a proxy in between",
                 )
         await self._until(lambda: self._greeted, target.connect, "no word", maybe_received=False)
         limit = self._http.remote_settings.max_concurrent_streams
         if limit < 1:
-            raise Lost(f"{target.origin} takes no requests on a new connection", maybe_received=False)
+            raise Lost(f"{target.origin} accepts no requests on a new connection", maybe_received=False)
         parts = urlsplit(target.origin)
         pseudo = {
             ":method": target.method,
@@ -261,14 +261,14 @@ class Http2Exchange(asyncio.Protocol):
         if self._over:
             return  # the rest of the request is not wanted
         if code == h2.errors.ErrorCodes.HTTP_1_1_REQUIRED:
-            self.fail(AnswerError("the service wants HTTP/1.1", hint="sessions that append need HTTP/2"))
+            self.fail(AnswerError("the service asked for HTTP/1.1", hint="append sessions need HTTP/2"))
         else:
             refused = code == h2.errors.ErrorCodes.REFUSED_STREAM
-            self.fail(Lost(f"the service broke off the exchange: {_code_name(code)}", maybe_received=not refused))
+            self.fail(Lost(f"the service reset the exchange: {_code_name(code)}", maybe_received=not refused))
 
     def _dismissed(self, told: _GoAway) -> None:
         if self._stream is None or told.last_stream < self._stream:
-            self.fail(Lost(f"the service turned the request away: {told}", maybe_received=False))
+            self.fail(Lost(f"the service refused the request: {told}", maybe_received=False))
         elif told.code:
             self.fail(Lost(f"the service ended the connection: {told}"))
         else:
@@ -277,9 +277,9 @@ class Http2Exchange(asyncio.Protocol):
     def _nonsense(self, error: Exception) -> KitError:
         if not self._greeted:
             return AnswerError(
-                "the answer is not HTTP/2", hint="sessions that append need a service, and proxies, that speak it"
+                "the answer is not HTTP/2", hint="append sessions need a service, and proxies, with HTTP/2"
             )
-        return Lost(f"the service broke the rules of HTTP/2: {error}")
+        return Lost(f"the service violated HTTP/2: {error}")
 
     # --- how it is done ---
 
@@ -338,7 +338,7 @@ class Http2Exchange(asyncio.Protocol):
         self.bytes_out += len(data)
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _UNREAD:
-            self.fail(Lost("the service sends, and does not read what is answered"))
+            self.fail(Lost("the service keeps sending and does not read the replies"))
 
     async def _until(self, there: Callable[[], bool], seconds: float, what: str, **fields: Any) -> None:
         try:

@@ -170,7 +170,7 @@ def _times(given: Any, count: int) -> pa.ChunkedArray:
             row = pc.index(early, True).as_py()
             raise S2InputError(
                 f"{wanted}: that of record {row} is {column.slice(row, 1).cast(pa.string())[0]}",
-                hint="S2 keeps milliseconds since 1970; keep an earlier time in the body",
+                hint="S2 stores milliseconds since 1970; put an earlier time into the body",
             )
         return numbers.cast(pa.uint64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

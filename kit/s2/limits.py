@@ -72,17 +72,17 @@ def _check_id(what: str, value: str, limit: int) -> str:
         shown = value if size <= 100 else f"{value[:50]}..."
         raise S2InputError(f"{what} must have 1 to {limit} bytes of UTF-8; {shown!r} has {size}")
     if value in (".", "..") or "\0" in value:
-        raise S2InputError(f"{value!r} cannot be {what}", hint='"." and ".." are taken, and NUL is not allowed')
+        raise S2InputError(f"{value!r} cannot be {what}", hint='"." and ".." are reserved, and NUL is not allowed')
     return value
 
 
 def _utf8_size(what: str, value: str) -> int:
     if not isinstance(value, str):
-        raise S2InputError(f"{what} must be a str, not {type(value).__name__}")
+        raise S2InputError(f"{what} must be text, not {type(value).__name__}")
     try:
         return len(value.encode())
     except UnicodeEncodeError:
-        raise S2InputError(f"{what} must be text that UTF-8 can hold, not {value[:50]!r}") from None
+        raise S2InputError(f"{what} must be text that UTF-8 can encode, not {value[:50]!r}") from None
 
 
 def check_location(name: str) -> str:

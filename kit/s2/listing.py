@@ -52,5 +52,5 @@ def every(
             return
         last = name_of(found.items[-1]) if found.items else ""
         if last <= start_after:
-            raise WireError(f"the listing of {kind} does not go on after {start_after!r}, and says there is more")
+            raise WireError(f"the listing of {kind} does not continue after {start_after!r}, but says there is more")
         start_after = last

@@ -118,7 +118,7 @@ def parsed(kind: Any, payload: bytes) -> Any:
     try:
         return kind.FromString(payload)
     except messages().DecodeError:
-        raise WireError(f"{len(payload):,} bytes are no {kind.DESCRIPTOR.name} message") from None
+        raise WireError(f"{len(payload):,} bytes are not a {kind.DESCRIPTOR.name} message") from None
 
 
 def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> ReadBatch:

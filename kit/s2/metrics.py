@@ -102,7 +102,7 @@ def _metric(told: Any) -> Metric:
         if kind in told:
             break
     else:
-        raise WireError(f"no known kind of metric: {', '.join(map(str, told)) or 'nothing in it'}")
+        raise WireError(f"unknown kind of metric: {', '.join(map(str, told)) or 'an empty one'}")
     inner = json_object(told[kind], kind)
     name = text(inner.get("name"), f"{kind}.name")
     if kind == "label":

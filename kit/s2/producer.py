@@ -174,7 +174,7 @@ class _Gathering:
                 self._filled.clear()
                 await self._filled.wait()
         except asyncio.CancelledError:
-            self._fail(S2ClientError("the producer was given up before everything was appended"))
+            self._fail(S2ClientError("the producer was abandoned before everything was appended"))
             raise
         except S2Error as error:
             self._fail(error)

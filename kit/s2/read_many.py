@@ -117,7 +117,7 @@ def read_many(
     if failed:
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        warn(one_line(f"not all was read: {name}: {error}{more}; df.attrs['failed'] names all, the rest is here"))
+        warn(one_line(f"some could not be read: {name}: {error}{more}; df.attrs['failed'] lists all of them"))
     table, told = record_table([batch for one in readings for batch in one.batches], body, typed)
     counts = [sum(batch.num_rows for batch in one.batches) for one in readings]
     places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))

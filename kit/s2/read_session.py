@@ -46,7 +46,7 @@ class _Reader:
             if (tail := self.caught_up) is not None:
                 return tail
             if self._over:
-                raise self._error or S2ClientError("the session ended before it had caught up")
+                raise self._error or S2ClientError("the session ended before it reached the tail")
             self._moved.clear()
             await self._moved.wait()
 

@@ -108,7 +108,9 @@ def start_params(start: Start) -> dict[str, int]:
     """Return the query parameter of a start."""
     names = {SeqNum: "seq_num", Timestamp: "timestamp", TailOffset: "tail_offset"}
     if type(start) not in names:
-        raise S2InputError(f"start={start!r}", hint="give SeqNum(n), Timestamp(milliseconds) or TailOffset(n)")
+        raise S2InputError(
+            f"start={start!r} is unknown", hint="give SeqNum(n), Timestamp(milliseconds) or TailOffset(n)"
+        )
     return {names[type(start)]: check_u64(f"start {names[type(start)]}", start.value)}
 
 

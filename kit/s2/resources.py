@@ -112,7 +112,7 @@ def _timestamping(value: Any, what: str) -> Timestamping:
 
 def _seconds(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise S2InputError(f"an age is a whole number of seconds, not {value!r}", hint='or "infinite", for retention')
+        raise S2InputError(f"an age must be a whole number of seconds, not {value!r}", hint='or "infinite"')
     return value
 
 
@@ -171,7 +171,7 @@ def ensure_status(header: str | None) -> EnsureStatus:
     """
     status = _PROVISIONED.get(header or "")
     if status is None:
-        raise WireError(f"the answer does not tell what was done: {PROVISION_HEADER} is {header!r}")
+        raise WireError(f"the answer does not say what was done: {PROVISION_HEADER} is {header!r}")
     return status
 
 

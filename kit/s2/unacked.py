@@ -127,7 +127,7 @@ class Unacked(Generic[T]):
         one."""
         batch = self._started[0] if self._started else None
         if batch is None or batch.sent is None:
-            raise S2ClientError("the service acknowledged a batch that it was not sent")
+            raise S2ClientError("the service acknowledged a batch that was not sent")
         start, end = ack.start.seq_num, ack.end.seq_num
         if end - start != batch.records:
             raise S2ClientError(
@@ -135,7 +135,7 @@ class Unacked(Generic[T]):
             )
         if end <= self._last_end:
             raise S2ClientError(
-                f"the service acknowledged records up to {end} after those up to {self._last_end}; that goes backwards"
+                f"the service acknowledged records up to {end} after those up to {self._last_end}, which is backwards"
             )
         self._last_end = end
         self._started.popleft()

@@ -103,7 +103,7 @@ def _headers(record: Any, as_base64: bool) -> Headers:
     headers = []
     for pair in json_list(record.get("headers", []), "headers"):
         if not isinstance(pair, list) or len(pair) != 2:
-            raise WireError("a header must be a list of its name and its value")
+            raise WireError("a header must be a list of a name and a value")
         headers.append((_bytes(pair[0], "a header's name", as_base64), _bytes(pair[1], "a header's value", as_base64)))
     return headers
 

@@ -52,7 +52,7 @@ class _Verbs:
         """Return what the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
         told = yield Do("info", {} if section is None else {"section": section})
         if not isinstance(told, dict):
-            raise SynapWireError("information of another form", op="info")
+            raise SynapWireError("the server's information has an unknown form", op="info")
         return told
 
     @verb
@@ -117,5 +117,5 @@ def _json(response: Any) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise SynapWireError("the answer is not one of Synap", hint="is this the HTTP port of a Synap server?")
+        raise SynapWireError("the answer is not one of Synap", hint="check that it is a Synap HTTP port")
     return found

@@ -45,10 +45,10 @@ def read_events(body: bytes, at: int) -> pa.Table:
     """Return the events of an answer to SREAD, whose value begins at `at`."""
     found = fast_values.array_length(body, at)
     if found is None:
-        raise wire.Refused("an answer to SREAD that is no Array")
+        raise wire.Refused("an answer to SREAD that is not an Array")
     count, start = found
     if count > len(body) - start:
-        raise wire.Refused(f"{count:,} events were announced, {len(body) - start:,} bytes are there")
+        raise wire.Refused(f"{count:,} events were stated, but there are {len(body) - start:,} bytes")
     if not count:
         return SCHEMA.empty_table()
     try:

@@ -76,7 +76,7 @@ class ConnectionBase:
     def unreachable(self, reason: str) -> SynapTransportError:
         error = SynapTransportError(
             f"SynapRPC at {self.place}: could not connect: {reason}",
-            hint="is the address right and the server running? `kit.Lab()` starts an embedded one",
+            hint="check the address, and that the server is running; `kit.Lab()` starts an embedded one",
         )
         error.maybe_received = False
         return error

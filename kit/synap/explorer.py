@@ -193,7 +193,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
         if not isinstance(to, str) and not callable(getattr(to, "source", None)):
             raise SynapInputError(
-                f"{type(to).__name__} is no log and no queue", hint="give a handle, or a queue's name"
+                f"{type(to).__name__} is neither a log nor a queue", hint="give a handle, or a queue's name"
             )
         target = to if isinstance(to, str) else to.source()
         return move(self.client, queue, target, limit, mask, mask_key, consumer_id)
@@ -268,7 +268,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         else:
             if start is not None or from_checkpoint is not None:
                 raise SynapInputError(
-                    "topics keep nothing to start from", hint="start= and from_checkpoint= are for rooms"
+                    "topics store no messages to start from", hint="start= and from_checkpoint= are for rooms"
                 )
             assert topics is not None
             source = TopicSource(self.client, [topics] if isinstance(topics, str) else list(topics), body, types)
@@ -317,25 +317,26 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
             "topic": lambda at, some: self._run(_publish_all(target, some)),
         }
         if chosen not in sends:
-            raise SynapInputError(f"kind={kind!r}", hint='choose "room", "queue", "topic" or "auto"')
+            raise SynapInputError(f"kind={kind!r} is not a kind", hint='choose "room", "queue", "topic" or "auto"')
         with progress.bar(len(values), what=f"publish to {target}"[:40], unit=" messages") as bar:
             results = in_parts(values, sends[chosen], bar.update)
         for names in self._listed:
             names.forget()
         if kind == "auto" and chosen == "topic" and results and not any(results):
-            warn(f"nobody has subscribed to {target!r}: a topic keeps nothing, so the messages are gone")
+            warn(f"nothing has subscribed to {target!r}: a topic stores no messages, so these are lost")
         return published_frame(target, chosen, results)
 
     def _kind_of(self, target: str) -> Kind:
         rooms, queues = self.client.stream.list(), self.client.queue.list()
         if target in rooms and target in queues:
-            raise SynapInputError(f"there are a room and a queue {target!r}", hint='say kind="room" or kind="queue"')
+            raise SynapInputError(f"a room and a queue are called {target!r}", hint='give kind="room" or kind="queue"')
         if target in rooms or target in queues:
             return "room" if target in rooms else "queue"
         if target not in self.client.pubsub.topics() and (near := nearest(target, [*queues, *rooms])):
             # A topic keeps nothing: what was meant for a queue would be gone.
             raise SynapInputError(
-                f"there is no queue, room or topic {target!r}; {near}", hint='a topic of that name: kind="topic"'
+                f"there is no queue, room or topic {target!r}; {near}",
+                hint='for a topic give kind="topic"',
             )
         return "topic"
 

@@ -14,7 +14,7 @@ class _NotFlat(Exception):
 def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
     """Return so many values from `at` on, and where they end: the quick way for texts, bytes and nulls."""
     if count > len(data) - at:
-        raise Refused(f"{count:,} values were announced, {len(data) - at:,} bytes are there")
+        raise Refused(f"{count:,} values were stated, but there are {len(data) - at:,} bytes")
     start = at
     found: list[Any] = []
     try:
@@ -60,7 +60,7 @@ def _size(data: bytes, at: int, widths: dict[int, int]) -> tuple[int, int]:
     stop = at + 1 + width
     size = int.from_bytes(data[at + 1 : stop], "big")
     if size > len(data) - stop:
-        raise Refused(f"{size:,} bytes were announced, {len(data) - stop:,} are there")
+        raise Refused(f"{size:,} bytes were stated, but there are {len(data) - stop:,}")
     return size, stop
 
 
@@ -82,7 +82,7 @@ def read_values(body: bytes, at: int) -> list[Any]:
     """Return the values of an answer that is an `Array`."""
     found = array_length(body, at)
     if found is None:
-        raise Refused("an answer that is no Array")
+        raise Refused("an answer that is not an Array")
     values, stop = flat_values(body, found[1], found[0])
     if stop != len(body):
         raise Refused(f"{len(body) - stop} bytes too many after a message")

@@ -14,30 +14,30 @@ _WARNED: set[str] = set()
 def name(value: Any, what: str) -> str:
     """Return a key, a queue, a room, a topic, or a consumer."""
     if not isinstance(value, str):
-        raise SynapInputError(f"{what} is a text, not {type(value).__name__}")
+        raise SynapInputError(f"{what} must be text, not {type(value).__name__}")
     if not value:
         raise SynapInputError(f"{what} is empty")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise SynapInputError(f"{what} {value!r} holds half of a character, which UTF-8 cannot") from None
+        raise SynapInputError(f"{what} {value!r} contains half of a character, which UTF-8 cannot encode") from None
     return value
 
 
 def names(values: Any, what: str) -> list[str]:
     """Return several of them."""
     if isinstance(values, str | bytes):
-        raise SynapInputError(f"a list of {what}s is needed, not one", hint=f"give [{values!r}]")
+        raise SynapInputError(f"{what}s must be a list, not a single {what}", hint=f"give [{values!r}]")
     return [name(value, what) for value in values]
 
 
 def whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
     """Return a whole number within bounds. The server takes anything else for "not given", without a word."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise SynapInputError(f"{what} is a whole number, not {value!r}")
+        raise SynapInputError(f"{what} must be a whole number, not {value!r}")
     number: int = value.__index__()
     if not least <= number <= most:
-        raise SynapInputError(f"{what}={number}", hint=f"give a whole number from {least} to {most}")
+        raise SynapInputError(f"{what}={number} is not allowed", hint=f"give a whole number from {least} to {most}")
     return number
 
 
@@ -88,7 +88,7 @@ def payload(given: Any) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise SynapInputError("the message holds half of a character, which UTF-8 cannot") from None
+        raise SynapInputError("the message contains half of a character, which UTF-8 cannot encode") from None
 
 
 def data(given: Any) -> Any:

@@ -75,7 +75,7 @@ class KV(Part):
         except (TypeError, ValueError) as error:
             if isinstance(error, SynapError):
                 raise
-            raise SynapInputError("mset takes pairs of a key and a value", hint='[("key", "value"), ...]') from None
+            raise SynapInputError("mset() takes pairs of a key and a value", hint='[("key", "value"), ...]') from None
         if len(commands) > 1 and (yield Bulk()):
             flat = [part for one in commands for part in (one.payload["key"], one.payload["value"])]
             step = 2 * _TOGETHER
@@ -121,7 +121,7 @@ class KV(Part):
     def scan(self, prefix: str = "", limit: int | None = None) -> Operation[list[str]]:
         """Return the keys with this prefix, sorted; `limit` takes that many of them, any. The server has no cursor."""
         if not isinstance(prefix, str):
-            raise SynapInputError("prefix is a text")
+            raise SynapInputError("prefix must be text")
         most = _ALL if limit is None else inputs.whole(limit, "limit")
         told = yield Do("kv.scan", {"prefix": prefix, "limit": most})
         return sorted(str(key) for key in member(told, "keys", list))
@@ -183,7 +183,7 @@ def _shown(key: str, value: Any) -> Operation[str | bytes | None]:
         return value
     if isinstance(value, bytes):
         return text_or_bytes(value)
-    raise SynapWireError("a value of another form", op="kv.get", resource=key)
+    raise SynapWireError("a value of an unknown form", op="kv.get", resource=key)
 
 
 def _bulk(keys: list[str]) -> Operation[list[str | bytes | None]]:
@@ -193,7 +193,7 @@ def _bulk(keys: list[str]) -> Operation[list[str | bytes | None]]:
     for part, body in zip(parts, bodies, strict=True):
         values = values_of(body, "MGET")
         if len(values) != len(part):
-            raise SynapWireError(f"{len(values)} values came for {len(part)} keys", op="MGET")
+            raise SynapWireError(f"{len(values)} values arrived for {len(part)} keys", op="MGET")
         found += [text_or_bytes(value) if isinstance(value, bytes) else value for value in values]
     return found
 

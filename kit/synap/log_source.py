@@ -119,7 +119,9 @@ class RoomRange(Ranged):
         return RoomSource(self.client, self.room, None if start == END else self.at(start), body, types)
 
     def recipe(self) -> tuple[Any, tuple[Any, ...], dict[str, Secret]]:
-        raise InputError("a room is read in one process", hint=".to_parquet(path) and kit.scan(path).to_dask()")
+        raise InputError(
+            "a room is read in one process only", hint="use .to_parquet(path), then kit.scan(path).to_dask()"
+        )
 
 
 _AT_ONCE = 200

@@ -31,7 +31,7 @@ def move(
     queue, most = inputs.name(queue, "a queue"), count_of(limit, "limit", SynapInputError)
     hidden = None if mask is None else Mask(mask, mask_key, SynapInputError)
     if to == queue:
-        raise SynapInputError(f"the queue {queue!r} is moved to itself", hint="name another one")
+        raise SynapInputError(f"the queue {queue!r} is moved to itself", hint="name another queue")
     depth = int(client.queue.stats(queue)["depth"])
     left = depth if most is None else min(depth, most)
     label = to if isinstance(to, str) else to.label

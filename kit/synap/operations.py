@@ -47,7 +47,7 @@ POLICY = retry.Policy(attempts=3, base=0.1, cap=2.0, statuses=frozenset({429, 50
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """One command. Unless it is `safe`, it is never retried; a `binary` one has no form in JSON."""
+    """One command. Unless it is `safe`, it is never retried; a `binary` one cannot be sent as JSON."""
 
     command: str
     payload: Mapping[str, Any]
@@ -185,7 +185,7 @@ def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[
             )
         raise SynapInputError(
             f"the request has {len(bodies[n]):,} bytes; the server takes {MAX_BODY:,} over HTTP",
-            hint="over SynapRPC more is possible: give rpc_url=synap://host:15501, or a synap:// address",
+            hint="SynapRPC accepts more: give rpc_url=synap://host:15501, or a synap:// address",
             op=one.command,
             resource=one.resource,
         )
@@ -230,7 +230,7 @@ def encoded(one: Do) -> bytes:
 def _numbers(value: Any) -> Any:
     if isinstance(value, bytes):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
 
 
 def _request(one: Do, body: bytes) -> Generator[Any, Any, Response]:
@@ -255,18 +255,18 @@ def judged(response: Any, one: Do) -> Any:
     if not isinstance(told, dict) or not isinstance(told.get("success"), bool):
         raise SynapWireError(
             "the answer is not one of Synap",
-            hint="is this the address of a Synap server, and its HTTP port?",
+            hint="check that this is the address and HTTP port of a Synap server",
             op=one.command,
             resource=one.resource,
         )
     if not told["success"]:
-        raise refusal(str(told.get("error") or "refused without a word"), op=one.command, resource=one.resource)
+        raise refusal(str(told.get("error") or "refused without a reason"), op=one.command, resource=one.resource)
     return told.get("payload")
 
 
 def _page(settings: Settings, page: Page) -> Operation[Response]:
     if settings.native:
-        raise SynapInputError(f"{page.path} is a page of the HTTP port", hint="use a client with an http:// address")
+        raise SynapInputError(f"{page.path} is on the HTTP port only", hint="use a client with an http:// address")
     one = Do(page.path, {})
     [response] = yield Http([call(Request("GET", page.path, op=page.path, params=page.params, safe=True), POLICY)])
     if isinstance(response, KitError):
@@ -283,7 +283,7 @@ def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
     """Return a field of an answer, of the kind that it must have."""
     value = payload.get(name) if isinstance(payload, Mapping) else None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise SynapWireError(f"an answer without {name!r}, or of another form")
+        raise SynapWireError(f"an answer without {name!r}, or of an unknown form")
     return value  # type: ignore[return-value]
 
 

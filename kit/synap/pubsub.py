@@ -30,7 +30,7 @@ class PubSub(Part):
         """
         asked: dict[str, Any] = {"topic": inputs.name(topic, "a topic"), "payload": inputs.data(message)}
         if isinstance(asked["payload"], bytes):
-            raise SynapInputError("a message that is not UTF-8 has no form in JSON", hint="encode it as text")
+            raise SynapInputError("a message that is not UTF-8 cannot be sent as JSON", hint="encode it as text")
         if metadata is not None:
             if self._state.settings.native:
                 inputs.once("metadata", "over synap:// a message has no metadata; it had no effect")
@@ -46,7 +46,7 @@ class PubSub(Part):
         self._state.driver.check_open()
         wanted = inputs.names(topics, "topic")
         if not wanted:
-            raise SynapInputError("no topic was given")
+            raise SynapInputError("no topic is given")
         if any("," in topic for topic in wanted) and not self._state.settings.native and not self._state.settings.rpc:
             raise SynapInputError("a topic with a comma cannot be subscribed to over a WebSocket", hint="give rpc_url=")
         return Subscription(self._state.driver, wanted, inputs.whole(buffer, "buffer", 1))

@@ -16,7 +16,7 @@ def call_of(command: str, payload: Payload) -> Call:
     """Return what a command is over SynapRPC."""
     made = _CALLS.get(command)
     if made is None:
-        raise SynapInputError(f"{command} is not there over synap://", hint="use a client with an http:// address")
+        raise SynapInputError(f"{command} is not available over synap://", hint="use a client with an http:// address")
     return made[0](payload)
 
 
@@ -40,7 +40,7 @@ def reply_of(command: str, value: Any) -> Any:
     try:
         return _CALLS[command][1](value)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise SynapWireError(f"{command}: an answer of another form: {type(error).__name__}") from None
+        raise SynapWireError(f"{command}: an answer of an unknown form: {type(error).__name__}") from None
 
 
 def _key(name: str, *fields: str) -> Callable[[Payload], Call]:

@@ -116,27 +116,27 @@ def settings(
     fit(api_key, SynapInputError)
     fit(password, SynapInputError)
     if not isinstance(url, str):
-        raise SynapInputError(f"an address is a text like http://localhost:{HTTP_PORT}, not {type(url).__name__}")
+        raise SynapInputError(f"an address must be text like http://localhost:{HTTP_PORT}, not {type(url).__name__}")
     if api_key is not None and (username is not None or password is not None):
-        raise SynapInputError("api_key= and username=/password= were both given", hint="give one of them")
+        raise SynapInputError("api_key= and username=/password= are both given", hint="give one of them")
     if (username is None) != (password is None):
         raise SynapInputError("username= and password= belong together", hint="give both, or api_key=")
     for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 86_400:
-            raise SynapInputError(f"{name}={value!r}", hint="give seconds, above 0")
+            raise SynapInputError(f"{name}={value!r} is not a timeout", hint="give seconds above 0")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
-        raise SynapInputError(f"{without_password(url)} is no address: {error}") from None
+        raise SynapInputError(f"{without_password(url)} is not an address: {error}") from None
     if parts.username or parts.password:
         # Not quoted back: it holds a password.
-        raise SynapInputError("the address holds a user or password", hint="give username= and password=")
+        raise SynapInputError("the address contains a user or password", hint="give username= and password=")
     if parts.scheme == "resp3":
-        raise SynapInputError("RESP3 is not spoken here", hint=f"give synap://{parts.hostname}:{RPC_PORT}, or http://")
+        raise SynapInputError("RESP3 is not supported", hint=f"give synap://{parts.hostname}:{RPC_PORT}, or http://")
     if parts.scheme not in ("http", "https", "synap") or not parts.hostname:
         raise SynapInputError(
-            f"{without_password(url)} is no address of Synap",
+            f"{without_password(url)} is not an address of Synap",
             hint=f"give one like http://localhost:{HTTP_PORT} or synap://localhost",
         )
     native = parts.scheme == "synap"
@@ -169,9 +169,9 @@ def _place(url: str) -> Place:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
-        raise SynapInputError(f"{without_password(url)} is no address: {error}") from None
+        raise SynapInputError(f"{without_password(url)} is not an address: {error}") from None
     if parts.scheme != "synap" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise SynapInputError(
-            f"{without_password(url)} is no address of SynapRPC", hint=f"give one like synap://localhost:{RPC_PORT}"
+            f"{without_password(url)} is not an address of SynapRPC", hint=f"give one like synap://localhost:{RPC_PORT}"
         )
     return Place(parts.hostname, RPC_PORT if port is None else port)

@@ -177,7 +177,7 @@ def decoded(data: bytes) -> Any:
 
 def _event(told: Any, room: str) -> StreamEvent:
     if not isinstance(told, Mapping):
-        raise SynapWireError("an event of another form")
+        raise SynapWireError("an event of an unknown form")
     return StreamEvent(
         member(told, "offset", int),
         member(told, "event", str),

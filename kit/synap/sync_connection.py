@@ -125,7 +125,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         while True:
             data = sock.recv(_PIECE)
             if not data:
-                raise self.lost("the server closed it")
+                raise self.lost("the server closed the connection")
             for body in self._frames.feed(data):
                 return body
 
@@ -159,7 +159,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                 except BlockingIOError:
                     continue
                 if not data:
-                    raise self.lost("the server closed it")
+                    raise self.lost("the server closed the connection")
                 for body in self._frames.feed(data):
                     number, _ = wire.peek(body)
                     if number == wire.PUSH:

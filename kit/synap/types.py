@@ -97,7 +97,7 @@ class Stats(Mapping[str, Any]):
             raise AttributeError(f"there is no figure {name!r}; there are {', '.join(self._figures)}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("figures of the server do not change; ask anew")
+        raise AttributeError("figures of the server cannot be changed; request them again")
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._figures})

@@ -44,7 +44,7 @@ class QueueSource(Source):
 
     def __init__(self, client: SynapClient, queues: Sequence[str], every: float = 1.0) -> None:
         if not isinstance(every, int | float) or isinstance(every, bool) or not _LEAST <= every < 86_400:
-            raise SynapInputError(f"every={every!r}: give seconds, {_LEAST} at least")
+            raise SynapInputError(f"every={every!r}: give at least {_LEAST} seconds")
         self._queues = [inputs.name(queue, "a queue") for queue in queues]
         if not self._queues:
             raise SynapInputError("name a queue to watch", hint='syn.watch_queue("jobs")')

@@ -70,13 +70,13 @@ def tagged(value: Any) -> Any:
     for kind in (str, bool, int, float):
         if isinstance(value, kind):
             return tagged(kind(value))
-    raise SynapInputError(f"SynapRPC has no form for {type(value).__name__}")
+    raise SynapInputError(f"SynapRPC cannot carry {type(value).__name__}")
 
 
 def frame(body: bytes) -> bytes:
     """Return a message with its length before it."""
     if len(body) > MAX_FRAME:
-        raise SynapInputError(f"the message has {len(body):,} bytes; a frame takes {MAX_FRAME:,}")
+        raise SynapInputError(f"the message has {len(body):,} bytes; a frame holds at most {MAX_FRAME:,}")
     return _length.pack(len(body)) + body
 
 
@@ -89,7 +89,7 @@ def request(number: int, command: str, args: Sequence[Any] = ()) -> bytes:
     try:
         return frame(_pack([number, command, [tagged(arg) for arg in args]]))
     except UnicodeEncodeError as error:
-        raise SynapInputError(f"{command}: a text holds what UTF-8 cannot: {error.reason}") from None
+        raise SynapInputError(f"{command}: a text that UTF-8 cannot encode: {error.reason}") from None
 
 
 def answer(number: int, value: Any) -> bytes:
@@ -158,7 +158,7 @@ class Frames:
             while end - at >= 4:
                 size = int.from_bytes(buffer[at : at + 4], "little")
                 if size > self.limit:
-                    raise Refused(f"a frame of {size:,} bytes was announced; at most {self.limit:,} are taken")
+                    raise Refused(f"a frame of {size:,} bytes was stated; at most {self.limit:,} are allowed")
                 if end - at - 4 < size:
                     self._wanted = 4 + size
                     return
@@ -229,12 +229,12 @@ class _Reader:
             if what == "text":
                 return self._text(size)
             return self._array(size, depth) if what == "array" else self._map(size, depth)
-        raise Refused(f"a byte {first:#x} where a value begins")
+        raise Refused(f"the byte {first:#x}, which starts no value")
 
     def _take(self, size: int) -> bytes:
         at = self.at
         if size > len(self.data) - at:
-            raise Refused(f"{size:,} bytes were announced, {len(self.data) - at:,} are there")
+            raise Refused(f"{size:,} bytes were stated, but there are {len(self.data) - at:,}")
         self.at = at + size
         return self.data[at : at + size]
 
@@ -246,7 +246,7 @@ class _Reader:
 
     def _room(self, size: int, depth: int) -> None:
         if size > len(self.data) - self.at:
-            raise Refused(f"{size:,} items were announced, {len(self.data) - self.at:,} bytes are there")
+            raise Refused(f"{size:,} items were stated, but there are {len(self.data) - self.at:,} bytes")
         if depth >= DEEPEST:
             raise Refused(f"nested deeper than {DEEPEST} levels")
 
@@ -260,7 +260,7 @@ class _Reader:
         for _ in range(size):
             key = self.value(depth + 1)
             if not isinstance(key, str | bytes):
-                raise Refused("a key that is no text")
+                raise Refused("a key that is not text")
             found[key] = self.value(depth + 1)
         return found
 
@@ -301,7 +301,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         if type(content) is not _EXACT[kind]:
             if kind == "Float" and type(content) is int:
                 return float(content)
-            raise Refused(f"a {kind} that is none")
+            raise Refused(f"content that is not a {kind}")
         return content
     if kind == "Bytes":
         return _bytes(content)
@@ -313,10 +313,10 @@ def plain(value: Any, depth: int = 0) -> Any:
         found = {}
         for pair in content:
             if not isinstance(pair, list) or len(pair) != 2:
-                raise Refused("a map whose pairs are none")
+                raise Refused("a map with an item that is not a pair")
             key = plain(pair[0], depth + 1)
             if isinstance(key, list | dict):
-                raise Refused("a key that cannot be one")
+                raise Refused("a value that cannot be a key")
             found[key] = plain(pair[1], depth + 1)
         return found
     raise Refused(f"a value of the kind {str(kind)[:40]!r}")
@@ -334,7 +334,7 @@ def _bytes(content: Any) -> bytes:
             return bytes(content)
     except ValueError:
         pass
-    raise Refused("Bytes that are none")
+    raise Refused("content that is not Bytes")
 
 
 def read_answer(body: bytes) -> tuple[int, bool, Any]:
@@ -352,7 +352,7 @@ def open_answer(message: Any) -> tuple[int, bool, Any]:
                 return number, True, result["Ok"]
             if isinstance(result.get("Err"), str):
                 return number, False, result["Err"]
-    raise Refused("a message that is no answer")
+    raise Refused("a message that is not an answer")
 
 
 def peek(body: bytes) -> tuple[int, int]:
@@ -362,7 +362,7 @@ def peek(body: bytes) -> tuple[int, int]:
     (1, 6)
     """
     if body[:1] != b"\x92":
-        raise Refused("a message that is no answer")
+        raise Refused("a message that is not an answer")
     reader = _Reader(body, 1)
     number = reader.value(DEEPEST)
     if type(number) is not int or not 0 <= number <= PUSH:
@@ -377,10 +377,10 @@ def read_request(body: bytes) -> tuple[int, str, list[Any]]:
     if isinstance(message, dict):
         message = [message.get("id"), message.get("command"), message.get("args")]
     if not isinstance(message, list) or len(message) != 3:
-        raise Refused("a message that is no request")
+        raise Refused("a message that is not a request")
     number, command, args = message
     if type(number) is not int or not 0 <= number <= PUSH or not isinstance(command, str) or type(args) is not list:
-        raise Refused("a message that is no request")
+        raise Refused("a message that is not a request")
     return number, command, [plain(arg) for arg in args]
 
 
@@ -393,4 +393,4 @@ def as_bytes(content: Any) -> bytes:
     try:
         return bytes(content)
     except (TypeError, ValueError, OverflowError, MemoryError):
-        raise Refused("bytes that are no list of numbers from 0 to 255") from None
+        raise Refused("bytes that are not a list of numbers from 0 to 255") from None

@@ -264,7 +264,7 @@ def test_what_cannot_have_run_is_repeated(lab, client):
 
 def test_garbage_is_no_answer(lab, client):
     lab.fault("garbage", "/v1/chat/*")
-    with pytest.raises(ClaudeAPIError, match="not one this service gives"):
+    with pytest.raises(ClaudeAPIError, match="not one that this service gives"):
         client.complete("x")
 
 

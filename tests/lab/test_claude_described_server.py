@@ -52,7 +52,7 @@ def test_described_bodies_are_what_is_taken(lab, described):
     for path, schema in bodies.items():
         wrong = lab.raw("POST", path, {}).json()["detail"]
         assert sorted(one["loc"][1] for one in wrong if one["type"] == "missing") == sorted(schema["required"]), path
-        # A number is no list, no text and no object; a text is no number.
+        # A number is no list, no text and no object; a text is not a number.
         given = {
             name: "x" if one.get("type") in ("number", "integer") else 5
             for name, one in schema["properties"].items()

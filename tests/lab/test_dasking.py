@@ -115,7 +115,7 @@ def test_a_worker_without_the_credential_says_so(orders):
     lazy = orders.to_dask(partitions=1)
     before, credentials._held = credentials._held, {}
     try:
-        with dask.config.set(scheduler="synchronous"), pytest.raises(KitError, match=r"make the distributed\.Client"):
+        with dask.config.set(scheduler="synchronous"), pytest.raises(KitError, match=r"create the distributed\.Client"):
             lazy.compute()
     finally:
         credentials._held = before

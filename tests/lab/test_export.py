@@ -70,7 +70,7 @@ def test_lines_with_what_stands_beside(basin, tmp_path):
 def test_bytes_that_are_no_text_are_refused_and_leave_no_file(basin, tmp_path):
     stream = basin.create(name())
     stream.append([b"fine", b"\xff\x00"])
-    with pytest.raises(InputError, match="the record at 1 is bytes that are no text"):
+    with pytest.raises(InputError, match="the record at 1 is bytes that are not text"):
         stream.to_jsonl(tmp_path / "x.jsonl")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="there is no folder"):
@@ -133,9 +133,9 @@ def test_every_service_takes_files(lab, tmp_path):
 def test_what_is_wrong_with_a_file_is_told(basin, tmp_path):
     stream = basin.create(name())
     for file, content, words in (
-        ("a.jsonl", '{"n": 1}\n{broken\n', "a.jsonl, line 2 is no JSON"),
-        ("a.txt", "x", r"files that end so are not known"),
-        ("a.csv", "a,b\n1,2,3\n", "is no CSV that can be read"),
+        ("a.jsonl", '{"n": 1}\n{broken\n', "a.jsonl, line 2 is not JSON"),
+        ("a.txt", "x", r"this type of file is not known"),
+        ("a.csv", "a,b\n1,2,3\n", "cannot be read as CSV"),
     ):
         (tmp_path / file).write_text(content)
         with pytest.raises(InputError, match=words):

@@ -33,7 +33,7 @@ def test_a_misspelt_queue_is_no_topic(lab):
     with pytest.raises(SynapInputError, match="did you mean 'jobs'"):
         syn.publish("jbos", pd.DataFrame({"a": [1]}))
     assert syn.client.queue.stats("jobs")["depth"] == depth
-    with pytest.warns(UserWarning, match="nobody has subscribed"):
+    with pytest.warns(UserWarning, match="nothing has subscribed"):
         syn.publish("news.today", "hello")
     assert syn.publish("jbos", "on purpose", kind="topic")["subscribers"].tolist() == [0]
 
@@ -66,7 +66,7 @@ def test_a_syntax_error_is_one(lab):
         with pytest.raises(KitError) as caught:
             lab.kimberlite.query(text)
         assert "changes something" not in str(caught.value)
-    with pytest.raises(KimberliteInputError, match="statement of SQL is needed"):
+    with pytest.raises(KimberliteInputError, match="SQL statement is required"):
         lab.kimberlite.query("")
     with pytest.raises(KimberliteInputError, match="execute"):
         lab.kimberlite.query("-- now\nDELETE FROM accounts")

@@ -165,5 +165,5 @@ def test_casts(k, table):
         f"SELECT CAST('99999999999999.99994' AS DECIMAL(18,4)) AS d, CAST(price AS TEXT) AS t FROM {table} WHERE id = 0"
     )
     assert k.client.query(text).rows[0] == ("99999999999999.9999", "99999999999999.9999")
-    with pytest.raises(KimberliteError, match="is no number"):
+    with pytest.raises(KimberliteError, match="is not a number"):
         k.query(f"SELECT CAST('x' AS DECIMAL) FROM {table} WHERE id = 0")

@@ -134,7 +134,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(SetupError, match="address= or variable KIMBERLITE_ADDRESS") as caught:
         connect({})
     assert "KIMBERLITE_TENANT" in str(caught.value) and "kit.Lab()" in str(caught.value)
-    with pytest.raises(SetupError, match="no tenant"):
+    with pytest.raises(SetupError, match="not the number of a tenant"):
         connect({"KIMBERLITE_ADDRESS": "h:1", "KIMBERLITE_TENANT": "x"})
 
 

@@ -97,7 +97,7 @@ def test_a_frame_becomes_rows_and_comes_back_equal(k):
         ("TEXT", "\ud800", "half of a character"),
         ("BOOLEAN", 1, "not a boolean"),
         ("REAL", float("inf"), "not finite"),
-        ("REAL", 2**53 + 1, "more digits|no way to take"),
+        ("REAL", 2**53 + 1, "more digits|cannot store"),
         ("DECIMAL(6,2)", Decimal("1.005"), "more digits"),
         ("DECIMAL(6,2)", Decimal("12345"), "more digits"),
         ("DECIMAL(6,2)", 1.5, "not a decimal"),

@@ -119,7 +119,7 @@ def test_the_explorer_and_what_it_gives_to_other_processes(lab, front, certifica
         again.close()
     with kit.connect("kimberlite", address=f"localhost:{front.port}", tenant_id=1, api_key=lab.key,
                      tls=ssl.create_default_context(cafile=str(certificate / "cert.pem"))) as k:  # fmt: skip
-        with pytest.raises(KimberliteInputError, match="cannot go to another process"):
+        with pytest.raises(KimberliteInputError, match="cannot be sent to another process"):
             k["tls_frame"].source().recipe()
     trusting.cache_clear()
 
@@ -128,7 +128,7 @@ def test_the_explorer_and_what_it_gives_to_other_processes(lab, front, certifica
     ("address", "tls", "words"),
     [
         ("kimberlites://h:1", False, "tls=False"),
-        (["kimberlites://h:1", "h:2"], None, "some of the addresses"),
+        (["kimberlites://h:1", "h:2"], None, "some addresses use TLS"),
         ("h:1", "cert.pem", "tls='cert.pem'"),
     ],
 )

@@ -69,7 +69,7 @@ def test_streams_of_a_prefix_as_one_view(basin):
             until=lambda feed: feed.df["n"].sum() == 102 if len(feed.df) else False, timeout=PATIENCE
         )
         assert counts.df["of"].tolist() == ["orders/eu", "orders/us", "late", "later"]
-    with pytest.raises(kit.KitError, match="has no stream whose name begins"):
+    with pytest.raises(kit.KitError, match="has no stream that starts"):
         basin.live("nothing/")
 
 

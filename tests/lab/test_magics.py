@@ -74,7 +74,7 @@ def test_status_and_help(notebook):
     shown = notebook.text("%kit")
     assert "asyncio.run in cells  yes" in shown and "amdahl" in shown
     assert "started" in notebook.text("%kit calls")
-    assert "there is no such word" in notebook.error("%kit nonsense")
+    assert "unknown word" in notebook.error("%kit nonsense")
 
 
 def test_the_lab_in_a_line(notebook):
@@ -84,9 +84,9 @@ def test_the_lab_in_a_line(notebook):
     notebook.run("%%amdahl n <<\nselect count(*) as n from interactions")
     assert notebook.text("print(n['n'][0] > 0)") == "True\n"
     notebook.run("%lab stop")
-    assert "%lab starts one" in notebook.error("%lab status")
+    assert "start one with %lab" in notebook.error("%lab status")
     notebook.run("lab = 5")
-    assert "holds something else" in notebook.error("%lab")
+    assert "is not a lab" in notebook.error("%lab")
     notebook.run("del lab")
 
 

@@ -120,7 +120,7 @@ def test_nothing_is_pickled_and_each_says_what_to_do(lab):
         things += [getattr(lab, name), getattr(lab, name).client]
     with kit.Feed(lab.s2["demo-shop"]["orders"]) as feed:
         for thing in (*things, feed):
-            with pytest.raises(kit.KitError, match="is not sent to another process") as caught:
+            with pytest.raises(kit.KitError, match="cannot be sent to another process") as caught:
                 pickle.dumps(thing)
             assert isinstance(caught.value, TypeError)
             assert "there" in str(caught.value)
@@ -172,7 +172,7 @@ def test_multiprocessing(tmp_path, method):
         """,
     )
     assert told[0] == "True"
-    assert "is not sent to another process" in told[1]
+    assert "cannot be sent to another process" in told[1]
     assert "kit.Lab()" in told[2]
     assert told[-1] == "True"
 
@@ -207,7 +207,7 @@ def test_joblib(tmp_path):
         """,
     )
     assert told[:4] == ["True", "True", "True", "[5, 5, 5, 5]"]
-    assert "is not sent to another process" in " ".join(told[4:])
+    assert "cannot be sent to another process" in " ".join(told[4:])
 
 
 def test_dask_workers(tmp_path):
@@ -240,4 +240,4 @@ def test_dask_workers(tmp_path):
         """,
     )
     assert told[:2] == ["True", "True"]
-    assert "is not sent to another process" in " ".join(told[2:])
+    assert "cannot be sent to another process" in " ".join(told[2:])

@@ -100,7 +100,7 @@ def test_reading_many_streams_stops(quiet_lab):
     names = [f"s{n}" for n in range(40)]
     stranger = S2Explorer(SyncS2("wrong", endpoints=Endpoints(url, url)))
     before = last_call()
-    with pytest.warns(UserWarning, match="not all was read"):
+    with pytest.warns(UserWarning, match="some could not be read"):
         found = stranger["stops-basin"].read_many(streams=names, at_once=4)
     assert len(found.attrs["failed"]) == 40
     assert "refused the access token" in found.attrs["failed"]["s39"]

@@ -817,7 +817,7 @@ def test_a_server_without_room_for_a_request(serve):
 
     async def main():
         session = stream(server.url, attempts=2).append_session()
-        with pytest.raises(S2ClientError, match="takes no requests"):
+        with pytest.raises(S2ClientError, match="accepts no requests"):
             await session.close()
 
     run(main())
@@ -964,7 +964,7 @@ def test_a_server_that_only_sends_away_is_given_up(serve):
 
     async def main():
         session = stream(server.url).append_session()
-        with pytest.raises(S2ClientError, match="one new connection after the other"):
+        with pytest.raises(S2ClientError, match="keeps asking for a new connection"):
             await (await session.submit(one(0)))
         with pytest.raises(S2ClientError):
             await session.close()

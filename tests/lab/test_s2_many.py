@@ -53,7 +53,7 @@ def test_memory_is_bounded(basin):
 
 
 def test_wrong_arguments_are_told_before_traffic(basin):
-    with pytest.raises(S2ClientError, match="a prefix is a text"):
+    with pytest.raises(S2ClientError, match="a prefix must be text"):
         basin.read_many(["one", "two"])
     for wrong in ({"at_once": 0}, {"max_bytes": -1}, {"limit": -1}, {"start": "yesteryear"}):
         with pytest.raises(S2ClientError):

@@ -214,7 +214,7 @@ def test_parameters_of_numpy_and_of_the_wrong_form():
     ],
 )
 def test_statements_that_would_leave_nothing_behind_are_refused(statement, kind):
-    with pytest.raises(InputError, match=rf"kit.sql only reads, and this is {kind}(?s:.*)keep a result by its name"):
+    with pytest.raises(InputError, match=rf"kit.sql only reads, and this is {kind}(?s:.*)keep a result under a name"):
         kit.sql(statement)
 
 

@@ -118,7 +118,7 @@ def test_publish(syn):
     told = syn.publish(name, pd.DataFrame({"job": [1, 2]}), kind="queue", priority=3)
     assert told["message_id"].nunique() == 2
     assert syn.drain(name, 5)["job"].tolist() == [1, 2]
-    with pytest.warns(UserWarning, match="nobody has subscribed"):
+    with pytest.warns(UserWarning, match="nothing has subscribed"):
         told = syn.publish("nobody.listens", [1, 2])
     assert told["subscribers"].tolist() == [0, 0]
     with pytest.raises(SynapInputError, match="kind"):

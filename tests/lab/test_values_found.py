@@ -1,4 +1,4 @@
-"""Values that were changed, lost or refused without a word once: each as it was found."""
+"""Values that were changed, lost or refused without a reason once: each as it was found."""
 
 import datetime as dt
 import json

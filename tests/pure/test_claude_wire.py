@@ -158,7 +158,7 @@ def test_tokens_are_added_where_the_service_tells_no_sum():
     + [json.dumps(COMPLETION).replace("1.575e-05", "NaN").encode()],
 )
 def test_answers_that_are_none(broken):
-    with pytest.raises(claude.ClaudeAPIError, match="not one this service gives"):
+    with pytest.raises(claude.ClaudeAPIError, match="not one that this service gives"):
         wire.response_of(answer(200, broken))
 
 

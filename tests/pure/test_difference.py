@@ -119,15 +119,15 @@ def test_wrong_questions():
     a = pd.DataFrame({"id": [1, 1], "l": [[1], [2]]})
     for options, words in (
         ({"key": "idd"}, "there is no column 'idd'"),
-        ({"key": "id"}, "have a key that was there: 1"),
-        ({"key": "l"}, "are no keys"),
+        ({"key": "id"}, "repeat a key: 1"),
+        ({"key": "l"}, "cannot be keys"),
         ({"ignore": "nothing"}, "there is no column 'nothing'"),
     ):
         with pytest.raises(InputError, match=words):
             kit.diff(a, a, **options)
     with pytest.raises(InputError, match="a frame and a dict"):
         kit.diff(a, {})
-    with pytest.raises(InputError, match="key= is for two frames"):
+    with pytest.raises(InputError, match="key= is only for comparing two frames"):
         kit.diff({}, {}, "id")
 
 

@@ -404,7 +404,7 @@ def response(body: str) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "begin no Kimberlite frame"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "are not the start of a Kimberlite frame"),
         (struct.pack(">IHII", 0x56444220, 4, 0, 0), "version 4"),
         (struct.pack(">IHII", 0x56444220, 5, 0xFFFFFFFF, 0), "4,294,967,295"),
         (struct.pack(">IHII", 0x56444220, 5, 16_777_217, 0), "at most 16,777,216"),
@@ -455,21 +455,21 @@ def test_the_largest_frame() -> None:
         ("03 80808080808080808080 00 01", "more than 10 bytes"),
         ("03 ffffffffffffffffff02 01", "more than 64 bits"),
         ("03 00 8080808010", "more than 32 bits"),
-        ("01 05 01 ffffffff0f", "items are announced"),
-        ("01 05 01 ffffffffffffffffff01", "items are announced"),
+        ("01 05 01 ffffffff0f", "items are stated"),
+        ("01 05 01 ffffffffffffffffff01", "items are stated"),
         ("01 05 01 01 02 ff fe", "not UTF-8"),
-        ("06 ffffffff0f", "items are announced"),
+        ("06 ffffffff0f", "items are stated"),
         ("06 02 01 61", "ends before the last"),
         ("06 02 ffffffffffffffffff01 61 00 00", "ends before|items"),
         ("06 01 05 61 62", "ends before the last"),
         ("06 01 00 02", "neither 0 nor 1"),
-        ("04 01 01 63 01 01 05", "no kind of value 5"),
+        ("04 01 01 63 01 01 05", "no value of kind 5"),
         ("04 01 01 63 02 01 00 00", "among rows of 1"),
-        ("04 01 01 63 ffffffff0f 01 00", "items are announced"),
-        ("04 01 01 63 03 02 00 00", "rows are announced"),
+        ("04 01 01 63 ffffffff0f 01 00", "items are stated"),
+        ("04 01 01 63 03 02 00 00", "rows are stated"),
         ("04 01 01 63 01 01 03 02", "neither 0 nor 1"),
-        ("04 01 01 63 01 01 02 05 61", "announced"),
-        ("0b 05 00 00", "announced"),
+        ("04 01 01 63 01 01 02 05 61", "stated"),
+        ("0b 05 00 00", "stated"),
         ("1a 01 00 00 0d 00 00 00 00 00 00 00 00 00", "ConsentPurpose has no variant 13"),
         ("2a 01 00 05 00 00 00 00 00 00", "no variant 5"),
         ("16 00 05 00 00 02 00", "ClusterMode has no variant 2"),
@@ -583,12 +583,12 @@ def test_nothing_is_allocated_for_what_is_only_announced(body: str) -> None:
         (requests.Query("x", [1.5]), r"params: .*not float"),
         (requests.Query("x", [2**63]), "params"),
         (requests.Query("x", [b"x"]), "not bytes"),
-        (requests.Query(7), "sql: a text is needed"),
-        (requests.AppendEvents(1, ["text"], 0), "an event is bytes, not str"),
+        (requests.Query(7), "sql: text is required"),
+        (requests.AppendEvents(1, ["text"], 0), "an event must be bytes, not str"),
         (requests.AppendEvents(1, b"text", 0), "a list of bytes"),
-        (requests.CreateStream("x", 8), "no DataClass"),
-        (requests.CreateStream("x", DataClass.PHI, "eu"), "no Regional"),
-        (responses.Sync(True), "no request"),
+        (requests.CreateStream("x", 8), "not a DataClass"),
+        (requests.CreateStream("x", DataClass.PHI, "eu"), "not a Regional"),
+        (responses.Sync(True), "not a request"),
         (requests.MaskingPolicyList(1), "True or False"),
     ],
 )
@@ -598,7 +598,7 @@ def test_values_that_do_not_fit(made: Any, words: str) -> None:
 
 
 def test_rows_must_be_even() -> None:
-    with pytest.raises(KimberliteInputError, match="one width"):
+    with pytest.raises(KimberliteInputError, match="the same width"):
         encode_response(1, responses.Query(["a"], [(1,), (1, 2)]))
 
 
@@ -618,7 +618,7 @@ def test_peek() -> None:
 def test_event_count() -> None:
     assert event_count(payload_of(Response(1, responses.ReadEvents([b"x"] * 500, None)))) == 500
     for payload in (responses.StreamInfo(3), responses.Error(5, "no")):
-        with pytest.raises(WireError, match="no page"):
+        with pytest.raises(WireError, match="not a page"):
             event_count(payload_of(Response(1, payload)))
     with pytest.raises(WireError):
         event_count(payload_of(Push(SubscriptionClosed(7, CloseReason.PROTOCOL_ERROR))))

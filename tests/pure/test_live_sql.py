@@ -142,7 +142,7 @@ def test_variables_of_the_caller_are_tables(given):
     [
         ("selec 1", {}, "syntax error"), ("", {}, "no query"), ("select 1", {}, "no table of this query moves"),
         ("drop table t", {}, "asks for rows"), ("select * from t", {"every": 0}, "every=0"), ("select * from t", {"into": "list"}, "into="),
-        ("select * from t", {"t": 5}, "no table"), ("select * from tt", {}, "did you mean 't'"), ("select * from t", {"params": 3}, "one value"),
+        ("select * from t", {"t": 5}, "no table"), ("select * from tt", {}, "did you mean 't'"), ("select * from t", {"params": 3}, "a single value"),
         ("copy t to 'x.csv'", {}, "asks for rows"),
     ],
 )  # fmt: skip

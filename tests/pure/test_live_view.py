@@ -536,5 +536,5 @@ def test_where_there_is_no_notebook_one_sentence_says_what_works(monkeypatch, ca
     monkeypatch.setattr("sys.platform", "emscripten")
     assert "Pyodide" in kernel.elsewhere()
     monkeypatch.setattr(loop, "_portal", None)
-    with pytest.raises(kit.KitError, match="no threads in Pyodide"):
+    with pytest.raises(kit.KitError, match="Pyodide has no threads"):
         kit.Feed(ROWS)

@@ -32,8 +32,8 @@ def test_orders(line, cell, expected):
         ("", "  \n", "nothing to run"),
         ("", None, "nothing to run"),
         ("--rows 5", "select 1", "no option --rows"),
-        ("--limit", "select 1", "--limit wants a value"),
-        ("select 2", "select 1", "what is 'select 2' for"),
+        ("--limit", "select 1", "--limit needs a value"),
+        ("select 2", "select 1", "'select 2' is not understood"),
     ],
 )
 def test_orders_that_are_wrong(line, cell, words):

@@ -192,10 +192,10 @@ def test_a_metric_of_a_tidy_frame_over_time():
         (lambda: plots.throughput(pd.DataFrame({"time": DAYS, "x": "a"}), what="x"), "what='x': the column holds"),
         (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), how="mean"), "how='mean'"),
         (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), how="sum"), "how='sum' adds up the values of a column"),
-        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="soon"), "every='soon' is no length of time"),
-        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="1ME"), "every='1ME' is no length of time"),
-        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every=7), "every=7 is no length of time"),
-        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="-1s"), "longer than nothing"),
+        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="soon"), "every='soon' is not a duration"),
+        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="1ME"), "every='1ME' is not a duration"),
+        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every=7), "every=7 is not a duration"),
+        (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="-1s"), "longer than zero"),
         (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), every="1us"), "million bins"),
         (lambda: plots.throughput([1, 2]), "takes a frame"),
         (lambda: plots.throughput(pd.DataFrame({"time": DAYS}), live=True), "needs a feed"),
@@ -249,7 +249,7 @@ def test_axes_of_ones_own():
     left, right = Figure().subplots(1, 2)
     frame = pd.DataFrame({"model": ["haiku", "opus"], "tokens": [1200, 300], "cost": [0.01, 0.2]})
     with pytest.raises(
-        InputError, match=r"(?s)ax= has 1 panel, and the frame has 2 metrics: 'cost', 'tokens'.*\[left, right\]"
+        InputError, match=r"(?s)ax= has 1 panel, but the frame has 2 metrics: 'cost', 'tokens'.*\[left, right\]"
     ):
         plots.usage(frame, ax=left)
     assert plots.usage(frame, ax=[left, right]) is left and len(right.patches) == 2

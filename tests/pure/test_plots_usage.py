@@ -304,7 +304,7 @@ def test_hostile_labels_are_short_harmless_text():
         (lambda: plots.usage(pd.DataFrame({"time": DAYS, "depth": 1})), r"(?s)over_time\(df, 'depth'\)"),
         (lambda: plots.usage(costs(), theme="blue"), "theme='blue'"),
         (lambda: plots.usage(costs(), over="week"), "over='week'"),
-        (lambda: plots.usage(costs(), ax=7), "no matplotlib Axes"),
+        (lambda: plots.usage(costs(), ax=7), "not a matplotlib Axes"),
         (lambda: plots.usage(costs(), live=True), "needs a feed"),
     ],
 )

@@ -69,8 +69,8 @@ def test_answers_are_for_the_oldest():
     [
         ([(0, 3)], "acknowledged 3 records, from 0 to 3; the batch has 2"),
         ([(5, 3)], "acknowledged -2 records"),
-        ([(4, 6), (4, 6)], "goes backwards"),
-        ([(4, 6), (2, 4)], "goes backwards"),
+        ([(4, 6), (4, 6)], "is backwards"),
+        ([(4, 6), (2, 4)], "is backwards"),
         ([(0, 2), (2, 4), (4, 6)], "was not sent"),
     ],
 )

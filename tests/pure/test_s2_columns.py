@@ -135,7 +135,9 @@ def test_no_batch_at_all():
 
 def test_more_at_once_than_columns_hold():
     payload = bytes(200 * 1024 * 1024)
-    with pytest.raises(S2ClientError, match="1,258,291,200 bytes of batches at once; columns hold 1,073,741,824"):
+    with pytest.raises(
+        S2ClientError, match="1,258,291,200 bytes of batches at once; a column holds at most 1,073,741,824"
+    ):
         columns_of(*[payload] * 6)
 
 

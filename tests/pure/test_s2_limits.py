@@ -71,9 +71,9 @@ def test_names_counted_in_bytes(check, limit):
         with refused("cannot be"):
             check(name)
     for name in (None, 5, b"a"):
-        with refused("must be a str"):
+        with refused("must be text"):
             check(name)
-    with refused("UTF-8 can hold"):
+    with refused("UTF-8 can encode"):
         check("\ud800")
 
 

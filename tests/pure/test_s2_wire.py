@@ -274,7 +274,7 @@ def test_records_through_base64(input, batch):
         ({"records": [{"timestamp": 1.0}]}, "timestamp must be"),
         ({"records": [{"timestamp": True}]}, "timestamp must be"),
         ({"records": [{"headers": {}}]}, "headers must be a list"),
-        ({"records": [{"headers": [["a"]]}]}, "a header must be a list of its name and its value"),
+        ({"records": [{"headers": [["a"]]}]}, "a header must be a list of a name and a value"),
         ({"records": [{"headers": [["a", 5]]}]}, "a header's value must be a string"),
         ({"records": [], "match_seq_num": "1"}, "match_seq_num must be"),
         ({"records": [], "fencing_token": 1}, "fencing_token must be a string"),
@@ -435,7 +435,7 @@ def test_times_that_cannot_be():
         with pytest.raises(WireError, match="t must be"):
             time(text, "t")
     assert time_json(datetime(2026, 8, 1, 14, tzinfo=timezone(timedelta(hours=2))), "t") == "2026-08-01T12:00:00Z"
-    with pytest.raises(S2ClientError, match="must say its time zone"):
+    with pytest.raises(S2ClientError, match="must have a time zone"):
         time_json(datetime(2026, 8, 1), "expires_at")
 
 

@@ -141,8 +141,8 @@ REFUSED = [
     (pa.scalar(None, pa.month_day_nano_interval()).type, "is a", ""),
     (pa.MonthDayNano([1, 2, 3]), "is a MonthDayNano", ""),
     (np.datetime64(1, "ps"), "finer than nanoseconds", ""),
-    (np.timedelta64(1, "M"), "no exact length", ""),
-    (np.timedelta64(1, "ps"), "no exact length", ""),
+    (np.timedelta64(1, "M"), "not an exact length", ""),
+    (np.timedelta64(1, "ps"), "not an exact length", ""),
 ]
 
 

@@ -49,10 +49,10 @@ def test_errors_are_of_the_family_and_survive_pickling():
 @pytest.mark.parametrize(
     ("url", "options", "words"),
     [
-        ("localhost:15500", {}, "no address"),
-        ("ftp://localhost", {}, "no address"),
+        ("localhost:15500", {}, "not an address"),
+        ("ftp://localhost", {}, "not an address"),
         ("resp3://localhost:6379", {}, "RESP3"),
-        ("http://localhost:99999999", {}, "no address"),
+        ("http://localhost:99999999", {}, "not an address"),
         ("http://a:b@localhost", {}, "user or password"),
         (15500, {}, "text"),
         ("http://localhost", {"api_key": SECRET, "username": "a", "password": "b"}, "both"),

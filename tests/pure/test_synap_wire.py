@@ -70,7 +70,7 @@ def test_requests_have_numbers_that_fit():
         [1, "PING"],
         5,
     ):
-        with pytest.raises(wire.Refused, match="no request"):
+        with pytest.raises(wire.Refused, match="not a request"):
             wire.read_request(msgpack.packb(wrong))
 
 

@@ -231,7 +231,7 @@ def _unquoted(text: str) -> str:
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None where there is none, or where a key stands twice."""
+    """The JSON object in a body; None where there is none, or where a key occurs twice."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -342,7 +342,7 @@ def _held(value: Any, kind: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a column for comparing: a float that is no number is missing."""
+    """Return a value of a column for comparing: a float that is not a number is missing."""
     if isinstance(value, float) and isnan(value):
         return None
     return value

@@ -60,7 +60,7 @@ def check(
         if reader in (paths.sql, paths.sql_arrow, paths.stream) and mode != "auto":
             continue
         if reader is paths.dask and log.service == "synap":
-            continue  # a room is read in one process
+            continue  # a room is read in one process only
         if reader in (paths.stream, paths.polars) and cut:
             continue
         if large and reader in (paths.arrow, paths.stream, paths.dask, paths.polars):

@@ -89,8 +89,8 @@ def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
     """Return a body as a line: JSON as it is, any other text as a JSON string."""
     if body is None or not is_utf8(body):
         raise source.refuse(
-            f"the record at {at} is bytes that are no text, which a line of JSON cannot hold",
-            hint="where= leaves it out; to_parquet() keeps bytes",
+            f"the record at {at} is bytes that are not text, which a line of JSON cannot hold",
+            hint="leave it out with where=, or use to_parquet(), which keeps bytes",
         )
     try:
         value = json.loads(body)
@@ -133,7 +133,7 @@ def to_csv(
                 records += page.num_rows
                 bar.update(piece.stop - piece.first)
     if unfit and source.body not in names:
-        warn(one_line(f"{target}: {unfit:,} records hold keys or values that have no column; types= gives more"))
+        warn(one_line(f"{target}: {unfit:,} records hold keys or values that have no column; add columns with types="))
     return Written(target, records, target.stat().st_size, time.monotonic() - began)
 
 
@@ -145,13 +145,13 @@ def append_file(source: Ranged, path: Path, options: Mapping[str, Any]) -> Writt
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
         if not isinstance(value, str):
-            raise source.refuse(f"{name}= is for one append, and a file goes in many", hint="leave it out")
+            raise source.refuse(f"{name}= is for a single append, and a file takes several", hint="leave it out")
     if not path.exists():
         raise source.refuse(f"there is no file {str(path)!r}")
     suffix = ".parquet" if path.is_dir() else path.suffix.lower()
     if suffix not in FORMATS:
         hint = nearest(suffix, FORMATS) or f"there are {', '.join(FORMATS)}"
-        raise source.refuse(f"{path.name}: files that end so are not known", hint=hint)
+        raise source.refuse(f"{path.name}: this type of file is not known", hint=hint)
     began, size = time.monotonic(), 0 if path.is_dir() else path.stat().st_size
     parts: Callable[[], Iterator[tuple[Any, int]]] = {
         ".csv": lambda: _csv(path, source),
@@ -185,7 +185,7 @@ def _lines(path: Path, source: Ranged) -> Iterator[tuple[list[bytes], int]]:
             try:
                 value = json.loads(line.decode())
             except (ValueError, RecursionError):
-                raise source.refuse(f"{path.name}, line {number:,} is no JSON: {line[:80]!r}") from None
+                raise source.refuse(f"{path.name}, line {number:,} is not JSON: {line[:80]!r}") from None
             some.append(value.encode("utf-8", "backslashreplace") if isinstance(value, str) else line)
             if len(some) >= _ROWS or (len(some) % 256 == 0 and sum(map(len, some)) > 8 * 1024 * 1024):
                 yield some, at
@@ -241,7 +241,7 @@ def _csv_texts(path: Path, source: Ranged) -> Iterator[pa.RecordBatch]:
                 for start in range(0, batch.num_rows, _ROWS):
                     yield batch.slice(start, _ROWS)
     except pa.ArrowInvalid as error:
-        raise source.refuse(f"{path.name} is no CSV that can be read: {str(error)[:200]}") from None
+        raise source.refuse(f"{path.name} cannot be read as CSV: {str(error)[:200]}") from None
 
 
 def _all(column: pa.Array, found: pa.Array) -> bool:

@@ -124,7 +124,7 @@ class Looking(GivesFrames):
 
         if not callable(getattr(other, "source", None)):
             hint = 'give a handle, as s2["basin"]["stream"]'
-            raise InputError(f"{type(other).__name__} is no log to copy to", hint=hint)
+            raise InputError(f"{type(other).__name__} is not a log to copy to", hint=hint)
         options = {"mask": mask, "mask_key": mask_key, "pace": pace, "follow": follow, "rare": rare}
         return copy(self.source(), other.source(), start, until, where, checkpoint=checkpoint, **options)
 

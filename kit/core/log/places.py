@@ -87,7 +87,7 @@ def place_of(
         return At(position)
     milliseconds = _milliseconds(given, what, refuse, now)
     if milliseconds is None:
-        raise refuse(f"{what}={given!r} is no place in a log", hint=FORMS)
+        raise refuse(f"{what}={given!r} is not a position in a log", hint=FORMS)
     return Moment(milliseconds)
 
 
@@ -114,8 +114,8 @@ def _of_text(given: str, what: str, refuse: type[KitError], now: Callable[[], fl
     if milliseconds is not None:
         return Moment(milliseconds)
     if (found := _AGO.fullmatch(text)) and _unit(found[3]) and not (found[1] or found[4]):
-        raise refuse(f"{what}={given!r} may mean that long ago, or from now on", hint=f'say "-{text}", or "{text} ago"')
-    raise refuse(f"{what}={given!r} is no place in a log", hint=nearest(text, _WORDS) or FORMS)
+        raise refuse(f"{what}={given!r} may mean a past or a future time", hint=f'write "-{text}", or "{text} ago"')
+    raise refuse(f"{what}={given!r} is not a position in a log", hint=nearest(text, _WORDS) or FORMS)
 
 
 def _milliseconds_of_text(text: str, now: Callable[[], float]) -> int | None:

@@ -153,7 +153,7 @@ class Ranged(ABC):
             told = self.time_at(middle)
             if told is None:
                 raise self.refuse(
-                    f"{self.label}: its {self.unit} carry no times, so none can be found by time",
+                    f"{self.label}: its {self.unit} carry no times, so positions cannot be found by time",
                     hint='give a position, or "tail-100"',
                 )
             low, high = (middle + 1, high) if told < moment else (low, middle)
@@ -174,7 +174,7 @@ class Ranged(ABC):
             if name not in names:
                 raise self.refuse(
                     f"columns={wanted}: {self.label} has no column {name!r}",
-                    hint=nearest(str(name), names) or f"there are {', '.join(names)}; types= names later ones",
+                    hint=nearest(str(name), names) or f"there are {', '.join(names)}; name later ones with types=",
                 )
         return wanted
 

@@ -122,7 +122,7 @@ def diff(a: Any, b: Any, key: str | Sequence[str] | None = None, *, ignore: str 
         other = type(b if left is not None else a).__name__
         raise InputError(f"a frame and a {other} cannot be compared", hint="give two frames, or two records")
     if key is not None:
-        raise InputError("key= is for two frames", hint="two records are compared by their keys")
+        raise InputError("key= is only for comparing two frames", hint="two records are compared by their keys")
     return _of_records(_record_of(a), _record_of(b), left_out)
 
 
@@ -317,12 +317,12 @@ def _places(frame: pd.DataFrame, key: list[str], which: str) -> dict[Any, int]:
         keys = values[0] if len(key) == 1 else list(zip(*values, strict=True))
         places = {one: n for n, one in enumerate(keys)}
     except TypeError:
-        raise InputError(f"key={key}: lists and objects are no keys", hint="name a column of plain values") from None
+        raise InputError(f"key={key}: lists and objects cannot be keys", hint="name a column of plain values") from None
     if len(places) < len(keys):
         seen: set[Any] = set()
         twice = next(one for one in keys if one in seen or seen.add(one))  # type: ignore[func-returns-value]
         raise InputError(
-            f"key={key}: {len(keys) - len(places):,} rows of the {which} frame have a key that was there: {twice!r}",
+            f"key={key}: {len(keys) - len(places):,} rows of the {which} frame repeat a key: {twice!r}",
             hint="name more columns, or leave key= out to compare whole rows",
         )
     return places

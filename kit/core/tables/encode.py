@@ -63,7 +63,7 @@ class Table:
         if twice:
             raise refuse(
                 f"two columns have the same name {twice[0]!r}: in a JSON object one of them would be lost",
-                hint="rename one of them" + ("" if twice[0] in names else "; a name that is a number is its text here"),
+                hint="rename one of them" + ("" if twice[0] in names else "; names that are numbers become text"),
             )
 
     def column(self, name: str, what: str) -> Any:
@@ -133,7 +133,7 @@ def table_of(data: Any, refuse: type[KitError]) -> Table | None:
         data = data.read_all()
     if module == "polars" and (cut := [name for name in data.columns if "\0" in name]):
         raise refuse(  # it ends the whole process with such a name in an Arrow stream
-            f"the column {cut[0]!r} has NUL in its name, which polars cannot hand on", hint="rename it"
+            f"the column {cut[0]!r} has NUL in its name, which polars cannot pass on", hint="rename it"
         )
     if not isinstance(data, pa.Table):
         if isinstance(data, pa.Array | pa.ChunkedArray) or not hasattr(kind, "__arrow_c_stream__"):
@@ -141,7 +141,7 @@ def table_of(data: Any, refuse: type[KitError]) -> Table | None:
         try:
             data = pa.table(data)
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
-            raise refuse(f"{kind.__name__} gives no table: {error}") from None
+            raise refuse(f"{kind.__name__} cannot be read as a table: {error}") from None
     return Table(data.column_names, data.columns, data.num_rows, refuse)
 
 
@@ -194,7 +194,7 @@ def _single(data: Any, refuse: type[KitError]) -> Any:
     if not isinstance(data, Iterable):
         raise refuse(
             f"{type(data).__name__} cannot be appended",
-            hint="give a DataFrame, an Arrow table, or records: bytes, texts and dicts, one or a list",
+            hint="give a DataFrame, an Arrow table, or records: bytes, text or dicts, or a list of these",
         )
     return [record_bytes(one, n, refuse) for n, one in enumerate(data)]
 
@@ -228,7 +228,7 @@ def record_bytes(one: Any, number: int, refuse: type[KitError]) -> bytes:
             return one.encode()
         except UnicodeEncodeError:
             raise refuse(
-                f"record {number} holds half of a character, which UTF-8 cannot: {shown(one)}",
+                f"record {number} contains half of a character, which UTF-8 cannot encode: {shown(one)}",
                 hint="give bytes, or replace it",
             ) from None
     if isinstance(one, Mapping):
@@ -255,13 +255,13 @@ def _named(name: Any, refuse: type[KitError]) -> str:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise refuse(f"the column {shown(name)} has half of a character in its name, which UTF-8 cannot") from None
+            raise refuse(f"the name {shown(name)} has half of a character, which UTF-8 cannot encode") from None
         return str(name)
     if isinstance(name, int | np.integer) and not isinstance(name, bool):
         return str(int(name))
     raise refuse(
-        f"a column is called {name!r}, a {type(name).__name__}, and keys of JSON are texts",
-        hint="name the columns by text: df.columns = df.columns.map(str)",
+        f"a column is called {name!r}, a {type(name).__name__}, but keys of JSON must be text",
+        hint="use text as names: df.columns = df.columns.map(str)",
     )
 
 
@@ -271,7 +271,7 @@ def _of_pandas(frame: Any, refuse: type[KitError]) -> Table:
         unnamed = [n for n, name in enumerate(frame.index.names) if name is None]
         if unnamed:
             raise refuse(
-                f"level {unnamed[0]} of the index has no name, and others have",
+                f"level {unnamed[0]} of the index has no name, but other levels have",
                 hint="name it, or leave the index out with df.reset_index(drop=True)",
             )
         names += frame.index.names
@@ -435,7 +435,7 @@ def _refuse_years(column: pa.Array, where: _Place) -> None:
         late = pc.greater_equal(values, pa.scalar(min(_LAST * per, 2**63 - 1), pa.int64()))
         row = int(np.flatnonzero(np.asarray(pc.fill_null(pc.or_(early, late), False)))[0])
         told = f"{values[row].as_py()} {column.type.unit} from 1970"
-        where.refused(row, Refused(f"{told} is outside of the years 1 to 9999", "keep such times as numbers"))
+        where.refused(row, Refused(f"{told} is outside the years 1 to 9999", "keep such times as numbers"))
 
 
 def _durations(column: pa.Array) -> pa.Array:
@@ -473,7 +473,7 @@ class _Inside(Exception):
 def _structs(column: pa.Array, where: _Place) -> pa.Array:
     names = [field.name for field in column.type]
     if len(set(names)) < len(names):
-        where.refused(0, Refused(f"its fields {names} are not of different names"))
+        where.refused(0, Refused(f"its fields {names} do not have different names"))
     if not names:
         made: Any = pa.array(["{}"] * len(column), TEXT)
     else:

@@ -42,7 +42,7 @@ class Test:
 def never_had(name: str, names: Collection[str]) -> InputError:
     """Return the error of a column that is not among those that there are."""
     shown = ", ".join(list(names)[:20])
-    return InputError(f"no record has had {name!r} so far", hint=nearest(name, names) or f"there are {shown}")
+    return InputError(f"no record so far has a column {name!r}", hint=nearest(name, names) or f"there are {shown}")
 
 
 _COMPARISON = re.compile(r"\s*([^\s=<>!]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*?)\s*")
@@ -70,7 +70,7 @@ def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
             found.append((f"filter {getattr(one, '__name__', 'function')}", _called(one)))
         else:
             raise InputError(
-                f"where={one!r} is no filter",
+                f"where={one!r} is not a filter",
                 hint='give a function of the rows, {"column": value}, a text like "price > 3", or a list of these',
             )
     return found + [(f"filter {name}", equals(name, value)) for name, value in columns.items()]
@@ -112,8 +112,8 @@ def query(text: str) -> Test:
         found = _COMPARISON.fullmatch(part)
         if found is None or (found[3][:1] and found[3][:1] in "=<>!"):
             raise InputError(
-                f"the filter {text!r} is not understood at {part!r}",
-                hint="write column=value, column > 3, or several joined by and; in quotes it is looked for as text",
+                f"the filter {text!r} cannot be understood at {part!r}",
+                hint="write column=value, column > 3, or several joined by " and "; text in quotes is searched for",
             )
         tests.append(_compared(*found.groups()))
     columns = tuple(name for test in tests for name in test.columns)
@@ -150,7 +150,7 @@ def _called(function: Callable[[Any], Any]) -> Test:
         if mask.ndim == 0:
             return np.full(table.num_rows, bool(mask))
         if mask.shape != (table.num_rows,):
-            raise InputError(f"a filter told {mask.shape} for {table.num_rows} rows; tell true or false for each row")
+            raise InputError(f"a filter returned {mask.shape} for {table.num_rows} rows, not true or false for each")
         return (
             np.asarray([value is True or value is np.True_ for value in told])
             if mask.dtype == object

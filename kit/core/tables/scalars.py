@@ -174,7 +174,7 @@ def _key(key: Any, path: str) -> str:
         return str(key)
     if hasattr(key, "__index__") and not isinstance(key, bool) and type(key).__name__ not in ("bool", "bool_"):
         return str(int(key))
-    raise Refused(f"a key is {shown(key)}, a {type(key).__name__}, and keys of JSON are texts", "give it as text", path)
+    raise Refused(f"a key is {shown(key)}, a {type(key).__name__}, but JSON keys are text", "give it as text", path)
 
 
 def _text(value: str, path: str) -> str:
@@ -183,7 +183,9 @@ def _text(value: str, path: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise Refused(
-                f"{shown(value)} holds half of a character, which UTF-8 cannot", "replace it, or give bytes", path
+                f"{shown(value)} has half of a character, which UTF-8 cannot encode",
+                "replace it, or give bytes",
+                path,
             ) from None
     return value
 
@@ -246,4 +248,4 @@ def _numpy_time(value: Any, path: str) -> str | None:
     seconds = {"m": 60, "h": 3600, "D": 86_400, "W": 604_800}
     if unit in seconds:
         return iso_duration(int(value.astype("int64")) * step * seconds[unit], 1)
-    raise Refused(f"{value!r} is no exact length of time", "give it in days or less", path)
+    raise Refused(f"{value!r} is not an exact length of time", "give it in days or less", path)

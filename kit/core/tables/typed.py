@@ -52,7 +52,7 @@ def checked(types: Any) -> dict[str, pa.DataType]:
     {'n': DataType(int32), 'at': TimestampType(timestamp[ns, tz=UTC])}
     """
     if not isinstance(types, Mapping) and not isinstance(types, pa.Schema):
-        raise InputError(f"types={types!r} is no dict", hint='give one like {"price": pa.decimal128(18, 4)}')
+        raise InputError(f"types={types!r} is not a dict", hint='give one like {"price": pa.decimal128(18, 4)}')
     given = zip(types.names, types.types, strict=True) if isinstance(types, pa.Schema) else types.items()
     found = {}
     for name, kind in given:
@@ -61,7 +61,8 @@ def checked(types: Any) -> dict[str, pa.DataType]:
                 kind = pa.type_for_alias(kind) if isinstance(kind, str) else pa.from_numpy_dtype(np.dtype(kind))
             except (ValueError, TypeError, KeyError, pa.ArrowException):
                 raise InputError(
-                    f"types={{{name!r}: {kind!r}}} is no type", hint='give one of Arrow, as pa.int64() or "int64"'
+                    f"types={{{name!r}: {kind!r}}} is not a type",
+                    hint='give an Arrow type, such as pa.int64() or "int64"',
                 ) from None
         found[str(name)] = kind
     carriers(found)
@@ -87,7 +88,7 @@ def carrier(kind: pa.DataType, name: str) -> pa.DataType:
         types.is_temporal(kind) or types.is_decimal(kind) or _is_bytes(kind) or types.is_large_string(kind)
     ) and kind != pa.month_day_nano_interval():
         return pa.string()
-    raise InputError(f"types={{{name!r}: {kind}}}: JSON has nothing that is made into that type")
+    raise InputError(f"types={{{name!r}: {kind}}}: JSON values cannot become that type")
 
 
 def convert(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]:
@@ -171,10 +172,10 @@ def _moment(text: str, kind: pa.DataType) -> int:
     """Return a time; Arrow's own way there ends a second before the ends of what it holds."""
     found = _MOMENT.fullmatch(text)
     if found is None or (kind.tz is None and found["zone"]):
-        raise ValueError(f"{text!r} is no time of the type {kind}")
+        raise ValueError(f"{text!r} is not a time of the type {kind}")
     hours, minutes, seconds = (int(found[name] or 0) for name in ("h", "m", "s"))
     if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError(f"{text!r} is no time")
+        raise ValueError(f"{text!r} is not a time")
     day = date.fromisoformat(found["day"]).toordinal() - _EPOCH
     zone = (found["zone"] or "Z").replace(":", "")
     shift = 0 if zone == "Z" else int(zone[:3]) * 60 + int(zone[0] + zone[3:])
@@ -192,7 +193,7 @@ def _counted(nanoseconds: int, text: str, kind: pa.DataType) -> int:
 def _duration(text: str, kind: pa.DataType) -> int:
     found = _DURATION.fullmatch(text)
     if found is None or text.endswith(("P", "T")):
-        raise ValueError(f"{text!r} is no duration")
+        raise ValueError(f"{text!r} is not a duration")
     days, hours, minutes, seconds = (int(found[name] or 0) for name in ("d", "h", "m", "s"))
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     nanoseconds = total * 10**9 + int((found["f"] or "").ljust(9, "0"))
@@ -203,9 +204,9 @@ def _decimal(text: str, kind: pa.DataType) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
     if not value.is_finite():
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     return value
 
 

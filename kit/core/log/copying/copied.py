@@ -112,8 +112,8 @@ class Notebook:
         ):
             if told != own:
                 raise self._source.refuse(
-                    one_line(f"the checkpoint is of a copy {what} {told}, and this is one {what} {own}"),
-                    hint="name another file, or remove it to begin anew",
+                    one_line(f"the checkpoint is from a copy {what} {told}, but this copy is {what} {own}"),
+                    hint="name another file, or remove it to start again",
                 )
         stop = view.range[1] if open_end else max(before.stop, view.range[1])
         return replace(before, stop=max(stop, before.next), complete=False, why="")
@@ -132,7 +132,7 @@ class Notebook:
         except (ValueError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
-            raise self._source.refuse(f"the checkpoint {path} is no JSON", hint="name another file") from None
+            raise self._source.refuse(f"the checkpoint {path} is not JSON", hint="name another file") from None
 
     def _of(self, given: Any, what: str) -> Copied:
         if isinstance(given, Copied):

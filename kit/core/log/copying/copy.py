@@ -110,7 +110,7 @@ def _speed(pace: Any, source: Ranged) -> float | None:
         return 1.0
     if isinstance(pace, int | float) and not isinstance(pace, bool) and 0 < pace < float("inf"):
         return float(pace)
-    raise source.refuse(f"pace={pace!r}", hint='choose "max", "original", or how many times as quick as it was: 10')
+    raise source.refuse(f"pace={pace!r} is not a pace", hint='choose "max", "original", or a factor such as 10')
 
 
 def _check_fields(view: View, mask: Mask, source: Ranged) -> None:
@@ -121,8 +121,8 @@ def _check_fields(view: View, mask: Mask, source: Ranged) -> None:
         if names and names != [source.body] and name not in roots and name.partition(".")[0] not in roots:
             near = nearest(name, roots)
             raise source.refuse(
-                f"mask: no record that was sampled has {name!r}, so nothing was sent",
-                hint=f"{near}\n  " * bool(near) + "rare=True goes on where a field is only in a few",
+                f"mask: no sampled record has {name!r}, so nothing was sent",
+                hint=f"{near}\n  " * bool(near) + "give rare=True if only a few records have the field",
             )
 
 
@@ -161,8 +161,8 @@ class _Copy:
         batches = [chosen(piece) for piece in whole(self.source, copied.next, stop)]
         if sum(batch.num_rows for batch in batches) != rows:
             raise self.source.refuse(
-                f"{self.source.label}: the records from {copied.next} to {stop - 1} are not those that were under way",
-                hint="where= and mask= must be those of the copy that is gone on with",
+                f"{self.source.label}: the records from {copied.next} to {stop - 1} differ from the checkpoint",
+                hint="give the same where= and mask= as in the copy that is resumed",
             )
         [batch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
         self._sender.send(self._made(batch), stop, uncertain=True)
@@ -188,9 +188,9 @@ class _Copy:
         """Say what was left behind, and what may be there twice."""
         copied, label, unit = self.copied, self.target.label, self.source.unit
         for name, count in copied.left_behind.items():
-            warn(one_line(f"{label} keeps no {name}: those of {count:,} {unit} were left behind"))
+            warn(one_line(f"{label} cannot store {name}: the values of {count:,} {unit} were not copied"))
         if copied.uncertain:
-            warn(one_line(f"{copied.uncertain:,} {unit} may be twice in {label}, which cannot check"))
+            warn(one_line(f"{copied.uncertain:,} {unit} may be in {label} twice, as it cannot check positions"))
 
     def _count(self, batch: pa.RecordBatch) -> None:
         """Count what the target does not keep of records that are there."""

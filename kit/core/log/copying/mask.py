@@ -37,11 +37,11 @@ class Mask:
         """Fields that records have had."""
         for name, way in given.items():
             if not isinstance(name, str) or not name:
-                raise refuse(f"mask: {name!r} is no field")
+                raise refuse(f"mask: {name!r} is not a field")
             ways = {"hash": self._hash, "last4": _last4, "null": _nothing, "drop": None}
             if not callable(way) and way not in WAYS:
                 hint = nearest(str(way), WAYS) or f"there are {', '.join(WAYS)}, or a function"
-                raise refuse(f"mask: {name!r}: {way!r} is no way to hide it", hint=hint)
+                raise refuse(f"mask: {name!r}: {way!r} is not a way to hide it", hint=hint)
             self._ways[name] = way if callable(way) else ways[way]
 
     @property
@@ -56,8 +56,8 @@ class Mask:
             value = parsed_object(body)
             if value is None:
                 raise self._refuse(
-                    f"the record at {places[row].as_py()} is no JSON object, so nothing can be hidden in it",
-                    hint="it was not sent; where= leaves such records out, or start= begins after it",
+                    f"the record at {places[row].as_py()} is not a JSON object, so nothing can be hidden in it",
+                    hint="it was not sent; leave such records out with where=, or start after it with start=",
                 )
             for name, way in self._ways.items():
                 if self._hide(value, name, way):

@@ -51,7 +51,7 @@ class Sender:
             except Moved as moved:
                 moves += 1
                 if moves > _MOVES:
-                    raise target.refuse(f"{target.label} moves all the time: another writer is at work") from None
+                    raise target.refuse(f"{target.label} kept changing: another writer is appending to it") from None
                 uncertain = True  # the client may have tried more than once by itself
                 end = moved.actual if moved.actual is not None else end
             except KitError as error:
@@ -74,8 +74,8 @@ class Sender:
         first, end = target.bounds()
         if first > low and target.checks:
             raise target.refuse(
-                f"{target.label} begins at {first:,} by now, and what was sent at {low:,} can be found no more",
-                hint="look what is there, and begin after it with start=",
+                f"{target.label} now begins at {first:,}, so the records sent at {low:,} cannot be found any more",
+                hint="check which records it has, and continue after them with start=",
             )
         stored: list[bytes] = []
         for piece in whole(target, max(first, low), end) if end > max(first, low) else ():

@@ -70,7 +70,7 @@ class Asked:
             tests += matching.has_columns(self.where, source, known)
         if not tests:
             hint = """say text="...", path="$.city == 'Oslo'", where="price > 3", header={"trace": "a1"}, or several"""
-            raise refuse("find() was not told what to look for", hint=hint)
+            raise refuse("find() needs something to look for", hint=hint)
         return tests
 
 
@@ -248,7 +248,7 @@ class Hunt:
         lacking = sorted(names - set(self._known.schema.names))
         if lacking:
             near = nearest(lacking[0], self._known.schema.names)
-            warn(one_line(f"no record that was sampled has {lacking[0]!r}" + (f"; {near}" if near else "")))
+            warn(one_line(f"no sampled record has {lacking[0]!r}" + (f"; {near}" if near else "")))
 
 
 _COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -296,8 +296,8 @@ def whole(source: Ranged, first: int, stop: int) -> Iterator[Piece]:
         pieces.close()  # type: ignore[attr-defined]
     if at < stop:
         raise MissingRange(
-            f"{source.unit} from {at} on of {source.label} are missing: they were trimmed, or deleted, meanwhile",
-            hint="begin after them to read the rest",
+            f"{source.unit} from {at} on of {source.label} are missing: they were trimmed or deleted in the meantime",
+            hint="start after them to read the rest",
             resource=source.label,
             missing=(at, stop),
         )

@@ -41,7 +41,7 @@ def find_many(
     parts: dict[str, dict[str, Any]] = {}
     ended = ""
     if not names:
-        raise InputError(f"there is no {column} with such a name")
+        raise InputError(f"no {column} has such a name")
 
     def frame() -> pd.DataFrame:
         scan = _whole(column, hunts, parts, names, ended)
@@ -77,7 +77,7 @@ def find_many(
     if failed:
         name, told = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        warn(one_line(f"not all was looked at: {name}: {told}{more}; df.attrs['failed'] names all, the rest is here"))
+        warn(one_line(f"some could not be searched: {name}: {told}{more}; df.attrs['failed'] lists all of them"))
         ended = ended or f"{len(failed)} could not be read"
     return frame()
 

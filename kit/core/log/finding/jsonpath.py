@@ -124,7 +124,7 @@ class _Parser:
 
     def _one(self, depth: int) -> _Told:
         if depth > _DEEPEST:
-            raise self._refuse(f"path={self._text!r:.80} has more than {_DEEPEST} brackets within each other")
+            raise self._refuse(f"path={self._text!r:.80} has more than {_DEEPEST} nested brackets")
         if self._next_is("not"):
             inner = self._one(depth + 1).holds
             return _Told(lambda value: not inner(value))
@@ -156,7 +156,7 @@ class _Parser:
             try:
                 pattern = re.compile(wanted)
             except (re.error, TypeError, RecursionError) as error:
-                raise self._refuse(f"path={self._text!r:.80}: {wanted!r} is no regular expression: {error}") from None
+                raise self._refuse(f"path={self._text!r:.80}: {wanted!r} is not a regex: {error}") from None
             holds, names, _ = _places(path, _matched(pattern))
             return _Told(holds, names)
         if sign == "!=":
@@ -181,7 +181,7 @@ class _Parser:
             return _WORDS[text.lower()]
         if kind == "word":
             raise self._refuse(
-                f"path={self._text!r:.80}: {text!r} is no value", hint=f"a text stands in quotes: '{text}'"
+                f"path={self._text!r:.80}: {text!r} is not a value", hint=f"put text in quotes: '{text}'"
             )
         raise self._wrong(place)
 
@@ -216,7 +216,7 @@ class _Parser:
         if not self._text.lstrip().startswith(("$", "(", "!", "not")):
             return self._refuse(f"path={self._text!r:.80} does not begin with $", hint=_HINT)
         where = f"at {rest!r}" if rest else "at its end"
-        return self._refuse(f"path={self._text!r:.80} is not understood {where}", hint=_HINT)
+        return self._refuse(f"path={self._text!r:.80} cannot be understood {where}", hint=_HINT)
 
 
 _HINT = """write path="$.customer.city == 'Oslo'"; there are ==, !=, <, <=, >, >=, in, =~, and, or, not"""

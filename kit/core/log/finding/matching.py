@@ -61,9 +61,9 @@ def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool
         elif isinstance(one, bytes | bytearray) and one:
             needles.append(bytes(one))
         else:
-            raise refuse(f"text={given!r:.80} is nothing to look for", hint="give a text, bytes, or a list of these")
+            raise refuse(f"text={given!r:.80} cannot be looked for", hint="give a text, bytes, or a list of these")
     if not needles:
-        raise refuse("text=[] is nothing to look for", hint="give a text, bytes, or a list of these")
+        raise refuse("text=[] cannot be looked for", hint="give a text, bytes, or a list of these")
     if ignore_case:
         needles = list(dict.fromkeys(needle.lower() for needle in needles))
 
@@ -173,7 +173,7 @@ class Bytes:
 def has_header(given: Any, source: Ranged) -> Test:
     """Return records with a header of that name, or with that value: "trace", ("trace", "a1"), {"trace": "a1"}."""
     if "headers" not in source.head.names:
-        raise source.refuse(f"header=: {source.label} is a log whose {source.unit} have no headers")
+        raise source.refuse(f"header=: {source.label} the {source.unit} of this log have no headers")
     if isinstance(given, str | bytes):
         pairs: list[tuple[Any, Any]] = [(given, None)]
     elif isinstance(given, Mapping):
@@ -189,7 +189,7 @@ def has_header(given: Any, source: Ranged) -> Test:
         or any(value is None and pairs[n][1] is not None for n, (_, value) in enumerate(wanted))
     ):
         hint = 'give a name, "trace", or a name and its value, {"trace": "a1"}; several must all be there'
-        raise source.refuse(f"header={given!r:.80} is no header", hint=hint)
+        raise source.refuse(f"header={given!r:.80} is not a header", hint=hint)
 
     def run(page: pa.RecordBatch) -> Mask:
         lists = page.column("headers")

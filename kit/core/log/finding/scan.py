@@ -91,7 +91,7 @@ class Scan:
         told = attrs.get("scan") if isinstance(attrs, Mapping) else given
         known = {one.name for one in fields(cls)}
         if not isinstance(told, Mapping) or not told or not set(told) <= known:
-            raise InputError("resume= is no receipt", hint="give the frame that find() gave, or its attrs['scan']")
+            raise InputError("resume= is not a receipt", hint="give the frame that find() gave, or its attrs['scan']")
         return cls(**told)
 
     def __str__(self) -> str:

@@ -63,7 +63,7 @@ def cast(value: Any, declared: str) -> Any:
     """
     found = number(value.strip() if isinstance(value, str) else value)
     if found is None:
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     digits = digits_of(declared)
     return shown(found if digits is None else found.quantize(Decimal(1).scaleb(-digits[1]), ROUND_HALF_UP, _EXACT))
 
