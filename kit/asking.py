@@ -74,5 +74,5 @@ def explorer_of(given: Any) -> Claude:
     from .magic_explorers import reached
 
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    found: Claude = reached("claude", {} if shell is None else shell.user_ns)
-    return found
+    explorer: Claude = reached("claude", {} if shell is None else shell.user_ns)
+    return explorer

@@ -67,7 +67,7 @@ class Report:
 
         return table(
             ("", "what", "found", "what to do"),
-            [(_SIGNS[one.state], one.what, one.found, one.advice) for one in self.findings],
+            [(_SIGNS[finding.state], finding.what, finding.found, finding.advice) for finding in self.findings],
         )
 
 
@@ -96,12 +96,12 @@ def _python() -> Iterator[Finding]:
 def _requirements() -> Iterator[Finding]:
     """Return the packages that the toolkit cannot do without, in the versions it needs."""
     try:
-        wanted = metadata.requires(_PACKAGE) or []
+        requirements = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
         yield Finding("note", "packages", f"{_PACKAGE} is not installed, but run from its folder")
         return
     short = []
-    for text in wanted:
+    for text in requirements:
         if "extra ==" in text:
             continue
         named = re.match(r"([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?", text)
@@ -135,12 +135,12 @@ def _widgets() -> Iterator[Finding]:
     if place:
         advice = "where views stay empty: install its Jupyter extension's widget support and reload the window"
         yield Finding("note", "front end", place, advice)
-    found = [
+    states = [
         folder
         for folder in _jupyter_folders()
         if (folder / "labextensions" / "@jupyter-widgets" / "jupyterlab-manager").is_dir()
     ]
-    if found:
+    if states:
         yield Finding(
             "good", "widgets in JupyterLab", f"jupyterlab_widgets {_version('jupyterlab_widgets') or ''}".strip()
         )

@@ -143,7 +143,7 @@ def named_tables(text: Any) -> set[str]:
             if node.get("type") == "BASE_TABLE" and not node.get("schema_name"):
                 names.add(node["table_name"])
             if isinstance(ctes := node.get("cte_map"), dict):
-                own |= {one["key"].lower() for one in ctes.get("map", ())}
+                own |= {item["key"].lower() for item in ctes.get("map", ())}
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
@@ -226,7 +226,9 @@ class Answer:
 
     def _real(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = self._tables.real_type(column.type)
-        return column if kind == column.type else pa.chunked_array([called(one, kind) for one in column.chunks], kind)
+        return (
+            column if kind == column.type else pa.chunked_array([called(chunk, kind) for chunk in column.chunks], kind)
+        )
 
     def _run(self, take: Callable[[Any], T]) -> T:
         self.connection = connection = self.connection or engine()
@@ -290,16 +292,16 @@ def _in_own_lines(message: str, text: str) -> str:
     >>> _in_own_lines("Bad\n\nLINE 6:   10 / n\n ^", "select\n  10 / n")
     'Bad\n\nLINE 2:   10 / n\n ^'
     """
-    found = _LINE.search(message)
-    if found is None:
+    match = _LINE.search(message)
+    if match is None:
         return message
     lines = text.splitlines()
-    said = found[2].removeprefix("...").removesuffix("...")
-    at = int(found[1])
-    if at <= len(lines) and said in lines[at - 1]:
+    excerpt = match[2].removeprefix("...").removesuffix("...")
+    at = int(match[1])
+    if at <= len(lines) and excerpt in lines[at - 1]:
         return message
-    own = [n for n, line in enumerate(lines, 1) if said in line]
-    return message if len(own) != 1 else message[: found.start(1)] + str(own[0]) + message[found.end(1) :]
+    own = [n for n, line in enumerate(lines, 1) if excerpt in line]
+    return message if len(own) != 1 else message[: match.start(1)] + str(own[0]) + message[match.end(1) :]
 
 
 def _parameters(given: Any) -> Any:

@@ -35,9 +35,9 @@ class Matcher:
         @context_matcher()  # type: ignore[untyped-decorator]
         def match(context: CompletionContext) -> SimpleMatcherResult:
             offered = self.offered(context.full_text, context.token, context.cursor_line)
-            found = [SimpleCompletion(text=text, type="kit") for text in offered]
+            completions = [SimpleCompletion(text=text, type="kit") for text in offered]
             # Where these words stand, neither other magics nor Python's names are meant.
-            return SimpleMatcherResult(completions=found, suppress=bool(found))
+            return SimpleMatcherResult(completions=completions, suppress=bool(completions))
 
         self.match = match
 

@@ -34,5 +34,5 @@ def labs_in(space: dict[str, Any]) -> dict[str, Lab]:
     """Return the labs among the notebook's variables, the one called `lab` first."""
     from .lab.lab import Lab
 
-    found = {name: value for name, value in list(space.items()) if isinstance(value, Lab) and not name.startswith("_")}
-    return dict(sorted(found.items(), key=lambda item: item[0] != "lab"))
+    labs = {name: value for name, value in list(space.items()) if isinstance(value, Lab) and not name.startswith("_")}
+    return dict(sorted(labs.items(), key=lambda item: item[0] != "lab"))

@@ -55,19 +55,19 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
     """
     named = _NAME.match(line)
     rest = line[named.end() :] if named else line
-    found: dict[str, str] = {}
+    given_options: dict[str, str] = {}
     while (option := re.match(r"\s*--([A-Za-z][\w-]*)(?:=|\s+|$)", rest)) is not None:
         name = option[1]
         rest = rest[option.end() :]
         if name in flags:
-            found[name] = ""
+            given_options[name] = ""
         elif name in options:
             value = re.match(r"""("[^"]*"|'[^']*'|\S+)\s*""", rest)
             if value is None:
                 raise InputError(f"%%{magic}: --{name} needs a value")
             # Two quotes around it; one alone begins nothing, and is a part of the value.
             quoted = len(value[1]) > 1 and value[1][0] in "'\"" and value[1][-1] == value[1][0]
-            found[name] = value[1][1:-1] if quoted else value[1]
+            given_options[name] = value[1][1:-1] if quoted else value[1]
             rest = rest[value.end() :]
         elif name in ("o", "out"):
             rest = f"--out {rest}"
@@ -88,7 +88,7 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
         text = cell
     if not text.strip():
         raise InputError(f"%%{magic}: there is nothing to run", hint=f"write it below %%{magic}, or after %{magic}")
-    return Order(text.strip(), named[1] if named else None, found)
+    return Order(text.strip(), named[1] if named else None, given_options)
 
 
 def filled(prompt: str, value_of: Callable[[str], Any]) -> str:
@@ -99,14 +99,14 @@ def filled(prompt: str, value_of: Callable[[str], Any]) -> str:
     'Hello Ada, {this} and {not code!} stay'
     """
 
-    def put(found: re.Match[str]) -> str:
-        if found[0] in ("{{", "}}"):
-            return found[0][0]
-        expression = (found[1] or "").strip()
+    def put(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        expression = (match[1] or "").strip()
         try:
             compile(expression, "<braces>", "eval")
         except (SyntaxError, ValueError):
-            return found[0]
+            return match[0]
         return str(value_of(expression))
 
     return _PROMPT.sub(put, prompt)

@@ -98,8 +98,8 @@ class KitMagics(Magics):
         order = order_of("amdahl", line, cell, ("limit", "on"))
         # The service takes no parameters, so values go as literals that no dialect can read in another way.
         text, _ = bound(order.text, self._value, lambda _, value: literal(value), any_dialect=True)
-        found = self._explorer("amdahl", order).query(text, order.whole("limit"))
-        return self._kept(order, found)
+        frame = self._explorer("amdahl", order).query(text, order.whole("limit"))
+        return self._kept(order, frame)
 
     @no_var_expand
     @line_cell_magic
@@ -211,10 +211,10 @@ class KitMagics(Magics):
         except ValueError:
             raise InputError(f"%%claude: --max-cost {text[:40]}: give USD, such as 0.5") from None
 
-    def _kept(self, order: Order, found: Any) -> Any:
+    def _kept(self, order: Order, result: Any) -> Any:
         if order.name is None:
-            return found
-        self._space()[order.name] = found
+            return result
+        self._space()[order.name] = result
         return None
 
 

@@ -65,28 +65,28 @@ def read() -> dict[tuple[str, str], Entry]:
     """Return all profiles, by name and service, checked; none where there is no file."""
     file = path()
     try:
-        said = file.stat()
+        status = file.stat()
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{file} cannot be read: {error}") from None
-    if os.name == "posix" and (said.st_uid not in (os.getuid(), 0) or stat.S_IMODE(said.st_mode) & 0o077):
+    if os.name == "posix" and (status.st_uid not in (os.getuid(), 0) or stat.S_IMODE(status.st_mode) & 0o077):
         # It names addresses that credentials are sent to, and commands that are run.
         raise SetupError(f"{file} can be read or written by others", hint=f"chmod 600 {shlex.quote(str(file))}")
     try:
-        told = tomllib.loads(text)
+        profiles = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SetupError(f"{file} is not valid TOML: {error}") from None
-    found: dict[tuple[str, str], Entry] = {}
-    for name, services in told.items():
+    entries: dict[tuple[str, str], Entry] = {}
+    for name, services in profiles.items():
         if not isinstance(services, dict):
             raise SetupError(f"{file}: {name} is not a table", hint=f"write [{name}.SERVICE], and its fields below")
         for service, entry in services.items():
             if not isinstance(entry, dict):
                 raise SetupError(f"{file}: {name}.{service} is not a table", hint=f"write [{name}.{service}]")
-            found[name, service] = checked(name, service, entry)
-    return found
+            entries[name, service] = checked(name, service, entry)
+    return entries
 
 
 def checked(name: str, service: str, entry: Mapping[str, Any]) -> Entry:
@@ -141,10 +141,10 @@ def _credential(name: str, service: str, source: str) -> Secret:
     kind, _, rest = source.partition(":")
     where = f"profile {name!r}, {service}"
     if kind == "variable":
-        found = Environment().secret(rest)
-        if found is None:
+        value = Environment().secret(rest)
+        if value is None:
             raise SetupError(f"{where}: the variable {rest} is not set")
-        return found
+        return value
     if kind == "keyring":
         return _from_keyring(name, service, where)
     try:
@@ -162,10 +162,10 @@ def _credential(name: str, service: str, source: str) -> Secret:
 
 
 def _from_keyring(name: str, service: str, where: str) -> Secret:
-    found = _keyring().get_password("kit", f"{name}.{service}")
-    if not found:
+    credential = _keyring().get_password("kit", f"{name}.{service}")
+    if not credential:
         raise SetupError(f"{where}: the keyring has no credential", hint=f"kit profiles add {name} {service} keeps one")
-    return Secret.unchecked(found)
+    return Secret.unchecked(credential)
 
 
 def _keyring() -> Any:

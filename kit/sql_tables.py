@@ -45,8 +45,8 @@ class Tables:
         self._names: dict[str, set[str]] = {}
         self._fields: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         self._times: dict[str, set[pa.DataType]] = {}
-        said = text.lower()
-        self.space = {name: self._seen(name, value, name.lower() in said) for name, value in namespace.items()}
+        lowered = text.lower()
+        self.space = {name: self._seen(name, value, name.lower() in lowered) for name, value in namespace.items()}
 
     def real_names(self, names: Sequence[str]) -> list[str]:
         """Return the names of an answer's columns: the real ones, and each only once."""
@@ -83,10 +83,10 @@ class Tables:
         for safe, all_reals in self._fields.items():
             for reals in sorted(all_reals):
                 named += [pair for pair in zip(safe, reals, strict=True) if pair[0] != pair[1]]
-        told = [f'{real!r} is "{name}"' for name, real in dict.fromkeys(named)]
-        if not told:
+        renamed = [f'{real!r} is "{name}"' for name, real in dict.fromkeys(named)]
+        if not renamed:
             return None
-        return f"names that SQL cannot distinguish have others in a query: {', '.join(told[:20])}"
+        return f"names that SQL cannot distinguish have others in a query: {', '.join(renamed[:20])}"
 
     def _real(self, name: str) -> str:
         reals = self._names.get(name, ())
@@ -125,7 +125,7 @@ class Tables:
         if isinstance(value, pa.Table | pa.RecordBatch):
             table = value if isinstance(value, pa.Table) else pa.Table.from_batches([value])
             safe = self.safe(table.schema)
-            return ds.dataset(pa.Table.from_batches([shown_as(one, safe) for one in table.to_batches()], safe))
+            return ds.dataset(pa.Table.from_batches([shown_as(batch, safe) for batch in table.to_batches()], safe))
         if isinstance(value, pa.RecordBatchReader):
             safe = self.safe(value.schema)
             return value if value.schema.equals(safe) else _renamed(value, safe)
@@ -161,7 +161,7 @@ class Tables:
             safe = pa.schema(
                 [(name, self._safe_type(field.type)) for name, field in zip(names, arrow.schema, strict=True)]
             )
-            return ds.dataset(pa.Table.from_batches([shown_as(one, safe) for one in arrow.to_batches()], safe))
+            return ds.dataset(pa.Table.from_batches([shown_as(batch, safe) for batch in arrow.to_batches()], safe))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InputError(
                 f"{table} has times with digits below a microsecond, or objects with names that SQL does not tell"
@@ -195,15 +195,15 @@ class Named(ds.Dataset):  # type: ignore[misc]
         other = [safe.name for safe, own in pairs if safe.name != own.name or safe.type != own.type]
         if not other:
             return self._table.scanner(columns=columns, filter=filter)
-        wanted = schema.names if columns is None else list(columns)
-        asked = [] if filter is None else [name for name in other if mentions(filter, schema, name)]
+        selected = schema.names if columns is None else list(columns)
+        filtered = [] if filter is None else [name for name in other if mentions(filter, schema, name)]
         # The table does not know the names in such a filter, so its rows are judged here.
-        needed = wanted
-        if asked:
-            needed = [*wanted, *(n for n in schema.names if n not in wanted and mentions(filter, schema, n))]
-        inner = self._table.scanner(columns=[real[name] for name in needed], filter=None if asked else filter)
-        found = _renamed(inner.to_reader(), pa.schema([schema.field(name) for name in needed]))
-        return ds.Scanner.from_batches(found, columns=wanted, filter=filter if asked else None)
+        needed = selected
+        if filtered:
+            needed = [*selected, *(n for n in schema.names if n not in selected and mentions(filter, schema, n))]
+        inner = self._table.scanner(columns=[real[name] for name in needed], filter=None if filtered else filter)
+        reader = _renamed(inner.to_reader(), pa.schema([schema.field(name) for name in needed]))
+        return ds.Scanner.from_batches(reader, columns=selected, filter=filter if filtered else None)
 
 
 class Later(ds.Dataset):  # type: ignore[misc]
@@ -286,9 +286,9 @@ def _within(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> 
 
 def _kind(dtype: Any) -> pa.DataType:
     """Return the type of a column that Arrow holds, or of times or durations; null for all others."""
-    held = getattr(dtype, "pyarrow_dtype", None)
-    if held is not None:
-        return held
+    arrow_type = getattr(dtype, "pyarrow_dtype", None)
+    if arrow_type is not None:
+        return arrow_type
     unit = getattr(dtype, "unit", None)
     if unit in _UNITS and getattr(dtype, "tz", None) is not None:
         return pa.timestamp(unit, str(dtype.tz))

@@ -69,17 +69,17 @@ def _places(text: str, any_dialect: bool) -> tuple[list[re.Match[str]], str]:
     at = 0
     while (opening := _OPENING.search(text, at)) is not None:
         if opening[0] == "{":
-            found = _BRACES.match(text, opening.start())
-            if found is not None and _is_expression(found[1].strip()):
-                places.append(found)
-                at = found.end()
+            match = _BRACES.match(text, opening.start())
+            if match is not None and _is_expression(match[1].strip()):
+                places.append(match)
+                at = match.end()
             else:
                 at = opening.end()
             continue
         end, problem = _end(text, opening, any_dialect)
         if problem:
             # Later ones count as well: any of them is reason enough to look at the problem.
-            return places + [one for one in _BRACES.finditer(text, at) if _is_expression(one[1].strip())], problem
+            return places + [brace for brace in _BRACES.finditer(text, at) if _is_expression(brace[1].strip())], problem
         at = end
     return places, ""
 

@@ -30,11 +30,11 @@ def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(pa.decimal256(76, 0))
     for kind in (pa.int64(), pa.decimal128(38, 0), pa.decimal256(76, 0)):
         try:
-            found = column.cast(kind)
-            found.validate(full=True)
+            cast = column.cast(kind)
+            cast.validate(full=True)
         except pa.ArrowInvalid:
             continue
-        return found
+        return cast
     return column
 
 

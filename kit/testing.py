@@ -82,7 +82,7 @@ def values(make: Make) -> None:
     log.append([{"a": 1}, "no object", {"a": 2}])
     frame = log.read(body="json")
     assert frame.attrs["undecoded"] == 1 and frame["a"].dropna().tolist() == [1, 2]
-    assert [b"no object" in bytes(one) for one in frame[log.source().body].dropna()] == [True]
+    assert [b"no object" in bytes(value) for value in frame[log.source().body].dropna()] == [True]
 
 
 def refused(make: Make) -> None:
@@ -128,12 +128,12 @@ def places(make: Make) -> None:
     for start, begin in starts.items():
         for until, end in untils.items():
             for limit in (None, 3):
-                wanted = list(range(first, stop))[begin:end][:limit]
+                expected = list(range(first, stop))[begin:end][:limit]
                 frame = log.read(start, limit, until)
-                assert frame[position].tolist() == wanted, f"read({start!r}, {limit}, {until!r})"
+                assert frame[position].tolist() == expected, f"read({start!r}, {limit}, {until!r})"
                 assert _rows(frame) == _ROWS[begin:end][:limit]
-    seen = log.read(limit=10)
-    assert log.read(seen[position].max() + 1, 1)["n"].tolist() == [10], "the next position goes on"
+    rows = log.read(limit=10)
+    assert log.read(rows[position].max() + 1, 1)["n"].tolist() == [10], "the next position goes on"
     assert log.head(4)["n"].tolist() == [0, 1, 2, 3] and log.tail(4)["n"].tolist() == [36, 37, 38, 39]
     assert log.tail(2).attrs["tail"] == stop == len(log)
 
@@ -167,9 +167,9 @@ def columns(make: Make) -> None:
     whole = log.read()
     for names in (["city"], ["total", "n"], "n", [log.source().position, "city"]):
         some = log.read(3, 9, columns=names)
-        wanted = [names] if isinstance(names, str) else names
-        assert list(some.columns) == wanted
-        assert some.equals(whole[wanted].iloc[3:12].reset_index(drop=True)), names
+        expected = [names] if isinstance(names, str) else names
+        assert list(some.columns) == expected
+        assert some.equals(whole[expected].iloc[3:12].reset_index(drop=True)), names
     oslo = [row for row in _ROWS if row["city"] == "Oslo"]
     for where in ("city = Oslo", {"city": "Oslo"}, lambda rows: rows["city"] == "Oslo"):
         assert _rows(log.read(where=where)) == oslo, where
@@ -213,17 +213,19 @@ def searched(make: Make) -> None:
     log.append(_ROWS)
     name, position = "n", log.source().position
     expected = _ROWS[30:]
-    for asked in ({"where": "n >= 30"}, {"path": "$.n >= 30"}, {"where": lambda frame: frame[name] >= 30}):
-        found = log.find(**asked)
-        assert _rows(found) == expected and found.kit.scan.complete, asked
-        first = log.find(**asked, limit=3, newest_first=True)
-        rest = log.find(**asked, resume=first)
-        assert _rows(first) + _rows(rest) == expected[::-1] and not first.kit.scan.complete, asked
+    for question in ({"where": "n >= 30"}, {"path": "$.n >= 30"}, {"where": lambda frame: frame[name] >= 30}):
+        matches = log.find(**question)
+        assert _rows(matches) == expected and matches.kit.scan.complete, question
+        first = log.find(**question, limit=3, newest_first=True)
+        rest = log.find(**question, resume=first)
+        assert _rows(first) + _rows(rest) == expected[::-1] and not first.kit.scan.complete, question
     scan = log.find(f'"n":{_ROWS[7][name]},', context=1, limit=1).kit.scan
     assert (scan.found, scan.records) in ((1, 8), (0, len(_ROWS))), "a limit stops at the last match"
     assert log.find(where=f"{position} >= 35").kit.scan.records == len(_ROWS) - 35, "ruled out by position is not read"
-    told = log.profile()
-    assert told.records == len(_ROWS) and set(_ROWS[0]) <= set(told.df["field"]) and not told.df["missing"].any()
+    profile = log.profile()
+    assert (
+        profile.records == len(_ROWS) and set(_ROWS[0]) <= set(profile.df["field"]) and not profile.df["missing"].any()
+    )
 
 
 def copied(make: Make) -> None:
@@ -236,8 +238,8 @@ def copied(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "checkpoint.json")
         log.copy_to(target, until=15, checkpoint=path)
-        told = log.copy_to(target, checkpoint=path)
-        assert _rows(target.read()) == _ROWS and told.records == len(_ROWS) and not told.uncertain
+        result = log.copy_to(target, checkpoint=path)
+        assert _rows(target.read()) == _ROWS and result.records == len(_ROWS) and not result.uncertain
         log.to_jsonl(Path(folder, "x.jsonl"))
         again = make()
         again.append(Path(folder, "x.jsonl"))

@@ -108,7 +108,7 @@ def follow(
     if not silence_s > 0:
         raise AmdahlInputError(f"silence_s={silence_s!r}: give seconds above 0")
     last, emitted, failures, quiet_ends = last_event_id, 0, 0, 0
-    asked: float | None = None
+    retry_ms: float | None = None
     while True:
         failure: TransportError
         opened_at, emitted_before = last, emitted
@@ -123,8 +123,8 @@ def follow(
                 failures += 1
                 yield Pause(pause)
                 continue
-            for one in opened:
-                yield Emit(one)
+            for batch in opened:
+                yield Emit(batch)
             parser = EventParser(last)
             while piece := (yield Next(stream)):
                 for event in parser.feed(piece):
@@ -138,7 +138,7 @@ def follow(
                         yield Shut(stream)
                         return
             yield Shut(stream)
-            asked = parser.retry if parser.retry is not None else asked
+            retry_ms = parser.retry if parser.retry is not None else retry_ms
             quiet_ends += emitted == emitted_before
             failure = Lost(f"the stream of session {session_id} ended before the session did")
         except TransportError as error:
@@ -151,7 +151,7 @@ def follow(
                 hint="start again to get all of them",
             )
         failures += 1
-        pause = _pause(failures, asked)
+        pause = _pause(failures, retry_ms)
         if pause is None:
             raise failure
         yield Pause(pause)
@@ -173,8 +173,8 @@ def _stream_request(session_id: str, last_event_id: str, silence_s: float, retri
     )
 
 
-def _pause(attempt: int, asked: float | None, status: int = 0) -> float | None:
-    outcome = Outcome(status, maybe_received=False, asked_pause=asked)
+def _pause(attempt: int, retry_ms: float | None, status: int = 0) -> float | None:
+    outcome = Outcome(status, maybe_received=False, asked_pause=retry_ms)
     return pause_before_retry(_RECONNECTS, outcome, attempt=attempt)
 
 

@@ -43,9 +43,9 @@ def _pages(a: Amdahl) -> list[Node]:
 
 
 def _page(a: Amdahl, row: dict[Any, Any]) -> Node:
-    told = {name: row.get(name) for name in ("description", "status", "tags", "created_at", "updated_at")}
+    details = {name: row.get(name) for name in ("description", "status", "tags", "created_at", "updated_at")}
     queries = row.get("declared_queries")
-    known = {str(one.get("name")): str(one.get("sql")) for one in queries} if isinstance(queries, list) else {}
+    known = {str(query.get("name")): str(query.get("sql")) for query in queries} if isinstance(queries, list) else {}
 
     def children() -> list[Node]:
         return [
@@ -54,11 +54,11 @@ def _page(a: Amdahl, row: dict[Any, Any]) -> Node:
         ]
 
     code = f"a.client.get({'/pages/' + str(row['id'])!r})"
-    return Node(str(row["name"]), "page", code, children=children if known else None, details=lambda: told)
+    return Node(str(row["name"]), "page", code, children=children if known else None, details=lambda: details)
 
 
-def _teller(told: dict[Any, Any]) -> Any:
-    return lambda: told
+def _teller(details: dict[Any, Any]) -> Any:
+    return lambda: details
 
 
 def _reader(a: Amdahl, sql: str) -> Any:

@@ -43,7 +43,7 @@ def exchange(
         safe=method == "GET" if safe is None else safe,
     )
     response = yield from call(request, policy, attempt)
-    said = wire.rate_limit(response.headers, time.time())
-    if said is not None:
-        client.rate_limit = said
+    limit = wire.rate_limit(response.headers, time.time())
+    if limit is not None:
+        client.rate_limit = limit
     return response

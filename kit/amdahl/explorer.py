@@ -90,13 +90,13 @@ class Amdahl(Explorer[AmdahlClient]):
         """
         from ..core.frames import to_frame
 
-        wanted = _limit(limit)
-        result = self._run(data.query_columns(self.client, sql, wanted))
+        most = _limit(limit)
+        result = self._run(data.query_columns(self.client, sql, most))
         attrs = {"truncated": result.truncated, "row_count": result.row_count}
         if result.notes:
             attrs["notes"] = result.notes
             warn("; ".join(result.notes))
-        if result.truncated and wanted is None:  # who asked for that many rows knows
+        if result.truncated and most is None:  # who asked for that many rows knows
             warn(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         return to_frame(result.table, attrs, nullable=result.typed)
 
@@ -105,12 +105,12 @@ class Amdahl(Explorer[AmdahlClient]):
 
         The answer is decoded as it arrives. A result that was cut says so by a warning, as in `query`.
         """
-        wanted = _limit(limit)
-        result = self._run(data.query_columns(self.client, sql, wanted))
-        told = list(result.notes)
-        if result.truncated and wanted is None:
-            told.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
-        for note in told:
+        most = _limit(limit)
+        result = self._run(data.query_columns(self.client, sql, most))
+        notes = list(result.notes)
+        if result.truncated and most is None:
+            notes.append(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
+        for note in notes:
             warn(note)
         return result.table.to_reader(65_536)
 
@@ -214,13 +214,13 @@ class Amdahl(Explorer[AmdahlClient]):
             self.me()
         limit = self.client.rate_limit
         if limit is not None:
-            seen = round(limit.seen_at * 1000)
+            time_ms = round(limit.seen_at * 1000)
             if limit.remaining is not None:
-                samples.append(Sample(seen, "rate_limit_remaining", limit.remaining, "requests"))
+                samples.append(Sample(time_ms, "rate_limit_remaining", limit.remaining, "requests"))
             if limit.reset is not None:
                 # Some services send the moment, some the seconds until then.
                 left = limit.reset - limit.seen_at if limit.reset > 1e9 else limit.reset
-                samples.append(Sample(seen, "rate_limit_reset", max(0.0, left), "s"))
+                samples.append(Sample(time_ms, "rate_limit_reset", max(0.0, left), "s"))
         self.sessions()
         for session in self.sessions:
             state = session.state

@@ -54,8 +54,8 @@ class SessionSource(Source):
         walk = follow(self._client, self._id, lambda event: event, str(after or ""), opened=(None,))
         opened = 0
         async for group in gathered(self._driver.walk(walk), lambda item: 200):
-            events = [one for one in group if one is not None]
-            before, opened = opened, opened + sum(one is None for one in group)
+            events = [event for event in group if event is not None]
+            before, opened = opened, opened + sum(event is None for event in group)
             self._unnamed += sum(not event.id for event in events)
             last = events[-1].id or None if events else None
             yield Chunk(_events(events), last, reconnects=max(0, opened - 1) - max(0, before - 1))

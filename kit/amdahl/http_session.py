@@ -58,7 +58,7 @@ class Session:
                 raise AmdahlInputError(f"timeout={timeout!r}: give seconds above 0, or None to wait forever")
         method = method.upper()
         path = self._path(url)
-        asked = Request(
+        prepared = Request(
             method,
             path,
             op=f"{method} {path.partition('?')[0]}",
@@ -69,9 +69,9 @@ class Session:
             # What is streamed is as long as it likes; each piece is small.
             limit=2**62 if stream else DEFAULT_LIMIT,
         )
-        pieces = self._driver.walk(_opened(asked))
+        pieces = self._driver.walk(_opened(prepared))
         head = next(pieces)
-        answer = Answer(head, f"{self._driver.settings.base_url.rstrip('/')}{asked.target}", pieces)
+        answer = Answer(head, f"{self._driver.settings.base_url.rstrip('/')}{prepared.target}", pieces)
         if not stream:
             answer.content  # noqa: B018  reads it, and gives the connection back
         return answer

@@ -25,11 +25,11 @@ def items(
     """Return every item of a list: by `next_cursor` where there is one, else by `offset` while `has_more`."""
     if limit < 1:
         raise AmdahlInputError(f"limit={limit}: ask for at least 1 at a time")
-    asked: dict[str, Any] = {**(params or {}), "limit": limit}
+    query: dict[str, Any] = {**(params or {}), "limit": limit}
     offset = 0
     cursors: set[str] = set()
     while True:
-        page = yield from _page(client, path, asked, policy)
+        page = yield from _page(client, path, query, policy)
         rows = page.get(items_key)
         if not isinstance(rows, list):
             keys = [key for key, value in page.items() if isinstance(value, list)]
@@ -41,7 +41,7 @@ def items(
             if cursor in cursors:
                 raise AnswerError(f"{path} returned the same cursor twice; stopped after {len(cursors) + 1} pages")
             cursors.add(cursor)
-            asked = {**asked, "cursor": cursor}
+            query = {**query, "cursor": cursor}
         elif "next_cursor" in page or not page.get("has_more"):
             return
         else:
@@ -49,7 +49,7 @@ def items(
                 raise AnswerError(f"{path} returned an empty page but says there is more; stopped at offset {offset}")
             # The server may give fewer than were asked for, so the step is what came.
             offset += len(rows)
-            asked = {**asked, "offset": offset}
+            query = {**query, "offset": offset}
 
 
 def _page(client: Any, path: str, params: dict[str, Any], policy: Policy) -> Operation[dict[str, Any]]:

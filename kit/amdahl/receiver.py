@@ -127,7 +127,7 @@ class Deliveries:
     def rows_after(self, number: int) -> list[dict[str, Any]]:
         """Return the kept deliveries with a number above this one, in order."""
         with self._arrived:
-            rows = [row for kept in (self._verified, self._forged) for row in kept if row["n"] > number]
+            rows = [row for deliveries in (self._verified, self._forged) for row in deliveries if row["n"] > number]
         return sorted(rows, key=lambda row: row["n"])
 
     @property
@@ -245,10 +245,10 @@ class Deliveries:
                     else:
                         return
                 assert request is not None
-                status, said = self._take(request, bytes(body))
+                status, reply = self._take(request, bytes(body))
             finally:
                 self._under_way -= len(body)
-            writer.write(_answer(http, status, said))
+            writer.write(_answer(http, status, reply))
             await writer.drain()
             if http.our_state is h11.DONE and http.their_state is h11.DONE:
                 http.start_next_cycle()
@@ -273,20 +273,20 @@ class Deliveries:
         return (202, {"received": True}) if verified else (401, {"error": "invalid_signature"})
 
     def _keep(self, event: str | None, body: bytes, verified: bool) -> None:
-        said = (body if verified else body[:REFUSED_HEAD]).decode("utf-8", "backslashreplace")
+        body_text = (body if verified else body[:REFUSED_HEAD]).decode("utf-8", "backslashreplace")
         row: dict[str, Any] = {
             "received_ms": int(time.time() * 1000),
             "received_at": None,
             "event": event if verified or event is None else event[:REFUSED_HEAD],
             "verified": verified,
-            "body": said,
+            "body": body_text,
         }
         with self._arrived:
             row["n"] = self.total
             self.total += 1
             if verified:
                 self._verified.append(row)
-                self._kept_bytes += len(said)
+                self._kept_bytes += len(body_text)
                 while len(self._verified) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._verified) > 1):
                     self._kept_bytes -= len(self._verified.popleft()["body"])
             else:
@@ -322,9 +322,9 @@ def _event_in(body: bytes) -> str | None:
     return event if isinstance(event, str) else None
 
 
-def _answer(http: h11.Connection, status: int, said: dict[str, Any]) -> bytes:
+def _answer(http: h11.Connection, status: int, reply: dict[str, Any]) -> bytes:
     """Return the head and body of an answer in one piece."""
-    body = json.dumps(said).encode()
+    body = json.dumps(reply).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
     parts = [
         http.send(h11.Response(status_code=status, headers=headers)),

@@ -88,10 +88,10 @@ class ResultReader:
         self._collect(0)
         # What is left reads like a smaller answer: the beginning, the last rows, the end.
         rest = self._head + self._joined(bytes(self._buffer))
-        found = find_rows(rest)
+        rows_at = find_rows(rest)
         payload: dict[str, Any] | None = None
-        if found is not None:
-            payload, start, end = found
+        if rows_at is not None:
+            payload, start, end = rows_at
             if not self._take(rest[start:end]):
                 payload = None
         if payload is None:
@@ -241,7 +241,7 @@ def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
     start = opening.end()
     floor = max(start, len(body) - _TAIL)
     end = len(body)
-    found = None
+    rows_value = None
     # The earliest end of a list after which the rest is right without the rows. A list inside a row has
     # more of that row after it, so it cannot be taken for this one.
     for _ in range(1000):
@@ -253,10 +253,10 @@ def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
         except (ValueError, RecursionError):
             continue
         if isinstance(payload, dict) and payload.get("rows") == []:
-            found = payload, start, end
-    if found is not None and isinstance(found[0].get("error"), str | dict):
+            rows_value = payload, start, end
+    if rows_value is not None and isinstance(rows_value[0].get("error"), str | dict):
         return None
-    return found
+    return rows_value
 
 
 def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
@@ -285,15 +285,15 @@ def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
     columns = payload.get("columns") or payload.get("schema") or ()
     if isinstance(columns, dict):
         columns = columns.get("fields") or ()
-    found = {}
+    types = {}
     for column in columns if isinstance(columns, list | tuple) else ():
         if isinstance(column, dict) and isinstance(column.get("name"), str):
             kind = _nested(column)
             if kind is not None:
-                found[column["name"]] = kind
+                types[column["name"]] = kind
     from ..core.json_columns import sound
 
-    named: dict[str, Any] = sound(found)
+    named: dict[str, Any] = sound(types)
     return named
 
 
@@ -312,7 +312,7 @@ def _nested(column: Mapping[str, Any], depth: int = 0) -> pa.DataType | None:
     fields = column.get("fields")
     if kind in ("RECORD", "STRUCT") and isinstance(fields, list):
         named = [one for one in fields if isinstance(one, dict) and isinstance(one.get("name"), str)]
-        return pa.struct([(one["name"], _part(one, depth)) for one in named]) if named else None
+        return pa.struct([(name["name"], _part(name, depth)) for name in named]) if named else None
     return None
 
 
@@ -339,11 +339,11 @@ def typed(
     import pyarrow as pa
 
     # A table looks through all its names for each that it is asked for; there may be a hundred thousand.
-    found = dict(zip(table.column_names, table.columns, strict=True))
+    by_name = dict(zip(table.column_names, table.columns, strict=True))
     columns = {}
-    for name in [*declared, *(name for name in found if name not in declared)]:
+    for name in [*declared, *(name for name in by_name if name not in declared)]:
         kind = declared.get(name, "")
-        column = found[name] if name in found else pa.chunked_array([pa.nulls(rows)])
+        column = by_name[name] if name in by_name else pa.chunked_array([pa.nulls(rows)])
         if nested and name in nested and pa.types.is_null(column.type):
             column = pa.chunked_array([pa.nulls(rows, nested[name])])
         try:
@@ -388,8 +388,8 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
             import numpy as np
 
             with np.errstate(invalid="ignore"):
-                found = (column.cast("float64").to_pandas() * 1_000_000).round().astype("Int64")
-            return _moments(pa.chunked_array([found]).cast(pa.timestamp("us", "UTC")))
+                microseconds = (column.cast("float64").to_pandas() * 1_000_000).round().astype("Int64")
+            return _moments(pa.chunked_array([microseconds]).cast(pa.timestamp("us", "UTC")))
         return _moments(column.cast(pa.timestamp("us", "UTC")))
     if kind == "DATETIME":
         return _moments(column.cast(pa.timestamp("us")))

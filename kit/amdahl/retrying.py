@@ -54,8 +54,8 @@ def _pause(policy: Policy, error: AmdahlError, attempt: int) -> float:
     """Return seconds to wait after an error; raises it where it is final."""
     # The reference repeats every status from 500 up, also ones that no policy lists.
     status = 500 if error.status > 500 else error.status
-    asked = error.retry_after if error.retry_after is not None else pause_in(error.body)
-    pause = pause_before_retry(policy, Outcome(status, asked_pause=asked), attempt=attempt)
+    seconds = error.retry_after if error.retry_after is not None else pause_in(error.body)
+    pause = pause_before_retry(policy, Outcome(status, asked_pause=seconds), attempt=attempt)
     if pause is None:
         raise error
     return pause

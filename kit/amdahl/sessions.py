@@ -210,14 +210,16 @@ def watch(session: Session, answer: Answer, timeout: float) -> Session:
 
 def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | str | None:
     """Return the input for a pause: from the caller, else from whoever sits at the notebook, else None."""
-    asked = state.get("input_request")
+    prompt = state.get("input_request")
     if callable(answer):
-        return answer(asked)
+        return answer(prompt)
     if answer is not None:
         return answer
     if not _somebody_there():
         return None
-    question = asked.get("prompt") or asked.get("message") or asked.get("type") if isinstance(asked, dict) else asked
+    question = (
+        prompt.get("prompt") or prompt.get("message") or prompt.get("type") if isinstance(prompt, dict) else prompt
+    )
     try:
         given = input(f"{question or 'The session waits for input'} (empty: leave it paused) ")
     except (EOFError, KitError):

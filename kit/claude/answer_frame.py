@@ -118,8 +118,8 @@ def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
     else:
         frame = _columns(batch, work, chains, index, rows)
         frame.attrs.update(attrs)
-    found = Answers(frame)
-    found.attrs.update(attrs)
+    answers = Answers(frame)
+    answers.attrs.update(attrs)
     lines = foot_of(bill, calls)
     if batch.sampled and rows:
         each = bill["cost"] / rows
@@ -127,9 +127,9 @@ def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
             f"a sample: {rows:,} of {len(batch):,} rows, {dollars(each)} a row, about {dollars(each * len(batch))} for"
             " all; the same call without first= goes on"
         )
-        found.most = _SHOWN
-    found.foot = tuple(lines)
-    return found
+        answers.most = _SHOWN
+    answers.foot = tuple(lines)
+    return answers
 
 
 def _free(call: Call) -> Any:
@@ -148,19 +148,19 @@ def _columns(batch: Asked, work: Work, chains: list[list[Call]], index: Any, row
     data: dict[Any, Any] = {}
     valid = [[call for call in calls[row * repeats : (row + 1) * repeats] if _fits(call, spec)] for row in range(rows)]
     shares: list[float | None] = [None] * rows
-    chosen = [found[0] if found else calls[row * repeats + repeats - 1] for row, found in enumerate(valid)]
+    chosen = [good[0] if good else calls[row * repeats + repeats - 1] for row, good in enumerate(valid)]
     if spec is not None:
         compared = spec.compared
-        told: list[list[int]] = [[] for _ in range(rows)]
+        token_counts: list[list[int]] = [[] for _ in range(rows)]
         for number, column in enumerate(spec):
-            found = [
+            good = [
                 agreed(column, [(call.values or ())[number] for call in row]) if row else (None, 0) for row in valid
             ]
-            data[column.name] = column_values(column, [value for value, _ in found])
+            data[column.name] = column_values(column, [value for value, _ in good])
             if column.name in compared:
-                for row, (_, count) in enumerate(found):
-                    told[row].append(count)
-        shares = [min(counts) / repeats if counts and valid[row] else None for row, counts in enumerate(told)]
+                for row, (_, count) in enumerate(good):
+                    token_counts[row].append(count)
+        shares = [min(counts) / repeats if counts and valid[row] else None for row, counts in enumerate(token_counts)]
     else:
         texts = [agreed(_TEXT, [call.result.content for call in row]) if row else (None, 0) for row in valid]
         data["content"] = column_values(_TEXT, [value for value, _ in texts])
@@ -201,14 +201,14 @@ def _why(call: Call) -> str | None:
 
 def problem_frame(index: Any, work: Work) -> pd.DataFrame:
     """Return one row for each call that gave nothing."""
-    found = [(place, chain[-1]) for place, chain in enumerate(work.places) if chain[-1].status != "completed"]
-    rows = [place // work.repeats for place, _ in found]
+    problems = [(place, chain[-1]) for place, chain in enumerate(work.places) if chain[-1].status != "completed"]
+    rows = [place // work.repeats for place, _ in problems]
     return pd.DataFrame(
         {
             "row": rows if index is None else list(index[rows]) if rows else [],
-            "status": _text([call.status for _, call in found]),
-            "error": _text([_why(call) for _, call in found]),
-            "detail": _text([call.unfit.why if call.unfit is not None else call.result.error for _, call in found]),
+            "status": _text([call.status for _, call in problems]),
+            "error": _text([_why(call) for _, call in problems]),
+            "detail": _text([call.unfit.why if call.unfit is not None else call.result.error for _, call in problems]),
         }
     )
 

@@ -29,10 +29,10 @@ _NO_NUMBER = _NoNumber()
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise Unfit("wrong value", "a key occurs twice")
-    return found
+    return members
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=lambda _: _NO_NUMBER)
@@ -46,7 +46,7 @@ def object_in(text: str) -> dict[str, Any]:
     >>> object_in('Sure: ```json {"topic": "praise"} ``` Anything else?')
     {'topic': 'praise'}
     """
-    found: dict[str, Any] | None = None
+    answer: dict[str, Any] | None = None
     at = looked = 0
     while (begun := _BEGINS.search(text, at)) is not None:
         looked += 1
@@ -54,12 +54,12 @@ def object_in(text: str) -> dict[str, Any]:
             value, at = _DECODER.raw_decode(text, begun.start())
         except (ValueError, RecursionError):
             raise Unfit("not json", "an object is incomplete, or not JSON") from None
-        if looked > _MOST or (found is not None and value != found):
+        if looked > _MOST or (answer is not None and value != answer):
             raise Unfit("not json", "it has several objects")
-        found = value
-    if found is None:
+        answer = value
+    if answer is None:
         raise Unfit("not json", "it has no JSON object")
-    return found
+    return answer
 
 
 def values_in(text: str, spec: Spec) -> tuple[Any, ...]:
@@ -69,11 +69,11 @@ def values_in(text: str, spec: Spec) -> tuple[Any, ...]:
     >>> values_in('{"topic": "praise", "score": 1}', spec_of("topic: billing|praise, score: float 0..1"))
     ('praise', 1.0)
     """
-    found = object_in(text)
+    answer = object_in(text)
     for column in spec.columns:
-        if column.name not in found and not column.optional:
+        if column.name not in answer and not column.optional:
             raise Unfit("wrong value", f"{column.name} is missing")
-    values = tuple(column.value(found.get(column.name)) for column in spec.columns)
+    values = tuple(column.value(answer.get(column.name)) for column in spec.columns)
     if spec.model is not None:
         _judged(spec, dict(zip(spec.names, values, strict=True)))
     return values
@@ -109,7 +109,7 @@ def column_values(column: Column, values: Sequence[Any]) -> Any:
     if column.kind == "float":
         return pa.array(values, pa.float64()).to_numpy(zero_copy_only=False)
     if column.kind == "str":
-        return pd.array([None if one is None else one for one in values], dtype="str")
+        return pd.array([None if value is None else value for value in values], dtype="str")
     return pd.array(values, dtype="Int64" if column.kind == "int" else "boolean")
 
 
@@ -130,9 +130,9 @@ def agreed(column: Column, values: Iterable[Any]) -> tuple[Any, int]:
         return middle, sum(one == middle for one in listed)
     counts: dict[str, int] = {}
     first: dict[str, Any] = {}
-    for one in listed:
-        key = json.dumps(one)
+    for item in listed:
+        key = json.dumps(item)
         counts[key] = counts.get(key, 0) + 1
-        first.setdefault(key, one)
+        first.setdefault(key, item)
     best = max(counts, key=lambda key: counts[key])
     return first[best], counts[best]

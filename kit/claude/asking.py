@@ -155,18 +155,18 @@ class AskSource(Source):
             at_once=min(self._most, wire.BATCH),
             looks=False,
         )
-        told: Told = await batch.attempt()
-        if isinstance(told.error, AuthenticationError | PermissionError | InputError):
-            raise told.error
+        summary: Told = await batch.attempt()
+        if isinstance(summary.error, AuthenticationError | PermissionError | InputError):
+            raise summary.error
         self.spent += batch.bill["cost"]
-        found = batch.frame()
-        found.loc[found["status"] == "not run", "status"] = SKIPPED
-        return found
+        answers = batch.frame()
+        answers.loc[answers["status"] == "not run", "status"] = SKIPPED
+        return answers
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
         """Return the rows; `df.attrs` has how many were asked and skipped, and what that cost."""
-        table, told = super().shape(batches, preview=preview)
-        return table, {**told, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
+        table, attrs = super().shape(batches, preview=preview)
+        return table, {**attrs, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
 
     def temporary(self, error: BaseException) -> bool:
         """Return False: what may pass is shown row by row."""

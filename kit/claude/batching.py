@@ -112,13 +112,13 @@ def batch(
         model = yield from route(state, pairs[0][1], project, len(pairs[0][1].split()))
     results: list[BatchResult] = []
     while len(results) < len(pairs):
-        wanted = pairs[len(results) : len(results) + size]
+        group = pairs[len(results) : len(results) + size]
         try:
-            results += yield from part(state, wanted, model, timeout, project)
+            results += yield from part(state, group, model, timeout, project)
         except ClaudeAPIError as error:
             if not any(result.status == "completed" for result in results):
                 raise
-            results += unanswered(wanted, error)
+            results += unanswered(group, error)
             results += left_out(pairs[len(results) :], error)
     return summed(results)
 

@@ -84,9 +84,9 @@ class Keys:
 
     def of(self, prompt: str, repeat: int = 0) -> bytes:
         """Return the key of a question."""
-        found = self._kind.copy()
-        found.update(f"{repeat}\0{prompt}".encode("utf-8", "surrogatepass"))
-        return found.digest()
+        digest = self._kind.copy()
+        digest.update(f"{repeat}\0{prompt}".encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
 
 def age_of(given: Any, name: str = "max_age") -> float | None:
@@ -100,9 +100,9 @@ def age_of(given: Any, name: str = "max_age") -> float | None:
     if isinstance(given, timedelta):
         given = given.total_seconds()
     if isinstance(given, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", given)
-        if found is not None and found[2] in _UNITS:
-            given = float(found[1]) * _UNITS[found[2]]
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", given)
+        if match is not None and match[2] in _UNITS:
+            given = float(match[1]) * _UNITS[match[2]]
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 1e11:
         raise ClaudeInputError(f"{name}={given!r}: give seconds, a timedelta, or a text", hint='such as "12h" or "7d"')
     return float(given)
@@ -131,9 +131,9 @@ class Cache:
 
     def find(self, keys: Sequence[bytes], since: float = 0.0) -> dict[bytes, BatchResult | None]:
         """Return what is known of questions: an answer that came at `since` or later, or None for one that was sent."""
-        found: dict[bytes, BatchResult | None] = {}
+        results: dict[bytes, BatchResult | None] = {}
         if not keys or (self._db is None and not self.path.exists()):
-            return found
+            return results
         with self._use() as db:
             for at in range(0, len(keys), _CHUNK):
                 part = keys[at : at + _CHUNK]
@@ -144,10 +144,10 @@ class Cache:
                 )
                 for key, content, into, out, cost, came in rows:
                     if content is None:
-                        found[key] = None
+                        results[key] = None
                     elif came >= since:
-                        found[key] = BatchResult("", "", "completed", content, _usage(into, out), cost)
-        return found
+                        results[key] = BatchResult("", "", "completed", content, _usage(into, out), cost)
+        return results
 
     def claim(
         self, entries: Sequence[tuple[bytes, str, str, str, str, int]], since: float = 0.0, *, again: bool = False
@@ -180,10 +180,10 @@ class Cache:
 
     def coming(self, keys: Sequence[bytes], within: float) -> set[bytes]:
         """Return which of the questions somebody is asking just now, whose answers will be here before long."""
-        found = {key for key in keys if key in self._under_way}
-        others = [key for key in keys if key not in found]
+        pending = {key for key in keys if key in self._under_way}
+        others = [key for key in keys if key not in pending]
         if not others or (self._db is None and not self.path.exists()):
-            return found
+            return pending
         alive: dict[str, bool] = {}
         with self._use() as db:
             for at in range(0, len(others), _CHUNK):
@@ -194,8 +194,8 @@ class Cache:
                     (time.time() - within, *part),
                 ):
                     if owner != self._owner and alive.setdefault(owner, _lives(owner)):
-                        found.add(key)
-        return found
+                        pending.add(key)
+        return pending
 
     def came(self, results: Sequence[tuple[bytes, BatchResult]]) -> None:
         """Keep answers; a question that was refused without a cost is free again, one that was lost stays entered."""
@@ -269,20 +269,20 @@ class Cache:
         What was asked so is asked, and paid, anew. Questions whose answer was lost are forgotten with them.
         """
         age = age_of(older_than, "older_than")
-        wanted: list[str] = ["1"]
+        conditions: list[str] = ["1"]
         values: list[Any] = []
         if age is not None:
-            wanted.append("coalesce(at, sent) <= ?")
+            conditions.append("coalesce(at, sent) <= ?")
             values.append(time.time() - age)
         for word, value in (("model = ?", model), ("instr(prompt, ?) > 0", text)):
             if value is not None:
-                wanted.append(word)
+                conditions.append(word)
                 values.append(value)
         if self._db is None and not self.path.exists():
             return 0
         with self._use() as db:
             with db:
-                gone = db.execute(f"delete from answers where {' and '.join(wanted)}", values).rowcount  # noqa: S608
+                gone = db.execute(f"delete from answers where {' and '.join(conditions)}", values).rowcount  # noqa: S608
             if gone:
                 db.execute("vacuum")
         return gone

@@ -71,9 +71,9 @@ class Column:
         """Return the column; refuse choices and bounds that nothing could fit."""
         if self.kind == "choice":
             texts = self.choices
-            if not all(isinstance(one, str) and one.strip() for one in texts):
+            if not all(isinstance(text, str) and text.strip() for text in texts):
                 raise ClaudeInputError(f"columns=: the choices of {self.name!r} must be text: {_short(list(texts))}")
-            if len({one.strip().casefold() for one in texts}) < len(texts):
+            if len({text.strip().casefold() for text in texts}) < len(texts):
                 raise ClaudeInputError(f"columns=: two equal choices of {self.name!r}: {', '.join(texts)[:200]}")
             if not 2 <= len(texts) <= _MOST_CHOICES:
                 raise ClaudeInputError(
@@ -128,7 +128,7 @@ class Column:
         if self.kind == "choice":
             if given in self.choices:
                 return given
-            alike = [one for one in self.choices if one.casefold() == given.strip().casefold()]
+            alike = [choice for choice in self.choices if choice.casefold() == given.strip().casefold()]
             if len(alike) != 1:
                 raise self._unfit(given, f"is not one of {', '.join(self.choices)}"[:200])
             return alike[0]
@@ -221,12 +221,12 @@ def spec_of(columns: Any) -> Spec:
         return columns
     model = None
     if isinstance(columns, str):
-        found = [_from_text(part) for part in _split(columns, ",\n") if part.strip()]
+        listed = [_from_text(part) for part in _split(columns, ",\n") if part.strip()]
     elif isinstance(columns, Mapping):
-        found = [_from_type(name, kind) for name, kind in columns.items()]
+        listed = [_from_type(name, kind) for name, kind in columns.items()]
     elif isinstance(columns, type) and dataclasses.is_dataclass(columns):
         hints = _hints(columns)
-        found = [_from_type(field.name, hints[field.name]) for field in dataclasses.fields(columns)]
+        listed = [_from_type(field.name, hints[field.name]) for field in dataclasses.fields(columns)]
     elif isinstance(columns, type) and hasattr(columns, "model_fields") and "pydantic" in sys.modules:
         model, hints = columns, _hints(columns)
         aliased = [name for name, field in columns.model_fields.items() if field.validation_alias is not None]
@@ -235,7 +235,7 @@ def spec_of(columns: Any) -> Spec:
                 f"columns={columns.__name__}: the field {aliased[0]!r} has an alias",
                 hint="rename the field",
             )
-        found = [
+        listed = [
             dataclasses.replace(
                 _from_type(name, hints[name], tuple(field.metadata)),
                 about=one_line(field.description or "")[:300],
@@ -247,15 +247,15 @@ def spec_of(columns: Any) -> Spec:
             f"columns={_short(columns)}: give a short text, a dict, a dataclass or a pydantic model",
             hint='such as columns="topic: billing|delivery, score: float 0..1, reason: str"',
         )
-    if not 0 < len(found) <= _MOST_COLUMNS:
-        raise ClaudeInputError(f"columns= names {len(found):,} columns: give from 1 to {_MOST_COLUMNS}")
-    names = [column.name for column in found]
+    if not 0 < len(listed) <= _MOST_COLUMNS:
+        raise ClaudeInputError(f"columns= names {len(listed):,} columns: give from 1 to {_MOST_COLUMNS}")
+    names = [column.name for column in listed]
     for name in names:
         if names.count(name) > 1:
             raise ClaudeInputError(f"columns= names {name!r} twice")
         if name in RESERVED:
             raise ClaudeInputError(f"columns=: the name {name!r} is reserved", hint="give it another name")
-    return Spec(tuple(found), model)
+    return Spec(tuple(listed), model)
 
 
 # --- from a short text ----------------------------------------------------------------------------------------------
@@ -274,9 +274,9 @@ def _from_text(text: str) -> Column:
 
 
 def _typed(name: str, text: str) -> Column:
-    found = _LIST.fullmatch(text)
-    if found is not None:
-        inner = _typed(name, found[1].strip())
+    match = _LIST.fullmatch(text)
+    if match is not None:
+        inner = _typed(name, match[1].strip())
         if inner.many:
             raise ClaudeInputError(f"columns=: {name!r} is a list of lists", hint="a cell holds at most a list")
         return dataclasses.replace(inner, many=True)
@@ -285,7 +285,7 @@ def _typed(name: str, text: str) -> Column:
         return Column(name, "choice", tuple(_unquoted(part.strip()) for part in parts))
     bounds = _BOUNDS.fullmatch(text)
     if bounds is not None:
-        low, high = (None if one is None else _read_number(one, bounds[1]) for one in bounds.group(2, 3))
+        low, high = (None if bound is None else _read_number(bound, bounds[1]) for bound in bounds.group(2, 3))
         return Column(name, bounds[1], low=low, high=high)
     if text in ("str", "bool"):
         return Column(name, text)
@@ -345,7 +345,7 @@ def _of_type(name: str, kind: Any, bounds: tuple[Any, ...]) -> Column:
     if isinstance(kind, str):
         column = _from_text(f"{json.dumps(name)}: {kind}")
     elif origin is typing.Annotated:
-        texts = [one for one in inner[1:] if isinstance(one, str)]
+        texts = [step for step in inner[1:] if isinstance(step, str)]
         column = _of_type(name, inner[0], (*inner[1:], *bounds))
         column = dataclasses.replace(column, about=one_line(texts[0])) if texts else column
     elif origin in (typing.Union, types.UnionType) and type(None) in inner and len(inner) == 2:
@@ -377,10 +377,10 @@ def _of_type(name: str, kind: Any, bounds: tuple[Any, ...]) -> Column:
 
 
 def _limit(bounds: tuple[Any, ...], which: str, otherwise: float | None) -> float | None:
-    for one in bounds:
-        found = getattr(one, which, None)
-        if isinstance(found, int | float):
-            return found
+    for bound in bounds:
+        limit = getattr(bound, which, None)
+        if isinstance(limit, int | float):
+            return limit
     return otherwise
 
 

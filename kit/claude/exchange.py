@@ -60,8 +60,8 @@ def ask(
     rules = replace(state.policy, deadline=ends - began)
     if free:
         rules = replace(rules, statuses=rules.statuses | {429}, refused=rules.refused | {429})
-    asked = request_id or uuid.uuid4().hex
-    headers: dict[str, str | Secret] = {"x-request-id": asked}
+    request_name = request_id or uuid.uuid4().hex
+    headers: dict[str, str | Secret] = {"x-request-id": request_name}
     key = state.project_keys.get(project or "")
     if key is not None:
         headers["authorization"] = key.after("Bearer ")
@@ -81,14 +81,14 @@ def ask(
     while True:
         started = time.monotonic()
         if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, asked)
+            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, request_name)
         answer: Answer | None = None
         failed: ClaudeAPIError
         try:
             answer = yield request
         except KitError as error:
             failed = wire.failure(error, what, within)
-            failed.request_id = asked
+            failed.request_id = request_name
             outcome = Outcome(maybe_received=failed.paid is not False)
             again = (request.safe or failed.paid is False) and not isinstance(error, InputError)
         else:

@@ -210,12 +210,12 @@ class Claude(Prompts, Explorer[ClaudeClient]):
 
         from ..core.frames import from_rows
 
-        told = self.client.capabilities()
+        listed = self.client.capabilities()
         rows = [
-            {"kind": kind, "name": one.get("name"), "description": one.get("description")}
+            {"kind": kind, "name": item.get("name"), "description": item.get("description")}
             for kind, place in (("agent", "agents"), ("skill", "skills"))
-            for one in told.get(place) or ()
-            if isinstance(one, dict)
+            for item in listed.get(place) or ()
+            if isinstance(item, dict)
         ]
         return from_rows(rows, pa.schema([(name, pa.string()) for name in ("kind", "name", "description")]))
 

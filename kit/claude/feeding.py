@@ -37,8 +37,8 @@ class AnswerSource(Source):
             raise ClaudeAPIError("the answer is incomplete; another request would be paid for again", paid=None)
         self._asked = True
         count = 0
-        found: Any = self._stamped()
-        async with contextlib.aclosing(gathered(found, lambda piece: len(piece[1]))) as groups:  # type: ignore[type-var]
+        stamped: Any = self._stamped()
+        async with contextlib.aclosing(gathered(stamped, lambda piece: len(piece[1]))) as groups:  # type: ignore[type-var]
             async for group in groups:
                 numbers = pa.array(range(count, count + len(group)), pa.int64())
                 times = pa.array([stamp for stamp, _ in group], pa.int64()).cast(TIME)
@@ -47,15 +47,15 @@ class AnswerSource(Source):
                 yield Chunk(pa.RecordBatch.from_arrays([numbers, times, texts], schema=_SCHEMA), count - 1)
 
     async def _stamped(self) -> AsyncIterator[tuple[int, str]]:
-        found: Any = self._pieces()
+        pieces: Any = self._pieces()
         try:
-            async for piece in found:
+            async for piece in pieces:
                 if isinstance(piece, Response):
                     self.response = piece
                 else:
                     yield round(time.time() * 1000), piece
         finally:
-            closing = getattr(found, "aclose", None)
+            closing = getattr(pieces, "aclose", None)
             if closing is not None:
                 await closing()
 

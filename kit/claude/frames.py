@@ -183,14 +183,14 @@ def _said(value: Any) -> str | None:
 
 def _moments(pd: Any, values: Sequence[Any], *, local: bool) -> list[Any]:
     """Return times without a zone: the log's are UTC, those of files the server's own; as milliseconds."""
-    found: list[int | None] = []
+    moments: list[int | None] = []
     for value in values:
         moment = pd.to_datetime(value if isinstance(value, str) else None, errors="coerce")
         if moment is None or pd.isna(moment):
-            found.append(None)
+            moments.append(None)
             continue
         if moment.tzinfo is None:
             # Taken for this machine's zone, which is the server's where it runs beside us.
             moment = pd.Timestamp(moment.to_pydatetime().astimezone()) if local else moment.tz_localize("UTC")
-        found.append(round(moment.timestamp() * 1000))
-    return found
+        moments.append(round(moment.timestamp() * 1000))
+    return moments

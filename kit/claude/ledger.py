@@ -103,8 +103,8 @@ def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.Dat
         "client_cost": spent,
         "service_cost": stats.total_cost,
     }
-    told = f"this client knows of {dollars(spent)}, by {over}; the service counts {dollars(stats.total_cost)}"
-    frame.foot = (f"project {stats.project_id}, {stats.period}: {told}, and tells no times",)
+    note = f"this client knows of {dollars(spent)}, by {over}; the service counts {dollars(stats.total_cost)}"
+    frame.foot = (f"project {stats.project_id}, {stats.period}: {note}, and tells no times",)
     return frame
 
 
@@ -114,11 +114,11 @@ def _table(lines: Sequence[Paid], over: Any) -> pa.Table:
     width = _SECONDS[over]
     sums: dict[tuple[int, str], list[Any]] = {}
     for line in lines:
-        found = sums.setdefault((int(line.time // width) * width * 1000, line.model), [0, 0, 0.0, 0])
-        found[0] += 1
-        found[1] += line.tokens or 0
-        found[2] += line.cost or 0.0
-        found[3] += line.status == "unknown"
+        totals = sums.setdefault((int(line.time // width) * width * 1000, line.model), [0, 0, 0.0, 0])
+        totals[0] += 1
+        totals[1] += line.tokens or 0
+        totals[2] += line.cost or 0.0
+        totals[3] += line.status == "unknown"
     keys = sorted(sums)
     columns = [[key[0] for key in keys], [key[1] for key in keys], *([sums[key][n] for key in keys] for n in range(4))]
     names = ("time", "model", "calls", "tokens", "cost", "unknown")

@@ -39,9 +39,9 @@ class LiveAnswer:
     async def _follow(self, pieces: Callable[[], AsyncIterator[str | Response]]) -> None:
         painter = asyncio.ensure_future(self._paint())
         try:
-            found: Any = pieces()
-            async with contextlib.aclosing(found):
-                async for piece in found:
+            opened: Any = pieces()
+            async with contextlib.aclosing(opened):
+                async for piece in opened:
                     with self._changed:
                         if isinstance(piece, str):
                             self._pieces.append(piece)

@@ -71,7 +71,7 @@ class Batches:
         """Run what is left, model by model; they share one limit."""
         for batch in self._all():
             if self.max_cost is not None:
-                batch.max_cost = max(0.0, self.max_cost - sum(one.cost for one in self._all() if one is not batch))
+                batch.max_cost = max(0.0, self.max_cost - sum(log.cost for log in self._all() if log is not batch))
             batch.run(unknown=unknown)
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
@@ -97,15 +97,15 @@ class Batches:
         compared = ["content"] if one.spec is None else one.spec.compared
         groups["agree"] = pd.DataFrame({name: _equal([frame[name] for frame in frames.values()]) for name in compared})
         groups["agree"].index = next(iter(frames.values())).index
-        found = Answers(pd.concat(groups, axis=1))
+        answers = Answers(pd.concat(groups, axis=1))
         shares = [f"{name} {share:.0%}" for name, share in groups["agree"].mean().items()] if rows else []
         bills = {name: batch.bill for name, batch in self.each.items()}
-        found.attrs = {"bill": bills, "total_cost": self.cost}
-        found.foot = (
+        answers.attrs = {"bill": bills, "total_cost": self.cost}
+        answers.foot = (
             *(f"{name}: {line}" for name, frame in frames.items() for line in frame.foot),
             f"all models agree: {', '.join(shares) or 'no rows'} · cost {dollars(self.cost)}",
         )
-        return found
+        return answers
 
     def summary(self) -> str:
         """Return one line on how far each model is."""
@@ -120,5 +120,5 @@ def _equal(columns: Sequence[Any]) -> Any:
     import pandas as pd
 
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    told = [[None if value is None or value is pd.NA or value != value else value for value in row] for row in rows]
-    return pd.array([None not in row and all(value == row[0] for value in row) for row in told], dtype="bool")
+    cells = [[None if value is None or value is pd.NA or value != value else value for value in row] for row in rows]
+    return pd.array([None not in row and all(value == row[0] for value in row) for row in cells], dtype="bool")

@@ -61,10 +61,10 @@ class Pace:
         # More than a few for each that runs wait there and no sooner, and would be lost with an answer.
         self.places = min(self.most, max(4 * self.workers, 2 * count), self.places + count)
 
-    def full(self, now: float, until: float, asked: float | None = None) -> float | None:
+    def full(self, now: float, until: float, pause: float | None = None) -> float | None:
         """Return the pause after a 503, and allow fewer at once; None when no patience is left."""
         self.places = max(1, self.places // 2)
-        return self._wait(now, until, asked, math.inf)
+        return self._wait(now, until, pause, math.inf)
 
     def limited(
         self, now: float, until: float, asked: float | None = None, date: str | None = None, clock: float = 0.0
@@ -75,11 +75,11 @@ class Pace:
         """
         return self._wait(now, until, asked, 60 - _second(date, clock) + 0.1)
 
-    def _wait(self, now: float, until: float, asked: float | None, boundary: float) -> float | None:
+    def _wait(self, now: float, until: float, seconds: float | None, boundary: float) -> float | None:
         left = until - now
         if left <= 0:
             return None
-        pause = min(_LONGEST, 0.5 * 2.0 ** min(self.refusals, 10), boundary) if asked is None else asked
+        pause = min(_LONGEST, 0.5 * 2.0 ** min(self.refusals, 10), boundary) if seconds is None else seconds
         self.refusals += 1
         pause = min(pause, left)
         self.opens = max(self.opens, now + pause)

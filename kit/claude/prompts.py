@@ -143,8 +143,8 @@ class Prompts(GivesFrames):
             raise ClaudeInputError(f"score: {what!r} is not something to score", hint='try "politeness"')
         whole = isinstance(low, int) and isinstance(high, int)
         spec = Spec((Column("score", "int" if whole else "float", low=low, high=high).checked(),))
-        asked = what.replace("{", "{{").replace("}", "}}")
-        prompt = f"How much {asked}, from {low} (none) to {high} (most)? {{text}}"
+        quality = what.replace("{", "{{").replace("}", "}}")
+        prompt = f"How much {quality}, from {low} (none) to {high} (most)? {{text}}"
         return self.batch(prompt, model, over=_column(texts), columns=spec, **options)
 
     def compare(self, frame: Any, labels: Any, column: str | None = None) -> Any:
@@ -169,7 +169,7 @@ class Prompts(GivesFrames):
     def _estimate(self, texts: Sequence[str], chosen: str | None, each: float | None = None) -> pd.DataFrame:
         from .frames import estimate_frame
 
-        into = sum(likely_tokens(one) for one in texts)
+        into = sum(likely_tokens(text) for text in texts)
         rows = []
         for name in PRICES if chosen is None else (chosen,):
             out = round(len(texts) * (each or self.client.book.usual_output(name) or LIKELY_OUTPUT))

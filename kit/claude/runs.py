@@ -184,16 +184,16 @@ class _Batch:
             self._guard.check_prompts(len(alike), sum(self._runner.likely(call.prompt) for call in alike.values()))
         return left
 
-    def _ended(self, told: Told, left: list[Any]) -> None:
+    def _ended(self, summary: Told, left: list[Any]) -> None:
         """Say what has to be said; raise where nothing came of it."""
-        if told.error is not None:
+        if summary.error is not None:
             if not any(call.result.status == "completed" for call in self._work.calls):
-                raise told.error.with_traceback(None)
+                raise summary.error.with_traceback(None)
             for call in left:
                 if call.status == NOT_RUN and call.result.error is None:
                     call.result = replace(call.result, error="not sent, as a request before it failed")
-            warn(one_line(f"the batch stopped: {told.error.message}; resume() continues with the rest"))
-        for words in told.warnings:
+            warn(one_line(f"the batch stopped: {summary.error.message}; resume() continues with the rest"))
+        for words in summary.warnings:
             warn(words)
 
     def __len__(self) -> int:
@@ -339,13 +339,13 @@ class AsyncBatch(_Batch):
 
     async def attempt(self, *, unknown: bool = False) -> Told:
         """Run what is left, and return what is to be said of it: nothing is raised or warned of."""
-        told = Told()
+        summary = Told()
         left = self._prepared(unknown)
         if left or self._runner.owes or self._work.coming(2 * self.timeout):
             self._runner.stopping = False
-            told = await self._runner.go(self._client, left, again=unknown)
+            summary = await self._runner.go(self._client, left, again=unknown)
         self._work.close()
-        return told
+        return summary
 
 
 def _texts(prompts: Iterable[str]) -> list[str]:

@@ -80,26 +80,28 @@ def compare(frame: Any, labels: Any, column: str | None = None) -> Comparison:
             f"compare: {int(known.isna().sum()):,} rows have no label, the first is {row!r}",
             hint="compare only the rows with a label: frame.loc[labels.dropna().index]",
         )
-    meant, told = (
+    meant, answered = (
         [str(one) for one in known.tolist()],
-        [NONE if _missing(one) else str(one) for one in answers.tolist()],
+        [NONE if _missing(answer) else str(answer) for answer in answers.tolist()],
     )
-    order = [str(one) for one in answers.cat.categories] if isinstance(answers.dtype, pd.CategoricalDtype) else []
-    down = [*(one for one in order if one in {*meant, *told}), *sorted({*meant, *told} - {*order, NONE})]
-    across = [*down, *([NONE] if NONE in told else [])]
-    counts = pd.crosstab(pd.Series(meant, dtype="str"), pd.Series(told, dtype="str")) if meant else pd.DataFrame()
+    order = (
+        [str(category) for category in answers.cat.categories] if isinstance(answers.dtype, pd.CategoricalDtype) else []
+    )
+    down = [*(one for one in order if one in {*meant, *answered}), *sorted({*meant, *answered} - {*order, NONE})]
+    across = [*down, *([NONE] if NONE in answered else [])]
+    counts = pd.crosstab(pd.Series(meant, dtype="str"), pd.Series(answered, dtype="str")) if meant else pd.DataFrame()
     confusion = counts.reindex(index=down, columns=across, fill_value=0).astype("int64")
     confusion.index.name, confusion.columns.name = "label", "answer"
     rows = []
     cells: Any = confusion.to_numpy()
     for n in range(len(down)):
-        hits, said, there = int(cells[n, n]), int(cells[:, n].sum()), int(cells[n].sum())
-        precision, recall = hits / said if said else float("nan"), hits / there if there else float("nan")
-        both = 2 * hits / (said + there) if said + there else float("nan")
+        hits, answers_of, there = int(cells[n, n]), int(cells[:, n].sum()), int(cells[n].sum())
+        precision, recall = hits / answers_of if answers_of else float("nan"), hits / there if there else float("nan")
+        both = 2 * hits / (answers_of + there) if answers_of + there else float("nan")
         rows.append((there, precision, recall, both))
     classes = pd.DataFrame(rows, columns=["rows", "precision", "recall", "f1"], index=pd.Index(down, name=name))
-    right = [one == other for one, other in zip(meant, told, strict=True)]
-    wrong = pd.DataFrame({"label": meant, "answer": told}, index=answers.index)[[not one for one in right]]
+    right = [one == other for one, other in zip(meant, answered, strict=True)]
+    wrong = pd.DataFrame({"label": meant, "answer": answered}, index=answers.index)[[not item for item in right]]
     return Comparison(name, len(meant), sum(right), classes, confusion, wrong)
 
 
@@ -111,9 +113,9 @@ def compare_models(frame: Any, labels: Any, column: str | None = None) -> pd.Dat
     for model in dict.fromkeys(frame.columns.get_level_values(0)):
         part = frame[model]
         if "status" in part.columns:
-            found = compare(part, labels, column)
+            comparison = compare(part, labels, column)
             answered = int((part["status"] == "completed").sum())
-            rows.append((model, found.accuracy, found.rows, answered, float(part["cost"].sum())))
+            rows.append((model, comparison.accuracy, comparison.rows, answered, float(part["cost"].sum())))
     return pd.DataFrame(rows, columns=["model", "accuracy", "rows", "answered", "cost"])
 
 
@@ -127,12 +129,12 @@ def _answers(frame: Any, labels: Any, column: str | None) -> tuple[pd.Series[Any
     if column is None:
         own = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
         named = [name for name in frame.columns if name == getattr(labels, "name", None) and name not in _BESIDE]
-        found = named if len(named) == 1 and named[0] in own else own
-        if len(found) != 1:
+        columns = named if len(named) == 1 and named[0] in own else own
+        if len(columns) != 1:
             raise ClaudeInputError(
                 f"compare: which column? {', '.join(map(str, frame.columns))[:200]}", hint='name it: column="topic"'
             )
-        column = found[0]
+        column = columns[0]
     if column not in frame.columns:
         raise ClaudeInputError(f"compare: there is no column {column!r}", hint=nearest(column, map(str, frame.columns)))
     return frame[column], str(column)

@@ -156,10 +156,10 @@ class Runner:
     # --- one request ------------------------------------------------------------------------------------------------
 
     def _start(self, client: Caller, part: list[Call]) -> None:
-        held = self._likely_cost(call.prompt for call in part)
-        self.uncertain += held
-        self.guard.hold(held)
-        task = asyncio.get_running_loop().create_task(self._send(client, part, held))
+        reserved = self._likely_cost(call.prompt for call in part)
+        self.uncertain += reserved
+        self.guard.hold(reserved)
+        task = asyncio.get_running_loop().create_task(self._send(client, part, reserved))
         self._tasks[task] = len(part)
         task.add_done_callback(self._over)
 
@@ -171,7 +171,7 @@ class Runner:
             self._told.error = error
             self.stopping = True
 
-    async def _send(self, client: Caller, part: list[Call], held: float) -> None:
+    async def _send(self, client: Caller, part: list[Call], reserved: float) -> None:
         work = self.work
         before = [call.result for call in part]
         work.sent(part)
@@ -184,7 +184,7 @@ class Runner:
         except ClaudeAPIError as error:
             work.over(part)
             if error.paid is False:
-                self._release(held)
+                self._release(reserved)
                 self._refused(part, before, error)
             else:
                 self._stop(part, [BatchResult("", "", UNKNOWN, error=error.message)] * len(part), error)
@@ -192,7 +192,7 @@ class Runner:
         except BaseException:
             work.over(part)
             raise
-        self._release(held)
+        self._release(reserved)
         self._until = time.monotonic() + self._patience
         self._pace.succeeded(len(part))
         came = [
@@ -227,8 +227,8 @@ class Runner:
     def _unkept(self, error: Exception) -> None:
         """Stop paying: an answer could not be kept."""
         if self._told.error is None:
-            told = error if isinstance(error, ClaudeAPIError) else None
-            self._told.error = told or ClaudeAPIError(f"batch: cannot write the results: {error}", paid=False)
+            refusal = error if isinstance(error, ClaudeAPIError) else None
+            self._told.error = refusal or ClaudeAPIError(f"batch: cannot write the results: {error}", paid=False)
         self.stopping = True
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
@@ -261,9 +261,9 @@ class Runner:
         """Return what prompts are likely to cost, where there is a limit that they might pass."""
         return 0.0 if self.limit == math.inf else sum(self.likely(prompt) for prompt in prompts)
 
-    def _release(self, held: float) -> None:
-        self.uncertain = max(0.0, self.uncertain - held)
-        self.guard.hold(-held)
+    def _release(self, reserved: float) -> None:
+        self.uncertain = max(0.0, self.uncertain - reserved)
+        self.guard.hold(-reserved)
 
     # --- when to send -----------------------------------------------------------------------------------------------
 
@@ -312,8 +312,8 @@ class Runner:
             self._before = None if counted is None else counted - client.book.spent.cost
         with contextlib.suppress(ClaudeAPIError):
             answer = await client.drive(ask(state_of(client), "GET", "/health", "health", within=_LOOK, repeat=False))
-            told = answer.json()
-            self._pace.told(told if isinstance(told, dict) else {})
+            health = answer.json()
+            self._pace.told(health if isinstance(health, dict) else {})
 
     async def _counted(self, client: Caller) -> float | None:
         """Return the USD that the service has counted this month, or None where it does not say just now."""

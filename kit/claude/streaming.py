@@ -51,10 +51,10 @@ def opened(
     """Return the pieces of an answer, then the whole, as an iterator of the client's colour."""
     state.check_open()
     checked(transport)
-    asked = (wire.prompt_text(prompt), wire.chosen_model(model), state.limited(timeout), project)
+    settings = (wire.prompt_text(prompt), wire.chosen_model(model), state.limited(timeout), project)
     if transport == "http":
-        return state.driver.walk(pieces(state, *asked))
-    return (async_socket_pieces if isinstance(state.driver, AsyncDriver) else socket_pieces)(state, *asked)
+        return state.driver.walk(pieces(state, *settings))
+    return (async_socket_pieces if isinstance(state.driver, AsyncDriver) else socket_pieces)(state, *settings)
 
 
 def complete(
@@ -242,20 +242,22 @@ class _Chat:
         self._told = self.done = True
         return Response(self.request_id, model, "".join(self._text), used, cost, self._project)
 
-    def _refused(self, said: str) -> ClaudeAPIError:
+    def _refused(self, message: str) -> ClaudeAPIError:
         kind: type[ClaudeAPIError] = ClaudeAPIError
-        if said.startswith("Budget exceeded"):
+        if message.startswith("Budget exceeded"):
             kind = BudgetExceededError
-        elif said.startswith(("api_key required", "Invalid API key", "Not authenticated")):
+        elif message.startswith(("api_key required", "Invalid API key", "Not authenticated")):
             kind = AuthenticationError
-        elif said.startswith("Permission denied"):
+        elif message.startswith("Permission denied"):
             kind = PermissionError
-        elif "timed out" in said:
+        elif "timed out" in message:
             kind = TimeoutError
         before = (BudgetExceededError, AuthenticationError, PermissionError)
-        early = issubclass(kind, before) or said.startswith(("Invalid ", "Unknown ", "No messages"))
+        early = issubclass(kind, before) or message.startswith(("Invalid ", "Unknown ", "No messages"))
         self._told = early
-        return kind(f"stream: {said[:500]}", detail=said, request_id=self.request_id, paid=False if early else None)
+        return kind(
+            f"stream: {message[:500]}", detail=message, request_id=self.request_id, paid=False if early else None
+        )
 
     def failure(self, error: Exception) -> ClaudeAPIError:
         """Return the exception for a socket that could not be opened, or broke."""

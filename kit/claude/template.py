@@ -23,19 +23,19 @@ def parts_of(template: str) -> list[tuple[str, bool]]:
     """
     parts: list[tuple[str, bool]] = []
     at = 0
-    for found in _PART.finditer(template):
-        if found.start() > at:
-            parts.append((template[at : found.start()], False))
-        at = found.end()
-        if found[0] in ("{{", "}}"):
-            parts.append((found[0][0], False))
-        elif found[1] is None:
+    for match in _PART.finditer(template):
+        if match.start() > at:
+            parts.append((template[at : match.start()], False))
+        at = match.end()
+        if match[0] in ("{{", "}}"):
+            parts.append((match[0][0], False))
+        elif match[1] is None:
             raise ClaudeInputError(
-                f"prompt: a single {found[0]!r} at {found.start()} names no column",
+                f"prompt: a single {match[0]!r} at {match.start()} names no column",
                 hint="write {column} for a value, and {{ or }} for a brace",
             )
         else:
-            parts.append((found[1].strip(), True))
+            parts.append((match[1].strip(), True))
     return parts + ([(template[at:], False)] if at < len(template) else [])
 
 

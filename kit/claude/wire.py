@@ -104,7 +104,7 @@ def names(value: Sequence[str] | None, name: str) -> list[str]:
     """Return a list of names; the service takes no null."""
     if value is None:
         return []
-    if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
         raise ClaudeInputError(f"{name}={value!r}: give a list of names", hint=f'such as {name}=["Read"]')
     return list(value)
 
@@ -134,10 +134,10 @@ def detail_of(answer: Answer) -> Any:
     """Return what a refusal says: a text, a list of what is wrong with a body, or the answer's text where it is no
     JSON."""
     try:
-        told = answer.json()
+        payload = answer.json()
     except ValueError:
         return answer.text()[:_QUOTED]
-    return told.get("detail", told) if isinstance(told, dict) else told
+    return payload.get("detail", payload) if isinstance(payload, dict) else payload
 
 
 def told(detail: Any) -> str:
@@ -150,10 +150,10 @@ def told(detail: Any) -> str:
         return detail[:_QUOTED]
     if isinstance(detail, list):
         lines = [
-            f"{'.'.join(str(part) for part in one['loc'])}: {one.get('msg', '')}"
-            if isinstance(one, dict) and isinstance(one.get("loc"), list)
-            else str(one)
-            for one in detail[:5]
+            f"{'.'.join(str(part) for part in issue['loc'])}: {issue.get('msg', '')}"
+            if isinstance(issue, dict) and isinstance(issue.get("loc"), list)
+            else str(issue)
+            for issue in detail[:5]
         ]
         return "; ".join(lines)[:_QUOTED]
     return str(detail)[:_QUOTED]
@@ -229,10 +229,10 @@ def worth_repeating(answer: Answer) -> bool:
 
 def _own_words(answer: Answer) -> bool:
     try:
-        said = answer.json()
+        payload = answer.json()
     except ValueError:
         return False
-    return isinstance(said, dict) and isinstance(said.get("detail"), str)
+    return isinstance(payload, dict) and isinstance(payload.get("detail"), str)
 
 
 def failure(error: KitError, what: str, waited: float | None = None) -> ClaudeAPIError:
@@ -309,10 +309,10 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        found = float(value)
+        result = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return result if math.isfinite(result) else None
 
 
 def batch_results(answer: Answer, prompts: Sequence[tuple[str, str]]) -> list[BatchResult]:

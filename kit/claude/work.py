@@ -72,10 +72,10 @@ class Work:
         self._shape = "" if spec is None else spec.text
         self._content = Keys(service, model, self._shape)
         shape = "" if spec is None else spec.asked("")
-        asked = [prompt + shape for prompt in prompts]
+        texts = [prompt + shape for prompt in prompts]
         self.places: list[list[Call]] = [
             [self._call(row * repeats + repeat, prompt, repeat)]
-            for row, prompt in enumerate(asked)
+            for row, prompt in enumerate(texts)
             for repeat in range(repeats)
         ]
         self.queue: deque[Call] = deque()
@@ -101,26 +101,26 @@ class Work:
 
     def left(self, *, unknown: bool, places: slice | None = None) -> list[Call]:
         """Return the calls that are still to be sent."""
-        wanted = {NOT_RUN, "failed", *([UNKNOWN] if unknown else [])}
-        return [call for call in self.newest(places) if call.status in wanted]
+        statuses = {NOT_RUN, "failed", *([UNKNOWN] if unknown else [])}
+        return [call for call in self.newest(places) if call.status in statuses]
 
     def restore(self, places: slice | None = None) -> None:
         """Take in what the journal and the cache know."""
         pending = [call for call in self.newest(places) if call.result.status != "completed"]
         while pending and (self._journal is not None or self._cache is not None):
-            found = {}
+            results = {}
             if self._cache is not None:
-                found = self._cache.find([call.digest for call in pending if call.digest is not None], self._since)
+                results = self._cache.find([call.digest for call in pending if call.digest is not None], self._since)
             repairs: list[Call] = []
             for call in pending:
                 known = None if self._journal is None else self._journal.done.get(call.key)
-                cached = None if call.digest is None else found.get(call.digest)
+                cached = None if call.digest is None else results.get(call.digest)
                 if known is not None:
                     self._settle(call, known)
                 elif cached is not None:
                     call.saved = cached.cost or 0.0
                     self._settle(call, cached)
-                elif (self._journal is not None and call.key in self._journal.sent) or call.digest in found:
+                elif (self._journal is not None and call.key in self._journal.sent) or call.digest in results:
                     self._settle(call, BatchResult("", "", UNKNOWN, error=LOST))
                 if (repair := self._repair_of(call)) is not None:
                     repairs.append(repair)
@@ -182,9 +182,9 @@ class Work:
             taken = self._cache.claim(entries, self._since, again=again)
             ours = [call for call in calls if call.digest in taken]
             theirs = [call for call in calls if call.digest not in taken]
-            found = self._cache.find([call.digest for call in theirs if call.digest is not None], self._since)
+            results = self._cache.find([call.digest for call in theirs if call.digest is not None], self._since)
             for call in theirs:
-                known = found.get(call.digest or b"")
+                known = results.get(call.digest or b"")
                 if known is not None:
                     call.saved = known.cost or 0.0
                 self.came(call, known or BatchResult("", "", UNKNOWN, error=LOST), kept=True)

@@ -125,14 +125,14 @@ class View(ds.Dataset):  # type: ignore[misc]
             if self._shape is None:
                 first, stop = self.range
                 ends = {(first, min(stop, first + SAMPLE)), (max(first, stop - SAMPLE), stop)}
-                seen = [piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]]
-                bodies = pa.chunked_array([batch.column(self.source.body) for batch in seen], pa.binary())
+                sampled = [piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]]
+                bodies = pa.chunked_array([batch.column(self.source.body) for batch in sampled], pa.binary())
                 # A query begins anew where it meets more. A stream of batches cannot, so it has a column for
                 # whatever may come, unless the sample is all there is.
                 every = not self._strict and stop - first > 2 * SAMPLE
                 if not every:
                     self._optional = frozenset(
-                        name for name in self.source.optional if any(_filled(batch.column(name)) for batch in seen)
+                        name for name in self.source.optional if any(_filled(batch.column(name)) for batch in sampled)
                     )
                 taken = self.source.head.names
                 self._shape = shape_of(bodies, self._body, taken, self.source.body, self._types, raw=every)
@@ -178,22 +178,22 @@ class View(ds.Dataset):  # type: ignore[misc]
 
     def collect(self, columns: Collection[str] | str, filter: Any = None) -> pa.Table:
         """Return some columns of all the rows, as a read of everything has them; begin anew where more is met."""
-        wanted = self.source.known(columns, self.schema.names)
+        names = self.source.known(columns, self.schema.names)
         while True:
             try:
-                return self.to_table(wanted, filter)
+                return self.to_table(names, filter)
             except Drift as drift:
                 self.widen(drift.wider)
 
     def head(self, num_rows: int, columns: Any = None, filter: Any = None, **_: Any) -> pa.Table:
-        found, rows = [], 0
+        batches, rows = [], 0
         reader = self.reader(columns, filter)
         for batch in reader:
-            found.append(batch)
+            batches.append(batch)
             rows += batch.num_rows
             if rows >= num_rows:
                 break
-        return pa.Table.from_batches(found, reader.schema).slice(0, num_rows)
+        return pa.Table.from_batches(batches, reader.schema).slice(0, num_rows)
 
     def count_rows(self, filter: Any = None, **_: Any) -> int:
         return sum(batch.num_rows for batch in self.reader([self.source.position], filter))
@@ -204,11 +204,11 @@ class View(ds.Dataset):  # type: ignore[misc]
     def __repr__(self) -> str:
         return one_line(f"<View of {self.source.label}>")
 
-    def pieces(self, first: int, stop: int, wanted: Collection[str] | None = None) -> Iterator[tuple[Piece, Decoded]]:
+    def pieces(self, first: int, stop: int, names: Collection[str] | None = None) -> Iterator[tuple[Piece, Decoded]]:
         """Return the records of a part of the range with their decoded bodies."""
         shape = self.shape
         for piece in self._pieces(first, stop):
-            decoded = shape.decode(piece.batch.column(self.source.body), wanted)
+            decoded = shape.decode(piece.batch.column(self.source.body), names)
             if shape.mode == "text":
                 texts = self.source.said(pa.chunked_array([decoded.columns[shape.body]]))
                 decoded.columns[shape.body] = pa.concat_arrays(texts.chunks)
@@ -224,11 +224,11 @@ class View(ds.Dataset):  # type: ignore[misc]
                 needed = [*names, *(name for name in looked if mentions(filter, whole, name))]
             first, stop = self.narrow(filter)
             pieces = self.pieces(first, stop, needed)
-            kept = pa.schema([whole.field(name) for name in needed]) if len(needed) > len(names) else schema
+            wider = pa.schema([whole.field(name) for name in needed]) if len(needed) > len(names) else schema
             for piece, decoded in pieces:
                 self._judge(decoded, piece, needed, pieces)
                 arrays = [_column(piece, decoded, name) for name in needed]
-                batch = pa.RecordBatch.from_arrays(arrays, schema=kept) if needed else piece.batch.select([])
+                batch = pa.RecordBatch.from_arrays(arrays, schema=wider) if needed else piece.batch.select([])
                 if filter is not None:
                     for part in pa.Table.from_batches([batch]).filter(filter).select(names).to_batches():
                         if part.num_rows:

@@ -30,9 +30,9 @@ def close_when_dropped(
     `close` must not hold `holder`, and neither must `warning`, which gives the text of a ResourceWarning where it
     matters that the caller forgot to close, else nothing. `detach()` of what is returned takes it all back.
     """
-    found = weakref.finalize(holder, _dropped, os.getpid(), loop or asyncio.get_running_loop(), close, warning)
-    found.atexit = False
-    return found
+    finalizer = weakref.finalize(holder, _dropped, os.getpid(), loop or asyncio.get_running_loop(), close, warning)
+    finalizer.atexit = False
+    return finalizer
 
 
 def _dropped(pid: int, loop: asyncio.AbstractEventLoop, close: Close, warning: Callable[[], str]) -> None:

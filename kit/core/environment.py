@@ -40,8 +40,8 @@ class Environment:
 
     def address(self, name: str) -> str | None:
         """Return an address; a password in it is hidden, and refused by whoever takes it."""
-        found: str | None = masked(self._get(name))
-        return found
+        given_address: str | None = masked(self._get(name))
+        return given_address
 
     def secret(self, name: str) -> Secret | None:
         """Return a credential."""
@@ -56,7 +56,7 @@ class Environment:
             return self.secret(name)
         known = {origin(one) for one in named if one}
         given = address if isinstance(address, list | tuple) else [address]
-        return self.secret(name) if given and all(origin(one) in known for one in given) else None
+        return self.secret(name) if given and all(origin(item) in known for item in given) else None
 
     def __repr__(self) -> str:
         return "<environment>"
@@ -116,7 +116,7 @@ def missing(service: str, *parts: tuple[Any, str, str, str], lab: bool = True, n
       without a server of your own: kit.Lab().amdahl runs on an embedded one
     """
     lacking = [
-        f"{what} (argument {one}= or variable {name}, or a profile)" for found, what, one, name in parts if not found
+        f"{what} (argument {one}= or variable {name}, or a profile)" for value, what, one, name in parts if not value
     ]
     if not lacking:
         return None
@@ -139,11 +139,11 @@ def check_names(service: str, given: Iterable[str], make: Callable[..., Any], ot
     Their values are not looked at: a credential by a wrong name is one all the same.
     """
     takes = inspect.signature(make).parameters
-    more = inspect.signature(other).parameters if any(one.kind is one.VAR_KEYWORD for one in takes.values()) else {}
+    more = inspect.signature(other).parameters if any(take.kind is take.VAR_KEYWORD for take in takes.values()) else {}
     known = [
         name
-        for name, one in {**takes, **more}.items()
-        if one.kind is not one.VAR_KEYWORD and name not in ("self", "environment")
+        for name, item in {**takes, **more}.items()
+        if item.kind is not item.VAR_KEYWORD and name not in ("self", "environment")
     ]
     for name in given:
         if name not in known:

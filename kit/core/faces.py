@@ -233,8 +233,8 @@ def walk_helper(operation: Callable[Concatenate[Any, P], Walk[T]]) -> WalkHelper
 def _shown(operation: Callable[..., Any], call: Any, items: str | None = None) -> Callable[..., Any]:
     """Return a function that drives the operation, and that shows a reader its result instead of its steps."""
     result = str(operation.__annotations__.get("return", "Any"))
-    found = _STEPS.fullmatch(result)
-    result = found[1] if found else result
+    match = _STEPS.fullmatch(result)
+    result = match[1] if match else result
     call.__annotations__ = {**operation.__annotations__, "return": f"{items}[{result}]" if items else result}
     # Signature lookups follow this to the generator, which is nothing a caller should see.
     del call.__wrapped__

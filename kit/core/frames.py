@@ -229,12 +229,12 @@ def _sampled(
     bodies: pa.ChunkedArray, sample: int = 100
 ) -> tuple[Literal["json", "text", "bytes"], list[dict[str, Any] | None]]:
     """Return what the first bodies look like, and, where that is JSON, the objects in them; None where one is empty."""
-    seen = bodies.slice(0, sample).to_pylist()
+    sampled = bodies.slice(0, sample).to_pylist()
     rows: list[dict[str, Any] | None] = []
-    for body in seen:
+    for body in sampled:
         row = _parsed(body) if body and body[:1] == b"{" else None
         if body and row is None:
-            return ("text" if all(is_utf8(one) for one in seen if one) else "bytes"), []
+            return ("text" if all(is_utf8(one) for one in sampled if one) else "bytes"), []
         rows.append(row)
     return ("json", rows) if any(row is not None for row in rows) else ("bytes", [])
 
@@ -246,11 +246,11 @@ def names_of(keys: Iterable[str], taken: Collection[str], raw: str) -> dict[str,
     {'price': 'price', 'seq_num': 'body.seq_num', 'body': 'body.body'}
     """
     used = {*taken, raw}
-    found = {}
+    names = {}
     for key in keys:
-        found[key] = free_name(key, used)
-        used.add(found[key])
-    return found
+        names[key] = free_name(key, used)
+        used.add(names[key])
+    return names
 
 
 def _json(

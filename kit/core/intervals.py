@@ -27,11 +27,11 @@ def timedeltas(column: pa.Array) -> Any:
     unit, size, longest = ("ns", 1, 10**5) if (nanos % 1000).any() else ("us", 1000, 10**8)
     far = (np.abs(days) > longest) | (np.abs(nanos // size) > _DAY * 10**12 // size)
     if parts["months"].any() or far.any():
-        texts = [None if one is None else iso_duration(*one) for one in column.to_pylist()]
+        texts = [None if value is None else iso_duration(*value) for value in column.to_pylist()]
         return pd.array(pa.array(texts, pa.string()), dtype="str")
-    found = (days * (_DAY * 10**9 // size) + nanos // size).view(f"timedelta64[{unit}]")
-    found[missing] = np.timedelta64("NaT")
-    return found
+    durations = (days * (_DAY * 10**9 // size) + nanos // size).view(f"timedelta64[{unit}]")
+    durations[missing] = np.timedelta64("NaT")
+    return durations
 
 
 def iso_duration(months: int, days: int, nanos: int) -> str:

@@ -43,8 +43,8 @@ def shown(table: pa.Table, into: Into, attrs: Mapping[Any, Any] | None = None) -
             hint = 'install it with: pip install "kit-notebook[polars]"'
             raise SetupError('into="polars" needs the package polars', hint=hint) from None
         return polars.from_arrow(table)
-    told = json.dumps({str(name): value for name, value in (attrs or {}).items()}, default=str)
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), "kit": told} if attrs else None)
+    metadata = json.dumps({str(name): value for name, value in (attrs or {}).items()}, default=str)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), "kit": metadata} if attrs else None)
 
 
 def checked(into: Any) -> Into:
@@ -78,7 +78,7 @@ def with_into(verb: F) -> F:
 def beside(signature: inspect.Signature, *own: inspect.Parameter) -> inspect.Signature:
     """Return a signature with further keyword arguments, before those that have no names."""
     parameters = list(signature.parameters.values())
-    at = len(parameters) - any(one.kind is one.VAR_KEYWORD for one in parameters)
+    at = len(parameters) - any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return signature.replace(parameters=[*parameters[:at], *own, *parameters[at:]])
 
 

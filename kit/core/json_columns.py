@@ -47,19 +47,19 @@ def type_of(value: Any) -> pa.DataType:
 
 def widest(types: Iterable[pa.DataType]) -> pa.DataType:
     """Return the narrowest type that holds values of all the given ones."""
-    kind, found = Kind(), pa.null()
+    kind, data_type = Kind(), pa.null()
     for one in types:
-        if pa.types.is_binary(one) and pa.types.is_string(found):
-            found = one  # text is bytes too
+        if pa.types.is_binary(one) and pa.types.is_string(data_type):
+            data_type = one  # text is bytes too
             continue
-        if pa.types.is_binary(found) and pa.types.is_string(one):
+        if pa.types.is_binary(data_type) and pa.types.is_string(one):
             continue
-        if pa.types.is_null(found):
-            found = one
+        if pa.types.is_null(data_type):
+            data_type = one
         if not pa.types.is_null(one):
             kind.merge(kind_of_type(one))
-            found = found if found.equals(one) else kind.type()
-    return found
+            data_type = data_type if data_type.equals(one) else kind.type()
+    return data_type
 
 
 def widen(a: pa.DataType, b: pa.DataType) -> pa.DataType:
@@ -121,7 +121,7 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
         return [
             None
             if value is None
-            else {name: _fitted((one,), inner[name])[0] for name, one in value.items() if name in inner}
+            else {name: _fitted((item,), inner[name])[0] for name, item in value.items() if name in inner}
             for value in values
         ]
     if pa.types.is_floating(kind):
@@ -166,9 +166,9 @@ def _holds_floats(kind: pa.DataType) -> bool:
 
 def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return a column as a wider type; where a digit would be lost it becomes text instead."""
-    found = _recast(chunk, kind)
-    if found is not None:
-        return found
+    cast = _recast(chunk, kind)
+    if cast is not None:
+        return cast
     if pa.types.is_nested(kind) or pa.types.is_string(kind):
         return array_of(chunk.to_pylist(), kind)
     try:
@@ -356,7 +356,7 @@ class ObjectColumns:
         types = self._final()
         types.update((name, kind) for name, kind in self.given.items() if name not in types)
         made = [self._made(piece, types) for piece in self._pieces]
-        columns = [pa.chunked_array([chunk for one in made for chunk in one[name]], types[name]) for name in types]
+        columns = [pa.chunked_array([chunk for item in made for chunk in item[name]], types[name]) for name in types]
         return pa.table(columns, names=list(types))
 
     def _final(self) -> dict[str, pa.DataType]:
@@ -526,15 +526,15 @@ def parsed_object(line: bytes) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     # Only an escape, or bytes beyond ASCII, can make a key that is no UTF-8.
-    found: dict[str, Any] = value if line.isascii() and b"\\u" not in line else sound(value)
-    return found
+    members: dict[str, Any] = value if line.isascii() and b"\\u" not in line else sound(value)
+    return members
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a key occurs twice")
-    return found
+    return members
 
 
 def _finite(text: str) -> float | str:

@@ -35,11 +35,11 @@ def in_unit(column: Column, unit: str) -> Column:
     import pyarrow.compute as pc
 
     kind = column.type
-    wanted = pa.timestamp(unit, kind.tz)
+    target = pa.timestamp(unit, kind.tz)
     if _DIGITS[kind.unit] <= _DIGITS[unit]:
-        return column.cast(wanted)
+        return column.cast(target)
     # Arrow cuts digits off, which brings a time before 1970 nearer to it.
-    cut = column.cast(wanted, safe=False)
+    cut = column.cast(target, safe=False)
     later = pc.greater(cut.cast(kind), column)
     if not pc.any(later).as_py():
         return cut

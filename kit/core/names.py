@@ -13,14 +13,14 @@ def distinct(names: Iterable[str]) -> list[str]:
     ['a', 'a_2', 'a_2_2', 'a_3']
     """
     used: set[str] = set()
-    found = []
+    unique = []
     for name in names:
         free, number = name, 2
         while free in used:
             free, number = f"{name}_{number}", number + 1
         used.add(free)
-        found.append(free)
-    return found
+        unique.append(free)
+    return unique
 
 
 def for_sql(names: Sequence[str], keep: Collection[str] = ()) -> list[str]:
@@ -38,7 +38,7 @@ def for_sql(names: Sequence[str], keep: Collection[str] = ()) -> list[str]:
     shared = Counter(map(_folded, visible))
     used = {name for name, count in shared.items() if count == 1} | {_folded(name) for name in keep}
     numbers: Counter[str] = Counter()
-    found = []
+    unique = []
     for name in visible:
         free = name
         if shared[_folded(name)] > 1 and name not in keep:
@@ -46,8 +46,8 @@ def for_sql(names: Sequence[str], keep: Collection[str] = ()) -> list[str]:
                 numbers[_folded(name)] += 1
                 free = f"{name}_{numbers[_folded(name)]}"
             used.add(_folded(free))
-        found.append(free)
-    return found
+        unique.append(free)
+    return unique
 
 
 def _folded(name: str) -> str:

@@ -177,14 +177,14 @@ def bar_html(
     """
     speed = (n - begun) / seconds if seconds > 0 else 0.0
     done = f"{_short(n)} of {_short(total)} {unit}" if total else f"{_short(n)} {unit}"
-    told = [done.strip()]
+    parts = [done.strip()]
     if total:
-        told.insert(0, f"{100 * min(n / total, 1):.0f} %")
+        parts.insert(0, f"{100 * min(n / total, 1):.0f} %")
     if speed > 0:
-        told.append(f"{_short(speed)} {unit}/s")
+        parts.append(f"{_short(speed)} {unit}/s")
         if total and n < total:
-            told.append(f"{(total - n) / speed:,.0f} s left")
-    line = f"{what} " + " · ".join([*told, *([words] if words else [])])
+            parts.append(f"{(total - n) / speed:,.0f} s left")
+    line = f"{what} " + " · ".join([*parts, *([words] if words else [])])
     filled = ""
     if total:
         share = 100 * min(n / total, 1)

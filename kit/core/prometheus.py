@@ -36,19 +36,19 @@ def parse(text: str) -> Samples:
     >>> page.rows, page.labels, page.unread
     ([(None, 'up', 1.0, {'zone': 'a'}), (1700000000000, 'errors_total', 2.0, {})], ['zone'], 1)
     """
-    found = Samples()
+    samples = Samples()
     known: dict[str, None] = {}
     for line in text.split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         sample = _sample(line.strip())
-        if sample is None or len(found.rows) >= MOST_ROWS or len(known.keys() | sample[3].keys()) > MOST_LABELS:
-            found.unread += 1
+        if sample is None or len(samples.rows) >= MOST_ROWS or len(known.keys() | sample[3].keys()) > MOST_LABELS:
+            samples.unread += 1
             continue
         known.update(dict.fromkeys(sample[3]))
-        found.rows.append(sample)
-    found.labels = list(known)
-    return found
+        samples.rows.append(sample)
+    samples.labels = list(known)
+    return samples
 
 
 def _sample(line: str) -> tuple[int | None, str, float, dict[str, str]] | None:

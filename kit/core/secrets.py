@@ -39,7 +39,7 @@ def masked(address: Any) -> Any:
     ('https://...@host/x', 'https://host/a@b', None)
     """
     if isinstance(address, list | tuple):
-        return [masked(one) for one in address]
+        return [masked(part) for part in address]
     if not isinstance(address, str) or "@" not in address:
         return address
     scheme, slashes, rest = address.rpartition("://") if "://" in address else ("", "", address)

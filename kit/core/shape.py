@@ -82,8 +82,8 @@ class Shape:
     @cached_property
     def types(self) -> dict[str, pa.DataType]:
         """The type of each key's column."""
-        found = {key: self.given[key] if key in self.given else kind.type() for key, kind in self.kinds.items()}
-        return {**found, **{key: kind for key, kind in self.given.items() if key not in found}}
+        by_key = {key: self.given[key] if key in self.given else kind.type() for key, kind in self.kinds.items()}
+        return {**by_key, **{key: kind for key, kind in self.given.items() if key not in by_key}}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -108,15 +108,15 @@ class Shape:
         mode = "bytes" if wider.binary else self.mode
         return replace(self, mode=mode, kinds=kinds, raw=self.raw or (wider.raw and mode == "json"))
 
-    def decode(self, bodies: pa.Array, wanted: Collection[str] | None = None) -> Decoded:
+    def decode(self, bodies: pa.Array, names: Collection[str] | None = None) -> Decoded:
         """Return the columns, or those that are wanted."""
         if self.mode == "bytes":
             return Decoded({self.body: bodies})
         if self.mode == "text":
             return self._texts(bodies)
-        keys = [key for key, name in self.names.items() if wanted is None or name in wanted]
-        whole = len(keys) == len(self.names) and (wanted is None or not self.raw or self.body in wanted)
-        if wanted is not None and self.raw and self.body in wanted:
+        keys = [key for key, name in self.names.items() if names is None or name in names]
+        whole = len(keys) == len(self.names) and (names is None or not self.raw or self.body in names)
+        if names is not None and self.raw and self.body in names:
             whole = True
         if not whole and not keys:
             return Decoded({})
@@ -124,15 +124,15 @@ class Shape:
 
     def _texts(self, bodies: pa.Array) -> Decoded:
         try:
-            found = bodies.cast(pa.string())
-            found.validate(full=True)
+            decoded = bodies.cast(pa.string())
+            decoded.validate(full=True)
         except pa.ArrowInvalid:
             raw = bodies.to_pylist()
             texts = [None if body is None else body.decode("utf-8", "backslashreplace") for body in raw]
             unfit = sum(body is not None and not is_utf8(body) for body in raw)
             wider = Wider(binary=not self.asked)
             return Decoded({self.body: pa.array(texts, pa.string())}, wider, unfit, frozenset([self.body]))
-        return Decoded({self.body: found})
+        return Decoded({self.body: decoded})
 
 
 def shape_of(
@@ -219,11 +219,11 @@ class _Decoding:
         """Return the column as the type that the caller asked for; rows that cannot be of it keep their raw body."""
         if key not in self._shape.given:
             return column
-        found, wrong = convert(column, self._shape.given[key])
+        converted, wrong = convert(column, self._shape.given[key])
         if wrong is not None:
             self._kept += np.flatnonzero(wrong).tolist()
             self._unfit += int(wrong.sum())
-        return found
+        return converted
 
     def _raw(self, bodies: pa.Array) -> pa.Array:
         if not self._kept:

@@ -14,10 +14,10 @@ def nearest(given: str, names: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     known = list(dict.fromkeys(names))
-    found = get_close_matches(given, known, n=1, cutoff=0.6)
-    if not found:
-        found = [name for name in known if name.lower() == given.lower()][:1]
-    return f"did you mean {found[0]!r}?" if found else None
+    matches = get_close_matches(given, known, n=1, cutoff=0.6)
+    if not matches:
+        matches = [name for name in known if name.lower() == given.lower()][:1]
+    return f"did you mean {matches[0]!r}?" if matches else None
 
 
 def is_slip(given: str, name: str) -> bool:

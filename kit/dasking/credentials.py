@@ -21,7 +21,7 @@ _lock = threading.Lock()
 def named(secrets: Mapping[str, Secret]) -> str:
     """Return the name of these credentials in this process."""
     with _lock:
-        name = next((name for name, held in _held.items() if held == dict(secrets)), None)
+        name = next((name for name, known in _held.items() if known == dict(secrets)), None)
         if name is None:
             name = random.token_hex(8)
             _held[name] = dict(secrets)
@@ -30,13 +30,13 @@ def named(secrets: Mapping[str, Secret]) -> str:
 
 def held(name: str, label: str) -> dict[str, Secret]:
     """Return the credentials of that name, where a task needs them."""
-    found = _held.get(name)
-    if found is None:
+    credential = _held.get(name)
+    if credential is None:
         raise SetupError(
             f"this worker did not receive the credential for {label}",
             hint="create the distributed.Client before to_dask() or append_to(), which send it to the workers",
         )
-    return found
+    return credential
 
 
 def accept(name: str, texts: Mapping[str, str]) -> None:

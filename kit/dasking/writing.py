@@ -53,17 +53,17 @@ class Rows:
             rows = [writer(self._frame, 0)]
         else:
             rows = self._by_workers(Writer(Elsewhere(source), delivery, options, random.token_hex(8)))
-        found = pd.DataFrame(rows, columns=["partition", "status", "first", "count", "error"])
-        found = found.astype({"first": "UInt64", "count": "int64", "error": "str"})
-        bad = found[found["status"] != "written"]
+        frame = pd.DataFrame(rows, columns=["partition", "status", "first", "count", "error"])
+        frame = frame.astype({"first": "UInt64", "count": "int64", "error": "str"})
+        bad = frame[frame["status"] != "written"]
         if len(bad):
             one = bad.iloc[0]
             warnings.warn(
-                f"{len(bad)} of {len(found)} partitions were not written, or perhaps not: {one['partition']}: "
+                f"{len(bad)} of {len(frame)} partitions were not written, or perhaps not: {one['partition']}: "
                 f"{one['error']}",
                 stacklevel=2,
             )
-        return found
+        return frame
 
     def _by_workers(self, writer: Writer) -> list[Any]:
         import dask

@@ -35,10 +35,10 @@ def place_of(address: str) -> Place:
     >>> place_of("localhost:3000"), place_of("db.example"), place_of("[::1]:3000")
     (Place(host='localhost', port=3000), Place(host='db.example', port=5432), Place(host='::1', port=3000))
     """
-    told = f"{without_password(address)} is no address of a Kimberlite server"
+    message = f"{without_password(address)} is no address of a Kimberlite server"
     hint = 'give one like "localhost:3000"'
     if not isinstance(address, str):
-        raise KimberliteInputError(told, hint=hint)
+        raise KimberliteInputError(message, hint=hint)
     text = address.strip().rstrip("/")
     for scheme in ("tcp://", "kimberlite://", SECURE):
         text = text.removeprefix(scheme)
@@ -47,7 +47,7 @@ def place_of(address: str) -> Place:
         host, port = text, str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise KimberliteInputError(told, hint=hint)
+        raise KimberliteInputError(message, hint=hint)
     if any(char in host for char in "/@ \t\r\n?#"):
         raise KimberliteInputError("the address contains more than a host and a port", hint=hint)
     return Place(host, int(port))
@@ -99,7 +99,7 @@ class Settings:
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise KimberliteInputError(f"max_retries={max_retries!r}: give a number from 0 up")
         return cls(
-            tuple(place_of(one) for one in given),
+            tuple(place_of(item) for item in given),
             None if tenant_id is None else TenantId(int(tenant_id)).value,
             api_key,
             timeout,
@@ -126,7 +126,7 @@ def _tls_of(addresses: Sequence[str], tls: bool | ssl.SSLContext | None) -> ssl.
         raise KimberliteInputError(
             f"tls={tls!r:.80} is not a setting of TLS", hint="give True, or an ssl.SSLContext for your own certificates"
         )
-    secure = {one.strip().startswith(SECURE) for one in addresses}
+    secure = {address.strip().startswith(SECURE) for address in addresses}
     if tls is None and len(secure) > 1:
         raise KimberliteInputError("some addresses use TLS and some do not", hint=f"begin each with {SECURE}")
     if tls is False and True in secure:
@@ -142,12 +142,12 @@ def _tls_of(addresses: Sequence[str], tls: bool | ssl.SSLContext | None) -> ssl.
 
 def tenant_of(environment: Environment) -> int | None:
     """Return the tenant that the environment names."""
-    told = environment.text("KIMBERLITE_TENANT")
-    if told is None:
+    text = environment.text("KIMBERLITE_TENANT")
+    if text is None:
         return None
-    if not (told.strip().isascii() and told.strip().isdigit()):
-        raise SetupError(f"KIMBERLITE_TENANT is {told!r}, which is not the number of a tenant")
-    return int(told)
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise SetupError(f"KIMBERLITE_TENANT is {text!r}, which is not the number of a tenant")
+    return int(text)
 
 
 def _check_seconds(name: str, value: Any) -> None:

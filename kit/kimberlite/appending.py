@@ -33,8 +33,8 @@ def length(registry: StreamRegistry, packed: int) -> Operation[int]:
     """Return how many events a stream has, as the server tells."""
     post = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=_name(packed))
     answer = yield from asked(registry.settings, post, responses.StreamInfo)
-    found: int = answer.length
-    return found
+    end: int = answer.length
+    return end
 
 
 def append(
@@ -43,7 +43,7 @@ def append(
     batches: Iterable[Blobs],
     expected: int | None = None,
     audit: Audit | None = None,
-    seen: Callable[[int], Any] = lambda count: None,
+    notify: Callable[[int], Any] = lambda count: None,
 ) -> Operation[list[tuple[int, int]]]:
     """Return where the events are: (first offset, count) for each batch, in order; several are under way at once.
 
@@ -52,7 +52,7 @@ def append(
     done: list[tuple[int, int]] = []
     flying: list[_Flight] = []
     source = iter(batches)
-    wanted = expected
+    position = expected
     ended = False
     failure: KimberliteError | None = None
     try:
@@ -62,10 +62,10 @@ def append(
                 if batch is None:
                     ended = True
                     break
-                one = _Flight(registry, packed, batch, wanted, audit)
+                one = _Flight(registry, packed, batch, position, audit)
                 yield from one.send()
                 flying.append(one)
-                wanted = None if wanted is None else wanted + len(batch)
+                position = None if position is None else position + len(batch)
             if not flying:
                 break
             one = flying.pop(0)
@@ -76,7 +76,7 @@ def append(
                     failure = error
             else:
                 done.append((first, len(one.batch)))
-                seen(len(one.batch))
+                notify(len(one.batch))
         if failure is not None:
             raise failure
     except KimberliteError as error:
@@ -89,9 +89,9 @@ class _Flight:
     """One batch under way."""
 
     def __init__(
-        self, registry: StreamRegistry, packed: int, batch: Blobs, wanted: int | None, audit: Audit | None
+        self, registry: StreamRegistry, packed: int, batch: Blobs, position: int | None, audit: Audit | None
     ) -> None:
-        self.registry, self.packed, self.batch, self.wanted, self.audit = registry, packed, batch, wanted, audit
+        self.registry, self.packed, self.batch, self.wanted, self.audit = registry, packed, batch, position, audit
         self._expected = 0
         self._epoch = 0
         self._number: int | None = None
@@ -108,9 +108,9 @@ class _Flight:
             self._expected = self.wanted
         else:
             if end.next is None:
-                found = yield from length(self.registry, self.packed)
+                actual_end = yield from length(self.registry, self.packed)
                 if end.next is None:
-                    end.next = found
+                    end.next = actual_end
             self._expected, self._epoch = end.next, end.epoch
             end.next += len(self.batch)  # the next append goes behind this one, without waiting for it
         payload = requests.AppendEvents(self.packed, self.batch, self._expected)

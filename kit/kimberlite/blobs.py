@@ -59,10 +59,10 @@ class Blobs(Sequence[bytes]):
     def from_raw(cls, raw: bytes, count: int) -> Blobs:
         """Make blobs of the wire form that `raw` gives."""
         reader = Reader(raw)
-        found = scan(reader, count)
+        offsets = scan(reader, count)
         if reader.at != len(raw):
             raise WireError(f"{len(raw) - reader.at} bytes are left after the last of {count} events")
-        return found
+        return offsets
 
     @property
     def raw(self) -> bytes:

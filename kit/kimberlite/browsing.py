@@ -29,12 +29,12 @@ def _streams(k: Kimberlite) -> list[Node]:
 
 def _stream(k: Kimberlite, row: dict[Any, Any]) -> Node:
     name = str(row["name"])
-    told = {"events": f"{row['length']:,}", "data class": row["data_class"], "made": row["created"]}
+    details = {"events": f"{row['length']:,}", "data class": row["data_class"], "made": row["created"]}
     return Node(
         name,
         "stream",
         f"k[{name!r}]",
-        details=lambda: told,
+        details=lambda: details,
         read=lambda n: k[name].tail(n),
         live=lambda: k.live(name),
         log=lambda: k[name],

@@ -35,12 +35,12 @@ def timed(parts: Sequence[pa.RecordBatch], runs: Sequence[Run]) -> list[pa.Recor
     times = np.repeat([run.time // 1_000_000 for run in runs], [run.length for run in runs])
     if not runs or len(times) != sum(one.num_rows for one in parts):
         return [*parts]
-    found, at, column = [], 0, pa.array(times, pa.int64()).cast(TIME)
+    pieces, at, column = [], 0, pa.array(times, pa.int64()).cast(TIME)
     for one in parts:
         offsets, _, bodies = one.columns
-        found.append(pa.RecordBatch.from_arrays([offsets, column.slice(at, len(bodies)), bodies], schema=SCHEMA))
+        pieces.append(pa.RecordBatch.from_arrays([offsets, column.slice(at, len(bodies)), bodies], schema=SCHEMA))
         at += len(bodies)
-    return found
+    return pieces
 
 
 def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:

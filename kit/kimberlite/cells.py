@@ -35,7 +35,7 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
     data = np.frombuffer(reader.data, np.uint8)
     # What is read behind the end is no kind of cell.
     data = np.append(data, np.full(_BEHIND, 255, np.uint8))
-    at, left, found = reader.at, count, list[Ints]()
+    at, left, windows = reader.at, count, list[Ints]()
     while left:
         starts = at + np.flatnonzero(data[at : min(at + _WINDOW, len(data) - _BEHIND)] == width)
         cells, ends = _followed(data, starts, width)
@@ -44,10 +44,10 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
         chain, at = _chain(starts, ends, left)
         if at < 0:
             return None
-        found.append(cells[:, chain])
+        windows.append(cells[:, chain])
         left -= len(chain)
     reader.at = at
-    return np.concatenate(found, axis=1) if found else np.empty((width, 0), np.int64), count
+    return np.concatenate(windows, axis=1) if windows else np.empty((width, 0), np.int64), count
 
 
 def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
@@ -62,13 +62,13 @@ def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
         tags = data[at]
         wrong |= tags > TIMESTAMP
         at = at + np.where(tags == BOOLEAN, 2, 1)
-        held = np.flatnonzero((tags == BIGINT) | (tags == TIMESTAMP))
-        at[held] = _ends(data, at[held])
-        held = np.flatnonzero(tags == TEXT)
-        sizes, ends, good = _varints(data, at[held])
+        matching = np.flatnonzero((tags == BIGINT) | (tags == TIMESTAMP))
+        at[matching] = _ends(data, at[matching])
+        matching = np.flatnonzero(tags == TEXT)
+        sizes, ends, good = _varints(data, at[matching])
         good &= sizes <= np.uint64(behind)
-        wrong[held[~good]] = True
-        at[held] = ends + np.where(good, sizes, 0).astype(np.int64)
+        wrong[matching[~good]] = True
+        at[matching] = ends + np.where(good, sizes, 0).astype(np.int64)
         wrong |= at > behind
         at[wrong] = behind
     at[wrong] = -1
@@ -116,22 +116,22 @@ class WireCells(Cells):
         self.tags = data[places]
 
     def integers(self) -> Ints:
-        held = (self.tags == BIGINT) | (self.tags == TIMESTAMP)
-        values, _ = _numbers(self._data, self._places[held] + 1)
+        matching = (self.tags == BIGINT) | (self.tags == TIMESTAMP)
+        values, _ = _numbers(self._data, self._places[matching] + 1)
         plain = (values >> np.uint64(1)).astype(np.int64) ^ -(values & np.uint64(1)).astype(np.int64)
-        if held.all():
+        if matching.all():
             return plain
-        found = np.zeros(len(held), np.int64)
-        found[held] = plain
-        return found
+        numbers = np.zeros(len(matching), np.int64)
+        numbers[matching] = plain
+        return numbers
 
     def texts(self) -> pa.Array:
         count = len(self.tags)
         starts, stops = self._places.copy(), self._places.copy()
-        held = self.tags == TEXT
-        sizes, begins = _numbers(self._data, self._places[held] + 1)
-        starts[held] = begins
-        stops[held] = begins + sizes.astype(np.int64)
+        matching = self.tags == TEXT
+        sizes, begins = _numbers(self._data, self._places[matching] + 1)
+        starts[matching] = begins
+        stops[matching] = begins + sizes.astype(np.int64)
         # Text, what is between, text, what is between: every second entry is a cell.
         bounds = np.empty(2 * count, np.int64)
         bounds[::2], bounds[1::2] = starts, stops
@@ -140,12 +140,12 @@ class WireCells(Cells):
         return _utf8(pieces.take(pa.array(np.arange(0, 2 * count, 2))).cast(pa.binary()))
 
     def booleans(self) -> npt.NDArray[np.bool_]:
-        held = self.tags == BOOLEAN
+        matching = self.tags == BOOLEAN
         bits = self._data[np.minimum(self._places + 1, len(self._data) - 1)]
-        if (bits[held] > 1).any():
+        if (bits[matching] > 1).any():
             raise WireError("a flag is neither 0 nor 1")
-        found: npt.NDArray[np.bool_] = held & (bits == 1)
-        return found
+        values: npt.NDArray[np.bool_] = matching & (bits == 1)
+        return values
 
 
 class ObjectCells(Cells):

@@ -79,8 +79,8 @@ class _Calls:
         idempotency key for the server's log.
         """
         _check_bytes(data)
-        found = yield from self._append(tenant_id, stream_id, [data], expected_offset, audit)
-        return Position(found[0][0])
+        first = yield from self._append(tenant_id, stream_id, [data], expected_offset, audit)
+        return Position(first[0][0])
 
     @verb
     def append_batch(
@@ -96,10 +96,10 @@ class _Calls:
         and an error says in `appended` how many events had been stored. No events give no positions, without a
         request."""
         given: list[Any] = _several(events)
-        for one in given:
-            _check_bytes(one)
-        found = yield from self._append(tenant_id, stream_id, given, expected_offset, audit)
-        return [Position(first + n) for first, count in found for n in range(count)]
+        for item in given:
+            _check_bytes(item)
+        first_position = yield from self._append(tenant_id, stream_id, given, expected_offset, audit)
+        return [Position(first + n) for first, count in first_position for n in range(count)]
 
     def _append(
         self,
@@ -109,13 +109,13 @@ class _Calls:
         expected: Position | int | None,
         audit: Audit | None,
     ) -> Operation[list[tuple[int, int]]]:
-        wanted = None if expected is None else reading.offset_of(expected, "expected_offset")
+        position = None if expected is None else reading.offset_of(expected, "expected_offset")
         self._state.registry.tenant(tenant_id, stream)
         if not events:
             return []
         packed = yield from resolve(self._state.registry, tenant_id, stream)
         batches = appending.batches_of(events)
-        return (yield from appending.append(self._state.registry, packed, batches, wanted, audit))
+        return (yield from appending.append(self._state.registry, packed, batches, position, audit))
 
     @verb
     def read_stream(
@@ -137,18 +137,18 @@ class _Calls:
         return (yield from self._events(packed, start, limit))
 
     def _events(self, packed: int, start: int, limit: int | None) -> Operation[list[Event]]:
-        found: list[reading.Page] = []
+        pages: list[reading.Page] = []
 
         def keep(page: reading.Page) -> tuple[()]:
-            found.append(page)
+            pages.append(page)
             return ()
 
         yield from reading.pages(self._state.registry, packed, start, limit, keep)
-        if not found:
+        if not pages:
             return []
-        stop = found[-1].first + len(found[-1].events)
-        runs = yield from reading.stored(self._state.registry, self._state.capabilities, packed, found[0].first, stop)
-        return reading.events_of(self._state.registry, packed, found, runs)
+        stop = pages[-1].first + len(pages[-1].events)
+        runs = yield from reading.stored(self._state.registry, self._state.capabilities, packed, pages[0].first, stop)
+        return reading.events_of(self._state.registry, packed, pages, runs)
 
     @walk
     def iter_stream(
@@ -198,7 +198,7 @@ class _Calls:
             )
         rows = yield from list_streams(self._state.registry, self._state.capabilities, tenant)
         chosen = [row.id for row in rows if not row.hidden]
-        found: list[tuple[tuple[int, int], Event]] = []
+        ordered: list[tuple[tuple[int, int], Event]] = []
         for packed in chosen:
             events = yield from self._events(packed, start, limit)
             runs: list[reading.Run] = []
@@ -210,9 +210,9 @@ class _Calls:
             order = {run.first + n: run.position + n for run in runs for n in range(run.length)}
             for event in events:
                 at = event.position.value
-                found.append(((order.get(at, at), packed), event))
-        found.sort(key=lambda pair: pair[0])
-        return [event for _, event in found[: None if limit is None else limit]]
+                ordered.append(((order.get(at, at), packed), event))
+        ordered.sort(key=lambda pair: pair[0])
+        return [event for _, event in ordered[: None if limit is None else limit]]
 
     @verb
     def create_stream(

@@ -99,18 +99,18 @@ class ConnectionBase:
         self.landed(head.id, len(payload) + HEADER_SIZE, refusal, code)
 
     def unreachable(self, reason: str) -> NetworkError:
-        told = f"kimberlite: {self.settings.where}: could not connect: {reason}"
-        return NetworkError(told, hint=_HINT, maybe_received=False, op="connect", resource=self.settings.where)
+        message = f"kimberlite: {self.settings.where}: could not connect: {reason}"
+        return NetworkError(message, hint=_HINT, maybe_received=False, op="connect", resource=self.settings.where)
 
     def lost(self, reason: str, post: Post | None = None) -> NetworkError:
         op = post.op if post else None
-        told = f"kimberlite: {op or 'the connection'} at {self.settings.where}: the connection broke: {reason}"
-        return NetworkError(told, hint=_fate(post), maybe_received=True, op=op, resource=post and post.resource)
+        message = f"kimberlite: {op or 'the connection'} at {self.settings.where}: the connection broke: {reason}"
+        return NetworkError(message, hint=_fate(post), maybe_received=True, op=op, resource=post and post.resource)
 
     def silent(self, post: Post | None = None) -> TimeoutError:
         op = post.op if post else "connect"
-        told = f"kimberlite: {op} at {self.settings.where}: no answer within {self.settings.timeout} s"
-        return TimeoutError(told, hint=_fate(post), maybe_received=post is not None, op=op)
+        message = f"kimberlite: {op} at {self.settings.where}: no answer within {self.settings.timeout} s"
+        return TimeoutError(message, hint=_fate(post), maybe_received=post is not None, op=op)
 
 
 _WRITES = (requests.AppendEvents, requests.Query, requests.CreateStream)

@@ -106,9 +106,9 @@ class ServerError(KimberliteError):
     def _in_full(self) -> str:
         # Made when asked for: the client names the operation and the resource after the answer was judged.
         where = " ".join(part for part in (self.op, self.resource) if part)
-        told = f"[{self.code} {self.code_name}] {self.message}"
-        told = f"{where}: {told}" if where else told
-        return f"{told}\n  {self.hint}" if self.hint else told
+        text = f"[{self.code} {self.code_name}] {self.message}"
+        text = f"{where}: {text}" if where else text
+        return f"{text}\n  {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, self.code, self.request_id), self.__dict__
@@ -144,14 +144,14 @@ class QueryError(ServerError):
     @property
     def line(self) -> int | None:
         """The line of the statement, from 1."""
-        found = _PLACE.search(self.message)
-        return int(found[1]) if found else None
+        match = _PLACE.search(self.message)
+        return int(match[1]) if match else None
 
     @property
     def column(self) -> int | None:
         """The column in that line, from 1."""
-        found = _PLACE.search(self.message)
-        return int(found[2]) if found else None
+        match = _PLACE.search(self.message)
+        return int(match[2]) if match else None
 
 
 class QuerySyntaxError(QueryError):
@@ -168,8 +168,8 @@ class PositionAheadError(QueryError):
     @property
     def current(self) -> int | None:
         """The newest position, as a bookmark for later."""
-        found = re.search(r"current log position (\d+)", self.message)
-        return int(found[1]) if found else None
+        match = re.search(r"current log position (\d+)", self.message)
+        return int(match[1]) if match else None
 
 
 class AlreadyExistsError(ServerError):
@@ -186,14 +186,14 @@ class OffsetMismatchError(ServerError):
     @property
     def expected(self) -> int | None:
         """The length that the append named."""
-        found = _OFFSETS.search(self.message)
-        return int(found[1]) if found else None
+        match = _OFFSETS.search(self.message)
+        return int(match[1]) if match else None
 
     @property
     def actual(self) -> int | None:
         """The length that the stream has."""
-        found = _OFFSETS.search(self.message)
-        return int(found[2]) if found else None
+        match = _OFFSETS.search(self.message)
+        return int(match[2]) if match else None
 
 
 class SubscriptionError(ServerError):
@@ -226,8 +226,8 @@ class NotLeaderError(BusyError):
     @property
     def leader(self) -> str | None:
         """`host:port` of the leader."""
-        found = re.search(r"leader hint: (\S+:\d+)", self.message)
-        return found[1] if found else None
+        match = re.search(r"leader hint: (\S+:\d+)", self.message)
+        return match[1] if match else None
 
 
 class InternalError(ServerError):

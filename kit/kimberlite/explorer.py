@@ -91,7 +91,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
 
     def __init__(self, client: Client, metrics_url: str | None = None) -> None:
         super().__init__(client)
-        tables = Names(lambda: [one.name for one in client.list_tables()])
+        tables = Names(lambda: [table.name for table in client.list_tables()])
         self.tables = Listing("tables", self._all_tables, self.describe, tables)
         """The tables: call it for a frame, index it for the columns of one."""
         self._metrics_url = metrics_url
@@ -122,12 +122,12 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         if not tells_types(payload):
             names = mentioned(sql_text, client.list_tables())
             declared = declared_types({name: client.describe_table(name) for name in names})
-        found = result_columns(payload, declared, sql_text)
+        result = result_columns(payload, declared, sql_text)
         attrs: dict[str, Any] = {"truncated": False}
-        if not tells_times(self.client) and (told := capped(len(found))):
-            attrs = {"truncated": True, "note": told}
-            warn(told)
-        return result_frame(found, attrs)
+        if not tells_times(self.client) and (note := capped(len(result))):
+            attrs = {"truncated": True, "note": note}
+            warn(note)
+        return result_frame(result, attrs)
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
         """Return how many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by
@@ -157,23 +157,23 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         from .inserting import statements
 
         given = statements(table, self.client.describe_table(table), data, lab=tells_times(self.client))
-        found = []
+        results = []
         with progress.bar(sum(one.rows for one in given), what=f"insert into {table}"[:40], unit=" rows") as bar:
-            for one in given:
+            for item in given:
                 try:
-                    found.append((one.rows, self.client.execute(one.sql, one.params, audit=audit).log_offset))
+                    results.append((item.rows, self.client.execute(item.sql, item.params, audit=audit).log_offset))
                 except KimberliteError as error:
-                    error.inserted = sum(rows for rows, _ in found)  # type: ignore[attr-defined]
+                    error.inserted = sum(rows for rows, _ in results)  # type: ignore[attr-defined]
                     raise
-                bar.update(one.rows)
+                bar.update(item.rows)
         return to_frame(
             pa.table(
                 {
-                    "rows": pa.array([rows for rows, _ in found], pa.int64()),
-                    "log_offset": pa.array([at for _, at in found], pa.int64()),
+                    "rows": pa.array([rows for rows, _ in results], pa.int64()),
+                    "log_offset": pa.array([at for _, at in results], pa.int64()),
                 }
             ),
-            {"table": table, "inserted": sum(rows for rows, _ in found)},
+            {"table": table, "inserted": sum(rows for rows, _ in results)},
         )
 
     def position(self) -> Position:

@@ -124,5 +124,5 @@ def _columns(events: Sequence[tuple[int, bytes]]) -> pa.RecordBatch:
 def _table(
     batches: Sequence[pa.RecordBatch], body: BodyMode, types: Any, *, fast: bool = True
 ) -> tuple[pa.Table, dict[str, Any]]:
-    found, told = shown(pa.Table.from_batches(batches, SCHEMA), "body", body, types, fast=fast)
-    return found, {"time": "received", **told}
+    table, attrs = shown(pa.Table.from_batches(batches, SCHEMA), "body", body, types, fast=fast)
+    return table, {"time": "received", **attrs}

@@ -134,8 +134,8 @@ class FrameReader:
             stop = self._at + self._header.length
             if len(self._held) < stop:
                 return
-            with memoryview(self._held) as held:
-                payload = bytes(held[self._at : stop])
+            with memoryview(self._held) as buffered:
+                payload = bytes(buffered[self._at : stop])
             check(payload, self._header)
             self._at, self._header = stop, None
             yield payload
@@ -143,10 +143,10 @@ class FrameReader:
     @property
     def pending(self) -> int:
         """Bytes that still miss before the frame under way is whole; 0 between frames."""
-        held = len(self._held) - self._at
+        waiting = len(self._held) - self._at
         if self._header is None:
-            return HEADER_SIZE - held if held else 0
-        return self._header.length - held
+            return HEADER_SIZE - waiting if waiting else 0
+        return self._header.length - waiting
 
     def finish(self) -> None:
         """Check at the end of the bytes that no frame is cut: `WireError` where one is."""

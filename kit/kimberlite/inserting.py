@@ -113,18 +113,18 @@ def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
     """Return the column's values as parameters."""
     kind = type_of(declared.data_type)
     made = _MAKERS[kind](declared.data_type, lab) if kind is not None else _text(declared.data_type, lab)
-    found = []
+    cells = []
     for row, value in enumerate(_values(column)):
         value = cell_of(value)
         try:
             if value is None and not declared.nullable:
                 raise Refused("a value is missing, but the column needs one")
-            found.append(None if value is None else made(value))
+            cells.append(None if value is None else made(value))
         except Refused as error:
             raise KimberliteInputError(
                 f"row {row}, column {declared.name!r} ({declared.data_type}): {error}", hint=error.hint
             ) from None
-    return found
+    return cells
 
 
 def _values(column: Any) -> list[Any]:
@@ -148,8 +148,8 @@ class _Nanoseconds:
 _Make = Callable[[Any], Any]
 
 
-def _wrong(value: Any, wanted: str, hint: str | None = None) -> Refused:
-    return Refused(f"{shown(value)} is a {type(value).__name__}, not {wanted}", hint)
+def _wrong(value: Any, expected: str, hint: str | None = None) -> Refused:
+    return Refused(f"{shown(value)} is a {type(value).__name__}, not {expected}", hint)
 
 
 def _integer(declared: str, lab: bool) -> _Make:
@@ -296,19 +296,19 @@ def _time(declared: str, lab: bool) -> _Make:
 def _timestamp(declared: str, lab: bool) -> _Make:
     def make(value: Any) -> Timestamp:
         if isinstance(value, Timestamp):
-            found = value
+            stamp = value
         elif not isinstance(value, datetime):
             raise _wrong(value, "a time")
         elif value.tzinfo is None:
             raise Refused(f"{value!r} has no time zone", 'give it one: df["at"].dt.tz_localize("UTC")')
         else:
             try:
-                found = Timestamp.of(value)
+                stamp = Timestamp.of(value)
             except KimberliteInputError:
                 raise Refused(f"{value!r} is outside the years that 64 bits of nanoseconds can hold") from None
-        if found.nanoseconds < 0 and not lab:
+        if stamp.nanoseconds < 0 and not lab:
             raise Refused(f"{value!r} is before 1970, which this server stores as 1970-01-01", "declare TEXT")
-        return found
+        return stamp
 
     return make
 

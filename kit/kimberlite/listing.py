@@ -53,9 +53,9 @@ def _told(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
     sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
     post = Post("list_streams", requests.Query(sql), tenant)
     answer = yield from asked(registry.settings, post, responses.Query)
-    told: Sequence[Any] = answer.rows
+    cells: Sequence[Any] = answer.rows
     rows = []
-    for packed, number, name, length, kind, made in told:
+    for packed, number, name, length, kind, made in cells:
         created = made.datetime() if isinstance(made, Timestamp) else None
         rows.append(StreamRow(packed, number, name, length, False, kind, created))
     return rows

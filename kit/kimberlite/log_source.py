@@ -73,20 +73,20 @@ class StreamRange(Ranged):
     def shown(
         self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
     ) -> tuple[pa.Table, dict[str, Any]]:
-        table, told = super().shown(self._timed(pages), body, types)
+        table, attrs = super().shown(self._timed(pages), body, types)
         return table, {
             "time": "server" if self.times and tells_times(self.client) else "not told by the server",
-            **told,
+            **attrs,
         }
 
     def _timed(self, pages: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         """Return pages with times, where they are wanted and the server tells them."""
-        state, some = self._state, [one for one in pages if one.num_rows]
+        state, some = self._state, [page for page in pages if page.num_rows]
         if not self.times or not some:
             return some
         first, stop = some[0].column(0)[0].as_py(), some[-1].column(0)[-1].as_py() + 1
-        told = reading.stored(state.registry, state.capabilities, self.packed, first, stop)
-        return timed(some, state.driver.run(told))
+        runs = reading.stored(state.registry, state.capabilities, self.packed, first, stop)
+        return timed(some, state.driver.run(runs))
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
         state = self._state
@@ -126,19 +126,22 @@ class StreamRange(Ranged):
         expected_offset: Position | int | None = None,
         audit: Audit | None = None,
     ) -> Outgoing:
-        wanted = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
+        position = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
         given = batches(data, body)
 
-        def send(seen: Callable[[int], Any]) -> Sent:
+        def send(notify: Callable[[int], Any]) -> Sent:
             # The client never sends events twice by itself; doing so is up to the caller.
             state = self._state
             packed = made_or_found(self.client, self.stream) if self._packed is None else self._packed
-            found = state.driver.run(appending.append(state.registry, packed, given, wanted, audit, seen))
-            first, count = pa.array([at for at, _ in found], pa.uint64()), pa.array([n for _, n in found], pa.int64())
-            appended = sum(number for _, number in found)
+            positions = state.driver.run(appending.append(state.registry, packed, given, position, audit, notify))
+            first, count = (
+                pa.array([at for at, _ in positions], pa.uint64()),
+                pa.array([n for _, n in positions], pa.int64()),
+            )
+            appended = sum(number for _, number in positions)
             attrs = {"stream": str(self.stream), "appended": appended}
             frame = to_frame(pa.table({"first": first, "count": count}), attrs)
-            return Sent(found[0][0] if found else None, appended, frame)
+            return Sent(positions[0][0] if positions else None, appended, frame)
 
         return Outgoing(len(data) if hasattr(data, "__len__") else None, send)
 

@@ -74,7 +74,7 @@ def grouped(sql: str) -> Grouped | None:
     >>> grouped("SELECT SUM(a) + 1 AS n FROM t"), grouped("SELECT a AS b FROM t")
     (None, None)
     """
-    tokens = [_Token((found.lastgroup or "", found[0])) for found in _TOKEN.finditer(sql) if found.lastgroup != "space"]
+    tokens = [_Token((match.lastgroup or "", match[0])) for match in _TOKEN.finditer(sql) if match.lastgroup != "space"]
     if not tokens or tokens[0].upper != "SELECT":
         return None
     distinct = len(tokens) > 1 and tokens[1].upper == "DISTINCT"
@@ -98,19 +98,19 @@ def arranged(sql: str, names: Sequence[str]) -> list[tuple[int, str]] | None:
     [(1, 'n'), (0, 'c')]
     >>> arranged("SELECT COUNT(*) AS n, city AS c FROM t GROUP BY city", ["n", "c"])
     """
-    found = grouped(sql)
-    if found is None:
+    grouping = grouped(sql)
+    if grouping is None:
         return None
     left = dict(enumerate(name.casefold() for name in names))
     out = []
-    for item in found.items:
+    for item in grouping.items:
         at = next((n for n, name in left.items() if name == item.told.casefold()), None)
         if at is None:
             return None
         del left[at]
         out.append((at, item.shown))
     # What is left was not asked for; it may only be what the statement groups by.
-    return out if set(left.values()) <= {name.casefold() for name in found.groups} else None
+    return out if set(left.values()) <= {name.casefold() for name in grouping.groups} else None
 
 
 def _until(tokens: Sequence[_Token], word: str) -> tuple[list[_Token], list[_Token]]:
@@ -159,18 +159,18 @@ def _item(tokens: list[_Token]) -> Item | None:
                 if n and not depth:
                     behind = behind[n + 1 :]
                     break
-        told = None if name is None else f"{tokens[0].upper}({name})"
+        server_name = None if name is None else f"{tokens[0].upper}({name})"
     else:
         ends = 3 if len(tokens) > 2 and tokens[1][1] == "." else 1
-        told, behind = _column(tokens[:ends]), tokens[ends:]
-    if told is None:
+        server_name, behind = _column(tokens[:ends]), tokens[ends:]
+    if server_name is None:
         return None
     if not behind:
-        return Item(told, told, call)
+        return Item(server_name, server_name, call)
     if behind[0].upper == "AS":
         behind = behind[1:]
     shown = behind[0].name if len(behind) == 1 else None
-    return None if shown is None else Item(told, shown, call)
+    return None if shown is None else Item(server_name, shown, call)
 
 
 def _column(tokens: list[_Token]) -> str | None:
@@ -190,7 +190,7 @@ def _groups(rest: Sequence[_Token], items: Sequence[Item]) -> list[str] | None:
     if len(behind) < 2 or behind[1].upper != "BY":
         return None
     end = next((n for n, token in enumerate(behind) if n > 1 and token.upper in _BEHIND), len(behind))
-    found = []
+    groups = []
     for part in _parts(behind[2:end]):
         part = [token for token in part if token[1] != ";"]
         if len(part) == 1 and part[0][0] == "number":
@@ -201,5 +201,5 @@ def _groups(rest: Sequence[_Token], items: Sequence[Item]) -> list[str] | None:
         if name is None:
             return None
         named = next((item.told for item in items if item.shown.casefold() == name.casefold()), name)
-        found.append(named if not any(item.told.casefold() == name.casefold() for item in items) else name)
-    return found
+        groups.append(named if not any(item.told.casefold() == name.casefold() for item in items) else name)
+    return groups

@@ -54,8 +54,8 @@ def raise_refusal(payload: bytes, post: Post | None = None) -> bytes:
     if head.kind != RESPONSE:
         raise WireError("a response was expected, but another message came")
     if head.variant == 0:
-        told: Any = decode(payload)
-        error = server_error(told.payload.code, told.payload.message, head.id)
+        answer: Any = decode(payload)
+        error = server_error(answer.payload.code, answer.payload.message, head.id)
         if post is not None:
             error.op, error.resource = post.op, post.resource
         raise error
@@ -66,8 +66,8 @@ def answer_of(payload: bytes, kind: type[T]) -> T:
     """Return the answer, which must be of this kind."""
     message = decode(payload)
     if not isinstance(message, Response) or not isinstance(message.payload, kind):
-        told = type(message.payload).__name__
-        raise WireError(f"the answer is {told}, but {kind.__name__} was expected")
+        kind_name = type(message.payload).__name__
+        raise WireError(f"the answer is {kind_name}, but {kind.__name__} was expected")
     return message.payload
 
 

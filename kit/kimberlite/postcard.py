@@ -112,9 +112,9 @@ class Reader:
             raise WireError(f"a text at byte {start} is not UTF-8") from None
 
 
-def cut_off(at: int, told: str = "") -> WireError:
+def cut_off(at: int, message: str = "") -> WireError:
     """Return the error for a message that ends too early."""
-    return WireError(told or f"the message ends inside a value that begins at byte {at}")
+    return WireError(message or f"the message ends inside a value that begins at byte {at}")
 
 
 def varint(value: int) -> bytes:

@@ -139,14 +139,16 @@ def stored(
     return runs
 
 
-def events_of(registry: StreamRegistry, packed: int, found: Sequence[Page], runs: Sequence[Run] = ()) -> list[Event]:
+def events_of(
+    registry: StreamRegistry, packed: int, run_of_pages: Sequence[Page], runs: Sequence[Run] = ()
+) -> list[Event]:
     """Return the events as objects, each with the best time that is known for it."""
     known = {run.first + n: run.time for run in runs for n in range(run.length)}
     stream = registry.used.get(packed) or StreamId.from_u64(packed)
     tenant = TenantId(stream.tenant_id)
     now = datetime.now(UTC)
     out = []
-    for page in found:
+    for page in run_of_pages:
         for offset, data in enumerate(page.events, page.first):
             when: datetime | None
             if offset in known:

@@ -74,9 +74,9 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
     start = reader.at
     many = reader.count() >= _FEW
     reader.at = start
-    found = scan(reader, len(names)) if many else None
+    cells = scan(reader, len(names)) if many else None
     columns: Sequence[Cells]
-    if found is None:
+    if cells is None:
         reader.at = start
         rows = read_rows(reader)
         if len(rows) and len(rows[0]) != len(names):
@@ -84,12 +84,12 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
         columns = [ObjectCells([row[n] for row in rows]) for n in range(len(names))]
         count = len(rows)
     else:
-        places, count = found
+        places, count = cells
         data = np.frombuffer(payload, np.uint8)
         columns = [WireCells(payload, data, places[n]) for n in range(len(names))]
-    told = _told(reader, len(names))
+    types = _told(reader, len(names))
     shown = arranged(sql, names) or list(enumerate(names))
-    return _table(names, columns, count, told, declared or {}, shown)
+    return _table(names, columns, count, types, declared or {}, shown)
 
 
 def _told(reader: Reader, count: int) -> list[str] | None:
@@ -109,14 +109,14 @@ def _table(
     names: Sequence[str],
     columns: Sequence[Cells],
     count: int,
-    told: Sequence[str] | None,
+    type_names: Sequence[str] | None,
     declared: Mapping[str, str],
     shown: Sequence[tuple[int, str]],
 ) -> ResultColumns:
     made, as_text = dict[str, Any](), dict[str, str]()
     for (n, _), free in zip(shown, distinct(name for _, name in shown), strict=True):
-        said = told[n] if told and type_of(told[n]) else declared_of_column(names[n], declared)
-        column, why = _column(columns[n], said)
+        declaration = type_names[n] if type_names and type_of(type_names[n]) else declared_of_column(names[n], declared)
+        column, why = _column(columns[n], declaration)
         made[free] = column
         if why:
             as_text[free] = why
@@ -144,16 +144,16 @@ def column_of(values: list[Any]) -> pa.Array:
 def _column(cells: Cells, declared: str) -> tuple[pa.Array, str]:
     """Return the column, of the type that it should have if the cells allow that; else why it is text."""
     tags, kind = cells.tags, type_of(declared)
-    seen = set(np.unique(tags).tolist()) - {NULL}
-    if not seen:
+    kinds = set(np.unique(tags).tolist()) - {NULL}
+    if not kinds:
         return pa.nulls(len(tags), arrow_type(declared)), ""
-    if len(seen) > 1 and not (kind in (Type.REAL, Type.DECIMAL) and seen == {BIGINT, TEXT}):
-        return _as_text(cells), f"its cells are of {len(seen)} kinds"
+    if len(kinds) > 1 and not (kind in (Type.REAL, Type.DECIMAL) and kinds == {BIGINT, TEXT}):
+        return _as_text(cells), f"its cells are of {len(kinds)} kinds"
     missing = tags == NULL
-    if len(seen) > 1:
+    if len(kinds) > 1:
         column = _as_text(cells)
     else:
-        (tag,) = seen
+        (tag,) = kinds
         column = _plain(cells, tag, missing)
     if kind is None or column.type == arrow_type(declared):
         return column, ""

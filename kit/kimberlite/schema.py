@@ -67,10 +67,10 @@ def kind_of(hint: Any) -> Kind:
     if origin is list:
         return postcard.list_of(kind_of(arguments[0]))
     if origin in (Union, types.UnionType):
-        others = [one for one in arguments if one is not type(None)]
+        others = [argument for argument in arguments if argument is not type(None)]
         if len(others) < len(arguments):
             return postcard.option(kind_of(others[0] if len(others) == 1 else Union[tuple(others)]))  # noqa: UP007
-        return choice(" | ".join(one.__name__ for one in others), others)
+        return choice(" | ".join(other.__name__ for other in others), others)
     raise TypeError(f"no wire form for {hint!r}")
 
 
@@ -80,7 +80,9 @@ def _numbered(enum: type[IntEnum]) -> Kind:
 
     def write(out: bytearray, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value not in members:
-            raise KimberliteInputError(f"{value!r} is not a {enum.__name__}: {', '.join(one.name for one in enum)}")
+            raise KimberliteInputError(
+                f"{value!r} is not a {enum.__name__}: {', '.join(member.name for member in enum)}"
+            )
         out += postcard.varint(value)
 
     def read(reader: Reader) -> Any:
@@ -95,7 +97,7 @@ def _numbered(enum: type[IntEnum]) -> Kind:
 
 def _struct(cls: Any) -> Kind:
     hints = get_type_hints(cls, include_extras=True)
-    parts = [(one.name, kind_of(hints[one.name])) for one in fields(cls)]
+    parts = [(field.name, kind_of(hints[field.name])) for field in fields(cls)]
     readers = [kind.read for _, kind in parts]
 
     def write(out: bytearray, value: Any) -> None:

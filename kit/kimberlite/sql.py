@@ -78,8 +78,8 @@ def is_write(sql: str) -> bool:
 def _begins(sql: str) -> str:
     """Return the first word behind comments."""
     at = 0
-    while found := _COMMENT.match(sql, at):
-        at = found.end()
+    while match := _COMMENT.match(sql, at):
+        at = match.end()
     return sql[at : at + 12]
 
 

@@ -59,10 +59,10 @@ def digits_of(declared: str) -> tuple[int, int] | None:
     >>> digits_of("DECIMAL(18,4)"), digits_of("numeric(5)"), digits_of("DECIMAL")
     ((18, 4), (5, 0), None)
     """
-    found = _DIGITS.match(declared.strip())
-    if found is None:
+    match = _DIGITS.match(declared.strip())
+    if match is None:
         return None
-    whole, behind = int(found[1]), int(found[2] or 0)
+    whole, behind = int(match[1]), int(match[2] or 0)
     return (whole, behind) if 0 < whole <= MOST_DIGITS and behind <= whole else None
 
 

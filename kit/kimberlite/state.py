@@ -20,8 +20,8 @@ class ClientState(faces.ClientState):
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What the server said that it can do beyond the protocol."""
-        found: tuple[str, ...] = self.driver.capabilities
-        return found
+        names: tuple[str, ...] = self.driver.capabilities
+        return names
 
     def tenant(self, given: TenantId | int | None = None) -> int | None:
         """Return the tenant of a call: the one given, else the client's own."""

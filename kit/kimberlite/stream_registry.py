@@ -102,13 +102,13 @@ def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: 
     key = (tenant, name)
     if key not in registry.ids:
         try:
-            found = yield from create(registry, tenant, name)
+            created = yield from create(registry, tenant, name)
         except UnauthorizedError:
             # A role that may only read cannot make streams; where numbers are the server's, this is the stream.
             if isinstance(stream, str):
                 raise
             return one.to_u64()
-        registry.ids[key] = found
+        registry.ids[key] = created
     packed = registry.ids[key]
     registry.used.setdefault(packed, StreamId.from_u64(packed) if isinstance(stream, str) else one)
     return packed

@@ -172,11 +172,11 @@ class Flow:
     async def _follow(self) -> None:
         """Keep the connection awake, and makes another when it breaks."""
         assert self._broken is not None
-        told = any(name.startswith("kit.") for name in self.connection.capabilities)
+        batching = any(name.startswith("kit.") for name in self.connection.capabilities)
         try:
             while not self.closed:
                 try:
-                    await asyncio.wait_for(self._broken.wait(), _HEARTBEAT if told else _NUDGE)
+                    await asyncio.wait_for(self._broken.wait(), _HEARTBEAT if batching else _NUDGE)
                 except builtins.TimeoutError:
                     try:
                         await self._credit(0)
@@ -308,14 +308,14 @@ class _Face(OfOneProcess):
         """How often the connection was lost and made again."""
         return self._flow.reconnects
 
-    def _keep(self, found: list[tuple[int, bytes]]) -> None:
+    def _keep(self, events: list[tuple[int, bytes]]) -> None:
         flow = self._flow
         stream = flow.registry.used.get(flow.packed) or StreamId.from_u64(flow.packed)
         tenant, now = TenantId(stream.tenant_id), datetime.now(UTC)
-        if found:
-            self._after = found[-1][0] + 1
+        if events:
+            self._after = events[-1][0] + 1
         # Backwards: the next one is taken from the end.
-        self._ready = [Event(Position(n), tenant, stream, now, data) for n, data in reversed(found)]
+        self._ready = [Event(Position(n), tenant, stream, now, data) for n, data in reversed(events)]
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"next is {self.position and self.position.value}"

@@ -176,10 +176,10 @@ class SyncConnection(ConnectionBase, BlockingDriver):
 
 def _filled(sock: socket.socket, size: int) -> bytes:
     """Receive so many bytes in place; a header that states more than 16 MiB was refused before."""
-    held = BytesIO(bytes(size))  # gives its bytes out as they are, where `bytes` of a bytearray would be a copy
-    with held.getbuffer() as view:
+    buffer = BytesIO(bytes(size))  # gives its bytes out as they are, where `bytes` of a bytearray would be a copy
+    with buffer.getbuffer() as view:
         _fill(sock, view)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def _fill(sock: socket.socket, view: memoryview) -> None:

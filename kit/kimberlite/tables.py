@@ -46,8 +46,8 @@ def table_frame(tables: Sequence[TableInfo]) -> pd.DataFrame:
     return to_frame(
         pa.table(
             {
-                "name": pa.array([one.name for one in tables], pa.string()),
-                "columns": pa.array([one.column_count for one in tables], pa.int64()),
+                "name": pa.array([table.name for table in tables], pa.string()),
+                "columns": pa.array([table.column_count for table in tables], pa.int64()),
             }
         )
     )
@@ -58,10 +58,10 @@ def column_frame(columns: Sequence[ColumnInfo]) -> pd.DataFrame:
     return to_frame(
         pa.table(
             {
-                "column": pa.array([one.name for one in columns], pa.string()),
-                "type": pa.array([one.data_type for one in columns], pa.string()),
-                "nullable": pa.array([one.nullable for one in columns], pa.bool_()),
-                "primary_key": pa.array([one.primary_key for one in columns], pa.bool_()),
+                "column": pa.array([column.name for column in columns], pa.string()),
+                "type": pa.array([column.data_type for column in columns], pa.string()),
+                "nullable": pa.array([column.nullable for column in columns], pa.bool_()),
+                "primary_key": pa.array([column.primary_key for column in columns], pa.bool_()),
             }
         )
     )
@@ -74,18 +74,18 @@ def mentioned(sql: str, tables: Sequence[TableInfo]) -> list[str]:
     ['orders']
     """
     words = {word.lower() for word in re.findall(r"\w+", sql)}
-    return [one.name for one in tables if one.name.lower() in words]
+    return [table.name for table in tables if table.name.lower() in words]
 
 
 def declared_types(described: Mapping[str, Sequence[ColumnInfo]]) -> dict[str, str]:
     """Return the types of columns by name; a name that means different types in different tables has none."""
-    found: dict[str, str] = {}
+    types: dict[str, str] = {}
     unsure = set()
     for columns in described.values():
-        for one in columns:
-            if found.setdefault(one.name, one.data_type) != one.data_type:
-                unsure.add(one.name)
-    return {name: kind for name, kind in found.items() if name not in unsure}
+        for column in columns:
+            if types.setdefault(column.name, column.data_type) != column.data_type:
+                unsure.add(column.name)
+    return {name: kind for name, kind in types.items() if name not in unsure}
 
 
 def tells_types(payload: bytes) -> bool:
@@ -103,9 +103,9 @@ def capped(rows: int) -> str | None:
     )
 
 
-def result_frame(found: ResultColumns, attrs: Mapping[str, Any]) -> pd.DataFrame:
+def result_frame(result: ResultColumns, attrs: Mapping[str, Any]) -> pd.DataFrame:
     """Return a result of SQL as a frame."""
-    return to_frame(found.table, {**attrs, **({"as_text": found.as_text} if found.as_text else {})})
+    return to_frame(result.table, {**attrs, **({"as_text": result.as_text} if result.as_text else {})})
 
 
 def metric_frame(text: str, now: float) -> pd.DataFrame:

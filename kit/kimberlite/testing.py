@@ -105,12 +105,12 @@ class MockClient:
         return self._expect("execute", sql, list(params))
 
     def append(self, tenant_id: TenantId, stream_id: StreamId, data: bytes) -> Position:
-        found: Position = self._called("append", tenant_id, stream_id, data)
-        return found
+        position: Position = self._called("append", tenant_id, stream_id, data)
+        return position
 
     def append_batch(self, tenant_id: TenantId, stream_id: StreamId, events: Sequence[bytes]) -> list[Position]:
-        found: list[Position] = self._called("append_batch", tenant_id, stream_id, list(events))
-        return found
+        positions: list[Position] = self._called("append_batch", tenant_id, stream_id, list(events))
+        return positions
 
     def read_stream(self, tenant_id: TenantId, stream_id: StreamId) -> list[Event]:
         return list(self._called("read_stream", tenant_id, stream_id))

@@ -83,11 +83,11 @@ def start(orders: dict[str, Any]) -> Servers:
         except BaseException:
             end(child)
             raise
-        said = descriptors.veiled(json.loads(line)) if line else {}
-        if "error" in said or not said:
+        reply = descriptors.veiled(json.loads(line)) if line else {}
+        if "error" in reply or not reply:
             end(child)
-            raise SetupError(f"the lab did not start: {said.get('error') or _last_words(errors)}")
-        return Servers(child, said)
+            raise SetupError(f"the lab did not start: {reply.get('error') or _last_words(errors)}")
+        return Servers(child, reply)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

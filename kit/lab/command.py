@@ -238,8 +238,8 @@ def _screen(
 
 def _self() -> str:
     """Return how this command can be called from another shell."""
-    found = shutil.which("kit")
-    if found and Path(found).resolve().parent == Path(sys.executable).resolve().parent:
+    path = shutil.which("kit")
+    if path and Path(path).resolve().parent == Path(sys.executable).resolve().parent:
         return "kit"
     script = Path(sys.executable).with_name("kit")
     return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m kit"
@@ -292,9 +292,9 @@ def _serve(given: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        asked = ", ".join(f"{service}={port}" for service, port in ports.items())
+        listed = ", ".join(f"{service}={port}" for service, port in ports.items())
         raise SetupError(
-            f"a requested port ({asked}) cannot be used: {error.strerror}",
+            f"a requested port ({listed}) cannot be used: {error.strerror}",
             hint="choose another, or leave --port out for any free port",
         ) from None
     return 0
@@ -327,12 +327,12 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 def _profiles(given: argparse.Namespace) -> int:
     from .. import profiles
 
-    found = profiles.read()
-    if not found:
+    entries = profiles.read()
+    if not entries:
         print(f"there are no profiles in {profiles.path()}; kit profiles add NAME SERVICE FIELD=VALUE ... makes one")
         return 0
     _print_table(
-        [(name, service, "  ".join(f"{k}={v}" for k, v in entry.items())) for (name, service), entry in found.items()]
+        [(name, service, "  ".join(f"{k}={v}" for k, v in entry.items())) for (name, service), entry in entries.items()]
     )
     return 0
 

@@ -98,8 +98,8 @@ def _digest(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text())
-        return found if isinstance(found, dict) else {}
+        ledger = json.loads(path.read_text())
+        return ledger if isinstance(ledger, dict) else {}
     except (FileNotFoundError, ValueError):
         return {}
 

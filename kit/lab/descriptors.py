@@ -23,9 +23,9 @@ def folder() -> Path:
     )
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix":
-        found = place.lstat()
+        status = place.lstat()
         # Among temporary files anyone may have made the folder first, to be given our tokens.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise SetupError(f"{place} is not a private folder of this user", hint="remove it, or set XDG_RUNTIME_DIR")
     return place
 
@@ -54,7 +54,7 @@ def veiled(described: dict[str, Any]) -> dict[str, Any]:
 
 def read() -> list[dict[str, Any]]:
     """Return the labs announced, newest first; files of processes that are gone are cleared away."""
-    found = []
+    descriptors = []
     for path in sorted(folder().glob("lab-*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:
             described = veiled(json.loads(path.read_text()))
@@ -62,10 +62,10 @@ def read() -> list[dict[str, Any]]:
         except (OSError, ValueError, KeyError):
             continue
         if alive:
-            found.append(described)
+            descriptors.append(described)
         else:
             path.unlink(missing_ok=True)
-    return found
+    return descriptors
 
 
 def _alive(pid: int) -> bool:

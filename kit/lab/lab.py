@@ -75,11 +75,11 @@ class Lab(GivesFrames, OfOneProcess):
         self._before: dict[str, Secret | None] = {}
         self._closed = False
         # Held while one is looked for: another handle may let go of them at this moment.
-        held = child.started()
+        started = child.started()
         described = running.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
         if described is not None:
-            self._servers = held.get(described["pid"])
+            self._servers = started.get(described["pid"])
         else:
             self._servers = child.start(
                 {

@@ -175,14 +175,14 @@ async def _synap(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
 
     async def report() -> None:
         van = rng.randrange(1, 41)
-        told = {
+        event = {
             "van": van,
             "state": rng.choice(_STATES),
             "speed": rng.randrange(900) / 10,
             "battery": rng.randrange(20, 100),
         }
-        await client.stream.publish("vans", "report", told)
-        await client.pubsub.publish(f"vans.{van:02d}", told)
+        await client.stream.publish("vans", "report", event)
+        await client.pubsub.publish(f"vans.{van:02d}", event)
 
     async def publish() -> None:
         job = {"job": next(jobs), "kind": rng.choice(_KINDS), "van": rng.randrange(1, 41)}

@@ -18,12 +18,12 @@ from . import descriptors
 
 def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
     """Return a lab of this user that has what is wanted and answers."""
-    wanted = None if path is None else str(Path(path).resolve())
+    resolved = None if path is None else str(Path(path).resolve())
     for described in descriptors.read():
         fits = (
             described["version"] == __version__
             and described["demo"] == demo
-            and (wanted is None or described["path"] == wanted)
+            and (resolved is None or described["path"] == resolved)
             and set(names) <= set(described["services"])
         )
         if fits and answers(described):

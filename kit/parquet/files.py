@@ -42,8 +42,8 @@ class _File:
     @classmethod
     def read(cls, path: str, store: Store, own: list[str]) -> _File:
         schema = pq.read_schema(path, filesystem=store.filesystem)
-        kept = (schema.metadata or {}).get(KEYS)
-        keys = unpacked(kept) if kept is not None else from_path(path, own) if own else None
+        encoded = (schema.metadata or {}).get(KEYS)
+        keys = unpacked(encoded) if encoded is not None else from_path(path, own) if own else None
         return cls(path, schema.remove_metadata(), keys)
 
 
@@ -67,13 +67,13 @@ def dataset(paths: list[str], store: Store, own: list[str]) -> Any:
 def _partitioned(files: list[_File], merged: pa.Schema, store: Store) -> Any:
     none = pa.table([[0]], names=["none"]).select([]).to_batches()[0]
     keys = {file.path: none if file.keys is None else file.keys for file in files}
-    fields = _merged([one.schema for one in keys.values()])
+    fields = _merged([key.schema for key in keys.values()])
     whole = pa.schema([*merged, *(field for field in fields if field.name not in merged.names)])
     form, place = ds.ParquetFileFormat(), store.filesystem
-    fragments = [form.make_fragment(path, place, partition_expression=condition(one)) for path, one in keys.items()]
-    found = ds.FileSystemDataset(fragments, whole, form, place)
+    fragments = [form.make_fragment(path, place, partition_expression=condition(key)) for path, key in keys.items()]
+    table = ds.FileSystemDataset(fragments, whole, form, place)
     same = all(_same(file.schema, whole) and _same(keys[file.path].schema, whole) for file in files)
-    return found if same else Widened(found, whole, keys)
+    return table if same else Widened(table, whole, keys)
 
 
 def _same(schema: pa.Schema, merged: pa.Schema) -> bool:

@@ -68,16 +68,16 @@ class Manifest:
     def read(cls, store: Store) -> Manifest | None:
         """Return what a folder holds; None where it holds nothing that was written here."""
         names = store.names()
-        found = _of_json(store)
-        parts = _following(names, found.next if found else None, store)
-        if found is None:
+        manifest = _of_json(store)
+        parts = _following(names, manifest.next if manifest else None, store)
+        if manifest is None:
             if not parts:
                 return None
             source, keys = _told(store, parts[0].name)
-            found = cls(source, parts[0].first, parts[0].first, keys)
-        found.parts += parts
-        found.next = max([found.next, *(part.stop for part in parts)])
-        return found
+            manifest = cls(source, parts[0].first, parts[0].first, keys)
+        manifest.parts += parts
+        manifest.next = max([manifest.next, *(part.stop for part in parts)])
+        return manifest
 
     def reaches(self, store: Store) -> int:
         """Return the position up to which the folder holds the records by now, whoever wrote them."""
@@ -98,21 +98,21 @@ def is_ours(name: str) -> bool:
     """Return whether a file is called as those that are written here, and is where they are: there, or in
     partitions."""
     *folders, base = name.split("/")
-    return all("=" in one for one in folders) and bool(_NAME.fullmatch(base) or _OLD_NAME.fullmatch(base))
+    return all("=" in folder for folder in folders) and bool(_NAME.fullmatch(base) or _OLD_NAME.fullmatch(base))
 
 
 def _following(names: Iterable[str], start: int | None, store: Store) -> list[Part]:
     """Return the files that count, those of one range after those of another; an error where one between them is
     gone."""
-    found: dict[tuple[int, int, int], dict[int, Part]] = {}
+    groups: dict[tuple[int, int, int], dict[int, Part]] = {}
     for name in names:
         match = _NAME.fullmatch(name.rpartition("/")[2])
         if match is not None and is_ours(name):
             first, stop, rows, number, count = map(int, match.groups())
-            found.setdefault((first, stop, count), {})[number] = Part(name, first, stop, rows)
+            groups.setdefault((first, stop, count), {})[number] = Part(name, first, stop, rows)
     parts: list[Part] = []
     at = start
-    for (first, stop, count), files in sorted(found.items(), key=lambda item: item[0]):
+    for (first, stop, count), files in sorted(groups.items(), key=lambda item: item[0]):
         if len(files) < count or (at is not None and first < at):
             continue
         if at is not None and first > at:
@@ -128,8 +128,8 @@ def _following(names: Iterable[str], start: int | None, store: Store) -> list[Pa
 def _told(store: Store, name: str) -> tuple[str, list[str]]:
     """Return the source and the partition columns that a file tells."""
     try:
-        told = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
-        return str(told["source"]), [str(one) for one in told.get("partition_by", [])]
+        description = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
+        return str(description["source"]), [str(one) for one in description.get("partition_by", [])]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{store.where(name)} is not a file of this toolkit: {error!r:.200}") from None
 
@@ -140,13 +140,13 @@ def _of_json(store: Store) -> Manifest | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
-        if found["form"] != _FORM:
-            raise ValueError(f"form {found['form']!r}")
-        parts = [Part(str(p["name"]), int(p["first"]), int(p["stop"]), int(p["rows"])) for p in found["parts"]]
+        fields = json.loads(text)
+        if fields["form"] != _FORM:
+            raise ValueError(f"form {fields['form']!r}")
+        parts = [Part(str(p["name"]), int(p["first"]), int(p["stop"]), int(p["rows"])) for p in fields["parts"]]
         if any(part.name.startswith("/") or ".." in part.name.split("/") for part in parts):
             raise ValueError("a file outside the folder")
-        source, names = str(found["source"]), [str(name) for name in found["partition_by"]]
-        return Manifest(source, int(found["start"]), int(found["next"]), names, parts)
+        source, names = str(fields["source"]), [str(name) for name in fields["partition_by"]]
+        return Manifest(source, int(fields["start"]), int(fields["next"]), names, parts)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{store.where(OLD)} is not a manifest of this toolkit: {error}") from None

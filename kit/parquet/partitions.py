@@ -85,32 +85,32 @@ def packed(keys: pa.RecordBatch) -> bytes:
     return base64.b64encode(sink.getvalue())
 
 
-def unpacked(kept: bytes) -> pa.RecordBatch:
+def unpacked(encoded: bytes) -> pa.RecordBatch:
     """Return the values of a partition, from what is kept in a file."""
     try:
-        [found] = pa.ipc.open_stream(base64.b64decode(kept, validate=True))
-        found.validate(full=True)
-        if found.num_rows != 1:
-            raise ValueError(f"{found.num_rows} rows")
+        [batch] = pa.ipc.open_stream(base64.b64decode(encoded, validate=True))
+        batch.validate(full=True)
+        if batch.num_rows != 1:
+            raise ValueError(f"{batch.num_rows} rows")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise InputError(f"the values of a partition cannot be read: {error!r:.200}") from None
-    return found
+    return batch
 
 
 def from_path(path: str, names: Sequence[str]) -> pa.RecordBatch:
     """Return the values of a partition where only the path tells them: texts, as in folders of earlier versions."""
-    said: Mapping[str, str] = dict(step.split("=", 1) for step in path.split("/")[:-1] if "=" in step)
-    values = [None if (text := said.get(name)) in (None, _NULL) else unquote(str(text)) for name in names]
+    steps: Mapping[str, str] = dict(step.split("=", 1) for step in path.split("/")[:-1] if "=" in step)
+    values = [None if (text := steps.get(name)) in (None, _NULL) else unquote(str(text)) for name in names]
     return pa.record_batch([pa.array([value], pa.string()) for value in values], names=list(names))
 
 
 def condition(keys: pa.RecordBatch) -> ds.Expression:
     """Return what is true for all rows of a partition."""
-    found = pc.scalar(True)
+    expression = pc.scalar(True)
     for name, column in zip(keys.schema.names, keys.columns, strict=True):
         field = pc.field(name)
-        found = found & (field == column[0] if column[0].is_valid else field.is_null())
-    return found
+        expression = expression & (field == column[0] if column[0].is_valid else field.is_null())
+    return expression
 
 
 def _values(table: pa.Table, name: str) -> pa.ChunkedArray:

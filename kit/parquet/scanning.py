@@ -73,8 +73,8 @@ class Scan:
         dataset = self._dataset()
         if columns is not None and (wrong := [name for name in columns if name not in dataset.schema.names]):
             raise InputError(f"there is no column {wrong[0]!r}", hint=f"there are {', '.join(dataset.schema.names)}")
-        found = dataset.to_table(columns=columns) if limit is None else dataset.head(limit, columns=columns)
-        return to_frame(plain(found), {"path": self.path})
+        table = dataset.to_table(columns=columns) if limit is None else dataset.head(limit, columns=columns)
+        return to_frame(plain(table), {"path": self.path})
 
     def arrow(self, columns: list[str] | None = None) -> pa.RecordBatchReader:
         """Return the rows as a stream of Arrow batches."""
@@ -107,12 +107,12 @@ class Scan:
     def __repr__(self) -> str:
         if self.manifest is None:
             return one_line(f"<Scan of {self.path}: .read(), .arrow(), .to_dask()>")
-        told = self.manifest
+        manifest = self.manifest
         return one_line(
-            f"<Scan of {self.path}: {told.rows:,} rows in {len(told.parts)} files, {told.source} from {told.start}"
-            f" to {told.next - 1}>"
-            if told.rows
-            else f"<Scan of {self.path}: no rows of {told.source} yet>"
+            f"<Scan of {self.path}: {manifest.rows:,} rows in {len(manifest.parts)} files,"
+            f" {manifest.source} from {manifest.start} to {manifest.next - 1}>"
+            if manifest.rows
+            else f"<Scan of {self.path}: no rows of {manifest.source} yet>"
         )
 
     def _repr_html_(self) -> str:

@@ -62,23 +62,23 @@ class Store:
 
     def names(self) -> list[str]:
         """Return all files below, by their paths from here, in order."""
-        found = []
+        paths = []
         if self.local:
             for folder, _, files in os.walk(self.root):
                 beside = os.path.relpath(folder, self.root).replace(os.sep, "/")
-                found += [name if beside == "." else f"{beside}/{name}" for name in files]
+                paths += [name if beside == "." else f"{beside}/{name}" for name in files]
         elif self._fs.exists(self.root):
             self._fs.invalidate_cache()
             cut = len(self.root.rstrip("/")) + 1
-            found = [name[cut:] for name in self._fs.find(self.root)]
-        return sorted(found)
+            paths = [name[cut:] for name in self._fs.find(self.root)]
+        return sorted(paths)
 
     def read(self, name: str) -> bytes | None:
         """Return a whole file; None where there is none."""
         try:
             with self._open(self.where(name), "rb") as file:
-                found: bytes = file.read()
-                return found
+                data: bytes = file.read()
+                return data
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -165,8 +165,8 @@ class _Files:
 
     def _metadata(self) -> dict[bytes | str, bytes | str]:
         manifest = self._manifest
-        told = {"source": manifest.source, "first": manifest.next, "stop": self._stop}
-        return {TOLD: json.dumps({**told, "partition_by": manifest.partition_by})}
+        description = {"source": manifest.source, "first": manifest.next, "stop": self._stop}
+        return {TOLD: json.dumps({**description, "partition_by": manifest.partition_by})}
 
     def end(self) -> None:
         """End the file and counts it. Records of which nothing is kept are counted with those after them."""
@@ -217,11 +217,11 @@ class _Partitioned(_Files):
     def _write(self, table: pa.Table, rows: int | None = None) -> None:
         count, groups = parted(table, self._manifest.partition_by)
         parts = []
-        for number, (keys, found) in enumerate(groups, 1):
-            found = found.slice(0, rows)
-            part = self._part(found.num_rows, folder(keys), number, count)
-            schema = found.schema.with_metadata({**self._metadata(), KEYS: packed(keys)})
+        for number, (keys, group) in enumerate(groups, 1):
+            group = group.slice(0, rows)
+            part = self._part(group.num_rows, folder(keys), number, count)
+            schema = group.schema.with_metadata({**self._metadata(), KEYS: packed(keys)})
             with self._store.writing(part.name) as file:
-                pq.write_table(found.cast(schema), file, compression=self._compression, row_group_size=GROUP_ROWS)
+                pq.write_table(group.cast(schema), file, compression=self._compression, row_group_size=GROUP_ROWS)
             parts.append(part)
         self._count(parts)

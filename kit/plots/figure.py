@@ -49,9 +49,9 @@ def bundle(ax: Axes, *, quick: bool = False) -> tuple[dict[str, Any], dict[str, 
     figure = ax.get_figure(root=True)
     assert figure is not None
     picture, (width, height) = png(figure, quick=quick)
-    told = str(figure.get_label() or ax.get_title(loc="left") or ax.get_title())
-    size = {"width": round(width * _DPI), "height": round(height * _DPI), "alt": told}
-    data = {"image/png": picture, "text/html": _image(picture, size), "text/plain": f"<plot: {told}>"}
+    title = str(figure.get_label() or ax.get_title(loc="left") or ax.get_title())
+    size = {"width": round(width * _DPI), "height": round(height * _DPI), "alt": title}
+    data = {"image/png": picture, "text/html": _image(picture, size), "text/plain": f"<plot: {title}>"}
     return data, {"image/png": size}
 
 
@@ -257,7 +257,7 @@ def sheet(ax: Axes | Sequence[Axes] | None, theme: Theme) -> Sheet:
         FigureCanvasAgg(figure)
         return Sheet(look, True, figure)
     given = [ax] if isinstance(ax, Axes) else list(ax) if isinstance(ax, Sequence) else _flat(ax)
-    if not given or not all(isinstance(one, Axes) for one in given):
+    if not given or not all(isinstance(item, Axes) for item in given):
         raise InputError(f"ax={ax!r} is not a matplotlib Axes", hint="leave it out to get a new figure")
     return Sheet(look_of(theme, given[0]), False, None, given=given)
 

@@ -58,8 +58,12 @@ def need(frame: pd.DataFrame, columns: tuple[str, ...], plot: str, such: str) ->
 
 def time_column(frame: pd.DataFrame, time: str | None) -> str:
     """Return the name of the column of times: the one asked for, else the first that has a zone, else the first."""
-    name = time or next((one for one in frame.columns if isinstance(frame[one].dtype, pd.DatetimeTZDtype)), None)
-    name = name or next((one for one in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[one])), None)
+    name = time or next(
+        (column for column in frame.columns if isinstance(frame[column].dtype, pd.DatetimeTZDtype)), None
+    )
+    name = name or next(
+        (column for column in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[column])), None
+    )
     if name is None or name not in frame.columns:
         raise InputError(
             f"time={time!r}: there is no such column" if time else "the frame has no column of times",
@@ -79,7 +83,7 @@ def times_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
 def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
     """Return the name of a column; raise with the nearest names where there is none."""
     if not isinstance(name, str) or name not in frame.columns:
-        near = nearest(str(name), [str(one) for one in frame.columns])
+        near = nearest(str(name), [str(column) for column in frame.columns])
         raise InputError(
             f"{argument}={name!r}: there is no such column",
             hint=(f"{near} " if near else "") + f"there are: {listed(frame.columns)}",
@@ -108,8 +112,8 @@ def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def listed(names: Any) -> str:
     """Return names for an error, as many as can be read."""
-    found = [str(name) for name in names]
-    return (", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")) or "none"
+    shown = [str(name) for name in names]
+    return (", ".join(shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")) or "none"
 
 
 NONE = "(none)"

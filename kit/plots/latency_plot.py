@@ -147,5 +147,5 @@ def _distribution(paper: Sheet, panel: Panel, ms: Any, quantiles: dict[str, floa
 def _ticks(low: float, high: float) -> list[float]:
     """Round durations within a short range."""
     steps = [digit * 10.0**power for power in range(-7, 10) for digit in (1, 1.5, 2, 3, 5, 7)]
-    found = [step for step in steps if low <= step <= high]
-    return found if len(found) >= 2 else [low, high]
+    ticks = [step for step in steps if low <= step <= high]
+    return ticks if len(ticks) >= 2 else [low, high]

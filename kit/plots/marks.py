@@ -62,11 +62,11 @@ def bounds(values: Any, *, from_zero: bool = True) -> tuple[float, float]:
     return low, high
 
 
-def lines(sheet: Sheet, panel: Panel, found: dict[str, Line], order: Ranked, names: dict[str, str]) -> None:
+def lines(sheet: Sheet, panel: Panel, series: dict[str, Line], order: Ranked, names: dict[str, str]) -> None:
     """Draw a line for each series, named beside its end; the axis of values must have its limits already."""
     ax, look = panel.ax, sheet.look
     if order.rest:
-        thinned = [thin(found[key].x, found[key].y) for key in order.rest if key in found]
+        thinned = [thin(series[key].x, series[key].y) for key in order.rest if key in series]
         drawn = [np.column_stack([_days(x), y]) for x, y in thinned]
         rest = LineCollection(
             drawn,
@@ -79,7 +79,7 @@ def lines(sheet: Sheet, panel: Panel, found: dict[str, Line], order: Ranked, nam
         ax.add_collection(rest, autolim=False)
     for key in order.named:
         place = order.place(key)
-        line, colour = found[key], order.colour(key, look)
+        line, colour = series[key], order.colour(key, look)
         style: Any = _DASHES[place % len(_DASHES)] if look.dashes else "-"
         x, y = thin(line.x, line.y)
         zorder = 3 - place * 0.01
@@ -94,11 +94,11 @@ def lines(sheet: Sheet, panel: Panel, found: dict[str, Line], order: Ranked, nam
             marker="o", markevery=_dots(x, y), markersize=3.6,
         )  # fmt: skip
     if len(order.named) + bool(order.rest) > 1:
-        _name_lines(sheet, panel, found, order, names)
+        _name_lines(sheet, panel, series, order, names)
 
 
 def bars_over_time(
-    sheet: Sheet, panel: Panel, starts: Any, width: int, found: dict[str, Any], order: Ranked, names: dict[str, str],
+    sheet: Sheet, panel: Panel, starts: Any, width: int, amounts: dict[str, Any], order: Ranked, names: dict[str, str],
     unfinished: Sequence[int] = (),
 ) -> None:  # fmt: skip
     """Draw bars on top of each other, one for each interval and series; unfinished intervals are hatched."""
@@ -106,9 +106,9 @@ def bars_over_time(
     days = width / 86_400e9
     left = _days(np.asarray(starts).astype("datetime64[ns]"))
     up, down = np.zeros(len(left)), np.zeros(len(left))
-    stacks = [(_name(names, key), found[key], order.colour(key, look), 1.0) for key in order.named if key in found]
+    stacks = [(_name(names, key), amounts[key], order.colour(key, look), 1.0) for key in order.named if key in amounts]
     if order.rest:
-        folded = np.nansum([found[key] for key in order.rest], axis=0)
+        folded = np.nansum([amounts[key] for key in order.rest], axis=0)
         stacks.append((_name(names, others(order.rest, names)), folded, look.rest, 0.6))
     for name, heights, colour, alpha in stacks:
         heights = np.nan_to_num(heights)
@@ -200,8 +200,8 @@ def thin(x: Any, y: Any, points: int = MOST_POINTS) -> tuple[Any, Any]:
     low = np.where(missing, np.inf, grid).argmin(axis=1)
     high = np.where(missing, -np.inf, grid).argmax(axis=1)
     starts = np.arange(stretches) * size
-    kept = np.unique(np.concatenate([starts + low, starts + high, [0, len(y) - 1]]))
-    return x[kept], y[kept]
+    places = np.unique(np.concatenate([starts + low, starts + high, [0, len(y) - 1]]))
+    return x[places], y[places]
 
 
 def _days(times: Any) -> Any:
@@ -218,16 +218,16 @@ def _dots(x: Any, y: Any) -> list[int]:
     return [int(place) for place in np.flatnonzero(there)]
 
 
-def _name_lines(sheet: Sheet, panel: Panel, found: dict[str, Line], order: Ranked, names: dict[str, str]) -> None:
+def _name_lines(sheet: Sheet, panel: Panel, series: dict[str, Line], order: Ranked, names: dict[str, str]) -> None:
     ax, look = panel.ax, sheet.look
     step = BODY * 1.25 / 72 / panel.height
-    named = [(_name(names, key), order.colour(key, look), _end(found[key])) for key in order.named]
+    named = [(_name(names, key), order.colour(key, look), _end(series[key])) for key in order.named]
     if order.rest:
         named.append(
             (
                 _name(names, others(order.rest, names)),
                 look.rest,
-                float(np.nanmedian([_end(found[key]) for key in order.rest if key in found])),
+                float(np.nanmedian([_end(series[key]) for key in order.rest if key in series])),
             )
         )
     if not sheet.own or len(named) * step > 1.15:
@@ -251,17 +251,17 @@ def _end(line: Line) -> float:
 
 def _apart(places: Sequence[float], step: float) -> list[float]:
     """Return the places, moved so that none is nearer to the next than `step`, and all are between about 0 and 1."""
-    found = [0.0] * len(places)
+    shifts = [0.0] * len(places)
     rising = sorted(range(len(places)), key=lambda n: places[n])
     at = -np.inf
     for n in rising:
         at = max(places[n], at + step)
-        found[n] = float(at)
+        shifts[n] = float(at)
     top = 1.0
     for n in reversed(rising):
-        found[n] = min(found[n], top)
-        top = found[n] - step
-    return found
+        shifts[n] = min(shifts[n], top)
+        top = shifts[n] - step
+    return shifts
 
 
 def _legend(sheet: Sheet, panel: Panel) -> None:

@@ -122,17 +122,17 @@ def _melted(frame: pd.DataFrame, table: Table, metrics: dict[str, str]) -> pd.Da
 def measures(tidy: pd.DataFrame, metric: Any, by: Any, usual: tuple[str, ...] | None) -> list[Measure]:
     """Return the metrics that were asked for, each in each of its units; without `metric` all but distributions."""
     names = list(dict.fromkeys(tidy["metric"].dropna()))
-    wanted = _wanted(names, metric)
-    asked = _labels(tidy, by) or (usual if usual and {*usual} <= {*tidy.columns} else None)
+    chosen = _wanted(names, metric)
+    labels = _labels(tidy, by) or (usual if usual and {*usual} <= {*tidy.columns} else None)
     shared = _shared(names)
-    found = []
-    for name in wanted:
+    result = []
+    for name in chosen:
         rows = tidy[tidy["metric"] == name]
         for unit in dict.fromkeys(rows["unit"].fillna("")):
             part = rows[(rows["unit"].fillna("") == unit) & rows["value"].notna()]
             if len(part):
-                found.append(_measure(name, in_words(name, unit, shared), str(unit), part, asked))
-    return found
+                result.append(_measure(name, in_words(name, unit, shared), str(unit), part, labels))
+    return result
 
 
 def in_words(metric: str, unit: str = "", shared: str = "") -> str:
@@ -150,15 +150,15 @@ def in_words(metric: str, unit: str = "", shared: str = "") -> str:
 
 def _wanted(names: list[str], metric: Any) -> list[str]:
     if metric is not None:
-        wanted = [metric] if isinstance(metric, str) else list(metric)
-        unknown = [name for name in wanted if name not in names]
+        chosen = [metric] if isinstance(metric, str) else list(metric)
+        unknown = [name for name in chosen if name not in names]
         if unknown:
             near = nearest(str(unknown[0]), names)
             raise InputError(
                 f"there is no metric {unknown[0]!r} in the frame",
                 hint=(f"{near} " if near else "") + f"there are: {', '.join(map(repr, names)) or 'none'}",
             )
-        return list(dict.fromkeys(wanted))
+        return list(dict.fromkeys(chosen))
     names = [name for name in names if not name.endswith(_DISTRIBUTION)] or names
     return sorted(names, key=_rank)
 
@@ -173,12 +173,12 @@ def _rank(name: str) -> int:
 def _labels(tidy: pd.DataFrame, by: Any) -> tuple[str, ...] | None:
     if by is None:
         return None
-    asked = (by,) if isinstance(by, str) else tuple(by)
+    labels = (by,) if isinstance(by, str) else tuple(by)
     there = [name for name in tidy.columns if name not in _NO_LABELS]
-    for name in asked:
+    for name in labels:
         if name not in there:
             raise InputError(f"by={name!r}: there is no such label", hint=f"there are: {listed(there)}")
-    return asked
+    return labels
 
 
 def _shared(names: Sequence[str]) -> str:
@@ -187,11 +187,11 @@ def _shared(names: Sequence[str]) -> str:
     return first if len(names) >= _MANY and all(name.startswith(first) for name in names) else ""
 
 
-def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, asked: tuple[str, ...] | None) -> Measure:
+def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, chosen: tuple[str, ...] | None) -> Measure:
     labels = [name for name in part.columns if name not in _NO_LABELS and part[name].notna().any()]
     telling = [label for label in labels if part[label].nunique(dropna=False) > 1]
     calls = "call" in part.columns and bool(part["call"].any())
-    by = _told_apart(part, telling) if asked is None else [label for label in asked if label in labels]
+    by = _told_apart(part, telling) if chosen is None else [label for label in chosen if label in labels]
     by += [label for label in telling if label in _BOUNDS and label not in by]
     rows = pd.DataFrame(
         {"time": part["time"], "value": part["value"].to_numpy(dtype=float), "series": _series(part, by)}

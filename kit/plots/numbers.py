@@ -62,12 +62,12 @@ class Numbers(Formatter):
         return escaped(human(x, self.unit))
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        found: list[str] = []
+        labels: list[str] = []
         for digits in range(3, 9):
-            found = [escaped(human(value, self.unit, digits)) if value else "0" for value in values]
-            if len({*found}) == len({*map(float, values)}):
+            labels = [escaped(human(value, self.unit, digits)) if value else "0" for value in values]
+            if len({*labels}) == len({*map(float, values)}):
                 break
-        return found
+        return labels
 
 
 def clean(value: Any, longest: int = 60) -> str:

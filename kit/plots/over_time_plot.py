@@ -106,36 +106,42 @@ class _Part:
 def _parts(frame: pd.DataFrame, metric: Any, time: Any) -> list[_Part]:
     name = time_column(frame, time)
     times = times_of(frame, name)
-    wanted = None if metric is None else [metric] if isinstance(metric, str) else list(metric)
-    if {*TIDY} <= {*frame.columns} and not (wanted and {*wanted} <= {*frame.columns}):
-        return _tidy_parts(frame, times, wanted)
-    numeric = [one for one in frame.columns if one != name and pd.api.types.is_numeric_dtype(frame[one])]
-    if wanted is None:
+    names = None if metric is None else [metric] if isinstance(metric, str) else list(metric)
+    if {*TIDY} <= {*frame.columns} and not (names and {*names} <= {*frame.columns}):
+        return _tidy_parts(frame, times, names)
+    numeric = [column for column in frame.columns if column != name and pd.api.types.is_numeric_dtype(frame[column])]
+    if names is None:
         if len(numeric) != 1:
             raise InputError(
                 f"over_time: the frame has {len(numeric)} columns of numbers: {listed(numeric)}",
                 hint="name one: kit.plots.over_time(df, 'depth')",
             )
-        wanted = numeric
-    if not wanted:
+        names = numeric
+    if not names:
         raise InputError("over_time: name a metric", hint=f"there are: {listed(numeric)}")
-    columns = [column_of(frame, one, "metric") for one in wanted]
+    columns = [column_of(frame, one, "metric") for one in names]
     return [
-        _Part(frame, times, numbers_of(frame, one, "metric"), in_words(one, unit_of_column(one)), unit_of_column(one))
-        for one in columns
+        _Part(
+            frame,
+            times,
+            numbers_of(frame, column, "metric"),
+            in_words(column, unit_of_column(column)),
+            unit_of_column(column),
+        )
+        for column in columns
     ]
 
 
-def _tidy_parts(frame: pd.DataFrame, times: Any, wanted: list[Any] | None) -> list[_Part]:
+def _tidy_parts(frame: pd.DataFrame, times: Any, metrics: list[Any] | None) -> list[_Part]:
     names = list(dict.fromkeys(frame["metric"].dropna()))
-    if wanted is None:
+    if metrics is None:
         if len(names) > 1:
             raise InputError(
                 f"over_time: the frame has {len(names)} metrics", hint=f"name one of: {', '.join(map(repr, names))}"
             )
-        wanted = names
+        metrics = names
     parts = []
-    for name in wanted:
+    for name in metrics:
         if name not in names:
             raise InputError(f"there is no metric {name!r} in the frame", hint=f"there are: {listed(names)}")
         for unit in dict.fromkeys(frame.loc[frame["metric"] == name, "unit"].fillna("")):
@@ -156,7 +162,7 @@ def _draw(paper: Sheet, part: _Part, by: Any, agg: Any, every: Any, ends: tuple[
             paper.look,
         )
         return
-    keys, told = _keys(part, by, agg, every)
+    keys, note = _keys(part, by, agg, every)
     at = part.at
     width = interval(every, int(at[0]), int(at[-1])) if every is not None else None
     how = agg or ("mean" if width else None)
@@ -169,7 +175,7 @@ def _draw(paper: Sheet, part: _Part, by: Any, agg: Any, every: Any, ends: tuple[
         panel, unit, words, *marks.bounds(np.concatenate([line.y for line in lines.values()]), from_zero=how == "count")
     )
     marks.lines(paper, panel, lines, order, names)
-    panel.title = clean(part.name + (f" by {' and '.join(told)}" if told and len(lines) > 1 else ""), 200)
+    panel.title = clean(part.name + (f" by {' and '.join(note)}" if note and len(lines) > 1 else ""), 200)
     notes = [span(int(at[0]), int(at[-1])), counted(len(at), "value")]
     if how:
         notes.append(f"{how} of each {width.name}" if width else f"{how} of each time")
@@ -191,7 +197,7 @@ def _keys(part: _Part, by: Any, agg: Any, every: Any) -> tuple[Any, list[str]]:
         return pd.Series(joined, index=frame.index), columns
     if agg is not None or every is not None or (np.diff(part.at) > 0).all():
         return None, []
-    labels = [one for one in frame.columns if _is_label(frame[one])]
+    labels = [column for column in frame.columns if _is_label(frame[column])]
     for label in labels:
         keys = texts_of(frame[label])
         if not pd.DataFrame({"time": part.at, "key": keys.to_numpy()}).duplicated().any():

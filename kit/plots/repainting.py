@@ -38,8 +38,8 @@ def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:
 
 def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
     if kernel() is None:
-        told = bundle(axes)[0]["text/plain"]
-        print(f"{told}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
+        text = bundle(axes)[0]["text/plain"]
+        print(f"{text}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
         return
     from ..live.view.page_events import PageEvents
 

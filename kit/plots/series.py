@@ -68,9 +68,9 @@ def shortened(names: Sequence[str]) -> dict[str, str]:
     {'0123456789abcdef0123': '01234567…', 'sonnet': 'sonnet'}
     """
     for length in (8, 12, 20):
-        found = {name: _IDENTIFIER.sub(partial(_cut, length), name) for name in names}
-        if len({*found.values()}) == len({*names}):
-            return found
+        names_of = {name: _IDENTIFIER.sub(partial(_cut, length), name) for name in names}
+        if len({*names_of.values()}) == len({*names}):
+            return names_of
     return {name: name for name in names}
 
 

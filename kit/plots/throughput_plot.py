@@ -92,7 +92,7 @@ def _feed(
         empty(panel, "nothing has come yet", paper.look)
         return
     until = None if feed.ended else now()
-    found = binned(
+    bins = binned(
         frame["time"],
         frame[what].to_numpy(dtype=float),
         None,
@@ -102,7 +102,7 @@ def _feed(
     )
     _draw(
         paper,
-        found,
+        bins,
         what,
         what,
         how,
@@ -137,7 +137,7 @@ def _frame(
         empty(panel, "no rows" if not timeless else f"none of {counted(timeless, 'row')} has a time", paper.look)
         return
     until = None if feed is None or feed.ended else now()
-    found = binned(
+    bins = binned(
         times[there], amounts[there], None if keys is None else keys[there], every, most=_MOST_BINS, until=until
     )
     size = counted(int(there.sum()), "row")
@@ -145,71 +145,69 @@ def _frame(
         size += f" · {human(float(amounts[there].sum()), unit)} in all"
     if timeless:
         size += f" · {counted(timeless, 'row')} without a time left out"
-    _draw(paper, found, what, unit, how, by, heading, size, moving=False)
+    _draw(paper, bins, what, unit, how, by, heading, size, moving=False)
 
 
 def _draw(
-    paper: Sheet, found: Binned, what: str, unit: str, how: How | None, by: str | None, title: str, size: str,
+    paper: Sheet, bins: Binned, what: str, unit: str, how: How | None, by: str | None, title: str, size: str,
     *, moving: bool,
 ) -> None:  # fmt: skip
     panel = paper.panel(_HEIGHT)
-    rate, interval = how == "rate", found.every
+    rate, interval = how == "rate", bins.every
     scale = interval.seconds if rate else 1.0
-    amounts = {key: values / scale for key, values in found.amounts.items()}
+    amounts = {key: values / scale for key, values in bins.amounts.items()}
     names = shortened(list(amounts))
     words = f"{clean(what, 30)}/s" if rate else f"{clean(what, 30)} per {interval.name}"
     panel.title = clean(title.replace("{every}", "second" if rate else interval.name), 200)
-    shown = np.array([amounts[key] for key in [*found.order.named, *found.order.rest] if key in amounts])
-    count = len(found.starts)
+    shown = np.array([amounts[key] for key in [*bins.order.named, *bins.order.rest] if key in amounts])
+    count = len(bins.starts)
     if by is None and not moving and count <= _MOST_BARS:
         marks.value_axis(panel, unit, words, *marks.bounds(shown))
-        marks.bars_over_time(paper, panel, found.starts, interval.ns, amounts, found.order, names, found.unfinished)
+        marks.bars_over_time(paper, panel, bins.starts, interval.ns, amounts, bins.order, names, bins.unfinished)
         mark = "hatched"
-        time_axis(panel.ax, int(found.starts[0]), int(found.starts[-1]) + interval.ns)
+        time_axis(panel.ax, int(bins.starts[0]), int(bins.starts[-1]) + interval.ns)
     else:
-        lines, part = _lines(found, amounts, moving)
+        lines, part = _lines(bins, amounts, moving)
         marks.value_axis(panel, unit, words, *marks.bounds(shown[:, part]))
-        ends = found.starts[part]
+        ends = bins.starts[part]
         time_axis(panel.ax, int(ends[0]), int(ends[-1]) + interval.ns)
-        marks.lines(paper, panel, lines, found.order, names)
+        marks.lines(paper, panel, lines, bins.order, names)
         if by is None:
             marks.fill(panel, next(iter(lines.values())), paper.look.palette[0])
         mark = "dotted" if part.stop == count else "left out"
         if moving and part.start:
             size += f", {human(float(shown[0, 0] * scale), unit)} in the first {interval.name} left out"
-    unfinished = "" if moving else _unfinished(found, mark)
-    panel.subtitle = " · ".join(
-        part for part in (span(found.first, found.last), size, unfinished, _smear(found)) if part
-    )
+    unfinished = "" if moving else _unfinished(bins, mark)
+    panel.subtitle = " · ".join(part for part in (span(bins.first, bins.last), size, unfinished, _smear(bins)) if part)
 
 
-def _lines(found: Binned, amounts: dict[str, Any], moving: bool) -> tuple[dict[str, marks.Line], slice]:
+def _lines(bins: Binned, amounts: dict[str, Any], moving: bool) -> tuple[dict[str, marks.Line], slice]:
     """Return the lines, and which intervals they show: only whole ones, as far as that leaves a line."""
-    count = len(found.starts)
+    count = len(bins.starts)
     # A feed begins within an interval, and what the log held before comes at once: that is no throughput.
-    whole = slice(1 if moving else int(0 in found.unfinished), count - (count - 1 in found.unfinished))
+    whole = slice(1 if moving else int(0 in bins.unfinished), count - (count - 1 in bins.unfinished))
     shown = whole if whole.stop - whole.start >= (1 if moving else _LEAST) else slice(0, count)
-    x = moments(found.middles)[shown]
-    open_end = shown.stop == count and count - 1 in found.unfinished
-    keys = [*found.order.named, *found.order.rest]
+    x = moments(bins.middles)[shown]
+    open_end = shown.stop == count and count - 1 in bins.unfinished
+    keys = [*bins.order.named, *bins.order.rest]
     return {key: marks.Line(x, amounts[key][shown], open_end) for key in keys if key in amounts}, shown
 
 
-def _unfinished(found: Binned, mark: str) -> str:
-    last = len(found.starts) - 1
-    ends = [word for place, word in ((0, "first"), (last, "last")) if place in found.unfinished]
+def _unfinished(bins: Binned, mark: str) -> str:
+    last = len(bins.starts) - 1
+    ends = [word for place, word in ((0, "first"), (last, "last")) if place in bins.unfinished]
     if mark == "dotted":
         ends = [word for word in ends if word == "last"]  # the first is a point like others
     if not ends:
         return ""
     if last == 0:
-        return f"the {found.every.name} is not whole ({mark})"
-    return f"{' and '.join(ends)} {found.every.name} not whole ({mark})"
+        return f"the {bins.every.name} is not whole ({mark})"
+    return f"{' and '.join(ends)} {bins.every.name} not whole ({mark})"
 
 
-def _smear(found: Binned) -> str:
-    rest = [key for key in found.order.rest if key in found.amounts]
-    return "" if len(rest) == len(found.order.rest) else f"{len(rest)} of {len(found.order.rest):,} others are drawn"
+def _smear(bins: Binned) -> str:
+    rest = [key for key in bins.order.rest if key in bins.amounts]
+    return "" if len(rest) == len(bins.order.rest) else f"{len(rest)} of {len(bins.order.rest):,} others are drawn"
 
 
 def _amounts(frame: pd.DataFrame, what: str, how: How | None) -> tuple[Any, str]:
@@ -234,8 +232,8 @@ def unit_of_column(name: str) -> str:
     ('bytes', 'USD', '')
     """
     words = name.lower().split("_")
-    for unit, told in (("bytes", {"bytes"}), ("ms", {"ms"}), ("s", {"seconds"}), ("USD", {"cost", "usd"})):
-        if told & {words[0], words[-1]}:
+    for unit, nouns in (("bytes", {"bytes"}), ("ms", {"ms"}), ("s", {"seconds"}), ("USD", {"cost", "usd"})):
+        if nouns & {words[0], words[-1]}:
             return unit
     return ""
 

@@ -84,9 +84,9 @@ def _usage(
         raise InputError(f"over={over!r} is not a period", hint="choose 'total', 'day' or 'hour'")
     paper = sheet(ax, theme)
     tidy, usual = tidied(source)
-    found = measures(tidy, metric, by, usual)
-    zeros = [each for each in found if each.zero]
-    charts, numbers = _sorted([each for each in found if not each.zero], over, usual)
+    shown = measures(tidy, metric, by, usual)
+    zeros = [each for each in shown if each.zero]
+    charts, numbers = _sorted([each for each in shown if not each.zero], over, usual)
     left = _fitted(paper, charts, numbers, everything=metric is not None)
     _charts(paper, charts)
     _numbers(paper, numbers)
@@ -115,11 +115,11 @@ class _Chart:
     timed: bool
 
 
-def _sorted(found: list[Measure], over: Any, usual: Any) -> tuple[list[_Chart], list[_Chart]]:
+def _sorted(shown: list[Measure], over: Any, usual: Any) -> tuple[list[_Chart], list[_Chart]]:
     """Return which are charts, and which are one number."""
     charts: list[_Chart] = []
     numbers: list[_Chart] = []
-    for measure in found:
+    for measure in shown:
         several = measure.times > 1
         timed = over in _EVERY and measure.times > 0 if over else several and not (usual and measure.adds)
         chart = _Chart(measure, _EVERY.get(over) if over else None, timed)
@@ -131,11 +131,11 @@ def _sorted(found: list[Measure], over: Any, usual: Any) -> tuple[list[_Chart], 
 def _fitted(paper: Sheet, charts: list[_Chart], numbers: list[_Chart], *, everything: bool) -> list[Measure]:
     """Take out what there is no room for, and return it."""
     if not paper.own:
-        wanted, there = len(charts) + len(numbers), len(paper.given)
-        if wanted > there:
+        needed, there = len(charts) + len(numbers), len(paper.given)
+        if needed > there:
             names = ", ".join(repr(each.measure.metric) for each in [*charts, *numbers])
             raise InputError(
-                f"ax= has {counted(there, 'panel')}, but the frame has {wanted} metrics: {names}",
+                f"ax= has {counted(there, 'panel')}, but the frame has {needed} metrics: {names}",
                 hint="name as many with metric=, or give more axes: ax=[left, right]",
             )
         return []
@@ -197,8 +197,8 @@ def _charts(paper: Sheet, charts: list[_Chart]) -> None:
 
 def _title(measure: Measure) -> str:
     by = [label.removesuffix("_id").replace("_", " ") for label in measure.by]
-    told = f" by {' and '.join(by)}" if by and measure.rows["series"].nunique() > 1 else ""
-    return measure.name.removesuffix(told) + told
+    suffix = f" by {' and '.join(by)}" if by and measure.rows["series"].nunique() > 1 else ""
+    return measure.name.removesuffix(suffix) + suffix
 
 
 def _totals(measure: Measure) -> pd.Series[float]:
@@ -212,14 +212,14 @@ def _totals(measure: Measure) -> pd.Series[float]:
 def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
     """Return the ends of each axis of bars: the same for panels of one unit, as far as the smaller can still be
     read."""
-    found = {id(chart.measure): _ends(_totals(chart.measure)) for chart in charts if not chart.timed}
+    ends = {id(chart.measure): _ends(_totals(chart.measure)) for chart in charts if not chart.timed}
     for unit in {chart.measure.unit for chart in charts if word(chart.measure.unit) or chart.measure.unit in MEASURED}:
         alike = [id(chart.measure) for chart in charts if not chart.timed and chart.measure.unit == unit]
-        sizes = [max(abs(end) for end in found[one]) for one in alike]
+        sizes = [max(abs(end) for end in ends[item]) for item in alike]
         if alike and max(sizes) <= _ALIKE * min(sizes):
-            both = min(found[one][0] for one in alike), max(found[one][1] for one in alike)
-            found.update(dict.fromkeys(alike, both))
-    return found
+            both = min(ends[item][0] for item in alike), max(ends[item][1] for item in alike)
+            ends.update(dict.fromkeys(alike, both))
+    return ends
 
 
 _SPENT = ("USD", "tokens")
@@ -285,10 +285,10 @@ class _Timed:
         rows = measure.rows.dropna(subset=["time"])
         times = pd.to_datetime(rows["time"], utc=True)
         if chart.every and measure.adds:
-            found = binned(times, rows["value"].to_numpy(), rows["series"], chart.every, most=0)
-            last = len(found.starts) - 1
-            open_ends = [last] if int(found.starts[-1]) + found.every.ns > now() else []
-            return _Timed(chart, found.starts, found.every.ns, found.amounts, found.order, open_ends, "")
+            bins = binned(times, rows["value"].to_numpy(), rows["series"], chart.every, most=0)
+            last = len(bins.starts) - 1
+            open_ends = [last] if int(bins.starts[-1]) + bins.every.ns > now() else []
+            return _Timed(chart, bins.starts, bins.every.ns, bins.amounts, bins.order, open_ends, "")
         at = nanoseconds(times)
         if chart.every:
             width = pd.Timedelta(chart.every).value
@@ -314,7 +314,7 @@ class _Timed:
 
 def _alike(timed: list[_Timed]) -> list[_Timed]:
     """Return the same, with one colour for a series in all panels whose series are of the same labels."""
-    found = []
+    groups = []
     for each in timed:
         group = [other for other in timed if other.chart.measure.by == each.chart.measure.by]
         shares: dict[str, float] = {}
@@ -324,8 +324,8 @@ def _alike(timed: list[_Timed]) -> list[_Timed]:
             for key, size in sizes.items():
                 shares[key] = shares.get(key, 0.0) + size / total
         common = ranked(pd.Series(shares))
-        found.append(replace(each, order=common.within(each.values)))
-    return found
+        groups.append(replace(each, order=common.within(each.values)))
+    return groups
 
 
 def _leading_zeros(values: dict[str, Any], count: int) -> int:

@@ -42,8 +42,8 @@ class BatchSubmitTicket:
 
     __slots__ = ("_told",)
 
-    def __init__(self, told: asyncio.Future[AppendAck]) -> None:
-        self._told = told
+    def __init__(self, future: asyncio.Future[AppendAck]) -> None:
+        self._told = future
 
     def __await__(self) -> Generator[Any, None, AppendAck]:
         # Shielded: a caller that gives up waiting must not take the answer from the others.
@@ -59,7 +59,7 @@ class BatchSubmitTicket:
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
         """Call a function with the acknowledgement, on the loop; never, where the batch fails."""
-        self._told.add_done_callback(lambda told: None if told.exception() else call(told.result()))
+        self._told.add_done_callback(lambda future: None if future.exception() else call(future.result()))
 
     def __repr__(self) -> str:
         if not self._told.done():
@@ -167,13 +167,13 @@ class AppendEngine:
     async def _submit(self, frame: bytes, records: int, metered: int) -> BatchSubmitTicket:
         if self._line or not self._flight.has_room(metered):
             await self._wait_for_room(metered)
-        told: asyncio.Future[AppendAck] = self._loop.create_future()
-        self._flight.add(Batch(frame, records, metered, told), self._loop.time())
+        future: asyncio.Future[AppendAck] = self._loop.create_future()
+        self._flight.add(Batch(frame, records, metered, future), self._loop.time())
         self._admit()
         if self._exchange is not None:
             self._exchange.pump()
             self._watch()
-        return BatchSubmitTicket(told)
+        return BatchSubmitTicket(future)
 
     async def _wait_for_room(self, metered: int) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()
@@ -249,8 +249,8 @@ class AppendEngine:
             if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
                 return  # how a connection ends that nobody needs any more is nobody's concern
             now = self._loop.time()
-            wanted = error is None or (isinstance(error, S2ServerError) and error.code == _DRAINING)
-            if wanted and now - self._freed > _FREE_EVERY:
+            expected = error is None or (isinstance(error, S2ServerError) and error.code == _DRAINING)
+            if expected and now - self._freed > _FREE_EVERY:
                 # The service wants another connection, and did nothing wrong.
                 self._freed = now
                 continue
@@ -268,7 +268,7 @@ class AppendEngine:
         from .http2_exchange import Target, connect  # not at the top: whoever only reads needs no HTTP/2
 
         started, clock = calls.now(), time.perf_counter()
-        status, told = 0, "interrupted"
+        status, outcome = 0, "interrupted"
         exchange: Http2Exchange | None = None
         self._retiring, self._ended = False, None
         connection = self._transport.timeout.connection.total_seconds()
@@ -287,9 +287,9 @@ class AppendEngine:
             exchange.pump()
             self._watch()
             await self._receive(exchange, attempt)
-            told = ""
+            outcome = ""
         except KitError as error:
-            told = type(error).__name__
+            outcome = type(error).__name__
             raise
         finally:
             self._exchange = None
@@ -310,7 +310,7 @@ class AppendEngine:
                 bytes_out=bytes_out,
                 status=status,
                 retries=attempt.retries,
-                error=told,
+                error=outcome,
             )
 
     async def _receive(self, exchange: Http2Exchange, attempt: _Attempt) -> None:

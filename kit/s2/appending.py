@@ -90,28 +90,28 @@ class _Bulk:
     def run(self, inputs: Iterable[tuple[bytes, int, int]], progress: Callable[[int], object]) -> Appended:
         future = loop.start(self._send)
         try:
-            told = 0
+            reported = 0
             for payload, records, metered in inputs:
                 packed = pack(payload, records, metered, self._compression)
                 if not self._handover.put(packed, len(packed.frame)):
                     break
-                told = self._tell(told, progress)
+                reported = self._tell(reported, progress)
             self._handover.end()
             while not future.done():
                 wait([future], _TICK)
-                told = self._tell(told, progress)
+                reported = self._tell(reported, progress)
             first, last = future.result()
         except BaseException:
             future.cancel()
             self._handover.end()
             raise
-        self._tell(told, progress)
+        self._tell(reported, progress)
         return Appended(first, last, self._acked)
 
-    def _tell(self, told: int, progress: Callable[[int], object]) -> int:
+    def _tell(self, reported: int, progress: Callable[[int], object]) -> int:
         acked = self._acked
-        if acked > told:
-            progress(acked - told)
+        if acked > reported:
+            progress(acked - reported)
         return acked
 
     async def _send(self) -> tuple[AppendAck, AppendAck]:

@@ -32,22 +32,22 @@ def bodies_of(
         given = [given]
     elif isinstance(given, Iterable) and hasattr(given, "__next__") and not hasattr(given, "__arrow_c_stream__"):
         given = list(given)
-    if isinstance(given, list | tuple) and any(isinstance(one, Record) for one in given):
+    if isinstance(given, list | tuple) and any(isinstance(item, Record) for item in given):
         if body or timestamp or headers:
             raise S2InputError("body=, timestamp= and headers= name columns of a table, but the data is not a table")
         return _of_records(given)
-    found = encode.bodies_of(given, S2InputError, body=body, apart={"timestamp": timestamp, "headers": headers})
-    times: Any = found.apart.get("timestamp")
-    pairs: Any = found.apart.get("headers")
+    encoded = encode.bodies_of(given, S2InputError, body=body, apart={"timestamp": timestamp, "headers": headers})
+    times: Any = encoded.apart.get("timestamp")
+    pairs: Any = encoded.apart.get("headers")
     if hasattr(times, "array"):
         times = pa.array(times, from_pandas=True)
-    return Bodies(found.bodies, times, pairs.tolist() if hasattr(pairs, "array") else pairs)
+    return Bodies(encoded.bodies, times, pairs.tolist() if hasattr(pairs, "array") else pairs)
 
 
 def _of_records(given: Iterable[Any]) -> Bodies:
     bodies, times, pairs = [], [], []
-    for number, one in enumerate(given):
-        record = one if isinstance(one, Record) else Record(encode.record_bytes(one, number, S2InputError))
+    for number, item in enumerate(given):
+        record = item if isinstance(item, Record) else Record(encode.record_bytes(item, number, S2InputError))
         bodies.append(record.body)
         times.append(record.timestamp)
         pairs.append(record.headers)

@@ -20,7 +20,7 @@ def _basin(s2: S2Explorer, name: str) -> Node:
     basin, code = s2[name], f"s2[{name!r}]"
 
     def streams() -> list[Node]:
-        return [_stream(basin, str(one), code) for one in basin.streams()["name"]]
+        return [_stream(basin, str(stream), code) for stream in basin.streams()["name"]]
 
     return Node(name, "basin", code, children=streams)
 
@@ -42,10 +42,10 @@ def _details(stream: Stream) -> dict[str, Any]:
     from ..core.moments import moment
 
     tail, config = stream.position(), stream.config()
-    kept = config.retention_policy
+    retention = config.retention_policy
     return {
         "records written": f"{tail.seq_num:,}",
         "last one": moment(tail.timestamp) if tail.timestamp else None,
         "storage class": config.storage_class,
-        "kept for": f"{kept:,} s" if isinstance(kept, int) else kept,
+        "kept for": f"{retention:,} s" if isinstance(retention, int) else retention,
     }

@@ -286,19 +286,19 @@ def _basin_path(name: str) -> str:
 
 
 def _wanted(config: BasinConfig | None, location: str | None) -> dict[str, Any]:
-    wanted: dict[str, Any] = {} if config is None else {"config": basin_config_json(config)}
-    return wanted if location is None else {**wanted, "location": check_location(location)}
+    fields: dict[str, Any] = {} if config is None else {"config": basin_config_json(config)}
+    return fields if location is None else {**fields, "location": check_location(location)}
 
 
 def _token_wanted(info: AccessTokenInfo) -> dict[str, Any]:
     from .fields import time_json
 
-    wanted: dict[str, Any] = {"id": info.id, "scope": scope_json(info.scope)}
+    fields: dict[str, Any] = {"id": info.id, "scope": scope_json(info.scope)}
     if info.auto_prefix_streams:
-        wanted["auto_prefix_streams"] = True
+        fields["auto_prefix_streams"] = True
     if info.expires_at is not None:
-        wanted["expires_at"] = time_json(info.expires_at, "expires_at")
-    return wanted
+        fields["expires_at"] = time_json(info.expires_at, "expires_at")
+    return fields
 
 
 def _metrics(

@@ -100,8 +100,8 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Seque
     Together they should be no more than some MiB: memory in use is quicker than new memory. `readings`, in place of
     payloads, are batches whose decoding has begun.
     """
-    payloads = payloads or tuple(one.payload for one in readings)
-    begun = [one.batch for one in readings] if decoder is None else []
+    payloads = payloads or tuple(reading.payload for reading in readings)
+    begun = [reading.batch for reading in readings] if decoder is None else []
     if sum(map(len, payloads)) > _MOST:
         raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; columns hold {_MOST:,}")
     if len(payloads) == 1 and not begun and (decoder == "small" or (decoder is None and len(payloads[0]) <= _SMALL)):
@@ -114,11 +114,11 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Seque
     if chosen == "layout":
         outlines = begun or [parsed(kinds.Outline, payload) for payload in payloads]
         begun = []
-        if _count(outlines) >= few and (found := by_layout(payloads, outlines)) is not None:
-            return RecordColumns(found, _newest(outlines))
+        if _count(outlines) >= few and (columns := by_layout(payloads, outlines)) is not None:
+            return RecordColumns(columns, _newest(outlines))
     batches = begun or [parsed(kinds.ReadBatch, payload) for payload in payloads]
-    if chosen == "ptars" and _count(batches) >= few and (found := by_ptars(payloads)) is not None:
-        return RecordColumns(found, _newest(batches))
+    if chosen == "ptars" and _count(batches) >= few and (columns := by_ptars(payloads)) is not None:
+        return RecordColumns(columns, _newest(batches))
     return RecordColumns(by_objects(batches), _newest(batches))
 
 
@@ -159,7 +159,7 @@ def record_table(
     """
     from ..core.frames import TIME, choose_mode, expand_bodies  # pandas, which decoding has no need of
 
-    chunks = [one.batch if isinstance(one, RecordColumns) else one for one in batches]
+    chunks = [batch.batch if isinstance(batch, RecordColumns) else batch for batch in batches]
     table = pa.Table.from_batches(chunks, SCHEMA)
     columns = {"seq_num": table.column("seq_num")}
     timestamps = table.column("timestamp")

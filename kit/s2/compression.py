@@ -78,10 +78,10 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes:
 
 
 def _read(reader: IO[bytes], limit: int) -> bytes:
-    pieces, held = [], 0
+    pieces, total = [], 0
     while piece := reader.read(_PIECE):
-        held += len(piece)
-        if held > limit:
+        total += len(piece)
+        if total > limit:
             raise _too_large(limit)
         pieces.append(piece)
     return b"".join(pieces)

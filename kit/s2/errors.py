@@ -115,9 +115,9 @@ class S2ServerError(S2Error):
     def _in_full(self) -> str:
         # Made when asked for: the transport names the operation and the resource after the body was judged.
         where = " ".join(part for part in (self.op, self.resource) if part)
-        told = f"[{self.status_code} {self.code}] {self.message}"
-        told = f"{where}: {told}" if where else told
-        return f"{told}\n  {self.hint}" if self.hint else told
+        text = f"[{self.status_code} {self.code}] {self.message}"
+        text = f"{where}: {text}" if where else text
+        return f"{text}\n  {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._arguments(), self.__dict__
@@ -194,6 +194,6 @@ def as_client_error(error: KitError) -> S2Error:
     if isinstance(error, S2Error):
         return error
     kind = S2InputError if isinstance(error, InputError) else S2ClientError
-    told = kind(str(error.args[0]) if error.args else "", hint=error.hint, op=error.op, resource=error.resource)
-    told.__cause__ = error
-    return told
+    failure = kind(str(error.args[0]) if error.args else "", hint=error.hint, op=error.op, resource=error.resource)
+    failure.__cause__ = error
+    return failure

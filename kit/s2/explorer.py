@@ -102,7 +102,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
         from ..core.frames import from_rows
 
-        rows = [{"name": one.name, "is_private": one.is_private} for one in self.client.list_locations()]
+        rows = [{"name": location.name, "is_private": location.is_private} for location in self.client.list_locations()]
         return from_rows(rows, pa.schema([("name", pa.string()), ("is_private", pa.bool_())]))
 
     def metrics(
@@ -126,17 +126,17 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         options["interval"] = None if interval is None else _member(TimeseriesInterval, interval, "interval")
         if stream is not None and basin is None:
             raise S2InputError("stream= needs basin= too")
-        if basin is None and set not in {one.value for one in AccountMetricSet}:
-            for kind, wanted in ((BasinMetricSet, "basin="), (StreamMetricSet, "basin= and stream=")):
-                if set in {one.value for one in kind}:
-                    raise S2InputError(f"metrics({set!r}) is not a set of the account", hint=f"give {wanted}")
+        if basin is None and set not in {metric_set.value for metric_set in AccountMetricSet}:
+            for kind, arguments in ((BasinMetricSet, "basin="), (StreamMetricSet, "basin= and stream=")):
+                if set in {member.value for member in kind}:
+                    raise S2InputError(f"metrics({set!r}) is not a set of the account", hint=f"give {arguments}")
         if basin is None:
-            found = self.client.account_metrics(set=_member(AccountMetricSet, set, "set"), **options)
+            answer = self.client.account_metrics(set=_member(AccountMetricSet, set, "set"), **options)
         elif stream is None:
-            found = self.client.basin_metrics(basin, set=_member(BasinMetricSet, set, "set"), **options)
+            answer = self.client.basin_metrics(basin, set=_member(BasinMetricSet, set, "set"), **options)
         else:
-            found = self.client.stream_metrics(basin, stream, set=_member(StreamMetricSet, set, "set"), **options)
-        return metric_frame(found, basin, stream)
+            answer = self.client.stream_metrics(basin, stream, set=_member(StreamMetricSet, set, "set"), **options)
+        return metric_frame(answer, basin, stream)
 
     def create_basin(self, name: str, config: BasinConfig | None = None) -> Basin:
         """Return a new basin; one that is there already is brought to this configuration."""
@@ -277,7 +277,7 @@ def _member(kind: Any, given: Any, what: str) -> Any:
     try:
         return kind(given)
     except ValueError:
-        choices = ", ".join(repr(one.value) for one in kind)
+        choices = ", ".join(repr(member.value) for member in kind)
         raise S2InputError(f"{what}={given!r} is not allowed", hint=f"choose one of {choices}") from None
 
 

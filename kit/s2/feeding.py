@@ -85,20 +85,20 @@ class StreamSource(Source):
         state = state_of(stream)
         walk = session(state, plan, _take, opened=(None,))
         async for group in gathered(state.driver.walk(walk), _size):
-            readings = [one for one in group if one is not None]
+            readings = [call for call in group if call is not None]
             if not readings:
                 yield Chunk(_none())
                 continue
-            found = columns_of(readings=readings)
-            last: int | None = found.last_seq_num
-            tail = None if found.tail is None else found.tail.seq_num
+            columns = columns_of(readings=readings)
+            last: int | None = columns.last_seq_num
+            tail = None if columns.tail is None else columns.tail.seq_num
             newest = readings[-1].tail
             caught_up = newest is not None and (last is None or last + 1 >= newest.seq_num)
             if not self._commands:
-                found = found.without_commands()
+                columns = columns.without_commands()
             if last is None and newest is not None:
                 last = newest.seq_num - 1
-            yield Chunk(found.batch, last, tail, caught_up)
+            yield Chunk(columns.batch, last, tail, caught_up)
         raise Lost(f"the service ended the read session of {self.label}")
 
     async def tail(self) -> int | None:

@@ -109,6 +109,6 @@ def maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
     return None if value is None else read(value, what)
 
 
-def _not(what: str, wanted: str, value: Any) -> WireError:
+def _not(what: str, expected: str, value: Any) -> WireError:
     shown = repr(value)
-    return WireError(f"{what} must be {wanted}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")
+    return WireError(f"{what} must be {expected}, not {shown if len(shown) <= 60 else shown[:57] + '...'}")

@@ -266,11 +266,11 @@ class Http2Exchange(asyncio.Protocol):
             refused = code == h2.errors.ErrorCodes.REFUSED_STREAM
             self.fail(Lost(f"the service reset the exchange: {_code_name(code)}", maybe_received=not refused))
 
-    def _dismissed(self, told: _GoAway) -> None:
-        if self._stream is None or told.last_stream < self._stream:
-            self.fail(Lost(f"the service refused the request: {told}", maybe_received=False))
-        elif told.code:
-            self.fail(Lost(f"the service ended the connection: {told}"))
+    def _dismissed(self, frame: _GoAway) -> None:
+        if self._stream is None or frame.last_stream < self._stream:
+            self.fail(Lost(f"the service refused the request: {frame}", maybe_received=False))
+        elif frame.code:
+            self.fail(Lost(f"the service ended the connection: {frame}"))
         else:
             self._leaving()
 
@@ -412,22 +412,22 @@ class _Frames:
     def feed(self, data: bytes) -> Iterator[bytes | _GoAway]:
         """Return the frames that are complete now, in order."""
         self._held += data
-        held = self._held
+        buffer = self._held
         at = 0
         try:
-            while len(held) - at >= _HEAD:
-                size, kind = int.from_bytes(held[at : at + 3], "big"), held[at + 3]
+            while len(buffer) - at >= _HEAD:
+                size, kind = int.from_bytes(buffer[at : at + 3], "big"), buffer[at + 3]
                 if size > _MAX_FRAME:
                     # Before it is waited for: this may be no HTTP/2 at all.
                     raise h2.exceptions.FrameTooLargeError(f"a frame of {size:,} bytes")
                 end = at + _HEAD + size
-                if len(held) < end:
+                if len(buffer) < end:
                     return
-                frame, at = bytes(held[at:end]), end
+                frame, at = bytes(buffer[at:end]), end
                 if kind == _GOAWAY and size >= _GOAWAY_HEAD:
                     last, code = struct.unpack_from(">II", frame, _HEAD)
                     yield _GoAway(last & 0x7FFFFFFF, code, frame[_HEAD + _GOAWAY_HEAD :])
                 else:
                     yield frame
         finally:
-            del held[:at]
+            del buffer[:at]

@@ -155,11 +155,11 @@ def _wide(given: Any, first: int = 0) -> pa.ChunkedArray:
 
 
 def _times(given: Any, count: int) -> pa.ChunkedArray:
-    plain = isinstance(given, list | tuple) and any(isinstance(one, int) for one in given)
+    plain = isinstance(given, list | tuple) and any(isinstance(item, int) for item in given)
     column = _column(given, "timestamps", pa.uint64() if plain else None)
     if len(column) != count:
         raise S2InputError(f"there are {len(column)} timestamps for {count} bodies")
-    wanted = "timestamps must be times, or whole numbers of milliseconds, since 1970"
+    message = "timestamps must be times, or whole numbers of milliseconds, since 1970"
     try:
         if pa.types.is_temporal(column.type):
             finer = column if pa.types.is_timestamp(column.type) else column.cast(pa.timestamp("ms"))
@@ -169,12 +169,12 @@ def _times(given: Any, count: int) -> pa.ChunkedArray:
         if numbers.type != pa.uint64() and pc.any(early := pc.less(numbers, 0)).as_py():
             row = pc.index(early, True).as_py()
             raise S2InputError(
-                f"{wanted}: that of record {row} is {column.slice(row, 1).cast(pa.string())[0]}",
+                f"{message}: that of record {row} is {column.slice(row, 1).cast(pa.string())[0]}",
                 hint="S2 stores milliseconds since 1970; put an earlier time into the body",
             )
         return numbers.cast(pa.uint64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise S2InputError(f"{wanted}: {error}") from None
+        raise S2InputError(f"{message}: {error}") from None
 
 
 @dataclass(slots=True)
@@ -246,13 +246,13 @@ def _cuts(sizes: Ints, batching: Batching) -> Iterator[int]:
 
 def _rounds(ends: Iterator[int], sizes: Ints) -> Iterator[list[int]]:
     """Return the ends of the appends that are laid out together."""
-    start, held, group = 0, 0, []
+    start, size, group = 0, 0, []
     for end in ends:
         group.append(end)
-        held += int(sizes[group[-2] if len(group) > 1 else start : end].sum())
-        if end - start >= _ROUND or held >= _ROUND_BYTES:
+        size += int(sizes[group[-2] if len(group) > 1 else start : end].sum())
+        if end - start >= _ROUND or size >= _ROUND_BYTES:
             yield group
-            start, held, group = end, 0, []
+            start, size, group = end, 0, []
     if group:
         yield group
 
@@ -356,5 +356,5 @@ def _joined(*parts: pa.Array) -> pa.Array:
 def _opened(column: pa.Array) -> tuple[memoryview, Ints]:
     """Return a column's bytes, and the edges between its values."""
     _, edges, data = column.buffers()
-    found: Ints = np.frombuffer(edges, np.int64, len(column) + 1, column.offset * 8)
-    return memoryview(data) if data is not None else memoryview(b""), found
+    offsets: Ints = np.frombuffer(edges, np.int64, len(column) + 1, column.offset * 8)
+    return memoryview(data) if data is not None else memoryview(b""), offsets

@@ -44,13 +44,13 @@ def every(
 ) -> Walk[T]:
     """Return all of a kind, page after page."""
     while True:
-        found = yield from page(transport, kind, read, prefix, start_after, headers=headers)
-        for item in found.items:
+        listing = yield from page(transport, kind, read, prefix, start_after, headers=headers)
+        for item in listing.items:
             if wanted(item):
                 yield Emit(item)
-        if not found.has_more:
+        if not listing.has_more:
             return
-        last = name_of(found.items[-1]) if found.items else ""
+        last = name_of(listing.items[-1]) if listing.items else ""
         if last <= start_after:
             raise WireError(f"the listing of {kind} does not continue after {start_after!r}, but says there is more")
         start_after = last

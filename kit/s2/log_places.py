@@ -20,8 +20,8 @@ def place_of(given: Any, what: str = "start") -> Place:
     (At(position=5), FromEnd(count=100))
     """
     ours: Any = _OURS.get(type(given))
-    found: Place = places.place_of(given, what, S2InputError) if ours is None else ours(given.value)
-    return found
+    place: Place = places.place_of(given, what, S2InputError) if ours is None else ours(given.value)
+    return place
 
 
 def start_of(place: Place) -> Start:

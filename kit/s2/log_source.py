@@ -136,8 +136,8 @@ class StreamRange(Ranged):
             seq_num, timestamp, headers, body = self._wanted(batch).columns
             time, count = milliseconds(timestamp)
             late += count
-            found = pa.RecordBatch.from_arrays([seq_num, time, headers, body], schema=_SCHEMA)
-            yield Piece(numbers[0].as_py(), numbers[-1].as_py() + 1, found)
+            rows = pa.RecordBatch.from_arrays([seq_num, time, headers, body], schema=_SCHEMA)
+            yield Piece(numbers[0].as_py(), numbers[-1].as_py() + 1, rows)
         if late:
             label = one_line(self.label)
             warn(f"{label}: {late:,} timestamps past the year 9999 are missing in `time`")
@@ -165,9 +165,9 @@ class StreamRange(Ranged):
             fencing_token=fencing_token,
         )
 
-        def send(seen: Callable[[int], Any]) -> Sent:
+        def send(notify: Callable[[int], Any]) -> Sent:
             with self.explained():
-                ack = append_encoded(self.stream, inputs, seen).ack
+                ack = append_encoded(self.stream, inputs, notify).ack
             return Sent(ack.start.seq_num, len(given.bodies), ack)
 
         return Outgoing(len(given.bodies), send)

@@ -54,11 +54,11 @@ def encode_input(input: AppendInput) -> bytes:
 
 def encode_conditions(match_seq_num: int | None, fencing_token: str | None) -> bytes:
     """Return the end of an append's message, after its records."""
-    told = b"" if match_seq_num is None else b"\x10" + varint(match_seq_num)
+    encoded = b"" if match_seq_num is None else b"\x10" + varint(match_seq_num)
     if fencing_token is not None:
         token = fencing_token.encode()
-        told += b"\x1a" + varint(len(token)) + token
-    return told
+        encoded += b"\x1a" + varint(len(token)) + token
+    return encoded
 
 
 def encode_ack(ack: AppendAck) -> bytes:
@@ -98,8 +98,8 @@ def _head(first: bytes, headers: Headers, header_tag: bytes, body_tag: bytes, si
 
 
 def _position(tag: bytes, position: StreamPosition) -> bytes:
-    told = _number(b"\x08", position.seq_num) + _number(b"\x10", position.timestamp)
-    return tag + varint(len(told)) + told
+    encoded = _number(b"\x08", position.seq_num) + _number(b"\x10", position.timestamp)
+    return tag + varint(len(encoded)) + encoded
 
 
 def _number(tag: bytes, value: int) -> bytes:
@@ -128,12 +128,14 @@ def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> Re
     batch = parsed(messages().BareBatch, payload)
     batch.DiscardUnknownFields()
     if batch.ByteSize() == len(payload):
-        records = [SequencedRecord(one.seq_num, one.body, [], one.timestamp) for one in batch.records]
+        records = [SequencedRecord(record.seq_num, record.body, [], record.timestamp) for record in batch.records]
     else:
         batch = parsed(messages().ReadBatch, payload)
         records = [
-            SequencedRecord(one.seq_num, one.body, [(pair.name, pair.value) for pair in one.headers], one.timestamp)
-            for one in batch.records
+            SequencedRecord(
+                record.seq_num, record.body, [(pair.name, pair.value) for pair in record.headers], record.timestamp
+            )
+            for record in batch.records
         ]
         if ignore_command_records:
             records = [record for record in records if not record.is_command_record()]
@@ -154,17 +156,17 @@ def ack_of(payload: bytes) -> AppendAck:
 
 def input_of(payload: bytes) -> AppendInput:
     """Return the append that a message asks for."""
-    told = parsed(messages().AppendInput, payload)
+    message = parsed(messages().AppendInput, payload)
     records = [
         Record(
-            one.body,
-            [(pair.name, pair.value) for pair in one.headers],
-            one.timestamp if one.HasField("timestamp") else None,
+            record.body,
+            [(pair.name, pair.value) for pair in record.headers],
+            record.timestamp if record.HasField("timestamp") else None,
         )
-        for one in told.records
+        for record in message.records
     ]
     return AppendInput(
         records,
-        told.match_seq_num if told.HasField("match_seq_num") else None,
-        told.fencing_token if told.HasField("fencing_token") else None,
+        message.match_seq_num if message.HasField("match_seq_num") else None,
+        message.fencing_token if message.HasField("fencing_token") else None,
     )

@@ -93,17 +93,17 @@ Metric = Scalar | Accumulation | Gauge | Label
 
 
 def metrics_from_json(value: Any) -> list[Metric]:
-    told = json_object(value, "metrics")
-    return [_metric(json_object(item, "metric")) for item in json_list(told.get("values"), "values")]
+    fields = json_object(value, "metrics")
+    return [_metric(json_object(item, "metric")) for item in json_list(fields.get("values"), "values")]
 
 
-def _metric(told: Any) -> Metric:
+def _metric(fields: Any) -> Metric:
     for kind in ("scalar", "accumulation", "gauge", "label"):
-        if kind in told:
+        if kind in fields:
             break
     else:
-        raise WireError(f"unknown kind of metric: {', '.join(map(str, told)) or 'an empty one'}")
-    inner = json_object(told[kind], kind)
+        raise WireError(f"unknown kind of metric: {', '.join(map(str, fields)) or 'an empty one'}")
+    inner = json_object(fields[kind], kind)
     name = text(inner.get("name"), f"{kind}.name")
     if kind == "label":
         return Label(name, [text(item, "label.values") for item in json_list(inner.get("values"), "label.values")])

@@ -106,7 +106,7 @@ class _Gathering:
             await (await asyncio.shield(self._last))
 
     async def close(self) -> None:
-        told = self._closing
+        closing = self._closing
         if not self._closing:
             self._cut_rest()
             self._closing = True
@@ -118,7 +118,7 @@ class _Gathering:
             await self._session.abort()
             raise
         await self._session.close()
-        if self._error is not None and not told:
+        if self._error is not None and not closing:
             raise self._error.with_traceback(None)
 
     def unfinished(self) -> str:

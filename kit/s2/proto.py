@@ -67,9 +67,9 @@ def messages() -> Messages:
     made = {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
     }
-    wanted = ("AppendInput", "AppendRecord", "AppendAck", "ReadBatch", "BareBatch", "Outline")
+    names = ("AppendInput", "AppendRecord", "AppendAck", "ReadBatch", "BareBatch", "Outline")
     return Messages(
-        **{name: made[name] for name in wanted},
+        **{name: made[name] for name in names},
         DecodeError=message.DecodeError,
         file=pool.FindFileByName(FILE),
     )

@@ -72,8 +72,8 @@ class _Reading:
             self.error = f"{str(error).splitlines()[0]} (its records from {self._next()} on were not read)"
 
     def _next(self) -> Any:
-        seen = [batch for batch in self.batches if batch.num_rows]
-        return seen[-1].column(0)[-1].as_py() + 1 if seen else "the start"
+        full = [batch for batch in self.batches if batch.num_rows]
+        return full[-1].column(0)[-1].as_py() + 1 if full else "the start"
 
 
 def read_many(
@@ -118,7 +118,7 @@ def read_many(
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         warn(one_line(f"some could not be read: {name}: {error}{more}; df.attrs['failed'] lists all of them"))
-    table, told = record_table([batch for one in readings for batch in one.batches], body, typed)
+    table, notes = record_table([batch for one in readings for batch in one.batches], body, typed)
     counts = [sum(batch.num_rows for batch in one.batches) for one in readings]
     places = pa.array(np.repeat(np.arange(len(readings), dtype=np.int32), counts))
     names = pa.array([one.stream.name for one in readings], pa.string())
@@ -127,7 +127,7 @@ def read_many(
     if at != "stream":
         table = table.rename_columns([at if name == "stream" else name for name in table.column_names])
     return to_frame(
-        table.add_column(0, "stream", column), {**attrs, "streams": len(readings), "failed": failed, **told}
+        table.add_column(0, "stream", column), {**attrs, "streams": len(readings), "failed": failed, **notes}
     )
 
 

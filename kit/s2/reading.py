@@ -149,8 +149,8 @@ def session(
                 response = yield from read_rest(stream)
                 stream = None
                 raise named(error_of(response.status, response.body), "read_session", path)
-            for one in opened:
-                yield Emit(one)
+            for batch in opened:
+                yield Emit(batch)
             frames = FrameReader()
             while not again and (piece := (yield Next(stream))):
                 for frame in frames.feed(piece):

@@ -28,19 +28,19 @@ T = TypeVar("T")
 
 
 def stream_config_from_json(value: Any, what: str = "stream config") -> StreamConfig:
-    told = json_object(value, what)
-    delete_on_empty = maybe(json_object, told.get("delete_on_empty"), "delete_on_empty") or {}
+    fields = json_object(value, what)
+    delete_on_empty = maybe(json_object, fields.get("delete_on_empty"), "delete_on_empty") or {}
     return StreamConfig(
-        maybe(_storage_class, told.get("storage_class"), "storage_class"),
-        maybe(_retention, told.get("retention_policy"), "retention_policy"),
-        maybe(_timestamping, told.get("timestamping"), "timestamping"),
+        maybe(_storage_class, fields.get("storage_class"), "storage_class"),
+        maybe(_retention, fields.get("retention_policy"), "retention_policy"),
+        maybe(_timestamping, fields.get("timestamping"), "timestamping"),
         maybe(whole, delete_on_empty.get("min_age_secs"), "delete_on_empty.min_age_secs"),
     )
 
 
 def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str, Any]:
     """Return the settings; those that are None are left out, or with `nulls` written as null."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "storage_class": maybe(_storage_class, config.storage_class, "storage_class"),
         "retention_policy": None,
         "timestamping": None,
@@ -48,42 +48,42 @@ def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str
     }
     retention = config.retention_policy
     if retention is not None:
-        told["retention_policy"] = {"infinite": {}} if retention == "infinite" else {"age": _seconds(retention)}
+        fields["retention_policy"] = {"infinite": {}} if retention == "infinite" else {"age": _seconds(retention)}
     if config.timestamping is not None:
         mode = config.timestamping.mode
-        told["timestamping"] = _given(
+        fields["timestamping"] = _given(
             {"mode": None if mode is None else mode.value, "uncapped": config.timestamping.uncapped}, nulls
         )
     if config.delete_on_empty_min_age is not None:
-        told["delete_on_empty"] = {"min_age_secs": _seconds(config.delete_on_empty_min_age)}
-    return _given(told, nulls)
+        fields["delete_on_empty"] = {"min_age_secs": _seconds(config.delete_on_empty_min_age)}
+    return _given(fields, nulls)
 
 
 def basin_config_from_json(value: Any, what: str = "basin config") -> BasinConfig:
-    told = json_object(value, what)
-    cipher = told.get("stream_cipher")
+    fields = json_object(value, what)
+    cipher = fields.get("stream_cipher")
     return BasinConfig(
-        maybe(stream_config_from_json, told.get("default_stream_config"), "default_stream_config"),
+        maybe(stream_config_from_json, fields.get("default_stream_config"), "default_stream_config"),
         None if cipher is None else choice(Encryption, cipher, "stream_cipher"),
-        maybe(flag, told.get("create_stream_on_append"), "create_stream_on_append"),
-        maybe(flag, told.get("create_stream_on_read"), "create_stream_on_read"),
+        maybe(flag, fields.get("create_stream_on_append"), "create_stream_on_append"),
+        maybe(flag, fields.get("create_stream_on_read"), "create_stream_on_read"),
     )
 
 
 def basin_config_json(config: BasinConfig, *, nulls: bool = False) -> dict[str, Any]:
     """Return the settings; those that are None are left out, or with `nulls` written as null."""
     streams = config.default_stream_config
-    told = {
+    fields = {
         "default_stream_config": None if streams is None else stream_config_json(streams, nulls=nulls),
         "stream_cipher": None if config.stream_cipher is None else config.stream_cipher.value,
         "create_stream_on_append": config.create_stream_on_append,
         "create_stream_on_read": config.create_stream_on_read,
     }
-    return _given(told, nulls)
+    return _given(fields, nulls)
 
 
-def _given(told: dict[str, Any], nulls: bool) -> dict[str, Any]:
-    return told if nulls else {name: value for name, value in told.items() if value is not None}
+def _given(fields: dict[str, Any], nulls: bool) -> dict[str, Any]:
+    return fields if nulls else {name: value for name, value in fields.items() if value is not None}
 
 
 def _storage_class(value: Any, what: str) -> StorageClass | str:
@@ -95,18 +95,18 @@ def _storage_class(value: Any, what: str) -> StorageClass | str:
 
 
 def _retention(value: Any, what: str) -> Any:
-    told = json_object(value, what)
-    if "infinite" in told:
+    fields = json_object(value, what)
+    if "infinite" in fields:
         return "infinite"
-    return whole(told.get("age"), f"{what}.age")
+    return whole(fields.get("age"), f"{what}.age")
 
 
 def _timestamping(value: Any, what: str) -> Timestamping:
-    told = json_object(value, what)
-    mode = told.get("mode")
+    fields = json_object(value, what)
+    mode = fields.get("mode")
     return Timestamping(
         None if mode is None else choice(TimestampingMode, mode, f"{what}.mode"),
-        maybe(flag, told.get("uncapped"), f"{what}.uncapped"),
+        maybe(flag, fields.get("uncapped"), f"{what}.uncapped"),
     )
 
 
@@ -120,34 +120,34 @@ def _seconds(value: Any) -> int:
 
 
 def basin_info_from_json(value: Any, what: str = "basin") -> BasinInfo:
-    told = json_object(value, what)
+    fields = json_object(value, what)
     return BasinInfo(
-        text(told.get("name"), f"{what}.name"),
-        maybe(text, told.get("location"), f"{what}.location"),
-        time(told.get("created_at"), f"{what}.created_at"),
-        maybe(time, told.get("deleted_at"), f"{what}.deleted_at"),
+        text(fields.get("name"), f"{what}.name"),
+        maybe(text, fields.get("location"), f"{what}.location"),
+        time(fields.get("created_at"), f"{what}.created_at"),
+        maybe(time, fields.get("deleted_at"), f"{what}.deleted_at"),
     )
 
 
 def stream_info_from_json(value: Any, what: str = "stream") -> StreamInfo:
-    told = json_object(value, what)
-    cipher = told.get("cipher")
+    fields = json_object(value, what)
+    cipher = fields.get("cipher")
     return StreamInfo(
-        text(told.get("name"), f"{what}.name"),
-        time(told.get("created_at"), f"{what}.created_at"),
-        maybe(time, told.get("deleted_at"), f"{what}.deleted_at"),
+        text(fields.get("name"), f"{what}.name"),
+        time(fields.get("created_at"), f"{what}.created_at"),
+        maybe(time, fields.get("deleted_at"), f"{what}.deleted_at"),
         None if cipher is None else choice(Encryption, cipher, f"{what}.cipher"),
     )
 
 
 def location_from_json(value: Any, what: str = "location") -> LocationInfo:
-    told = json_object(value, what)
-    classes = maybe(json_list, told.get("storage_classes"), f"{what}.storage_classes")
+    fields = json_object(value, what)
+    classes = maybe(json_list, fields.get("storage_classes"), f"{what}.storage_classes")
     return LocationInfo(
-        text(told.get("name"), f"{what}.name"),
-        flag(told.get("is_private"), f"{what}.is_private"),
+        text(fields.get("name"), f"{what}.name"),
+        flag(fields.get("is_private"), f"{what}.is_private"),
         None if classes is None else [text(name, f"{what}.storage_classes") for name in classes],
-        maybe(text, told.get("default_storage_class"), f"{what}.default_storage_class"),
+        maybe(text, fields.get("default_storage_class"), f"{what}.default_storage_class"),
     )
 
 
@@ -177,5 +177,5 @@ def ensure_status(header: str | None) -> EnsureStatus:
 
 def page_from_json(value: Any, key: str, read: Callable[[Any], T]) -> Page[T]:
     """Return a page of a listing, whose items stand under this key."""
-    told = json_object(value, "page")
-    return Page([read(item) for item in json_list(told.get(key), key)], flag(told.get("has_more"), "has_more"))
+    fields = json_object(value, "page")
+    return Page([read(item) for item in json_list(fields.get(key), key)], flag(fields.get("has_more"), "has_more"))

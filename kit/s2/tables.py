@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def info_frame(infos: Iterable[Any], extra: str) -> pd.DataFrame:
     """Return basins or streams: name, when made, when deleted, and what else is told of them."""
     rows = list(infos)
-    kept = [getattr(one, extra) for one in rows]
+    extras = [getattr(row, extra) for row in rows]
     return to_frame(
         pa.table(
             {
-                "name": pa.array([one.name for one in rows], pa.string()),
-                "created_at": _moments([one.created_at for one in rows]),
-                "deleted_at": _moments([one.deleted_at for one in rows]),
-                extra: pa.array([getattr(one, "value", one) for one in kept], pa.string()),
+                "name": pa.array([row.name for row in rows], pa.string()),
+                "created_at": _moments([row.created_at for row in rows]),
+                "deleted_at": _moments([row.deleted_at for row in rows]),
+                extra: pa.array([getattr(one, "value", one) for one in extras], pa.string()),
             }
         )
     )
@@ -45,8 +45,8 @@ def token_rows(infos: Iterable[AccessTokenInfo]) -> pd.DataFrame:
         row: dict[str, Any] = {"id": info.id, "auto_prefix_streams": info.auto_prefix_streams}
         row["expires_at"] = None if info.expires_at is None else info.expires_at.isoformat()
         for part in ("basins", "streams", "access_tokens"):
-            found = scope.get(part)
-            row[part] = None if not found else " ".join(f"{kind}:{value}" for kind, value in found.items())
+            match = scope.get(part)
+            row[part] = None if not match else " ".join(f"{kind}:{value}" for kind, value in match.items())
         row["operations"] = ", ".join([*_groups(scope.get("op_groups") or {}), *(scope.get("ops") or [])])
         rows.append(row)
     names = ("id", "expires_at", "basins", "streams", "access_tokens", "operations")
@@ -55,11 +55,11 @@ def token_rows(infos: Iterable[AccessTokenInfo]) -> pd.DataFrame:
 
 
 def _groups(groups: dict[str, Any]) -> list[str]:
-    found = []
+    words = []
     for level, allowed in groups.items():
         if allowed:
-            found.append(f"{level}:{'+'.join(kind for kind in ('read', 'write') if allowed.get(kind))}")
-    return found
+            words.append(f"{level}:{'+'.join(kind for kind in ('read', 'write') if allowed.get(kind))}")
+    return words
 
 
 def metric_frame(metrics: Iterable[Metric], basin: str | None, stream: str | None) -> pd.DataFrame:

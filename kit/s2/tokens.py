@@ -100,27 +100,27 @@ _GROUPS = ("account", "basin", "stream")
 
 
 def scope_from_json(value: Any, what: str = "scope") -> AccessTokenScope:
-    told = json_object(value, what)
-    groups = maybe(json_object, told.get("op_groups"), f"{what}.op_groups")
-    basins, streams, tokens = (maybe(_resources, told.get(kind), f"{what}.{kind}") for kind in _RESOURCES)
+    fields = json_object(value, what)
+    groups = maybe(json_object, fields.get("op_groups"), f"{what}.op_groups")
+    basins, streams, tokens = (maybe(_resources, fields.get(kind), f"{what}.{kind}") for kind in _RESOURCES)
     permissions = None
     if groups is not None:
         permissions = OperationGroupPermissions(
             *(_permission(groups.get(level), f"{what}.{level}") for level in _GROUPS)
         )
-    ops = [choice(Operation, name, f"{what}.ops") for name in json_list(told.get("ops") or [], f"{what}.ops")]
+    ops = [choice(Operation, name, f"{what}.ops") for name in json_list(fields.get("ops") or [], f"{what}.ops")]
     return AccessTokenScope(basins, streams, tokens, permissions, ops)
 
 
 def scope_json(scope: AccessTokenScope) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for kind in _RESOURCES:
         match = getattr(scope, kind)
         if match is not None:
-            told[kind] = {"exact" if isinstance(match, ExactMatch) else "prefix": match.value}
+            fields[kind] = {"exact" if isinstance(match, ExactMatch) else "prefix": match.value}
     if scope.op_groups is not None:
         granted = {level: getattr(scope.op_groups, level) for level in _GROUPS}
-        told["op_groups"] = {
+        fields["op_groups"] = {
             level: {
                 "read": permission is not Permission.WRITE,
                 "write": permission is not Permission.READ,
@@ -129,22 +129,22 @@ def scope_json(scope: AccessTokenScope) -> dict[str, Any]:
             if permission is not None
         }
     if scope.ops:
-        told["ops"] = [operation.value for operation in scope.ops]
-    return told
+        fields["ops"] = [operation.value for operation in scope.ops]
+    return fields
 
 
 def _resources(value: Any, what: str) -> ExactMatch | PrefixMatch:
-    told = json_object(value, what)
-    if "exact" in told:
-        return ExactMatch(text(told["exact"], f"{what}.exact"))
-    return PrefixMatch(text(told.get("prefix"), f"{what}.prefix"))
+    fields = json_object(value, what)
+    if "exact" in fields:
+        return ExactMatch(text(fields["exact"], f"{what}.exact"))
+    return PrefixMatch(text(fields.get("prefix"), f"{what}.prefix"))
 
 
 def _permission(value: Any, what: str) -> Permission | None:
-    told = maybe(json_object, value, what) or {}
+    fields = maybe(json_object, value, what) or {}
     granted = (
-        maybe(flag, told.get("read"), f"{what}.read") or False,
-        maybe(flag, told.get("write"), f"{what}.write") or False,
+        maybe(flag, fields.get("read"), f"{what}.read") or False,
+        maybe(flag, fields.get("write"), f"{what}.write") or False,
     )
     return {
         (True, False): Permission.READ,
@@ -154,10 +154,10 @@ def _permission(value: Any, what: str) -> Permission | None:
 
 
 def token_info_from_json(value: Any, what: str = "access token") -> AccessTokenInfo:
-    told = json_object(value, what)
+    fields = json_object(value, what)
     return AccessTokenInfo(
-        text(told.get("id"), f"{what}.id"),
-        scope_from_json(told.get("scope")),
-        maybe(time, told.get("expires_at"), f"{what}.expires_at"),
-        maybe(flag, told.get("auto_prefix_streams"), f"{what}.auto_prefix_streams") or False,
+        text(fields.get("id"), f"{what}.id"),
+        scope_from_json(fields.get("scope")),
+        maybe(time, fields.get("expires_at"), f"{what}.expires_at"),
+        maybe(flag, fields.get("auto_prefix_streams"), f"{what}.auto_prefix_streams") or False,
     )

@@ -29,9 +29,9 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def position_from_json(value: Any, what: str = "position") -> StreamPosition:
-    told = json_object(value, what)
+    fields = json_object(value, what)
     return StreamPosition(
-        whole(told.get("seq_num"), f"{what}.seq_num"), whole(told.get("timestamp"), f"{what}.timestamp")
+        whole(fields.get("seq_num"), f"{what}.seq_num"), whole(fields.get("timestamp"), f"{what}.timestamp")
     )
 
 
@@ -49,9 +49,9 @@ def ack_json(ack: AppendAck) -> dict[str, Any]:
 
 
 def input_from_json(value: Any, *, as_base64: bool = False) -> AppendInput:
-    told = json_object(value, "append")
+    fields = json_object(value, "append")
     records = []
-    for item in json_list(told.get("records"), "records"):
+    for item in json_list(fields.get("records"), "records"):
         record = json_object(item, "record")
         records.append(
             Record(
@@ -62,8 +62,8 @@ def input_from_json(value: Any, *, as_base64: bool = False) -> AppendInput:
         )
     return AppendInput(
         records,
-        maybe(whole, told.get("match_seq_num"), "match_seq_num"),
-        maybe(text, told.get("fencing_token"), "fencing_token"),
+        maybe(whole, fields.get("match_seq_num"), "match_seq_num"),
+        maybe(text, fields.get("fencing_token"), "fencing_token"),
     )
 
 
@@ -91,12 +91,12 @@ def error_json(error: S2ServerError) -> bytes:
 
 
 def _record_json(record: Record | SequencedRecord, as_base64: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if record.headers:
-        told["headers"] = [[_text(name, as_base64), _text(value, as_base64)] for name, value in record.headers]
+        fields["headers"] = [[_text(name, as_base64), _text(value, as_base64)] for name, value in record.headers]
     if record.body:
-        told["body"] = _text(record.body, as_base64)
-    return told
+        fields["body"] = _text(record.body, as_base64)
+    return fields
 
 
 def _headers(record: Any, as_base64: bool) -> Headers:
@@ -109,9 +109,9 @@ def _headers(record: Any, as_base64: bool) -> Headers:
 
 
 def _bytes(value: Any, what: str, as_base64: bool) -> bytes:
-    told = text(value, what)
+    encoded = text(value, what)
     try:
-        return base64.b64decode(told, validate=True) if as_base64 else told.encode()
+        return base64.b64decode(encoded, validate=True) if as_base64 else encoded.encode()
     except (binascii.Error, UnicodeEncodeError) as error:
         raise WireError(f"{what} cannot be read: {error}") from None
     except ValueError:
@@ -131,22 +131,22 @@ def error_of(status: int, body: bytes | bytearray) -> S2ServerError:
     'unknown'
     """
     try:
-        told = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
-        told = None
-    if isinstance(told, dict):
-        special = _condition(status, told) if status == 412 else _unwritten(status, told) if status == 416 else None
+        fields = None
+    if isinstance(fields, dict):
+        special = _condition(status, fields) if status == 412 else _unwritten(status, fields) if status == 416 else None
         if special is not None:
             return special
-        code, message = told.get("code"), told.get("message")
+        code, message = fields.get("code"), fields.get("message")
         if isinstance(code, str) and code:
             return S2ServerError(code, message if isinstance(message, str) else "", status)
     text = bytes(body[:_SHOWN]).decode("utf-8", "replace").strip() or f"HTTP {status}"
     return (AppendConditionError if status == 412 else S2ServerError)("unknown", text, status)
 
 
-def _condition(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
-    token, seq_num = told.get("fencing_token_mismatch"), told.get("seq_num_mismatch")
+def _condition(status: int, fields: Mapping[str, Any]) -> S2ServerError | None:
+    token, seq_num = fields.get("fencing_token_mismatch"), fields.get("seq_num_mismatch")
     if isinstance(token, str):
         message = f"the fencing token of the stream is {token!r}"
         return FencingTokenMismatchError("unknown", message, status, token)
@@ -156,9 +156,9 @@ def _condition(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
     return None
 
 
-def _unwritten(status: int, told: Mapping[str, Any]) -> S2ServerError | None:
+def _unwritten(status: int, fields: Mapping[str, Any]) -> S2ServerError | None:
     try:
-        tail = position_from_json(told.get("tail"))
+        tail = position_from_json(fields.get("tail"))
     except WireError:
         return None
     message = f"nothing is written there; the tail is at seq_num {tail.seq_num}, timestamp {tail.timestamp}"

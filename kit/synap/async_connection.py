@@ -26,8 +26,8 @@ _OUTGOING = 1024 * 1024
 class _Batch:
     """Calls that are sent together, and the places for their answers."""
 
-    def __init__(self, count: int, places: Sequence[int], found: list[Any], done: asyncio.Future[None]) -> None:
-        self.left, self.places, self.found, self.done = count, places, found, done
+    def __init__(self, count: int, places: Sequence[int], answers: list[Any], done: asyncio.Future[None]) -> None:
+        self.left, self.places, self.found, self.done = count, places, answers, done
         self.first = 0
 
     def put(self, number: int, body: bytes) -> None:
@@ -181,19 +181,21 @@ class AsyncConnection(ConnectionBase, LoopDriver):
             raise self.unreachable(str(error)) from None
         try:
             if self.settings.api_key is not None or self.settings.password is not None:
-                found: list[Any] = [None]
-                await self._on(connection, [("AUTH", self.settings.auth() or ())], range(1), found)
-                self.greeted(found[0])
+                answers: list[Any] = [None]
+                await self._on(connection, [("AUTH", self.settings.auth() or ())], range(1), answers)
+                self.greeted(answers[0])
         except BaseException as error:
             connection.transport.abort()
             # The frames below hold the credential in their variables, which a traceback may show.
             raise error.with_traceback(None)  # noqa: B904
         return connection
 
-    async def _on(self, connection: Connection, calls: Sequence[Call], places: Sequence[int], found: list[Any]) -> None:
+    async def _on(
+        self, connection: Connection, calls: Sequence[Call], places: Sequence[int], answers: list[Any]
+    ) -> None:
         loop = asyncio.get_running_loop()
         numbers = self.numbers(len(calls))
-        batch = _Batch(len(calls), places, found, loop.create_future())
+        batch = _Batch(len(calls), places, answers, loop.create_future())
         batch.first = numbers[0]
         batch.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         written = False
@@ -206,9 +208,9 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 await connection.room()
                 if connection.lost.done():
                     break
-            asked = time.monotonic()
+            started = time.monotonic()
             while not batch.done.done():
-                quiet = time.monotonic() - max(asked, connection.heard)
+                quiet = time.monotonic() - max(started, connection.heard)
                 if quiet >= self.settings.timeout:
                     connection.transport.abort()
                     raise self.silent(calls[0][0])

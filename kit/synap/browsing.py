@@ -35,11 +35,11 @@ def _queues(syn: Synap) -> list[Node]:
 
 def _queue(syn: Synap, row: dict[Any, Any]) -> Node:
     name = str(row["queue"])
-    told = {key: value for key, value in row.items() if key not in ("queue", "time")}
+    figures = {key: value for key, value in row.items() if key not in ("queue", "time")}
     # A queue cannot be looked into without taking its messages, so there is nothing to read.
     watch = getattr(syn, "watch_queue", None)
     live = None if watch is None else lambda: watch(name)
-    return Node(name, "queue", f"syn.queues[{name!r}]", details=lambda: told, live=live)
+    return Node(name, "queue", f"syn.queues[{name!r}]", details=lambda: figures, live=live)
 
 
 def _rooms(syn: Synap) -> list[Node]:
@@ -48,11 +48,17 @@ def _rooms(syn: Synap) -> list[Node]:
 
 def _room(syn: Synap, row: dict[Any, Any]) -> Node:
     name = str(row["room"])
-    told = {key: value for key, value in row.items() if key not in ("room", "time")}
+    figures = {key: value for key, value in row.items() if key not in ("room", "time")}
     live = (lambda: syn.live(name)) if hasattr(syn, "live") else None
     room = syn[name]
     return Node(
-        name, "room", f"syn[{name!r}]", details=lambda: told, read=lambda n: room.tail(n), live=live, log=lambda: room
+        name,
+        "room",
+        f"syn[{name!r}]",
+        details=lambda: figures,
+        read=lambda n: room.tail(n),
+        live=live,
+        log=lambda: room,
     )
 
 
@@ -62,9 +68,9 @@ def _topics(syn: Synap) -> list[Node]:
 
 def _topic(syn: Synap, row: dict[Any, Any]) -> Node:
     name = str(row["topic"])
-    told = {key: value for key, value in row.items() if key != "topic"}
+    figures = {key: value for key, value in row.items() if key != "topic"}
     live = (lambda: syn.live(topics=[name])) if hasattr(syn, "live") else None
-    return Node(name, "topic", f"syn.live(topics=[{name!r}])", details=lambda: told, live=live)
+    return Node(name, "topic", f"syn.live(topics=[{name!r}])", details=lambda: figures, live=live)
 
 
 def _prefixes(syn: Synap) -> list[Node]:

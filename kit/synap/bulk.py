@@ -52,19 +52,19 @@ def _given(value: Any, number: int) -> Any:
 
 def _objects(table: Table) -> list[Any]:
     """Return a JSON object for each row."""
-    return [inputs.JsonText(one) for one in table.objects().to_pylist()]
+    return [inputs.JsonText(event) for event in table.objects().to_pylist()]
 
 
 def _listed(column: Any) -> list[Any]:
-    found: list[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist()
-    return found
+    values: list[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist()
+    return values
 
 
-def in_parts(values: list[Any], send: Callable[[int, list[Any]], list[T]], seen: Callable[[int], Any]) -> list[T]:
+def in_parts(values: list[Any], send: Callable[[int, list[Any]], list[T]], notify: Callable[[int], Any]) -> list[T]:
     """Return what `send` gives for all values; it is given the place of some thousand of them, and these."""
     results: list[T] = []
     for at in range(0, len(values), _AT_ONCE):
         some = values[at : at + _AT_ONCE]
         results += send(at, some)
-        seen(len(some))
+        notify(len(some))
     return results

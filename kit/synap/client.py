@@ -50,10 +50,10 @@ class _Verbs:
     @verb
     def info(self, section: str | None = None) -> Operation[dict[str, Any]]:
         """Return what the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
-        told = yield Do("info", {} if section is None else {"section": section})
-        if not isinstance(told, dict):
+        answer = yield Do("info", {} if section is None else {"section": section})
+        if not isinstance(answer, dict):
             raise SynapWireError("the server's information has an unknown form", op="info")
-        return told
+        return answer
 
     @verb
     def metrics(self) -> Operation[str]:
@@ -113,9 +113,9 @@ def _beside(driver: Any) -> str:
 
 def _json(response: Any) -> dict[str, Any]:
     try:
-        found = response.json()
+        payload = response.json()
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        payload = None
+    if not isinstance(payload, dict):
         raise SynapWireError("the answer is not one of Synap", hint="check that it is a Synap HTTP port")
-    return found
+    return payload

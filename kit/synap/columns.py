@@ -43,10 +43,10 @@ class _Other(Exception):
 
 def read_events(body: bytes, at: int) -> pa.Table:
     """Return the events of an answer to SREAD, whose value begins at `at`."""
-    found = fast_values.array_length(body, at)
-    if found is None:
+    length = fast_values.array_length(body, at)
+    if length is None:
         raise wire.Refused("an answer to SREAD that is not an Array")
-    count, start = found
+    count, start = length
     if count > len(body) - start:
         raise wire.Refused(f"{count:,} events were stated, but there are {len(body) - start:,} bytes")
     if not count:
@@ -105,10 +105,10 @@ def _past(raw: Bytes, at: Places, template: bytes) -> Places:
 
 
 def _table(widths: Mapping[int, int]) -> npt.NDArray[np.int64]:
-    found = np.full(256, -1, np.int64)
+    table = np.full(256, -1, np.int64)
     for code, width in widths.items():
-        found[code] = width
-    return found
+        table[code] = width
+    return table
 
 
 _INT_WIDTH = _table({**dict.fromkeys(range(128), 0), 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD2: 4, 0xD3: 8})
@@ -180,12 +180,14 @@ def from_maps(events: Sequence[Any]) -> pa.Table:
 def topic_table(messages: Sequence[TopicMessage]) -> pa.Table:
     """Return messages of topics as columns; what was published is JSON again."""
     try:
-        data = [json.dumps(one.message, ensure_ascii=False).encode("utf-8", "backslashreplace") for one in messages]
+        data = [
+            json.dumps(message.message, ensure_ascii=False).encode("utf-8", "backslashreplace") for message in messages
+        ]
         return pa.table(
             {
-                "time": pa.array([one.timestamp for one in messages], pa.timestamp("s", "UTC")).cast(TIME),
-                "topic": pa.array([one.topic for one in messages], pa.string()),
-                "id": pa.array([one.id for one in messages], pa.string()),
+                "time": pa.array([message.timestamp for message in messages], pa.timestamp("s", "UTC")).cast(TIME),
+                "topic": pa.array([message.topic for message in messages], pa.string()),
+                "id": pa.array([message.id for message in messages], pa.string()),
                 "data": pa.array(data, pa.binary()),
             },
             schema=TOPIC_SCHEMA,

@@ -50,9 +50,9 @@ class ConnectionBase:
         """Return so many numbers in a row."""
         if self._next + count > _LAST:
             self._next = 1
-        found = range(self._next, self._next + count)
+        taken = range(self._next, self._next + count)
         self._next += count
-        return found
+        return taken
 
     def frames(self, calls: Sequence[Call], first: int) -> Iterator[bytes]:
         """Return the calls as pieces to send."""
@@ -62,16 +62,16 @@ class ConnectionBase:
 
     def greeted(self, body: bytes) -> None:
         """Judge the answer to AUTH. A server without users refuses every AUTH, and answers all the same."""
-        _, good, told = wire.read_answer(body)
-        if not good and not str(told).startswith("WRONGPASS"):
-            raise refusal(str(told), op="AUTH")
+        _, good, value = wire.read_answer(body)
+        if not good and not str(value).startswith("WRONGPASS"):
+            raise refusal(str(value), op="AUTH")
 
     def check_refused(self, body: bytes, op: str = "") -> None:
         """Raise where an answer says that nobody is known on this connection: so will all that follow."""
         if len(body) < _REFUSAL and _NOBODY in body:
-            _, good, told = wire.read_answer(body)
-            if not good and str(told).startswith(_NOBODY.decode()):
-                raise refusal(str(told), op=op)
+            _, good, value = wire.read_answer(body)
+            if not good and str(value).startswith(_NOBODY.decode()):
+                raise refusal(str(value), op=op)
 
     def unreachable(self, reason: str) -> SynapTransportError:
         error = SynapTransportError(
@@ -93,34 +93,34 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
 
     What is not `safe` is repeated only where it was never sent.
     """
-    found: list[Any] = [None] * len(calls)
+    answers: list[Any] = [None] * len(calls)
     todo: Sequence[int] = range(len(calls))
     for attempt in range(_TRIES):
         if attempt:
             yield Pause(min(2.0, 0.1 * 2.0**attempt) * random.random())
             for n in todo:
-                found[n] = None
+                answers[n] = None
         started, clock = time.time(), time.perf_counter()
         error = ""
         try:
-            yield Exchange([calls[n] for n in todo], todo, found)
+            yield Exchange([calls[n] for n in todo], todo, answers)
         except SynapTransportError as failure:
             error = type(failure).__name__
             for n in todo:
-                if found[n] is None or isinstance(found[n], SynapError):
-                    found[n] = failure
+                if answers[n] is None or isinstance(answers[n], SynapError):
+                    answers[n] = failure
         finally:
-            log(calls, found, todo, started, time.perf_counter() - clock, attempt, error)
+            log(calls, answers, todo, started, time.perf_counter() - clock, attempt, error)
         todo = [
             n
             for n in todo
-            if isinstance(found[n], SynapTransportError)
-            and not isinstance(found[n], SynapWireError)
-            and (safe or not found[n].maybe_received)
+            if isinstance(answers[n], SynapTransportError)
+            and not isinstance(answers[n], SynapWireError)
+            and (safe or not answers[n].maybe_received)
         ]
         if not todo:
             break
-    return found
+    return answers
 
 
 def probed() -> Operation[SynapError | None]:
@@ -130,15 +130,15 @@ def probed() -> Operation[SynapError | None]:
         [body] = yield from answered([("EXISTS", ("kit:probe",))], True)
         if isinstance(body, SynapError):
             return body
-        _, good, told = wire.read_answer(body)
+        _, good, value = wire.read_answer(body)
     except SynapError as error:
         return error
-    return None if good else SynapError(str(told))
+    return None if good else SynapError(str(value))
 
 
 def log(
     calls: Sequence[Call],
-    found: Sequence[Any],
+    answers: Sequence[Any],
     todo: Sequence[int],
     started: float,
     seconds: float,
@@ -149,7 +149,7 @@ def log(
     if not todo:
         return
     name = calls[todo[0]][0]
-    received = sum(len(found[n]) for n in todo if isinstance(found[n], bytes))
+    received = sum(len(answers[n]) for n in todo if isinstance(answers[n], bytes))
     op = name if len(todo) == 1 else f"{name} x {len(todo)}"
     status = 0 if error else 200
     call_log.record("synap", op, started, seconds, bytes_in=received, status=status, retries=attempt, error=error)

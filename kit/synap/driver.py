@@ -156,15 +156,15 @@ class AsyncDriver(_Base, LoopDriver):
         return self.bulk
 
     async def _gather(self, operations: Sequence[Any]) -> list[Any]:
-        found: list[Any] = [None] * len(operations)
+        answers: list[Any] = [None] * len(operations)
         rest, gate = iter(enumerate(operations)), Gate()
 
         async def worker() -> None:
             for n, operation in rest:
-                found[n] = await self._get(operation, gate)
+                answers[n] = await self._get(operation, gate)
 
         await asyncio.gather(*(worker() for _ in range(min(_AT_ONCE, len(operations)))))
-        return found
+        return answers
 
     async def _get(self, operation: Any, gate: Gate) -> Any:
         assert self._http is not None

@@ -47,9 +47,9 @@ class SynapError(KitError):
 
     def _in_full(self) -> str:
         where = " ".join(part for part in (self.op, self.resource) if part)
-        told = f"{where}: {self.message}" if where else self.message
-        told = f"{told} ({self.status_code})" if self.status_code is not None else told
-        return f"{told}\n  {self.hint}" if self.hint else told
+        text = f"{where}: {self.message}" if where else self.message
+        text = f"{text} ({self.status_code})" if self.status_code is not None else text
+        return f"{text}\n  {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, self.status_code), self.__dict__

@@ -119,12 +119,12 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         """
         from .tables import value_frame
 
-        wanted = [keys] if isinstance(keys, str) else [str(key) for key in keys]
-        for key in wanted:
+        names = [keys] if isinstance(keys, str) else [str(key) for key in keys]
+        for key in names:
             inputs.name(key, "a key")
-        values = self.client.kv.mget(wanted)
-        left = self._run(_ttls(wanted)) if ttl else None
-        return value_frame(wanted, values, left, body, types)
+        values = self.client.kv.mget(names)
+        left = self._run(_ttls(names)) if ttl else None
+        return value_frame(names, values, left, body, types)
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -349,14 +349,14 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
         client = self.client
         info: Mapping[str, Any] = {}
-        told = client.metrics()
+        figures = client.metrics()
         try:
             info = client.info()
         except SynapError as error:
             if error.status_code not in (401, 403):
                 raise
         beside = {"kv": client.kv.stats(), "pubsub": client.pubsub.stats()}
-        return metric_frame(told, info, beside, time.time())
+        return metric_frame(figures, info, beside, time.time())
 
     def server(self) -> pd.DataFrame:
         """Return what the server is, one row: address, version, uptime, transport."""
@@ -393,16 +393,16 @@ def _ttls(keys: list[str]) -> Operation[list[int | None]]:
     from .operations import Bulk, Calls, Do, Many
 
     if (yield Bulk()):
-        found = yield Calls([("TTL", (key,)) for key in keys])
-        return [one if type(one) is int and one >= 0 else None for one in _but_missing(found)]
-    told = yield Many([Do("kv.ttl", {"key": key}) for key in keys])
-    return [one.get("ttl") if isinstance(one, Mapping) else None for one in _but_missing(told)]
+        values = yield Calls([("TTL", (key,)) for key in keys])
+        return [value if type(value) is int and value >= 0 else None for value in _but_missing(values)]
+    answers = yield Many([Do("kv.ttl", {"key": key}) for key in keys])
+    return [answer.get("ttl") if isinstance(answer, Mapping) else None for answer in _but_missing(answers)]
 
 
 def _but_missing(results: list[Any]) -> list[Any]:
-    for one in results:
-        if isinstance(one, SynapError) and one.status_code != 404:
-            raise one
+    for result in results:
+        if isinstance(result, SynapError) and result.status_code != 404:
+            raise result
     return results
 
 
@@ -415,14 +415,14 @@ def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mappin
         "stream": ("stream.stats", "room"),
         "pubsub": ("pubsub.info", "topic"),
     }[family]
-    told = (yield Many([Do(command, {field: name}) for name in names])) if names else []
+    answers = (yield Many([Do(command, {field: name}) for name in names])) if names else []
     rows = []
-    for name, one in zip(names, told, strict=True):
-        if isinstance(one, SynapError):
-            if one.status_code in (400, 404):
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, SynapError):
+            if answer.status_code in (400, 404):
                 continue
-            raise one
-        rows.append((name, one))
+            raise answer
+        rows.append((name, answer))
     return rows
 
 
@@ -430,9 +430,9 @@ def _publish_all(topic: str, values: list[Any]) -> Operation[list[int]]:
     from .operations import Bulk, Calls, Do, member, raised
 
     if (yield Bulk()):
-        found = raised((yield Calls([("PUBLISH", (topic, inputs.as_text(value))) for value in values], safe=False)))
+        answers = raised((yield Calls([("PUBLISH", (topic, inputs.as_text(value))) for value in values], safe=False)))
     else:
-        found = []
+        answers = []
         for value in values:
-            found.append((yield Do("pubsub.publish", {"topic": topic, "payload": value}, safe=False)))
-    return [member(one, "subscribers_matched", int) for one in found]
+            answers.append((yield Do("pubsub.publish", {"topic": topic, "payload": value}, safe=False)))
+    return [member(answer, "subscribers_matched", int) for answer in answers]

@@ -16,31 +16,31 @@ def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
     if count > len(data) - at:
         raise Refused(f"{count:,} values were stated, but there are {len(data) - at:,} bytes")
     start = at
-    found: list[Any] = []
+    result: list[Any] = []
     try:
         for _ in range(count):
             if data.startswith(b"\x81\xa5Bytes", at):
                 at += 7
                 size, at = _size(data, at, _BIN)
-                found.append(data[at : at + size])
+                result.append(data[at : at + size])
                 at += size
             elif data.startswith(b"\x81\xa3Str", at):
                 at += 5
                 size, at = _size(data, at, _STR)
-                found.append(data[at : at + size].decode())
+                result.append(data[at : at + size].decode())
                 at += size
             elif data.startswith(NULL, at):
                 at += 5
-                found.append(None)
+                result.append(None)
             else:
                 raise _NotFlat
     except (_NotFlat, UnicodeDecodeError):
         reader = _Reader(data, start)
-        found = [plain(reader.value(0)) for _ in range(count)]
+        result = [plain(reader.value(0)) for _ in range(count)]
         at = reader.at
     if at > len(data):
         raise Refused("a message that ends too early")
-    return found, at
+    return result, at
 
 
 _BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
@@ -80,10 +80,10 @@ def array_length(data: bytes, at: int) -> tuple[int, int] | None:
 
 def read_values(body: bytes, at: int) -> list[Any]:
     """Return the values of an answer that is an `Array`."""
-    found = array_length(body, at)
-    if found is None:
+    count = array_length(body, at)
+    if count is None:
         raise Refused("an answer that is not an Array")
-    values, stop = flat_values(body, found[1], found[0])
+    values, stop = flat_values(body, count[1], count[0])
     if stop != len(body):
         raise Refused(f"{len(body) - stop} bytes too many after a message")
     return values

@@ -51,12 +51,12 @@ class RoomSource(Source):
         """Return the events after an offset, or from the start that was asked for."""
         follower = Follower(self._driver, self.label, after + 1 if isinstance(after, int) else self._start)
         reconnects = 0
-        async for found in follower:
+        async for events in follower:
             again, reconnects = follower.reconnects - reconnects, follower.reconnects
-            batches = found.events.combine_chunks().to_batches()
+            batches = events.events.combine_chunks().to_batches()
             batch = batches[0] if batches else _none(SCHEMA)
-            gaps = int(found.missed > 0) + int(found.restarted)
-            yield Chunk(batch, found.next_offset - 1, reconnects=again, gaps=gaps)
+            gaps = int(events.missed > 0) + int(events.restarted)
+            yield Chunk(batch, events.next_offset - 1, reconnects=again, gaps=gaps)
 
     async def close(self) -> None:
         """Close the connections."""

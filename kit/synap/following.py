@@ -69,7 +69,7 @@ class Follower:
         first = True
         while True:
             try:
-                found = await self._driver.run(self._next(first))
+                batch = await self._driver.run(self._next(first))
             except SynapError as error:
                 gone = error.status_code == 400 and "not found" in error.message and not first
                 broken = isinstance(error, SynapTransportError) and not isinstance(error, SynapWireError)
@@ -80,11 +80,11 @@ class Follower:
                 await asyncio.sleep(min(10.0, 0.2 * 2.0 ** min(failures, 6)))
                 continue
             failures = 0
-            if found.events.num_rows or found.restarted or first:
-                yield found
+            if batch.events.num_rows or batch.restarted or first:
+                yield batch
                 first = False
                 pause = self._quick
-                if found.events.num_rows:
+                if batch.events.num_rows:
                     continue
             await asyncio.sleep(pause)
             pause = min(self._slow, pause * 1.5)
@@ -135,5 +135,5 @@ class Follower:
         return EventBatch(events, self._at, self.generation, missed, restarted)
 
     def _stats(self) -> Operation[dict[str, int]]:
-        told = yield Do("stream.stats", {"room": self.room})
-        return {name: member(told, name, int) for name in ("generation", "min_offset", "total_published")}
+        answer = yield Do("stream.stats", {"room": self.room})
+        return {name: member(answer, name, int) for name in ("generation", "min_offset", "total_published")}

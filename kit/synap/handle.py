@@ -30,7 +30,7 @@ class Room(Log["pd.DataFrame"]):
         Extra("subscriber_id", "kit", "str", "who reads, as the server's figures tell it.", (*READING, "tail")),
         Extra("event", "event", "str", "the name of each event; a column `event` names each by itself.", ("append",)),
     )
-    lacks = {"to_dask": Gap("a room is read in one process", ".to_parquet(path), and kit.scan(path).to_dask()")}
+    lacks = {"to_dask": Gap("a room is read in one process only", ".to_parquet(path), and kit.scan(path).to_dask()")}
     refuse = SynapInputError
     answer = "pd.DataFrame"
     shown = ".read(limit=100), .tail(), .publish(df), .live()"

@@ -31,8 +31,8 @@ class KV(Part):
 
         Without `ttl` the key stays for ever, also where it had an end before.
         """
-        asked = _set(key, value, inputs.optional(ttl, "ttl"))
-        yield asked
+        payload = _set(key, value, inputs.optional(ttl, "ttl"))
+        yield payload
         return True
 
     @verb
@@ -54,14 +54,14 @@ class KV(Part):
     @verb
     def delete(self, key: str) -> Operation[bool]:
         """Return whether it was there."""
-        told = yield Do("kv.del", {"key": inputs.name(key, "a key")}, safe=False)
-        return member(told, "deleted", bool)
+        answer = yield Do("kv.del", {"key": inputs.name(key, "a key")}, safe=False)
+        return member(answer, "deleted", bool)
 
     @verb
     def exists(self, key: str) -> Operation[bool]:
         """Return whether there is a value."""
-        told = yield Do("kv.exists", {"key": inputs.name(key, "a key")})
-        return member(told, "exists", bool)
+        answer = yield Do("kv.exists", {"key": inputs.name(key, "a key")})
+        return member(answer, "exists", bool)
 
     @verb
     def mset(self, pairs: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> Operation[bool]:
@@ -77,7 +77,7 @@ class KV(Part):
                 raise
             raise SynapInputError("mset() takes pairs of a key and a value", hint='[("key", "value"), ...]') from None
         if len(commands) > 1 and (yield Bulk()):
-            flat = [part for one in commands for part in (one.payload["key"], one.payload["value"])]
+            flat = [part for command in commands for part in (command.payload["key"], command.payload["value"])]
             step = 2 * _TOGETHER
             calls = [("MSET", tuple(flat[n : n + step])) for n in range(0, len(flat), step)]
             raised((yield Calls(calls, safe=False)), [len(arguments) // 2 for _, arguments in calls], "stored")
@@ -88,12 +88,12 @@ class KV(Part):
     @verb
     def mget(self, keys: Iterable[str]) -> Operation[list[str | bytes | None]]:
         """Return the values in the order of the keys; None for each that is not there."""
-        wanted = inputs.names(keys, "key")
-        if len(wanted) > 1 and (yield Bulk()):
-            return (yield from _bulk(wanted))
-        found = raised((yield Many([Do("kv.get", {"key": key}) for key in wanted]))) if wanted else []
+        names = inputs.names(keys, "key")
+        if len(names) > 1 and (yield Bulk()):
+            return (yield from _bulk(names))
+        answers = raised((yield Many([Do("kv.get", {"key": key}) for key in names]))) if names else []
         values: list[str | bytes | None] = []
-        for key, value in zip(wanted, found, strict=True):
+        for key, value in zip(names, answers, strict=True):
             values.append((yield from _shown(key, value)))
         return values
 
@@ -123,28 +123,28 @@ class KV(Part):
         if not isinstance(prefix, str):
             raise SynapInputError("prefix must be text")
         most = _ALL if limit is None else inputs.whole(limit, "limit")
-        told = yield Do("kv.scan", {"prefix": prefix, "limit": most})
-        return sorted(str(key) for key in member(told, "keys", list))
+        answer = yield Do("kv.scan", {"prefix": prefix, "limit": most})
+        return sorted(str(key) for key in member(answer, "keys", list))
 
     @verb
     def ttl(self, key: str) -> Operation[int | None]:
         """Return seconds that a key has left, or None where it has no end. A key that is not there is an error
         (404)."""
-        told = yield Do("kv.ttl", {"key": inputs.name(key, "a key")})
-        left = told.get("ttl") if isinstance(told, Mapping) else None
+        answer = yield Do("kv.ttl", {"key": inputs.name(key, "a key")})
+        left = answer.get("ttl") if isinstance(answer, Mapping) else None
         return left if isinstance(left, int) else None
 
     @verb
     def expire(self, key: str, seconds: int) -> Operation[bool]:
         """Return whether the key is there, and ends after that many seconds now."""
-        asked = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
-        return member((yield Do("kv.expire", asked, safe=False)), "result", bool)
+        payload = {"key": inputs.name(key, "a key"), "ttl": inputs.whole(seconds, "seconds")}
+        return member((yield Do("kv.expire", payload, safe=False)), "result", bool)
 
     @verb
     def persist(self, key: str) -> Operation[bool]:
         """Return whether the key had an end, and has none now."""
-        asked = {"key": inputs.name(key, "a key")}
-        return member((yield Do("kv.persist", asked, safe=False)), "result", bool)
+        payload = {"key": inputs.name(key, "a key")}
+        return member((yield Do("kv.persist", payload, safe=False)), "result", bool)
 
     @verb
     def stats(self) -> Operation[Stats]:
@@ -189,19 +189,19 @@ def _shown(key: str, value: Any) -> Operation[str | bytes | None]:
 def _bulk(keys: list[str]) -> Operation[list[str | bytes | None]]:
     parts = [keys[n : n + _TOGETHER] for n in range(0, len(keys), _TOGETHER)]
     bodies = raised((yield Calls([("MGET", tuple(part)) for part in parts], raw=True)))
-    found: list[Any] = []
+    results: list[Any] = []
     for part, body in zip(parts, bodies, strict=True):
         values = values_of(body, "MGET")
         if len(values) != len(part):
             raise SynapWireError(f"{len(values)} values arrived for {len(part)} keys", op="MGET")
-        found += [text_or_bytes(value) if isinstance(value, bytes) else value for value in values]
-    return found
+        results += [text_or_bytes(value) if isinstance(value, bytes) else value for value in values]
+    return results
 
 
 def values_of(body: bytes, op: str) -> list[Any]:
     """Return the values of a good answer."""
     _, at = wire.peek(body)
     if not at:
-        _, _, told = wire.read_answer(body)
-        raise refusal(str(told), op=op)
+        _, _, value = wire.read_answer(body)
+        raise refusal(str(value), op=op)
     return fast_values.read_values(body, at)

@@ -56,19 +56,19 @@ class RoomRange(Ranged):
 
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
         bounds = self.bounds()
-        asked = self.at(start, bounds)
-        self._told["missed"] = max(0, bounds[0] - asked) if asked < bounds[1] else 0
-        return self.between(bounds, asked, limit, until)
+        begin = self.at(start, bounds)
+        self._told["missed"] = max(0, bounds[0] - begin) if begin < bounds[1] else 0
+        return self.between(bounds, begin, limit, until)
 
     def shown(
         self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
     ) -> tuple[pa.Table, dict[str, Any]]:
-        table, told = super().shown(pages, body, types)
-        return table, {**self._told, **told}
+        table, attrs = super().shown(pages, body, types)
+        return table, {**self._told, **attrs}
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        for found in state_of(self.client).driver.walk(pages(self.room, self._subscriber, first, stop)):
-            for batch in found.to_batches():
+        for piece in state_of(self.client).driver.walk(pages(self.room, self._subscriber, first, stop)):
+            for batch in piece.to_batches():
                 if batch.num_rows:
                     offsets = batch.column(0)
                     yield Piece(offsets[0].as_py(), offsets[-1].as_py() + 1, batch)
@@ -86,8 +86,8 @@ class RoomRange(Ranged):
         def publish(at: int, some: list[Any]) -> list[int]:
             return self.client.stream.publish_many(self.room, zip(events[at:], some, strict=False))
 
-        def send(seen: Callable[[int], Any]) -> Sent:
-            offsets = in_parts(values, publish, seen)
+        def send(notify: Callable[[int], Any]) -> Sent:
+            offsets = in_parts(values, publish, notify)
             return Sent(offsets[0] if offsets else None, len(offsets), published_frame(self.room, "room", offsets))
 
         return Outgoing(len(values), send)
@@ -103,8 +103,13 @@ class RoomRange(Ranged):
         return offsets[0]
 
     def content(self, bodies: pa.Array) -> pa.Array:
-        told = [decoded(body) if body[:1] == b'"' else body for body in bodies.to_pylist()]
-        return pa.array([one.encode("utf-8", "backslashreplace") if isinstance(one, str) else one for one in told])
+        contents = [decoded(body) if body[:1] == b'"' else body for body in bodies.to_pylist()]
+        return pa.array(
+            [
+                content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+                for content in contents
+            ]
+        )
 
     def given(self, bodies: Sequence[bytes]) -> Sequence[Any]:
         return [_as_data(body) for body in bodies]

@@ -135,15 +135,15 @@ def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:
 
 def _natively_first(commands: Sequence[Do]) -> Operation[list[Any]]:
     """Ask over SynapRPC, where the password is hashed once; over HTTP what it tells less of, or could not be sent."""
-    places = [n for n, one in enumerate(commands) if rpc_commands.tells_all(one.command, one.payload)]
-    found: list[Any] = [None] * len(commands)
+    places = [n for n, command in enumerate(commands) if rpc_commands.tells_all(command.command, command.payload)]
+    results: list[Any] = [None] * len(commands)
     answers = (yield from _natively([commands[n] for n in places])) if places else []
     for n, answer in zip(places, answers, strict=True):
-        found[n] = answer
-    rest = [n for n in range(len(commands)) if n not in places or _is_lost(found[n])]
+        results[n] = answer
+    rest = [n for n in range(len(commands)) if n not in places or _is_lost(results[n])]
     for n, answer in zip(rest, (yield from _by_http([commands[n] for n in rest])), strict=True):
-        found[n] = answer
-    return found
+        results[n] = answer
+    return results
 
 
 def _is_lost(answer: Any) -> bool:
@@ -151,7 +151,7 @@ def _is_lost(answer: Any) -> bool:
 
 
 def _by_http(commands: Sequence[Do]) -> Operation[list[Any]]:
-    bodies = [b"" if one.binary else encoded(one) for one in commands]
+    bodies = [b"" if command.binary else encoded(command) for command in commands]
     long = [n for n, body in enumerate(bodies) if not body or len(body) > MAX_BODY]
     if long:
         yield from _check_long(commands, bodies, long)
@@ -159,15 +159,15 @@ def _by_http(commands: Sequence[Do]) -> Operation[list[Any]]:
         by_place = dict(zip(long, answers, strict=True))
     others = [n for n in range(len(commands)) if not long or n not in by_place]
     responses = (yield Http([_request(commands[n], bodies[n]) for n in others])) if others else []
-    found: list[Any] = [None] * len(commands)
+    results: list[Any] = [None] * len(commands)
     for n, response in zip(others, responses, strict=True):
         try:
-            found[n] = judged(response, commands[n])
+            results[n] = judged(response, commands[n])
         except SynapError as error:
-            found[n] = error
+            results[n] = error
     for n in long:
-        found[n] = by_place[n]
-    return found
+        results[n] = by_place[n]
+    return results
 
 
 def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[int]) -> Operation[None]:
@@ -194,16 +194,16 @@ def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[
 def _natively(commands: Sequence[Do]) -> Operation[list[Any]]:
     calls = [rpc_commands.call_of(one.command, one.payload) for one in commands]
     bodies = yield Rpc(calls, all(one.safe for one in commands))
-    found: list[Any] = []
-    for one, body in zip(commands, bodies, strict=True):
-        value = _value(body, one.command, one.resource)
+    answers: list[Any] = []
+    for command, body in zip(commands, bodies, strict=True):
+        value = _value(body, command.command, command.resource)
         if not isinstance(value, SynapError):
             try:
-                value = rpc_commands.reply_of(one.command, value)
+                value = rpc_commands.reply_of(command.command, value)
             except SynapError as error:
                 value = error
-        found.append(value)
-    return found
+        answers.append(value)
+    return answers
 
 
 def _value(body: Any, op: str, resource: str) -> Any:
@@ -220,9 +220,11 @@ def _value(body: Any, op: str, resource: str) -> Any:
 def encoded(one: Do) -> bytes:
     """Return a command as the body of its request; bytes become lists of numbers."""
     payload = {name: json.loads(value) if isinstance(value, JsonText) else value for name, value in one.payload.items()}
-    asked = {"command": one.command, "request_id": "kit", "payload": payload}
+    request = {"command": one.command, "request_id": "kit", "payload": payload}
     try:
-        return json.dumps(asked, default=_numbers, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(
+            request, default=_numbers, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        ).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise SynapInputError(f"this cannot be sent as JSON: {error}", op=one.command, resource=one.resource) from None
 
@@ -245,23 +247,23 @@ def judged(response: Any, one: Do) -> Any:
     if response is None or response.status == 401:
         raise unauthorized(one.command, one.resource)
     try:
-        told = response.json()
+        payload = response.json()
     except ValueError:
-        told = None
+        payload = None
     if not response.ok:
-        text = told.get("error") if isinstance(told, dict) else response.text().strip()[:300]
+        text = payload.get("error") if isinstance(payload, dict) else response.text().strip()[:300]
         shown = str(text or f"the server answered with status {response.status}")
         raise refusal(shown, response.status, op=one.command, resource=one.resource)
-    if not isinstance(told, dict) or not isinstance(told.get("success"), bool):
+    if not isinstance(payload, dict) or not isinstance(payload.get("success"), bool):
         raise SynapWireError(
             "the answer is not one of Synap",
             hint="check that this is the address and HTTP port of a Synap server",
             op=one.command,
             resource=one.resource,
         )
-    if not told["success"]:
-        raise refusal(str(told.get("error") or "refused without a reason"), op=one.command, resource=one.resource)
-    return told.get("payload")
+    if not payload["success"]:
+        raise refusal(str(payload.get("error") or "refused without a reason"), op=one.command, resource=one.resource)
+    return payload.get("payload")
 
 
 def _page(settings: Settings, page: Page) -> Operation[Response]:
@@ -275,8 +277,8 @@ def _page(settings: Settings, page: Page) -> Operation[Response]:
         raise unauthorized(one.command)
     if not response.ok:
         raise refusal(response.text().strip()[:300] or f"status {response.status}", response.status, op=one.command)
-    found: Response = response
-    return found
+    answer: Response = response
+    return answer
 
 
 def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
@@ -300,14 +302,14 @@ def raised(results: Sequence[Any], counts: Sequence[int] | None = None, done: st
 
     Where `counts` says how many things each result stands for, the error says how many were `done`.
     """
-    failure = next((one for one in results if isinstance(one, Exception)), None)
+    failure = next((result for result in results if isinstance(result, Exception)), None)
     if failure is None:
         return list(results)
     if counts is not None and isinstance(failure, SynapError):
-        good = sum(count for one, count in zip(results, counts, strict=True) if not isinstance(one, Exception))
+        good = sum(count for result, count in zip(results, counts, strict=True) if not isinstance(result, Exception))
         failure.done = good
-        told = f"{good:,} of {sum(counts):,} were {done}"
-        failure.hint = f"{told}; {failure.hint}" if failure.hint else told
+        summary = f"{good:,} of {sum(counts):,} were {done}"
+        failure.hint = f"{summary}; {failure.hint}" if failure.hint else summary
     raise failure
 
 

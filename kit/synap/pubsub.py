@@ -28,14 +28,14 @@ class PubSub(Part):
 
         `message` is any JSON value. `metadata`, texts by name, goes over HTTP only.
         """
-        asked: dict[str, Any] = {"topic": inputs.name(topic, "a topic"), "payload": inputs.data(message)}
-        if isinstance(asked["payload"], bytes):
+        payload: dict[str, Any] = {"topic": inputs.name(topic, "a topic"), "payload": inputs.data(message)}
+        if isinstance(payload["payload"], bytes):
             raise SynapInputError("a message that is not UTF-8 cannot be sent as JSON", hint="encode it as text")
         if metadata is not None:
             if self._state.settings.native:
                 inputs.once("metadata", "over synap:// a message has no metadata; it had no effect")
-            asked["metadata"] = dict(metadata)
-        return member((yield Do("pubsub.publish", asked, safe=False)), "subscribers_matched", int)
+            payload["metadata"] = dict(metadata)
+        return member((yield Do("pubsub.publish", payload, safe=False)), "subscribers_matched", int)
 
     def subscribe(self, topics: Iterable[str], *, buffer: int = 100_000) -> Subscription:
         """Return the messages as they come: `async for message in client.pubsub.subscribe(["orders.*"])`.
@@ -44,12 +44,12 @@ class PubSub(Part):
         connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
         """
         self._state.driver.check_open()
-        wanted = inputs.names(topics, "topic")
-        if not wanted:
+        patterns = inputs.names(topics, "topic")
+        if not patterns:
             raise SynapInputError("no topic is given")
-        if any("," in topic for topic in wanted) and not self._state.settings.native and not self._state.settings.rpc:
+        if any("," in topic for topic in patterns) and not self._state.settings.native and not self._state.settings.rpc:
             raise SynapInputError("a topic with a comma cannot be subscribed to over a WebSocket", hint="give rpc_url=")
-        return Subscription(self._state.driver, wanted, inputs.whole(buffer, "buffer", 1))
+        return Subscription(self._state.driver, patterns, inputs.whole(buffer, "buffer", 1))
 
     @verb
     def topics(self) -> Operation[List[str]]:
@@ -69,10 +69,10 @@ class PubSub(Part):
     @verb
     def unsubscribe(self, subscriber_id: str, topics: Iterable[str] | None = None) -> Operation[int]:
         """Return how many subscriptions of somebody ended; needed only for those that were left behind."""
-        asked: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
+        payload: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
         if topics is not None:
-            asked["topics"] = inputs.names(topics, "topic")
-        return member((yield Do("pubsub.unsubscribe", asked)), "unsubscribed", int)
+            payload["topics"] = inputs.names(topics, "topic")
+        return member((yield Do("pubsub.unsubscribe", payload)), "unsubscribed", int)
 
 
 class SyncPubSub(PubSub, SyncFace[ClientState]):

@@ -90,25 +90,25 @@ class Queues(Part):
         if not given:
             return ids
         shape = _publish(queue, b"", priority, max_retries)
-        found: List[Any] = []
+        results: List[Any] = []
         if not ordered and len(given) > 1 and (yield Bulk()):
             name, _, *tail = rpc_commands.call_of(shape.command, shape.payload)[1]
             calls = [("QPUBLISH", (name, payload, *tail)) for payload in given]
-            found = yield Calls(calls, safe=False, resource=name)
+            results = yield Calls(calls, safe=False, resource=name)
         else:
             for payload in given:
                 try:
-                    told = yield replace(shape, payload={**shape.payload, "payload": payload})
-                    found.append(member(told, "message_id", str))
+                    answer = yield replace(shape, payload={**shape.payload, "payload": payload})
+                    results.append(member(answer, "message_id", str))
                 except SynapError as failure:
-                    found += [failure, *[None] * (len(given) - len(found) - 1)]
+                    results += [failure, *[None] * (len(given) - len(results) - 1)]
                     break
-        failed = [one for one in found if isinstance(one, SynapError)]
+        failed = [result for result in results if isinstance(result, SynapError)]
         if failed:
             error = failed[0]
-            error.published = [one if isinstance(one, str) else None for one in found]
+            error.published = [result if isinstance(result, str) else None for result in results]
             raise error
-        ids += found
+        ids += results
         return ids
 
     @verb
@@ -119,9 +119,9 @@ class Queues(Part):
         is followed by a look whether it exists, and an error (404) where it does not.
         """
         queue = inputs.name(queue, "a queue")
-        asked = {"queue": queue, "consumer_id": inputs.name(consumer_id, "a consumer")}
-        told = yield Do("queue.consume", asked, safe=False)
-        message = told.get("message") if isinstance(told, Mapping) else None
+        payload = {"queue": queue, "consumer_id": inputs.name(consumer_id, "a consumer")}
+        answer = yield Do("queue.consume", payload, safe=False)
+        message = answer.get("message") if isinstance(answer, Mapping) else None
         known = self._state.known_queues
         if message is not None:
             known.add(queue)
@@ -134,19 +134,19 @@ class Queues(Part):
     @verb
     def ack(self, queue: str, message_id: str) -> Operation[bool]:
         """Acknowledge a message and return True. One that was acknowledged before, or too late, is an error (404)."""
-        asked = {"queue": inputs.name(queue, "a queue"), "message_id": inputs.name(message_id, "a message's id")}
-        yield Do("queue.ack", asked, safe=False)
+        payload = {"queue": inputs.name(queue, "a queue"), "message_id": inputs.name(message_id, "a message's id")}
+        yield Do("queue.ack", payload, safe=False)
         return True
 
     @verb
     def nack(self, queue: str, message_id: str, requeue: bool = True) -> Operation[bool]:
         """Return a message to the end of the queue and return True; `requeue=False` drops it, uncounted."""
-        asked = {
+        payload = {
             "queue": inputs.name(queue, "a queue"),
             "message_id": inputs.name(message_id, "a message's id"),
             "requeue": bool(requeue),
         }
-        yield Do("queue.nack", asked, safe=False)
+        yield Do("queue.nack", payload, safe=False)
         return True
 
     @verb
@@ -162,8 +162,8 @@ class Queues(Part):
     @verb
     def purge(self, queue: str) -> Operation[int]:
         """Return how many ready messages were thrown away; those given out are not touched."""
-        asked = {"queue": inputs.name(queue, "a queue")}
-        return member((yield Do("queue.purge", asked, safe=False)), "purged", int)
+        payload = {"queue": inputs.name(queue, "a queue")}
+        return member((yield Do("queue.purge", payload, safe=False)), "purged", int)
 
     @verb
     def delete(self, queue: str) -> Operation[bool]:
@@ -182,21 +182,21 @@ class AsyncQueues(Queues, AsyncFace[ClientState]):
 
 
 def _publish(queue: Any, payload: Any, priority: int | None, max_retries: int | None) -> Do:
-    asked: dict[str, Any] = {"queue": inputs.name(queue, "a queue"), "payload": inputs.payload(payload)}
+    fields: dict[str, Any] = {"queue": inputs.name(queue, "a queue"), "payload": inputs.payload(payload)}
     if priority is not None:
-        asked["priority"] = inputs.whole(priority, "priority", 0, 9)
+        fields["priority"] = inputs.whole(priority, "priority", 0, 9)
     if max_retries is not None:
-        asked["max_retries"] = inputs.whole(max_retries, "max_retries", 0, 2**32 - 1)
-    return Do("queue.publish", asked, safe=False)
+        fields["max_retries"] = inputs.whole(max_retries, "max_retries", 0, 2**32 - 1)
+    return Do("queue.publish", fields, safe=False)
 
 
-def _message(told: Any) -> QueueMessage:
-    retries = told.get("max_retries") if isinstance(told, Mapping) else None
+def _message(fields: Any) -> QueueMessage:
+    retries = fields.get("max_retries") if isinstance(fields, Mapping) else None
     return QueueMessage(
-        member(told, "id", str),
-        as_bytes(told.get("payload")),
-        member(told, "priority", int),
-        member(told, "retry_count", int),
+        member(fields, "id", str),
+        as_bytes(fields.get("payload")),
+        member(fields, "priority", int),
+        member(fields, "retry_count", int),
         retries if isinstance(retries, int) else None,
-        told.get("headers") or {},
+        fields.get("headers") or {},
     )

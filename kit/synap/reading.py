@@ -17,8 +17,8 @@ _EARLIEST = re.compile(r"earliest retained offset is (\d{1,19})")
 
 def earliest_in(error: SynapError) -> int | None:
     """Return the oldest offset that an error names."""
-    found = _EARLIEST.search(error.message)
-    return int(found[1]) if found else None
+    match = _EARLIEST.search(error.message)
+    return int(match[1]) if match else None
 
 
 def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Table]:
@@ -26,8 +26,8 @@ def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Tab
     if (yield Bulk()):
         [table] = yield from _tables(room, subscriber, [(start, limit)])
         return table
-    asked = {"room": room, "subscriber_id": subscriber, "from_offset": start, "limit": limit}
-    return columns.from_maps(member((yield Do("stream.consume", asked)), "events", list))
+    payload = {"room": room, "subscriber_id": subscriber, "from_offset": start, "limit": limit}
+    return columns.from_maps(member((yield Do("stream.consume", payload)), "events", list))
 
 
 def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
@@ -40,8 +40,8 @@ def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
             tables = [(yield from page(room, subscriber, at, min(size, stop - at)))]
         else:
             # Offsets have no gaps, so the next page can be asked for while this one is on the way.
-            wanted = [(begin, min(size, stop - begin)) for begin in range(at, min(stop, at + _AHEAD * size), size)]
-            tables = yield from _tables(room, subscriber, wanted)
+            ranges = [(begin, min(size, stop - begin)) for begin in range(at, min(stop, at + _AHEAD * size), size)]
+            tables = yield from _tables(room, subscriber, ranges)
         for table in tables:
             if not table.num_rows:
                 return
@@ -51,13 +51,13 @@ def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
                 return
 
 
-def _tables(room: str, subscriber: str, wanted: list[tuple[int, int]]) -> Operation[list[pa.Table]]:
-    calls = [("SREAD", (room, subscriber, start, limit)) for start, limit in wanted]
+def _tables(room: str, subscriber: str, ranges: list[tuple[int, int]]) -> Operation[list[pa.Table]]:
+    calls = [("SREAD", (room, subscriber, start, limit)) for start, limit in ranges]
     bodies = raised((yield Calls(calls, raw=True, resource=room)))
-    found = []
+    tables = []
     for body in bodies:
         _, at = wire.peek(body)
         if not at:
             raise refusal(str(wire.read_answer(body)[2]), op="SREAD", resource=room)
-        found.append(columns.read_events(body, at))
-    return found
+        tables.append(columns.read_events(body, at))
+    return tables

@@ -69,7 +69,7 @@ def _map(value: Any) -> Any:
 
 
 def _names(name: str) -> Callable[[Any], Any]:
-    return lambda value: {name: [one if isinstance(one, str) else one.decode() for one in value]}
+    return lambda value: {name: [item if isinstance(item, str) else item.decode() for item in value]}
 
 
 def _done(value: Any) -> Any:
@@ -81,10 +81,10 @@ def _message(value: Any) -> Any:
 
 
 def _kv_stats(value: Any) -> Any:
-    told = dict(value.items())
-    counts = {name: told.pop(name) for name in ("gets", "sets", "dels", "hits", "misses") if name in told}
+    figures = dict(value.items())
+    counts = {name: figures.pop(name) for name in ("gets", "sets", "dels", "hits", "misses") if name in figures}
     reads = counts.get("hits", 0) + counts.get("misses", 0)
-    return {**told, "operations": counts, "hit_rate": counts.get("hits", 0) / reads if reads else 0.0}
+    return {**figures, "operations": counts, "hit_rate": counts.get("hits", 0) / reads if reads else 0.0}
 
 
 def _data(value: Any) -> Any:

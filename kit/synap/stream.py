@@ -51,15 +51,15 @@ class Streams(Part):
     @verb
     def publish(self, room: str, event: str, data: Any) -> Operation[int]:
         """Return the event's offset. `data` is any JSON value, or text; bytes that are not UTF-8 need SynapRPC."""
-        asked = {
+        payload = {
             "room": inputs.name(room, "a room"),
             "event": inputs.name(event, "an event"),
             "data": inputs.data(data),
         }
-        if isinstance(asked["data"], bytes):
-            [offset] = yield from _spublish(asked["room"], [(asked["event"], asked["data"])])
+        if isinstance(payload["data"], bytes):
+            [offset] = yield from _spublish(payload["room"], [(payload["event"], payload["data"])])
             return offset
-        return member((yield Do("stream.publish", asked, safe=False)), "offset", int)
+        return member((yield Do("stream.publish", payload, safe=False)), "offset", int)
 
     @verb
     def publish_many(
@@ -78,18 +78,18 @@ class Streams(Part):
         binary = any(isinstance(data, bytes) for _, data in given)
         if not ordered and ((yield Bulk()) or binary):
             return (yield from _spublish(room, given))
-        found: list[Any] = []
+        offsets: list[Any] = []
         for event, data in given:
             try:
                 if isinstance(data, bytes):
-                    found += yield from _spublish(room, [(event, data)])
+                    offsets += yield from _spublish(room, [(event, data)])
                     continue
-                told = yield Do("stream.publish", {"room": room, "event": event, "data": data}, safe=False)
-                found.append(member(told, "offset", int))
+                answer = yield Do("stream.publish", {"room": room, "event": event, "data": data}, safe=False)
+                offsets.append(member(answer, "offset", int))
             except SynapError as error:
-                error.published = [*found, *[None] * (len(given) - len(found))]
+                error.published = [*offsets, *[None] * (len(given) - len(offsets))]
                 raise
-        return found
+        return offsets
 
     @verb
     def consume(
@@ -102,14 +102,14 @@ class Streams(Part):
         oldest one there is.
         """
         room = inputs.name(room, "a room")
-        asked = {
+        payload = {
             "room": room,
             "subscriber_id": inputs.name(subscriber_id, "a subscriber"),
             "from_offset": inputs.whole(from_offset, "from_offset"),
             "limit": inputs.whole(limit, "limit", 0, 2**31),
         }
-        told = yield Do("stream.consume", asked)
-        return [_event(one, room) for one in member(told, "events", List)]
+        answer = yield Do("stream.consume", payload)
+        return [_event(event, room) for event in member(answer, "events", List)]
 
     @verb
     def list(self) -> Operation[List[str]]:
@@ -154,13 +154,13 @@ def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:
     calls = [
         ("SPUBLISH", (room, event, data if isinstance(data, bytes) else inputs.as_text(data))) for event, data in events
     ]
-    found = yield Calls(calls, safe=False, resource=room)
-    failed = [one for one in found if isinstance(one, SynapError)]
+    answers = yield Calls(calls, safe=False, resource=room)
+    failed = [answer for answer in answers if isinstance(answer, SynapError)]
     if failed:
         error = failed[0]
-        error.published = [one if isinstance(one, int) else None for one in found]
+        error.published = [answer if isinstance(answer, int) else None for answer in answers]
         raise error
-    return List(found)
+    return List(answers)
 
 
 def decoded(data: bytes) -> Any:
@@ -175,15 +175,15 @@ def decoded(data: bytes) -> Any:
         return text
 
 
-def _event(told: Any, room: str) -> StreamEvent:
-    if not isinstance(told, Mapping):
+def _event(fields: Any, room: str) -> StreamEvent:
+    if not isinstance(fields, Mapping):
         raise SynapWireError("an event of an unknown form")
     return StreamEvent(
-        member(told, "offset", int),
-        member(told, "event", str),
-        decoded(as_bytes(told.get("data"))),
-        member(told, "timestamp", int),
-        str(told.get("id", "")),
+        member(fields, "offset", int),
+        member(fields, "event", str),
+        decoded(as_bytes(fields.get("data"))),
+        member(fields, "timestamp", int),
+        str(fields.get("id", "")),
         room,
-        told.get("metadata") or {},
+        fields.get("metadata") or {},
     )

@@ -245,9 +245,9 @@ class Subscription(OfOneProcess):
 
         with contextlib.suppress(ConnectionClosed, SynapWireError):
             while True:
-                told = _frame(await socket.recv())
-                if told.get("type") == "message":
-                    box.put(_received(told))
+                frame = _frame(await socket.recv())
+                if frame.get("type") == "message":
+                    box.put(_received(frame))
 
     def __repr__(self) -> str:
         over = f" over {self.transport}" if self.transport else ""
@@ -260,20 +260,20 @@ def _unavailable(reason: str, status: int | None = None) -> SynapTransportError:
 
 def _frame(text: Any) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        frame = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        frame = None
+    if not isinstance(frame, dict):
         raise SynapWireError("a frame that is not one of Synap", op="subscribe")
-    return found
+    return frame
 
 
-def _received(told: dict[str, Any]) -> TopicMessage:
-    stamp, metadata = told.get("timestamp"), told.get("metadata")
+def _received(fields: dict[str, Any]) -> TopicMessage:
+    stamp, metadata = fields.get("timestamp"), fields.get("metadata")
     return TopicMessage(
-        str(told.get("topic", "")),
-        told.get("payload"),
-        str(told.get("message_id", "")),
+        str(fields.get("topic", "")),
+        fields.get("payload"),
+        str(fields.get("message_id", "")),
         stamp if isinstance(stamp, int) else 0,
         metadata if isinstance(metadata, dict) else None,
     )
@@ -281,13 +281,13 @@ def _received(told: dict[str, Any]) -> TopicMessage:
 
 def _pushed(value: Any) -> TopicMessage:
     """Return a push of SynapRPC, whose payload is JSON text."""
-    told = value if isinstance(value, dict) else {}
-    payload, stamp = told.get("payload"), told.get("timestamp")
+    fields = value if isinstance(value, dict) else {}
+    payload, stamp = fields.get("payload"), fields.get("timestamp")
     if isinstance(payload, str):
         with contextlib.suppress(ValueError, RecursionError):
             payload = json.loads(payload)
     return TopicMessage(
-        str(told.get("topic", "")), payload, str(told.get("id", "")), stamp if isinstance(stamp, int) else 0
+        str(fields.get("topic", "")), payload, str(fields.get("id", "")), stamp if isinstance(stamp, int) else 0
     )
 
 
@@ -296,10 +296,10 @@ async def _call(rpc: AsyncConnection, command: str, args: list[str]) -> str:
     [body] = await rpc.calls([(command, tuple(args))], safe=False)
     if isinstance(body, SynapError):
         raise body
-    _, good, told = read_answer(body)
+    _, good, value = read_answer(body)
     if not good:
-        raise refusal(str(told), op="subscribe")
-    return str(told.get("subscriber_id", "")) if isinstance(told, dict) else ""
+        raise refusal(str(value), op="subscribe")
+    return str(value.get("subscriber_id", "")) if isinstance(value, dict) else ""
 
 
 async def _unsubscribe(rpc: AsyncConnection, identity: str) -> None:

@@ -129,7 +129,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
             for body in self._frames.feed(data):
                 return body
 
-    def _exchange(self, calls: Sequence[Call], places: Sequence[int], found: list[Any]) -> None:
+    def _exchange(self, calls: Sequence[Call], places: Sequence[int], answers: list[Any]) -> None:
         """Put the bodies of the answers in their places."""
         numbers = self.numbers(len(calls))
         sock = self.connect()
@@ -169,7 +169,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                         raise SynapWireError("an answer to nothing that was asked")
                     if many:
                         self.check_refused(body, calls[0][0])
-                    found[places[place]] = body
+                    answers[places[place]] = body
                     left -= 1
             sock.settimeout(self.settings.timeout)
             self._used = time.monotonic()

@@ -84,8 +84,8 @@ def _stamp(now: float, count: int) -> pa.Array:
 
 
 def _numbers(rows: Rows, name: str) -> pa.Array:
-    found = [row.get(name) for _, row in rows]
-    return pa.array([one if type(one) is int and abs(one) < 2**63 else None for one in found], pa.int64())
+    values = [row.get(name) for _, row in rows]
+    return pa.array([value if type(value) is int and abs(value) < 2**63 else None for value in values], pa.int64())
 
 
 def queue_frame(rows: Rows, now: float) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def room_frame(rows: Rows, now: float) -> pd.DataFrame:
                 "published": _numbers(rows, "total_published"),
                 "consumed": _numbers(rows, "total_consumed"),
                 "dropped": _numbers(rows, "dropped"),
-                "created": pa.array([one if type(one) is int else None for one in created], TIME),
+                "created": pa.array([room if type(room) is int else None for room in created], TIME),
                 "generation": _numbers(rows, "generation"),
                 "time": _stamp(now, len(rows)),
             }
@@ -133,8 +133,8 @@ def room_frame(rows: Rows, now: float) -> pd.DataFrame:
 
 def topic_frame(names: Sequence[str], rows: Rows) -> pd.DataFrame:
     """Return topics and their figures."""
-    told = dict(rows)
-    all_rows = [(name, told.get(name, {})) for name in names]
+    figures = dict(rows)
+    all_rows = [(name, figures.get(name, {})) for name in names]
     created = _numbers(all_rows, "created_at").cast(pa.timestamp("s", "UTC")).cast(TIME)
     return to_frame(
         pa.table(
@@ -163,15 +163,15 @@ def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
     quoted = pc.and_(pc.starts_with(column, '"'), pc.ends_with(column, '"'))
     if not pc.any(quoted).as_py():
         return column
-    found = []
+    texts = []
     for text in column.to_pylist():
         if text is not None and len(text) > 1 and text[0] == text[-1] == '"':
             try:
                 text = json.loads(text).encode("utf-8", "backslashreplace").decode()
             except ValueError:
                 pass
-        found.append(text)
-    return pa.chunked_array([pa.array(found, pa.string())])
+        texts.append(text)
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def message_frame(
@@ -179,11 +179,11 @@ def message_frame(
 ) -> pd.DataFrame:
     """Return messages that were taken from a queue."""
     columns: dict[str, Any] = {
-        "message_id": pa.array([one.message_id for one in messages], pa.string()),
-        "priority": pa.array([one.priority for one in messages], pa.int64()),
-        "retries": pa.array([one.retry_count for one in messages], pa.int64()),
+        "message_id": pa.array([message.message_id for message in messages], pa.string()),
+        "priority": pa.array([message.priority for message in messages], pa.int64()),
+        "retries": pa.array([message.retry_count for message in messages], pa.int64()),
     }
-    raw = pa.array([one.payload for one in messages], pa.binary())
+    raw = pa.array([message.payload for message in messages], pa.binary())
     expanded = expand_bodies(raw, body, taken=columns, types=checked(types or {}))
     return to_frame(pa.table({**columns, **expanded.columns}), {"queue": queue, **expanded.attrs})
 
@@ -202,16 +202,16 @@ def metric_frame(
     page: str, info: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]], now: float
 ) -> pd.DataFrame:
     """Return everything that the server counts, as tidy rows."""
-    found = prometheus.parse(page)
+    scraped = prometheus.parse(page)
     milliseconds = round(now * 1000)
     samples = [
         Sample(milliseconds if at is None else at, name, *_scaled(name, value), labels)
-        for at, name, value, labels in found.rows
+        for at, name, value, labels in scraped.rows
     ]
-    for source, told in (("info", info), *beside.items()):
-        for name, value in _flat(told):
+    for source, figures in (("info", info), *beside.items()):
+        for name, value in _flat(figures):
             samples.append(Sample(milliseconds, f"synap_{source}_{name}", value, _unit(name)))
-    return tidy(samples, found.labels, {"unread": found.unread} if found.unread else {})
+    return tidy(samples, scraped.labels, {"unread": scraped.unread} if scraped.unread else {})
 
 
 def _scaled(name: str, value: float) -> tuple[float, str]:
@@ -232,12 +232,12 @@ def _unit(name: str) -> str:
     return "count" if known == "value" else known
 
 
-def _flat(told: Mapping[str, Any], prefix: str = "", depth: int = 0) -> list[tuple[str, float]]:
+def _flat(figures: Mapping[str, Any], prefix: str = "", depth: int = 0) -> list[tuple[str, float]]:
     """Return the numbers in it, by the names of where they are."""
-    found: list[tuple[str, float]] = []
-    for name, value in told.items():
+    rows: list[tuple[str, float]] = []
+    for name, value in figures.items():
         if isinstance(value, Mapping) and depth < 4:
-            found += _flat(value, f"{prefix}{name}_", depth + 1)
+            rows += _flat(value, f"{prefix}{name}_", depth + 1)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append((f"{prefix}{name}", float(value)))
-    return found
+            rows.append((f"{prefix}{name}", float(value)))
+    return rows

@@ -86,19 +86,20 @@ def _batch(rows: Sequence[tuple[str, dict[str, Any]]], now: float) -> pa.RecordB
     for name, key in _COUNTS.items():
         if name == "in_flight":
             values = [
-                max(0, _whole(told, "consumed") - _whole(told, "acked") - _whole(told, "nacked")) for _, told in rows
+                max(0, _whole(figures, "consumed") - _whole(figures, "acked") - _whole(figures, "nacked"))
+                for _, figures in rows
             ]
         else:
-            values = [_whole(told, key) for _, told in rows]
+            values = [_whole(figures, key) for _, figures in rows]
         columns.append(pa.array(values, pa.int64()))
     return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
-def _flight(told: dict[str, Any]) -> int:
+def _flight(figures: dict[str, Any]) -> int:
     """Return what was given out and is neither acknowledged nor given back; the server does not tell it by itself."""
-    return max(0, _whole(told, "consumed") - _whole(told, "acked") - _whole(told, "nacked"))
+    return max(0, _whole(figures, "consumed") - _whole(figures, "acked") - _whole(figures, "nacked"))
 
 
-def _whole(told: dict[str, Any], key: str) -> int:
-    value = told.get(key)
+def _whole(figures: dict[str, Any], key: str) -> int:
+    value = figures.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else 0

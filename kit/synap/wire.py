@@ -256,13 +256,13 @@ class _Reader:
 
     def _map(self, size: int, depth: int) -> dict[Any, Any]:
         self._room(2 * size, depth)
-        found: dict[Any, Any] = {}
+        members: dict[Any, Any] = {}
         for _ in range(size):
             key = self.value(depth + 1)
             if not isinstance(key, str | bytes):
                 raise Refused("a key that is not text")
-            found[key] = self.value(depth + 1)
-        return found
+            members[key] = self.value(depth + 1)
+        return members
 
 
 _PLAIN = {0xC0: None, 0xC2: False, 0xC3: True}
@@ -310,15 +310,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     if kind == "Array":
         return [plain(item, depth + 1) for item in content]
     if kind == "Map":
-        found = {}
+        members = {}
         for pair in content:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise Refused("a map with an item that is not a pair")
             key = plain(pair[0], depth + 1)
             if isinstance(key, list | dict):
                 raise Refused("a value that cannot be a key")
-            found[key] = plain(pair[1], depth + 1)
-        return found
+            members[key] = plain(pair[1], depth + 1)
+        return members
     raise Refused(f"a value of the kind {str(kind)[:40]!r}")
 
 

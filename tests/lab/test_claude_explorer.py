@@ -302,7 +302,7 @@ def test_a_live_answer(c, transport):
 
 def test_a_live_answer_that_is_closed(c):
     answer = c.live("x [lab delay=30]", "haiku")
-    with pytest.raises(TimeoutError, match="it goes on"):
+    with pytest.raises(TimeoutError, match="it continues"):
         answer.wait(0.05)
     answer.close()
     assert answer.done

@@ -63,7 +63,7 @@ def test_bodies_headers_and_figures(basin, people):
 
 def test_to_every_other_service(lab, basin, people):
     lab.kimberlite.create(mark := name())
-    with pytest.warns(UserWarning, match="keeps no headers: those of 50 records were left behind"):
+    with pytest.warns(UserWarning, match="cannot store headers: the values of 50 records were not copied"):
         told = people.copy_to(lab.kimberlite[mark], until=50)
     assert told.left_behind == {"headers": 50} and lab.kimberlite[mark].read()["n"].tolist() == list(range(50))
     lab.synap.client.stream.create(mark)
@@ -71,7 +71,7 @@ def test_to_every_other_service(lab, basin, people):
     assert not told.exact and "cannot check" in str(told) and lab.synap[mark].read()["n"].tolist() == list(range(50))
     lab.synap[mark].publish(["plain", 5, b"\xff\x00", {"a": "ø"}])
     target = basin.create(name())
-    with pytest.warns(UserWarning, match="keeps no event"):
+    with pytest.warns(UserWarning, match="cannot store event"):
         lab.synap[mark].copy_to(target, start=50)
     assert target.read(body="bytes")["body"].tolist() == [b"plain", b"5", b"\xff\x00", '{"a":"ø"}'.encode()]
     other = name()
@@ -105,7 +105,7 @@ def test_what_cannot_be_hidden_is_not_sent(basin, people):
         people.copy_to(target, mask={"email": "hsah"})
     mixed = basin.create(name())
     mixed.append([b'{"email": "a"}', b"email: a@x.org", b'{"email": "b", "email": "c"}'])
-    with pytest.raises(InputError, match="the record at 1 is no JSON object"):
+    with pytest.raises(InputError, match="the record at 1 is not a JSON object"):
         mixed.copy_to(target, mask={"email": "drop"})
     assert target.read().empty
     people.copy_to(target, mask={"rare": "drop"}, rare=True, until=3)
@@ -122,7 +122,7 @@ def test_the_same_call_goes_on(basin, people, tmp_path):
     told = people.copy_to(target, checkpoint=path)
     assert told.records == 2500 and target.read()["n"].tolist() == list(range(2500))
     assert people.copy_to(target, checkpoint=path).records == 2500 and len(target.read()) == 2500
-    with pytest.raises(InputError, match="is of a copy with"):
+    with pytest.raises(InputError, match="is from a copy with"):
         people.copy_to(target, checkpoint=path, where="n > 3")
     with pytest.raises(InputError, match="is of a copy to"):
         people.copy_to(basin.create(name()), checkpoint=path)
@@ -217,6 +217,6 @@ def test_messages_of_a_queue_go_to_a_log_or_back_to_their_queue(lab, basin):
     with pytest.raises(InputError, match="is neither a log nor a queue"):
         syn.move(dead, 5)
     syn.publish(dead, [b"no json"], kind="queue")
-    with pytest.raises(InputError, match="is no JSON object"):
+    with pytest.raises(InputError, match="is not a JSON object"):
         syn.move(dead, target, mask={"email": "drop"})
     assert syn.drain(dead, 5)["body"].tolist() == ["no json"]  # it went back

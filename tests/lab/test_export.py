@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_file_is_told(basin, tmp_path):
             stream.append(tmp_path / file)
     with pytest.raises(InputError, match="there is no file"):
         stream.append(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="match_seq_num= is for one append"):
+    with pytest.raises(InputError, match="match_seq_num= is for a single append"):
         stream.append(tmp_path / "a.jsonl", match_seq_num=0)
     (tmp_path / "b.jsonl").write_text("\n".join(["1"] * 20_001) + "\nbroken")
     with pytest.raises(InputError, match="20,000 records before it were appended") as caught:

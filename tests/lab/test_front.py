@@ -166,7 +166,7 @@ def test_errors_of_profiles_say_what_to_do(home, capsys):
         with pytest.raises(kit.KitError, match=told) as caught:
             kit.connect("s2", profile="prod")
         assert "sk_live_2'" not in str(caught.value).replace(source.partition(":")[2], "")
-    with pytest.raises(kit.KitError, match="says nothing of synap"):
+    with pytest.raises(kit.KitError, match="has no entry for synap"):
         kit.connect("synap", profile="prod")
     with pytest.raises(kit.KitError, match=r"argument api_key= or variable API_KEY, or a profile"):
         kit.connect("amdahl", environment={"AMDAHL_URL": "http://127.0.0.1:1"})

@@ -103,7 +103,7 @@ def test_a_frame_becomes_rows_and_comes_back_equal(k):
         ("DECIMAL(6,2)", 1.5, "not a decimal"),
         ("DATE", dt.datetime(2020, 1, 1, 5), "not a date"),
         ("TIMESTAMP", pd.Timestamp("2020-01-01"), "no time zone"),
-        ("TIMESTAMP", pd.Timestamp("2500-01-01", tz="UTC"), "nanoseconds in 64 bits"),
+        ("TIMESTAMP", pd.Timestamp("2500-01-01", tz="UTC"), "64 bits of nanoseconds"),
         ("TIMESTAMP", dt.date(2020, 1, 1), "not a time"),
         ("UUID", "x", "not a UUID"),
     ],

@@ -102,7 +102,7 @@ def test_live_starts_at_the_same_places(log):
     [
         (datetime(2026, 1, 1), "no zone"),
         (pd.Timestamp("2026-01-01"), "no zone"),
-        ("1h", 'say "-1h"'),
+        ("1h", 'write "-1h"'),
         ("earlyest", "did you mean 'earliest'"),
         ("somewhere", "not a position in a log"),
         (1.5, "not a position in a log"),

@@ -196,7 +196,7 @@ def test_parameters_of_numpy_and_of_the_wrong_form():
     ]
     assert kit.sql("select $1 + $2 as a", params=np.array([1, 2]))["a"].tolist() == [3]
     for one in (100, "text", b"x", 1.5, None):
-        with pytest.raises(InputError, match=r"is one value\n.*give a list"):
+        with pytest.raises(InputError, match=r"is a single value\n.*give a list"):
             kit.sql("select $1", params=one)
     for fine in (pd.Timestamp("2020-01-01 00:00:00.000000001"), np.timedelta64(1, "ns")):
         with pytest.raises(InputError, match="digits below a microsecond"):

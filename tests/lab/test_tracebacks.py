@@ -201,7 +201,7 @@ def test_what_is_in_the_environment_is_not_shown(service, monkeypatch):
 
 def test_a_misspelt_argument_is_told_with_the_nearest():
     with pytest.raises(
-        kit.KitError, match=r"s2 has no argument token=\n  did you mean access_token=\? there are: access"
+        kit.KitError, match=r"s2 has no argument token=\n  did you mean access_token=\? its arguments: access"
     ):
         kit.connect("s2", token=KEY)
     with pytest.raises(kit.KitError, match=r"kimberlite has no argument tenant=\n  did you mean tenant_id=\?"):

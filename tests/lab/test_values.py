@@ -67,7 +67,7 @@ def test_a_batch_refuses_what_is_no_text_with_its_row(lab, bad):
     from kit.core.errors import InputError
 
     for prompts in (["fine", bad], pd.Series(["fine", bad], dtype=object)):
-        with pytest.raises(InputError, match=r"prompt 1 (is missing|must be a text|holds half)"):
+        with pytest.raises(InputError, match=r"prompt 1 (is missing|must be text|contains half)"):
             lab.claude.batch(prompts)
 
 

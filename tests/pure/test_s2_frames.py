@@ -203,7 +203,7 @@ def test_frames_before_a_broken_one_come_first():
     ],
 )
 def test_broken_packing(flag, payload):
-    with pytest.raises(WireError, match="(gzip|zstd) data"):
+    with pytest.raises(WireError, match=r"(gzip|zstd) data"):
         read(raw_frame(flag, payload))
 
 

@@ -64,10 +64,14 @@ class Declares:
 
 def own(kind: type[Declares], verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the declared arguments of a verb, with those given; refuse others, naming the nearest."""
-    known = {one.name: one.default for one in kind.extras if verb in one.verbs}
+    known = {extra.name: extra.default for extra in kind.extras if verb in extra.verbs}
     for name in given:
         if name not in known:
-            takes = [one for one in inspect.signature(getattr(kind, verb)).parameters if one not in ("self", REST)]
+            takes = [
+                parameter
+                for parameter in inspect.signature(getattr(kind, verb)).parameters
+                if parameter not in ("self", REST)
+            ]
             hint = nearest(name, takes) or f"there are {', '.join(takes)}"
             raise kind.refuse(f"{verb}() has no argument {name}=", hint=hint)
     return {**known, **given}
@@ -77,11 +81,11 @@ def declare(kind: type[Declares], verbs: Mapping[str, Any]) -> None:
     """Give a class its own verbs where it takes something more, and where it has its own answer to an append."""
     inherited = {id(verb): name for name, verb in verbs.items()}
     for name in dict.fromkeys((*verbs, *vars(kind))):
-        found = getattr(kind, name)
-        called = inherited.get(id(found), name)
-        takes = [one for one in kind.extras if called in one.verbs]
+        attribute = getattr(kind, name)
+        called = inherited.get(id(attribute), name)
+        takes = [extra for extra in kind.extras if called in extra.verbs]
         if called in verbs and (takes or called == "append"):
-            setattr(kind, name, _taking(found, takes, kind.answer if called == "append" else None))
+            setattr(kind, name, _taking(attribute, takes, kind.answer if called == "append" else None))
 
 
 def _taking(verb: Callable[..., Any], extras: list[Extra], answer: str | None) -> Callable[..., Any]:
@@ -92,10 +96,10 @@ def _taking(verb: Callable[..., Any], extras: list[Extra], answer: str | None) -
         return verb(*args, **kwargs)
 
     takes = inspect.signature(verb)
-    kept = [one for one in takes.parameters.values() if one.name != REST]
-    takes = takes.replace(parameters=kept, return_annotation=answer or takes.return_annotation)
-    call.__signature__ = beside(takes, *(_keyword(*one[:3]) for one in extras))  # type: ignore[attr-defined]
-    _say(call, verb, *(f"`{one.name}`: {one.says}" for one in extras))
+    parameters = [parameter for parameter in takes.parameters.values() if parameter.name != REST]
+    takes = takes.replace(parameters=parameters, return_annotation=answer or takes.return_annotation)
+    call.__signature__ = beside(takes, *(_keyword(*extra[:3]) for extra in extras))  # type: ignore[attr-defined]
+    _say(call, verb, *(f"`{extra.name}`: {extra.says}" for extra in extras))
     return with_into(call) if answer == "pd.DataFrame" else call
 
 

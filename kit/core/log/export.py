@@ -76,8 +76,8 @@ def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, plac
             if places:
                 head = objects(batch.select([name for name in batch.schema.names if name != source.body]))
                 name = json.dumps(source.body).encode()
-                told = zip(head.to_pylist(), lines, strict=True)
-                lines = [one.encode()[:-1] + b"," + name + b":" + line + b"}" for one, line in told]
+                rows = zip(head.to_pylist(), lines, strict=True)
+                lines = [one.encode()[:-1] + b"," + name + b":" + line + b"}" for one, line in rows]
             if lines:
                 size += file.write(b"\n".join([*lines, b""]))
             records += len(lines)
@@ -244,8 +244,8 @@ def _csv_texts(path: Path, source: Ranged) -> Iterator[pa.RecordBatch]:
         raise source.refuse(f"{path.name} cannot be read as CSV: {str(error)[:200]}") from None
 
 
-def _all(column: pa.Array, found: pa.Array) -> bool:
-    return pc.all(pc.fill_null(found, True)).as_py() is not False
+def _all(column: pa.Array, texts: pa.Array) -> bool:
+    return pc.all(pc.fill_null(texts, True)).as_py() is not False
 
 
 def _is_bool(column: pa.Array) -> bool:

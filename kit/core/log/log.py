@@ -163,7 +163,11 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         """
         from ...live.view import live
 
-        extras = {one.name: columns.pop(one.name) for one in self.extras if "live" in one.verbs and one.name in columns}
+        extras = {
+            extra.name: columns.pop(extra.name)
+            for extra in self.extras
+            if "live" in extra.verbs and extra.name in columns
+        }
         bounds = {"max_rows": max_rows, "max_bytes": max_bytes, "from_checkpoint": from_checkpoint}
         return live(self._source(start, body, types=types, **extras), rows, where, bounds, columns)
 
@@ -172,9 +176,9 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     ) -> Source:
         """Return what a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
         source = self._opened("live", extras)
-        found: Source = source.follow(source.placed("tail" if start is None else start), body, types)
-        found.searched = self
-        return found
+        follower: Source = source.follow(source.placed("tail" if start is None else start), body, types)
+        follower.searched = self
+        return follower
 
     def arrow(
         self,
@@ -249,10 +253,10 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         """
         from ...dasking.reading import of_view
 
-        found: dd.DataFrame = of_view(
+        frame: dd.DataFrame = of_view(
             self._view("to_dask", extras, start, limit, until, body, types), partitions, rows, every
         )
-        return found
+        return frame
 
     def __len__(self) -> int:
         """Return the position that the next record will get."""
@@ -302,21 +306,21 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         typed = checked(types or {})
         begin, count = source.placed(start), count_of(limit, "limit", source.refuse)
         pages = source.pages(begin, count, None if until is None else source.placed(until, "until"))
-        found, interrupted = [], False
+        pieces_read, interrupted = [], False
         with progress.bar(pages.total(), what=f"read {self.name}"[:40], unit=f" {source.unit}") as bar:
             try:
                 for batch in pages.batches:
-                    found.append(batch)
+                    pieces_read.append(batch)
                     bar.update(batch.num_rows)
             except KeyboardInterrupt:
                 interrupted = True
-        rows, told = source.shown(found, body, typed)
+        rows, attrs = source.shown(pieces_read, body, typed)
         if not rows.num_rows and not interrupted:  # it has the columns that the log's have
             from ..dataset import View
 
             whole = View(source, "earliest", None, None, body, types, strict=True)
-            rows, told = whole.schema.empty_table(), {**told, "body": whole.shape.mode}
-        frame = to_frame(rows, {self.word: str(self.name), **told})
+            rows, attrs = whole.schema.empty_table(), {**attrs, "body": whole.shape.mode}
+        frame = to_frame(rows, {self.word: str(self.name), **attrs})
         if interrupted:
             raise Interrupted(frame, source.unit)
         return frame

@@ -65,8 +65,8 @@ class Looking(GivesFrames):
         """
         from .finding.find import Asked, find
 
-        asked = Asked(text, where, path, header, ignore_case, context, newest_first)
-        return find(self.source(), asked, start, until, limit, resume, body, types)
+        question = Asked(text, where, path, header, ignore_case, context, newest_first)
+        return find(self.source(), question, start, until, limit, resume, body, types)
 
     def profile(self, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
         """Return what is in the log: fields with their types, values and gaps, hours, sizes, changes of shape.
@@ -210,5 +210,5 @@ class LookingThrough(GivesFrames):
         if not isinstance(prefix, str):
             raise InputError(f"prefix={prefix!r}: a prefix is a text")
         sources = {name: log.source for name, log in self._logs(prefix).items()}
-        asked = Asked(text, where, path, header, ignore_case, context, newest_first)
-        return find_many(sources, self._log_column, asked, start, until, limit, resume, body, types)
+        question = Asked(text, where, path, header, ignore_case, context, newest_first)
+        return find_many(sources, self._log_column, question, start, until, limit, resume, body, types)

@@ -108,12 +108,12 @@ def _of_text(given: str, what: str, refuse: type[KitError], now: Callable[[], fl
     text = given.strip().lower()
     if text == "earliest":
         return At(0)
-    if found := _TAIL.fullmatch(text):
-        return FromEnd(int(found[1] or 0))
+    if match := _TAIL.fullmatch(text):
+        return FromEnd(int(match[1] or 0))
     milliseconds = _milliseconds_of_text(given.strip(), now)
     if milliseconds is not None:
         return Moment(milliseconds)
-    if (found := _AGO.fullmatch(text)) and _unit(found[3]) and not (found[1] or found[4]):
+    if (match := _AGO.fullmatch(text)) and _unit(match[3]) and not (match[1] or match[4]):
         raise refuse(f"{what}={given!r} may mean a past or a future time", hint=f'write "-{text}", or "{text} ago"')
     raise refuse(f"{what}={given!r} is not a position in a log", hint=nearest(text, _WORDS) or FORMS)
 
@@ -124,8 +124,8 @@ def _milliseconds_of_text(text: str, now: Callable[[], float]) -> int | None:
         return current
     if word in ("today", "yesterday"):
         return current // 86_400_000 * 86_400_000 - (86_400_000 if word == "yesterday" else 0)
-    if (found := _AGO.fullmatch(text)) and bool(found[1]) != bool(found[4]) and (unit := _unit(found[3])):
-        return round(current - float(found[2]) * unit)
+    if (match := _AGO.fullmatch(text)) and bool(match[1]) != bool(match[4]) and (unit := _unit(match[3])):
+        return round(current - float(match[2]) * unit)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -111,8 +111,8 @@ class Ranged(ABC):
         self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
     ) -> tuple[pa.Table, dict[str, Any]]:
         """Return records as a frame has them, and what was decided about them, for `df.attrs`."""
-        found = pa.Table.from_batches(pages, pa.schema([*self.head, (self.body, pa.binary())]))
-        return shown(found, self.body, body, types, said=self.said)
+        table = pa.Table.from_batches(pages, pa.schema([*self.head, (self.body, pa.binary())]))
+        return shown(table, self.body, body, types, said=self.said)
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
         """Return the position of the first record at or after a time, in milliseconds; None where that is not told.
@@ -140,23 +140,23 @@ class Ranged(ABC):
         if isinstance(place, FromEnd):
             first, stop = bounds or self.bounds()
             return max(first, stop - place.count)
-        found = self.place(place.milliseconds)
-        if found is None:
-            found = self._bisected(place.milliseconds, *(bounds or self.bounds()))
-        return found
+        position = self.place(place.milliseconds)
+        if position is None:
+            position = self._bisected(place.milliseconds, *(bounds or self.bounds()))
+        return position
 
     def _bisected(self, moment: int, first: int, stop: int) -> int:
         """Return the first position whose record is not before a time, asked one at a time."""
         low, high = first, stop
         while low < high:
             middle = (low + high) // 2
-            told = self.time_at(middle)
-            if told is None:
+            time = self.time_at(middle)
+            if time is None:
                 raise self.refuse(
                     f"{self.label}: its {self.unit} carry no times, so positions cannot be found by time",
                     hint='give a position, or "tail-100"',
                 )
-            low, high = (middle + 1, high) if told < moment else (low, middle)
+            low, high = (middle + 1, high) if time < moment else (low, middle)
         return low
 
     def start(self, given: Any) -> int:
@@ -169,14 +169,14 @@ class Ranged(ABC):
 
     def known(self, columns: Collection[str] | str, names: Sequence[str]) -> list[str]:
         """Return the columns that a caller wants, all of which have to be there."""
-        wanted = [columns] if isinstance(columns, str) else [*columns]
-        for name in wanted:
+        chosen = [columns] if isinstance(columns, str) else [*columns]
+        for name in chosen:
             if name not in names:
                 raise self.refuse(
-                    f"columns={wanted}: {self.label} has no column {name!r}",
+                    f"columns={chosen}: {self.label} has no column {name!r}",
                     hint=nearest(str(name), names) or f"there are {', '.join(names)}; name later ones with types=",
                 )
-        return wanted
+        return chosen
 
     def outgoing(self, data: Any, *, body: str | None = None) -> Outgoing:
         """Return what a caller appends, encoded and refused where it cannot be kept; no traffic before it is sent."""
@@ -224,7 +224,7 @@ class Ranged(ABC):
 
 
 def shown(
-    found: pa.Table,
+    rows: pa.Table,
     raw: str,
     body: BodyMode,
     types: Mapping[str, pa.DataType] | None,
@@ -239,8 +239,8 @@ def shown(
     """
     from ..frames import expand_bodies
 
-    table = found.drop_columns([raw])
-    expanded = expand_bodies(found[raw], body, taken=table.column_names, raw=raw, types=types, fast=fast)
+    table = rows.drop_columns([raw])
+    expanded = expand_bodies(rows[raw], body, taken=table.column_names, raw=raw, types=types, fast=fast)
     for name, column in expanded.columns.items():
         text = said is not None and name == raw and expanded.mode == "text"
         table = table.append_column(name, said(column) if said is not None and text else column)

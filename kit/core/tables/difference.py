@@ -45,8 +45,8 @@ class Difference:
 
     def headline(self) -> str:
         """Return it in a line."""
-        told = ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
-        return "; ".join([f"{self._what}: {told or 'the same'}", *self.notes])
+        changes = ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
+        return "; ".join([f"{self._what}: {changes or 'the same'}", *self.notes])
 
     def __len__(self) -> int:
         return len(self.df)
@@ -174,7 +174,7 @@ def _lists(a: Sequence[Any], b: Sequence[Any], path: str, depth: int) -> Iterato
     if max(len(a), len(b)) > _ALIGNED:
         steps: Sequence[tuple[str, int, int, int, int]] = [("replace", 0, len(a), 0, len(b))]
     else:
-        steps = SequenceMatcher(None, [_json(one) for one in a], [_json(one) for one in b], False).get_opcodes()
+        steps = SequenceMatcher(None, [_json(row) for row in a], [_json(row) for row in b], False).get_opcodes()
     for step, first, last, start, end in steps:
         if step == "equal":
             continue
@@ -288,31 +288,31 @@ def _by_key(
     a: pd.DataFrame, b: pd.DataFrame, key: list[str], shared: list[Any], notes: list[str], what: str
 ) -> Difference:
     places_a, places_b = _places(a, key, "first"), _places(b, key, "second")
-    both = [(places_a[one], places_b[one]) for one in places_a if one in places_b]
-    found: list[tuple[int, int, str, Any, str | None, str | None, Any]] = []
+    both = [(places_a[row], places_b[row]) for row in places_a if row in places_b]
+    changes: list[tuple[int, int, str, Any, str | None, str | None, Any]] = []
     rows_a, rows_b = np.array([n for n, _ in both], int), np.array([n for _, n in both], int)
     changed = set[int]()
     for order, name in enumerate(shared):
         left, right = a[name].iloc[rows_a], b[name].iloc[rows_b]
         for n in np.flatnonzero(_differs(left, right)).tolist():
             changed.add(n)
-            told = (_shown(left.iloc[n]), _shown(right.iloc[n]))
-            found.append((int(rows_b[n]), order, CHANGED, name, *told, a[key].iloc[rows_a[n]]))
+            pair = (_shown(left.iloc[n]), _shown(right.iloc[n]))
+            changes.append((int(rows_b[n]), order, CHANGED, name, *pair, a[key].iloc[rows_a[n]]))
     removed = [(n, one) for one, n in places_a.items() if one not in places_b]
     added = [(n, one) for one, n in places_b.items() if one not in places_a]
-    found += [(n, -1, REMOVED, None, _json(_plain(a.iloc[n].to_dict())), None, a[key].iloc[n]) for n, _ in removed]
-    found += [(n, -1, ADDED, None, None, _json(_plain(b.iloc[n].to_dict())), b[key].iloc[n]) for n, _ in added]
-    found.sort(key=lambda row: row[:2])
-    columns: dict[str, Any] = {name: [row[6][name] for row in found] for name in key}
+    changes += [(n, -1, REMOVED, None, _json(_plain(a.iloc[n].to_dict())), None, a[key].iloc[n]) for n, _ in removed]
+    changes += [(n, -1, ADDED, None, None, _json(_plain(b.iloc[n].to_dict())), b[key].iloc[n]) for n, _ in added]
+    changes.sort(key=lambda row: row[:2])
+    columns: dict[str, Any] = {name: [row[6][name] for row in changes] for name in key}
     for at, name in ((2, "change"), (3, "column"), (4, "a"), (5, "b")):
-        columns[name if name not in columns else f"{name}_"] = pd.Series([row[at] for row in found], dtype="str")
+        columns[name if name not in columns else f"{name}_"] = pd.Series([row[at] for row in changes], dtype="str")
     counts = {ADDED: len(added), REMOVED: len(removed), CHANGED: len(changed)}
     return Difference(pd.DataFrame(columns), counts, notes, what)
 
 
 def _places(frame: pd.DataFrame, key: list[str], which: str) -> dict[Any, int]:
     """Return where each key stands; each has to stand once."""
-    values = [[None if _is_missing(one) else one for one in frame[name].tolist()] for name in key]
+    values = [[None if _is_missing(value) else value for value in frame[name].tolist()] for name in key]
     try:
         keys = values[0] if len(key) == 1 else list(zip(*values, strict=True))
         places = {one: n for n, one in enumerate(keys)}

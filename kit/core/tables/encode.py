@@ -155,8 +155,8 @@ def column_of(data: Any) -> Any:
     if module == "pandas" and hasattr(data, "dtype") and hasattr(data, "array"):
         return data
     if module == "polars" and hasattr(data, "to_arrow"):
-        found = data.to_arrow()
-        return pa.chunked_array([found]) if isinstance(found, pa.Array) else column_of(found)
+        column = data.to_arrow()
+        return pa.chunked_array([column]) if isinstance(column, pa.Array) else column_of(column)
     return None
 
 
@@ -196,7 +196,7 @@ def _single(data: Any, refuse: type[KitError]) -> Any:
             f"{type(data).__name__} cannot be appended",
             hint="give a DataFrame, an Arrow table, or records: bytes, text or dicts, or a list of these",
         )
-    return [record_bytes(one, n, refuse) for n, one in enumerate(data)]
+    return [record_bytes(item, n, refuse) for n, item in enumerate(data)]
 
 
 def _raw(column: Any, refuse: type[KitError]) -> Any:
@@ -214,7 +214,7 @@ def _raw(column: Any, refuse: type[KitError]) -> Any:
             where = _Place("body", 0, refuse)
             return pa.chunked_array([_fragments(column.combine_chunks(), where)])
         return column
-    return [record_bytes(one, n, refuse) for n, one in enumerate(column)]
+    return [record_bytes(value, n, refuse) for n, value in enumerate(column)]
 
 
 def record_bytes(one: Any, number: int, refuse: type[KitError]) -> bytes:
@@ -301,10 +301,10 @@ def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
     elif isinstance(dtype, pd.SparseDtype):
         column = pd.Series(np.asarray(column))
     try:
-        found = pa.array(column, from_pandas=True)
+        array = pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError, ValueError):
         return list(column)
-    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
 # --- fragments of JSON ----------------------------------------------------------------------------------------------
@@ -434,8 +434,8 @@ def _refuse_years(column: pa.Array, where: _Place) -> None:
         early = pc.less(values, pa.scalar(max(_FIRST * per, -(2**63)), pa.int64()))
         late = pc.greater_equal(values, pa.scalar(min(_LAST * per, 2**63 - 1), pa.int64()))
         row = int(np.flatnonzero(np.asarray(pc.fill_null(pc.or_(early, late), False)))[0])
-        told = f"{values[row].as_py()} {column.type.unit} from 1970"
-        where.refused(row, Refused(f"{told} is outside the years 1 to 9999", "keep such times as numbers"))
+        time = f"{values[row].as_py()} {column.type.unit} from 1970"
+        where.refused(row, Refused(f"{time} is outside the years 1 to 9999", "keep such times as numbers"))
 
 
 def _durations(column: pa.Array) -> pa.Array:

@@ -59,35 +59,35 @@ _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.le
 
 def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
     """Return the filters that were given, each with what it is called where it fails."""
-    found: list[tuple[str, Test]] = []
+    named: list[tuple[str, Test]] = []
     given = where if isinstance(where, list | tuple) else [] if where is None else [where]
-    for one in given:
-        if isinstance(one, Mapping):
-            found += [(f"filter {name}", equals(str(name), value)) for name, value in one.items()]
-        elif isinstance(one, str):
-            found.append((f"filter {one!r}", query(one)))
-        elif callable(one):
-            found.append((f"filter {getattr(one, '__name__', 'function')}", _called(one)))
+    for item in given:
+        if isinstance(item, Mapping):
+            named += [(f"filter {name}", equals(str(name), value)) for name, value in item.items()]
+        elif isinstance(item, str):
+            named.append((f"filter {item!r}", query(item)))
+        elif callable(item):
+            named.append((f"filter {getattr(item, '__name__', 'function')}", _called(item)))
         else:
             raise InputError(
-                f"where={one!r} is not a filter",
+                f"where={item!r} is not a filter",
                 hint='give a function of the rows, {"column": value}, a text like "price > 3", or a list of these',
             )
-    return found + [(f"filter {name}", equals(name, value)) for name, value in columns.items()]
+    return named + [(f"filter {name}", equals(name, value)) for name, value in columns.items()]
 
 
 def equals(name: str, value: Any) -> Test:
     """Return rows that hold this value in a column, or one of several; a row without the column holds None."""
     several = not isinstance(value, str | bytes | Mapping) and isinstance(value, Collection)
-    wanted = list(value) if several else [value]
+    values = list(value) if several else [value]
 
     def test(table: pa.Table) -> Mask:
         if name not in table.column_names:
-            return np.full(table.num_rows, None in wanted)
+            return np.full(table.num_rows, None in values)
         column = table.column(name)
         mask = np.zeros(table.num_rows, bool)
-        for one in wanted:
-            mask |= _truth(pc.is_null(column)) if one is None else _equal(column, one)
+        for value in values:
+            mask |= _truth(pc.is_null(column)) if value is None else _equal(column, value)
         return mask
 
     return Test(test, (name,), () if several or value is None else ((name, "=", value),))
@@ -109,13 +109,13 @@ def query(text: str) -> Test:
         return Test(lambda table: _contains(table, text))
     tests = []
     for part in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
-        found = _COMPARISON.fullmatch(part)
-        if found is None or (found[3][:1] and found[3][:1] in "=<>!"):
+        match = _COMPARISON.fullmatch(part)
+        if match is None or (match[3][:1] and match[3][:1] in "=<>!"):
             raise InputError(
                 f"the filter {text!r} cannot be understood at {part!r}",
                 hint="write column=value, column > 3, or several joined by " and "; text in quotes is searched for",
             )
-        tests.append(_compared(*found.groups()))
+        tests.append(_compared(*match.groups()))
     columns = tuple(name for test in tests for name in test.columns)
     bounds = tuple(bound for test in tests for bound in test.bounds)
     return Test(lambda table: np.logical_and.reduce([test(table) for test in tests]), columns, bounds)
@@ -145,14 +145,14 @@ def refuse_misspelt(columns: Collection[str], arguments: Collection[str]) -> Non
 
 def _called(function: Callable[[Any], Any]) -> Test:
     def test(table: pa.Table) -> Mask:
-        told = function(to_frame(table))
-        mask = np.asarray(told)
+        result = function(to_frame(table))
+        mask = np.asarray(result)
         if mask.ndim == 0:
             return np.full(table.num_rows, bool(mask))
         if mask.shape != (table.num_rows,):
             raise InputError(f"a filter returned {mask.shape} for {table.num_rows} rows, not true or false for each")
         return (
-            np.asarray([value is True or value is np.True_ for value in told])
+            np.asarray([value is True or value is np.True_ for value in result])
             if mask.dtype == object
             else mask.astype(bool)
         )
@@ -193,8 +193,8 @@ def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: p
         return _truth(function(column, scalar))
     except pa.ArrowInvalid:
         # Numbers that no type of Arrow's holds together: Python compares them exactly.
-        wanted, compare = scalar.as_py(), _EXACT[function]
-        return np.array([value is not None and compare(value, wanted) for value in column.to_pylist()], bool)
+        operand, compare = scalar.as_py(), _EXACT[function]
+        return np.array([value is not None and compare(value, operand) for value in column.to_pylist()], bool)
 
 
 def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar | None:
@@ -238,10 +238,10 @@ def _contains(table: pa.Table, text: str) -> Mask:
     mask = np.zeros(table.num_rows, bool)
     for column in table.columns:
         if _bytes(column.type):
-            found = pc.match_substring(column, text.encode("utf-8", "replace"), ignore_case=text.isascii())
+            matches = pc.match_substring(column, text.encode("utf-8", "replace"), ignore_case=text.isascii())
         else:
-            found = pc.match_substring(_text(column), text, ignore_case=True)
-        mask |= _truth(found)
+            matches = pc.match_substring(_text(column), text, ignore_case=True)
+        mask |= _truth(matches)
     return mask
 
 
@@ -254,11 +254,11 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
 
 
-def _truth(found: Any) -> Mask:
+def _truth(answer: Any) -> Mask:
     mask: Mask = np.asarray(
-        pc.fill_null(found, False).to_numpy(zero_copy_only=False)
-        if isinstance(found, pa.Array)
-        else pc.fill_null(found, False).to_numpy()
+        pc.fill_null(answer, False).to_numpy(zero_copy_only=False)
+        if isinstance(answer, pa.Array)
+        else pc.fill_null(answer, False).to_numpy()
     )
     return mask.astype(bool)
 

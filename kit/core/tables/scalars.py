@@ -95,7 +95,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _object(value, path, depth)
     if isinstance(value, list | tuple) and kind.__name__ != "MonthDayNano":
-        return [_plain(one, f"{path}[{n}]", depth + 1) for n, one in enumerate(value)]
+        return [_plain(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
     if isinstance(value, Enum):
         return _plain(value.value, path, depth + 1)
     if isinstance(value, str):
@@ -135,7 +135,7 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
             return _numpy_time(value, path)
         if isinstance(value, np.ndarray):
             if value.dtype.kind in "mM":
-                return [_plain(one, f"{path}[{n}]", depth + 1) for n, one in enumerate(value)]
+                return [_plain(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
             return _plain(value.tolist(), path, depth)
         if isinstance(value, np.generic) and not isinstance(value, np.complexfloating | np.void):
             return _plain(value.item(), path, depth)
@@ -157,14 +157,14 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
 
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    found = dict[str, Any]()
-    for key, one in value.items():
+    members = dict[str, Any]()
+    for key, item in value.items():
         name = key if type(key) is str else _key(key, path)
-        if name in found:
+        if name in members:
             raise Refused(f"two keys are {name!r} as text", "rename one of them", path)
         inside = f"{path}.{name}" if path else name
-        found[_text(name, inside)] = _plain(one, inside, depth + 1)
-    return found
+        members[_text(name, inside)] = _plain(item, inside, depth + 1)
+    return members
 
 
 def _key(key: Any, path: str) -> str:

@@ -54,7 +54,7 @@ def checked(types: Any) -> dict[str, pa.DataType]:
     if not isinstance(types, Mapping) and not isinstance(types, pa.Schema):
         raise InputError(f"types={types!r} is not a dict", hint='give one like {"price": pa.decimal128(18, 4)}')
     given = zip(types.names, types.types, strict=True) if isinstance(types, pa.Schema) else types.items()
-    found = {}
+    kinds = {}
     for name, kind in given:
         if not isinstance(kind, pa.DataType):
             try:
@@ -64,9 +64,9 @@ def checked(types: Any) -> dict[str, pa.DataType]:
                     f"types={{{name!r}: {kind!r}}} is not a type",
                     hint='give an Arrow type, such as pa.int64() or "int64"',
                 ) from None
-        found[str(name)] = kind
-    carriers(found)
-    return found
+        kinds[str(name)] = kind
+    carriers(kinds)
+    return kinds
 
 
 def carrier(kind: pa.DataType, name: str) -> pa.DataType:
@@ -101,8 +101,8 @@ def convert(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]
     if types.is_struct(kind):
         return _structs(column, kind)
     if types.is_dictionary(kind):
-        found, wrong = convert(column, kind.value_type)
-        return found.dictionary_encode().cast(kind), wrong
+        items, wrong = convert(column, kind.value_type)
+        return items.dictionary_encode().cast(kind), wrong
     try:
         return _at_once(column, kind), None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
@@ -170,17 +170,17 @@ def _one(value: str, kind: pa.DataType) -> Any:
 
 def _moment(text: str, kind: pa.DataType) -> int:
     """Return a time; Arrow's own way there ends a second before the ends of what it holds."""
-    found = _MOMENT.fullmatch(text)
-    if found is None or (kind.tz is None and found["zone"]):
+    match = _MOMENT.fullmatch(text)
+    if match is None or (kind.tz is None and match["zone"]):
         raise ValueError(f"{text!r} is not a time of the type {kind}")
-    hours, minutes, seconds = (int(found[name] or 0) for name in ("h", "m", "s"))
+    hours, minutes, seconds = (int(match[name] or 0) for name in ("h", "m", "s"))
     if hours > 23 or minutes > 59 or seconds > 59:
         raise ValueError(f"{text!r} is not a time")
-    day = date.fromisoformat(found["day"]).toordinal() - _EPOCH
-    zone = (found["zone"] or "Z").replace(":", "")
+    day = date.fromisoformat(match["day"]).toordinal() - _EPOCH
+    zone = (match["zone"] or "Z").replace(":", "")
     shift = 0 if zone == "Z" else int(zone[:3]) * 60 + int(zone[0] + zone[3:])
     total = (((day * 24 + hours) * 60 + minutes - shift) * 60 + seconds) * 10**9
-    return _counted(total + int((found["f"] or "").ljust(9, "0")), text, kind)
+    return _counted(total + int((match["f"] or "").ljust(9, "0")), text, kind)
 
 
 def _counted(nanoseconds: int, text: str, kind: pa.DataType) -> int:
@@ -191,13 +191,13 @@ def _counted(nanoseconds: int, text: str, kind: pa.DataType) -> int:
 
 
 def _duration(text: str, kind: pa.DataType) -> int:
-    found = _DURATION.fullmatch(text)
-    if found is None or text.endswith(("P", "T")):
+    match = _DURATION.fullmatch(text)
+    if match is None or text.endswith(("P", "T")):
         raise ValueError(f"{text!r} is not a duration")
-    days, hours, minutes, seconds = (int(found[name] or 0) for name in ("d", "h", "m", "s"))
+    days, hours, minutes, seconds = (int(match[name] or 0) for name in ("d", "h", "m", "s"))
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    nanoseconds = total * 10**9 + int((found["f"] or "").ljust(9, "0"))
-    return _counted(-nanoseconds if found["sign"] else nanoseconds, text, kind)
+    nanoseconds = total * 10**9 + int((match["f"] or "").ljust(9, "0"))
+    return _counted(-nanoseconds if match["sign"] else nanoseconds, text, kind)
 
 
 def _decimal(text: str, kind: pa.DataType) -> Decimal:

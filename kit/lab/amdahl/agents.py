@@ -47,10 +47,10 @@ class Agents:
         plans.check(params)
         session_id = await self._sessions.run(profile, task, params)
         if at_once:
-            found = self._sessions.shown(session_id)
+            state = self._sessions.shown(session_id)
         else:
-            found = await unless_gone(request, self._sessions.settled(session_id, _SYNC_SECONDS))
-        return answer(found, 202 if found["status"] == RUNNING else 200)
+            state = await unless_gone(request, self._sessions.settled(session_id, _SYNC_SECONDS))
+        return answer(state, 202 if state["status"] == RUNNING else 200)
 
     async def status(self, request: Request) -> Response:
         return answer(self._sessions.shown(request.path_params["id"]))
@@ -64,7 +64,7 @@ class Agents:
     async def stream(self, request: Request) -> Response:
         session_id = request.path_params["id"]
         self._sessions.shown(session_id)
-        seen = request.headers.get("last-event-id", "").strip()
+        last_id = request.headers.get("last-event-id", "").strip()
         # An id that is not ours gets all events: too many can be skipped by a client, missing ones cannot be had.
-        after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else 0
+        after = int(last_id) if last_id.isascii() and last_id.isdigit() and len(last_id) < 16 else 0
         return EventStream(self._sessions, session_id, after, self._ping)

@@ -115,12 +115,12 @@ def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[di
 
 def _described(kind: Any) -> dict[str, Any]:
     """Return a type, with that of the items of a list and those of the fields of an object."""
-    told: dict[str, Any] = {"type": type_name(kind)}
-    if told["type"] == "ARRAY":
-        told["items"] = _described(_item(kind))
-    elif told["type"] == "RECORD":
-        told["fields"] = [{"name": name, **_described(inner)} for name, inner in kind.children]
-    return told
+    description: dict[str, Any] = {"type": type_name(kind)}
+    if description["type"] == "ARRAY":
+        description["items"] = _described(_item(kind))
+    elif description["type"] == "RECORD":
+        description["fields"] = [{"name": name, **_described(inner)} for name, inner in kind.children]
+    return description
 
 
 def type_name(kind: Any) -> str:

@@ -48,14 +48,14 @@ class Data:
         fields = await body_of(request)
         scope = fields.choice("scope", SCOPES, "all")
         samples = fields.flag("include_samples", False)
-        found: dict[str, Any] = {"scope": scope}
+        overview: dict[str, Any] = {"scope": scope}
         if scope in ("all", "schema"):
-            found["schema"] = await self._schema(samples)
+            overview["schema"] = await self._schema(samples)
         if scope in ("all", "clusters"):
-            found["clusters"] = await self._rows(_CLUSTERS)
+            overview["clusters"] = await self._rows(_CLUSTERS)
         if scope in ("all", "knowledge"):
-            found["knowledge"] = list(interactions.KNOWLEDGE)
-        return answer(found)
+            overview["knowledge"] = list(interactions.KNOWLEDGE)
+        return answer(overview)
 
     async def _schema(self, samples: bool) -> dict[str, Any]:
         count = (await self._rows(f"select count(*) as n from {interactions.TABLE}"))[0]["n"]  # noqa: S608

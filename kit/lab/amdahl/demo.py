@@ -103,17 +103,17 @@ def _finished(
     script = plan(profile, task, params)
     records.insert(db, session_id, profile, task, params, script.last, at)
     worked = script.steps[:-1]
-    said: list[tuple[str, dict[str, Any]]] = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("session.started", {"profile_id": profile, "task": task, "steps": script.last})
     ]
     for step in worked:
-        said += [("step.started", {"step": step.name}), ("message", {"role": "assistant", "text": step.text})]
+        events += [("step.started", {"step": step.name}), ("message", {"role": "assistant", "text": step.text})]
     failed = script.failure is not None
     outcome = {"code": "agent_failed", "message": script.failure} if failed else {"title": script.title}
     name = "error" if failed else "result"
     status = "failed" if failed else "complete"
-    said.append((f"session.{'failed' if failed else 'completed'}", {"status": status, name: outcome}))
-    for number, (kind, data) in enumerate(said, 1):
+    events.append((f"session.{'failed' if failed else 'completed'}", {"status": status, name: outcome}))
+    for number, (kind, data) in enumerate(events, 1):
         stamped = stamp(at + number * 900)
         body = {"type": kind, "session_id": session_id, "timestamp": stamped, "data": data}
         db.execute("insert into events values (?, ?, ?, ?)", (session_id, number, kind, compact(body).decode()))
@@ -128,8 +128,8 @@ def _finished(
             len(worked),
             sum(step.tokens[0] for step in worked),
             sum(step.tokens[1] for step in worked),
-            len(said),
-            at + len(said) * 900,
+            len(events),
+            at + len(events) * 900,
             session_id,
         ),
     )

@@ -148,11 +148,11 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return []
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise wrong(name, "must be an array of strings")
         if len(value) > most:
             raise wrong(name, f"more than {most} entries")
-        if any(not one.strip() or len(one) > limit for one in value):
+        if any(not item.strip() or len(item) > limit for item in value):
             raise wrong(name, f"each entry must have 1 to {limit} characters")
         return value
 

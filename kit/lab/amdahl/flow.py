@@ -74,21 +74,21 @@ class Flow:
         assert task is not None
         try:
             yield HEAD
-            held = b""
+            last = b""
             while True:
                 self._more.clear()
                 while self._pieces:
-                    if held:
-                        yield held
-                    held = self._pieces.popleft()
+                    if last:
+                        yield last
+                    last = self._pieces.popleft()
                 if task.done():
                     break
                 await self._more.wait()
             rest = task.result()
             for piece in rest.pieces:
-                yield held
-                held = piece
-            yield held.removesuffix(b",")
+                yield last
+                last = piece
+            yield last.removesuffix(b",")
             yield rest.tail()
         finally:
             task.cancel()

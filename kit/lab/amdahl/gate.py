@@ -46,9 +46,9 @@ def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
         raise Refused(f"only SELECT (or WITH ... SELECT) is allowed, found {kind.name}")
-    [(told,)] = connection.execute("select json_serialize_sql(?::varchar)", [sql]).fetchall()
+    [(parse,)] = connection.execute("select json_serialize_sql(?::varchar)", [sql]).fetchall()
     try:
-        parsed = json.loads(told)
+        parsed = json.loads(parse)
     except RecursionError:
         raise Refused("the SQL is nested too deeply") from None
     if parsed.get("error", True):
@@ -65,14 +65,14 @@ def _look_through(parsed: Any) -> None:
             _check(part, names)
             waiting += _within(part, names)
         elif isinstance(part, list):
-            waiting += [(one, names) for one in part]
+            waiting += [(item, names) for item in part]
 
 
 def _check(part: dict[str, Any], names: frozenset[str]) -> None:
     kind = part.get("type")
     if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _QUERIES:
-        told = kind.removesuffix("_NODE").removesuffix("_QUERY")
-        raise Refused(f"only SELECT (or WITH ... SELECT) is allowed, found {told} inside")
+        clause = kind.removesuffix("_NODE").removesuffix("_QUERY")
+        raise Refused(f"only SELECT (or WITH ... SELECT) is allowed, found {clause} inside")
     if kind == "BASE_TABLE":
         _check_table(part, names)
     elif kind == "TABLE_FUNCTION":
@@ -91,8 +91,8 @@ def _check_table(part: dict[str, Any], names: frozenset[str]) -> None:
     table, schema = str(part.get("table_name", "")), str(part.get("schema_name") or "")
     if table.lower() == interactions.TABLE or (not schema and table.lower() in names) or schema.lower() == _SCHEMA:
         return
-    told = f"{schema}.{table}" if schema else table
-    raise Refused(f"Table with name {told} does not exist; the table is {interactions.TABLE}")
+    full_name = f"{schema}.{table}" if schema else table
+    raise Refused(f"Table with name {full_name} does not exist; the table is {interactions.TABLE}")
 
 
 def _within(part: dict[str, Any], names: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:

@@ -199,4 +199,4 @@ def _picked(draw: str, values: Sequence[str]) -> str:
 
 
 def _cases(column: str, expressions: dict[str, str]) -> str:
-    return " ".join(f"when {column} = {_quoted(value)} then {one}" for value, one in expressions.items())
+    return " ".join(f"when {column} = {_quoted(value)} then {expression}" for value, expression in expressions.items())

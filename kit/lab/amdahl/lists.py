@@ -96,8 +96,8 @@ def listing(
 
 
 def _count(store: Store, table: str, where: str, values: list[Any]) -> int:
-    found: int = store.read(f"select count(*) from {table} where {where}", tuple(values))[0][0]  # noqa: S608
-    return found
+    total: int = store.read(f"select count(*) from {table} where {where}", tuple(values))[0][0]  # noqa: S608
+    return total
 
 
 def _whole(name: str, text: str | None, default: int, *, least: int, most: int) -> int:

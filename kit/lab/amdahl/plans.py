@@ -136,9 +136,9 @@ def _fitted(profile: str, count: int) -> list[tuple[str, str, str | None, str | 
     work = list(_WORK[profile])
     if count < len(work):
         # A text that is never created could not be published: short runs of a writer keep what makes one.
-        kept = [entry for entry in work if entry[3]][:count] if profile == "content_writer" else []
-        rest = [entry for entry in work if entry not in kept][: count - len(kept)]
-        return [entry for entry in work if entry in kept or entry in rest]
+        shown = [entry for entry in work if entry[3]][:count] if profile == "content_writer" else []
+        rest = [entry for entry in work if entry not in shown][: count - len(shown)]
+        return [entry for entry in work if entry in shown or entry in rest]
     middle = [(f"{work[1][0]}, part {n}", work[1][1], None, None) for n in range(2, count - len(work) + 2)]
     return [*work[:2], *middle, *work[2:]]
 

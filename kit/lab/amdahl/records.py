@@ -61,7 +61,7 @@ def result_of(row: sqlite3.Row, script: Plan, artifacts: list[sqlite3.Row]) -> d
     }[row["profile_id"]]
     result: dict[str, Any] = {"title": script.title, "summary": summary}
     if artifacts:
-        result["artifacts"] = [{**artifact_shown(one), "content": one["content"]} for one in artifacts]
+        result["artifacts"] = [{**artifact_shown(artifact), "content": artifact["content"]} for artifact in artifacts]
     return result
 
 
@@ -73,7 +73,7 @@ def artifact_shown(row: sqlite3.Row) -> dict[str, Any]:
 def shown(row: sqlite3.Row) -> dict[str, Any]:
     """Return a session's status object."""
     status = row["status"]
-    found: dict[str, Any] = {
+    state: dict[str, Any] = {
         "session_id": row["id"],
         "profile_id": row["profile_id"],
         "task": row["task"],
@@ -86,5 +86,5 @@ def shown(row: sqlite3.Row) -> dict[str, Any]:
     }
     for name in ("result", "error", "input_request"):
         if row[name] is not None:
-            found[name] = json.loads(row[name])
-    return found
+            state[name] = json.loads(row[name])
+    return state

@@ -203,17 +203,17 @@ class Sessions:
             record.say("step.completed", {"step": step.name, "index": row["position"], "progress": progress})
 
     def _finish(self, db: sqlite3.Connection, record: Record, row: sqlite3.Row, script: Plan, status: str) -> None:
-        kept = db.execute("select * from artifacts where session_id = ?", (row["id"],)).fetchall()
-        said: dict[str, Any]
+        artifacts = db.execute("select * from artifacts where session_id = ?", (row["id"],)).fetchall()
+        outcome: dict[str, Any]
         if status == "failed":
             error = {"code": "agent_failed", "message": script.failure or "the agent failed"}
             record.change(status=status, error=json.dumps(error))
-            said = {"error": error}
+            outcome = {"error": error}
         else:
-            result = None if status == "canceled" else result_of(row, script, kept)
+            result = None if status == "canceled" else result_of(row, script, artifacts)
             record.change(status=status, position=script.last + 1, result=json.dumps(result) if result else None)
-            said = {"result": result} if result else {}
-        record.say(EVENT_OF[status], {"status": status, **said})
+            outcome = {"result": result} if result else {}
+        record.say(EVENT_OF[status], {"status": status, **outcome})
         if status != "canceled":
             self._deliveries.put(
                 db,
@@ -223,7 +223,7 @@ class Sessions:
                     "profile_id": row["profile_id"],
                     "task": row["task"],
                     "status": status,
-                    **said,
+                    **outcome,
                 },
             )
 

@@ -65,8 +65,8 @@ async def judge(spec: Any, queries: Any, sandbox: Sandbox) -> None:
     stages = []
     for stage in STAGES:
         reached = STAGES.index(stage) <= STAGES.index(failed)
-        found = [{"path": issue.path, "message": issue.message} for issue in issues] if stage == failed else []
-        stages.append({"stage": stage, "ok": stage != failed if reached else None, "issues": found})
+        listed = [{"path": issue.path, "message": issue.message} for issue in issues] if stage == failed else []
+        stages.append({"stage": stage, "ok": stage != failed if reached else None, "issues": listed})
     first = issues[0]
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
     raise Refusal(400, f"{first.path}: {first.message}{more}", details={"field": first.path, "stages": stages})
@@ -155,13 +155,13 @@ def component_issues(spec: dict[str, Any]) -> list[Issue]:
 async def _query_issues(spec: dict[str, Any], queries: list[dict[str, str]], sandbox: Sandbox) -> list[Issue]:
     names = [query["name"] for query in queries]
     issues = []
-    for path, asked in _asked("spec", spec):
-        if not isinstance(asked, str):
-            issues.append(Issue(path, f"must be the name of a query, not {kind_of(asked)}"))
-        elif asked not in names:
-            near = difflib.get_close_matches(asked, names, n=1)
+    for path, reference in _asked("spec", spec):
+        if not isinstance(reference, str):
+            issues.append(Issue(path, f"must be the name of a query, not {kind_of(reference)}"))
+        elif reference not in names:
+            near = difflib.get_close_matches(reference, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            issues.append(Issue(path, f"no declared query is called {asked[:80]!r}{hint}"))
+            issues.append(Issue(path, f"no declared query is called {reference[:80]!r}{hint}"))
     verdicts = await asyncio.gather(*(sandbox.check(query["sql"]) for query in queries))
     for n, verdict in enumerate(verdicts):
         if verdict is not None:
@@ -181,8 +181,8 @@ def _asked(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, list):
-            waiting += [(f"{path}[{n}]", one) for n, one in enumerate(value)]
+            waiting += [(f"{path}[{n}]", item) for n, item in enumerate(value)]
         elif isinstance(value, dict):
             if "$query" in value:
                 yield f"{path}.$query", value["$query"]
-            waiting += [(f"{path}.{key}", one) for key, one in value.items()]
+            waiting += [(f"{path}.{key}", item) for key, item in value.items()]

@@ -124,8 +124,8 @@ class Worker:
             """Return how large the integers get, or None where finding out would take too much of the time there is."""
             if time.monotonic() > deadline:
                 return None
-            found = _start(beside, size_sql(columns, sql, limit + 1)).fetchall()
-            return list(found[0])
+            measured = _start(beside, size_sql(columns, sql, limit + 1)).fetchall()
+            return list(measured[0])
 
         sizes = [0] * len(columns)
         rows, beyond = self._rows(_start(cursor, row_sql(columns, sql, limit + 1, None)), limit, sizes_of)
@@ -138,12 +138,12 @@ class Worker:
         return {"rowCount": min(rows, limit), "truncated": rows > limit, "columns": described(columns, sizes)}
 
     def _rows(
-        self, found: duckdb.DuckDBPyRelation, limit: int, sizes_of: Callable[[], list[int] | None]
+        self, relation: duckdb.DuckDBPyRelation, limit: int, sizes_of: Callable[[], list[int] | None]
     ) -> tuple[int, bool]:
         """Send the rows; how many there were, one beyond the limit included, and whether to start over."""
         count, sent, firm, known = 0, 0, False, False
         waiting, size = list[memoryview](), 0
-        for batch in _batches(found):
+        for batch in _batches(relation):
             if batch.column(1).true_count:
                 if firm:
                     raise Refused("the query's integers are not the same each time it runs, and some are beyond 2^53")
@@ -191,9 +191,9 @@ def _start(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelati
     return cursor.sql(statements[0])
 
 
-def _batches(found: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
+def _batches(relation: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
     """Return the result while it is made; as Arrow, whose texts need not become Python objects."""
-    reader = found.to_arrow_reader(_FETCH)
+    reader = relation.to_arrow_reader(_FETCH)
     while True:
         try:
             batch = reader.read_next_batch()

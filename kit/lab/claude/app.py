@@ -44,8 +44,8 @@ class Desk:
         """Return whose key it is; refuses where it is nobody's."""
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
-            told = "Invalid authentication credentials" if authorization else "Not authenticated"
-            raise Refusal(403 if self.tuning.real else 401, told)
+            message = "Invalid authentication credentials" if authorization else "Not authenticated"
+            raise Refusal(403 if self.tuning.real else 401, message)
         key = self.keys.find(given.strip())
         if key is None:
             raise Refusal(401, "Invalid API key")
@@ -66,9 +66,9 @@ class Desk:
             raise Refusal(429, "Rate limit exceeded. Please try again later.")
         return key
 
-    def project(self, key: Key, asked: Any) -> str:
+    def project(self, key: Key, requested: Any) -> str:
         """Return the project to charge. The hosted service knows only the key's."""
-        return asked if isinstance(asked, str) and asked and not self.tuning.real else key.project_id
+        return requested if isinstance(requested, str) and requested and not self.tuning.real else key.project_id
 
     def is_main(self, request: Request) -> bool:
         given = request.headers.get("authorization", "").encode()

@@ -122,11 +122,11 @@ async def _one(desk: Desk, prompt: str, model: str, timeout: float) -> Run | str
 
 
 def _result(name: str | None, prompt: str, run: Run | str) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": name, "prompt": prompt, "status": "failed"}
+    result: dict[str, Any] = {"id": name, "prompt": prompt, "status": "failed"}
     if isinstance(run, str):
-        return {**told, "content": None, "usage": None, "cost": None, "error": run}
+        return {**result, "content": None, "usage": None, "cost": None, "error": run}
     return {
-        **told,
+        **result,
         "status": "completed",
         "content": run.text,
         "usage": run.usage,

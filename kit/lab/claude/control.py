@@ -56,7 +56,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         admit(request)
         given = Fields(await request.body()).values
         if len(given) + len(desk.pool.answers) > MOST_ANSWERS or not all(
-            isinstance(one, str) for one in given.values()
+            isinstance(item, str) for item in given.values()
         ):
             raise Refusal(422, f"Answers are texts, and {MOST_ANSWERS:,} at most")
         desk.pool.answers.update(given)

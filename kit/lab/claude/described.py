@@ -123,15 +123,15 @@ def document() -> dict[str, Any]:
 
 
 def _operation(path: str, summary: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "Successful Response"}}}
+    operation: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "Successful Response"}}}
     if path in _PARAMETERS:
-        told["parameters"] = _PARAMETERS[path]
+        operation["parameters"] = _PARAMETERS[path]
     if path in _BODIES:
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": _BODIES[path]}}}
-        told["responses"]["422"] = {"description": "Validation Error"}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _BODIES[path]}}}
+        operation["responses"]["422"] = {"description": "Validation Error"}
     if path not in _OPEN:
-        told["security"] = [{"HTTPBearer": []}]
-    return told
+        operation["security"] = [{"HTTPBearer": []}]
+    return operation
 
 
 def page() -> str:
@@ -142,7 +142,7 @@ def page() -> str:
         parts.append(f"<h2><code>{method.upper()} {escape(path)}</code>{key}</h2><p>{escape(summary)}.</p>")
         if path in _BODIES:
             body = _BODIES[path]
-            rows = "".join(_row(name, one, name in body["required"]) for name, one in body["properties"].items())
+            rows = "".join(_row(name, item, name in body["required"]) for name, item in body["properties"].items())
             parts.append(f"<table><tr><th>field</th><th>type</th><th></th></tr>{rows}</table>")
     parts.append(f"<h2><code>WebSocket /v1/stream</code></h2><p>{escape(_STREAM)}</p>")
     return (

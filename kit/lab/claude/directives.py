@@ -62,7 +62,7 @@ def read(prompt: str) -> tuple[Directives, str]:
     """
     if "[lab " not in prompt:
         return _NONE, prompt
-    given = [part for found in _FOUND.findall(prompt) for part in found.split()]
+    given = [part for block in _FOUND.findall(prompt) for part in block.split()]
     if not given:
         return _NONE, prompt
     words: int | None = None

@@ -62,30 +62,30 @@ class Fields:
     def number(self, name: str, default: float, least: float = -math.inf, most: float = math.inf) -> float:
         """Return a number within bounds."""
         value = self.values.get(name, default)
-        found = _number(value)
-        if found is None:
+        result = _number(value)
+        if result is None:
             self._say("float_type", (name,), "Input should be a valid number", value)
             return default
-        if found < least:
+        if result < least:
             self._say("greater_than_equal", (name,), f"Input should be greater than or equal to {least:g}", value)
-        elif found > most:
+        elif result > most:
             self._say("less_than_equal", (name,), f"Input should be less than or equal to {most:g}", value)
-        return found
+        return result
 
     def integer(self, name: str, default: int, *, least: int | None = None) -> int:
         """Return a whole number; 30.0 is one."""
         value = self.values.get(name, default)
-        found = _number(value)
-        if found is None:
+        number = _number(value)
+        if number is None:
             self._say("int_type", (name,), "Input should be a valid integer", value)
             return default
-        if found != int(found):
+        if number != int(number):
             message = "Input should be a valid integer, got a number with a fractional part"
             self._say("int_from_float", (name,), message, value)
             return default
-        if least is not None and found < least:
+        if least is not None and number < least:
             self._say("greater_than_equal", (name,), f"Input should be greater than or equal to {least}", value)
-        return int(found)
+        return int(number)
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts; absent is empty, null is not allowed."""
@@ -93,9 +93,9 @@ class Fields:
         if not isinstance(value, list):
             self._say("list_type", (name,), "Input should be a valid list", value)
             return []
-        for place, one in enumerate(value):
-            if not isinstance(one, str):
-                self._say("string_type", (name, place), "Input should be a valid string", one)
+        for place, item in enumerate(value):
+            if not isinstance(item, str):
+                self._say("string_type", (name, place), "Input should be a valid string", item)
         return [one for one in value if isinstance(one, str)]
 
     def messages(self, name: str = "messages") -> list[dict[str, Any]]:
@@ -107,9 +107,9 @@ class Fields:
         if not isinstance(value, list):
             self._say("list_type", (name,), "Input should be a valid list", value)
             return []
-        for place, one in enumerate(value):
-            if not isinstance(one, dict):
-                self._say("dict_type", (name, place), "Input should be a valid dictionary", one)
+        for place, item in enumerate(value):
+            if not isinstance(item, dict):
+                self._say("dict_type", (name, place), "Input should be a valid dictionary", item)
         return [one for one in value if isinstance(one, dict)]
 
     def prompts(self) -> list[tuple[str | None, str]]:
@@ -121,21 +121,21 @@ class Fields:
         if not isinstance(value, list):
             self._say("list_type", ("prompts",), "Input should be a valid list", value)
             return []
-        found: list[tuple[str | None, str]] = []
-        for place, one in enumerate(value):
+        pairs: list[tuple[str | None, str]] = []
+        for place, item in enumerate(value):
             where = ("prompts", place)
-            if not isinstance(one, dict):
+            if not isinstance(item, dict):
                 message = "Input should be a valid dictionary or object to extract fields from"
-                self._say("model_attributes_type", where, message, one)
-            elif "prompt" not in one:
-                self._say("missing", (*where, "prompt"), "Field required", one)
-            elif not isinstance(one["prompt"], str):
-                self._say("string_type", (*where, "prompt"), "Input should be a valid string", one["prompt"])
-            elif not isinstance(one.get("id"), str | None):
-                self._say("string_type", (*where, "id"), "Input should be a valid string", one["id"])
+                self._say("model_attributes_type", where, message, item)
+            elif "prompt" not in item:
+                self._say("missing", (*where, "prompt"), "Field required", item)
+            elif not isinstance(item["prompt"], str):
+                self._say("string_type", (*where, "prompt"), "Input should be a valid string", item["prompt"])
+            elif not isinstance(item.get("id"), str | None):
+                self._say("string_type", (*where, "id"), "Input should be a valid string", item["id"])
             else:
-                found.append((one.get("id"), one["prompt"]))
-        return found
+                pairs.append((item.get("id"), item["prompt"]))
+        return pairs
 
     def _missing(self, name: str) -> None:
         self._say("missing", (name,), "Field required", self.values)
@@ -154,10 +154,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        found = float(value)
+        number = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None
 
 
 def _echo(value: Any) -> Any:

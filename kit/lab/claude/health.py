@@ -19,9 +19,9 @@ VERSION = "0.1.0"
 def routes(desk: Desk) -> Sequence[BaseRoute]:
     async def health(request: Request) -> Response:
         # How busy it is concerns only those who may use it.
-        told = desk.tuning.real or desk.knows(request)
+        detailed = desk.tuning.real or desk.knows(request)
         pool = desk.pool
-        full = told and pool.active >= pool.workers
+        full = detailed and pool.active >= pool.workers
         detail = {
             "status": "degraded" if full else "ok",
             "active_workers": pool.active,
@@ -30,7 +30,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
             "max_queue": pool.queue,
         }
         services: dict[str, Any] = {
-            "worker_pool": {"status": detail["status"], "detail": detail if told else None},
+            "worker_pool": {"status": detail["status"], "detail": detail if detailed else None},
             # As nearly everywhere: the service uses no Redis, and calls itself degraded for the lack of it.
             "redis": {"status": "unavailable" if desk.tuning.real else "ok", "detail": None},
             **{

@@ -95,25 +95,27 @@ class Pool:
 
 
 async def _run(prompt: str, model: str, timeout: float, answers: Mapping[str, str]) -> Run:
-    asked, text = directives.read(prompt)
-    delay = math.inf if asked.fail == "timeout" else asked.delay
+    orders, text = directives.read(prompt)
+    delay = math.inf if orders.fail == "timeout" else orders.delay
     if delay > timeout:
         await asyncio.sleep(timeout)
         raise TimedOut(timeout)
     if delay:
         await asyncio.sleep(delay)
-    if asked.wrong:
-        raise _failed("cli_error", asked.wrong)
-    if asked.fail in _STDERR:
-        raise _failed(asked.fail, _STDERR[asked.fail][1])
-    if asked.fail == "json":
+    if orders.wrong:
+        raise _failed("cli_error", orders.wrong)
+    if orders.fail in _STDERR:
+        raise _failed(orders.fail, _STDERR[orders.fail][1])
+    if orders.fail == "json":
         raise Refusal(500, "Failed to parse JSON output: Expecting value: line 1 column 1 (char 0)")
-    if asked.fail == "null":
+    if orders.fail == "null":
         raise Refusal(500, None)
-    if asked.answer and asked.answer not in answers:
-        raise _failed("cli_error", f"no answer {asked.answer!r}")
-    written = answers[asked.answer] if asked.answer else writer.write(text, model, asked.words, asked.say, asked.shape)
-    into, out = asked.tokens or (len(prompt.split()), len(written.split()))
+    if orders.answer and orders.answer not in answers:
+        raise _failed("cli_error", f"no answer {orders.answer!r}")
+    written = (
+        answers[orders.answer] if orders.answer else writer.write(text, model, orders.words, orders.say, orders.shape)
+    )
+    into, out = orders.tokens or (len(prompt.split()), len(written.split()))
     return Run(written, model, into, out)
 
 

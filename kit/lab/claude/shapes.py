@@ -50,57 +50,57 @@ def shaped(prompt: str, model: str, kind: str = "") -> str | None:
     `kind` spoils it, once: a prompt that asks for the same again gets a good one, unless the kind ends with "!".
     """
     at = prompt.rfind(_ASKED)  # material may ask for things too, and comes before
-    found = _BLOCK.match(prompt, at) if at >= 0 else None
-    if found is None:
+    match = _BLOCK.match(prompt, at) if at >= 0 else None
+    if match is None:
         return None
     material = prompt[:at]
     length = _READ.get(model)
     read = material if length is None else " ".join(material.split(None, length)[:length])
-    heard = words.heard(read)
+    topics = words.heard(read)
     seed = words.seed(read, model)
-    answer = {key.name: _value(key, heard, seed) for key in _keys(found[1])}
+    answer = {key.name: _value(key, topics, seed) for key in _keys(match[1])}
     if kind.endswith("!"):
         return _spoilt(answer, kind[:-1])
-    return _spoilt(answer, "" if not kind or _AGAIN in prompt[found.end() - 1 :] else kind)
+    return _spoilt(answer, "" if not kind or _AGAIN in prompt[match.end() - 1 :] else kind)
 
 
 @lru_cache(maxsize=256)
 def _keys(block: str) -> tuple[_Key, ...]:
-    found = []
+    keys = []
     for line in block.splitlines():
         parts = _LINE.fullmatch(line)
         if parts is None:
             continue
-        name, many, told = json.loads(parts[1]), bool(parts[2]), parts[3]
-        bounds = _BOUNDS.match(told)
-        if told.startswith("one of "):
-            found.append(_Key(name, many, tuple(json.loads(one) for one in _TEXTS.findall(told)), "choice"))
+        name, many, description = json.loads(parts[1]), bool(parts[2]), parts[3]
+        bounds = _BOUNDS.match(description)
+        if description.startswith("one of "):
+            keys.append(_Key(name, many, tuple(json.loads(one) for one in _TEXTS.findall(description)), "choice"))
         elif bounds is not None:
             low = float(bounds[2] or 0)
             high = float(bounds[3]) if bounds[3] else low + 100
             kind = "whole" if "whole" in bounds[1] else "number"
-            found.append(_Key(name, many, kind=kind, low=min(low, high), high=high))
+            keys.append(_Key(name, many, kind=kind, low=min(low, high), high=high))
         else:
-            found.append(_Key(name, many, kind="bool" if told.startswith("true or false") else "text"))
-    return tuple(found)
+            keys.append(_Key(name, many, kind="bool" if description.startswith("true or false") else "text"))
+    return tuple(keys)
 
 
-def _value(key: _Key, heard: words.Heard, seed: int) -> Any:
+def _value(key: _Key, topics: words.Heard, seed: int) -> Any:
     if key.kind == "choice":
         if key.many:
-            return heard.fitting(key.choices) or [key.choices[seed % len(key.choices)]]
-        return heard.best(key.choices, seed)
+            return topics.fitting(key.choices) or [key.choices[seed % len(key.choices)]]
+        return topics.best(key.choices, seed)
     if key.kind == "bool":
-        return [seed % 2 == 0] if key.many else heard.tone >= 0
+        return [seed % 2 == 0] if key.many else topics.tone >= 0
     if key.kind == "text":
-        spoken = heard.telling(3)
+        spoken = topics.telling(3)
         return spoken if key.many else f"it speaks of {' and '.join(spoken[:2]) or 'nothing much'}"
-    return [_number(key, heard, seed // 7**n) for n in range(3)] if key.many else _number(key, heard, seed)
+    return [_number(key, topics, seed // 7**n) for n in range(3)] if key.many else _number(key, topics, seed)
 
 
-def _number(key: _Key, heard: words.Heard, seed: int) -> float | int:
+def _number(key: _Key, topics: words.Heard, seed: int) -> float | int:
     """Return a number: high for friendly texts, low for angry ones."""
-    place = min(1.0, max(0.0, 0.4 + 0.15 * heard.tone + seed % 1000 / 5000))
+    place = min(1.0, max(0.0, 0.4 + 0.15 * topics.tone + seed % 1000 / 5000))
     value = key.low + place * (key.high - key.low)
     return min(max(round(value), int(key.low)), int(key.high)) if key.kind == "whole" else round(value, 2)
 
@@ -117,7 +117,7 @@ def _spoilt(answer: dict[str, Any], kind: str) -> str:
     if kind == "enum":
         return json.dumps({**answer, first: "none-of-these"}, ensure_ascii=False)
     if kind == "nan":
-        return json.dumps({**answer, **{name: float("nan") for name, one in answer.items() if _counts(one)}} or {})
+        return json.dumps({**answer, **{name: float("nan") for name, item in answer.items() if _counts(item)}} or {})
     if kind == "nested":
         return json.dumps({"answer": answer}, ensure_ascii=False)
     if kind == "several":

@@ -69,8 +69,8 @@ async def _chat(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
     model = value.get("model", "sonnet")
     if not isinstance(model, str) or model not in PRICES:
         raise Refusal(400, f"Invalid model: {str(model)[:100]}. Must be haiku, sonnet, or opus")
-    asked = value.get("project_id")
-    project = asked if isinstance(asked, str) and asked else key.project_id
+    project_id = value.get("project_id")
+    project = project_id if isinstance(project_id, str) and project_id else key.project_id
     prompt = prompt_of([message for message in messages if isinstance(message, dict)])
     name = socket.headers.get("x-request-id") or str(uuid.uuid4())
     try:
@@ -91,14 +91,14 @@ async def _task(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
     key = _key(desk, socket, value)
     fields = Fields(json.dumps(value).encode())
     try:
-        asked = Task.of(fields)
+        task = Task.of(fields)
     except Refusal as refusal:
         raise Refusal(422, f"Server error: {json.dumps(refusal.detail)[:500]}") from None
-    permit(key.profile, asked.tools, asked.agents, asked.skills, asked.timeout, asked.max_cost)
+    permit(key.profile, task.tools, task.agents, task.skills, task.timeout, task.max_cost)
     await _send(socket, {"type": "thinking", "content": "Starting task execution..."})
     project = "default" if desk.tuning.real else desk.project(key, value.get("project_id"))
     try:
-        report = await perform(desk, key, project, asked, str(uuid.uuid4()))
+        report = await perform(desk, key, project, task, str(uuid.uuid4()))
     except Refusal as refusal:
         raise Refusal(500, f"Task execution error: {refusal.detail}") from None
     del report["task_id"]
@@ -123,5 +123,5 @@ async def _send(socket: WebSocket, value: dict[str, Any]) -> None:
         raise WebSocketDisconnect from None  # closed by the other side between two pieces
 
 
-async def _error(socket: WebSocket, said: str) -> None:
-    await _send(socket, {"type": "error", "error": said})
+async def _error(socket: WebSocket, message: str) -> None:
+    await _send(socket, {"type": "error", "error": message})

@@ -81,19 +81,19 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
 
 
 async def task(desk: Desk, key: Key, fields: Fields, request: Request) -> Response:
-    asked = Task.of(fields)
+    request_of = Task.of(fields)
     project = fields.text("project_id", "default" if desk.tuning.real else key.project_id)
     fields.check()
-    permit(key.profile, asked.tools, asked.agents, asked.skills, asked.timeout, asked.max_cost)
-    return answer(await perform(desk, key, project, asked, request_id(request)))
+    permit(key.profile, request_of.tools, request_of.agents, request_of.skills, request_of.timeout, request_of.max_cost)
+    return answer(await perform(desk, key, project, request_of, request_id(request)))
 
 
-async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) -> dict[str, Any]:
+async def perform(desk: Desk, key: Key, project: str, order: Task, name: str) -> dict[str, Any]:
     """Return the report of a task that may be done."""
-    if not asked.description:
+    if not order.description:
         raise _broke("Description is required")
-    for what, wanted, there in (("agents", asked.agents, AGENTS), ("skills", asked.skills, SKILLS)):
-        unknown = [one for one in wanted if one not in there]
+    for what, requested, there in (("agents", order.agents, AGENTS), ("skills", order.skills, SKILLS)):
+        unknown = [one for one in requested if one not in there]
         if unknown:
             raise _broke(f"Unknown {what} requested: {', '.join(unknown)[:200]}")
     task_id = str(uuid.uuid4())
@@ -102,12 +102,12 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
     started = datetime.now(UTC)
     workspace = desk.folder / "agentic_tasks" / task_id
     try:
-        if read(asked.prompt)[0].fail == "budget":
+        if read(order.prompt)[0].fail == "budget":
             raise Refusal(429, "over budget")
-        with desk.ledger.reserved(project, asked.estimate):
-            run = await _ran(desk, asked)
-            exceeded = run.cost > asked.max_cost
-            artifacts = [] if exceeded or desk.tuning.real else [_artifact(workspace, asked, run)]
+        with desk.ledger.reserved(project, order.estimate):
+            run = await _ran(desk, order)
+            exceeded = run.cost > order.max_cost
+            artifacts = [] if exceeded or desk.tuning.real else [_artifact(workspace, order, run)]
             if not (exceeded and desk.tuning.real):
                 # The hosted service leaves out of its books what was too dear.
                 try:
@@ -118,21 +118,26 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
                     raise
     except Refusal as refusal:
         if refusal.status == 429 and not refusal.headers:
-            needed = {"estimated_tokens": asked.estimate}
+            needed = {"estimated_tokens": order.estimate}
             return {**report, "result": {"error": "Insufficient budget"}, "usage": needed}
         if refusal.status == 503 and not refusal.headers:
             return {**report, "result": {"error": str(refusal.detail)}}
         if desk.tuning.real:
             raise _broke("object of type 'NoneType' has no len()") from None
         status = "timeout" if isinstance(refusal, TimedOut) else "failed"
-        told = str(refusal.detail or "the command gave no result")
-        log = [_entry(1, started, "task_failed", {"error": told})]
-        return {**report, "status": status, "result": {"error": told}, "execution_log": log}
+        error = str(refusal.detail or "the command gave no result")
+        log = [_entry(1, started, "task_failed", {"error": error})]
+        return {**report, "status": status, "result": {"error": error}, "execution_log": log}
     used: dict[str, Any] = {**run.usage, "total_cost": run.cost, "model_used": run.model}
     if exceeded:
         del used["total_tokens"]
-        told = f"Cost ${run.cost:.4f} exceeded limit ${asked.max_cost:.4f}"
-        return {**report, "status": "cost_exceeded", "result": {"error": told, "output": run.text[:500]}, "usage": used}
+        error = f"Cost ${run.cost:.4f} exceeded limit ${order.max_cost:.4f}"
+        return {
+            **report,
+            "status": "cost_exceeded",
+            "result": {"error": error, "output": run.text[:500]},
+            "usage": used,
+        }
     used["duration_seconds"] = round((datetime.now(UTC) - started).total_seconds(), 2)
     return {
         **report,
@@ -142,29 +147,29 @@ async def perform(desk: Desk, key: Key, project: str, asked: Task, name: str) ->
             "full_output": run.text,
             "workspace_directory": str(workspace),
         },
-        "execution_log": _log(desk, asked, run, started),
+        "execution_log": _log(desk, order, run, started),
         "artifacts": artifacts,
         "usage": used,
     }
 
 
-async def _ran(desk: Desk, asked: Task) -> Run:
+async def _ran(desk: Desk, order: Task) -> Run:
     desk.pool.admit(1)
-    return await desk.pool.run(asked.prompt, asked.chosen(), max(0, asked.timeout))
+    return await desk.pool.run(order.prompt, order.chosen(), max(0, order.timeout))
 
 
 def _broke(why: str) -> Refusal:
     return Refusal(500, f"Task execution failed: {why}")
 
 
-def _log(desk: Desk, asked: Task, run: Run, started: datetime) -> list[dict[str, Any]]:
+def _log(desk: Desk, order: Task, run: Run, started: datetime) -> list[dict[str, Any]]:
     """Return what happened, step by step. The hosted service tells only that it is over."""
     steps: list[tuple[str, dict[str, Any]]] = []
     if not desk.tuning.real:
-        steps.append(("thinking", {"text": f"How to: {asked.description[:200]}", "model": run.model}))
-        steps += [("agent_spawn", {"agent": name, "does": AGENTS[name]}) for name in asked.agents]
-        steps += [("skill_invoke", {"skill": name, "does": SKILLS[name]}) for name in asked.skills]
-        steps += [("tool_call", {"tool": name, "note": "stands for a call; the lab runs none"}) for name in asked.tools]
+        steps.append(("thinking", {"text": f"How to: {order.description[:200]}", "model": run.model}))
+        steps += [("agent_spawn", {"agent": name, "does": AGENTS[name]}) for name in order.agents]
+        steps += [("skill_invoke", {"skill": name, "does": SKILLS[name]}) for name in order.skills]
+        steps += [("tool_call", {"tool": name, "note": "stands for a call; the lab runs none"}) for name in order.tools]
         steps.append(("result", {"input_tokens": run.input_tokens, "output_tokens": run.output_tokens}))
     steps.append(("task_completed", {"output_length": len(run.text)}))
     pace = (datetime.now(UTC) - started) / len(steps)
@@ -179,11 +184,11 @@ def _entry(step: int, at: datetime, action: str, details: dict[str, Any]) -> dic
     return {"step": step, "timestamp": stamp, "action": action, "details": details}
 
 
-def _artifact(workspace: Path, asked: Task, run: Run) -> dict[str, Any]:
+def _artifact(workspace: Path, order: Task, run: Run) -> dict[str, Any]:
     """Leave a report in the task's workspace, whole or not at all, and describe it."""
     workspace.mkdir(parents=True, exist_ok=True)
     path = workspace / "report.md"
-    text = f"# {asked.description.splitlines()[0][:200]}\n\n{run.text}\n"
+    text = f"# {order.description.splitlines()[0][:200]}\n\n{run.text}\n"
     try:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:

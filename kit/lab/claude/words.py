@@ -53,9 +53,9 @@ class Heard:
 
     __slots__ = ("_set", "_words")
 
-    def __init__(self, found: list[str]) -> None:
-        self._words = found
-        self._set = frozenset(found)
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._set = frozenset(words)
 
     def best(self, options: Sequence[str], seed: int) -> str:
         """Return the option that most words speak for; where none does, one that is always the same for a seed."""
@@ -74,8 +74,8 @@ class Heard:
 
     def telling(self, count: int) -> list[str]:
         """Return the last words that say something."""
-        found = [word for word in dict.fromkeys(self._words[-200:]) if word not in STOP]
-        return found[-count:]
+        words = [word for word in dict.fromkeys(self._words[-200:]) if word not in STOP]
+        return words[-count:]
 
     def _scores(self, options: Sequence[str]) -> list[int]:
         return [len(self._set & _hints(option)) for option in options]

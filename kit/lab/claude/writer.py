@@ -44,9 +44,9 @@ def write(prompt: str, model: str, length: int | None = None, say: str = "", sha
     if say:
         return _HOSTILE[say]
     if length is None:
-        found = shapes.shaped(prompt, model, shape)
-        if found is not None:
-            return found
+        answer = shapes.shaped(prompt, model, shape)
+        if answer is not None:
+            return answer
         counting = _COUNT.search(prompt)
         if counting:
             return ", ".join(str(n + 1) for n in range(int(counting[1])))
@@ -57,19 +57,19 @@ def write(prompt: str, model: str, length: int | None = None, say: str = "", sha
 
 
 def _choice(prompt: str) -> str:
-    found = _CHOICES.search(prompt)
-    if found is None:
+    match = _CHOICES.search(prompt)
+    if match is None:
         return ""
-    options = [part.strip(" \"'`*") for part in re.split(r",|/|\bor\b", found[1])]
+    options = [part.strip(" \"'`*") for part in re.split(r",|/|\bor\b", match[1])]
     options = [option for option in options if option and len(option) <= 40][:50]
     if len(options) < 2:
         return ""
-    return words.best(options, prompt[: found.start()] + prompt[found.end() :], words.seed(prompt))
+    return words.best(options, prompt[: match.start()] + prompt[match.end() :], words.seed(prompt))
 
 
-def _prose(prompt: str, model: str, asked: int | None) -> str:
+def _prose(prompt: str, model: str, count: int | None) -> str:
     """Write whole sentences, about as many as the model usually writes, or exactly so many words."""
-    length = LENGTHS.get(model, 40) if asked is None else asked
+    length = LENGTHS.get(model, 40) if count is None else count
     chance = random.Random(words.seed(prompt, model))
     subjects = [word for word in dict.fromkeys(words.WORD.findall(prompt.lower()[:5000])) if word not in words.STOP][
         :40
@@ -80,5 +80,5 @@ def _prose(prompt: str, model: str, asked: int | None) -> str:
         a, b = chance.sample(subjects, 2)
         sentence = chance.choice(_OPENINGS) + chance.choice(_MIDDLES).format(a=a, b=b) + chance.choice(_ENDS) + "."
         written += sentence.split()
-    text = " ".join(written if asked is None else written[:length])
+    text = " ".join(written if count is None else written[:length])
     return text if not text or text.endswith(".") else text.rstrip(",") + "."

@@ -11,21 +11,28 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ...kimberlite import requests as ask
+from ...kimberlite import requests
 from ...kimberlite.structs import ApiKeyInfo
 from ..store import Store
 from .refusal import INVALID, KEY_NOT_FOUND, UNAUTHORIZED, Refusal
 
 PREFIX = "kmb_live_"
 ROLES = ("Admin", "User", "Analyst", "Auditor")
-_READS = (ask.ReadEvents, ask.StreamInfo, ask.Subscribe, ask.SubscribeCredit, ask.Unsubscribe, ask.GetServerInfo)
-_QUERIES = (ask.Query, ask.QueryAt, ask.ListTables, ask.DescribeTable, ask.ListIndexes)
-_WRITES = (ask.CreateStream, ask.AppendEvents, ask.Sync, ask.ConsentGrant, ask.ConsentWithdraw)
-_LOOKS = (ask.ConsentCheck, ask.ConsentList)
+_READS = (
+    requests.ReadEvents,
+    requests.StreamInfo,
+    requests.Subscribe,
+    requests.SubscribeCredit,
+    requests.Unsubscribe,
+    requests.GetServerInfo,
+)
+_QUERIES = (requests.Query, requests.QueryAt, requests.ListTables, requests.DescribeTable, requests.ListIndexes)
+_WRITES = (requests.CreateStream, requests.AppendEvents, requests.Sync, requests.ConsentGrant, requests.ConsentWithdraw)
+_LOOKS = (requests.ConsentCheck, requests.ConsentList)
 _MAY: dict[str, tuple[type[Any], ...]] = {
     "User": (*_READS, *_QUERIES, *_WRITES, *_LOOKS),
     "Analyst": (*_READS, *_QUERIES, *_LOOKS),
-    "Auditor": (*_READS, ask.AuditQuery, ask.VerifyAuditChain),
+    "Auditor": (*_READS, requests.AuditQuery, requests.VerifyAuditChain),
 }
 """Permissions by role; an Admin may do everything, for every tenant."""
 

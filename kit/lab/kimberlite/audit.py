@@ -10,8 +10,7 @@ import sqlite3
 import time
 from typing import Any
 
-from ...kimberlite import requests as ask
-from ...kimberlite import responses as told
+from ...kimberlite import requests, responses
 from ...kimberlite.structs import Audit, AuditEventInfo
 from ..store import Store
 
@@ -42,17 +41,17 @@ class AuditLog:
 
         What is `done` can no longer be refused: where the disk is full, its entry follows as soon as there is room.
         """
-        said = audit or Audit()
+        context = audit or Audit()
         values = {
             "id": secrets.token_hex(16),
             "at": time.time_ns(),
             "action": action,
             "tenant": tenant,
             "subject": subject,
-            "actor": said.actor or actor,
-            "reason": said.reason,
-            "correlation": said.correlation_id,
-            "request": said.idempotency_key,
+            "actor": context.actor or actor,
+            "reason": context.reason,
+            "correlation": context.correlation_id,
+            "request": context.idempotency_key,
         }
 
         def job(db: sqlite3.Connection) -> None:
@@ -79,34 +78,34 @@ class AuditLog:
             late.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
 
-    def find(self, tenant: int, asked: ask.AuditQuery) -> told.AuditQuery:
+    def find(self, tenant: int, request: requests.AuditQuery) -> responses.AuditQuery:
         """Return the entries of a tenant that a query names, oldest first."""
-        most = min(_MOST if asked.limit is None else asked.limit, _MOST)
+        most = min(_MOST if request.limit is None else request.limit, _MOST)
         rows = self._store.read(
             "select * from audit where tenant = :tenant and (:subject is null or subject = :subject)"
             " and (:action is null or action = :action) and (:actor is null or actor = :actor)"
             " and at between :start and :stop order by n limit :most",
             {
                 "tenant": tenant,
-                "subject": asked.subject_id,
-                "action": asked.action_type,
-                "actor": asked.actor,
-                "start": _signed(asked.time_from_nanos, 0),
-                "stop": _signed(asked.time_to_nanos, 2**63 - 1),
+                "subject": request.subject_id,
+                "action": request.action_type,
+                "actor": request.actor,
+                "start": _signed(request.time_from_nanos, 0),
+                "stop": _signed(request.time_to_nanos, 2**63 - 1),
                 "most": most,
             },
         )
-        return told.AuditQuery([_event(row) for row in rows])
+        return responses.AuditQuery([_event(row) for row in rows])
 
-    def verify(self) -> told.VerifyAuditChain:
+    def verify(self) -> responses.VerifyAuditChain:
         """Return whether every entry has the hash that it should have."""
         last, count = _START, 0
         for row in self._store.read("select * from audit order by n"):
             if _hash(last, {name: row[name] for name in _HASHED}) != row["hash"]:
-                return told.VerifyAuditChain(False, count, last.hex(), count, f"entry {row['id']} was changed")
+                return responses.VerifyAuditChain(False, count, last.hex(), count, f"entry {row['id']} was changed")
             last = row["hash"]
             count += 1
-        return told.VerifyAuditChain(True, count, last.hex(), None, None)
+        return responses.VerifyAuditChain(True, count, last.hex(), None, None)
 
 
 def _signed(value: int | None, otherwise: int) -> int:

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...kimberlite import requests as ask
-from ...kimberlite import responses as told
+from ...kimberlite import requests, responses
 from ...kimberlite.blobs import Blobs
 from ...kimberlite.enums import CloseReason, ClusterMode
 from ...kimberlite.framing import MAX_PAYLOAD, OFFICIAL_LIMIT, VERSION
@@ -95,36 +94,36 @@ class Calls:
         self._consents = consents
         self._started = time.monotonic()
         self._handlers: dict[type[Any], Handler] = {
-            ask.CreateStream: self._create_stream,
-            ask.AppendEvents: self._append,
-            ask.ReadEvents: self._read,
-            ask.StreamInfo: self._stream_info,
-            ask.Sync: self._sync,
-            ask.Subscribe: self._subscribe,
-            ask.SubscribeCredit: self._credit,
-            ask.Unsubscribe: self._unsubscribe,
-            ask.Query: self._query,
-            ask.QueryAt: self._query_at,
-            ask.ListTables: self._tables,
-            ask.DescribeTable: self._describe,
-            ask.ListIndexes: self._indexes,
-            ask.GetServerInfo: self._info,
-            ask.TenantCreate: self._tenant_create,
-            ask.TenantList: self._tenant_list,
-            ask.TenantGet: self._tenant_get,
-            ask.TenantDelete: self._tenant_delete,
-            ask.ApiKeyRegister: self._key_register,
-            ask.ApiKeyRevoke: self._key_revoke,
-            ask.ApiKeyRotate: self._key_rotate,
-            ask.ApiKeyList: self._key_list,
-            ask.ConsentGrant: self._consent_grant,
-            ask.ConsentWithdraw: self._consent_withdraw,
-            ask.ConsentCheck: self._consent_check,
-            ask.ConsentList: self._consent_list,
-            ask.AuditQuery: self._audit_query,
-            ask.VerifyAuditChain: self._audit_verify,
-            ask.ErasureList: self._erasure_list,
-            ask.MaskingPolicyList: self._masking_list,
+            requests.CreateStream: self._create_stream,
+            requests.AppendEvents: self._append,
+            requests.ReadEvents: self._read,
+            requests.StreamInfo: self._stream_info,
+            requests.Sync: self._sync,
+            requests.Subscribe: self._subscribe,
+            requests.SubscribeCredit: self._credit,
+            requests.Unsubscribe: self._unsubscribe,
+            requests.Query: self._query,
+            requests.QueryAt: self._query_at,
+            requests.ListTables: self._tables,
+            requests.DescribeTable: self._describe,
+            requests.ListIndexes: self._indexes,
+            requests.GetServerInfo: self._info,
+            requests.TenantCreate: self._tenant_create,
+            requests.TenantList: self._tenant_list,
+            requests.TenantGet: self._tenant_get,
+            requests.TenantDelete: self._tenant_delete,
+            requests.ApiKeyRegister: self._key_register,
+            requests.ApiKeyRevoke: self._key_revoke,
+            requests.ApiKeyRotate: self._key_rotate,
+            requests.ApiKeyList: self._key_list,
+            requests.ConsentGrant: self._consent_grant,
+            requests.ConsentWithdraw: self._consent_withdraw,
+            requests.ConsentCheck: self._consent_check,
+            requests.ConsentList: self._consent_list,
+            requests.AuditQuery: self._audit_query,
+            requests.VerifyAuditChain: self._audit_verify,
+            requests.ErasureList: self._erasure_list,
+            requests.MaskingPolicyList: self._masking_list,
         }
 
     async def answer(self, call: Call) -> Any:
@@ -140,98 +139,98 @@ class Calls:
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
-    async def _create_stream(self, call: Call, asked: ask.CreateStream) -> told.CreateStream:
+    async def _create_stream(self, call: Call, request: requests.CreateStream) -> responses.CreateStream:
         await self._registry.note(call.tenant)
-        stream = await self._streams.create(call.tenant, asked.name, int(asked.data_class))
+        stream = await self._streams.create(call.tenant, request.name, int(request.data_class))
         if call.request.audit is not None:
-            await self._record(call, "StreamCreate", asked.name)
-        return told.CreateStream(stream.id)
+            await self._record(call, "StreamCreate", request.name)
+        return responses.CreateStream(stream.id)
 
-    async def _append(self, call: Call, asked: ask.AppendEvents) -> told.AppendEvents:
-        stream = self._stream(call, asked.stream_id)
-        events = Blobs.of(asked.events)
-        first = await self._streams.append(stream, events, asked.expected_offset)
+    async def _append(self, call: Call, request: requests.AppendEvents) -> responses.AppendEvents:
+        stream = self._stream(call, request.stream_id)
+        events = Blobs.of(request.events)
+        first = await self._streams.append(stream, events, request.expected_offset)
         if call.request.audit is not None:
             await self._record(call, "StreamAppend", stream.name)
-        return told.AppendEvents(first, len(events))
+        return responses.AppendEvents(first, len(events))
 
-    async def _read(self, call: Call, asked: ask.ReadEvents) -> Raw:
+    async def _read(self, call: Call, request: requests.ReadEvents) -> Raw:
         # As on the real server, a stream that is not there has no events, whatever its id.
-        found = None if self._streams.get(asked.stream_id) is None else self._stream(call, asked.stream_id)
+        stream = None if self._streams.get(request.stream_id) is None else self._stream(call, request.stream_id)
         count, pieces = 0, list[bytes]()
-        if found is not None and asked.max_bytes:
-            frame = (OFFICIAL_LIMIT if asked.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
-            work = (found, asked.from_offset, asked.max_bytes, frame)
+        if stream is not None and request.max_bytes:
+            frame = (OFFICIAL_LIMIT if request.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
+            work = (stream, request.from_offset, request.max_bytes, frame)
             if frame > OFFICIAL_LIMIT:
                 # Some MiB take longer than others should wait.
                 count, pieces = await asyncio.get_running_loop().run_in_executor(None, self._streams.read, *work)
             else:
                 count, pieces = self._streams.read(*work)
         out = bytearray()
-        _NEXT.write(out, asked.from_offset + count if count else None)
-        return Raw(told.ALL.index(told.ReadEvents), [varint(count), *pieces, bytes(out)])
+        _NEXT.write(out, request.from_offset + count if count else None)
+        return Raw(responses.ALL.index(responses.ReadEvents), [varint(count), *pieces, bytes(out)])
 
-    async def _stream_info(self, call: Call, asked: ask.StreamInfo) -> told.StreamInfo:
-        return told.StreamInfo(self._stream(call, asked.stream_id).length)
+    async def _stream_info(self, call: Call, request: requests.StreamInfo) -> responses.StreamInfo:
+        return responses.StreamInfo(self._stream(call, request.stream_id).length)
 
-    async def _sync(self, call: Call, asked: ask.Sync) -> told.Sync:
-        return told.Sync(True)  # what was answered is on disk already
+    async def _sync(self, call: Call, request: requests.Sync) -> responses.Sync:
+        return responses.Sync(True)  # what was answered is on disk already
 
     def _stream(self, call: Call, id: int) -> Stream:
         """Return the stream with this id; refuse one that is not there, and one of another tenant."""
-        found = self._streams.require(id)
+        stream = self._streams.require(id)
         _check_owner(call, id)
-        call.identity.reads_stream(found.name)
-        return found
+        call.identity.reads_stream(stream.name)
+        return stream
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, call: Call, asked: ask.Subscribe) -> told.Subscribe:
+    async def _subscribe(self, call: Call, request: requests.Subscribe) -> responses.Subscribe:
         # Another tenant's stream may come to be later: its events must not be pushed then.
-        _check_owner(call, asked.stream_id)
-        found = self._streams.get(asked.stream_id)
-        if found is not None:
-            call.identity.reads_stream(found.name)
+        _check_owner(call, request.stream_id)
+        stream = self._streams.get(request.stream_id)
+        if stream is not None:
+            call.identity.reads_stream(stream.name)
         if len(call.subscriptions) >= 1000:
             raise Refusal(INVALID, "a connection has at most 1000 subscriptions")
         made = call.subscriptions.add(
-            call.tenant, asked.stream_id, asked.from_offset, asked.initial_credits, asked.consumer_group
+            call.tenant, request.stream_id, request.from_offset, request.initial_credits, request.consumer_group
         )
         call.after = made.start
-        return told.Subscribe(made.id, asked.from_offset, asked.initial_credits)
+        return responses.Subscribe(made.id, request.from_offset, request.initial_credits)
 
-    async def _credit(self, call: Call, asked: ask.SubscribeCredit) -> told.SubscriptionAck:
-        found = call.subscriptions.get(asked.subscription_id)
-        if found is None:
-            raise Refusal(NO_SUBSCRIPTION, f"subscription {asked.subscription_id} not found")
-        return told.SubscriptionAck(found.id, found.grant(asked.additional_credits))
+    async def _credit(self, call: Call, request: requests.SubscribeCredit) -> responses.SubscriptionAck:
+        subscription = call.subscriptions.get(request.subscription_id)
+        if subscription is None:
+            raise Refusal(NO_SUBSCRIPTION, f"subscription {request.subscription_id} not found")
+        return responses.SubscriptionAck(subscription.id, subscription.grant(request.additional_credits))
 
-    async def _unsubscribe(self, call: Call, asked: ask.Unsubscribe) -> told.SubscriptionAck:
-        found = call.subscriptions.get(asked.subscription_id)
-        if found is None:
-            raise Refusal(NO_SUBSCRIPTION, f"subscription {asked.subscription_id} not found")
-        await call.subscriptions.end(found.id)
-        call.push(found.closed(CloseReason.CLIENT_CANCELLED))
-        return told.SubscriptionAck(found.id, 0)
+    async def _unsubscribe(self, call: Call, request: requests.Unsubscribe) -> responses.SubscriptionAck:
+        subscription = call.subscriptions.get(request.subscription_id)
+        if subscription is None:
+            raise Refusal(NO_SUBSCRIPTION, f"subscription {request.subscription_id} not found")
+        await call.subscriptions.end(subscription.id)
+        call.push(subscription.closed(CloseReason.CLIENT_CANCELLED))
+        return responses.SubscriptionAck(subscription.id, 0)
 
     # --- SQL --------------------------------------------------------------------------------------------------------
 
-    async def _query(self, call: Call, asked: ask.Query) -> Raw:
-        return Raw(told.ALL.index(told.Query), [await self._run(call, asked, None)])
+    async def _query(self, call: Call, request: requests.Query) -> Raw:
+        return Raw(responses.ALL.index(responses.Query), [await self._run(call, request, None)])
 
-    async def _query_at(self, call: Call, asked: ask.QueryAt) -> Raw:
-        return Raw(told.ALL.index(told.QueryAt), [await self._run(call, asked, asked.position)])
+    async def _query_at(self, call: Call, request: requests.QueryAt) -> Raw:
+        return Raw(responses.ALL.index(responses.QueryAt), [await self._run(call, request, request.position)])
 
-    async def _run(self, call: Call, asked: ask.Query | ask.QueryAt, position: int | None) -> bytes:
+    async def _run(self, call: Call, query: requests.Query | requests.QueryAt, position: int | None) -> bytes:
         await asyncio.shield(self._ready)
-        if len(asked.sql) > _MAX_SQL:
+        if len(query.sql) > _MAX_SQL:
             raise Refusal(SYNTAX, f"a statement has at most {_MAX_SQL:,} characters")
-        beginning = _BEGINNING.match(asked.sql)
+        beginning = _BEGINNING.match(query.sql)
         verb = (beginning[1] or "").upper() if beginning else ""
         request = payload_of(call.request)
         if verb in _READING or position is not None:
-            if "BREAK_GLASS" in asked.sql[:200].upper() or asked.break_glass_reason:
-                await self._record(call, "BreakGlass", (asked.break_glass_reason or asked.sql)[:500], done=False)
+            if "BREAK_GLASS" in query.sql[:200].upper() or query.break_glass_reason:
+                await self._record(call, "BreakGlass", (query.break_glass_reason or query.sql)[:500], done=False)
             return await self._workers.query(call.tenant, request, position)
         if not call.identity.writes:
             raise Refusal(UNAUTHORIZED, f"role {', '.join(sorted(call.identity.roles))} may not change data")
@@ -240,25 +239,25 @@ class Calls:
         await self._record(call, verb.title())
         return body
 
-    async def _tables(self, call: Call, asked: ask.ListTables) -> told.ListTables:
+    async def _tables(self, call: Call, request: requests.ListTables) -> responses.ListTables:
         await asyncio.shield(self._ready)
-        found = await self._workers.ask("tables", call.tenant)
-        return told.ListTables([TableInfo(one["name"], one["columns"]) for one in found])
+        tables = await self._workers.ask("tables", call.tenant)
+        return responses.ListTables([TableInfo(table["name"], table["columns"]) for table in tables])
 
-    async def _describe(self, call: Call, asked: ask.DescribeTable) -> told.DescribeTable:
+    async def _describe(self, call: Call, request: requests.DescribeTable) -> responses.DescribeTable:
         await asyncio.shield(self._ready)
-        found = await self._workers.ask("describe", call.tenant, name=asked.table_name)
-        return told.DescribeTable(found["name"], [ColumnInfo(*column) for column in found["columns"]])
+        columns = await self._workers.ask("describe", call.tenant, name=request.table_name)
+        return responses.DescribeTable(columns["name"], [ColumnInfo(*column) for column in columns["columns"]])
 
-    async def _indexes(self, call: Call, asked: ask.ListIndexes) -> told.ListIndexes:
+    async def _indexes(self, call: Call, request: requests.ListIndexes) -> responses.ListIndexes:
         await asyncio.shield(self._ready)
-        found = await self._workers.ask("indexes", call.tenant, name=asked.table_name)
-        return told.ListIndexes([IndexInfo(one["name"], one["columns"]) for one in found])
+        indexes = await self._workers.ask("indexes", call.tenant, name=request.table_name)
+        return responses.ListIndexes([IndexInfo(index["name"], index["columns"]) for index in indexes])
 
     # --- the server, tenants, keys ----------------------------------------------------------------------------------
 
-    async def _info(self, call: Call, asked: ask.GetServerInfo) -> told.GetServerInfo:
-        return told.GetServerInfo(
+    async def _info(self, call: Call, request: requests.GetServerInfo) -> responses.GetServerInfo:
+        return responses.GetServerInfo(
             build_version=f"kit {__version__}",
             protocol_version=VERSION,
             capabilities=[*_INFO, *EXTENSIONS],
@@ -267,75 +266,75 @@ class Calls:
             tenant_count=len(self._registry),
         )
 
-    async def _tenant_create(self, call: Call, asked: ask.TenantCreate) -> told.TenantCreate:
+    async def _tenant_create(self, call: Call, request: requests.TenantCreate) -> responses.TenantCreate:
         await asyncio.shield(self._ready)
-        made = told.TenantCreate(*await self._registry.create(_tenant(asked.tenant_id), asked.name))
-        await self._record(call, "TenantCreate", str(asked.tenant_id))
+        made = responses.TenantCreate(*await self._registry.create(_tenant(request.tenant_id), request.name))
+        await self._record(call, "TenantCreate", str(request.tenant_id))
         return made
 
-    async def _tenant_list(self, call: Call, asked: ask.TenantList) -> told.TenantList:
+    async def _tenant_list(self, call: Call, request: requests.TenantList) -> responses.TenantList:
         await asyncio.shield(self._ready)
-        return told.TenantList(await self._registry.list())
+        return responses.TenantList(await self._registry.list())
 
-    async def _tenant_get(self, call: Call, asked: ask.TenantGet) -> told.TenantGet:
+    async def _tenant_get(self, call: Call, request: requests.TenantGet) -> responses.TenantGet:
         await asyncio.shield(self._ready)
-        return told.TenantGet(await self._registry.get(_tenant(asked.tenant_id)))
+        return responses.TenantGet(await self._registry.get(_tenant(request.tenant_id)))
 
-    async def _tenant_delete(self, call: Call, asked: ask.TenantDelete) -> told.TenantDelete:
+    async def _tenant_delete(self, call: Call, request: requests.TenantDelete) -> responses.TenantDelete:
         await asyncio.shield(self._ready)
-        deleted, dropped = await self._registry.delete(_tenant(asked.tenant_id))
-        await self._streams.drop_tenant(asked.tenant_id)
-        await self._record(call, "TenantDelete", str(asked.tenant_id))
-        return told.TenantDelete(deleted, dropped)
+        deleted, dropped = await self._registry.delete(_tenant(request.tenant_id))
+        await self._streams.drop_tenant(request.tenant_id)
+        await self._record(call, "TenantDelete", str(request.tenant_id))
+        return responses.TenantDelete(deleted, dropped)
 
-    async def _key_register(self, call: Call, asked: ask.ApiKeyRegister) -> told.ApiKeyRegister:
-        tenant = _tenant(asked.tenant_id)
-        made = await self._keys.register(asked.subject, tenant, asked.roles, asked.expires_at_nanos)
-        await self._record(call, "ApiKeyRegister", asked.subject)
-        return told.ApiKeyRegister(*made)
+    async def _key_register(self, call: Call, request: requests.ApiKeyRegister) -> responses.ApiKeyRegister:
+        tenant = _tenant(request.tenant_id)
+        made = await self._keys.register(request.subject, tenant, request.roles, request.expires_at_nanos)
+        await self._record(call, "ApiKeyRegister", request.subject)
+        return responses.ApiKeyRegister(*made)
 
-    async def _key_revoke(self, call: Call, asked: ask.ApiKeyRevoke) -> told.ApiKeyRevoke:
-        await self._keys.revoke(asked.key)
+    async def _key_revoke(self, call: Call, request: requests.ApiKeyRevoke) -> responses.ApiKeyRevoke:
+        await self._keys.revoke(request.key)
         await self._record(call, "ApiKeyRevoke")
-        return told.ApiKeyRevoke(True)
+        return responses.ApiKeyRevoke(True)
 
-    async def _key_rotate(self, call: Call, asked: ask.ApiKeyRotate) -> told.ApiKeyRotate:
-        made = await self._keys.rotate(asked.old_key)
+    async def _key_rotate(self, call: Call, request: requests.ApiKeyRotate) -> responses.ApiKeyRotate:
+        made = await self._keys.rotate(request.old_key)
         await self._record(call, "ApiKeyRotate", made[1].subject)
-        return told.ApiKeyRotate(*made)
+        return responses.ApiKeyRotate(*made)
 
-    async def _key_list(self, call: Call, asked: ask.ApiKeyList) -> told.ApiKeyList:
-        return told.ApiKeyList(self._keys.list(asked.tenant_id))
+    async def _key_list(self, call: Call, request: requests.ApiKeyList) -> responses.ApiKeyList:
+        return responses.ApiKeyList(self._keys.list(request.tenant_id))
 
     # --- consents, the audit log, and what there is none of ---------------------------------------------------------
 
-    async def _consent_grant(self, call: Call, asked: ask.ConsentGrant) -> told.ConsentGrant:
-        made = await self._consents.grant(call.tenant, asked)
-        await self._record(call, "ConsentGranted", asked.subject_id)
+    async def _consent_grant(self, call: Call, request: requests.ConsentGrant) -> responses.ConsentGrant:
+        made = await self._consents.grant(call.tenant, request)
+        await self._record(call, "ConsentGranted", request.subject_id)
         return made
 
-    async def _consent_withdraw(self, call: Call, asked: ask.ConsentWithdraw) -> told.ConsentWithdraw:
-        made = await self._consents.withdraw(call.tenant, asked.consent_id)
+    async def _consent_withdraw(self, call: Call, request: requests.ConsentWithdraw) -> responses.ConsentWithdraw:
+        made = await self._consents.withdraw(call.tenant, request.consent_id)
         await self._record(call, "ConsentWithdrawn")
         return made
 
-    async def _consent_check(self, call: Call, asked: ask.ConsentCheck) -> told.ConsentCheck:
-        return self._consents.check(call.tenant, asked.subject_id, asked.purpose)
+    async def _consent_check(self, call: Call, request: requests.ConsentCheck) -> responses.ConsentCheck:
+        return self._consents.check(call.tenant, request.subject_id, request.purpose)
 
-    async def _consent_list(self, call: Call, asked: ask.ConsentList) -> told.ConsentList:
-        return self._consents.list(call.tenant, asked.subject_id, asked.valid_only)
+    async def _consent_list(self, call: Call, request: requests.ConsentList) -> responses.ConsentList:
+        return self._consents.list(call.tenant, request.subject_id, request.valid_only)
 
-    async def _audit_query(self, call: Call, asked: ask.AuditQuery) -> told.AuditQuery:
-        return self._audit.find(call.tenant, asked)
+    async def _audit_query(self, call: Call, request: requests.AuditQuery) -> responses.AuditQuery:
+        return self._audit.find(call.tenant, request)
 
-    async def _audit_verify(self, call: Call, asked: ask.VerifyAuditChain) -> told.VerifyAuditChain:
+    async def _audit_verify(self, call: Call, request: requests.VerifyAuditChain) -> responses.VerifyAuditChain:
         return self._audit.verify()
 
-    async def _erasure_list(self, call: Call, asked: ask.ErasureList) -> told.ErasureList:
-        return told.ErasureList([])
+    async def _erasure_list(self, call: Call, request: requests.ErasureList) -> responses.ErasureList:
+        return responses.ErasureList([])
 
-    async def _masking_list(self, call: Call, asked: ask.MaskingPolicyList) -> told.MaskingPolicyList:
-        return told.MaskingPolicyList([], [])
+    async def _masking_list(self, call: Call, request: requests.MaskingPolicyList) -> responses.MaskingPolicyList:
+        return responses.MaskingPolicyList([], [])
 
     async def _record(self, call: Call, action: str, subject: str | None = None, *, done: bool = True) -> None:
         await self._audit.add(action, call.tenant, call.request.audit, call.identity.subject, subject, done=done)

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ...kimberlite import requests as ask
-from ...kimberlite import responses as told
+from ...kimberlite import requests, responses
 from ...kimberlite.errors import KimberliteInputError, WireError
 from ...kimberlite.framing import VERSION, frame_of
 from ...kimberlite.messages import RESPONSE, Request
@@ -129,7 +128,7 @@ class Connection(asyncio.Protocol):
                 task.cancel()
             stopped = self._subscriptions.stop_all()
             await asyncio.gather(*(task for task, _ in self._appends), return_exceptions=True)
-            await asyncio.gather(*(one.end() for one in stopped))
+            await asyncio.gather(*(worker.end() for worker in stopped))
             self._transport.close()
 
     async def end(self) -> None:
@@ -169,7 +168,7 @@ class Connection(asyncio.Protocol):
             raise Closed  # a client has nothing to push, and nothing to respond to
         name = type(message.payload).__name__
         rule = self._home.faults.take("kimberlite", name, f"{name}/{_about(message.payload)}")
-        if rule is None and isinstance(message.payload, ask.AppendEvents):
+        if rule is None and isinstance(message.payload, requests.AppendEvents):
             # The next request is received while this one is written, and appends that wait go into one commit. They
             # are handed to the store in their order, and answered in it, each when it is committed.
             await self._settled(_UNDER_WAY - 1, _UNDER_WAY_BYTES - len(payload))
@@ -208,7 +207,7 @@ class Connection(asyncio.Protocol):
             try:
                 if rule is not None and rule.kind.isdigit():
                     raise _refused(int(rule.kind))
-                if isinstance(message.payload, ask.Handshake):
+                if isinstance(message.payload, requests.Handshake):
                     answer: Any = self._handshake(message.payload, message.tenant_id)
                 else:
                     if self._identity is None:
@@ -217,11 +216,11 @@ class Connection(asyncio.Protocol):
                     answer = await self._home.calls.answer(call)
                 status = "ok"
             except Refusal as refusal:
-                answer = told.Error(refusal.code, refusal.message)
+                answer = responses.Error(refusal.code, refusal.message)
             except sqlite3.Error as error:
-                answer = told.Error(STORAGE, f"storage failed: {error}")
+                answer = responses.Error(STORAGE, f"storage failed: {error}")
             frame = self._frame(message.id, answer)
-            if isinstance(answer, told.Error):
+            if isinstance(answer, responses.Error):
                 metrics.errors[answer.exception().code_name] += 1
             if before is not None:
                 await asyncio.wait([before])
@@ -233,22 +232,22 @@ class Connection(asyncio.Protocol):
             metrics.requests[name, status] += 1
             metrics.took(name, time.monotonic() - started)
 
-    def _handshake(self, asked: ask.Handshake, tenant: int) -> told.Handshake:
+    def _handshake(self, request: requests.Handshake, tenant: int) -> responses.Handshake:
         auth = self._home.metrics.auth
-        if asked.client_version != VERSION:
+        if request.client_version != VERSION:
             auth["api_key", "version"] += 1
-            raise Refusal(INVALID, f"unsupported client version {asked.client_version}; this server speaks {VERSION}")
-        if asked.auth_token is not None:
+            raise Refusal(INVALID, f"unsupported client version {request.client_version}; this server speaks {VERSION}")
+        if request.auth_token is not None:
             self._identity = None
-            found = self._home.keys.identify(asked.auth_token)
-            if found is None:
+            identity = self._home.keys.identify(request.auth_token)
+            if identity is None:
                 auth["api_key", "failure"] += 1
                 raise Refusal(UNAUTHORIZED, "authentication failed: the API key is not valid")
             # A key may be good for every tenant; a client that names one is kept to it all the same.
-            self._identity = replace(found, bound=tenant)
+            self._identity = replace(identity, bound=tenant)
             auth["api_key", "success"] += 1
             self._frames.limit = self._home.largest
-        return told.Handshake(VERSION, self._identity is not None, [*HANDSHAKE, *EXTENSIONS])
+        return responses.Handshake(VERSION, self._identity is not None, [*HANDSHAKE, *EXTENSIONS])
 
     def _frame(self, number: int, answer: Any) -> bytes:
         try:
@@ -257,7 +256,7 @@ class Connection(asyncio.Protocol):
                 return frame_of([head, *answer.pieces])
             return encode_response(number, answer)
         except KimberliteInputError as error:
-            return encode_response(number, told.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))
+            return encode_response(number, responses.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

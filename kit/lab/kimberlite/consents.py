@@ -6,8 +6,7 @@ import secrets
 import sqlite3
 import time
 
-from ...kimberlite import requests as ask
-from ...kimberlite import responses as told
+from ...kimberlite import requests, responses
 from ...kimberlite.enums import ConsentPurpose, ConsentScope, GdprArticle
 from ...kimberlite.structs import ConsentBasis, ConsentRecord
 from ..store import Store
@@ -20,30 +19,30 @@ class Consents:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def grant(self, tenant: int, asked: ask.ConsentGrant) -> told.ConsentGrant:
-        if not asked.subject_id:
+    async def grant(self, tenant: int, request: requests.ConsentGrant) -> responses.ConsentGrant:
+        if not request.subject_id:
             raise Refusal(INVALID, "a consent needs a subject_id")
         id, now = secrets.token_hex(16), time.time_ns()
-        basis = asked.basis
+        basis = request.basis
         row = (
             id,
             tenant,
-            asked.subject_id,
-            int(asked.purpose),
-            int(asked.scope or ConsentScope.ALL_DATA),
+            request.subject_id,
+            int(request.purpose),
+            int(request.scope or ConsentScope.ALL_DATA),
             now,
             None,
             None if basis is None else int(basis.article),
             None if basis is None else basis.justification,
-            asked.terms_version,
-            asked.accepted,
+            request.terms_version,
+            request.accepted,
         )
         await self._store.write(
             lambda db: db.execute("insert into consents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         )
-        return told.ConsentGrant(id, now)
+        return responses.ConsentGrant(id, now)
 
-    async def withdraw(self, tenant: int, id: str) -> told.ConsentWithdraw:
+    async def withdraw(self, tenant: int, id: str) -> responses.ConsentWithdraw:
         now = time.time_ns()
 
         def job(db: sqlite3.Connection) -> int:
@@ -53,21 +52,21 @@ class Consents:
 
         if not await self._store.write(job):
             raise Refusal(CONSENT_NOT_FOUND, f"consent {id[:100]} not found")
-        return told.ConsentWithdraw(now)
+        return responses.ConsentWithdraw(now)
 
-    def check(self, tenant: int, subject: str, purpose: ConsentPurpose) -> told.ConsentCheck:
+    def check(self, tenant: int, subject: str, purpose: ConsentPurpose) -> responses.ConsentCheck:
         rows = self._store.read(
             "select 1 from consents where tenant = ? and subject = ? and purpose = ? and withdrawn is null and accepted"
             " limit 1",
             (tenant, subject, int(purpose)),
         )
-        return told.ConsentCheck(bool(rows))
+        return responses.ConsentCheck(bool(rows))
 
-    def list(self, tenant: int, subject: str, valid_only: bool) -> told.ConsentList:
+    def list(self, tenant: int, subject: str, valid_only: bool) -> responses.ConsentList:
         rows = self._store.read(
             "select * from consents where tenant = ? and subject = ? order by rowid", (tenant, subject)
         )
-        return told.ConsentList(
+        return responses.ConsentList(
             [_record(row) for row in rows if not valid_only or (row["withdrawn"] is None and row["accepted"])]
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from ...kimberlite import requests as ask
+from ...kimberlite import requests
 from ...kimberlite.blobs import Blobs
 from ...kimberlite.enums import DataClass
 from ...kimberlite.messages import Request
@@ -114,7 +114,7 @@ async def fill_tables(workers: Workers) -> None:
     if await workers.ask("tables", TENANT) or workers.position:
         return
     for n, (time, sql, params) in enumerate(_statements(), 1):
-        await workers.execute(TENANT, payload_of(Request(n, TENANT, ask.Query(sql, params))), now=time)
+        await workers.execute(TENANT, payload_of(Request(n, TENANT, requests.Query(sql, params))), now=time)
 
 
 def _statements() -> Iterator[tuple[int, str, list[Any]]]:

@@ -85,9 +85,9 @@ class Metrics:
         return lines
 
 
-def _block(name: str, kind: str, told: str, values: Mapping[Any, float]) -> list[str]:
+def _block(name: str, kind: str, description: str, values: Mapping[Any, float]) -> list[str]:
     """Return a metric with its values by labels; labels are names of this server and need no escapes."""
-    lines = [f"# HELP {PREFIX}{name} {told}", f"# TYPE {PREFIX}{name} {kind}"]
+    lines = [f"# HELP {PREFIX}{name} {description}", f"# TYPE {PREFIX}{name} {kind}"]
     for labels, value in values.items():
         shown = ",".join(f'{key}="{label}"' for key, label in labels)
         lines.append(f"{PREFIX}{name}{'{' + shown + '}' if shown else ''} {value:.17g}")

@@ -30,13 +30,13 @@ def build(key: str, metrics: Callable[[], str], ready: Callable[[], bool]) -> Ap
 
     async def health(request: Request) -> Response:
         well = ready() or request.url.path == "/health"
-        told = {
+        state = {
             "status": "ok" if ready() else "degraded",
             "checks": {"storage": "ok", "sql": "ok" if ready() else "starting"},
             "version": __version__,
             "uptime_seconds": int(time.monotonic() - started),
         }
-        return JSONResponse(told, 200 if well else 503)
+        return JSONResponse(state, 200 if well else 503)
 
     routes = [Route("/metrics", counts), Route("/health", health), Route("/ready", health)]
     app = Starlette(routes=routes)

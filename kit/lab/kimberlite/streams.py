@@ -94,10 +94,10 @@ class Streams:
 
     def require(self, id: int) -> Stream:
         """Return the stream, or the refusal that says that there is none."""
-        found = self._all.get(id)
-        if found is None:
+        stream = self._all.get(id)
+        if stream is None:
             raise Refusal(STREAM_NOT_FOUND, f"stream {id} not found")
-        return found
+        return stream
 
     def of(self, tenant: int) -> list[Stream]:
         """Return the streams of a tenant."""
@@ -105,9 +105,9 @@ class Streams:
 
     async def create(self, tenant: int, name: str, data_class: int) -> Stream:
         """Return the tenant's stream of that name, made if it is not there yet."""
-        found = self._names.get((tenant, name))
-        if found is not None:
-            return found
+        stream = self._names.get((tenant, name))
+        if stream is not None:
+            return stream
         if len(name) > MAX_NAME:
             raise Refusal(INVALID, f"a stream's name has at most {MAX_NAME} characters")
 
@@ -183,7 +183,7 @@ class Streams:
         More are added while those there are have less than `max_bytes`, and fit into `frame` bytes on the wire; the
         first one always does.
         """
-        pieces, found, size, taken = list[bytes](), 0, 0, 0
+        pieces, events, size, taken = list[bytes](), 0, 0, 0
         while size < max_bytes and first < stream.length:
             chunks = self._chunks(stream, first, max_bytes - size, frame - taken)
             if not chunks:
@@ -193,24 +193,24 @@ class Streams:
                 if start < first or size + content > max_bytes or taken + len(raw) > frame:
                     part = Blobs.from_raw(raw, count)[first - start :]
                     fits = min(part.before(max_bytes - size), part.fitting(frame - taken))
-                    fits = max(fits, 0 if found else 1)
+                    fits = max(fits, 0 if events else 1)
                     cut = fits < len(part)
                     part = part[:fits]
                     raw, count, content = part.raw, len(part), part.content_bytes
                 pieces.append(raw)
-                found, first = found + count, first + count
+                events, first = events + count, first + count
                 size, taken = size + content, taken + len(raw)
                 if cut or size >= max_bytes:
-                    return found, pieces
-        return found, pieces
+                    return events, pieces
+        return events, pieces
 
     def following(self, stream: Stream, first: int, most: int, size: int) -> Blobs:
         """Return the next events for one who follows the stream; at most that many."""
-        found = stream.at_hand(first)
-        if found is None:
+        events = stream.at_hand(first)
+        if events is None:
             count, pieces = self.read(stream, first, size, size)
-            found = Blobs.from_raw(b"".join(pieces), count)
-        return found[: min(most, max(found.fitting(size), 1))]
+            events = Blobs.from_raw(b"".join(pieces), count)
+        return events[: min(most, max(events.fitting(size), 1))]
 
     def _chunks(self, stream: Stream, first: int, size: int, room: int) -> list[tuple[int, int, int, bytes]]:
         """Return the chunks from the one with this offset on that may be needed; at least one."""
@@ -220,13 +220,13 @@ class Streams:
             " coalesce(max(first), 0) from chunks where stream = ? and first <= ?) order by first limit ?",
             (stream.row, stream.row, first, _ROWS),
         )
-        last, held, content = first, 0, 0
+        last, total, content = first, 0, 0
         for n, head in enumerate(heads):
-            if n and (content >= size or held >= room):
+            if n and (content >= size or total >= room):
                 break
             last = head["first"]
             # What lies before the offset in the first chunk counts too, which at worst costs another round.
-            held += head["taken"] if n else 0
+            total += head["taken"] if n else 0
             content += head["size"] if n else 0
         rows = self._store.read(
             "select first, count, size, data from chunks where stream = ? and first between ? and ? order by first",
@@ -272,8 +272,8 @@ class Streams:
 
 
 def _stream(row: sqlite3.Row) -> Stream:
-    told = ("id", "tenant", "number", "name", "data_class", "made", "length", "bytes")
-    return Stream(*(row[name] for name in told))
+    names = ("id", "tenant", "number", "name", "data_class", "made", "length", "bytes")
+    return Stream(*(row[name] for name in names))
 
 
 def _free_number(db: sqlite3.Connection, tenant: int, name: str) -> int:

@@ -76,14 +76,14 @@ class Subscription:
             await self._pump()
 
     async def _pump(self) -> None:
-        most, seen = _BATCH if self._batch else _SINGLE, False
+        most, exists = _BATCH if self._batch else _SINGLE, False
         while True:
             self._news.clear()
             stream = self._streams.get(self.stream)
-            if stream is None and seen:
+            if stream is None and exists:
                 await self._send([self.closed(CloseReason.STREAM_DELETED)], self.stream)
                 return
-            seen = stream is not None
+            exists = stream is not None
             if stream is not None and self.credits and self._offset < stream.length:
                 events = self._streams.following(stream, self._offset, min(most, self.credits), _SIZE)
                 if not len(events):
@@ -135,6 +135,6 @@ class Subscriptions:
         """End all subscriptions at once: whoever waits for an end may be cancelled before it has begun."""
         everything = list(self._all.values())
         self._all.clear()
-        for one in everything:
-            one.stop()
+        for item in everything:
+            item.stop()
         return everything

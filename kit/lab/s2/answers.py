@@ -32,15 +32,15 @@ def refusal(code: str, message: str) -> S2ServerError:
 def injected(status: int) -> bytes:
     """Return the body of an error that a fault rule asked for."""
     known = _CODES_BY_STATUS.get(status) or next(
-        (code for code, told in CODES.items() if told.status == status), "other"
+        (code for code, code_of in CODES.items() if code_of.status == status), "other"
     )
     return dumps({"code": known, "message": f"injected by a fault rule ({status})"})
 
 
 async def answer_json(exchange: Exchange, value: Any, status: int = 200, **headers: str) -> None:
     """Answer with a value as JSON; underscores in names of headers stand for hyphens."""
-    told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
-    await answer_packed(exchange, status, told, dumps(value))
+    headers_out = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    await answer_packed(exchange, status, headers_out, dumps(value))
 
 
 async def answer_packed(exchange: Exchange, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -55,8 +55,8 @@ async def answer_packed(exchange: Exchange, status: int, headers: dict[str, str]
 
 async def answer_error(exchange: Exchange, error: S2ServerError, **headers: str) -> None:
     """Answer with an error."""
-    told = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
-    await exchange.answer(error.status_code, told, error_json(error))
+    headers_out = {**JSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    await exchange.answer(error.status_code, headers_out, error_json(error))
 
 
 def accepted(header: str) -> Compression:

@@ -64,12 +64,12 @@ class Api:
         if parts[0] != "v1" or len(parts) < 2:
             return await exchange.answer(404, {}, b"")
         principal = self._tokens.bearer(exchange.headers.get("authorization", ""))
-        found = _routed(self._routes, parts[1:])
-        if found is None:
+        route = _routed(self._routes, parts[1:])
+        if route is None:
             return await exchange.answer(404, {}, b"")
-        handler = found.get(exchange.method)
+        handler = route.get(exchange.method)
         if handler is None:
-            return await exchange.answer(405, {"allow": ",".join(found)}, b"")
+            return await exchange.answer(405, {"allow": ",".join(route)}, b"")
         exchange.stall = self._tuning.stall
         call = Call(exchange, principal, parts[1:], self._tuning.patience)
         await handler(call)

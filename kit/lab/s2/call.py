@@ -114,12 +114,12 @@ class Call:
             pairs = parse_qsl(self.exchange.query, keep_blank_values=True, errors="strict", max_num_fields=100)
         except ValueError as error:
             raise _bad_query(str(error)) from None
-        found: dict[str, str] = {}
+        values: dict[str, str] = {}
         for name, value in pairs:
-            if name in found:
+            if name in values:
                 raise _bad_query(f"duplicate field `{name}`")
-            found[name] = value
-        return found
+            values[name] = value
+        return values
 
     def number(self, name: str, most: int = MAX_U64) -> int | None:
         """Return a parameter that is a whole number."""
@@ -199,8 +199,8 @@ def mime(header: str) -> str:
 
 
 def is_json(header: str) -> bool:
-    told = mime(header)
-    return told == "application/json" or (told.startswith("application/") and told.endswith("+json"))
+    mime_type = mime(header)
+    return mime_type == "application/json" or (mime_type.startswith("application/") and mime_type.endswith("+json"))
 
 
 def _bad_query(why: str) -> S2ServerError:

@@ -54,7 +54,7 @@ class Catalog:
         self, name: str, config: Layer, location: str | None, request: str | None
     ) -> tuple[dict[str, Any], str]:
         """Return the new basin; or the one there is, if the same request made it."""
-        asked = dumps([config, location])
+        requested = dumps([config, location])
         place = location or self._location()
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str]:
@@ -62,10 +62,10 @@ class Catalog:
             if row is not None:
                 if row["deleted"] is not None:
                     raise basin_going(name)
-                if request is not None and (row["request"], row["asked"]) == (request, asked):
+                if request is not None and (row["request"], row["asked"]) == (request, requested):
                     return basin_info(row), NOOP
                 raise refusal("resource_already_exists", f"basin `{name}` already exists")
-            return self._insert_basin(db, name, config, place, request, asked), CREATED
+            return self._insert_basin(db, name, config, place, request, requested), CREATED
 
         return await self._store.write(job)
 
@@ -166,7 +166,7 @@ class Catalog:
         change: bool = True,
     ) -> tuple[dict[str, Any], str]:
         """Return the new stream; or with `ensure` the one there is, with these settings from now on."""
-        asked = dumps(layer)
+        requested = dumps(layer)
 
         def job(db: sqlite3.Connection) -> tuple[dict[str, Any], str, Layer]:
             owner = live_basin(db, basin)
@@ -174,12 +174,12 @@ class Catalog:
             config = resolved(settings.get("streams", {}), layer)
             row = stream_row(db, owner["id"], name)
             if row is None:
-                row = self._insert_stream(db, owner["id"], name, config, settings.get("cipher"), request, asked)
+                row = self._insert_stream(db, owner["id"], name, config, settings.get("cipher"), request, requested)
                 return stream_info(row), CREATED, config
             if row["deleted"] is not None:
                 raise stream_going(basin, name)
             if not ensure:
-                if request is not None and (row["request"], row["asked"]) == (request, asked):
+                if request is not None and (row["request"], row["asked"]) == (request, requested):
                     return stream_info(row), NOOP, json.loads(row["config"])
                 raise refusal("resource_already_exists", f"stream `{name}` in basin `{basin}` already exists")
             if json.loads(row["config"]) == config:
@@ -261,11 +261,11 @@ class Catalog:
         config: Layer,
         location: str,
         request: str | None,
-        asked: str | None,
+        requested: str | None,
     ) -> dict[str, Any]:
         db.execute(
             "insert into basins (name, config, location, created, request, asked) values (?, ?, ?, ?, ?, ?)",
-            (name, dumps(config), location, self._stamp(), request, asked),
+            (name, dumps(config), location, self._stamp(), request, requested),
         )
         return basin_info(db.execute("select * from basins where name = ?", (name,)).fetchone())
 
@@ -277,12 +277,12 @@ class Catalog:
         config: Layer,
         cipher: str | None,
         request: str | None,
-        asked: str,
+        requested: str,
     ) -> sqlite3.Row:
         db.execute(
             "insert into streams (basin, name, config, cipher, created, request, asked, time, touched)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (basin, name, dumps(config), cipher, self._stamp(), request, asked, stored_time(0), self._clock()),
+            (basin, name, dumps(config), cipher, self._stamp(), request, requested, stored_time(0), self._clock()),
         )
         row = stream_row(db, basin, name)
         assert row is not None
@@ -312,19 +312,19 @@ class Catalog:
     def _listed(
         self, sql: str, owner: tuple[Any, ...], page: Page, matches: Callable[[str], bool]
     ) -> tuple[list[sqlite3.Row], bool]:
-        found: list[sqlite3.Row] = []
+        listed: list[sqlite3.Row] = []
         after, first = page.after, page.prefix
         while True:
             rows = self._store.read(f"{sql} limit 1001", (*owner, after, first))
             for row in rows:
                 if not row["name"].startswith(page.prefix):
-                    return found, False
+                    return listed, False
                 if matches(row["name"]):
-                    if len(found) == page.limit:
-                        return found, True
-                    found.append(row)
+                    if len(listed) == page.limit:
+                        return listed, True
+                    listed.append(row)
             if len(rows) <= 1000:
-                return found, False
+                return listed, False
             after = rows[-1]["name"]
 
     def _stamp(self) -> str:

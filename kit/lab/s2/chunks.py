@@ -116,7 +116,7 @@ def _seq_fields(first: int, count: int) -> list[bytes]:
 
 def places(data: bytes) -> list[Place]:
     """Return where the records are in a chunk's bytes, which this server wrote."""
-    found = []
+    offsets = []
     at, end = 0, len(data)
     while at < end:
         start = at
@@ -127,9 +127,9 @@ def places(data: bytes) -> list[Place]:
             seq, at = number(data, at + 1)
         if at < stop and data[at] == 0x10:
             time, at = number(data, at + 1)
-        found.append(Place(start, at, stop, seq, time))
+        offsets.append(Place(start, at, stop, seq, time))
         at = stop
-    return found
+    return offsets
 
 
 def metered(data: bytes, place: Place) -> int:

@@ -81,9 +81,9 @@ def decrypted(data: bytes, key: bytes, stream: int) -> bytes:
 def _opened(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
     size, at = number(part, 1)
     sealed = part[at : at + size]
-    nonce, hidden, told = sealed[:_NONCE], sealed[_NONCE:-_PROOF], sealed[-_PROOF:]
+    nonce, hidden, proof = sealed[:_NONCE], sealed[_NONCE:-_PROOF], sealed[-_PROOF:]
     flow, proof_key = _keys(key, nonce, len(hidden))
-    if not hmac.compare_digest(told, _proof(proof_key, nonce, stream, seq_num, hidden)):
+    if not hmac.compare_digest(proof, _proof(proof_key, nonce, stream, seq_num, hidden)):
         raise refusal("decryption_failed", "record decryption failed")
     return _mixed(hidden, flow)
 

@@ -32,20 +32,20 @@ _CIPHERS = [cipher.value for cipher in Encryption]
 
 def stream_patch(value: Any) -> Layer:
     """Return the settings in a stream's configuration; those given as null are None, those not given are not there."""
-    told = json_object(value, "stream config")
+    fields = json_object(value, "stream config")
     layer: Layer = {}
-    if "storage_class" in told:
-        layer["storage_class"] = _maybe_text(told["storage_class"], "storage_class")
-    if "retention_policy" in told:
-        layer["retention"] = _retention(told["retention_policy"])
-    if "timestamping" in told:
-        inner = _maybe_object(told["timestamping"], "timestamping", {"mode": None, "uncapped": None})
+    if "storage_class" in fields:
+        layer["storage_class"] = _maybe_text(fields["storage_class"], "storage_class")
+    if "retention_policy" in fields:
+        layer["retention"] = _retention(fields["retention_policy"])
+    if "timestamping" in fields:
+        inner = _maybe_object(fields["timestamping"], "timestamping", {"mode": None, "uncapped": None})
         if "mode" in inner:
             layer["mode"] = _choice(inner["mode"], _MODES, "timestamping.mode")
         if "uncapped" in inner:
             layer["uncapped"] = None if inner["uncapped"] is None else flag(inner["uncapped"], "timestamping.uncapped")
-    if "delete_on_empty" in told:
-        inner = _maybe_object(told["delete_on_empty"], "delete_on_empty", {"min_age_secs": None})
+    if "delete_on_empty" in fields:
+        inner = _maybe_object(fields["delete_on_empty"], "delete_on_empty", {"min_age_secs": None})
         if "min_age_secs" in inner:
             age = inner["min_age_secs"]
             layer["min_age"] = None if age is None else whole(age, "delete_on_empty.min_age_secs")
@@ -88,16 +88,16 @@ def stream_json(layer: Layer) -> dict[str, Any]:
 
 def basin_patch(value: Any) -> Layer:
     """Return the settings in a basin's configuration, as for streams; `streams` holds the layer for its streams."""
-    told = json_object(value, "basin config")
+    fields = json_object(value, "basin config")
     layer: Layer = {}
-    if "default_stream_config" in told:
-        given = told["default_stream_config"]
+    if "default_stream_config" in fields:
+        given = fields["default_stream_config"]
         layer["streams"] = None if given is None else stream_patch(given)
-    if "stream_cipher" in told:
-        layer["cipher"] = _choice(told["stream_cipher"], _CIPHERS, "stream_cipher")
+    if "stream_cipher" in fields:
+        layer["cipher"] = _choice(fields["stream_cipher"], _CIPHERS, "stream_cipher")
     for name in ("create_stream_on_append", "create_stream_on_read"):
-        if name in told:
-            layer[name] = flag(told[name], name)
+        if name in fields:
+            layer[name] = flag(fields[name], name)
     return layer
 
 
@@ -133,13 +133,13 @@ def _set(layer: Layer) -> Layer:
 def _retention(value: Any) -> Any:
     if value is None:
         return None
-    told = json_object(value, "retention_policy")
-    if list(told) == ["infinite"]:
-        json_object(told["infinite"], "retention_policy.infinite")
+    fields = json_object(value, "retention_policy")
+    if list(fields) == ["infinite"]:
+        json_object(fields["infinite"], "retention_policy.infinite")
         return INFINITE
-    if list(told) != ["age"]:
+    if list(fields) != ["age"]:
         raise WireError('retention_policy must be {"age": seconds} or {"infinite": {}}')
-    age = whole(told["age"], "retention_policy.age")
+    age = whole(fields["age"], "retention_policy.age")
     if not age:
         raise refusal("invalid", "age must be greater than 0 seconds")
     return age

@@ -39,10 +39,10 @@ class Basins:
 
     async def create(self, call: Call) -> None:
         request = call.request_token
-        told = json_object(await call.json(), "basin")
-        name = _named(told, "basin", basin_fault)
-        config = basin_layer({} if told.get("config") is None else told["config"])
-        location = self._locations.known(told.get("location"))
+        fields = json_object(await call.json(), "basin")
+        name = _named(fields, "basin", basin_fault)
+        config = basin_layer({} if fields.get("config") is None else fields["config"])
+        location = self._locations.known(fields.get("location"))
         call.permit("create-basin", basin=name)
         info, done = await self._catalog.create_basin(name, config, location, request)
         await answer_json(call.exchange, info, 201, s2_provision_result=done)
@@ -50,9 +50,9 @@ class Basins:
     async def ensure(self, call: Call) -> None:
         name = call.name(1, basin_fault)
         body = await call.maybe_json()
-        told: Any = {} if body is None else json_object(body, "basin")
-        config = basin_layer({} if told.get("config") is None else told["config"])
-        location = self._locations.known(told.get("location"))
+        fields: Any = {} if body is None else json_object(body, "basin")
+        config = basin_layer({} if fields.get("config") is None else fields["config"])
+        location = self._locations.known(fields.get("location"))
         call.permit("create-basin", basin=name)
         change = "reconfigure-basin" in call.principal.operations
         info, done = await self._catalog.ensure_basin(name, config, location, change=change)
@@ -92,9 +92,9 @@ class Streams:
 
     async def create(self, call: Call) -> None:
         basin, request = call.basin, call.request_token
-        told = json_object(await call.json(), "stream")
-        name = call.full(_named(told, "stream", stream_fault))
-        layer = stream_layer({} if told.get("config") is None else told["config"])
+        fields = json_object(await call.json(), "stream")
+        name = call.full(_named(fields, "stream", stream_fault))
+        layer = stream_layer({} if fields.get("config") is None else fields["config"])
         call.permit("create-stream", basin=basin, stream=name)
         info, done = await self._catalog.create_stream(basin, name, layer, request)
         await answer_json(call.exchange, call.shown(info), 201, s2_provision_result=done)
@@ -168,12 +168,12 @@ class Locations:
         await self._answer(call, name)
 
     async def _answer(self, call: Call, name: str) -> None:
-        found = next(location for location in LOCATIONS if location["name"] == name)
-        await answer_json(call.exchange, {**found, **_STORAGE})
+        known = next(location for location in LOCATIONS if location["name"] == name)
+        await answer_json(call.exchange, {**known, **_STORAGE})
 
 
-def _named(told: Any, what: str, fault: Callable[[str], str | None]) -> str:
-    name = text(told.get(what), what)
+def _named(fields: Any, what: str, fault: Callable[[str], str | None]) -> str:
+    name = text(fields.get(what), what)
     why = fault(name)
     if why:
         raise WireError(why)

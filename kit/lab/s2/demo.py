@@ -75,8 +75,8 @@ def _stream(db: sqlite3.Connection, basin: int, name: str, records: Iterator[_Re
 def _headers(headers: dict[bytes, bytes]) -> bytes:
     out = b""
     for name, value in headers.items():
-        told = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
-        out += b"\x1a" + varint(len(told)) + told
+        header = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
+        out += b"\x1a" + varint(len(header)) + header
     return out
 
 

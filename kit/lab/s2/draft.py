@@ -89,8 +89,8 @@ def times_of(draft: Draft, mode: str, uncapped: bool, arrival: int, latest: int)
         return max(arrival, latest)
     times = []
     for time in given:
-        told = arrival if time is None or (time > arrival and not uncapped) else time
-        if told > latest:
-            latest = told
+        stamp = arrival if time is None or (time > arrival and not uncapped) else time
+        if stamp > latest:
+            latest = stamp
         times.append(latest)
     return times

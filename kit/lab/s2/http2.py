@@ -64,8 +64,8 @@ class Http2:
             self._happened(event)
         self.flush()
         # The library judges a frame's length when all of it is there; one that states too much is not waited for.
-        held = self._h2.incoming_buffer._data  # noqa: SLF001 - told nowhere else before the frame is whole
-        if len(held) >= 3 and int.from_bytes(held[:3], "big") > MAX_FRAME:
+        buffered = self._h2.incoming_buffer._data  # noqa: SLF001 - told nowhere else before the frame is whole
+        if len(buffered) >= 3 and int.from_bytes(buffered[:3], "big") > MAX_FRAME:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
             self.flush()
             self.transport.close()
@@ -129,8 +129,8 @@ class Http2:
     def _requested(self, event: h2.events.RequestReceived) -> None:
         headers: dict[str, str] = {}
         for name, value in event.headers:
-            key, told = _text(name), _text(value)
-            headers[key] = f"{headers[key]}, {told}" if key in headers else told
+            key, text = _text(name), _text(value)
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
         method, target = headers.pop(":method", ""), headers.pop(":path", "")
         if ":authority" in headers:
             headers["host"] = headers.pop(":authority")

@@ -62,7 +62,7 @@ class Hub:
 
     def as_base64(self, call: Call) -> bool:
         """Return whether bytes are base64 in this request's JSON."""
-        told = call.exchange.headers.get("s2-format", "raw")
-        if told not in _FORMATS:
-            raise refusal("bad_header", f"Invalid header `s2-format`: {told}")
-        return _FORMATS[told]
+        format_name = call.exchange.headers.get("s2-format", "raw")
+        if format_name not in _FORMATS:
+            raise refusal("bad_header", f"Invalid header `s2-format`: {format_name}")
+        return _FORMATS[format_name]

@@ -43,8 +43,8 @@ def _rebuilt(input: AppendInput) -> Draft:
         head = b""
         for name, value in record.headers:
             draft.size += 2 + len(name) + len(value)
-            told = _field(b"\x0a", name) + _field(b"\x12", value)
-            head += b"\x1a" + varint(len(told)) + told
+            header = _field(b"\x0a", name) + _field(b"\x12", value)
+            head += b"\x1a" + varint(len(header)) + header
             if not name:
                 if len(record.headers) > 1:
                     raise refusal("invalid", "invalid header: empty name")

@@ -93,8 +93,8 @@ class Log:
             if command.kind == FENCE:
                 stream.fence = command.value.decode()
             elif command.kind == TRIM:
-                wanted = int.from_bytes(command.value, "big")
-                trim = max(trim, min(wanted, first + command.index + 1))
+                until = int.from_bytes(command.value, "big")
+                trim = max(trim, min(until, first + command.index + 1))
         stream.next, stream.time = chunk.next, chunk.last_time
         stream.pending += 1
         done: asyncio.Future[AppendAck] = asyncio.get_running_loop().create_future()
@@ -245,9 +245,9 @@ def _written(db: sqlite3.Connection, entries: list[_Entry], chunks: list[Chunk],
     for entry in entries:
         by_stream.setdefault(entry.stream.id, []).append(entry)
     lost = {id for id, these in by_stream.items() if not _moved(db, id, these, now)}
-    wanted = [chunk for chunk in chunks if chunk.stream not in lost]
-    for at in range(0, len(wanted), _ROWS):
-        rows = wanted[at : at + _ROWS]
+    remaining = [chunk for chunk in chunks if chunk.stream not in lost]
+    for at in range(0, len(remaining), _ROWS):
+        rows = remaining[at : at + _ROWS]
         db.execute(_insert(len(rows)), [value for chunk in rows for value in _columns(chunk)])
     return lost
 

@@ -131,10 +131,10 @@ def _resumed(plan: Plan, header: str | None) -> tuple[int, int]:
     """Go on after what an event stream has told already: how many records, and their metered bytes."""
     if header is None:
         return 0, 0
-    told = header.split(",")
-    if len(told) != 3 or not all(_DIGITS.fullmatch(part) and int(part) <= MAX_U64 for part in told):
+    parts = header.split(",")
+    if len(parts) != 3 or not all(_DIGITS.fullmatch(part) and int(part) <= MAX_U64 for part in parts):
         raise refusal("bad_header", "Invalid header `last-event-id`: expected seq_num,count,bytes")
-    last, count, size = map(int, told)
+    last, count, size = map(int, parts)
     plan.seq_num, plan.timestamp, plan.tail_offset = last + 1, None, 0
     if plan.limits.count < MAX_U64:
         plan.limits.count = max(0, plan.limits.count - count)

@@ -65,8 +65,8 @@ def _scan_records(data: bytes, draft: Draft) -> int:
             continue
         if shape is not None and at + shape.total <= end:
             time = None
-            for place, told in shape.checks:
-                if not data.startswith(told, at + place):
+            for place, expected in shape.checks:
+                if not data.startswith(expected, at + place):
                     break
             else:
                 time = _time(data[at + shape.time : at + shape.time + shape.time_size], known) if shape.time else None

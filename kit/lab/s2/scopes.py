@@ -64,8 +64,8 @@ class Match:
     def covers(self, other: Match) -> bool:
         """Return whether every name of the other set is in this one."""
         if self.prefix is not None:
-            told = other.prefix if other.prefix is not None else other.exact
-            return (not told and other.prefix is None) or bool(told is not None and told.startswith(self.prefix))
+            name = other.prefix if other.prefix is not None else other.exact
+            return (not name and other.prefix is None) or bool(name is not None and name.startswith(self.prefix))
         if other.prefix is not None:
             return False
         return not other.exact or other.exact == self.exact
@@ -124,9 +124,9 @@ ROOT = Principal()
 
 def principal_of(scope: Any, auto_prefix: bool, expires: int | None) -> Principal:
     """Return what a scope allows, checked."""
-    told = json_object(scope, "scope")
+    fields = json_object(scope, "scope")
     operations = set[str]()
-    groups = told.get("op_groups")
+    groups = fields.get("op_groups")
     if groups is not None:
         groups = json_object(groups, "op_groups")
         for level, kinds in GROUPS.items():
@@ -137,21 +137,21 @@ def principal_of(scope: Any, auto_prefix: bool, expires: int | None) -> Principa
             for kind, names in kinds.items():
                 if allowed.get(kind) is not None and flag(allowed[kind], f"op_groups.{level}.{kind}"):
                     operations |= names
-    if told.get("ops") is not None:
-        for operation in json_list(told["ops"], "ops"):
+    if fields.get("ops") is not None:
+        for operation in json_list(fields["ops"], "ops"):
             if operation not in OPERATIONS:
                 raise WireError(f"unknown operation {str(operation)[:60]!r}")
             operations.add(operation)
     if not operations:
         raise refusal("invalid", "Access token permissions cannot be empty")
-    streams = _match(told.get("streams"), "streams")
+    streams = _match(fields.get("streams"), "streams")
     if auto_prefix and not streams.prefix:
         raise refusal("invalid", "Auto prefixing is only allowed for streams with prefix matching")
     return Principal(
         frozenset(operations),
-        _match(told.get("basins"), "basins"),
+        _match(fields.get("basins"), "basins"),
         streams,
-        _match(told.get("access_tokens"), "access_tokens"),
+        _match(fields.get("access_tokens"), "access_tokens"),
         streams.prefix or "" if auto_prefix else "",
         expires,
     )
@@ -167,10 +167,10 @@ _FAULTS = {
 def _match(value: Any, what: str) -> Match:
     if value is None:
         return NONE
-    told = json_object(value, what)
-    if len(told) != 1 or next(iter(told)) not in ("exact", "prefix"):
+    fields = json_object(value, what)
+    if len(fields) != 1 or next(iter(fields)) not in ("exact", "prefix"):
         raise WireError(f'{what} must be {{"exact": name}} or {{"prefix": name}}')
-    kind, name = next(iter(told.items()))
+    kind, name = next(iter(fields.items()))
     text(name, f"{what}.{kind}")
     whole, beginning = _FAULTS[what]
     fault = beginning(name) if kind == "prefix" else whole(name) if name else None

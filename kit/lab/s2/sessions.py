@@ -72,9 +72,9 @@ class Events:
     def batch(self, batch: Batch, tail: StreamPosition | None) -> bytes:
         self._count += batch.count
         self._size += batch.size
-        told = read_batch_of(batch.data)
-        told.tail = tail
-        data = dumps(batch_json(told, as_base64=self._as_base64))
+        message = read_batch_of(batch.data)
+        message.tail = tail
+        data = dumps(batch_json(message, as_base64=self._as_base64))
         return b"event: batch\nid: %d,%d,%d\ndata: %b\n\n" % (batch.last, self._count, self._size, data)
 
     def heartbeat(self, tail: StreamPosition) -> bytes:

@@ -17,14 +17,14 @@ _COLUMNS = "first, count, first_time, last_time, size, data, expires"
 class Shelf:
     """Reads chunks. The newest are kept in memory, so that following a stream needs no reads from the database."""
 
-    def __init__(self, path: Path, kept: int = _KEPT) -> None:
+    def __init__(self, path: Path, most: int = _KEPT) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
         self._db.execute("pragma query_only=1")
         self._db.execute("pragma mmap_size=1073741824")
         self._side = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         """For checkpoints, which run in another thread."""
         self._recent: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
-        self._room = kept
+        self._room = most
 
     def keep(self, chunk: Chunk) -> None:
         """Remember a chunk that was just committed."""
@@ -41,25 +41,25 @@ class Shelf:
 
     def at(self, stream: int, seq_num: int) -> list[Chunk]:
         """Yield chunks in order; the first one holds this record or, where it is gone, the next one there is."""
-        kept = self._recent.get((stream, seq_num))
-        if kept is not None:
-            return [kept]
+        recent = self._recent.get((stream, seq_num))
+        if recent is not None:
+            return [recent]
         rows = self._db.execute(
             f"select {_COLUMNS} from chunks where stream = ? and first >= coalesce("  # noqa: S608
             "(select max(first) from chunks where stream = ? and first <= ?), 0) order by first",
             (stream, stream, seq_num),
         )
-        found, size = [], 0
+        chunks, size = [], 0
         for row in rows:
             chunk = _chunk(stream, row)
             if chunk.next <= seq_num:
                 continue
-            found.append(chunk)
+            chunks.append(chunk)
             size += len(chunk.data)
-            if size >= _AHEAD or len(found) >= 1000:
+            if size >= _AHEAD or len(chunks) >= 1000:
                 break
         rows.close()
-        return found
+        return chunks
 
     def since(self, stream: int, time: int) -> Chunk | None:
         """Return the chunk that holds the first record of this time or later."""

@@ -170,9 +170,15 @@ def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
 
 def _rest(data: bytes, until: int) -> tuple[int, int, int, int, bytes]:
     """Return the records from this number on, as a chunk's columns."""
-    kept = [place for place in places(data) if place.seq_num >= until]
-    size = sum(metered(data, place) for place in kept)
-    return kept[0].seq_num, len(kept), stored_time(kept[0].time), size, data[kept[0].start :]
+    left_places = [place for place in places(data) if place.seq_num >= until]
+    size = sum(metered(data, place) for place in left_places)
+    return (
+        left_places[0].seq_num,
+        len(left_places),
+        stored_time(left_places[0].time),
+        size,
+        data[left_places[0].start :],
+    )
 
 
 def _expired(db: sqlite3.Connection, now: int) -> dict[int, int]:

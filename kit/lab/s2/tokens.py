@@ -70,20 +70,20 @@ class Tokens:
         return principal
 
     async def issue(self, call: Call) -> None:
-        told = json_object(await call.json(), "access token")
-        id = text(told.get("id"), "id")
+        fields = json_object(await call.json(), "access token")
+        id = text(fields.get("id"), "id")
         fault = token_fault(id)
         if fault:
             raise WireError(fault)
-        auto_prefix = bool(maybe(flag, told.get("auto_prefix_streams"), "auto_prefix_streams"))
+        auto_prefix = bool(maybe(flag, fields.get("auto_prefix_streams"), "auto_prefix_streams"))
         issuer = call.principal
-        expires, written = _expiry(told.get("expires_at"))
+        expires, written = _expiry(fields.get("expires_at"))
         if expires is None:
             expires = issuer.expires
             written = None if expires is None else stamp(expires)
         elif expires <= self._clock():
             raise refusal("invalid", "expires_at is in the past")
-        scope = told.get("scope")
+        scope = fields.get("scope")
         principal = principal_of(scope, auto_prefix, expires)
         if issuer.prefix:
             # What the issuer calls a stream is below its own prefix.
@@ -105,14 +105,14 @@ class Tokens:
             "auto_prefix_streams": auto_prefix,
             "scope": scope,
         }
-        kept = json.dumps({"info": info, "expires": expires, "prefix": principal.prefix, "below": issuer.prefix})
+        stored = json.dumps({"info": info, "expires": expires, "prefix": principal.prefix, "below": issuer.prefix})
 
         def job(db: sqlite3.Connection) -> None:
             self._drop_expired(db)
             if id == _LAB["id"]:
                 raise refusal("resource_already_exists", f"access token `{id}` already exists")
             try:
-                db.execute("insert into tokens values (?, ?, ?, ?)", (id, _hash(token.encode()), kept, expires))
+                db.execute("insert into tokens values (?, ?, ?, ?)", (id, _hash(token.encode()), stored, expires))
             except sqlite3.IntegrityError:
                 raise refusal("resource_already_exists", f"access token `{id}` already exists") from None
 
@@ -130,13 +130,13 @@ class Tokens:
         everything = sorted(
             [json.loads(row["told"])["info"] for row in rows] + [_LAB], key=lambda info: str(info["id"])
         )
-        found = [
+        tokens = [
             info
             for info in everything
             if info["id"] > page.after and info["id"].startswith(page.prefix) and matches(info["id"])
         ]
-        infos = found[: page.limit]
-        await answer_json(call.exchange, {"access_tokens": infos, "has_more": len(found) > page.limit})
+        infos = tokens[: page.limit]
+        await answer_json(call.exchange, {"access_tokens": infos, "has_more": len(tokens) > page.limit})
 
     async def revoke(self, call: Call) -> None:
         id = call.name(1, token_fault)
@@ -157,15 +157,15 @@ class Tokens:
         db.execute("delete from tokens where expires <= ?", (self._clock(),))
 
 
-def _principal(kept: dict[str, Any]) -> Principal:
-    info = kept["info"]
-    principal = principal_of(info["scope"], info["auto_prefix_streams"], kept["expires"])
+def _principal(stored: dict[str, Any]) -> Principal:
+    info = stored["info"]
+    principal = principal_of(info["scope"], info["auto_prefix_streams"], stored["expires"])
     return Principal(
         principal.operations,
         principal.basins,
-        principal.streams.below(kept["below"]),
+        principal.streams.below(stored["below"]),
         principal.tokens,
-        kept["prefix"],
+        stored["prefix"],
         principal.expires,
     )
 
@@ -186,8 +186,8 @@ def _expiry(value: Any) -> tuple[int | None, str | None]:
     if when.tzinfo is None:
         raise WireError("expires_at must have an offset from UTC")
     when = when.astimezone(UTC)
-    found = _FRACTION.search(given)
-    fraction = found[1].rstrip("0") if found else ""
+    match = _FRACTION.search(given)
+    fraction = match[1].rstrip("0") if match else ""
     second = when.replace(microsecond=0)
     written = second.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"
     return (second - _EPOCH) // timedelta(milliseconds=1) + when.microsecond // 1000, written

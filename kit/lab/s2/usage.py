@@ -59,13 +59,13 @@ class Usage:
     # --- requests ---
 
     async def account(self, call: Call) -> None:
-        wanted = _set(call, ACCOUNT_SETS)
+        sets = _set(call, ACCOUNT_SETS)
         call.permit("account-metrics")
         start, end, interval = self._range(call, "hour")
         await self.flush()
-        if wanted == "active-basins":
-            values = [{"label": {"name": wanted, "values": self._active(start, end, call.principal.basins)}}]
-        elif wanted == "account-ops":
+        if sets == "active-basins":
+            values = [{"label": {"name": sets, "values": self._active(start, end, call.principal.basins)}}]
+        elif sets == "account-ops":
             values = self._totals("kind not like '%-bytes'", (), start, end, interval, "operations")
         else:
             values = [_accumulation("estimated-billable-usage", "usd", interval, _filled({}, start, end, interval))]
@@ -73,19 +73,19 @@ class Usage:
 
     async def basin(self, call: Call) -> None:
         basin = call.name(1, basin_fault)
-        wanted = _set(call, BASIN_SETS)
+        sets = _set(call, BASIN_SETS)
         call.permit("basin-metrics", basin=basin)
         self._check(basin)
-        start, end, interval = self._range(call, "hour" if wanted == "storage" else "minute")
+        start, end, interval = self._range(call, "hour" if sets == "storage" else "minute")
         await self.flush()
-        if wanted == "storage":
+        if sets == "storage":
             values = self._stored(basin, None, start, end, _SECONDS["hour"])
-        elif wanted == "basin-ops":
+        elif sets == "basin-ops":
             kinds = sorted(GROUPS["basin"]["read"] | GROUPS["basin"]["write"] | {"check-tail"})
             marks = ", ".join("?" * len(kinds))
             values = self._totals(f"basin = ? and kind in ({marks})", (basin, *kinds), start, end, interval)
         else:
-            verb, _, what = wanted.partition("-")
+            verb, _, what = sets.partition("-")
             kind, unit = (verb, "operations") if what == "ops" else (f"{verb}-bytes", "bytes")
             values = self._totals("basin = ? and kind = ?", (basin, kind), start, end, interval, unit)
             if not values:
@@ -136,11 +136,12 @@ class Usage:
             " and kind <> 'storage' and minute >= ? and minute <= ? group by kind, at order by kind, at",
             (step, step, *values, start // step * step // 60, end // 60),
         )
-        found: dict[str, dict[int, float]] = {}
+        totals: dict[str, dict[int, float]] = {}
         for row in rows:
-            found.setdefault(row["kind"], {})[row["at"]] = row["total"]
+            totals.setdefault(row["kind"], {})[row["at"]] = row["total"]
         return [
-            _accumulation(kind, unit, interval, _filled(points, start, end, interval)) for kind, points in found.items()
+            _accumulation(kind, unit, interval, _filled(points, start, end, interval))
+            for kind, points in totals.items()
         ]
 
     def _stored(self, basin: str, stream: str | None, start: int, end: int, step: int) -> list[dict[str, Any]]:
@@ -173,15 +174,15 @@ class Usage:
 
 
 def _set(call: Call, sets: Iterable[str]) -> str:
-    wanted = call.query.get("set")
-    if wanted is None:
+    given = call.query.get("set")
+    if given is None:
         raise refusal("bad_query", "Failed to deserialize query string: missing field `set`")
-    if wanted not in sets:
+    if given not in sets:
         known = ", ".join(f"`{name}`" for name in sets)
         raise refusal(
-            "bad_query", f"Failed to deserialize query string: set: unknown variant `{wanted}`, expected one of {known}"
+            "bad_query", f"Failed to deserialize query string: set: unknown variant `{given}`, expected one of {known}"
         )
-    return wanted
+    return given
 
 
 def _filled(points: dict[int, float], start: int, end: int, interval: str) -> list[list[float]]:

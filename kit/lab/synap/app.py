@@ -64,16 +64,16 @@ class App:
         return b"".join(pieces), None
 
     async def _command(self, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
-        asked = _parsed(headers, body)
-        if isinstance(asked, int):
-            return await respond(send, asked, _WORDS[asked], _TEXT)
-        fields = asked if isinstance(asked, dict) else {}
+        request = _parsed(headers, body)
+        if isinstance(request, int):
+            return await respond(send, request, _WORDS[request], _TEXT)
+        fields = request if isinstance(request, dict) else {}
         name, number = fields.get("command"), fields.get("request_id")
         if not isinstance(name, str) or not isinstance(number, str) or "payload" not in fields:
             return await respond(send, 422, _WORDS[422], _TEXT)
         try:
-            told = commands.run(self._home, name, fields["payload"])
-            shown = told.json if isinstance(told, Raw) else json.dumps(told, separators=(",", ":"))
+            result = commands.run(self._home, name, fields["payload"])
+            shown = result.json if isinstance(result, Raw) else json.dumps(result, separators=(",", ":"))
             if not name.startswith("pubsub."):
                 await self._kept()
             whole = f'{{"success":true,"request_id":{json.dumps(number)},"payload":{shown},"error":null}}'
@@ -94,7 +94,7 @@ class App:
                 parsed = {}
             given = parsed
         try:
-            told = rest.run(self._home, method, path, scope["query_string"], given)
+            result = rest.run(self._home, method, path, scope["query_string"], given)
             await self._kept()
         except rest.NoSuchRoute as missing:
             return await respond(send, missing.status)
@@ -105,9 +105,9 @@ class App:
             if refusal.status == 422:
                 return await respond(send, 422, refusal.text.encode(), _TEXT)
             return await answer(send, {"error": refusal.text, "code": refusal.status}, refusal.status)
-        if isinstance(told, Raw):
-            return await respond(send, 200, told.json.encode(), _JSON)
-        await answer(send, told)
+        if isinstance(result, Raw):
+            return await respond(send, 200, result.json.encode(), _JSON)
+        await answer(send, result)
 
     async def _kept(self) -> None:
         try:
@@ -129,10 +129,10 @@ def _parsed(headers: dict[bytes, bytes], body: bytes) -> Any:
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         return 415
     try:
-        found = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
         return 400
-    return None if isinstance(found, int) else found
+    return None if isinstance(fields, int) else fields
 
 
 async def answer(send: Send, value: Any, status: int = 200) -> None:

@@ -123,8 +123,8 @@ def rename(home: Home, args: Args) -> Any:
 def mget(home: Home, args: Args) -> Any:
     from ...synap.wire import array_head
 
-    wanted = keys(args)
-    values = [home.pairs.get(key) for key in wanted]
+    names = keys(args)
+    values = [home.pairs.get(key) for key in names]
     return Pieces(
         (array_head(len(values)), b"".join([NULL if value is None else _packed_bytes(value) for value in values]))
     )
@@ -160,8 +160,12 @@ def scan(home: Home, args: Args) -> Any:
 
 
 def kvstats(home: Home, args: Args) -> Any:
-    told = reports.kv(home)
-    return {"total_keys": told["total_keys"], "total_memory_bytes": told["total_memory_bytes"], **told["operations"]}
+    figures = reports.kv(home)
+    return {
+        "total_keys": figures["total_keys"],
+        "total_memory_bytes": figures["total_memory_bytes"],
+        **figures["operations"],
+    }
 
 
 def qcreate(home: Home, args: Args) -> Any:
@@ -174,10 +178,10 @@ def qpublish(home: Home, args: Args) -> Any:
 
 
 def qconsume(home: Home, args: Args) -> Any:
-    found = home.queues.consume(text(args, 0), text(args, 1))
-    if found is None:
+    message = home.queues.consume(text(args, 0), text(args, 1))
+    if message is None:
         return None
-    return {"id": found.id, "payload": found.payload, "priority": found.priority, "retry_count": found.retries}
+    return {"id": message.id, "payload": message.payload, "priority": message.priority, "retry_count": message.retries}
 
 
 def qack(home: Home, args: Args) -> Any:
@@ -212,19 +216,19 @@ def sdelete(home: Home, args: Args) -> Any:
 
 
 def sstats(home: Home, args: Args) -> Any:
-    told = home.rooms.get(text(args, 0)).stats()
-    return {name: value for name, value in told.items() if name not in ("total_consumed", "dropped")}
+    figures = home.rooms.get(text(args, 0)).stats()
+    return {name: value for name, value in figures.items() if name not in ("total_consumed", "dropped")}
 
 
 def publish(home: Home, args: Args) -> Any:
     given = content(args, 1)
     try:
         payload = json.loads(given)
-        told = given.decode()
+        message = given.decode()
     except (ValueError, RecursionError):
         payload = given.decode("utf-8", "replace")
-        told = json.dumps(payload)
-    identity, matched = home.topics.publish(text(args, 0), payload, told)
+        message = json.dumps(payload)
+    identity, matched = home.topics.publish(text(args, 0), payload, message)
     return {"message_id": identity, "subscribers_matched": matched}
 
 
@@ -233,9 +237,9 @@ def unsubscribe(home: Home, args: Args) -> Any:
 
 
 def psstats(home: Home, args: Args) -> Any:
-    told = home.topics.stats()
-    told.pop("slow_consumers_dropped")
-    return told
+    figures = home.topics.stats()
+    figures.pop("slow_consumers_dropped")
+    return figures
 
 
 def flush(home: Home, args: Args) -> Any:

@@ -62,15 +62,15 @@ def _pairs(payload: Payload) -> list[tuple[str, Any]]:
     given = payload.get("pairs")
     if not isinstance(given, list):
         raise Refusal("Invalid request: Missing 'pairs' field")
-    found = []
+    pairs = []
     for pair in given:
         if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str):
-            found.append((inputs.checked(pair[0]), pair[1]))
+            pairs.append((inputs.checked(pair[0]), pair[1]))
         elif isinstance(pair, dict) and "value" in pair:
-            found.append((text(pair, "key"), pair["value"]))
+            pairs.append((text(pair, "key"), pair["value"]))
         else:
             raise Refusal("Invalid request: a pair needs 'key' and 'value'")
-    return found
+    return pairs
 
 
 def kv_mget(home: Home, payload: Payload) -> Any:
@@ -129,13 +129,13 @@ def kv_persist(home: Home, payload: Payload) -> Any:
 
 def kv_scan(home: Home, payload: Payload) -> Any:
     prefix = payload.get("prefix")
-    found = home.pairs.scan(prefix if isinstance(prefix, str) else "", whole(payload, "limit", 100) or 0)
-    return {"keys": found, "count": len(found)}
+    keys = home.pairs.scan(prefix if isinstance(prefix, str) else "", whole(payload, "limit", 100) or 0)
+    return {"keys": keys, "count": len(keys)}
 
 
 def kv_keys(home: Home, payload: Payload) -> Any:
-    found = home.pairs.keys()
-    return {"keys": found, "count": len(found)}
+    keys = home.pairs.keys()
+    return {"keys": keys, "count": len(keys)}
 
 
 def _json(payload: Payload) -> bytes:
@@ -157,8 +157,8 @@ def kv_append(home: Home, payload: Payload) -> Any:
 
 
 def kv_getrange(home: Home, payload: Payload) -> Any:
-    found = home.pairs.part(text(payload, "key"), _integer(payload, "start"), _integer(payload, "end"))
-    return inputs.shown(found or None)
+    part = home.pairs.part(text(payload, "key"), _integer(payload, "start"), _integer(payload, "end"))
+    return inputs.shown(part or None)
 
 
 def kv_setrange(home: Home, payload: Payload) -> Any:
@@ -230,8 +230,8 @@ def queue_publish(home: Home, payload: Payload) -> Any:
 
 
 def queue_consume(home: Home, payload: Payload) -> Any:
-    found = home.queues.consume(text(payload, "queue"), text(payload, "consumer_id"))
-    return {"message": None if found is None else {"id": found.id, **delivered(found)}}
+    message = home.queues.consume(text(payload, "queue"), text(payload, "consumer_id"))
+    return {"message": None if message is None else {"id": message.id, **delivered(message)}}
 
 
 def delivered(message: Message) -> dict[str, Any]:
@@ -333,8 +333,8 @@ def pubsub_subscribe(home: Home, payload: Payload) -> Any:
 
 def pubsub_unsubscribe(home: Home, payload: Payload) -> Any:
     given = payload.get("topics")
-    wanted = texts(payload, "topics") if isinstance(given, list) else None
-    return {"unsubscribed": home.topics.unsubscribe(text(payload, "subscriber_id"), wanted)}
+    topics = texts(payload, "topics") if isinstance(given, list) else None
+    return {"unsubscribed": home.topics.unsubscribe(text(payload, "subscriber_id"), topics)}
 
 
 def pubsub_topics(home: Home, payload: Payload) -> Any:

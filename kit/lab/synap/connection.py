@@ -98,8 +98,8 @@ class Connection(asyncio.Protocol):
         elif rule.kind == "drop":
             self._transport.close()
         elif rule.kind.isdigit():
-            told = refusal(number, f"Internal error: a fault was asked for: status {rule.kind}")
-            self._out.append((None, told))
+            reply = refusal(number, f"Internal error: a fault was asked for: status {rule.kind}")
+            self._out.append((None, reply))
         else:
             self._answer()
             self._spoil(self._reply(number, command, args)[1], rule)

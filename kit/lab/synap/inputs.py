@@ -34,7 +34,7 @@ def texts(payload: Payload, name: str) -> list[str]:
     value = payload.get(name)
     if not isinstance(value, list):
         raise Refusal(f"Invalid request: Missing '{name}' field")
-    return [checked(one) for one in value if isinstance(one, str)]
+    return [checked(item) for item in value if isinstance(item, str)]
 
 
 def whole(payload: Payload, name: str, default: int | None = None) -> int | None:
@@ -79,7 +79,7 @@ def payload_bytes(payload: Payload) -> bytes:
     try:
         return bytes(value)
     except (TypeError, ValueError):
-        return bytes(one & 255 for one in value if type(one) is int)
+        return bytes(item & 255 for item in value if type(item) is int)
 
 
 _CONFIG = {
@@ -95,12 +95,12 @@ def queue_config(given: Any) -> dict[str, int]:
     """Return what is asked of a new queue."""
     if not isinstance(given, dict):
         return {}
-    found = {}
+    settings = {}
     for name, ours in _CONFIG.items():
         value = whole(given, name)
         if value is not None:
-            found[ours] = min(value, 2**31)
-    if not {"max_depth", "ack_deadline", "prefetch"} & set(found):
+            settings[ours] = min(value, 2**31)
+    if not {"max_depth", "ack_deadline", "prefetch"} & set(settings):
         # The service overlooks the others where none of these is given.
         return {}
-    return found
+    return settings

@@ -133,10 +133,10 @@ class Pairs:
 
     def set_new(self, pairs: Iterable[tuple[str, bytes]]) -> bool:
         """Put all values if none of the keys is there; whether they were put."""
-        wanted = list(pairs)
-        if any(self.peek(key) is not None for key, _ in wanted):
+        items = list(pairs)
+        if any(self.peek(key) is not None for key, _ in items):
             return False
-        for key, value in wanted:
+        for key, value in items:
             self.set(key, value)
         return True
 

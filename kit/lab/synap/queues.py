@@ -102,10 +102,10 @@ class Queues:
         self._head = f"{head[:8]}-{head[8:12]}-4{head[13:16]}-a{os.urandom(2).hex()[1:]}-"
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)) << 8)
         for name, *config, figures in queues:
-            kept = Figures(**json.loads(figures))
+            figures_of = Figures(**json.loads(figures))
             # What was given out when the server ended is ready again.
-            kept.nacked = kept.consumed - kept.acked
-            self._queues[name] = Queue(name, Config(*config), kept)
+            figures_of.nacked = figures_of.consumed - figures_of.acked
+            self._queues[name] = Queue(name, Config(*config), figures_of)
         last = 0
         for identity, name, place, lane, priority, retries, max_retries, created, payload in messages:
             queue = self._queues.get(name)

@@ -41,8 +41,8 @@ def memory(home: Home, key: str) -> dict[str, Any]:
 
 
 def clients(home: Home) -> dict[str, Any]:
-    found = list(home.sockets.values())
-    return {"clients": found, "count": len(found)}
+    shown = list(home.sockets.values())
+    return {"clients": shown, "count": len(shown)}
 
 
 def info(home: Home, section: Any = None) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def info(home: Home, section: Any = None) -> dict[str, Any]:
     pairs, (port, _) = home.pairs, home.ports()
     up = int(time.monotonic() - home.started)
     rss = process_memory()[0]
-    found: dict[str, Any] = {
+    sections: dict[str, Any] = {
         "server": {
             "redis_version": VERSION,
             "redis_mode": "standalone",
@@ -82,9 +82,9 @@ def info(home: Home, section: Any = None) -> dict[str, Any]:
         "keyspace": {"db0": f"keys={len(pairs)},expires=0,avg_ttl=0"},
         "cluster": {"cluster_enabled": 0},
     }
-    if isinstance(section, str) and section in found:
-        return {section: found[section]}
-    return found
+    if isinstance(section, str) and section in sections:
+        return {section: sections[section]}
+    return sections
 
 
 def process_memory() -> tuple[int, int]:

@@ -106,7 +106,7 @@ def queue_create(home: Home, names: list[str], body: Payload, query: dict[str, l
 
 def queue_publish(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     payload = body.get("payload")
-    if not isinstance(payload, list) or not all(type(one) is int and 0 <= one < 256 for one in payload):
+    if not isinstance(payload, list) or not all(type(item) is int and 0 <= item < 256 for item in payload):
         raise _unprocessable("payload: expected a sequence of u8")
     priority = body.get("priority")
     if priority is not None and not (type(priority) is int and 0 <= priority < 256):
@@ -116,10 +116,10 @@ def queue_publish(home: Home, names: list[str], body: Payload, query: dict[str, 
 
 
 def queue_consume(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    found = home.queues.consume(names[0], names[1])
-    if found is None:
+    message = home.queues.consume(names[0], names[1])
+    if message is None:
         return dict.fromkeys(("message_id", "payload", "priority", "retry_count", "max_retries", "headers"))
-    return {"message_id": found.id, **commands.delivered(found)}
+    return {"message_id": message.id, **commands.delivered(message)}
 
 
 def queue_ack(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:

@@ -84,11 +84,11 @@ class Rooms:
         head = os.urandom(8).hex()
         self._head = f"{head[:8]}-{head[8:12]}-4{head[13:16]}-b{os.urandom(2).hex()[1:]}-"
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)) << 8)
-        kept = {}
+        events_of = {}
         for generation_of, name, created, first, dropped in rooms:
-            self._rooms[name] = kept[generation_of] = Room(name, generation_of, created, first, dropped=dropped)
+            self._rooms[name] = events_of[generation_of] = Room(name, generation_of, created, first, dropped=dropped)
         for generation_of, offset, identity, event, data, stamp in events:
-            room = kept[generation_of]
+            room = events_of[generation_of]
             room.encoded.append(encoded_event(offset, event, identity, data, stamp))
             room.events.append((identity, event, data, stamp))
         self.compact()
@@ -192,10 +192,10 @@ class Rooms:
     def _shorten(self, room: Room, count: int) -> None:
         """Keep the soft number of events, and up to the hard one while somebody has not read them."""
         slowest = min(room.readers.values(), default=room.next)
-        wanted = min(count - self._soft, max(0, slowest - room.first))
-        wanted = max(wanted, count - self._hard)
-        if wanted > 0:
-            self._cut(room, wanted, max(0, room.first + wanted - slowest) if room.readers else 0)
+        surplus = min(count - self._soft, max(0, slowest - room.first))
+        surplus = max(surplus, count - self._hard)
+        if surplus > 0:
+            self._cut(room, surplus, max(0, room.first + surplus - slowest) if room.readers else 0)
 
     def _cut(self, room: Room, number: int, dropped: int = 0) -> None:
         if number <= 0:

@@ -69,9 +69,9 @@ class SynapServer:
             await journal.kept()
         loop = asyncio.get_running_loop()
         # Beside a port that was asked for, the next one, as the service has them.
-        wanted = house.port(self.name)
-        wanted = house.port("synap-rpc") or (wanted + 1 if wanted else 0)
-        self._rpc = await loop.create_server(self._connection, sock=listening_socket(wanted), backlog=512)
+        port = house.port(self.name)
+        port = house.port("synap-rpc") or (port + 1 if port else 0)
+        self._rpc = await loop.create_server(self._connection, sock=listening_socket(port), backlog=512)
         self._web = WebServer(Faulty(App(self._home), self.name, house.faults, injected), house.port(self.name))
         await self._web.start()
         self._sweeping = loop.create_task(self._sweep())

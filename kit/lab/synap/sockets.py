@@ -43,10 +43,10 @@ async def serve(home: Home, scope: Any, receive: Receive, send: Send, known: boo
     match parts:
         case ["pubsub", "ws"] | ["kv", "ws"]:
             name = "topics" if parts[0] == "pubsub" else "keys"
-            wanted = [one.strip() for one in ",".join(query.get(name, [])).split(",") if one.strip()]
-            if not wanted:
+            names = [one.strip() for one in ",".join(query.get(name, [])).split(",") if one.strip()]
+            if not names:
                 return await _refuse(send, 400, f"{name} query parameter is required".encode())
-            serving = _Topics(home, socket, wanted, watch=parts[0] == "kv").run
+            serving = _Topics(home, socket, names, watch=parts[0] == "kv").run
         case ["queue", queue, "ws", consumer]:
             worker = _Queue(home, socket, queue, consumer)
             serving = worker.run
@@ -101,9 +101,9 @@ async def _listen(receive: Receive, socket: _Socket) -> None:
 
 
 class _Topics:
-    def __init__(self, home: Home, socket: _Socket, wanted: list[str], *, watch: bool) -> None:
+    def __init__(self, home: Home, socket: _Socket, topics: list[str], *, watch: bool) -> None:
         self._home, self._socket, self._watch = home, socket, watch
-        self._patterns = [WATCH["value"] + one for one in wanted] if watch else wanted
+        self._patterns = [WATCH["value"] + topic for topic in topics] if watch else topics
         self._news = asyncio.Event()
         self._slow = False
 
@@ -114,13 +114,13 @@ class _Topics:
             return await self._socket.tell(json.dumps({"error": refusal.text}))
         self._home.watchers["value"] += self._watch
         try:
-            told = {
+            greeting = {
                 "type": "connected",
                 "subscriber_id": subscriber.id,
                 "topics": subscriber.patterns,
                 "subscription_count": len(subscriber.patterns),
             }
-            await self._socket.tell(json.dumps(told))
+            await self._socket.tell(json.dumps(greeting))
             while not self._slow:
                 await self._news.wait()
                 self._news.clear()
@@ -154,22 +154,22 @@ class _Queue:
             self._home.queues.get(self._queue)
         except Refusal as refusal:
             return await self._socket.tell(json.dumps({"type": "error", "error": refusal.text}))
-        told = {"type": "connected", "queue": self._queue, "consumer_id": self._consumer}
-        await self._socket.tell(json.dumps(told))
+        greeting = {"type": "connected", "queue": self._queue, "consumer_id": self._consumer}
+        await self._socket.tell(json.dumps(greeting))
         while True:
             await asyncio.sleep(_TICK)
-            found = self._home.queues.consume(self._queue, self._consumer)
-            if found is None:
+            taken = self._home.queues.consume(self._queue, self._consumer)
+            if taken is None:
                 continue
             if not await self._home.journal.stands():
                 continue
             message = {
                 "type": "message",
-                "message_id": found.id,
-                "payload": list(found.payload),
-                "priority": found.priority,
-                "retry_count": found.retries,
-                "created_at": found.created,
+                "message_id": taken.id,
+                "payload": list(taken.payload),
+                "priority": taken.priority,
+                "retry_count": taken.retries,
+                "created_at": taken.created,
                 "headers": {},
             }
             await self._socket.tell(json.dumps(message))
@@ -177,12 +177,12 @@ class _Queue:
     def heard(self, text: str) -> None:
         """Take an `ack` or a `nack`; like the service, say nothing where one is wrong."""
         try:
-            asked = json.loads(text)
-            identity = asked["message_id"]
-            if asked["command"] == "ack":
+            fields = json.loads(text)
+            identity = fields["message_id"]
+            if fields["command"] == "ack":
                 self._home.queues.ack(self._queue, identity)
-            elif asked["command"] == "nack":
-                self._home.queues.nack(self._queue, identity, asked.get("requeue") is not False)
+            elif fields["command"] == "nack":
+                self._home.queues.nack(self._queue, identity, fields.get("requeue") is not False)
         except (ValueError, KeyError, TypeError, RecursionError, Refusal):
             pass
 
@@ -192,13 +192,13 @@ class _Room:
         self._home, self._socket, self._room, self._subscriber, self._at = home, socket, room, subscriber, offset
 
     async def run(self) -> None:
-        told = {
+        greeting = {
             "type": "connected",
             "room": self._room,
             "subscriber_id": self._subscriber,
             "from_offset": self._at,
         }
-        await self._socket.tell(json.dumps(told))
+        await self._socket.tell(json.dumps(greeting))
         while True:
             try:
                 room, begin, stop = self._home.rooms.read(self._room, self._subscriber, self._at, _EVENTS)

@@ -56,13 +56,16 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     open_end = segments[-1] == "#"
     if open_end:
         segments.pop()
-    parts = [re.compile(r"[^.]+" if one == "*" else fnmatch.translate(one.replace("[", "[[]"))) for one in segments]
+    parts = [
+        re.compile(r"[^.]+" if segment == "*" else fnmatch.translate(segment.replace("[", "[[]")))
+        for segment in segments
+    ]
 
     def matches(topic: str) -> bool:
-        found = topic.split(".")
-        if len(found) < len(parts) or (len(found) > len(parts) and not open_end):
+        words = topic.split(".")
+        if len(words) < len(parts) or (len(words) > len(parts) and not open_end):
             return False
-        return all(part.fullmatch(one) for part, one in zip(parts, found, strict=False))
+        return all(part.fullmatch(word) for part, word in zip(parts, words, strict=False))
 
     return matches
 
@@ -118,12 +121,12 @@ class Topics:
         gone: Callable[[], None] | None = None,
     ) -> Subscriber:
         """Return a new subscriber."""
-        wanted = list(dict.fromkeys(patterns))
-        for pattern in wanted:
+        distinct = list(dict.fromkeys(patterns))
+        for pattern in distinct:
             check(pattern)
-        subscriber = Subscriber(str(uuid.uuid4()), wanted, deliver, gone=gone)
+        subscriber = Subscriber(str(uuid.uuid4()), distinct, deliver, gone=gone)
         self._subscribers[subscriber.id] = subscriber
-        for pattern in wanted:
+        for pattern in distinct:
             if wild(pattern):
                 self._wild.setdefault(pattern, {})[subscriber.id] = subscriber
             else:
@@ -154,20 +157,20 @@ class Topics:
         """Return the message's id, and how many are subscribed to it."""
         if not topic:
             raise Refusal("Invalid value: Topic cannot be empty")
-        found = dict(self._exact.get(topic, ()))
+        receivers = dict(self._exact.get(topic, ()))
         for pattern, subscribers in self._wild.items():
             if matcher(pattern)(topic):
-                found.update(subscribers)
+                receivers.update(subscribers)
         identity = str(uuid.uuid4())
         self.published += 1
         if topic in self._topics:
             self._topics[topic][1][0] += 1
-        if found:
+        if receivers:
             message = Published(topic, payload, text, identity, int(time.time()), metadata)
-            for subscriber in list(found.values()):
+            for subscriber in list(receivers.values()):
                 self._hand(subscriber, message)
-        self.delivered += len(found)
-        return identity, len(found)
+        self.delivered += len(receivers)
+        return identity, len(receivers)
 
     def _hand(self, subscriber: Subscriber, message: Published) -> None:
         if subscriber.deliver is None:

@@ -105,14 +105,14 @@ class Notebook:
             low = self._target.bounds()[1]
             checks = self._target.checks
             return Copied(self._source.label, self._target.label, self._question, first, stop, first, low, None, checks)
-        for what, told, own in (
+        for what, noted, own in (
             ("of", before.source, self._source.label),
             ("to", before.target, self._target.label),
             ("with", before.question, self._question),
         ):
-            if told != own:
+            if noted != own:
                 raise self._source.refuse(
-                    one_line(f"the checkpoint is from a copy {what} {told}, but this copy is {what} {own}"),
+                    one_line(f"the checkpoint is from a copy {what} {noted}, but this copy is {what} {own}"),
                     hint="name another file, or remove it to start again",
                 )
         stop = view.range[1] if open_end else max(before.stop, view.range[1])
@@ -140,6 +140,6 @@ class Notebook:
         known = {one.name for one in fields(Copied)} | {"form"}
         if not isinstance(given, dict) or given.get("form") != FORM or not set(given) <= known:
             raise self._source.refuse(f"{what} was not written by copy_to()", hint="name another file")
-        told = {name: value for name, value in given.items() if name != "form"}
-        pending = told.get("pending")
-        return Copied(**{**told, "pending": None if pending is None else (int(pending[0]), int(pending[1]))})
+        entries = {name: value for name, value in given.items() if name != "form"}
+        pending = entries.get("pending")
+        return Copied(**{**entries, "pending": None if pending is None else (int(pending[0]), int(pending[1]))})

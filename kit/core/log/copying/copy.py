@@ -83,9 +83,9 @@ def copy(
     except KitError as error:
         copied.why = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:300]
         error.partial = copied  # type: ignore[attr-defined]
-        told = f"{copied.records:,} {source.unit} were copied, up to {copied.next - 1:,}; "
-        told += "the same call goes on" if notes.path else "copy_to(..., checkpoint=error.partial) goes on"
-        error.hint = "\n  ".join(filter(None, (error.hint, told)))
+        note = f"{copied.records:,} {source.unit} were copied, those before {copied.next:,}; "
+        note += "the same call continues" if notes.path else "copy_to(..., checkpoint=error.partial) continues"
+        error.hint = "\n  ".join(filter(None, (error.hint, note)))
         raise
     finally:
         copied.seconds = time.monotonic() - began
@@ -215,8 +215,8 @@ class _Copy:
         """Wait until the next record is to be sent; return how many are due by then."""
         times = batch.column("time") if "time" in batch.schema.names else None
         if times is None or times.null_count:
-            told = f"{self.source.label}: its {self.source.unit} carry no times to keep a pace by"
-            raise self.source.refuse(told, hint='pace="max"')
+            message = f"{self.source.label}: its {self.source.unit} carry no times to keep a pace by"
+            raise self.source.refuse(message, hint='pace="max"')
         assert self._speed is not None
         moments = times.cast(pa.int64()).to_numpy()[at:]
         if self._clock is None:

@@ -51,7 +51,7 @@ class Mask:
 
     def page(self, bodies: pa.Array, places: pa.Array) -> pa.Array:
         """Return bodies with the fields hidden; refuse one in which they cannot be found."""
-        found = []
+        masked = []
         for row, body in enumerate(bodies.to_pylist()):
             value = parsed_object(body)
             if value is None:
@@ -62,35 +62,35 @@ class Mask:
             for name, way in self._ways.items():
                 if self._hide(value, name, way):
                     self.seen.add(name)
-            found.append(json_text(value))
-        return pa.array(found, pa.binary())
+            masked.append(json_text(value))
+        return pa.array(masked, pa.binary())
 
     def _hide(self, value: Any, name: str, way: Callable[[Any], Any] | None) -> bool:
         """Return whether the field is there; every one of that name is hidden, as a key may hold dots itself."""
-        found = False
+        hidden = False
         if isinstance(value, list):
-            for one in value:
-                found |= self._hide(one, name, way)
+            for item in value:
+                hidden |= self._hide(item, name, way)
         if not isinstance(value, dict):
-            return found
+            return hidden
         for key in list(value):
             if key == name:
-                found = True
+                hidden = True
                 if way is None:
                     del value[key]
                 else:
                     value[key] = [way(one) for one in value[key]] if isinstance(value[key], list) else way(value[key])
             elif name.startswith(f"{key}."):
-                found |= self._hide(value[key], name[len(key) + 1 :], way)
-        return found
+                hidden |= self._hide(value[key], name[len(key) + 1 :], way)
+        return hidden
 
     def _hash(self, value: Any) -> Any:
         if value is None:
             return None
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         raw = text.encode("utf-8", "surrogatepass")
-        told = hashlib.sha256(raw) if self._key is None else hashlib.blake2b(raw, key=self._key, digest_size=32)
-        return told.hexdigest()[:16]
+        digest = hashlib.sha256(raw) if self._key is None else hashlib.blake2b(raw, key=self._key, digest_size=32)
+        return digest.hexdigest()[:16]
 
 
 def _last4(value: Any) -> Any:

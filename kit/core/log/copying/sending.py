@@ -70,7 +70,7 @@ class Sender:
 
     def _landed(self, page: pa.RecordBatch, low: int) -> tuple[int, int]:
         """Return where the target ends, and how many of the rows are there from a position on, in a row."""
-        target, wanted = self.target, page.column("body").to_pylist()
+        target, bodies = self.target, page.column("body").to_pylist()
         first, end = target.bounds()
         if first > low and target.checks:
             raise target.refuse(
@@ -81,12 +81,12 @@ class Sender:
         for piece in whole(target, max(first, low), end) if end > max(first, low) else ():
             stored += piece.batch.column(target.body).to_pylist()
         if target.checks:
-            for at in range(len(stored) - len(wanted) + 1):
-                if all(target.same(a, b) for a, b in zip(wanted, stored[at : at + len(wanted)], strict=True)):
-                    return end, len(wanted)
+            for at in range(len(stored) - len(bodies) + 1):
+                if all(target.same(a, b) for a, b in zip(bodies, stored[at : at + len(bodies)], strict=True)):
+                    return end, len(bodies)
             return end, 0
         there = 0
-        for one in stored:
-            if there < len(wanted) and target.same(wanted[there], one):
+        for row in stored:
+            if there < len(bodies) and target.same(bodies[there], row):
                 there += 1
         return end, there

@@ -50,13 +50,13 @@ class Around:
         if len(hits) and hits[0] < context and self._before:
             before = self._last(self._before, context - int(hits[0]))
             taken += [(one, np.zeros(one.num_rows, bool)) for one in before]
-        kept = np.flatnonzero(keep)
-        if len(kept):
-            taken.append((batch.take(pa.array(kept)), np.isin(kept, hits)))
+        shown = np.flatnonzero(keep)
+        if len(shown):
+            taken.append((batch.take(pa.array(shown)), np.isin(shown, hits)))
             self._before = []
         self._owed = max(0, int(hits[-1]) + context + 1 - rows) if len(hits) else max(0, self._owed - rows)
         self.over = self._left == 0 and (not self._owed or following < rows)
-        rest = int(kept[-1]) + 1 if len(kept) else 0
+        rest = int(shown[-1]) + 1 if len(shown) else 0
         if rest < rows:
             some = np.arange(max(rest, rows - context), rows)
             self._before = self._last([*self._before, batch.take(pa.array(some))], context)
@@ -64,9 +64,9 @@ class Around:
 
     @staticmethod
     def _last(batches: Sequence[pa.RecordBatch], count: int) -> list[pa.RecordBatch]:
-        found: list[pa.RecordBatch] = []
+        taken: list[pa.RecordBatch] = []
         for batch in reversed(batches):
             if count > 0 and batch.num_rows:
-                found.insert(0, batch.slice(max(0, batch.num_rows - count)))
+                taken.insert(0, batch.slice(max(0, batch.num_rows - count)))
                 count -= batch.num_rows
-        return found
+        return taken

@@ -76,7 +76,7 @@ class Asked:
 
 def find(
     source: Ranged,
-    asked: Asked,
+    looked_for: Asked,
     start: Any,
     until: Any,
     limit: int | None,
@@ -85,7 +85,7 @@ def find(
     types: Mapping[str, Any] | None,
 ) -> pd.DataFrame:
     """Return the records of a log that are asked for, with the receipt of the search in `attrs["scan"]`."""
-    hunt = Hunt(source, asked, start, until, limit, resume)
+    hunt = Hunt(source, looked_for, start, until, limit, resume)
     typed = checked(types or {})
     try:
         hunt.run()
@@ -103,20 +103,22 @@ def find(
 class Hunt:
     """One search through one log: the matches so far, and its receipt."""
 
-    def __init__(self, source: Ranged, asked: Asked, start: Any, until: Any, limit: int | None, resume: Any) -> None:
-        self.source, self._asked = source, asked
+    def __init__(
+        self, source: Ranged, looked_for: Asked, start: Any, until: Any, limit: int | None, resume: Any
+    ) -> None:
+        self.source, self._asked = source, looked_for
         self._limit = count_of(limit, "limit", source.refuse)
         self._known = View(source, start, None, until)
-        self._tests = asked.of(source, lambda: self._known.schema)
+        self._tests = looked_for.of(source, lambda: self._known.schema)
         self._until = until
         words = " and ".join(test.words for test in self._tests)
         self._pages: list[tuple[pa.RecordBatch, Any]] = []
-        self._state = Scan(source.label, words, newest_first=asked.newest_first), 0
+        self._state = Scan(source.label, words, newest_first=looked_for.newest_first), 0
         """The receipt, and how many of the pages it is of: changed in one step, as an interrupt comes anywhere."""
         self._resumed = None if resume is None else Scan.of(resume)
         if self._resumed is not None and self._resumed.source != source.label:
-            told = f"resume= is the receipt of {self._resumed.source}, and this is {source.label}"
-            raise source.refuse(one_line(told))
+            message = f"resume= is the receipt of {self._resumed.source}, and this is {source.label}"
+            raise source.refuse(one_line(message))
         if self._resumed is not None and start != "earliest":
             raise source.refuse(f"start={start!r} and resume= both say where to start", hint="leave one of them out")
 
@@ -135,7 +137,7 @@ class Hunt:
         """How many rows around each match were asked for."""
         return self._asked.context
 
-    def run(self, seen: Callable[[Scan], None] | None = None) -> Scan:
+    def run(self, notify: Callable[[Scan], None] | None = None) -> Scan:
         """Look until the end, or until there are as many as wanted; `seen` is told how far it has come."""
         began, scan = time.monotonic(), self.scan
         try:
@@ -147,7 +149,7 @@ class Hunt:
                 return scan
             what = one_line(f"find in {self.source.label}")[:40]
             with progress.bar(stop - first, what=what, unit=f" {self.source.unit}") as bar:
-                self._search(first, stop, bar, seen)
+                self._search(first, stop, bar, notify)
         except KeyboardInterrupt:
             self.scan.why = "interrupted"
             raise
@@ -197,7 +199,7 @@ class Hunt:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def _search(self, first: int, stop: int, bar: Any, seen: Callable[[Scan], None] | None) -> None:
+    def _search(self, first: int, stop: int, bar: Any, notify: Callable[[Scan], None] | None) -> None:
         around = Around(self._asked.context, self._limit)
         backwards = self.scan.newest_first
         pieces = _backwards(self.source, first, stop) if backwards else whole(self.source, first, stop)
@@ -211,16 +213,18 @@ class Hunt:
                 self._commit(piece, batch, batches, cut, around.found)
                 bar.update(piece.stop - piece.first)
                 bar.set_postfix_str(f"{self.scan.found:,} found")
-                if seen is not None:
-                    seen(self.scan)
+                if notify is not None:
+                    notify(self.scan)
                 if around.over:
                     return
         finally:
             reading.close()  # type: ignore[attr-defined]
 
-    def _commit(self, piece: Piece, batch: pa.RecordBatch, batches: Sequence[Any], cut: int | None, found: int) -> None:
+    def _commit(
+        self, piece: Piece, batch: pa.RecordBatch, batches: Sequence[Any], cut: int | None, matches: int
+    ) -> None:
         """Take note of a page."""
-        scan = replace(self.scan, found=found)
+        scan = replace(self.scan, found=matches)
         if not scan.why:
             looked = batch if cut is None else batch.slice(0, cut + 1)
             first, stop = piece.first, piece.stop
@@ -311,6 +315,6 @@ def _backwards(source: Ranged, first: int, stop: int) -> Iterator[Piece]:
         pieces = list(whole(source, low, stop))
         size = sum(piece.batch.nbytes for piece in pieces)
         yield from reversed(pieces)
-        wanted = count * _STEP // max(1, size)
-        count = max(WINDOW // 10, min(count * 8, wanted))
+        size_of = count * _STEP // max(1, size)
+        count = max(WINDOW // 10, min(count * 8, size_of))
         stop = low

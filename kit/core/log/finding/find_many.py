@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def find_many(
     sources: Mapping[str, Callable[[], Ranged]],
     column: str,
-    asked: Asked,
+    question: Asked,
     start: Any,
     until: Any,
     limit: int | None,
@@ -45,7 +45,7 @@ def find_many(
 
     def frame() -> pd.DataFrame:
         scan = _whole(column, hunts, parts, names, ended)
-        searched = list(hunts.values()) or [Hunt(sources[names[0]](), asked, start, until, 0, None)]
+        searched = list(hunts.values()) or [Hunt(sources[names[0]](), question, start, until, 0, None)]
         made = framed(searched, body, typed, column, names[:1] if not hunts else list(hunts), scan)
         made.attrs["failed"] = failed
         return made
@@ -62,7 +62,7 @@ def find_many(
                         parts[name] = part
                 else:
                     begin = start if part is None else "earliest"
-                    hunt = hunts[name] = Hunt(sources[name](), asked, begin, until, left, part)
+                    hunt = hunts[name] = Hunt(sources[name](), question, begin, until, left, part)
                     try:
                         hunt.run()
                     except KitError as error:
@@ -75,9 +75,9 @@ def find_many(
             ended = "interrupted"
             raise Interrupted(frame(), "matches") from None
     if failed:
-        name, told = next(iter(failed.items()))
+        name, reason = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        warn(one_line(f"some could not be searched: {name}: {told}{more}; df.attrs['failed'] lists all of them"))
+        warn(one_line(f"some could not be searched: {name}: {reason}{more}; df.attrs['failed'] lists all of them"))
         ended = ended or f"{len(failed)} could not be read"
     return frame()
 
@@ -92,15 +92,15 @@ def _whole(
     """Return the receipt of all: figures of this search, and where each log stands."""
     scans = {name: hunt.scan for name, hunt in hunts.items()}
     own = list(scans.values())
-    told = {**parts, **{name: scan.as_dict() for name, scan in scans.items()}}
-    complete = len(told) == len(names) and all(part["complete"] for part in told.values())
+    receipts = {**parts, **{name: scan.as_dict() for name, scan in scans.items()}}
+    complete = len(receipts) == len(names) and all(part["complete"] for part in receipts.values())
     firsts = [scan.first_time for scan in own if scan.first_time is not None]
     lasts = [scan.last_time for scan in own if scan.last_time is not None]
     return Scan(
         source=f"{len(names)} {column}s",
         question=own[0].question if own else "",
         newest_first=bool(own and own[0].newest_first),
-        open=any(part["open"] for part in told.values()),
+        open=any(part["open"] for part in receipts.values()),
         records=sum(scan.records for scan in own),
         bytes=sum(scan.bytes for scan in own),
         found=sum(scan.found or 0 for scan in own),
@@ -109,5 +109,5 @@ def _whole(
         complete=complete,
         why="all there was" if complete else ended or next((scan.why for scan in own if not scan.complete), ""),
         seconds=sum(scan.seconds for scan in own),
-        parts={name: told[name] for name in sorted(told)},
+        parts={name: receipts[name] for name in sorted(receipts)},
     )

@@ -73,9 +73,9 @@ def question(text: str, refuse: type[KitError] = InputError) -> Question:
     if not isinstance(text, str) or not text.strip() or len(text) > _LONGEST:
         raise refuse(f"path={text!r:.80} asks nothing", hint="""give a text like path="$.customer.city == 'Oslo'" """)
     parser = _Parser(text, refuse)
-    told = parser.either(0)
+    meaning = parser.either(0)
     parser.end()
-    return Question(text, told.holds, told.needs, told.number)
+    return Question(text, meaning.holds, meaning.needs, meaning.number)
 
 
 class _Told(NamedTuple):
@@ -94,12 +94,12 @@ class _Parser:
         self._tokens: list[tuple[str, str, int]] = []
         at = 0
         while text[at:].strip():
-            found = _TOKEN.match(text, at)
-            if found is None:
+            match = _TOKEN.match(text, at)
+            if match is None:
                 raise self._wrong(at)
-            kind = str(found.lastgroup)
-            self._tokens.append((kind, found[kind], found.start(kind)))
-            at = found.end()
+            kind = str(match.lastgroup)
+            self._tokens.append((kind, match[kind], match.start(kind)))
+            at = match.end()
 
     def either(self, depth: int) -> _Told:
         """Parse `a or b`: only what both sides need is needed."""
@@ -129,10 +129,10 @@ class _Parser:
             inner = self._one(depth + 1).holds
             return _Told(lambda value: not inner(value))
         if self._next_is("("):
-            found = self.either(depth + 1)
+            meaning = self.either(depth + 1)
             if not self._next_is(")"):
                 raise self._wrong()
-            return found
+            return meaning
         return self._comparison()
 
     def _comparison(self) -> _Told:
@@ -151,25 +151,25 @@ class _Parser:
             several = self._list()
             holds, names, _ = _places(path, _equal(several))
             return _Told(holds, names | (_needed(several[0]) if len(several) == 1 else frozenset()))
-        wanted = self._literal()
+        operand = self._literal()
         if sign == "=~":
             try:
-                pattern = re.compile(wanted)
+                pattern = re.compile(operand)
             except (re.error, TypeError, RecursionError) as error:
-                raise self._refuse(f"path={self._text!r:.80}: {wanted!r} is not a regex: {error}") from None
+                raise self._refuse(f"path={self._text!r:.80}: {operand!r} is not a regex: {error}") from None
             holds, names, _ = _places(path, _matched(pattern))
             return _Told(holds, names)
         if sign == "!=":
-            same, _, _ = _places(path, _equal([wanted]))
+            same, _, _ = _places(path, _equal([operand]))
             return _Told(lambda value: not same(value))
-        number = type(wanted) in (int, float)
+        number = type(operand) in (int, float)
         if sign == "==":
-            holds, names, last = _places(path, _equal([wanted]))
-            return _Told(holds, names | _needed(wanted), (last, operator.eq, wanted) if number and last else None)
-        if isinstance(wanted, bool) or wanted is None:
+            holds, names, last = _places(path, _equal([operand]))
+            return _Told(holds, names | _needed(operand), (last, operator.eq, operand) if number and last else None)
+        if isinstance(operand, bool) or operand is None:
             raise self._refuse(f"path={self._text!r:.80}: {sign} compares numbers or texts", hint=_HINT)
-        holds, names, last = _places(path, _compared(_ORDERS[sign], wanted))
-        return _Told(holds, names, (last, _ORDERS[sign], wanted) if number and last else None)
+        holds, names, last = _places(path, _compared(_ORDERS[sign], operand))
+        return _Told(holds, names, (last, _ORDERS[sign], operand) if number and last else None)
 
     def _literal(self) -> Any:
         kind, text, place = self._take()
@@ -188,12 +188,12 @@ class _Parser:
     def _list(self) -> list[Any]:
         if not self._next_is("["):
             raise self._wrong()
-        found = [self._literal()]
+        values = [self._literal()]
         while self._next_is(","):
-            found.append(self._literal())
+            values.append(self._literal())
         if not self._next_is("]"):
             raise self._wrong()
-        return found
+        return values
 
     def _take(self) -> tuple[str, str, int]:
         if self._at >= len(self._tokens):
@@ -201,10 +201,10 @@ class _Parser:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _next_is(self, wanted: str) -> bool:
+    def _next_is(self, sign: str) -> bool:
         if self._at < len(self._tokens):
             kind, text, _ = self._tokens[self._at]
-            if kind in ("sign", "word") and _SAME.get(text, text.lower() if kind == "word" else text) == wanted:
+            if kind in ("sign", "word") and _SAME.get(text, text.lower() if kind == "word" else text) == sign:
                 self._at += 1
                 return True
         return False
@@ -228,7 +228,7 @@ def _unquoted(text: str) -> str:
             return str(json.loads(text))
         except ValueError:
             pass  # escapes that JSON does not have
-    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text[1:-1], flags=re.DOTALL)
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1], flags=re.DOTALL)
 
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -243,12 +243,12 @@ def _places(path: str, holds: Truth) -> tuple[Truth, frozenset[str], str | None]
     steps: list[tuple[bool, Any]] = []
     at = 1
     while at < len(path):
-        found = _STEP.match(path, at)
-        assert found is not None, path
-        dots, index, star, quoted, any_member, name = found.groups()
+        match = _STEP.match(path, at)
+        assert match is not None, path
+        dots, index, star, quoted, any_member, name = match.groups()
         key: Any = int(index) if index else _ANY if star or any_member else _unquoted(quoted) if quoted else name
         steps.append((dots == "..", key))
-        at = found.end()
+        at = match.end()
     names = frozenset(key for _, key in steps if isinstance(key, str))
     last = steps[-1][1] if steps and isinstance(steps[-1][1], str) else None
     if any(deep or key is _ANY for deep, key in steps):
@@ -311,22 +311,22 @@ def _kind(value: Any) -> Any:
     return float if type(value) is int else type(value)
 
 
-def _equal(wanted: list[Any]) -> Truth:
-    pairs = [(_kind(one), one) for one in wanted]
+def _equal(values: list[Any]) -> Truth:
+    pairs = [(_kind(value), value) for value in values]
     if len(pairs) > 1:
-        return lambda found: any(_kind(found) is kind and found == one for kind, one in pairs)
+        return lambda value: any(_kind(value) is kind and value == one for kind, one in pairs)
     kind, one = pairs[0]
-    return lambda found: found == one and _kind(found) is kind
+    return lambda value: value == one and _kind(value) is kind
 
 
-def _compared(order: Callable[[Any, Any], bool], wanted: Any) -> Truth:
-    if type(wanted) is str:
-        return lambda found: type(found) is str and order(found, wanted)
-    return lambda found: (type(found) is float or type(found) is int) and order(found, wanted)
+def _compared(order: Callable[[Any, Any], bool], operand: Any) -> Truth:
+    if type(operand) is str:
+        return lambda value: type(value) is str and order(value, operand)
+    return lambda value: (type(value) is float or type(value) is int) and order(value, operand)
 
 
 def _matched(pattern: re.Pattern[str]) -> Truth:
-    return lambda found: type(found) is str and pattern.search(found) is not None
+    return lambda value: type(value) is str and pattern.search(value) is not None
 
 
 def _or(first: Truth, second: Truth) -> Truth:

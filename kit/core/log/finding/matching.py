@@ -55,11 +55,11 @@ def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool
     """Return bodies that hold a text, or one of several: as it is, or with the escapes that JSON may have for it."""
     several = given if isinstance(given, list | tuple | set | frozenset) else [given]
     needles: list[bytes] = []
-    for one in several:
-        if isinstance(one, str) and one:
-            needles += _spellings(one)
-        elif isinstance(one, bytes | bytearray) and one:
-            needles.append(bytes(one))
+    for item in several:
+        if isinstance(item, str) and item:
+            needles += _spellings(item)
+        elif isinstance(item, bytes | bytearray) and item:
+            needles.append(bytes(item))
         else:
             raise refuse(f"text={given!r:.80} cannot be looked for", hint="give a text, bytes, or a list of these")
     if not needles:
@@ -69,10 +69,10 @@ def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool
 
     def run(page: pa.RecordBatch) -> Mask:
         bodies = Bytes(page.column(body), lower=ignore_case)
-        found = bodies.holding(needles[0])
+        mask = bodies.holding(needles[0])
         for needle in needles[1:]:
-            found = found | bodies.holding(needle)
-        return found
+            mask = mask | bodies.holding(needle)
+        return mask
 
     return Test(f"text={given!r:.80}" + (", ignore_case=True" if ignore_case else ""), run)
 
@@ -80,14 +80,14 @@ def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool
 def _spellings(text: str) -> list[bytes]:
     """Return a text in UTF-8, and as JSON writes it: with escapes for what has to have them, or for all beyond
     ASCII."""
-    found = [text.encode("utf-8", "surrogatepass")]
+    spellings = [text.encode("utf-8", "surrogatepass")]
     for ascii_only in (False, True):
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        found.append(escaped.encode("utf-8", "surrogatepass"))
+        spellings.append(escaped.encode("utf-8", "surrogatepass"))
         if ascii_only and not text.isascii():
             upper = "".join(f"\\u{unit:04X}" if unit > 0x7E else json.dumps(chr(unit))[1:-1] for unit in _utf16(text))
-            found.append(upper.encode())
-    return list(dict.fromkeys(found))
+            spellings.append(upper.encode())
+    return list(dict.fromkeys(spellings))
 
 
 def _utf16(text: str) -> Iterable[int]:
@@ -119,9 +119,9 @@ class Bytes:
 
     def holding(self, needle: bytes) -> Mask:
         """Return which bodies hold these bytes."""
-        found = np.zeros(self.rows, bool)
+        mask = np.zeros(self.rows, bool)
         if not self.rows:
-            return found
+            return mask
         data, ends, size = self.data, self.ends, len(needle)
         seek = self._seeking(needle)
         at, count = seek(0), 0
@@ -129,23 +129,23 @@ class Bytes:
             row = int(np.searchsorted(ends, at, "right")) - 1
             end = int(ends[row + 1])
             if at + size <= end:
-                found[row] = True
+                mask[row] = True
                 at = end
             else:
                 at += 1  # it goes on in the next body, so it is none
             count += 1
             if count > _FEW and at < len(data):
-                self._each(needle, row + 1 if found[row] else row, found)
+                self._each(needle, row + 1 if mask[row] else row, mask)
                 break
             at = seek(at)
-        return found
+        return mask
 
     def _seeking(self, needle: bytes) -> Callable[[int], int]:
         """Return what finds the next place: by a byte that is rare here, where there is one, which is much quicker."""
         data = self.data
-        seen = np.bincount(np.frombuffer(data[:_SAMPLED], np.uint8), minlength=256)
-        rarest = min(range(len(needle)), key=lambda n: seen[needle[n]])
-        if len(needle) == 1 or seen[needle[rarest]] > _RARE:
+        counts = np.bincount(np.frombuffer(data[:_SAMPLED], np.uint8), minlength=256)
+        rarest = min(range(len(needle)), key=lambda n: counts[needle[n]])
+        if len(needle) == 1 or counts[needle[rarest]] > _RARE:
             return lambda at: data.find(needle, at)
         one = needle[rarest : rarest + 1]
 
@@ -160,11 +160,11 @@ class Bytes:
 
         return seek
 
-    def _each(self, needle: bytes, first: int, found: Mask) -> None:
+    def _each(self, needle: bytes, first: int, mask: Mask) -> None:
         """Search the bodies from one on in the same way, where many match."""
         offsets = pa.py_buffer(np.ascontiguousarray(self.ends[first:], np.int32))
         some = pa.Array.from_buffers(pa.binary(), self.rows - first, [None, offsets, pa.py_buffer(self.data)])
-        found[first:] = pc.match_substring(some, needle).to_numpy(zero_copy_only=False)
+        mask[first:] = pc.match_substring(some, needle).to_numpy(zero_copy_only=False)
 
 
 # --- headers --------------------------------------------------------------------------------------------------------
@@ -182,28 +182,28 @@ def has_header(given: Any, source: Ranged) -> Test:
         pairs = [given]
     else:
         pairs = []
-    wanted = [(_raw(name), None if value is None else _raw(value)) for name, value in pairs]
+    pairs_of = [(_raw(name), None if value is None else _raw(value)) for name, value in pairs]
     if (
-        not wanted
-        or any(name is None for name, _ in wanted)
-        or any(value is None and pairs[n][1] is not None for n, (_, value) in enumerate(wanted))
+        not pairs_of
+        or any(name is None for name, _ in pairs_of)
+        or any(value is None and pairs[n][1] is not None for n, (_, value) in enumerate(pairs_of))
     ):
         hint = 'give a name, "trace", or a name and its value, {"trace": "a1"}; several must all be there'
         raise source.refuse(f"header={given!r:.80} is not a header", hint=hint)
 
     def run(page: pa.RecordBatch) -> Mask:
         lists = page.column("headers")
-        found = np.ones(len(lists), bool)
+        mask = np.ones(len(lists), bool)
         inside = lists.flatten()
         rows = np.repeat(np.arange(len(lists)), np.asarray(pc.fill_null(pc.list_value_length(lists), 0)))
-        for name, value in wanted:
+        for name, value in pairs_of:
             hits = pc.equal(inside.field("name"), pa.scalar(name, pa.binary()))
             if value is not None:
                 hits = pc.and_(hits, pc.equal(inside.field("value"), pa.scalar(value, pa.binary())))
             one = np.zeros(len(lists), bool)
             one[rows[np.asarray(pc.fill_null(hits, False)).astype(bool)]] = True
-            found &= one
-        return found
+            mask &= one
+        return mask
 
     return Test(f"header={given!r:.80}", run)
 
@@ -215,15 +215,15 @@ def _raw(value: Any) -> bytes | None:
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def has_path(asked: Question, body: str) -> Test:
+def has_path(question: Question, body: str) -> Test:
     """Return bodies that are JSON of which a question is true. Only those are decoded that hold the texts that it
     needs."""
-    needles = sorted((text.encode("utf-8", "surrogatepass") for text in asked.needs if text), key=len, reverse=True)
-    numbers = None if asked.number is None else _Numbers(*asked.number)
+    needles = sorted((text.encode("utf-8", "surrogatepass") for text in question.needs if text), key=len, reverse=True)
+    numbers = None if question.number is None else _Numbers(*question.number)
 
     def run(page: pa.RecordBatch) -> Mask:
         column = page.column(body)
-        found = np.zeros(len(column), bool)
+        mask = np.zeros(len(column), bool)
         rows: Any = range(len(column))
         if needles:
             bodies = Bytes(column)
@@ -236,7 +236,7 @@ def has_path(asked: Question, body: str) -> Test:
             may |= bodies.holding(b"\\")
             rows = np.flatnonzero(may).tolist()
             column = column.take(pa.array(rows, pa.int64()))
-        holds, parse = asked.holds, _JSON.raw_decode
+        holds, parse = question.holds, _JSON.raw_decode
         for row, value in zip(rows, column.to_pylist(), strict=True):
             if value is None:
                 continue
@@ -244,14 +244,14 @@ def has_path(asked: Question, body: str) -> Test:
                 text = value.decode()
                 if text[:1] != "{":
                     text = text.lstrip(_SPACE)
-                told, end = parse(text)
+                number, end = parse(text)
                 if end == len(text) or not text[end:].strip(_SPACE):
-                    found[row] = holds(told)
+                    mask[row] = holds(number)
             except (ValueError, RecursionError):
                 continue  # no JSON
-        return found
+        return mask
 
-    return Test(f"path={asked.text!r}", run)
+    return Test(f"path={question.text!r}", run)
 
 
 _JSON = json.JSONDecoder()
@@ -261,14 +261,14 @@ _SPACE = " \t\n\r"
 class _Numbers:
     """Finds bodies in which a key is followed by a number that meets a condition, at any depth."""
 
-    def __init__(self, key: str, order: Callable[[Any, Any], Any], wanted: float) -> None:
+    def __init__(self, key: str, order: Callable[[Any, Any], Any], number: float) -> None:
         name = re.escape(key.encode("utf-8", "surrogatepass"))
         self._pattern = re.compile(b'"' + name + rb'"[ \t\n\r]*:[ \t\n\r]*(-?(?:[0-9][0-9.eE+-]*|Infinity))')
-        self._order, self._wanted = order, float(wanted) if abs(wanted) < _EXACT else None
+        self._order, self._wanted = order, float(number) if abs(number) < _EXACT else None
 
     def holding(self, bodies: Bytes) -> Mask:
         """Return where such a number may be: a number that float64 rounds is not judged."""
-        found = np.zeros(bodies.rows, bool)
+        mask = np.zeros(bodies.rows, bool)
         places, texts = list[int](), list[bytes]()
         for match in self._pattern.finditer(bodies.data):
             places.append(match.start())
@@ -278,8 +278,8 @@ class _Numbers:
             good = np.ones(len(values), bool)
             if self._wanted is not None:
                 good = self._order(values, self._wanted) | (np.abs(values) >= _EXACT) | np.isnan(values)
-            found[np.searchsorted(bodies.ends, np.array(places)[good], "right") - 1] = True
-        return found
+            mask[np.searchsorted(bodies.ends, np.array(places)[good], "right") - 1] = True
+        return mask
 
 
 _EXACT = 2.0**53
@@ -306,17 +306,17 @@ def has_columns(where: Any, source: Ranged, known: Callable[[], pa.Schema]) -> l
         named = filters.tests_of(others, {})
     except KitError as error:
         raise source.refuse(str(error.args[0]), hint=error.hint) from None
-    found = [
+    tests = [
         Test(f"where={name.removeprefix('filter ')}", _Rows(source, one, known), one.columns) for name, one in named
     ]
-    return found + [_expression(one, source, known) for one in expressions]
+    return tests + [_expression(expression, source, known) for expression in expressions]
 
 
 def parted(where: Any) -> tuple[list[Any], list[Any]]:
     """Return the filters that are expressions of Arrow's, and the others."""
     given = where if isinstance(where, list | tuple) else [] if where is None else [where]
-    expressions = [one for one in given if isinstance(one, pc.Expression)]
-    return expressions, [one for one in given if not isinstance(one, pc.Expression)]
+    expressions = [item for item in given if isinstance(item, pc.Expression)]
+    return expressions, [item for item in given if not isinstance(item, pc.Expression)]
 
 
 def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Test:
@@ -407,15 +407,15 @@ class _Rows:
             elif keys is not None:
                 shown = {name: value[key] for key, name in keys.items() if key in value}
             else:
-                shown = {(f"body.{key}" if key in every else key): one for key, one in value.items()}
+                shown = {(f"body.{key}" if key in every else key): item for key, item in value.items()}
             values.append(shown)
-            form = tuple((name, _form(one)) for name, one in shown.items() if one is not None)
+            form = tuple((name, _form(item)) for name, item in shown.items() if item is not None)
             groups.setdefault(form, []).append(row)
-        found = np.zeros(len(column), bool)
+        mask = np.zeros(len(column), bool)
         for form, rows in groups.items():
             part = head.take(pa.array(rows)) if len(groups) > 1 else head
-            found[rows] = self._test(self._with_columns(part, form, [values[row] for row in rows]))
-        return found
+            mask[rows] = self._test(self._with_columns(part, form, [values[row] for row in rows]))
+        return mask
 
     def _with_columns(self, part: pa.Table, form: Sequence[Any], values: Sequence[Mapping[str, Any]]) -> pa.Table:
         columns = dict(zip(part.column_names, part.columns, strict=True))

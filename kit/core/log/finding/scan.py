@@ -88,11 +88,11 @@ class Scan:
             return given
         given = getattr(given, "partial", given)
         attrs = getattr(given, "attrs", None)
-        told = attrs.get("scan") if isinstance(attrs, Mapping) else given
+        receipt = attrs.get("scan") if isinstance(attrs, Mapping) else given
         known = {one.name for one in fields(cls)}
-        if not isinstance(told, Mapping) or not told or not set(told) <= known:
+        if not isinstance(receipt, Mapping) or not receipt or not set(receipt) <= known:
             raise InputError("resume= is not a receipt", hint="give the frame that find() gave, or its attrs['scan']")
-        return cls(**told)
+        return cls(**receipt)
 
     def __str__(self) -> str:
         where = "" if self.parts else f" at {self.begin:,} to {max(self.begin, self.end - 1):,}" if self.records else ""
@@ -117,7 +117,7 @@ class Scan:
         if not self.parts:
             rows.append(("positions", f"{self.begin:,} up to {self.end:,}, of {self.start:,} up to {self.stop:,}"))
         if (times := self.times) is not None:
-            rows.append(("times", " to ".join(f"{one:%Y-%m-%d %H:%M:%S} UTC" for one in times)))
+            rows.append(("times", " to ".join(f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in times)))
         rows.append(("all of it", "yes" if self.complete else f"no: {self.why}"))
         return text(self) + table(("", ""), rows)
 

@@ -75,10 +75,10 @@ class Fields:
 
     def field(self, name: str) -> Field | None:
         """Return a field, new where it was not seen before; None where there are too many."""
-        found = self.fields.get(name)
-        if found is None and len(self.fields) < MOST:
-            found = self.fields[name] = Field(name)
-        return found
+        known = self.fields.get(name)
+        if known is None and len(self.fields) < MOST:
+            known = self.fields[name] = Field(name)
+        return known
 
     def _column(self, name: str, column: pa.Array, places: Places, depth: int = 0) -> None:
         if column.null_count == len(column):
@@ -94,8 +94,8 @@ class Fields:
                 # The places of the parent are those of its fields.
                 self._column(f"{name}.{field.name}", pc.struct_field(column, n), places, depth + 1)
             return
-        told = "list" if pa.types.is_list(kind) else _OF_ARROW.get(str(kind), "text")
-        self._tally(name, told, column, places)
+        type_name = "list" if pa.types.is_list(kind) else _OF_ARROW.get(str(kind), "text")
+        self._tally(name, type_name, column, places)
 
     def _tally(self, name: str, kind: str, values: pa.Array, places: Places) -> None:
         field = self.field(name)
@@ -108,9 +108,9 @@ class Fields:
         """Add values as Python has them: of some fields, or of all."""
         found: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
         for row, value in enumerate(rows):
-            for name, one in (value or {}).items():
-                if one is not None and (names is None or name in names):
-                    _walk(name, one, row, found, 0)
+            for name, item in (value or {}).items():
+                if item is not None and (names is None or name in names):
+                    _walk(name, item, row, found, 0)
         for (name, kind), (at, values) in found.items():
             self._tally(name, kind, _array(kind, values), places.of(np.array(at)))
 
@@ -145,28 +145,28 @@ def _mixed(kind: Kind) -> bool:
     return any(map(_mixed, (kind.fields or {}).values()))
 
 
-def _walk(name: str, value: Any, row: int, found: dict[Any, Any], depth: int) -> None:
-    at, values = found.setdefault((name, _NAMES[type(value)]), ([], []))
+def _walk(name: str, value: Any, row: int, places: dict[Any, Any], depth: int) -> None:
+    at, values = places.setdefault((name, _NAMES[type(value)]), ([], []))
     at.append(row)
     values.append(value)
     if type(value) is dict and depth < DEEPEST:
-        for key, one in value.items():
-            if one is not None:
-                _walk(f"{name}.{key}", one, row, found, depth + 1)
+        for key, item in value.items():
+            if item is not None:
+                _walk(f"{name}.{key}", item, row, places, depth + 1)
 
 
 def _array(kind: str, values: list[Any]) -> pa.Array:
     if kind in ("list", "object"):
         return pa.nulls(len(values))
     if kind == "text":
-        return pa.array([one.encode("utf-8", "backslashreplace").decode() for one in values], pa.string())
+        return pa.array([value.encode("utf-8", "backslashreplace").decode() for value in values], pa.string())
     if kind == "integer":
         for type_ in (pa.int64(), pa.uint64()):
             try:
                 return pa.array(values, type_)
             except (OverflowError, pa.ArrowInvalid):
                 continue
-        return pa.array([float(one) if abs(one) < 1e308 else float("inf") for one in values], pa.float64())
+        return pa.array([float(value) if abs(value) < 1e308 else float("inf") for value in values], pa.float64())
     return pa.array(values, pa.float64() if kind == "number" else pa.bool_())
 
 

@@ -122,13 +122,13 @@ class Profile:
         """One row per measure of the bodies' sizes: min, mean, p50, p90, p99, max, in bytes."""
         sizes = self._sizes
         mean = sizes.total / sizes.records if sizes.records else None
-        told = [("min", sizes.smallest), ("mean", mean), *((name, sizes.quantile(part)) for name, part in QUANTILES)]
-        told.append(("max", sizes.largest if sizes.records else None))
+        rows = [("min", sizes.smallest), ("mean", mean), *((name, sizes.quantile(part)) for name, part in QUANTILES)]
+        rows.append(("max", sizes.largest if sizes.records else None))
         return to_frame(
             pa.table(
                 {
-                    "measure": pa.array([name for name, _ in told], pa.string()),
-                    "bytes": pa.array([None if size is None else float(size) for _, size in told], pa.float64()),
+                    "measure": pa.array([name for name, _ in rows], pa.string()),
+                    "bytes": pa.array([None if size is None else float(size) for _, size in rows], pa.float64()),
                 }
             )
         )
@@ -264,10 +264,10 @@ class Profile:
 
 def _numbers_as_one(types: Any) -> list[tuple[str, int]]:
     """Return types with their counts, the most frequent first; whole numbers are numbers where there are others too."""
-    found = dict(types)
-    if "number" in found and "integer" in found:
-        found["number"] += found.pop("integer")
-    return sorted(found.items(), key=lambda item: -item[1])
+    merged = dict(types)
+    if "number" in merged and "integer" in merged:
+        merged["number"] += merged.pop("integer")
+    return sorted(merged.items(), key=lambda item: -item[1])
 
 
 def _share(count: int, of: int) -> str:
@@ -282,47 +282,47 @@ def _shown(value: Any) -> str:
 
 def profile(source: Ranged, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
     """Return what is in a log, or in a part of it."""
-    wanted = count_of(sample, "sample", source.refuse)
-    if wanted == 0:
+    size = count_of(sample, "sample", source.refuse)
+    if size == 0:
         raise source.refuse("sample=0: give a number of records from 1 up")
     view = View(source, start, None, until)
     began = time.monotonic()
     first, stop = view.range
     scan = Scan(source.label, "profile()", first, stop, first, first, open=until is None, found=None)
-    windows = [(first, stop)] if wanted is None or wanted >= stop - first else _windows(first, stop, wanted)
+    windows = [(first, stop)] if size is None or size >= stop - first else _windows(first, stop, size)
     total = sum(high - low for low, high in windows)
-    found = Profile(source, scan, None if total == stop - first else (total, stop - first))
+    result = Profile(source, scan, None if total == stop - first else (total, stop - first))
     pieces = (piece for low, high in windows for piece in whole(source, low, high))
     reading = ahead(pieces, lambda piece: piece.batch.nbytes)
-    why = "all there was" if found.sampled is None else f"sample={sample}"
+    why = "all there was" if result.sampled is None else f"sample={sample}"
     try:
         with progress.bar(total, what=one_line(f"profile {source.label}")[:40], unit=f" {source.unit}") as bar:
             for piece in reading:
-                found.add(piece, source.body)
+                result.add(piece, source.body)
                 bar.update(piece.stop - piece.first)
     except KeyboardInterrupt:
         why = "interrupted"
-        raise Interrupted(found, source.unit, found.records) from None
+        raise Interrupted(result, source.unit, result.records) from None
     except KitError as error:
         why = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:300]
-        error.partial = found  # type: ignore[attr-defined]
+        error.partial = result  # type: ignore[attr-defined]
         raise
     finally:
         reading.close()  # type: ignore[attr-defined]
         complete = why == "all there was"
-        found.scan = replace(found.scan, why=why, complete=complete, seconds=time.monotonic() - began)
+        result.scan = replace(result.scan, why=why, complete=complete, seconds=time.monotonic() - began)
         if complete:
-            found.scan = replace(found.scan, begin=first, end=stop)
-    return found
+            result.scan = replace(result.scan, begin=first, end=stop)
+    return result
 
 
-def _windows(first: int, stop: int, wanted: int) -> list[tuple[int, int]]:
+def _windows(first: int, stop: int, total: int) -> list[tuple[int, int]]:
     """Return ranges of records, spread evenly, the ends among them."""
-    count = max(1, -(-wanted // _WINDOW))
-    sizes = [wanted // count + (n < wanted % count) for n in range(count)]
-    room = stop - first - wanted
-    found, at = [], first
+    count = max(1, -(-total // _WINDOW))
+    sizes = [total // count + (n < total % count) for n in range(count)]
+    room = stop - first - total
+    windows, at = [], first
     for n, size in enumerate(sizes):
-        found.append((at, at + size))
+        windows.append((at, at + size))
         at += size + room * (n + 1) // max(1, count - 1) - room * n // max(1, count - 1)
-    return found
+    return windows

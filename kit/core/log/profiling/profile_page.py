@@ -56,8 +56,8 @@ def page(profile: Profiled) -> str:
     forms = profile.forms
     total = sum(forms.values())
     if total:
-        told = ", ".join(f"{form} {100 * count / total:.4g} %" for form, count in forms.items())
-        parts.append(f'<div class="q">{escape(told)}</div>')
+        shares = ", ".join(f"{form} {100 * count / total:.4g} %" for form, count in forms.items())
+        parts.append(f'<div class="q">{escape(shares)}</div>')
     charts = [_hours(profile), _sizes(profile)]
     parts.append(f'<div class="two">{"".join(charts)}</div>')
     parts += [_fields(profile), _drift(profile)]
@@ -80,12 +80,12 @@ def _hours(profile: Profiled) -> str:
 
 
 def _sizes(profile: Profiled) -> str:
-    told = profile.histogram()
-    if not told:
+    histogram = profile.histogram()
+    if not histogram:
         return ""
     sizes = dict(zip(profile.sizes["measure"], profile.sizes["bytes"], strict=True))
     words = ", ".join(f"{name} {size_of(sizes[name])}" for name in ("p50", "p90", "p99", "max"))
-    return _chart("sizes of bodies", [count for _, _, count in told], words)
+    return _chart("sizes of bodies", [count for _, _, count in histogram], words)
 
 
 def _chart(title: str, bars: Sequence[int], words: str) -> str:

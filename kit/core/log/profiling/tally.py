@@ -134,8 +134,8 @@ class Field:
         if kind in ("integer", "number", "text"):
             bounds = pc.min_max(values)
             self._bound(kind, bounds["min"].as_py(), bounds["max"].as_py())
-        found = pc.value_counts(values)
-        different, counts = found.field("values"), np.asarray(found.field("counts"))
+        counted = pc.value_counts(values)
+        different, counts = counted.field("values"), np.asarray(counted.field("counts"))
         self.distinct.add(different)
         if kind == "text":
             short = np.asarray(pc.less_equal(pc.binary_length(different), _LONG))

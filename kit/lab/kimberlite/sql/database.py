@@ -124,33 +124,33 @@ class Database:
         return sqlite3.SQLITE_DENY
 
     def _refusal(self, error: sqlite3.Error, statement: Statement, seconds: float) -> Refusal:
-        told = str(error)
+        message = str(error)
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_INTERRUPT":
             return Refusal(EXECUTION, f"the statement took longer than {seconds:g} s and was stopped")
-        if name == "SQLITE_AUTH" or "prohibited" in told or "not authorized" in told:
-            told = self._denied or told
-        if told.startswith("CHECK constraint failed: "):
-            return Refusal(EXECUTION, told.removeprefix("CHECK constraint failed: "))
+        if name == "SQLITE_AUTH" or "prohibited" in message or "not authorized" in message:
+            message = self._denied or message
+        if message.startswith("CHECK constraint failed: "):
+            return Refusal(EXECUTION, message.removeprefix("CHECK constraint failed: "))
         if name in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"):
-            columns = told.partition("failed: ")[2].split(", ")
+            columns = message.partition("failed: ")[2].split(", ")
             table = columns[0].partition(".")[0]
             key = ", ".join(column.partition(".")[2] for column in columns)
             return Refusal(DUPLICATE, f"duplicate primary key in table '{table}': [{key}]")
         if name.startswith("SQLITE_CONSTRAINT"):
-            return Refusal(EXECUTION, told)
+            return Refusal(EXECUTION, message)
         if name in ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOMEM") or name.startswith("SQLITE_IOERR"):
-            return Refusal(STORAGE, told)
-        return self._located(told, statement)
+            return Refusal(STORAGE, message)
+        return self._located(message, statement)
 
-    def _located(self, told: str, statement: Statement) -> Refusal:
+    def _located(self, message: str, statement: Statement) -> Refusal:
         """Return a message of SQLite with the place in the statement that it is about."""
         source = statement.source
-        if told.startswith("near "):
-            word = told[len("near ") : -len(": syntax error")].strip('"')
+        if message.startswith("near "):
+            word = message[len("near ") : -len(": syntax error")].strip('"')
             token = self._culprit(statement, word)
             return syntax_error(f"found: {word}", source, token.at)
-        if told == "incomplete input":
+        if message == "incomplete input":
             return syntax_error("Expected more, found: the end", source, len(source.rstrip().rstrip(";")))
         for beginning, code in (
             ("no such table: ", EXECUTION if statement.reads else TABLE_NOT_FOUND),
@@ -158,22 +158,22 @@ class Database:
             ("ambiguous column name: ", EXECUTION),
             ("no such function: ", EXECUTION),
         ):
-            if told.startswith(beginning):
-                thing = told.removeprefix(beginning)
+            if message.startswith(beginning):
+                thing = message.removeprefix(beginning)
                 what = beginning.removesuffix(": ").removeprefix("no such ")
                 last = thing.removeprefix("main.").split(".")[-1].lower()
                 at = next((token.at for token in statement.words if token.name.lower() == last), None)
-                told = f"{what}: {thing}" if what.startswith("ambiguous") else f"{what} '{thing}' not found"
-                return Refusal(code, told if at is None else f"{told} at {place(source, at)}")
-        if "user-defined function raised exception" in told:
+                message = f"{what}: {thing}" if what.startswith("ambiguous") else f"{what} '{thing}' not found"
+                return Refusal(code, message if at is None else f"{message} at {place(source, at)}")
+        if "user-defined function raised exception" in message:
             return Refusal(EXECUTION, self.functions.failure or "a function failed")
-        return Refusal(SYNTAX if "syntax" in told or "token" in told else EXECUTION, told)
+        return Refusal(SYNTAX if "syntax" in message or "token" in message else EXECUTION, message)
 
     def _culprit(self, statement: Statement, word: str) -> Token:
         """Return the token that SQLite stumbled over, the first of its spelling up to which the text is wrong."""
         prefix = ""
-        found = [token for token in statement.words if token.text == word] or statement.words[:1]
-        if len(found) > 1:
+        matches = [token for token in statement.words if token.text == word] or statement.words[:1]
+        if len(matches) > 1:
             for token in statement.tokens:
                 prefix += token.text
                 if token.text != word:
@@ -183,7 +183,7 @@ class Database:
                 except sqlite3.Error as error:
                     if str(error).startswith("near "):
                         return token
-        return found[0]
+        return matches[0]
 
     def declared(self, statement: Statement) -> list[str]:
         """Return the declared types of a SELECT's columns; "" for those that are computed."""

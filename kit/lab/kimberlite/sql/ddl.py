@@ -103,11 +103,11 @@ class _Words:
 
     def names(self, what: str) -> list[str]:
         self.expect("(")
-        found = [self.name(what)]
+        listed = [self.name(what)]
         while self.take(","):
-            found.append(self.name(what))
+            listed.append(self.name(what))
         self.expect(")")
-        return found
+        return listed
 
     def end(self) -> None:
         if self.peek().kind != "end":
@@ -115,8 +115,8 @@ class _Words:
 
     def wrong(self, message: str, token: Token | None = None) -> Refusal:
         token = token or self.peek()
-        found = token.text or "the end"
-        return syntax_error(f"{message}, found: {found}", self._source, token.at)
+        text = token.text or "the end"
+        return syntax_error(f"{message}, found: {text}", self._source, token.at)
 
 
 def definition(statement: Statement) -> Definition:
@@ -173,9 +173,9 @@ def _create_table(words: _Words) -> CreateTable:
     if len(columns) > MAX_COLUMNS:
         raise words.wrong(f"a table has at most {MAX_COLUMNS} columns")
     known = {column.name.lower(): column.name for column in columns}
-    for one in key:
-        if one.lower() not in known:
-            raise words.wrong(f"the column {one} of the PRIMARY KEY is not there")
+    for part in key:
+        if part.lower() not in known:
+            raise words.wrong(f"the column {part} of the PRIMARY KEY is not there")
     in_keys = {one.lower() for one in key}
     columns = [
         Column(one.name, one.declared, one.kind, one.nullable and one.name.lower() not in in_keys) for one in columns

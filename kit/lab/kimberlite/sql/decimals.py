@@ -61,11 +61,11 @@ def cast(value: Any, declared: str) -> Any:
     >>> cast("1.005", "DECIMAL ( 10 , 2 )"), cast("99999999999999.99994", "DECIMAL(18,4)")
     ('1.01', '99999999999999.9999')
     """
-    found = number(value.strip() if isinstance(value, str) else value)
-    if found is None:
+    result = number(value.strip() if isinstance(value, str) else value)
+    if result is None:
         raise ValueError(f"{value!r} is not a number")
     digits = digits_of(declared)
-    return shown(found if digits is None else found.quantize(Decimal(1).scaleb(-digits[1]), ROUND_HALF_UP, _EXACT))
+    return shown(result if digits is None else result.quantize(Decimal(1).scaleb(-digits[1]), ROUND_HALF_UP, _EXACT))
 
 
 def install(db: sqlite3.Connection) -> frozenset[str]:
@@ -96,7 +96,7 @@ def _literals(tokens: Sequence[Token]) -> list[Token]:
     for token in tokens:
         if token.kind == "number" and _is_long(token.text):
             text, at = token.text, token.at
-            words = [n for n, one in enumerate(out) if one.kind != "space"][-2:]
+            words = [n for n, row in enumerate(out) if row.kind != "space"][-2:]
             if words and out[words[-1]].is_sign("-") and (len(words) < 2 or _starts(out[words[0]])):
                 text, at = f"-{text}", out[words[-1]].at
                 del out[words[-1] :]
@@ -206,16 +206,16 @@ class _Rows:
         self.total = Decimal(0)
 
     def step(self, value: Any) -> None:
-        found = number(value)
-        if found is not None:
+        parsed = number(value)
+        if parsed is not None:
             self.count += 1
-            self.total = _EXACT.add(self.total, found)
+            self.total = _EXACT.add(self.total, parsed)
 
     def inverse(self, value: Any) -> None:
-        found = number(value)
-        if found is not None:
+        parsed = number(value)
+        if parsed is not None:
             self.count -= 1
-            self.total = _EXACT.subtract(self.total, found)
+            self.total = _EXACT.subtract(self.total, parsed)
 
     def value(self) -> Any:
         raise NotImplementedError

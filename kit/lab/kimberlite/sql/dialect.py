@@ -74,7 +74,7 @@ class Statement:
         """Return the names that WITH gives to queries, in small letters."""
         if "with" not in self.names:
             return frozenset()
-        words, found = self.words, set[str]()
+        words, names = self.words, set[str]()
         for n, token in enumerate(words[:-2]):
             if token.kind not in ("word", "quoted") or token.name.lower().startswith(("sqlite_", "pragma_")):
                 continue
@@ -82,8 +82,8 @@ class Statement:
             if words[behind].is_sign("("):
                 behind = next((m for m in range(n, len(words)) if words[m].is_sign(")")), n) + 1
             if words[behind : behind + 1] and words[behind].upper == "AS":
-                found.add(token.name.strip("[]").lower())
-        return frozenset(found)
+                names.add(token.name.strip("[]").lower())
+        return frozenset(names)
 
 
 def parse(sql: str) -> Statement:

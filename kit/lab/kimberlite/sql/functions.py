@@ -106,8 +106,8 @@ def _holds(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return all(key in left and _holds(left[key], value) for key, value in right.items())
     if isinstance(left, list):
-        wanted = right if isinstance(right, list) else [right]
-        return all(any(_holds(one, value) for one in left) for value in wanted)
+        values = right if isinstance(right, list) else [right]
+        return all(any(_holds(item, value) for item in left) for value in values)
     return type(left) is type(right) and bool(left == right)
 
 

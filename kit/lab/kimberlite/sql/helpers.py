@@ -80,7 +80,7 @@ class Helpers:
         bounds = bounds_of(statement, params)
         words = statement.words
         stars = (n for n, token in enumerate(words) if token.is_sign("*") and not words[n - 1].is_sign("("))
-        wanted = "data_b64" in statement.names or next(stars, None) is not None
+        encoded = "data_b64" in statement.names or next(stars, None) is not None
         first, last = bounds["position"]
         low, high = bounds["stream_offset"]
         since, until = bounds["ts"]
@@ -92,24 +92,24 @@ class Helpers:
             " and c.first + c.count > ? and c.at between ? and ? order by c.position",
             (tenant, last, first, high, low, since, until),
         )
-        found = 0
+        total = 0
         for number, offset, count, position, at, data in chunks:
             stream = signed(tenant << 32 | number)
             if not bounds["stream_id"][0] <= stream <= bounds["stream_id"][1]:
                 continue
             begin = max(first - position, low - offset, 0)
             end = min(last - position + 1, high - offset + 1, count)
-            found += max(end - begin, 0)
-            if found > MAX_EVENTS:
+            total += max(end - begin, 0)
+            if total > MAX_EVENTS:
                 raise Refusal(
                     EXECUTION,
                     f"more than {MAX_EVENTS:,} events would be read: narrow them, say by"
                     " position >= $1 AND position < $2 AND stream_id = $3",
                 )
-            events = Blobs.from_raw(data, count) if wanted else itertools.repeat(b"", count)
+            events = Blobs.from_raw(data, count) if encoded else itertools.repeat(b"", count)
             time = stamp(at)
             for n, event in enumerate(itertools.islice(events, begin, end), begin):
-                yield position + n, tenant, stream, offset + n, time, b64encode(event).decode() if wanted else None
+                yield position + n, tenant, stream, offset + n, time, b64encode(event).decode() if encoded else None
 
     def _schema(self, db: sqlite3.Connection) -> list[str]:
         db.execute(

@@ -34,7 +34,7 @@ def column_name(name: str) -> str:
     call = _AGGREGATE.fullmatch(name.strip())
     if call is None:
         return name
-    inner = _TABLE.sub(lambda found: found[1] or "", " ".join(call[2].split()))
+    inner = _TABLE.sub(lambda match: match[1] or "", " ".join(call[2].split()))
     return f"{call[1].upper()}({inner})"
 
 
@@ -65,8 +65,8 @@ class Encoder:
         rows = cursor.fetchmany(_FEW)
         while rows:
             count += len(rows)
-            for seen, column in zip(self._seen, zip(*rows, strict=True), strict=True):
-                seen.update(map(type, column))
+            for types, column in zip(self._seen, zip(*rows, strict=True), strict=True):
+                types.update(map(type, column))
             piece = self._few(rows) if len(rows) <= _FEW else self._many(rows)
             size += len(piece)
             if size > _LARGEST:
@@ -89,14 +89,14 @@ class Encoder:
     def _type(self, n: int) -> str:
         if self._told[n]:
             return self._told[n]
-        seen = self._seen[n] - {type(None)}
-        if seen == {int}:
+        types = self._seen[n] - {type(None)}
+        if types == {int}:
             return "BIGINT"
-        if seen in ({float}, {float, int}):
+        if types in ({float}, {float, int}):
             return "REAL"
-        if seen == {str}:
+        if types == {str}:
             return "TEXT"
-        return "TIMESTAMP" if seen == {bytes} and self._kinds[n] is not Type.BYTES else ""
+        return "TIMESTAMP" if types == {bytes} and self._kinds[n] is not Type.BYTES else ""
 
     def _few(self, rows: Sequence[Sequence[Any]]) -> bytes:
         out, head, kinds = bytearray(), varint(len(self._names)), self._kinds
@@ -151,8 +151,8 @@ def _is_unusual(text: str) -> bool:
 
 
 def _text(value: Any, kind: Type | None) -> str:
-    if kind is Type.DECIMAL and (found := number(value)) is not None:
-        return shown(found)
+    if kind is Type.DECIMAL and (decimal := number(value)) is not None:
+        return shown(decimal)
     if isinstance(value, int) and kind in (Type.DATE, Type.TIME):
         return f"{'Date' if kind is Type.DATE else 'Time'}({value})"
     return as_text(value)
@@ -164,17 +164,17 @@ def _cells(column: Sequence[Any], kind: Type | None) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    seen = set(map(type, column)) - {type(None)}
+    types = set(map(type, column)) - {type(None)}
     mask = np.array([value is None for value in column])
     plain: Any
-    if seen == {int} and kind not in _AS_TEXT:
+    if types == {int} and kind not in _AS_TEXT:
         numbers = pa.array(column, pa.int64()).fill_null(0).to_numpy()
         plain = _booleans(numbers) if kind is Type.BOOLEAN else _numbers(numbers, BIGINT)
-    elif seen == {str} and not (kind is Type.DECIMAL and any(map(_is_unusual, filter(None, column)))):
+    elif types == {str} and not (kind is Type.DECIMAL and any(map(_is_unusual, filter(None, column)))):
         plain = _texts(pa.array(column, pa.large_string()).fill_null(""))
-    elif seen == {float} and (short := _floats(pa.array(column, pa.float64()).fill_null(0.0))) is not None:
+    elif types == {float} and (short := _floats(pa.array(column, pa.float64()).fill_null(0.0))) is not None:
         plain = _texts(short)
-    elif seen == {bytes} and (times := _times(column)) is not None:
+    elif types == {bytes} and (times := _times(column)) is not None:
         plain = _numbers(times, TIMESTAMP)
     else:
         cells = []

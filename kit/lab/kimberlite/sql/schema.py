@@ -103,12 +103,12 @@ def table(db: sqlite3.Connection, name: str) -> Table | None:
 
 
 def _table(db: sqlite3.Connection, row: tuple[int, str, str, int], at: int) -> Table:
-    found = db.execute(
+    rows = db.execute(
         'select name, declared, kind, nullable, id from "~columns"'
         " where table_id = ? and made <= ? and dropped > ? order by id",
         (row[0], at, at),
     )
-    columns = [TableColumn(name, declared, Type(kind), bool(null), id) for name, declared, kind, null, id in found]
+    columns = [TableColumn(name, declared, Type(kind), bool(null), id) for name, declared, kind, null, id in rows]
     return Table(row[0], row[1], row[2].split(","), columns, row[3])
 
 
@@ -125,10 +125,10 @@ def column_sql(column: Column) -> str:
     bits = _BITS.get(column.declared)
     if bits:
         check += f" and {name} between {-(1 << bits - 1)} and {(1 << bits - 1) - 1}"
-    told = f"{MISMATCH}column {column.name} is {column.declared}"
+    rule = f"{MISMATCH}column {column.name} is {column.declared}"
     null = "" if column.nullable else " not null"
     return (
-        f'{name} "{declared}"{_COLLATION.get(kind, "")}{null} constraint "{told}" check ({name} is null or ({check}))'
+        f'{name} "{declared}"{_COLLATION.get(kind, "")}{null} constraint "{rule}" check ({name} is null or ({check}))'
     )
 
 
@@ -144,8 +144,8 @@ def create(db: sqlite3.Connection, name: str, columns: Sequence[Column], key: Se
     db.execute(f"create table {quoted(name)} ({', '.join(parts)})")
     made = table(db, name)
     assert made is not None
-    kept = "".join(f", c{column.id} {_declared(column)}" for column in made.columns)
-    db.execute(f"create table {made.versions} (row integer, since integer, until integer{kept})")
+    declarations = "".join(f", c{column.id} {_declared(column)}" for column in made.columns)
+    db.execute(f"create table {made.versions} (row integer, since integer, until integer{declarations})")
     db.execute(f'create unique index "~v{made.id}_row" on {made.versions} (row) where until = {FOREVER}')
     _triggers(db, made)
 

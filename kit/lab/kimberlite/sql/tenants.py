@@ -45,12 +45,12 @@ class Tenants:
 
     def newest(self) -> int:
         """Return the newest position of all."""
-        found = [0]
+        positions = [0]
         for path in self._folder.glob("kimberlite-*.sqlite"):
             tenant = path.stem.removeprefix("kimberlite-")
             if tenant.isdigit():
-                found.append(schema.newest(self._database(int(tenant)).db))
-        return max(found)
+                positions.append(schema.newest(self._database(int(tenant)).db))
+        return max(positions)
 
     def close(self) -> None:
         """Close what is open."""
@@ -89,8 +89,8 @@ class Tenants:
             base.db.execute("rollback")
 
     def _horizon(self, db: sqlite3.Connection) -> int:
-        found = db.execute('select min(at) from "~commits"').fetchone()[0]
-        return 0 if found is None else int(found)
+        oldest = db.execute('select min(at) from "~commits"').fetchone()[0]
+        return 0 if oldest is None else int(oldest)
 
     def _select(
         self, base: Database, tenant: int, statement: Statement, params: Params, position: int | None, seconds: float
@@ -118,13 +118,13 @@ class Tenants:
                 plan = "\n".join(row[3] for row in cursor)
                 return _result(["plan"], [(plan,)])
             sources = [statement.original(column[0]) for column in cursor.description]
-            found = [column_name(source) for source in sources]
+            columns = [column_name(source) for source in sources]
             kinds = [made.get(source.lower()) or kind for source, kind in zip(sources, declared, strict=False)]
-            order = _order(statement, found)
-            if order == list(range(len(found))):
-                encoder = Encoder(found, kinds)
+            order = _order(statement, columns)
+            if order == list(range(len(columns))):
+                encoder = Encoder(columns, kinds)
                 return _told(encoder.body(cursor), encoder.types())
-            encoder = Encoder([found[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
+            encoder = Encoder([columns[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
             return _told(encoder.body(Reordered(cursor, order)), encoder.types())
 
         return base.run(statement, params, seconds, names, use, views=position is not None)
@@ -139,8 +139,8 @@ class Tenants:
             for table in tables:
                 if table.name.lower() == name.lower():
                     rows = [
-                        (one.name, one.declared, one.nullable, one.name in table.key, n)
-                        for n, one in enumerate(table.columns, 1)
+                        (column.name, column.declared, column.nullable, column.name in table.key, n)
+                        for n, column in enumerate(table.columns, 1)
                     ]
                     return _result(["column_name", "data_type", "is_nullable", "primary_key", "position"], rows)
             at = place(statement.source, statement.words[3].at)
@@ -200,44 +200,46 @@ class Tenants:
         return changed, table.changes + changed
 
     def _define(self, db: sqlite3.Connection, statement: Statement, position: int) -> Outcome:
-        wanted = definition(statement)
-        table = schema.table(db, wanted.name if isinstance(wanted, CreateTable | DropTable) else wanted.table)
-        if isinstance(wanted, CreateTable):
+        definition_of = definition(statement)
+        table = schema.table(
+            db, definition_of.name if isinstance(definition_of, CreateTable | DropTable) else definition_of.table
+        )
+        if isinstance(definition_of, CreateTable):
             if table is None:
-                schema.create(db, wanted.name, wanted.columns, wanted.key, position)
-            elif not wanted.if_not_exists:
-                raise Refusal(EXISTS, f"table '{wanted.name}' already exists")
+                schema.create(db, definition_of.name, definition_of.columns, definition_of.key, position)
+            elif not definition_of.if_not_exists:
+                raise Refusal(EXISTS, f"table '{definition_of.name}' already exists")
             return 0, 0
         if table is None:
-            if isinstance(wanted, DropTable) and wanted.if_exists:
+            if isinstance(definition_of, DropTable) and definition_of.if_exists:
                 return 0, 0
-            name = wanted.name if isinstance(wanted, DropTable) else wanted.table
+            name = definition_of.name if isinstance(definition_of, DropTable) else definition_of.table
             raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found")
-        self._redefine(db, table, wanted, position)
+        self._redefine(db, table, definition_of, position)
         return 0, table.changes
 
-    def _redefine(self, db: sqlite3.Connection, table: schema.Table, wanted: Definition, position: int) -> None:
+    def _redefine(self, db: sqlite3.Connection, table: schema.Table, target: Definition, position: int) -> None:
         known = {column.name.lower(): column for column in table.columns}
-        if isinstance(wanted, DropTable):
+        if isinstance(target, DropTable):
             schema.drop(db, table, position)
-        elif isinstance(wanted, AddColumn):
-            if wanted.column.name.lower() in known:
-                raise Refusal(EXISTS, f"column '{wanted.column.name}' already exists in table '{table.name}'")
-            schema.add_column(db, table, wanted.column, position)
-        elif isinstance(wanted, DropColumn):
-            column = known.get(wanted.name.lower())
+        elif isinstance(target, AddColumn):
+            if target.column.name.lower() in known:
+                raise Refusal(EXISTS, f"column '{target.column.name}' already exists in table '{table.name}'")
+            schema.add_column(db, table, target.column, position)
+        elif isinstance(target, DropColumn):
+            column = known.get(target.name.lower())
             if column is None:
-                raise Refusal(EXECUTION, f"column '{wanted.name}' not found in table '{table.name}'")
+                raise Refusal(EXECUTION, f"column '{target.name}' not found in table '{table.name}'")
             if column.name in table.key:
                 raise Refusal(EXECUTION, f"column '{column.name}' belongs to the primary key of '{table.name}'")
             schema.drop_column(db, table, column, position)
-        elif isinstance(wanted, CreateIndex):
-            for name in wanted.columns:
+        elif isinstance(target, CreateIndex):
+            for name in target.columns:
                 if name.lower() not in known:
                     raise Refusal(EXECUTION, f"column '{name}' not found in table '{table.name}'")
-            columns = ", ".join(map(schema.quoted, wanted.columns))
+            columns = ", ".join(map(schema.quoted, target.columns))
             db.execute(
-                f"create index if not exists {schema.quoted(wanted.name)} on {schema.quoted(table.name)} ({columns})"
+                f"create index if not exists {schema.quoted(target.name)} on {schema.quoted(table.name)} ({columns})"
             )
 
     def drop_all(self, tenant: int, *, position: int, now: int) -> int:
@@ -268,18 +270,20 @@ class Tenants:
         table = self._known(tenant, name)
         return {
             "name": table.name,
-            "columns": [[one.name, one.declared, one.nullable, one.name in table.key] for one in table.columns],
+            "columns": [
+                [column.name, column.declared, column.nullable, column.name in table.key] for column in table.columns
+            ],
         }
 
     def indexes(self, tenant: int, name: str) -> list[dict[str, Any]]:
         """Return a table's indexes, without that of its primary key."""
         table, db = self._known(tenant, name), self._database(tenant).db
-        found = []
+        result = []
         for row in db.execute(f"pragma main.index_list({schema.quoted(table.name)})").fetchall():
             if row[3] == "c":
                 columns = [info[2] for info in db.execute(f"pragma main.index_info({schema.quoted(row[1])})")]
-                found.append({"name": row[1], "columns": columns})
-        return sorted(found, key=lambda one: str(one["name"]))
+                result.append({"name": row[1], "columns": columns})
+        return sorted(result, key=lambda one: str(one["name"]))
 
     def _known(self, tenant: int, name: str) -> schema.Table:
         table = schema.table(self._database(tenant).db, name)
@@ -289,18 +293,18 @@ class Tenants:
 
     def _database(self, tenant: int) -> Database:
         path = file_of(self._folder, tenant)
-        found = self._open.get(tenant)
-        if found is None:
+        database = self._open.get(tenant)
+        if database is None:
             exists = path.exists()
             if not exists and not self._writes:
                 # For a tenant that never wrote no file is made.
                 self._none = self._none or Database(None)
                 return self._none
-            found = self._open[tenant] = Database(path, writes=self._writes)
+            database = self._open[tenant] = Database(path, writes=self._writes)
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(tenant)
-        return found
+        return database
 
 
 def _order(statement: Statement, names: list[str]) -> list[int]:
@@ -308,13 +312,13 @@ def _order(statement: Statement, names: list[str]) -> list[int]:
 
     A SELECT that only this server takes, say with arithmetic on a sum, has its columns as it lists them.
     """
-    found = grouped(statement.source)
-    if found is None or len(found.items) != len(names):
+    grouping = grouped(statement.source)
+    if grouping is None or len(grouping.items) != len(names):
         return list(range(len(names)))
-    for n, item in enumerate(found.items):
+    for n, item in enumerate(grouping.items):
         if item.aggregate or item.shown != item.told:
             names[n] = item.told
-    return found.as_told()
+    return grouping.as_told()
 
 
 def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:

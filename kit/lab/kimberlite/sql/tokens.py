@@ -61,7 +61,7 @@ def cut(sql: str) -> list[Token]:
     """
     if "\0" in sql:
         raise syntax_error("a statement cannot hold a NUL character", sql, sql.index("\0"))
-    found, at, ended, depth, nots = list[Token](), 0, False, 0, 0
+    tokens, at, ended, depth, nots = list[Token](), 0, False, 0, 0
     for match in _TOKEN.finditer(sql):
         token = Token(match.lastgroup or "", match[0], match.start())
         if token.at != at:
@@ -81,12 +81,12 @@ def cut(sql: str) -> list[Token]:
             raise syntax_error(f"found: {token.text}", sql, token.at)
         if depth > MAX_DEPTH or nots > MAX_NOTS:
             raise syntax_error(f"nested too deeply: {MAX_DEPTH} parentheses, {MAX_NOTS} NOT", sql, token.at)
-        found.append(token)
+        tokens.append(token)
     if at != len(sql):
         raise _no_token(sql, at)
-    if not any(token.kind != "space" for token in found):
+    if not any(token.kind != "space" for token in tokens):
         raise syntax_error("Expected a statement, found nothing", sql, 0)
-    return found
+    return tokens
 
 
 def _no_token(sql: str, at: int) -> Refusal:

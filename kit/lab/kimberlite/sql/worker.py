@@ -66,9 +66,9 @@ class Worker:
     def _result(self, order: dict[str, Any], body: bytes) -> Any:
         do, tenant = order.pop("do"), order.pop("tenant")
         if do in ("query", "execute"):
-            asked: Any = decode(body)
+            request: Any = decode(body)
             call = self._tenants.query if do == "query" else self._tenants.execute
-            return call(tenant, asked.payload.sql, asked.payload.params, **order)
+            return call(tenant, request.payload.sql, request.payload.params, **order)
         calls: dict[str, Callable[..., Any]] = {
             "tables": self._tenants.tables,
             "describe": self._tenants.describe,

@@ -175,8 +175,8 @@ class _Process:
         except (OSError, EOFError):
             raise await self._failure() from None
         if letter == b"E":
-            told = json.loads(payload)
-            raise Refusal(told["code"], told["message"])
+            answer = json.loads(payload)
+            raise Refusal(answer["code"], answer["message"])
         return Result(body=payload) if letter == b"R" else Result(value=json.loads(payload))
 
     async def _answer(self) -> tuple[bytes, bytes]:
