@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 if sys.version_info < (3, 11):  # noqa: UP036  a checkout may be tried with any
     _told = f"kit needs Python 3.11 or later, and this is {sys.version.split()[0]}: {sys.executable}"
-    # A command gets the sentence alone.
+    # A command shows only the sentence.
     raise SystemExit(_told) if sys.argv[:1] == ["-m"] else ImportError(_told)
 
 _WHERE = {

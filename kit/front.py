@@ -129,7 +129,7 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
     >>> connect("claude", url="http://127.0.0.1:8006", api_key="cc_00")
     <Claude at http://127.0.0.1:8006: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
     """
-    # From here on no variable of a traceback holds a credential, whatever name it was given by.
+    # From here on no variable in a traceback contains a credential, whatever its name was.
     environment, given = Environment(environment), Given(arguments)
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")

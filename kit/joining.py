@@ -237,7 +237,7 @@ class Answer:
         while True:
             for view in views:
                 view.failure = None
-            # The engine looks for tables among the variables of whoever calls it: this line, in that namespace.
+            # The engine looks for tables among its caller's variables: those of this line, in that namespace.
             code = "__kit_connection__.sql(__kit_text__, params=__kit_params__)"
             own = {"connection": connection, "text": self._text, "params": self._params or None}
             space = {**self._tables.space, **{f"__kit_{name}__": value for name, value in own.items()}}
@@ -250,7 +250,7 @@ class Answer:
             except KitError:
                 raise
             except Exception as error:
-                # With columns that hold what was seen it begins anew; each time they hold more.
+                # It starts again with columns that hold the new values; each time they hold more.
                 drifted = [view for view in views if isinstance(view.failure, Drift)]
                 if not sum(_widened(view) for view in drifted):
                     raise self._told(error) from None
@@ -389,7 +389,7 @@ def engine() -> Any:
             "kit.sql needs DuckDB, which is not installed", hint='pip install "kit-notebook[sql]"'
         ) from None
     connection = duckdb.connect(":memory:")
-    # Files of the user's are open to the user's queries; nothing is fetched from the network unasked.
+    # Queries may read the user's files; the engine fetches nothing from the network by itself.
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET TimeZone = 'UTC'")
     return connection

@@ -36,7 +36,7 @@ class Matcher:
         def match(context: CompletionContext) -> SimpleMatcherResult:
             offered = self.offered(context.full_text, context.token, context.cursor_line)
             completions = [SimpleCompletion(text=text, type="kit") for text in offered]
-            # Where these words stand, neither other magics nor Python's names are meant.
+            # At these words, neither other magics nor Python's names are offered.
             return SimpleMatcherResult(completions=completions, suppress=bool(completions))
 
         self.match = match
@@ -74,7 +74,7 @@ class Matcher:
 
 
 def _beginning(token: str, words: tuple[str, ...]) -> list[str]:
-    # "{" begins an expression, and Python's own completion knows what may stand in it.
+    # "{" begins an expression, which Python's own completion handles.
     return [word for word in dict.fromkeys(words) if word.startswith(token)] if "{" not in token else []
 
 

@@ -65,7 +65,7 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
             value = re.match(r"""("[^"]*"|'[^']*'|\S+)\s*""", rest)
             if value is None:
                 raise InputError(f"%%{magic}: --{name} needs a value")
-            # Two quotes around it; one alone begins nothing, and is a part of the value.
+            # Only a pair of quotes is removed; a single one is part of the value.
             quoted = len(value[1]) > 1 and value[1][0] in "'\"" and value[1][-1] == value[1][0]
             given_options[name] = value[1][1:-1] if quoted else value[1]
             rest = rest[value.end() :]
@@ -76,7 +76,7 @@ def order_of(magic: str, line: str, cell: str | None, options: Sequence[str] = (
             known = ", ".join(f"--{one}" for one in (*options, *flags)) or "none"
             raise InputError(f"%%{magic}: there is no option --{name}", hint=f"there are: {known}")
     if (short := re.match(r"\s*(-{1,2}o(?:ut)?\b\s*)?([A-Za-z_]\w*)\s*$", rest)) and cell is not None and not named:
-        # What other tools write for it.
+        # The form of other tools.
         raise InputError(
             f"%%{magic}: {rest.strip()!r} is not understood", hint=f"{short[2]} << keeps the result in {short[2]}"
         )

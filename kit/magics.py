@@ -96,7 +96,7 @@ class KitMagics(Magics):
         select channel, count(*) as n from interactions where sentiment < {limit} group by 1
         """
         order = order_of("amdahl", line, cell, ("limit", "on"))
-        # The service takes no parameters, so values go as literals that no dialect can read in another way.
+        # The service has no parameters, so values are written as literals that all dialects read in the same way.
         text, _ = bound(order.text, self._value, lambda _, value: literal(value), any_dialect=True)
         frame = self._explorer("amdahl", order).query(text, order.whole("limit"))
         return self._kept(order, frame)
@@ -173,8 +173,6 @@ class KitMagics(Magics):
         over = self._value(options["over"])
         return self._kept(order, explorer.batch(order.text, model, over=over, keep="keep" in options or None, **given))
 
-    # --- what they stand on -----------------------------------------------------------------------------------------
-
     @property
     def _shell(self) -> InteractiveShell:
         assert self.shell is not None
@@ -242,8 +240,6 @@ class Status:
 
         return table(("", ""), self._rows)
 
-
-# --- loading --------------------------------------------------------------------------------------------------------
 
 _NAMES = {"line": ("kit", "lab", "amdahl", "kql", "sql", "claude"), "cell": ("amdahl", "kql", "sql", "claude")}
 

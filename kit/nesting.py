@@ -20,7 +20,7 @@ def nest() -> None:
         return
     before = asyncio.run
     if _patched is not None:
-        # The patch itself is in place since the first time; only this name was taken back.
+        # The patch itself stays after the first time; only this name was restored.
         asyncio.run = _patched
     else:
         _library().apply()

@@ -72,7 +72,7 @@ def read() -> dict[tuple[str, str], Entry]:
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{file} cannot be read: {error}") from None
     if os.name == "posix" and (status.st_uid not in (os.getuid(), 0) or stat.S_IMODE(status.st_mode) & 0o077):
-        # It names addresses that credentials are sent to, and commands that are run.
+        # It contains addresses that credentials are sent to, and commands that are run.
         raise SetupError(f"{file} can be read or written by others", hint=f"chmod 600 {shlex.quote(str(file))}")
     try:
         profiles = tomllib.loads(text)
@@ -155,7 +155,7 @@ def _credential(name: str, service: str, source: str) -> Secret:
             f"{where}: the command could not be run: {type(error).__name__}", hint=f"try it: {rest}"
         ) from None
     status, printed = done.returncode, Secret.unchecked(done.stdout.decode("utf-8", "replace").strip())
-    del done  # this frame may be shown, and what was printed may be the credential
+    del done  # a traceback may show this frame, and the output may be the credential
     if status:
         raise SetupError(f"{where}: the command ended with status {status}", hint=f"try it: {rest}")
     return printed

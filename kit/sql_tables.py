@@ -74,7 +74,7 @@ class Tables:
         try:
             return column.cast(wanted)
         except pa.ArrowInvalid:
-            return column  # they have more digits, or reach further
+            return column  # they have more digits or a larger range
 
     @property
     def hint(self) -> str | None:
@@ -149,7 +149,7 @@ class Tables:
         fine = [n for n, kind in enumerate(kinds) if pa.types.is_temporal(kind) and _has_nanoseconds(frame.iloc[:, n])]
         if not fine and safe.types == kinds:
             return frame
-        # The engine would cut them to microseconds; of Arrow it takes nanoseconds, but durations in no form.
+        # The engine would truncate them to microseconds; from Arrow it accepts nanoseconds, but not durations.
         short = [names[n] for n in fine if pa.types.is_duration(kinds[n])]
         if short:
             raise InputError(
@@ -183,7 +183,7 @@ class Named(ds.Dataset):  # type: ignore[misc]
     @property
     def schema(self) -> pa.Schema:
         """The columns by the names that a query has for them; found anew, as those of a view may widen."""
-        # The columns of the log itself are called as everywhere; a key of the records gives way.
+        # The log's own columns keep their names; a key of the records is renamed.
         own = self._table.beside.names if isinstance(self._table, View) else ()
         return self._tables.safe(self._table.schema, own)
 
@@ -197,7 +197,7 @@ class Named(ds.Dataset):  # type: ignore[misc]
             return self._table.scanner(columns=columns, filter=filter)
         selected = schema.names if columns is None else list(columns)
         filtered = [] if filter is None else [name for name in other if mentions(filter, schema, name)]
-        # The table does not know the names in such a filter, so its rows are judged here.
+        # The table does not know the names in such a filter, so it is applied here.
         needed = selected
         if filtered:
             needed = [*selected, *(n for n in schema.names if n not in selected and mentions(filter, schema, n))]
@@ -256,7 +256,7 @@ def called(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind):
         fields = [called(array.field(n), field.type) for n, field in enumerate(kind)]
         return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
-    # Not by its offsets: those of a part of an array cannot be told which of its lists are missing.
+    # Not by its offsets, which do not say which lists of a sliced array are missing.
     own, values = array.buffers()[:2], called(array.values, kind.value_type)
     return pa.Array.from_buffers(kind, len(array), own, offset=array.offset, children=[values])
 

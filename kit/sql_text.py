@@ -78,14 +78,14 @@ def _places(text: str, any_dialect: bool) -> tuple[list[re.Match[str]], str]:
             continue
         end, problem = _end(text, opening, any_dialect)
         if problem:
-            # Later ones count as well: any of them is reason enough to look at the problem.
+            # Later braces count as well: any of them makes the problem relevant.
             return places + [brace for brace in _BRACES.finditer(text, at) if _is_expression(brace[1].strip())], problem
         at = end
     return places, ""
 
 
 def _is_expression(inner: str) -> bool:
-    # A struct such as {'a': 1} begins with a quote or a name and a colon; that is SQL's own.
+    # A struct such as {'a': 1} begins with a quote, or with a name and a colon; it belongs to SQL.
     return bool(inner) and inner[0] not in "'\"" and not _STRUCT.match(inner)
 
 
@@ -199,7 +199,7 @@ def literal(value: Any) -> str:
         return f"TIME '{value:%H:%M:%S.%f}'"
     if isinstance(value, bytes):
         raise InputError("bytes cannot be bound here", hint="decode them first")
-    # Quotes, backslashes and control characters are what dialects read differently: they go by their number.
+    # Dialects read quotes, backslashes and control characters differently, so they are written by number.
     parts = re.findall(r"[^'\\\x00-\x1f\x7f]+|['\\\x00-\x1f\x7f]", value)
     made = [f"chr({ord(part)})" if re.fullmatch(r"['\\\x00-\x1f\x7f]", part) else f"'{part}'" for part in parts]
     return made[0] if len(made) == 1 else f"concat({', '.join(made)})" if made else "''"

@@ -26,7 +26,7 @@ def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     if pa.types.is_string(column.type):
         if (pc.max(pc.binary_length(column)).as_py() or 0) > 76:
-            return column  # no type holds them, and a cast would not say so
+            return column  # no type can hold them, and a cast would not report it
         column = column.cast(pa.decimal256(76, 0))
     for kind in (pa.int64(), pa.decimal128(38, 0), pa.decimal256(76, 0)):
         try:

@@ -83,7 +83,7 @@ __all__ = [
 ]
 
 for _name in __all__:
-    # Tracebacks and help show the name that can be imported.
+    # So that tracebacks and help show the importable name.
     if hasattr(globals()[_name], "__module__"):
         globals()[_name].__module__ = __name__
 del _name

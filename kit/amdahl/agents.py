@@ -129,7 +129,7 @@ def follow(
             while piece := (yield Next(stream)):
                 for event in parser.feed(piece):
                     if event.named and opened_at and event.id == opened_at:
-                        continue  # a server that counts the last event seen among the missed ones
+                        continue  # some servers repeat the last event that the client has seen
                     last = event.id or last
                     payload = wire.event_payload(event.type, event.data)
                     yield Emit(shape(SessionEvent(event.id, payload)))
@@ -144,7 +144,7 @@ def follow(
         except TransportError as error:
             failure = error
         if quiet_ends > 1 and (yield from status_of(client, session_id, PATIENT))["status"] in TERMINAL:
-            return  # twice in good order, with nothing to say: there is no more
+            return  # two clean, empty answers in a row: there are no more events
         if emitted and not last:
             raise Lost(
                 f"the stream of session {session_id} broke after {emitted} events, which had no ids to resume from",
@@ -167,7 +167,7 @@ def _stream_request(session_id: str, last_event_id: str, silence_s: float, retri
         op="stream_agent",
         headers=headers,
         timeouts=Timeouts(CONNECT_TIMEOUT, silence_s),
-        # A stream may go on for days; its events are bounded one by one.
+        # A stream may last for days; each of its events is bounded.
         limit=2**62,
         retries=retries,
     )

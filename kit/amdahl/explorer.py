@@ -96,7 +96,7 @@ class Amdahl(Explorer[AmdahlClient]):
         if result.notes:
             attrs["notes"] = result.notes
             warn("; ".join(result.notes))
-        if result.truncated and most is None:  # who asked for that many rows knows
+        if result.truncated and most is None:  # the caller chose this limit
             warn(f"the result was cut at {result.table.num_rows:,} rows; ask for more with limit=")
         return to_frame(result.table, attrs, nullable=result.typed)
 
@@ -190,7 +190,7 @@ class Amdahl(Explorer[AmdahlClient]):
                 description="kit: deliveries to this notebook",
                 secret=secret.reveal(),
             )
-            # A service that makes its own secrets may ignore the one it was given.
+            # A service that makes its own secrets may ignore the given one.
             return Secret(hook.get("secret") or secret), partial(self._take_back, hook["id"])
 
         return Deliveries(secret or random.token_hex(32), port, registered)
@@ -218,7 +218,7 @@ class Amdahl(Explorer[AmdahlClient]):
             if limit.remaining is not None:
                 samples.append(Sample(time_ms, "rate_limit_remaining", limit.remaining, "requests"))
             if limit.reset is not None:
-                # Some services send the moment, some the seconds until then.
+                # Some servers send the time, others the seconds until then.
                 left = limit.reset - limit.seen_at if limit.reset > 1e9 else limit.reset
                 samples.append(Sample(time_ms, "rate_limit_reset", max(0.0, left), "s"))
         self.sessions()

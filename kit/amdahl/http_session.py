@@ -66,7 +66,7 @@ class Session:
             headers={**self.headers, **(headers or {})},
             body=body,
             timeouts=Timeouts(connect, read),
-            # What is streamed is as long as it likes; each piece is small.
+            # A streamed body has no limit; each piece is small.
             limit=2**62 if stream else DEFAULT_LIMIT,
         )
         pieces = self._driver.walk(_opened(prepared))

@@ -47,7 +47,7 @@ def items(
         else:
             if not rows:
                 raise AnswerError(f"{path} returned an empty page but says there is more; stopped at offset {offset}")
-            # The server may give fewer than were asked for, so the step is what came.
+            # The server may return fewer than requested, so the step is the number that came.
             offset += len(rows)
             query = {**query, "offset": offset}
 

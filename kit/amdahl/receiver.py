@@ -64,7 +64,7 @@ class Deliveries:
         self._secret = Secret(secret)
         self._verified: deque[dict[str, Any]] = deque()
         self._kept_bytes = 0
-        # Apart, so that whoever sends forged ones cannot push out those that count.
+        # Separate, so that forged deliveries cannot push out verified ones.
         self._forged: deque[dict[str, Any]] = deque(maxlen=REFUSED_KEPT)
         self._under_way = 0
         self._arrived = threading.Condition()
@@ -156,7 +156,7 @@ class Deliveries:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(f"{self.total - self.refused} of {n} deliveries arrived within {timeout} s")
-                # In short steps, so that an interrupt in the notebook is noticed on every system.
+                # In short steps, so that an interrupt is noticed on every system.
                 self._arrived.wait(0.2 if left is None else min(left, 0.2))
         return self.df
 
@@ -207,7 +207,7 @@ class Deliveries:
             return
         self._connections.add(task)
         try:
-            # A peer that dribbles or goes silent is let go of.
+            # A slow or silent peer is disconnected.
             await asyncio.wait_for(self._exchanges(reader, writer), _IDLE)
         except (TimeoutError, OSError, h11.ProtocolError, asyncio.CancelledError):
             pass
@@ -260,7 +260,7 @@ class Deliveries:
         if request.method != b"POST":
             return 405, {"error": "method_not_allowed"}
         headers = _headers_of(request)
-        # Services send no Origin; a page in the user's browser cannot leave it out.
+        # Services send no Origin; a page in the user's browser cannot omit it.
         if "origin" not in headers and any(headers.get(name) for name in SIGNATURE_HEADERS):
             return None
         self._keep(headers.get("x-webhook-event"), b"", verified=False)

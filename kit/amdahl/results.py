@@ -86,7 +86,7 @@ class ResultReader:
     def finish(self, response: Response) -> Result:
         """Return the result, once the body has ended."""
         self._collect(0)
-        # What is left reads like a smaller answer: the beginning, the last rows, the end.
+        # The rest is a smaller answer: the beginning, the last rows, the end.
         rest = self._head + self._joined(bytes(self._buffer))
         rows_at = find_rows(rest)
         payload: dict[str, Any] | None = None
@@ -136,7 +136,7 @@ class ResultReader:
         del self._buffer[: at + self._parting.gap]
         types = self._columns.expected
         if not types:
-            self._read_block(block)  # it shows what to expect of the others
+            self._read_block(block)  # its types are expected for the others
             return
         if self._workers is None:
             self._workers = ThreadPoolExecutor(_THREADS, "kit-rows")
@@ -221,7 +221,7 @@ class Parting:
 def _listed(status: int, payload: Any) -> list[dict[str, Any]]:
     """Return the rows where they were read as Python objects."""
     if isinstance(payload, dict) and isinstance(payload.get("error"), str):
-        # An SQL error may come as a 200 with nothing but its text.
+        # A SQL error may arrive as status 200 with only its text.
         raise AmdahlError(status, str(payload.get("code") or "invalid_argument"), payload["error"], payload)
     rows = payload.get("rows") if isinstance(payload, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -242,8 +242,8 @@ def find_rows(body: bytes) -> tuple[dict[str, Any], int, int] | None:
     floor = max(start, len(body) - _TAIL)
     end = len(body)
     rows_value = None
-    # The earliest end of a list after which the rest is right without the rows. A list inside a row has
-    # more of that row after it, so it cannot be taken for this one.
+    # The earliest end of a list after which the rest is valid without the rows. After a list inside a row
+    # more of that row follows, so it cannot be mistaken for this one.
     for _ in range(1000):
         end = body.rfind(b"]", floor, end)
         if end < 0:
@@ -321,7 +321,7 @@ def _part(column: Mapping[str, Any], depth: int) -> pa.DataType:
 
     inner = _nested(column, depth + 1)
     number = _NUMBERS.get(str(column.get("type")).upper())
-    # Times, decimals and bytes are texts inside of lists and objects.
+    # Times, decimals and bytes are text inside lists and objects.
     return inner or (pa.type_for_alias(number) if number else pa.string())
 
 
@@ -338,7 +338,7 @@ def typed(
     """Return the table with the declared columns first, each converted where its declared type calls for it."""
     import pyarrow as pa
 
-    # A table looks through all its names for each that it is asked for; there may be a hundred thousand.
+    # A table scans all its names for each look-up, and there may be a hundred thousand.
     by_name = dict(zip(table.column_names, table.columns, strict=True))
     columns = {}
     for name in [*declared, *(name for name in by_name if name not in declared)]:
@@ -378,8 +378,8 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     if kind in _NUMBERS:
         return column.cast(_NUMBERS[kind])
     if kind in ("NUMERIC", "BIGNUMERIC"):
-        # They come as text. In a notebook they are for adding up and plotting, so that floats are of most use, as long
-        # as these hold every digit.
+        # They arrive as text. A notebook adds them up and plots them, so floats are the most useful, as long as they
+        # hold every digit.
         long = text and (pc.max(pc.utf8_length(pc.replace_substring_regex(column, _NOT_COUNTED, ""))).as_py() or 0) > 15
         exact = pa.decimal128(38, 9) if kind == "NUMERIC" else pa.decimal256(76, 38)
         return column.cast(exact if long else pa.float64())

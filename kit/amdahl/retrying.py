@@ -52,7 +52,7 @@ async def _awaited(fn: Callable[[], object], first: Awaitable[T], policy: Policy
 
 def _pause(policy: Policy, error: AmdahlError, attempt: int) -> float:
     """Return seconds to wait after an error; raises it where it is final."""
-    # The reference repeats every status from 500 up, also ones that no policy lists.
+    # The reference retries every status from 500 up, also those that no policy lists.
     status = 500 if error.status > 500 else error.status
     seconds = error.retry_after if error.retry_after is not None else pause_in(error.body)
     pause = pause_before_retry(policy, Outcome(status, asked_pause=seconds), attempt=attempt)

@@ -94,7 +94,7 @@ def rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
     remaining, reset = headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset")
     if remaining is None and reset is None:
         return None
-    # Also a superscript is a digit, to Python; and a number of thousands of digits is none of these.
+    # Python counts superscripts as digits, and a number of thousands of digits is not a count.
     number = remaining is not None and len(remaining) < 20 and remaining.isascii() and remaining.isdigit()
     return RateLimit(int(remaining) if remaining and number else None, _number(reset), now)
 

@@ -57,7 +57,7 @@ class Answers(pd.DataFrame):
         return pd.DataFrame
 
     def _repr_html_(self) -> str | None:
-        # What a model has written is text, also where two dollar signs would make a formula of it.
+        # A model's answer is text, even if two dollar signs look like a formula.
         with pd.option_context("display.html.use_mathjax", False):
             html = pd.DataFrame(self if self.most is None else self.head(self.most))._repr_html_()  # type: ignore[operator]
         return (html or "") + foot(self.foot)

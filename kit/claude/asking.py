@@ -114,7 +114,7 @@ class AskSource(Source):
         if self.spent >= self._max_cost:
             values["error"] = ["over budget"] * rows
         if picked:
-            # Names that the rows do not have are refused here, whichever rows they are.
+            # Names that the rows lack are refused here, before any row is sent.
             frame = await self._answers(to_frame(table.take(picked)))
             for name in (*own, "status", "error", "cost"):
                 for row, value in zip(picked, pa.array(frame[name], from_pandas=True).to_pylist(), strict=True):

@@ -311,7 +311,7 @@ class Cache:
         path = self.path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # What was asked and answered is nobody else's to read; SQLite gives its other files the same rights.
+            # Prompts and answers are private to the user; SQLite gives its other files the same permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             os.chmod(path, 0o600)
         except OSError as error:
@@ -348,9 +348,9 @@ def _lives(owner: str) -> bool:
     except (ProcessLookupError, ValueError, OverflowError):
         return False
     except OSError:
-        pass  # there, and somebody else's
+        pass  # it exists and belongs to another user
     with contextlib.suppress(OSError, IndexError):
-        # One that was killed, and that nobody has asked about yet, is there by name alone.
+        # A killed child that was not waited for yet exists only by its id.
         return Path(f"/proc/{owner.partition(':')[0]}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
 

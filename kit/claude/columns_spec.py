@@ -258,9 +258,6 @@ def spec_of(columns: Any) -> Spec:
     return Spec(tuple(listed), model)
 
 
-# --- from a short text ----------------------------------------------------------------------------------------------
-
-
 def _from_text(text: str) -> Column:
     named = _NAMED.fullmatch(text)
     if named is None:
@@ -320,9 +317,6 @@ def _unquoted(text: str) -> str:
 
 def _read_number(text: str, kind: str) -> float | int:
     return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else float(text)
-
-
-# --- from types -----------------------------------------------------------------------------------------------------
 
 
 def _hints(kind: type) -> dict[str, Any]:

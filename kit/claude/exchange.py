@@ -108,7 +108,7 @@ def ask(
                 rules, outcome, attempt=tries, elapsed=time.monotonic() - began, safe=request.safe
             )
         if pause is None:
-            # Not inside the handler, or the transport's error would be chained to ours.
+            # Raised outside the handler, or the transport's error would be chained to it.
             raise failed
         LOG.debug("%s: again in %.2f s, as %s", what, pause, type(failed).__name__)
         yield Pause(pause)

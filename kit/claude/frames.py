@@ -72,7 +72,7 @@ def log_frame(entries: Iterable[Any]) -> pd.DataFrame:
     rows = [entry for entry in entries if isinstance(entry, Mapping)]
     known = {"step", "timestamp", "action", "details"}
     details = [
-        # Some servers put the details beside the rest.
+        # Some servers put the details at the top level.
         entry["details"] if "details" in entry else {name: value for name, value in entry.items() if name not in known}
         for entry in rows
     ]
@@ -141,7 +141,7 @@ def metric_frame(stats: UsageStats, now: float) -> pd.DataFrame:
         for name, unit in (("tokens", "tokens"), ("cost", "USD")):
             samples.append(Sample(at, f"usage_{name}", used[name], unit, {**of, "model": model}))
     for name, value in {"budget_limit": stats.limit, "budget_remaining": stats.remaining}.items():
-        # Only over a month does the service's remainder mean what is left.
+        # Only for a month is the service's remainder the rest of the budget.
         if value is not None and stats.period == "month":
             samples.append(Sample(at, name, value, "tokens", of))
     return tidy(samples, ("model", "project_id", "period"))
@@ -190,7 +190,7 @@ def _moments(pd: Any, values: Sequence[Any], *, local: bool) -> list[Any]:
             moments.append(None)
             continue
         if moment.tzinfo is None:
-            # Taken for this machine's zone, which is the server's where it runs beside us.
+            # Read in this machine's zone, which is that of a server on this machine.
             moment = pd.Timestamp(moment.to_pydatetime().astimezone()) if local else moment.tz_localize("UTC")
         moments.append(round(moment.timestamp() * 1000))
     return moments

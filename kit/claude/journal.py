@@ -32,7 +32,7 @@ class Journal:
             if _object(lines.readline()).get("format") != _FORMAT:
                 raise ClaudeInputError(f"{self.path} is not the file of this batch", hint="give keep= a new file")
             for line in lines:
-                # A crash may have cut the last line; what it told of counts as sent.
+                # A crash may have cut the last line; its prompt counts as sent.
                 value = _object(line)
                 keys = value.get("sent")
                 if isinstance(keys, list):
@@ -61,10 +61,10 @@ class Journal:
     def _write(self, line: dict[str, Any]) -> None:
         if self._file is None:
             new = not self.path.exists() or not self.path.stat().st_size
-            # What was asked and answered is nobody else's to read.
+            # Prompts and answers are private to the user.
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._file = os.fdopen(handle, "a", encoding="utf-8")
-            # After a line that a crash has cut, the next must not be lost with it.
+            # After a line that a crash cut, the next one must start on a new line.
             self._file.write(json.dumps({"format": _FORMAT}) + "\n" if new else "\n")
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

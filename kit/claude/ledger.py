@@ -43,7 +43,7 @@ class Keeper:
             self._waiting += lines
         if len(self._waiting) >= _MOST or time.monotonic() - self._written > _EVERY:
             with contextlib.suppress(ClaudeInputError):
-                self.flush()  # what was answered is not lost for that; who asks for the ledger is told
+                self.flush()  # the answer is not lost because of this; reading the ledger reports it
 
     def flush(self) -> None:
         """Write what waits."""
@@ -60,7 +60,7 @@ def _flush_all() -> None:
         try:
             keeper.flush()
         except ClaudeInputError:
-            return  # the process ends, and nobody is there to be told
+            return  # the process ends, so nothing can report it
 
 
 def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:

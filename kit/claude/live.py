@@ -55,7 +55,7 @@ class LiveAnswer:
             raise
         finally:
             painter.cancel()
-            # Who waits for the end finds the last state shown. What is displayed from now on shows it by itself.
+            # The last state is shown before `wait()` returns. Later displays show it by themselves.
             with self._changed:
                 if self._screen is not None:
                     self._screen.show(self._html(), self._plain())
@@ -88,10 +88,10 @@ class LiveAnswer:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(f"the answer has not ended within {timeout:g} s; it continues", paid=None)
-                # Short naps, so that an interrupt gets through everywhere.
+                # Short waits, so that an interrupt is noticed on every system.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
         if self._screen is not None:
-            # Once more, from the cell that waits: programs that run notebooks hear only the running cell.
+            # Once more, from the waiting cell: programs that run notebooks see only the output of the running cell.
             self._screen.show(self._html(), self._plain())
         if self._error is not None:
             raise self._error
@@ -134,7 +134,7 @@ class LiveAnswer:
 
     def _ipython_display_(self) -> None:
         if "ipykernel" not in sys.modules:
-            # A terminal: nothing to repaint there, so that it prints as it comes.
+            # A terminal cannot repaint, so the text is printed as it arrives.
             from ..core.html import visible
 
             for piece in self:

@@ -58,7 +58,7 @@ class Pace:
     def succeeded(self, count: int) -> None:
         """Note that this many prompts were answered: there may be room for as many more."""
         self.refusals = 0
-        # More than a few for each that runs wait there and no sooner, and would be lost with an answer.
+        # More than a few for each running one would only wait there, and be lost if an answer is lost.
         self.places = min(self.most, max(4 * self.workers, 2 * count), self.places + count)
 
     def full(self, now: float, until: float, pause: float | None = None) -> float | None:
@@ -92,5 +92,5 @@ def _second(date: str | None, clock: float) -> float:
         try:
             return float(parsedate_to_datetime(date).astimezone(UTC).second)
         except (TypeError, ValueError):
-            pass  # not a date: this machine's clock is near enough
+            pass  # not a date: use this machine's clock
     return clock % 60

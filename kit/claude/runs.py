@@ -179,7 +179,7 @@ class _Batch:
         self._work.restore(self._places)
         left = self._work.left(unknown=unknown, places=self._places)
         if self.max_cost is None and self._guard.estimate_above is not None:
-            # One of each question, where the cache has the others answered by it.
+            # One call for each question, as the cache answers the others from it.
             alike = {call.digest or call.place: call for call in left}
             self._guard.check_prompts(len(alike), sum(self._runner.likely(call.prompt) for call in alike.values()))
         return left
@@ -208,7 +208,7 @@ class _Batch:
         return f"{len(self._work.places):,} prompts: {parts or 'none'}; {dollars(self.cost)}"
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_work"):  # its constructor has raised, and a traceback shows it
+        if not hasattr(self, "_work"):  # a traceback shows a half-made object
             return f"<{type(self).__name__}, not made>"
         return f"<{type(self).__name__} of {self.summary()}; .frame(), .resume()>"
 

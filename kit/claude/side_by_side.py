@@ -147,13 +147,11 @@ class Runner:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            # Their connections are given back before whoever cancelled this closes the client.
+            # Their connections are returned before the caller that cancelled this closes the client.
             await asyncio.gather(*tasks, return_exceptions=True)
             self.waiting = ""
             work.close()
         return self._told
-
-    # --- one request ------------------------------------------------------------------------------------------------
 
     def _start(self, client: Caller, part: list[Call]) -> None:
         reserved = self._likely_cost(call.prompt for call in part)
@@ -206,7 +204,7 @@ class Runner:
         try:
             work.keep(list(zip(part, came, strict=True)))
         except (OSError, ClaudeInputError) as error:
-            failed = error  # what is paid is taken in all the same
+            failed = error  # paid answers are recorded in any case
         work.over(part)
         for call, result in zip(part, came, strict=True):
             if result.usage is not None:
@@ -265,8 +263,6 @@ class Runner:
         self.uncertain = max(0.0, self.uncertain - reserved)
         self.guard.hold(-reserved)
 
-    # --- when to send -----------------------------------------------------------------------------------------------
-
     def _pause(self) -> str:
         left = self._pace.opens - time.monotonic()
         if left <= 0:
@@ -302,8 +298,6 @@ class Runner:
             " left; resume(max_cost=...) goes on"
         )
         self.stopping = True
-
-    # --- what the service tells -------------------------------------------------------------------------------------
 
     async def _look(self, client: Caller) -> None:
         """Learn how many places there are, and what the service has counted before."""

@@ -81,7 +81,7 @@ def complete(
         answered = error.paid is False
         raise
     finally:
-        # An interrupt leaves this way too.
+        # An interrupt ends here too.
         if not answered:
             state.book.unknown(method, model, project, request_id)
     state.book.completed(method, response.model, response.usage, response.cost, response.project_id, request_id)
@@ -218,7 +218,7 @@ class _Chat:
         kind = value.get("type") if isinstance(value, dict) else None
         if kind == "token" and isinstance(value.get("content"), str):
             self._text.append(value["content"])
-            # The time is for the first piece; the others come as they come, but not never.
+            # The timeout is for the first piece; later pieces may be slow, but not endlessly.
             self._ends = time.monotonic() + wire.patience(self._timeout)
             return str(value["content"])
         if kind == "error":

@@ -46,7 +46,7 @@ def run(
     if working_directory is not None:
         body["working_directory"] = working_directory
     if project is None:
-        # Left out, the service would charge its project "default", and the key's own usage would not add up.
+        # Without it the service would charge its project "default", and the key's usage would be wrong.
         project = yield from _own_project(state, deadline)
     if project is not None:
         body["project_id"] = project
@@ -97,6 +97,6 @@ def _own_project(state: ClientState, deadline: float) -> Operation[str | None]:
             )
             state.own_project = wire.stats_of(answer).project_id or None
         except ClaudeAPIError:
-            return None  # the task itself will tell what is wrong
+            return None  # the task itself will report the error
     own: str | None = state.own_project
     return own

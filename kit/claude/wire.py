@@ -201,7 +201,7 @@ def _kind(status: int, text: str, elapsed: float, task_timeout: float | None) ->
         return RateLimitError
     if status in (408, 504) or (status == 500 and text.startswith("Task failed: Task timed out")):
         return TimeoutError
-    # The service fails at its own report of a task that ran out of time; only the clock tells such a one.
+    # The service fails to report a task that ran out of time; only the elapsed time shows it.
     lost_report = status == 500 and text.startswith("Task execution failed: object of type")
     if lost_report and task_timeout is not None and elapsed >= task_timeout:
         return TimeoutError

@@ -133,5 +133,5 @@ class Names:
         try:
             self._names = self._fetch()
         except Exception:
-            return  # completion is no place for an error; the call that comes next will tell
+            return  # completion must not fail; the next call will raise the error
         self._until = time.monotonic() + KEPT

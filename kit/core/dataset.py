@@ -127,8 +127,8 @@ class View(ds.Dataset):  # type: ignore[misc]
                 ends = {(first, min(stop, first + SAMPLE)), (max(first, stop - SAMPLE), stop)}
                 sampled = [piece.batch for end in sorted(ends) for piece in self.source.pieces(*end) if end[0] < end[1]]
                 bodies = pa.chunked_array([batch.column(self.source.body) for batch in sampled], pa.binary())
-                # A query begins anew where it meets more. A stream of batches cannot, so it has a column for
-                # whatever may come, unless the sample is all there is.
+                # A query starts again if it meets other columns. A stream of batches cannot, so it has a column
+                # for raw bodies, unless the sample is the whole range.
                 every = not self._strict and stop - first > 2 * SAMPLE
                 if not every:
                     self._optional = frozenset(

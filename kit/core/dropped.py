@@ -42,7 +42,7 @@ def _dropped(pid: int, loop: asyncio.AbstractEventLoop, close: Close, warning: C
     try:
         loop.call_soon_threadsafe(_begin, close)
     except RuntimeError:
-        return  # it was closed meanwhile, and its connections with it
+        return  # the loop was closed meanwhile, with its connections
     if text:
         warnings.warn(text, ResourceWarning, stacklevel=2)
 
@@ -56,4 +56,4 @@ def _begin(close: Close) -> None:
 def _ended(task: asyncio.Future[Any]) -> None:
     _closing.discard(task)
     if not task.cancelled():
-        task.exception()  # nobody is left to be told
+        task.exception()  # nothing is left that could report it

@@ -45,7 +45,7 @@ class KitError(Exception):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        # Names and answers come from elsewhere: a terminal would act on what they hold.
+        # Names and answers are untrusted: a terminal would act on control characters in them.
         return visible(self._in_full())
 
     def _in_full(self) -> str:
@@ -67,7 +67,7 @@ def short_traceback(error: BaseException) -> list[str]:
             continue
         source = traceback.FrameSummary(name, lineno, frame.f_code.co_name).line or ""
         if not source.strip() or source.startswith("get_ipython().run_"):
-            continue  # what runs a magic is no line of the caller's
+            continue  # the code that runs a magic is not the caller's
         where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
         lines.append(f"{where}, line {lineno}: {source.strip()}")
     return [*lines[-3:], visible(f"{type(error).__name__}: {error}")]

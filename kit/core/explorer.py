@@ -48,7 +48,7 @@ class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
         """Show a small tree of what there is, to click through: details, rows, live views."""
         from ..live.browse.browser import Browser
 
-        # By its name, as the tree of a service is made of what its explorer has.
+        # Imported by name, as the tree of a service itself imports the explorer.
         return Browser(import_module(self.tree).root(self), self)
 
     def calls(self) -> pd.DataFrame:

@@ -49,13 +49,13 @@ class Face(OfOneProcess, Generic[X]):
         try:
             return self._about()
         except AttributeError:
-            # Its constructor has raised, and a traceback shows it.
+            # A traceback shows a half-made object when its constructor raised.
             return f"<{type(self).__name__}, not made>"
 
 
 def state_of(client: Face[X]) -> X:
     """Return what the calls of a client share, for the rooms of its own wing."""
-    return client._state  # noqa: SLF001 - the one door to it: users are not to meet it on the client
+    return client._state  # noqa: SLF001 - the only access: users should not see it on the client
 
 
 class SyncFace(Face[X]):
@@ -236,7 +236,7 @@ def _shown(operation: Callable[..., Any], call: Any, items: str | None = None) -
     match = _STEPS.fullmatch(result)
     result = match[1] if match else result
     call.__annotations__ = {**operation.__annotations__, "return": f"{items}[{result}]" if items else result}
-    # Signature lookups follow this to the generator, which is nothing a caller should see.
+    # Signature lookups would follow this to the generator, which callers should not see.
     del call.__wrapped__
     call.__signature__ = inspect.signature(operation).replace(return_annotation=call.__annotations__["return"])
     call.operation = operation

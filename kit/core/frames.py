@@ -57,7 +57,7 @@ def to_frame(
 
     Of two columns of one name the later one has a number behind it.
     """
-    # Arrays, as Series would be aligned with each other, which is most of what a small frame costs.
+    # Arrays, not Series: aligning Series is most of the cost of a small frame.
     columns = {
         name: _array(column, gaps=name in nullable or column.null_count > 0)
         for name, column in zip(distinct(table.column_names), table.columns, strict=True)
@@ -98,7 +98,7 @@ def _moments(column: pa.ChunkedArray) -> Any:
     """Return times in their own unit; Arrow's own way there is for every kind of time, and takes many times as long."""
     if column.type.tz == "UTC":
         times = _UTC[column.type.unit].__from_arrow__(column)
-        # Of several pieces it is a copy already; a single one is Arrow's memory, which cannot be written to.
+        # Several pieces were copied into one already; a single piece is Arrow's memory, which is read-only.
         return times.copy() if column.num_chunks == 1 else times
     return _own(column.to_numpy()) if column.type.tz is None else column.to_pandas().array
 
@@ -202,7 +202,7 @@ def expand_bodies(
             chosen = "bytes"
     if chosen == "json":
         try:
-            # Where the sample was all of it, nothing has to be read again.
+            # If the sample was everything, nothing has to be read again.
             return _json(bodies, taken, raw, types or {}, fast, rows if len(rows) == len(bodies) else [])
         except TooManyKeys as limit:
             note = f"not expanded: {limit}"

@@ -61,7 +61,7 @@ def cell(value: Any) -> str:
 
 def across(inner: str, what: str) -> str:
     """Return HTML in a part that scrolls sideways by itself, so that the text around it keeps to the page's width."""
-    style = "overflow-x:auto;width:0;min-width:100%"  # its width counts for nothing where a container asks for it
+    style = "overflow-x:auto;width:0;min-width:100%"  # it adds nothing to the width that its container asks for
     return f'<div style="{style}" tabindex="0" role="region" aria-label="{escape(visible(what))}">{inner}</div>'
 
 

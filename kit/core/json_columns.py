@@ -117,7 +117,7 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
         return [None if value is None else _fitted(value, kind.value_type) for value in values]
     if pa.types.is_struct(kind):
         inner = {field.name: field.type for field in kind}
-        # Keys that are missing stay so: Arrow fills them in more quickly.
+        # Missing keys stay missing: Arrow fills them in faster.
         return [
             None
             if value is None
@@ -519,13 +519,13 @@ class _Once:
 def parsed_object(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object in a line; None where there is none, or where one key stands twice."""
     try:
-        text = line.decode()  # bytes would also be read as UTF-16 and the like, which no other reader does
+        text = line.decode()  # json.loads would read bytes as UTF-16 too, which no other reader does
         value = (_decode_huge if _HUGE_NUMBER.search(line) else _decode)(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
-    # Only an escape, or bytes beyond ASCII, can make a key that is no UTF-8.
+    # Only an escape, or bytes beyond ASCII, can make a key that is not UTF-8.
     members: dict[str, Any] = value if line.isascii() and b"\\u" not in line else sound(value)
     return members
 
@@ -543,7 +543,7 @@ def _finite(text: str) -> float | str:
     return value if isfinite(value) else text
 
 
-# Made once: `json.loads` makes one for each text, which takes as long as reading a small one.
+# Made once: `json.loads` makes a decoder for each text, which takes as long as reading a small one.
 _decode = json.JSONDecoder(object_pairs_hook=_unique).decode
 _decode_huge = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite).decode
 

@@ -85,7 +85,7 @@ def _run(started: Future[BlockingPortal]) -> None:
     except BaseException as error:
         if not started.done():
             started.set_exception(error)
-        # Later than that the process is ending, and nobody is left to tell.
+        # After that the process is ending, and nothing can report an error.
 
 
 def stop() -> None:
@@ -99,7 +99,7 @@ def stop() -> None:
     try:
         here.start_task_soon(here.stop, True)
     except RuntimeError:
-        return  # it stopped by itself
+        return  # it has already stopped
     thread.join(_EXIT_WAIT)
 
 

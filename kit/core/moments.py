@@ -38,7 +38,7 @@ def in_unit(column: Column, unit: str) -> Column:
     target = pa.timestamp(unit, kind.tz)
     if _DIGITS[kind.unit] <= _DIGITS[unit]:
         return column.cast(target)
-    # Arrow cuts digits off, which brings a time before 1970 nearer to it.
+    # Arrow truncates, which moves a time before 1970 towards 1970.
     cut = column.cast(target, safe=False)
     later = pc.greater(cut.cast(kind), column)
     if not pc.any(later).as_py():

@@ -132,7 +132,7 @@ class _Page:
         self._initial, self._began, self._painted = n, time.monotonic() - _PATIENCE, 0.0
         self._words = ""
         self._name = uuid.uuid4().hex
-        # As the cell that waits for it: a bar is often moved by a thread of its own.
+        # The context of the cell that waits for it, as another thread often moves the bar.
         self._context = contextvars.copy_context()
         self._publish(self._html(), update=False)
 

@@ -31,7 +31,7 @@ def narrowed(
     field = pc.field(name)
     kind, scale = schema.field(name).type, 1
     if pa.types.is_timestamp(kind):
-        # A condition in microseconds on a column of milliseconds would be put as one on a cast, which proves nothing.
+        # A condition in microseconds on a column of milliseconds becomes one on a cast, which proves nothing.
         kind, scale = pa.timestamp("us", kind.tz), 1000
         schema = pa.schema([one.with_type(kind) if one.name == name else one for one in schema])
 
@@ -41,7 +41,7 @@ def narrowed(
     def could(guarantee: Any) -> bool:
         return satisfiable(filter, schema, guarantee | field.is_null() if nullable else guarantee)
 
-    # The largest place with nothing below it, then the smallest with nothing from it on.
+    # The largest position with no match below it, then the smallest with no match from it on.
     first = _last(lambda at: not could(field < value(at)), low, high)
     if first >= high:
         return high, high

@@ -44,7 +44,7 @@ def masked(address: Any) -> Any:
         return address
     scheme, slashes, rest = address.rpartition("://") if "://" in address else ("", "", address)
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # A password may hold a slash: only what is surely a host keeps an @ behind it.
+    # A password may contain a slash: only a part that is certainly a host is kept after an @.
     if "@" not in authority and re.fullmatch(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?", authority):
         return address
     return f"{scheme.rpartition('@')[2]}{slashes}...@{rest.rpartition('@')[2]}"
@@ -130,7 +130,7 @@ class Secret:
         return bool(self.unfit or self.reveal())
 
     def __eq__(self, other: object) -> bool:
-        import hmac  # not at the top: it would cost every `import kit` its start-up
+        import hmac  # not at the top: it would slow down every `import kit`
 
         return (
             isinstance(other, Secret)
@@ -163,6 +163,6 @@ def _judged(value: Any) -> tuple[str, str]:
     if not isinstance(value, str):
         return "", f"a credential must be a str, not {type(value).__name__}"
     if any(not 32 < ord(char) < 127 for char in value):
-        # It would be refused by the HTTP layer, with the value in that error's text.
+        # The HTTP layer would refuse it with the value in the error's text.
         return "", "a credential must be visible ASCII, without spaces or line ends"
     return value, ""

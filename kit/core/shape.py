@@ -257,8 +257,8 @@ class _Decoding:
             return None
         if not self._whole and not any(pa.types.is_nested(kind) for kind in self._types.values()):
             return read_lines(buffer, self._types, others=True)
-        # Where keys without a column count, all are looked at. Otherwise other keys may be left aside, but not inside
-        # a value that is wanted, and Arrow knows no difference.
+        # If keys without a column count, all are read. Otherwise other keys may be skipped, but not inside a value
+        # that is needed, and Arrow cannot distinguish the two.
         table = read_lines(buffer, self._all)
         return None if table is None else table.select(self._keys)
 
@@ -284,7 +284,7 @@ class _Decoding:
     def _column(self, key: str, values: list[Any]) -> tuple[pa.Array, set[int]]:
         type_, kind = self._types[key], self._kinds[key]
         others = {n for n, value in enumerate(values) if not kind.holds(value)}
-        # A column of text holds any value; it is one only because the sample had none, and says so.
+        # A column of text holds any value. If it is text only because the sample had no value, that is reported.
         wrong = set() if pa.types.is_string(type_) else others
         column = array_of([None if n in wrong else value for n, value in enumerate(values)], type_)
         assert column.type.equals(type_), (key, type_, column.type)

@@ -107,7 +107,7 @@ class Writer:
 
             distributed.get_worker()
         except (ImportError, ValueError):
-            return True  # without workers nothing is run twice
+            return True  # without workers no partition runs twice
         mark = distributed.Event(f"kit-append-{self.run}-{number}")
         if mark.is_set():
             return False

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from .structs import Audit
     from .subscription import AsyncSubscription, Subscription
 
-# What speaks to a server loads when it is first used; the tables of the wire cost more than all the rest.
+# The client loads on first use: the tables of the wire format are most of the import's cost.
 _WHERE = {
     "AsyncClient": "client",
     "AsyncSubscription": "subscription",

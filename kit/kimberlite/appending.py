@@ -112,7 +112,7 @@ class _Flight:
                 if end.next is None:
                     end.next = actual_end
             self._expected, self._epoch = end.next, end.epoch
-            end.next += len(self.batch)  # the next append goes behind this one, without waiting for it
+            end.next += len(self.batch)  # the next append follows this one without waiting for it
         payload = requests.AppendEvents(self.packed, self.batch, self._expected)
         post = Post("append", payload, self.packed >> 32, self.audit, _name(self.packed), self._tries - 1)
         self._number, self._failure = None, None

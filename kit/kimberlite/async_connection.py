@@ -60,7 +60,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
     async def connect(self) -> None:
         """Connect now, if there is no connection."""
         if self._pid != os.getpid():
-            self._forget()  # a forked child has no such loop; the parent's connection is left alone
+            self._forget()  # a forked child does not have this loop; leave the parent's connection alone
         if self._writer is not None:
             return
         if self._opening is None:
@@ -111,7 +111,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 await self.drop(silence)
                 raise silence from None
             except OSError:
-                pass  # the reading side tells it to all who wait
+                pass  # the reading side reports it to all waiting calls
         return number
 
     async def _take(self, number: int) -> bytes:
@@ -173,7 +173,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
             piece = await reader.read(left)
             if not piece:
                 raise EOFError("the server closed the connection inside a frame")
-            # Silence is no byte at all; a large frame on a slow line is none.
+            # Only no byte at all counts as silence; a large frame on a slow line does not.
             self._heard = asyncio.get_running_loop().time()
             pieces.append(piece)
             left -= len(piece)
@@ -271,7 +271,7 @@ class Crossing:
             while (item := await across(_next, items)) is not _END:
                 yield item
         finally:
-            with contextlib.suppress(RuntimeError):  # one that was cancelled is ending by itself
+            with contextlib.suppress(RuntimeError):  # a cancelled one ends by itself
                 await across(_ended, items)
 
     async def close(self) -> None:

@@ -136,7 +136,7 @@ class Blobs(Sequence[bytes]):
         """
         start, bounds = 0, self._bounds
         while start < self._count:
-            # The entries for where an event's length begins are every second one, and they grow.
+            # Every second entry is the start of an event's length, in ascending order.
             low, high = start + 1, self._count
             while low < high:
                 middle = (low + high + 1) // 2

@@ -49,7 +49,7 @@ def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:
     if isinstance(bodies, list):
         return batches_of(bodies)
     if isinstance(bodies, np.ndarray):
-        # Objects become a column some at a time, while those before are written: all of them are bytes.
+        # Objects become columns piece by piece while earlier ones are written; all of them are bytes.
         parts = (pa.chunked_array([pa.array(some, pa.binary())]) for some in chunks(bodies, _ROWS))
         return (batch for some in parts for batch in blobs_from_arrow(some, CHUNK))
     if not (_is_bytes(bodies.type) or pa.types.is_string(bodies.type) or pa.types.is_large_string(bodies.type)):

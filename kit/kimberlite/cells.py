@@ -33,7 +33,7 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
     if width > 127:
         return None
     data = np.frombuffer(reader.data, np.uint8)
-    # What is read behind the end is no kind of cell.
+    # The padding behind the end is not a valid kind of cell.
     data = np.append(data, np.full(_BEHIND, 255, np.uint8))
     at, left, windows = reader.at, count, list[Ints]()
     while left:
@@ -132,7 +132,7 @@ class WireCells(Cells):
         sizes, begins = _numbers(self._data, self._places[matching] + 1)
         starts[matching] = begins
         stops[matching] = begins + sizes.astype(np.int64)
-        # Text, what is between, text, what is between: every second entry is a cell.
+        # Text, gap, text, gap: every second entry is a cell.
         bounds = np.empty(2 * count, np.int64)
         bounds[::2], bounds[1::2] = starts, stops
         kind = pa.large_binary()

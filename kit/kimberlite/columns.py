@@ -61,7 +61,7 @@ def _batches(chunk: pa.Array, most: int) -> Iterable[Blobs]:
 def _batch(events: pa.Array, sizes: npt.NDArray[np.int64]) -> Blobs:
     kind = pa.large_binary()
     heads, head_sizes = varint_column(sizes.astype(np.uint64))
-    # Arrow joins lengths and contents into one piece of memory, which is the wire's form.
+    # Arrow joins lengths and contents into one piece of memory: the wire form.
     joined = pc.binary_join_element_wise(heads, events, pa.scalar(b"", kind))
     offsets, data = contents(joined)
     bounds = array("Q", bytes(8 * (2 * len(joined) + 1)))

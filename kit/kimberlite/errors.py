@@ -104,7 +104,7 @@ class ServerError(KimberliteError):
         return isinstance(self, BusyError)
 
     def _in_full(self) -> str:
-        # Made when asked for: the client names the operation and the resource after the answer was judged.
+        # Computed on demand: the client sets the operation and the resource after the answer was read.
         where = " ".join(part for part in (self.op, self.resource) if part)
         text = f"[{self.code} {self.code_name}] {self.message}"
         text = f"{where}: {text}" if where else text

@@ -248,12 +248,12 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
             place = server.places[0]
             url = f"http://{place._replace(port=METRICS_PORT)}"
         base = url.rstrip("/").removesuffix("/metrics")
-        # The lab's port wants the key; to another host than the server's own it is never sent.
+        # The lab's port needs the key; it is never sent to another host than the server's.
         host = base.removeprefix("http://").removeprefix("https://").rpartition(":")[0]
         own = host.strip("[]") in {place.host for place in server.places}
         driver = Driver(Settings("kimberlite", base, server.api_key if own else None))
         try:
-            # The real server closes after each answer, and may cut a long one.
+            # The real server closes the connection after each answer, and may cut a long one.
             request = Request("GET", "/metrics", op="metrics", safe=True, limit=16 * 1024 * 1024)
             response = driver.run(call(request, Policy(attempts=3, base=0.1)))
         finally:

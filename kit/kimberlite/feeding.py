@@ -71,11 +71,11 @@ class StreamSource(Source):
             if start is None:
                 await flow.connection.connect()
                 start = flow.next = max(0, await self._length(flow) - self._back)
-            # Told before it is opened: events may have come when that returns.
+            # Set before opening: events may have arrived when that returns.
             following, reconnects = start, 0
             await flow.open()
             self._flow = flow
-            # Pinned: a connection that breaks before the first event must not start at a later end.
+            # Fixed: a connection that breaks before the first event must not start at a later end.
             yield Chunk(_columns([]), following - 1)
             given = loop.time() - _PAUSE
             while True:

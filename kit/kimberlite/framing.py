@@ -128,7 +128,7 @@ class FrameReader:
             if self._header is None:
                 if len(self._held) - self._at < HEADER_SIZE:
                     return
-                # Before it is kept: after an error the next call meets the same bytes, and the same error.
+                # Checked before it is consumed: after an error the next call meets the same bytes and the same error.
                 self._header = read_header(self._held[self._at : self._at + HEADER_SIZE], self.limit)
                 self._at += HEADER_SIZE
             stop = self._at + self._header.length

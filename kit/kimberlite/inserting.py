@@ -64,7 +64,7 @@ def statements(name: str, declared: Sequence[ColumnInfo], data: Any, *, lab: boo
     if lacking:
         raise KimberliteInputError(f"the column {lacking[0]!r} of {name!r} needs values, but the data has none")
     cells = [_cells(column, by_name[one], lab) for one, column in zip(names, columns, strict=True)]
-    # Quoted even where that is not needed: a name may be a word of SQL.
+    # Always quoted: a name may be a keyword of SQL.
     listed = ", ".join('"' + one.replace('"', '""') + '"' for one in names)
     head = f"INSERT INTO {quoted(name)} ({listed}) VALUES "  # noqa: S608
     return list(_statements(head, cells, rows))
@@ -77,7 +77,7 @@ def _statements(head: str, cells: list[list[Any]], rows: int) -> Iterator[Statem
         for column in cells:
             cell = column[n]
             if isinstance(cell, bytes):
-                places.append(f"X'{cell.hex()}'")  # the protocol has no bytes, the lab's SQL has
+                places.append(f"X'{cell.hex()}'")  # the protocol has no bytes, but the lab's SQL does
                 continue
             made.params.append(cell)
             size += len(cell) if isinstance(cell, str) else 8
@@ -157,7 +157,7 @@ def _integer(declared: str, lab: bool) -> _Make:
 
     def make(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
-            value = int(value)  # as pandas has integers with gaps
+            value = int(value)  # pandas' integers with missing values
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong(value, "a whole number")
         if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
@@ -269,7 +269,7 @@ def _bytes(declared: str, lab: bool) -> _Make:
 def _date(declared: str, lab: bool) -> _Make:
     def make(value: Any) -> int:
         if isinstance(value, datetime) and value.tzinfo is None and value.time() == time() and not _finer(value):
-            value = value.date()  # as pandas has dates
+            value = value.date()  # pandas' dates
         if not isinstance(value, date) or isinstance(value, datetime):
             raise _wrong(value, "a date")
         return value.toordinal() - _EPOCH

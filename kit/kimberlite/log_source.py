@@ -97,7 +97,7 @@ class StreamRange(Ranged):
             f"SELECT {chosen}(stream_offset) AS at FROM kit_events WHERE stream_id = $1 AND stream_offset >= $2"  # noqa: S608
             f" AND stream_offset < $3 AND ts {compared} $4"
         )
-        # Times there are nanoseconds in 64 bits; nothing is before or after those.
+        # The server's times are 64 bits of nanoseconds; no event is outside that range.
         when = Timestamp(min(max(moment * 1_000_000, -(2**63)), 2**63 - 1))
         _, stop = self.bounds()
         starts = range(0, stop, _LOOKED_THROUGH)
@@ -106,7 +106,7 @@ class StreamRange(Ranged):
             payload = state.driver.run(
                 sql.query_payload(state.registry, text, params, None, state.settings.tenant_id, None)
             )
-            [at] = result_columns(payload).table.column(0).to_pylist()  # the server names it after its call
+            [at] = result_columns(payload).table.column(0).to_pylist()  # the server's name for the column
             if at is not None:
                 return int(at) + 1 if last else int(at)
         return 0 if last else stop
@@ -130,7 +130,7 @@ class StreamRange(Ranged):
         given = batches(data, body)
 
         def send(notify: Callable[[int], Any]) -> Sent:
-            # The client never sends events twice by itself; doing so is up to the caller.
+            # The client never repeats events by itself; that is the caller's choice.
             state = self._state
             packed = made_or_found(self.client, self.stream) if self._packed is None else self._packed
             positions = state.driver.run(appending.append(state.registry, packed, given, position, audit, notify))

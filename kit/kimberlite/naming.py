@@ -109,7 +109,7 @@ def arranged(sql: str, names: Sequence[str]) -> list[tuple[int, str]] | None:
             return None
         del left[at]
         out.append((at, item.shown))
-    # What is left was not asked for; it may only be what the statement groups by.
+    # The rest was not selected; it may only be columns of GROUP BY.
     return out if set(left.values()) <= {name.casefold() for name in grouping.groups} else None
 
 

@@ -93,9 +93,9 @@ def pause_after(
 ) -> float | None:
     """Return seconds to wait before another try, or None."""
     if isinstance(error, WireError):
-        return None  # the server speaks something else; asking again does not change that
+        return None  # another protocol; a retry does not change that
     if isinstance(error, BusyError):
-        # A follower of a cluster did nothing; a server that is busy may have been so while it wrote.
+        # A follower of a cluster did nothing; a busy server may already have been writing.
         outcome = retry.Outcome(maybe_received=not isinstance(error, NotLeaderError))
     else:
         outcome = retry.Outcome(maybe_received=bool(getattr(error, "maybe_received", True)))

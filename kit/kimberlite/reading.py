@@ -96,7 +96,7 @@ def pages(
         if taken:
             for item in make(Page(at, blobs[:taken] if taken < count else blobs)):
                 yield Emit(item)
-        del page, events, blobs  # the next page is received where this one was, not beside it
+        del page, events, blobs  # so that the next page can reuse its memory
         if left is not None:
             left -= taken
         if not more:

@@ -101,7 +101,7 @@ def _told(reader: Reader, count: int) -> list[str] | None:
             return None
         types: list[str] = _TYPES.read(reader)
     except WireError:
-        return None  # bytes after a message mean nothing in this protocol
+        return None  # the protocol ignores bytes after a message
     return types if len(types) == count else None
 
 
@@ -193,7 +193,7 @@ def _decimals(column: pa.Array, declared: str) -> pa.Array:
     """Return exact decimals, with the declared number of digits or, if none is declared, with the digits they have."""
     texts = column.cast(pa.string())
     if (pc.max(pc.utf8_length(pc.replace_substring_regex(texts, "[-+.]", ""))).as_py() or 0) > MOST_DIGITS:
-        raise ValueError("more digits than a decimal can hold")  # Arrow does not always see it
+        raise ValueError("more digits than a decimal can hold")  # Arrow does not always notice it
     if digits_of(declared):
         return texts.cast(arrow_type(declared))
     wide = texts.cast(pa.decimal256(76, MOST_DIGITS))

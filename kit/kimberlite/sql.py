@@ -97,7 +97,7 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
     if isinstance(at, Position) or (hasattr(at, "__index__") and not isinstance(at, bool)):
         return requests.QueryAt(sql, cells, int(at))
     text = _time(at)
-    # On a line of its own: the statement may end in a comment.
+    # On a separate line, as the statement may end in a comment.
     return requests.Query(f"{sql.rstrip().rstrip(';')}\nFOR SYSTEM_TIME AS OF '{text}'", cells)
 
 
@@ -218,7 +218,7 @@ def position(registry: StreamRegistry, tenant: int | None = None) -> Operation[P
     if not listed.tables:
         return Position(0)
     name = quoted(listed.tables[0].name)
-    # The server tells it only in the refusal of a position that is not there yet.
+    # The server reveals it only by refusing a position that does not exist yet.
     try:
         yield from ask(
             registry.settings,

@@ -104,7 +104,7 @@ def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: 
         try:
             created = yield from create(registry, tenant, name)
         except UnauthorizedError:
-            # A role that may only read cannot make streams; where numbers are the server's, this is the stream.
+            # A read-only role cannot create streams; with the server's own numbers this is the stream.
             if isinstance(stream, str):
                 raise
             return one.to_u64()

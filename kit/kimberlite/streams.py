@@ -30,7 +30,7 @@ def found(client: Client, stream: StreamLike) -> int:
     if known is not None:
         return known
     if not tells_times(client):
-        return int(state.driver.run(resolve(state.registry, tenant, stream)))  # only making it tells its number
+        return int(state.driver.run(resolve(state.registry, tenant, stream)))  # only creating it reveals its number
     rows = client.list_streams()
     for row in rows:
         if row.name == stream:

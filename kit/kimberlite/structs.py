@@ -18,9 +18,6 @@ class Audit:
     idempotency_key: str | None = None
 
 
-# --- where a stream lives -------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True, frozen=True)
 class USEast1:
     """The region us-east-1."""
@@ -54,9 +51,6 @@ class Global:
 
 
 Placement = Regional | Global
-
-
-# --- tables, tenants, keys ------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -106,9 +100,6 @@ class ApiKeyInfo:
     expires_at_nanos: U64 | None
 
 
-# --- consent and erasure --------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class ConsentBasis:
     """The legal basis of a consent."""
@@ -147,9 +138,6 @@ class ErasureAuditInfo:
     erasure_proof_hex: str | None
 
 
-# --- audit --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class AuditEventInfo:
     """An entry of the audit log."""
@@ -166,9 +154,6 @@ class AuditEventInfo:
     reason: str | None
     source_country: str | None
     changed_field_names: list[str]
-
-
-# --- masking --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)

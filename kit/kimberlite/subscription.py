@@ -193,7 +193,7 @@ class Flow:
     async def _again(self) -> None:
         tries = 1
         if not self._progress:
-            await asyncio.sleep(_PROGRESS)  # a server that takes subscriptions and drops them must not be flooded
+            await asyncio.sleep(_PROGRESS)  # a server that accepts subscriptions and drops them must not be flooded
         self._progress = False
         while True:
             self.reconnects += 1
@@ -201,7 +201,7 @@ class Flow:
             try:
                 return await self._begin()
             except (NetworkError, TimeoutError, BusyError) as error:
-                # An event that was asked for twice is no harm, so every such error is worth another try.
+                # Requesting an event twice is harmless, so every such error may be retried.
                 outcome = retry.Outcome(maybe_received=True)
                 attempts = retry.pause_before_retry(self._settings.policy, outcome, attempt=tries)
                 if attempts is None:
@@ -213,7 +213,7 @@ class Flow:
         assert self._id is not None
         post = Post("credit", requests.SubscribeCredit(self._id, credits), self.packed >> 32)
         await self.connection.run(asked(self._quick(), post, responses.SubscriptionAck))
-        # The balance that the answer tells may be older than pushes that came behind it.
+        # The balance in the answer may be older than pushes that arrived after it.
         self.balance += credits
         return self.balance
 
@@ -229,14 +229,14 @@ class Flow:
         try:
             await self._credit(used)
         except (NetworkError, TimeoutError, BusyError, SubscriptionError):
-            self._lost()  # another connection grants anew
+            self._lost()  # another connection has new credits
         else:
             self._refill()
 
     def _pushed(self, push: Any) -> None:
         """Take what the server sent."""
         if self._id is None:
-            self._early.append(push)  # it may come before the answer that tells the subscription's number
+            self._early.append(push)  # it may arrive before the answer with the subscription's number
             return
         if push.subscription_id != self._id or self.closed:
             return
@@ -246,7 +246,7 @@ class Flow:
         assert isinstance(push, SubscriptionEvents)
         assert self.next is not None
         if push.start_offset > self.next:
-            self._id = None  # events are missing; what else this connection sends is of no use
+            self._id = None  # events are missing, so the rest of this connection is useless
             self._lost()
             return
         self.balance -= len(push.events)
@@ -314,7 +314,7 @@ class _Face(OfOneProcess):
         tenant, now = TenantId(stream.tenant_id), datetime.now(UTC)
         if events:
             self._after = events[-1][0] + 1
-        # Backwards: the next one is taken from the end.
+        # Reversed, as the next one is popped from the end.
         self._ready = [Event(Position(n), tenant, stream, now, data) for n, data in reversed(events)]
 
     def __repr__(self) -> str:

@@ -45,7 +45,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
 
     def _own(self) -> threading.RLock:
         if self._pid != os.getpid():
-            # A forked child shares the parent's socket; two that read from it would each get half.
+            # A forked child shares the parent's socket; if both read from it, each gets a part.
             self._pid, self._lock = os.getpid(), threading.RLock()
             if self._sock is not None:
                 self._sock.close()
@@ -61,7 +61,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
             except KimberliteError:
                 raise
             except BaseException:
-                # Interrupted in the middle of a frame: nobody knows where the next one begins.
+                # Interrupted in the middle of a frame: the start of the next one is unknown.
                 self._drop()
                 raise
 
@@ -170,13 +170,13 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         sock, self._sock = self._sock, None
         if sock is not None:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it
+                sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that is waiting on it
             sock.close()
 
 
 def _filled(sock: socket.socket, size: int) -> bytes:
     """Receive so many bytes in place; a header that states more than 16 MiB was refused before."""
-    buffer = BytesIO(bytes(size))  # gives its bytes out as they are, where `bytes` of a bytearray would be a copy
+    buffer = BytesIO(bytes(size))  # gives its bytes without a copy, unlike `bytes` of a bytearray
     with buffer.getbuffer() as view:
         _fill(sock, view)
     return buffer.getvalue()

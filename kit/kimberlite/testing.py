@@ -141,7 +141,7 @@ class MockClient:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:  # a test that failed already says more
+        if kind is None:  # the failure of the test says more
             self.verify()
 
     def _expect(self, method: str, *arguments: Any) -> Expectation:

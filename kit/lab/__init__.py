@@ -14,7 +14,7 @@ __all__ = ["Lab"]
 
 
 def __getattr__(name: str) -> Any:
-    # On first use, as in `kit` itself: `kit --help` passes here and needs no HTTP client.
+    # Loaded on first use, as in `kit` itself: `kit --help` needs no HTTP client.
     if name != "Lab":
         raise AttributeError(f"kit.lab has no {name!r}")
     from .lab import Lab

@@ -44,7 +44,7 @@ def started() -> dict[int, Servers]:
 
 
 def _end_in(pid: int, child: subprocess.Popen[bytes]) -> None:
-    # A fork has a copy of each handle. The servers are not the fork's to end.
+    # A fork has a copy of each handle, but must not end the servers.
     if os.getpid() == pid:
         end(child)
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Whoever read what is printed has had enough. Python would try once more at its end, and complain.
+        # The reader of the output has closed it. Python would try to flush once more at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
@@ -134,7 +134,7 @@ def _port(text: str) -> int:
 def _field(text: str) -> tuple[str, str]:
     field, equals, value = text.partition("=")
     if not equals or not field or not value:
-        # Not quoted back: it may be a credential that stands alone.
+        # Not quoted back: it may be a credential.
         raise argparse.ArgumentTypeError("give each as FIELD=VALUE")
     return field, value
 
@@ -199,7 +199,7 @@ def _lab(given: argparse.Namespace) -> int:
         if ended:
             raise SetupError(f"JupyterLab ended with status {ended}: {server.last_words()}")
     finally:
-        # From here to the end takes a moment; a second Ctrl-C must not leave half of it running.
+        # The rest takes a moment; a second Ctrl-C must not leave some processes running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if server is not None:
@@ -390,7 +390,7 @@ def _print(lines: Any) -> None:
 
 def _end_on_signals() -> None:
     """End the command in the same good order on Ctrl-C, a polite kill and a closed terminal."""
-    # Set outright: a shell starts background jobs with the interrupt ignored, and its `kill -INT` is meant, too.
+    # Set explicitly: a shell starts background jobs with SIGINT ignored, but `kill -INT` has to work.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

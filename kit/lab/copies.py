@@ -92,7 +92,7 @@ def _digest(path: Path) -> str:
             cells = [[cell["cell_type"], "".join(cell["source"])] for cell in json.loads(content)["cells"]]
             content = json.dumps(cells).encode()
         except (ValueError, LookupError, TypeError):
-            pass  # no notebook after all; then every byte counts
+            pass  # not a notebook: compare all bytes
     return hashlib.sha256(content).hexdigest()
 
 

@@ -24,7 +24,7 @@ def folder() -> Path:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix":
         status = place.lstat()
-        # Among temporary files anyone may have made the folder first, to be given our tokens.
+        # In a temporary directory another user may have created the folder first, to read our tokens.
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise SetupError(f"{place} is not a private folder of this user", hint="remove it, or set XDG_RUNTIME_DIR")
     return place

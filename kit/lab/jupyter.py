@@ -41,7 +41,7 @@ class Jupyter:
     ) -> None:
         self.folder = folder
         self.notebook = notebook
-        # The log shows the token, so it lives where only this user can read.
+        # The log contains the token, so only this user may read it.
         handle, name = tempfile.mkstemp(prefix="jupyterlab-", suffix=".log", dir=descriptors.folder())
         self.log = Path(name)
         try:
@@ -52,7 +52,7 @@ class Jupyter:
                 stdin=subprocess.PIPE,
                 stdout=handle,
                 stderr=handle,
-                # A Ctrl-C on the terminal is answered here once, instead of by a question that JupyterLab asks.
+                # Ctrl-C is handled here once, instead of by JupyterLab's own question.
                 start_new_session=True,
             )
         finally:
@@ -106,7 +106,7 @@ class Jupyter:
     def _ready(self) -> dict[str, Any]:
         from jupyter_core.paths import jupyter_runtime_dir
 
-        # The server writes this file, readable to its user alone, once it listens.
+        # The server writes this file, readable only for its user, once it listens.
         info = Path(jupyter_runtime_dir()) / f"jpserver-{self._child.pid}.json"
         deadline = time.monotonic() + _READY_WITHIN
         while time.monotonic() < deadline:
@@ -154,7 +154,7 @@ def _arguments(folder: Path, notebook: str | None, port: int | None, browser: bo
     if not browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # In a container everything is root's; JupyterLab listens on loopback only and asks for its token.
+        # In a container everything runs as root; JupyterLab listens on loopback only and requires its token.
         arguments.append("--allow-root")
     if notebook:
         arguments.append(str(folder / notebook))

@@ -74,7 +74,7 @@ class Lab(GivesFrames, OfOneProcess):
         self._explorers: dict[str, Any] = {}
         self._before: dict[str, Secret | None] = {}
         self._closed = False
-        # Held while one is looked for: another handle may let go of them at this moment.
+        # Kept while searching, as another handle may close them at this moment.
         started = child.started()
         described = running.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
@@ -162,7 +162,7 @@ class Lab(GivesFrames, OfOneProcess):
     def _use_no_more(self) -> None:
         ours = self.env()
         for name, before in self._before.items():
-            # Another lab's, or the user's own of since then, stays.
+            # A variable that another lab or the user has set since then stays.
             if os.environ.get(name) == ours[name]:
                 if before is None:
                     del os.environ[name]

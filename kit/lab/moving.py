@@ -77,7 +77,7 @@ class Mover:
                         for step, every in steps:
                             group.create_task(_repeat(step, every))
             except* (KitError, OSError):
-                # Say a fault that the user asked for, or a stream that the user deleted.
+                # For example a requested fault, or a stream that the user deleted.
                 await asyncio.sleep(_RETRY)
 
 
@@ -99,7 +99,7 @@ async def _s2(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
         S2(env["S2_ACCESS_TOKEN"], endpoints=Endpoints(env["S2_ACCOUNT_ENDPOINT"], env["S2_BASIN_ENDPOINT"]))
     )
     basin = client["demo-shop"]
-    # Orders are numbered from 1 on, so the next one has the number of its place and one more.
+    # Orders are numbered from 1, so the next number is the position plus one.
     numbers = count((await basin["orders"].check_tail()).seq_num + 1)
     celsius = 88.0
 

@@ -14,7 +14,7 @@ def watch(parent: int, patience: float = 3) -> None:
     """
 
     def end() -> None:
-        # From a thread, past whatever the loop is busy with; the databases are made for this.
+        # From a thread, even if the loop is busy; the databases survive this.
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(patience)
         os._exit(0)

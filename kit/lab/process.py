@@ -49,7 +49,7 @@ class Process:
 
     async def start(self) -> dict[str, Any]:
         """Start everything; what a client needs to know about it."""
-        # Also in a folder that others can enter, what the servers keep is this user's alone.
+        # The servers' data is private to this user, even in a folder that others can enter.
         os.umask(0o077)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -137,7 +137,7 @@ async def serve(orders: dict[str, Any], ready: Any) -> None:
     """Run a lab until it is told to end; `ready` is called with its description."""
     process = Process(orders)
     loop = asyncio.get_running_loop()
-    # An interrupt in the notebook may reach this process too; one that has a parent ends with it, not before.
+    # An interrupt in the notebook may reach this process too; it ends with its parent, not before.
     for number in (signal.SIGTERM,) if "parent" in orders else (signal.SIGTERM, signal.SIGINT):
         try:
             loop.add_signal_handler(number, process.ended.set)

@@ -61,7 +61,7 @@ class Pool(Generic[P]):
         self._warming = asyncio.ensure_future(self._warm_quietly())
 
     async def _warm_quietly(self) -> None:
-        # Whoever needs it tries again, and tells.
+        # The next caller tries again and reports the error.
         with contextlib.suppress(self._refused):
             await self.warm()
 
@@ -74,7 +74,7 @@ class Pool(Generic[P]):
             except self._refused:
                 raise
             except BaseException:
-                # The client went away, say: nobody needs what would still come.
+                # For example, the client went away, so the rest is not needed.
                 process.end()
                 raise
             finally:
@@ -102,7 +102,7 @@ class Pool(Generic[P]):
         return None
 
     async def _started(self) -> P:
-        # One after the other: the first one makes what the others open.
+        # One after the other, as the first one creates what the others open.
         async with self._starting:
             if process := self._rested():
                 return process
@@ -130,7 +130,7 @@ def why_ended(status: int, what: str) -> tuple[bool, str]:
     if status == OUT_OF_MEMORY:
         return True, f"the {what} needs more memory than it is allowed"
     if status < 0:
-        # By a signal: a crash of the engine, or the system short of memory. The same work would do it again.
+        # Ended by a signal: the engine crashed, or memory ran out. The same work would do it again.
         return True, f"the {what} ended the SQL engine; write it another way"
     return False, f"the SQL engine ended in the middle of the {what}; try again"
 

@@ -94,7 +94,7 @@ class Store:
                 self._writer.execute("release job")
             self._writer.execute("commit")
         except sqlite3.Error as error:
-            # The disk is full, say: nothing of this batch was kept, and everyone in it must know.
+            # For example, the disk is full: nothing of this batch was stored, and every caller in it must know.
             if self._writer.in_transaction:
                 self._writer.execute("rollback")
             return [(done, None, error) for _, done in batch]

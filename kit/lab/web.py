@@ -43,7 +43,7 @@ class OneWrite:
         self._parts.append(data)
         self._size += len(data)
         if self._size > _FLUSH_AT:
-            # Past this size the transport's own flow control must see it.
+            # Above this size the transport's own flow control must handle it.
             self.flush()
 
     def flush(self) -> None:
@@ -149,7 +149,7 @@ class WebServer:
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
-        # Streams that would go on for ever are ended with their tasks.
+        # Endless streams are ended with their tasks.
         for task in list(self._state.tasks):
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
@@ -157,7 +157,7 @@ class WebServer:
 
 def listening_socket(port: int = 0) -> socket.socket:
     """Return a bound socket on loopback, on the port or on any free one."""
-    # With its protocol named: only then does asyncio send small writes on its connections without delay.
+    # With an explicit protocol number: only then does asyncio set TCP_NODELAY on its connections.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

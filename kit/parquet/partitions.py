@@ -72,7 +72,7 @@ def folder(keys: pa.RecordBatch) -> str:
     >>> folder(pa.record_batch({"k": ["a/b"], "n": [None], "_x": [1.5]}))
     'k=a%2Fb/n=__HIVE_DEFAULT_PARTITION__/%5Fx=1.5/'
     """
-    # Readers of folders leave out what begins with a dot or an underscore.
+    # Readers of folders skip names that begin with a dot or an underscore.
     named = [(_visible(_short(name)), column[0]) for name, column in zip(keys.schema.names, keys.columns, strict=True)]
     return "".join(f"{name}={_text(value)}/" for name, value in named)
 

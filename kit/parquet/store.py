@@ -129,7 +129,7 @@ class Store:
             self._fs.mv(draft, path)
             return
         os.replace(draft, path)
-        # The name, too, has to be on the disk before anything relies on it.
+        # The name has to be on the disk too before anything relies on it.
         folder = os.open(os.path.dirname(path), os.O_RDONLY) if os.name == "posix" else None
         if folder is not None:
             try:

@@ -74,7 +74,7 @@ def _begun(view: View, store: Store, names: list[str], resume: bool) -> Manifest
             f"{view.source.label} ends at {end}, but {store.path} reaches to {manifest.next}: the stream was replaced",
             hint="give another folder",
         )
-    # A file without rows shows the columns of an empty source; of this one there may be others by now.
+    # A file without rows has the columns of an empty source; the source may have others by now.
     for part in [part for part in manifest.parts if not part.rows]:
         store.remove(part.name)
         manifest.parts.remove(part)
@@ -113,7 +113,7 @@ class _Files:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        # What is in an open file is not lost where the service failed: the file is ended, and counts.
+        # If the service fails, the open file is finished and counts, so that its rows are not lost.
         if error is not None and not isinstance(error, OSError | KeyboardInterrupt | InputError):
             try:
                 self.end()
@@ -201,7 +201,7 @@ class _Partitioned(_Files):
     most = _PARTITIONED_BYTES
 
     def _flush(self) -> None:
-        pass  # partitions are told apart when a stretch is whole
+        pass  # rows are split into partitions when a range is complete
 
     def end(self) -> None:
         if not self._batches:

@@ -79,7 +79,7 @@ def _keyed(keys: pd.Series[Any] | None, amounts: Any, count: int) -> tuple[Ranke
     order = ranked(sizes)
     shown = len(order.named) + min(MOST_RESTS, max(1, _CELLS // int(count)), len(order.rest))
     if shown < len(names):
-        # More would be a smear: what is not drawn is still counted among the others.
+        # More would be a smear; series that are not drawn still count among the others.
         drawn = [*order.named, *order.rest][:shown]
         places = {name: place for place, name in enumerate(drawn)}
         codes = np.array([places.get(name, shown) for name in names])[codes]

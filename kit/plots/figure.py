@@ -97,7 +97,7 @@ def wrapped(text: str, inches: float, size: float, *, bold: bool = False) -> lis
 def _points(text: str, font: FontProperties) -> float:
     """Return how wide a text is, in points."""
     wide = text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), font, False)[0]
-    return float(wide) * 1.03  # letters on a screen stand on whole dots
+    return float(wide) * 1.03  # letters on a screen are placed on whole pixels
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class Sheet:
         """Return new panels beside each other, of this height."""
         if self.own:
             assert self.figure is not None
-            # Somewhere about the place they get at the end, so that ticks fit.
+            # Near their final place, so that ticks fit.
             rect = (0.12, 0.2, 0.8 / columns, 0.6)
             added = [
                 Panel(
@@ -197,7 +197,7 @@ class Sheet:
             + below
             + _EDGE
         )
-        total = math.ceil(total * 50) / 50  # whole dots in every sharpness
+        total = math.ceil(total * 50) / 50  # whole pixels at every resolution
         figure.set_size_inches(WIDTH, total)
         top = total - _EDGE
         for row, head, foot in zip(self.rows, heads, feet, strict=True):

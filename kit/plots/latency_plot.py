@@ -116,7 +116,7 @@ def _distribution(paper: Sheet, panel: Panel, ms: Any, quantiles: dict[str, floa
     """Draw how often each duration came, on a logarithmic axis."""
     ax, look = panel.ax, paper.look
     least = float(ms[ms > 0].min()) if (ms > 0).any() else 1.0
-    shown = np.maximum(ms, least)  # a logarithm has no place for zero
+    shown = np.maximum(ms, least)  # a logarithmic axis cannot show zero
     low, high = float(shown.min()), float(shown.max())
     low, high = (low / 1.1, high * 1.1) if low == high else (low, high)
     ax.hist(shown, bins=np.geomspace(low, high, _BINS).tolist(), color=look.palette[0])

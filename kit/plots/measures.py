@@ -218,7 +218,7 @@ def _series(part: pd.DataFrame, by: Sequence[str]) -> Any:
     if len(by) == 1:
         return texts[0].to_numpy()
     joined = [" · ".join(text for text in row if text != NONE) or NONE for row in zip(*texts, strict=True)]
-    # Two rows of labels that read the same are still two.
+    # Two combinations of labels that read the same are still two.
     return (
         joined
         if len({*joined}) == len({*zip(*texts, strict=True)})

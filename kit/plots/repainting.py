@@ -52,7 +52,7 @@ def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
         ended = False
         while not ended:
             pause.wait(EVERY)
-            # Asked before drawing: what came last is then in the last picture.
+            # Checked before drawing, so that the last picture contains the last rows.
             ended, version = feed.ended, feed.version
             news = version != shown and events.seen
             if news or ended or time.monotonic() - painted >= IDLE:

@@ -106,6 +106,6 @@ def _jupyter_is_dark() -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     if re.search(r'"adaptive-theme"\s*:\s*true', text):
-        return False  # as the browser's system is, which is not known here
+        return False  # follows the browser's setting, which is unknown here
     chosen = re.search(r'"theme"\s*:\s*"([^"]*)"', text)
     return chosen is not None and "dark" in chosen[1].lower()

@@ -184,7 +184,7 @@ def _draw(
 def _lines(bins: Binned, amounts: dict[str, Any], moving: bool) -> tuple[dict[str, marks.Line], slice]:
     """Return the lines, and which intervals they show: only whole ones, as far as that leaves a line."""
     count = len(bins.starts)
-    # A feed begins within an interval, and what the log held before comes at once: that is no throughput.
+    # A feed begins within an interval, and earlier records arrive at once, which is not throughput.
     whole = slice(1 if moving else int(0 in bins.unfinished), count - (count - 1 in bins.unfinished))
     shown = whole if whole.stop - whole.start >= (1 if moving else _LEAST) else slice(0, count)
     x = moments(bins.middles)[shown]
@@ -197,7 +197,7 @@ def _unfinished(bins: Binned, mark: str) -> str:
     last = len(bins.starts) - 1
     ends = [word for place, word in ((0, "first"), (last, "last")) if place in bins.unfinished]
     if mark == "dotted":
-        ends = [word for word in ends if word == "last"]  # the first is a point like others
+        ends = [word for word in ends if word == "last"]  # the first one is an ordinary point
     if not ends:
         return ""
     if last == 0:

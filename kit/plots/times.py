@@ -73,10 +73,10 @@ def interval(every: Any, first: int, last: int, most: int = 240) -> Interval:
     ('week', '15 s')
     """
     if every is None:
-        span = last - first or 80 * _MINUTE  # one moment is shown as the minute that it is in
+        span = last - first or 80 * _MINUTE  # a single moment is shown as its minute
         return Interval(next((step for step in _STEPS if span / step <= most), -(-span // most)))
     try:
-        # A bare unit, such as "h", is one of it.
+        # A bare unit such as "h" means one of it.
         width: Any = pd.Timedelta(
             f"1{every}" if isinstance(every, str) and re.fullmatch(r"[a-zA-Z]+", every) else every
         )

@@ -161,9 +161,6 @@ def _all_zero(zeros: list[Measure]) -> str:
     )
 
 
-# --- charts -----------------------------------------------------------------------------------------------------------
-
-
 def _charts(paper: Sheet, charts: list[_Chart]) -> None:
     panels: list[tuple[_Chart, Panel]] = []
     limits = _limits(charts)
@@ -251,9 +248,6 @@ def _subtitle(measure: Measure, when: str, totals: Any, *more: str) -> str:
 
 def _bounded(measure: Measure) -> bool:
     return any(label in ("le", "quantile") for label in measure.by)
-
-
-# --- over time --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,9 +368,6 @@ def _share(panels: list[tuple[Measure, Panel]]) -> None:
         if len(alike) > 1 and max(sizes) <= _ALIKE * min(sizes):
             for panel in alike:
                 panel.ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
-
-
-# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def _numbers(paper: Sheet, numbers: list[_Chart]) -> None:

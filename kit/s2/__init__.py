@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     from .stream import S2Stream, SyncS2Stream
     from .sync_sessions import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
 
-# What speaks to a service loads when it is first used: the transport costs more than all the rest.
+# The client loads on first use: the transport is most of the import's cost.
 _WHERE = {
     "AppendSession": "append_session",
     "BatchSubmitTicket": "append_engine",

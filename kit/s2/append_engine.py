@@ -162,8 +162,6 @@ class AppendEngine:
         state = "failed" if self._error else "closed" if self._task.done() else "closing" if self._closing else "open"
         return f"{state}, {len(self._flight)} batches on their way"
 
-    # --- submitting ---
-
     async def _submit(self, frame: bytes, records: int, metered: int) -> BatchSubmitTicket:
         if self._line or not self._flight.has_room(metered):
             await self._wait_for_room(metered)
@@ -185,7 +183,7 @@ class AppendEngine:
             self._line.remove((metered, waiter))
             self._admit()
             raise
-        # Out of the line only now: whoever comes later has stood behind until here.
+        # Left the queue only now, so that later callers waited behind this one until here.
         self._line.remove((metered, waiter))
 
     def _admit(self) -> None:
@@ -205,8 +203,6 @@ class AppendEngine:
         if self._closing:
             raise S2ClientError("the session is closed")
 
-    # --- the session's task ---
-
     async def _run(self) -> None:
         error: S2Error | None = S2ClientError("the session was abandoned before everything was acknowledged")
         try:
@@ -215,19 +211,19 @@ class AppendEngine:
         except S2Error as failure:
             error = failure
         except Exception as failure:
-            # Whatever it is, nobody must wait for ever.
+            # Whatever the error is, no ticket may wait forever.
             error = S2ClientError(f"the session failed: {failure!r}")
             error.__cause__ = failure
         finally:
             self._end(error)
 
     def _end(self, error: S2Error | None) -> None:
-        # Without the frames of the transport: they are of no use to whoever meets it.
+        # Without the frames of the transport, which do not help the reader of the error.
         self._error = error and named(error.with_traceback(None), _OP, self._path)
         for batch in self._flight.drain():
             if error is not None and not batch.ticket.done():
                 batch.ticket.set_exception(error)
-                # Taken at once: a ticket that nobody awaits is no reason for a warning.
+                # Retrieved at once, so that a ticket that nobody awaits causes no warning.
                 batch.ticket.exception()
         self._closing = True
         self._admit()
@@ -247,11 +243,11 @@ class AppendEngine:
             if attempt.acks:
                 tries = 1
             if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
-                return  # how a connection ends that nobody needs any more is nobody's concern
+                return  # errors while closing an unneeded connection do not matter
             now = self._loop.time()
             expected = error is None or (isinstance(error, S2ServerError) and error.code == _DRAINING)
             if expected and now - self._freed > _FREE_EVERY:
-                # The service wants another connection, and did nothing wrong.
+                # The service asked for another connection; this is not a failure.
                 self._freed = now
                 continue
             if error is None:
@@ -265,7 +261,7 @@ class AppendEngine:
 
     async def _attempt(self, attempt: _Attempt) -> None:
         """Make one exchange, to its end."""
-        from .http2_exchange import Target, connect  # not at the top: whoever only reads needs no HTTP/2
+        from .http2_exchange import Target, connect  # not at the top: reading needs no HTTP/2
 
         started, clock = calls.now(), time.perf_counter()
         status, outcome = 0, "interrupted"
@@ -340,7 +336,7 @@ class AppendEngine:
                 while len(body) < _ERROR_BODY and (piece := await exchange.read()):
                     body += piece
         except (TimeoutError, KitError):
-            pass  # its status says enough
+            pass  # the status is enough
         return body
 
     def _next(self) -> bytes | None:
@@ -380,7 +376,7 @@ class AppendEngine:
         if due > self._loop.time():
             self._watch()
         elif late > _LATE:
-            # The loop stood still, in a cell that took long perhaps: what was answered meanwhile is yet to be read.
+            # The loop was blocked, perhaps by a long cell: answers that arrived meanwhile are still to be read.
             self._look_at(self._loop.time() + min(late, self._timeout))
         elif self._flight:
             exchange.fail(Silent(f"a batch was not acknowledged within {self._timeout:g} s"))

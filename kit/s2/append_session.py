@@ -60,7 +60,7 @@ class AppendSession(OfOneProcess):
         try:
             await self.close()
         except S2Error:
-            # What went wrong in the block itself is what its author has to see.
+            # The error of the block itself is the one that its author has to see.
             if kind is None:
                 raise
 

@@ -56,7 +56,7 @@ def append_encoded(
     source = iter(inputs)
     first = next(source, None)
     if first is None:
-        # Asked for before a connection is made.
+        # Checked before a connection is made.
         raise S2InputError("there are no records to append")
     tell = progress or (lambda count: None)
     second = next(source, None)
@@ -127,7 +127,7 @@ class _Bulk:
             assert last is not None
             return await first, await last
         finally:
-            # Whoever hands over more must not wait for a session that is gone.
+            # A thread that hands over more must not wait for a session that has ended.
             self._handover.end()
 
     def _count(self, records: int, ack: AppendAck) -> None:

@@ -197,7 +197,7 @@ class _Gathering:
             async for record in records:
                 await self._take(record)
         finally:
-            # A generator that is left in the middle holds what it has open.
+            # A generator that is left in the middle keeps its resources open.
             if isinstance(records, AsyncGenerator):
                 await records.aclose()
 
@@ -235,5 +235,5 @@ class _Gathering:
         self._reading.cancel()
         await asyncio.wait([self._reading])
         if not self._reading.cancelled():
-            # An error that nobody took is no news to a caller who left.
+            # An error that was not retrieved does not matter to a caller who left.
             self._reading.exception()

@@ -68,7 +68,7 @@ class AccountVerbs:
         """Return the new basin. Its name is 8 to 48 lowercase letters, digits and hyphens, and unique in the whole
         service."""
         body: dict[str, Any] = {"basin": check_basin_name(name)}
-        # The same token on every try: a try whose answer was lost has created the basin all the same.
+        # The same token on every try: a try whose answer was lost may have created the basin.
         token = {"s2-request-token": uuid.uuid4().hex}
         answer = yield from ask(
             self._state.transport,

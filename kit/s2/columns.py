@@ -157,7 +157,7 @@ def record_table(
     A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`. `fast=False`
     spares a few rows what the quick reader of JSON takes to start.
     """
-    from ..core.frames import TIME, choose_mode, expand_bodies  # pandas, which decoding has no need of
+    from ..core.frames import TIME, choose_mode, expand_bodies  # pandas, which decoding does not need
 
     chunks = [batch.batch if isinstance(batch, RecordColumns) else batch for batch in batches]
     table = pa.Table.from_batches(chunks, SCHEMA)

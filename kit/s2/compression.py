@@ -21,7 +21,7 @@ _PIECE = 256 * 1024
 def compress(data: bytes, how: Compression) -> bytes:
     """Return the data, packed; as it is for `Compression.NONE`."""
     if how is Compression.ZSTD:
-        import zstandard  # not at the top: most streams are not packed
+        import zstandard  # not at the top: most streams are not compressed
 
         return zstandard.ZstdCompressor().compress(data)
     if how is Compression.GZIP:
@@ -72,7 +72,7 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes:
     except zstandard.ZstdError as error:
         raise WireError(f"its zstd data is damaged: {error}") from None
     if end != len(data):
-        # The library stops without a word, at the end of the frame as well as at the end of the data.
+        # The library stops silently at the end of the frame as well as at the end of the data.
         raise WireError("its zstd data ends " + ("too early" if end < 0 or end > len(data) else "before the data does"))
     return unpacked
 
@@ -92,7 +92,7 @@ def _zstd_end(data: bytes, at: int) -> int:
     while at + 3 <= len(data):
         head = int.from_bytes(data[at : at + 3], "little")
         last, kind, size = head & 1, head >> 1 & 3, head >> 3
-        at += 3 + (1 if kind == 1 else size)  # a block that repeats one byte holds that byte alone
+        at += 3 + (1 if kind == 1 else size)  # a run-length block contains only one byte
         if last:
             return at + 4 * (data[4] >> 2 & 1)
     return -1

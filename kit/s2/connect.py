@@ -31,7 +31,7 @@ async def dial(origin: str, protocol: str, seconds: float, verify: Any, make: Ca
         async with asyncio.timeout_at(ends):
             addresses = await _addresses(host, port)
         while True:
-            # Each has its share of the time. Asyncio can race them, but may leave a socket open when it is cancelled.
+            # Each address has its share of the time. Asyncio can race them, but may leave a socket open when cancelled.
             share = (ends - loop.time()) / len(addresses)
             try:
                 async with asyncio.timeout(share):
@@ -69,6 +69,6 @@ async def _addresses(host: str, port: int) -> list[str]:
 def _context(verify: Any, protocol: str) -> ssl.SSLContext:
     if not isinstance(verify, ssl.SSLContext):
         return trusting(verify, protocol)
-    # Right before each use: other calls set theirs on a context that is given.
+    # Set right before each use, as other calls change it on a shared context.
     verify.set_alpn_protocols([protocol])
     return verify

@@ -37,9 +37,6 @@ _ONE = np.uint64(1)
 _SEVEN = np.uint64(0x7F)
 
 
-# --- objects --------------------------------------------------------------------------------------------------------
-
-
 def by_objects(batches: Sequence[Any]) -> pa.RecordBatch:
     """Return columns from messages that were read already."""
     records = [record for batch in batches for record in batch.records]
@@ -86,9 +83,6 @@ def _no_pairs() -> pa.Array:
     return pa.array([], HEADER)
 
 
-# --- ptars ----------------------------------------------------------------------------------------------------------
-
-
 @cache
 def compiled() -> Any:
     """Return the compiled decoder, or None where it is not there."""
@@ -108,7 +102,7 @@ def by_ptars(payloads: Sequence[bytes]) -> pa.RecordBatch | None:
     try:
         records = compiled()(list(payloads)).column(0).values
     except ValueError:
-        # It is stricter inside of fields that are not known.
+        # It is stricter inside unknown fields.
         return None
     seq_num, timestamp, headers, body = records.flatten()
     if len(headers.values):
@@ -117,9 +111,6 @@ def by_ptars(payloads: Sequence[bytes]) -> pa.RecordBatch | None:
     else:
         headers = no_headers(len(records))
     return columns(seq_num, timestamp, headers, body)
-
-
-# --- layout ---------------------------------------------------------------------------------------------------------
 
 
 def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBatch | None:
@@ -246,6 +237,6 @@ def _cut(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
     edges[0] = 0
     edges[1::2] = starts
     edges[2::2] = ends
-    # Gaps and pieces as one column; every second value is a piece.
+    # Gaps and pieces as one column: every second value is a piece.
     both = pa.Array.from_buffers(pa.binary(), 2 * len(starts), [None, pa.py_buffer(edges), pa.py_buffer(data)])
     return both.take(pa.array(np.arange(1, 2 * len(starts), 2)))

@@ -91,7 +91,7 @@ class Endpoints:
         return hash((self._account, self._basin))
 
     def __repr__(self) -> str:
-        # One that is not made yet is shown where its constructor raises.
+        # The repr must work on a half-made object, as tracebacks show it when the constructor raises.
         account, basin = getattr(self, "_account", None), getattr(self, "_basin", None)
         return f"Endpoints(account={account!r}, basin={basin!r})"
 
@@ -127,7 +127,7 @@ def _origin(what: str, given: str) -> str:
         raise S2InputError(f"the {what} endpoint must be a str, not {type(given).__name__}")
     text = given.strip()
     if not text.isprintable() or " " in text:
-        # The parser takes line ends and tabs out without a word.
+        # The parser removes line ends and tabs silently.
         raise _refused(what, given, "it contains a space or a line end")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
@@ -151,7 +151,7 @@ def _origin(what: str, given: str) -> str:
 
 
 def _host(parts: SplitResult) -> str:
-    # Not `parts.hostname`: it takes the brackets off an IPv6 address.
+    # Not `parts.hostname`, which removes the brackets of an IPv6 address.
     host = parts.netloc
     name, colon, port = host.rpartition(":")
     return name if colon and (port.isdigit() or not port) and not name.endswith(":") else host

@@ -113,7 +113,7 @@ class S2ServerError(S2Error):
         self.status_code = status_code
 
     def _in_full(self) -> str:
-        # Made when asked for: the transport names the operation and the resource after the body was judged.
+        # Computed on demand: the transport sets the operation and the resource after the body was read.
         where = " ".join(part for part in (self.op, self.resource) if part)
         text = f"[{self.status_code} {self.code}] {self.message}"
         text = f"{where}: {text}" if where else text

@@ -74,7 +74,7 @@ class StreamSource(Source):
         if isinstance(after, int):
             start: Start = SeqNum(after + 1)
         elif isinstance(self._start, TailOffset):
-            # Told as a number: a connection that breaks before the first record must not start at a later tail.
+            # As a number: a connection that breaks before the first record must not start at a later tail.
             newest_now = (await stream.check_tail()).seq_num
             first = max(0, newest_now - self._start.value)
             start = SeqNum(first)

@@ -105,8 +105,6 @@ class Http2Exchange(asyncio.Protocol):
         self.bytes_in = 0
         self.bytes_out = 0
 
-    # --- what a caller does ---
-
     async def begin(self, target: Target) -> None:
         """Send the request's head, once the service has told its settings."""
         if target.origin.startswith("https:"):
@@ -171,7 +169,7 @@ class Http2Exchange(asyncio.Protocol):
             return
         if not transport.is_closing():
             self._say_goodbye()
-            # Not close(): that waits for a peer which may never read, and with TLS for its last word.
+            # Not close(), which waits for a peer that may never read, and with TLS for its shutdown.
             transport.abort()
         await asyncio.shield(self._lost)
 
@@ -181,10 +179,8 @@ class Http2Exchange(asyncio.Protocol):
                 self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
             self._http.close_connection()
         except h2.exceptions.H2Error:
-            pass  # it was over before
+            pass  # it had already ended
         self._flush()
-
-    # --- what the socket tells ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -218,7 +214,7 @@ class Http2Exchange(asyncio.Protocol):
                 while data := rest.recv(_WRITE):
                     self.data_received(data)
         except OSError:
-            return  # there is no more
+            return  # the end of the body
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -259,7 +255,7 @@ class Http2Exchange(asyncio.Protocol):
 
     def _reset(self, code: int) -> None:
         if self._over:
-            return  # the rest of the request is not wanted
+            return  # the service does not need the rest of the request
         if code == h2.errors.ErrorCodes.HTTP_1_1_REQUIRED:
             self.fail(AnswerError("the service asked for HTTP/1.1", hint="append sessions need HTTP/2"))
         else:
@@ -280,8 +276,6 @@ class Http2Exchange(asyncio.Protocol):
                 "the answer is not HTTP/2", hint="append sessions need a service, and proxies, with HTTP/2"
             )
         return Lost(f"the service violated HTTP/2: {error}")
-
-    # --- how it is done ---
 
     def _send(self) -> None:
         """Hand on as much of the request's body as may go now."""
@@ -377,7 +371,7 @@ async def connect(target: Target, source: Callable[[], bytes | None], leaving: C
 
 
 def _header(name: str, value: str) -> hpack.HeaderTuple:
-    # What is secret must not be kept in the tables of whoever is in between.
+    # Secrets must not be stored in the header tables of proxies.
     return (hpack.NeverIndexedHeaderTuple if name in _SECRET else hpack.HeaderTuple)(name, value)
 
 
@@ -418,7 +412,7 @@ class _Frames:
             while len(buffer) - at >= _HEAD:
                 size, kind = int.from_bytes(buffer[at : at + 3], "big"), buffer[at + 3]
                 if size > _MAX_FRAME:
-                    # Before it is waited for: this may be no HTTP/2 at all.
+                    # Checked before waiting for the rest: this may not be HTTP/2 at all.
                     raise h2.exceptions.FrameTooLargeError(f"a frame of {size:,} bytes")
                 end = at + _HEAD + size
                 if len(buffer) < end:

@@ -96,9 +96,6 @@ def _encoded(
             first = end
 
 
-# --- what was given -------------------------------------------------------------------------------------------------
-
-
 def _column(given: Any, what: str, kind: pa.DataType | None = None, gaps: bool | None = None) -> pa.ChunkedArray:
     if isinstance(given, pa.ChunkedArray):
         return given
@@ -221,9 +218,6 @@ class _Headers:
         return np.diff(total[self.ends])
 
 
-# --- cutting --------------------------------------------------------------------------------------------------------
-
-
 def _refuse_large(sizes: Ints) -> None:
     large = np.flatnonzero(sizes > MAX_BATCH_BYTES)
     if len(large):
@@ -255,9 +249,6 @@ def _rounds(ends: Iterator[int], sizes: Ints) -> Iterator[list[int]]:
             start, size, group = end, 0, []
     if group:
         yield group
-
-
-# --- laying out -----------------------------------------------------------------------------------------------------
 
 
 def _records(body: pa.Array, times: pa.Array | None, pairs: _Headers | None) -> tuple[memoryview, Ints]:

@@ -80,11 +80,11 @@ class StreamRange(Ranged):
         if isinstance(until, Moment):
             end = max(0, until.milliseconds)
         elif until is not None:
-            # The service ends a read at a time, or after that many records: a position is so many after the first.
+            # The service ends a read at a time or after a count, so a position becomes a count after the first record.
             first, stop = self.at(start), self.at(until)
             count = max(0, stop - first)
             begin, limit = SeqNum(first), count if limit is None else min(limit, count)
-        # Bounded, or told to wait for nothing: a read for a frame ends at the tail.
+        # Bounded, or with no wait: a read for a frame ends at the tail.
         wait = None if limit is not None or until is not None else 0
         plan = plan_of(begin, ReadLimit(count=limit), end, False, wait)
         return Pages(map(self._wanted, self._batches(plan, stop)), lambda: self._expected(plan))
@@ -98,12 +98,12 @@ class StreamRange(Ranged):
                 for columns in bulk.columns(self.stream, plan):
                     batch = columns.batch
                     if stop is not None and len(columns) and batch.column(0)[-1].as_py() >= stop:
-                        # Where the first records are gone, so many reach further.
+                        # If the first records are gone, the same count reaches further.
                         yield batch.filter(pc.less(batch.column(0), pa.scalar(stop, pa.uint64())))
                         return
                     yield batch
         except ReadUnwrittenError:
-            return  # at the tail there is nothing, which is no error in a notebook
+            return  # at the tail there is nothing to read, which is not an error in a notebook
 
     def _wanted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         mask = None if self.commands else command_mask(batch)

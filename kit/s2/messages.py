@@ -15,8 +15,7 @@ from .types import AppendAck, AppendInput, ReadBatch, Record, SequencedRecord
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
-# By hand: joining the bodies with their few bytes of framing takes a third of the time that message objects take.
+# By hand: joining bodies and their few bytes of framing takes a third of the time of message objects.
 
 
 @lru_cache(maxsize=8192)
@@ -91,7 +90,7 @@ def _head(first: bytes, headers: Headers, header_tag: bytes, body_tag: bytes, si
     for name, value in headers:
         header = _bytes(b"\x0a", name) + _bytes(b"\x12", value)
         first += header_tag + varint(len(header)) + header
-    # Empty fields are not written, as everywhere in this format.
+    # Empty fields are omitted, as everywhere in protobuf.
     if size:
         first += body_tag + varint(size)
     return b"\x0a" + varint(len(first) + size) + first
@@ -110,9 +109,6 @@ def _bytes(tag: bytes, value: bytes) -> bytes:
     return tag + varint(len(value)) + value if value else b""
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
 def parsed(kind: Any, payload: bytes) -> Any:
     """Return the payload as a message of this class; `WireError` where it is none."""
     try:
@@ -123,8 +119,8 @@ def parsed(kind: Any, payload: bytes) -> Any:
 
 def read_batch_of(payload: bytes, *, ignore_command_records: bool = False) -> ReadBatch:
     """Return the records of a batch as objects."""
-    # Reading the headers of a record costs as much as all the rest of it, and mostly there are none. What was
-    # left unread is missing in the size of the message, so equal sizes prove that nothing was.
+    # Reading a record's headers costs as much as reading the rest, and most records have none. Unread fields are
+    # missing in the size of the message, so equal sizes prove that there were none.
     batch = parsed(messages().BareBatch, payload)
     batch.DiscardUnknownFields()
     if batch.ByteSize() == len(payload):

@@ -15,7 +15,7 @@ PACKAGE = "s2.v1"
 
 _U64, _BYTES, _TEXT = "uint64", "bytes", "string"
 
-# (name, number, type), then "repeated" or "optional" where it is.
+# (name, number, type), then "repeated" or "optional" if applicable.
 _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
     "StreamPosition": [("seq_num", 1, _U64), ("timestamp", 2, _U64)],
     "Header": [("name", 1, _BYTES), ("value", 2, _BYTES)],
@@ -33,7 +33,7 @@ _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
         ("body", 4, _BYTES),
     ],
     "ReadBatch": [("records", 1, "SequencedRecord", "repeated"), ("tail", 2, "StreamPosition")],
-    # Not the service's: the same bytes read less deeply, which costs a fraction.
+    # Not messages of the service: they read the same bytes less deeply, at a fraction of the cost.
     "BareRecord": [("seq_num", 1, _U64), ("timestamp", 2, _U64), ("body", 4, _BYTES)],
     "BareBatch": [("records", 1, "BareRecord", "repeated"), ("tail", 2, "StreamPosition")],
     "Outline": [("records", 1, _BYTES, "repeated"), ("tail", 2, "StreamPosition")],

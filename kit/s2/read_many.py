@@ -95,7 +95,7 @@ def read_many(
     room, typed = _Room(max_bytes), checked(types or {})
     readings = [_Reading(stream) for stream in streams]
     for reading in readings[:1]:
-        _places(reading.stream.source(), start, limit, until)  # a wrong argument is told once, before any traffic
+        _places(reading.stream.source(), start, limit, until)  # a wrong argument raises once, before any traffic
     lock = threading.Lock()
     with progress.bar(len(readings), what="read streams", unit=" streams") as bar:
 

@@ -24,9 +24,6 @@ from .types import Page
 T = TypeVar("T")
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
-
-
 def stream_config_from_json(value: Any, what: str = "stream config") -> StreamConfig:
     fields = json_object(value, what)
     delete_on_empty = maybe(json_object, fields.get("delete_on_empty"), "delete_on_empty") or {}
@@ -114,9 +111,6 @@ def _seconds(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise S2InputError(f"an age must be a whole number of seconds, not {value!r}", hint='or "infinite"')
     return value
-
-
-# --- what there is --------------------------------------------------------------------------------------------------
 
 
 def basin_info_from_json(value: Any, what: str = "basin") -> BasinInfo:

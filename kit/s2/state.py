@@ -56,7 +56,7 @@ class StreamState(BasinState):
     ) -> AppendSession:
         """Return a session that appends, for the loop that runs."""
         self.transport.check_open()
-        # What speaks HTTP/2 is loaded by those who append in sessions.
+        # HTTP/2 is loaded only for append sessions.
         from .append_engine import AppendEngine
         from .append_session import AppendSession
 

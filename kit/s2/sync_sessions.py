@@ -124,7 +124,7 @@ class SyncProducer(OfOneProcess):
     def __init__(self, make: Callable[[], Producer]) -> None:
         self._producer = loop.call(_made, make)
         self._pid = os.getpid()
-        # Records go over in numbers; a mark among them tells when all before it have arrived.
+        # Records are handed over in groups; a marker tells when all records before it have arrived.
         self._handover = handover = ThreadQueue[_Handed](_AHEAD, _SETTLE)
         self._feeding = loop.start(_feed, handover, self._producer)
         self._dropped = close_when_dropped(

@@ -63,7 +63,7 @@ class Transport(Generic[D]):
     def driver(self, url: str) -> D:
         """Return the driver to an origin; one for all that share it."""
         if url not in self._drivers:
-            # The service packs sessions with the codec asked for, and other answers with gzip just as well.
+            # The service compresses sessions with the requested codec, and other answers also with gzip.
             accept = "identity" if self.compression is Compression.NONE else "gzip"
             self._drivers[url] = self._make_driver(
                 Settings(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .subscription import Subscription
     from .types import QueueMessage, Stats, StreamEvent, TopicMessage
 
-# What speaks to a server loads when it is first used.
+# The client loads on first use.
 _WHERE = {
     "AsyncSynapClient": "client",
     "QueueMessage": "types",

@@ -161,7 +161,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
             connection.transport.abort()
 
     def __del__(self) -> None:
-        # One that nobody closed goes with its client, where its loop can still be told.
+        # An unclosed connection ends with its client, if its loop still runs.
         connection, owner = self.__dict__.get("connection"), self.__dict__.get("_loop")
         if connection is None or owner is None or self._pid != os.getpid() or owner.is_closed():
             return

@@ -36,7 +36,7 @@ def _queues(syn: Synap) -> list[Node]:
 def _queue(syn: Synap, row: dict[Any, Any]) -> Node:
     name = str(row["queue"])
     figures = {key: value for key, value in row.items() if key not in ("queue", "time")}
-    # A queue cannot be looked into without taking its messages, so there is nothing to read.
+    # Messages cannot be read without removing them from the queue, so there is nothing to show.
     watch = getattr(syn, "watch_queue", None)
     live = None if watch is None else lambda: watch(name)
     return Node(name, "queue", f"syn.queues[{name!r}]", details=lambda: figures, live=live)

@@ -63,8 +63,8 @@ def read_events(body: bytes, at: int) -> pa.Table:
 def _at_once(body: bytes, start: int, count: int) -> pa.Table:
     places = np.fromiter((match.start() for match in _FIND.finditer(body, start)), np.int64)
     if len(places) != count or places[0] != start:
-        raise _Other  # the head is in somebody's data, say
-    # Reading a little beyond the end is cheaper than asking at every step.
+        raise _Other  # for example, the head occurs in the data of an event
+    # Reading a little beyond the end is cheaper than checking at every step.
     raw: Bytes = np.frombuffer(body + b"\0" * 64, np.uint8)
     ids = places + len(HEAD)
     offsets, at = _integers(raw, _past(raw, ids + ID, OFFSET))
@@ -73,7 +73,7 @@ def _at_once(body: bytes, start: int, count: int) -> pa.Table:
     stamps, stops = _integers(raw, _past(raw, data_stops, STAMP))
     if stops[-1] != len(body) or not np.array_equal(stops[:-1], places[1:]):
         raise _Other
-    # One array of all pieces, wanted and not, over the bytes as they are; then the wanted ones are taken.
+    # One array of all pieces over the original bytes; then the needed ones are taken.
     marks = np.stack([ids, ids + ID, events, event_stops, data, data_stops], axis=1).ravel()
     bounds = np.concatenate([marks, marks[-1:]]).astype(np.int32)
     pieces = pa.Array.from_buffers(pa.binary(), len(marks), [None, pa.py_buffer(bounds), pa.py_buffer(body)])

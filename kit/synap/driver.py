@@ -98,7 +98,7 @@ class Driver(_Base, BlockingDriver):
             if len(step.operations) == 1:
                 return [self._get(step.operations[0], Gate())]
             if self._pool is None or self._pid != os.getpid():
-                # The threads of a forked process's parent are not there.
+                # A forked process does not have its parent's threads.
                 self._pool, self._pid = ThreadPoolExecutor(_AT_ONCE, "kit-synap"), os.getpid()
             gate = Gate()
             return list(self._pool.map(lambda one: self._get(one, gate), step.operations))

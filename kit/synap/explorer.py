@@ -96,8 +96,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         """The topics: call it for a frame, index it for the row of one."""
         self._listed = (self._names, queues, topics)
 
-    # --- keys and values --------------------------------------------------------------------------------------------
-
     def keys(self, prefix: str = "", limit: int | None = None) -> pd.DataFrame:
         """Return one row per key with this prefix: `key`. With `limit`, up to that many of them, in any order."""
         from .tables import key_frame
@@ -125,8 +123,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         values = self.client.kv.mget(names)
         left = self._run(_ttls(names)) if ttl else None
         return value_frame(names, values, left, body, types)
-
-    # --- queues -----------------------------------------------------------------------------------------------------
 
     def _all_queues(self) -> pd.DataFrame:
         """Return one row per queue: queue, depth, in_flight, dead_letters, consumers, and counters since it was made.
@@ -198,8 +194,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         target = to if isinstance(to, str) else to.source()
         return move(self.client, queue, target, limit, mask, mask_key, consumer_id)
 
-    # --- rooms ------------------------------------------------------------------------------------------------------
-
     def _all_rooms(self) -> pd.DataFrame:
         """Return one row per room: room, events, first and last offset, subscribers, published, created, generation."""
         from .tables import room_frame
@@ -211,8 +205,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
     def _logs(self, prefix: str) -> dict[str, Room]:
         return {name: self[name] for name in self.client.stream.list() if name.startswith(prefix)}
-
-    # --- topics -----------------------------------------------------------------------------------------------------
 
     def _all_topics(self) -> pd.DataFrame:
         """Return one row per topic that somebody subscribed to by name: topic, subscribers, messages, created.
@@ -285,8 +277,6 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
         return live(QueueSource(self.client, queues, every), rows, None, {"max_rows": max_rows}, {})
 
-    # --- all --------------------------------------------------------------------------------------------------------
-
     def publish(
         self,
         target: str,
@@ -333,7 +323,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         if target in rooms or target in queues:
             return "room" if target in rooms else "queue"
         if target not in self.client.pubsub.topics() and (near := nearest(target, [*queues, *rooms])):
-            # A topic keeps nothing: what was meant for a queue would be gone.
+            # A topic stores nothing: messages meant for a queue would be lost.
             raise SynapInputError(
                 f"there is no queue, room or topic {target!r}; {near}",
                 hint='for a topic give kind="topic"',

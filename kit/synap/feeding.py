@@ -40,7 +40,7 @@ class RoomSource(Source):
         self._driver, self._url = AsyncDriver(settings), settings.url
         self._start = start
         self.bodies = Bodies(body, types, "data", _table)
-        Follower(self._driver, room, start)  # what it refuses, it refuses here
+        Follower(self._driver, room, start)  # invalid arguments raise here
 
     @property
     def key(self) -> str:

@@ -103,18 +103,18 @@ class Follower:
         try:
             events = yield from page(self.room, self._subscriber, at, self._batch)
         except SynapError as error:
-            # Dropped before they were read, or an offset of another room of that name; what follows tells which.
+            # Events were dropped, or the offset is of an earlier room of that name; the code below finds out which.
             if earliest_in(error) is None:
                 raise
-        # Asked after the events were read: generations only grow, so these are of the one that is told.
+        # Requested after the events: generations only grow, so if it is unchanged, the events belong to it.
         stats = yield from self._stats()
         if stats["generation"] != self.generation:
             self.generation, restarted = stats["generation"], True
             at = stats["min_offset"]
             events = yield from page(self.room, self._subscriber, at, self._batch)
         elif not events.num_rows and stats["total_published"] > at:
-            # Some came meanwhile, or are gone; or the server's own cursor is off since it emptied the room: then all
-            # are read, and the old ones left out.
+            # Events were added or dropped in the meantime, or the server's cursor is wrong after it emptied the room:
+            # then all are read, and the old ones skipped.
             try:
                 events = yield from page(self.room, self._subscriber, max(at, stats["min_offset"]), self._batch)
             except SynapError as error:

@@ -165,7 +165,7 @@ def _set(key: Any, value: Any, ttl: int | None) -> Do:
     payload = {"key": inputs.name(key, "a key"), "value": stored}
     if ttl is not None:
         payload["ttl"] = ttl  # type: ignore[assignment]
-    # A second try may come after what another client has set meanwhile, and would undo it.
+    # A retry may arrive after another client's write, and would undo it.
     return Do("kv.set", payload, safe=False, binary=isinstance(stored, bytes))
 
 

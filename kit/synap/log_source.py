@@ -98,7 +98,7 @@ class RoomRange(Ranged):
     def put(self, page: pa.RecordBatch, end: int) -> int:
         events = page.column("event").to_pylist() if "event" in page.schema.names else ["event"] * page.num_rows
         values = [_as_data(body) for body in page.column("body").to_pylist()]
-        # One after the other, so that at most one is unknown where an answer is lost.
+        # One after the other, so that a lost answer leaves at most one unknown.
         offsets: list[int] = self.client.stream.publish_many(self.room, zip(events, values, strict=True), ordered=True)
         return offsets[0]
 

@@ -68,7 +68,7 @@ def move(
     finally:
         copied.seconds = time.monotonic() - began
         for message in taken:
-            with contextlib.suppress(SynapError):  # it comes again by itself after its deadline
+            with contextlib.suppress(SynapError):  # it is delivered again after its deadline
                 client.queue.nack(queue, message.message_id)
     return copied
 
@@ -97,5 +97,5 @@ def _put(
         try:
             client.queue.ack(copied.source.removeprefix("queue "), message.message_id)
         except SynapError:
-            copied.uncertain += 1  # it is there, and comes again to whoever takes from the queue
+            copied.uncertain += 1  # it stays in the queue and is delivered again
     return count

@@ -87,9 +87,6 @@ class Page:
     params: Mapping[str, Any] | None = None
 
 
-# --- what the drivers do --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Http:
     """The step that asks for the answers to these requests, or their errors; None for those that were not sent because

@@ -53,7 +53,7 @@ class Queues(Part):
                 "An http:// client can give them",
             )
         if given and not {"max_depth", "ack_deadline_secs", "prefetch_limit"} & set(given):
-            # The server overlooks the others unless one of these is there; this is its own default.
+            # The server ignores the others unless one of these is given; this is its own default.
             given["prefetch_limit"] = 0
         yield Do("queue.create", {"name": inputs.name(name, "a queue"), "config": given})
         return True

@@ -39,7 +39,7 @@ def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
         if not bulk:
             tables = [(yield from page(room, subscriber, at, min(size, stop - at)))]
         else:
-            # Offsets have no gaps, so the next page can be asked for while this one is on the way.
+            # Offsets have no gaps, so the next page can be requested before this one has arrived.
             ranges = [(begin, min(size, stop - begin)) for begin in range(at, min(stop, at + _AHEAD * size), size)]
             tables = yield from _tables(room, subscriber, ranges)
         for table in tables:

@@ -148,7 +148,7 @@ def settings(
     elif named and named_rpc and origin(named) == origin(url):
         rpc = _place(named_rpc)
     else:
-        # On another port than the usual one, the usual port of SynapRPC may be that of another server.
+        # With another HTTP port, the default port of SynapRPC may belong to another server.
         usual = parts.scheme == "http" and port in (None, HTTP_PORT)
         rpc, announced = (Place(parts.hostname, RPC_PORT) if usual else None), False
     return Settings(

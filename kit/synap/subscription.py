@@ -97,7 +97,7 @@ class Subscription(OfOneProcess):
                 yield message
                 check_process(pid, "a subscription")
         finally:
-            # Collected on the background loop itself, it cannot be waited for there, and is ended by that loop.
+            # If it is collected on the background loop itself, that loop ends it and must not wait for it.
             if pid == os.getpid():
                 with contextlib.suppress(RuntimeError):
                     loop.call(end)

@@ -56,7 +56,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
             except SynapError:
                 raise
             except BaseException:
-                # Interrupted in the middle of a frame: nobody knows where the next one begins.
+                # Interrupted in the middle of a frame: the start of the next one is unknown.
                 self.drop()
                 raise
 
@@ -64,7 +64,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         """Return the connection, made if there is none."""
         with self._own():
             if self._sock is not None and time.monotonic() - self._used > _STALE and _readable(self._sock):
-                # Nothing was asked, so what there is to read is its end.
+                # No request is open, so anything readable means that the connection ended.
                 self.drop()
             if self._sock is None:
                 self._sock = self._open()
@@ -87,7 +87,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
 
     def _own(self) -> threading.RLock:
         if self._pid != os.getpid():
-            # A forked child shares the parent's socket; two that read from it would each get half.
+            # A forked child shares the parent's socket; if both read from it, each gets a part.
             self._pid, self._lock = os.getpid(), threading.RLock()
             self.drop()
         return self._lock
@@ -101,12 +101,12 @@ class SyncConnection(ConnectionBase, BlockingDriver):
             raise self.unreachable(str(error)) from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # Half a frame that an earlier connection left must not begin this one's first.
+        # A partial frame of an earlier connection must not be the start of this one's first.
         self._frames = wire.Frames()
         try:
             sock.settimeout(self.settings.timeout)
             if self.settings.api_key is not None or self.settings.password is not None:
-                # In no variable: a traceback may show those.
+                # Not in a variable, as a traceback may show it.
                 sock.sendall(wire.request(0, "AUTH", self.settings.auth() or ()))
                 self.greeted(self._one(sock))
             self._used = time.monotonic()

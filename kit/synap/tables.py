@@ -68,7 +68,7 @@ def value_frame(
     raw = pa.array([value.encode() if isinstance(value, str) else value for value in values], pa.binary())
     here, typed = pc.is_valid(raw), checked(types or {})
     if raw.null_count and raw.null_count < len(raw):
-        # Rows without a value must not decide on the form of the others.
+        # Rows without a value must not change the form of the others.
         expanded = expand_bodies(raw.filter(here), body, taken=columns, raw="value", types=typed)
         places = pc.subtract(pc.cumulative_sum(here.cast(pa.int64())), 1)
         places = pc.if_else(here, places, pa.scalar(None, pa.int64()))

@@ -37,9 +37,6 @@ class Refused(SynapWireError):
     """Bytes that are not a message of SynapRPC."""
 
 
-# --- out ------------------------------------------------------------------------------------------------------------
-
-
 def tagged(value: Any) -> Any:
     """Return a Python value as the protocol wants it.
 
@@ -134,9 +131,6 @@ def _number(number: int) -> bytes:
     if number < 128:
         return bytes((number,))
     return b"\xce" + number.to_bytes(4, "big")
-
-
-# --- in -------------------------------------------------------------------------------------------------------------
 
 
 class Frames:
@@ -329,7 +323,7 @@ def _bytes(content: Any) -> bytes:
     if type(content) is bytes:
         return content
     try:
-        # Older servers wrote them as numbers.
+        # Older servers sent bytes as numbers.
         if isinstance(content, list) and all(type(item) is int for item in content):
             return bytes(content)
     except ValueError:

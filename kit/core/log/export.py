@@ -97,7 +97,7 @@ def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
     except (ValueError, RecursionError):
         return json.dumps(body.decode(), ensure_ascii=False).encode()
     if isinstance(value, str):
-        return json.dumps(body.decode(), ensure_ascii=False).encode()  # its quotes are part of it
+        return json.dumps(body.decode(), ensure_ascii=False).encode()  # the quotes are part of the value
     if b"\n" in body or b"\r" in body:
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return body

@@ -138,7 +138,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         with progress.bar(outgoing.count, what=f"append to {self.name}"[:40], unit=f" {source.unit}") as bar:
             sent = outgoing.send(bar.update)
         if self._names is not None:
-            self._names.forget()  # an append may have made the log
+            self._names.forget()  # an append may have created the log
         answer: Answer = sent.answer
         return answer
 
@@ -263,7 +263,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         return self.source().stop()
 
     def __bool__(self) -> bool:
-        return True  # not a question to the server
+        return True  # makes no request
 
     def __repr__(self) -> str:
         return one_line(f"<{type(self).__name__} {self._title()}: {self.shown}>")
@@ -315,7 +315,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
             except KeyboardInterrupt:
                 interrupted = True
         rows, attrs = source.shown(pieces_read, body, typed)
-        if not rows.num_rows and not interrupted:  # it has the columns that the log's have
+        if not rows.num_rows and not interrupted:  # it has the same columns as the log's reads
             from ..dataset import View
 
             whole = View(source, "earliest", None, None, body, types, strict=True)

@@ -126,9 +126,6 @@ def diff(a: Any, b: Any, key: str | Sequence[str] | None = None, *, ignore: str 
     return _of_records(_record_of(a), _record_of(b), left_out)
 
 
-# --- records --------------------------------------------------------------------------------------------------------
-
-
 def _record_of(given: Any) -> Any:
     if isinstance(given, pd.Series):
         given = {str(name): None if _is_missing(value) else value for name, value in given.items()}
@@ -226,9 +223,6 @@ def _scalar(value: Any) -> Any:
 
 def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
-
-
-# --- frames ---------------------------------------------------------------------------------------------------------
 
 
 def _frame_of(given: Any) -> pd.DataFrame | None:

@@ -132,7 +132,7 @@ def table_of(data: Any, refuse: type[KitError]) -> Table | None:
     if isinstance(data, pa.RecordBatchReader):
         data = data.read_all()
     if module == "polars" and (cut := [name for name in data.columns if "\0" in name]):
-        raise refuse(  # it ends the whole process with such a name in an Arrow stream
+        raise refuse(  # polars ends the whole process on such a name in an Arrow stream
             f"the column {cut[0]!r} has NUL in its name, which polars cannot pass on", hint="rename it"
         )
     if not isinstance(data, pa.Table):
@@ -205,7 +205,7 @@ def _raw(column: Any, refuse: type[KitError]) -> Any:
         import pandas as pd
 
         if pd.api.types.infer_dtype(column, skipna=False) == "bytes":
-            return column.to_numpy()  # whoever sends them makes a column of some at a time
+            return column.to_numpy()  # the sender makes columns of them piece by piece
     column = _arrow_column(column, _Place("body", 0, refuse))
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_dictionary(column.type):
@@ -245,9 +245,6 @@ def json_bytes(value: Any, number: int, refuse: type[KitError], what: str = "rec
     except Refused as error:
         place = f" at {error.path}" if error.path else ""
         raise refuse(f"{what} {number}{place}: {error}", hint=error.hint) from None
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 def _named(name: Any, refuse: type[KitError]) -> str:
@@ -305,9 +302,6 @@ def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError, ValueError):
         return list(column)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
-
-
-# --- fragments of JSON ----------------------------------------------------------------------------------------------
 
 
 def _joined(*parts: Any) -> pa.Array:
@@ -407,14 +401,14 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     text = pc.replace_substring(utc.cast(TEXT), " ", "T", max_replacements=1)
     if kind.tz == "UTC":
         return text
-    # In whole seconds: near the ends of what nanoseconds reach, the same moment in another zone is beyond them.
+    # In whole seconds: near the limits of nanoseconds, the same moment in another zone is out of range.
     counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // _PER_SECOND[kind.unit]
     seconds = pa.array(counts).cast(pa.timestamp("s", kind.tz))
     local = pc.local_timestamp(seconds)
     there = np.asarray(local.cast(pa.int64()))
     minutes, rest = np.divmod(there - counts, 60)
-    # An offset in seconds, as zones had before standard time, has no ISO form: such a time is written in UTC, and so is
-    # one in a year that has none there.
+    # An offset in seconds, as before standard time, has no ISO form: such a time is written in UTC, and so is a time
+    # whose year is out of range in its zone.
     odd = pa.array((rest != 0) | (there < _FIRST) | (there >= _LAST))
     offset = pa.array([f"{'-' if n < 0 else '+'}{abs(n) // 60:02d}:{abs(n) % 60:02d}" for n in minutes.tolist()], TEXT)
     fraction = pc.replace_substring_regex(text, r"^[^.]*Z?|Z$", "")

@@ -192,7 +192,7 @@ def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: p
     try:
         return _truth(function(column, scalar))
     except pa.ArrowInvalid:
-        # Numbers that no type of Arrow's holds together: Python compares them exactly.
+        # Numbers without a common Arrow type: Python compares them exactly.
         operand, compare = scalar.as_py(), _EXACT[function]
         return np.array([value is not None and compare(value, operand) for value in column.to_pylist()], bool)
 
@@ -210,10 +210,10 @@ def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar | None:
             return pa.scalar(value)
         if isinstance(value, str) and pa.types.is_integer(kind):
             whole = re.fullmatch(r"[-+]?\d+", value)
-            # One beyond the column's type is compared too.
+            # A value beyond the range of the column's type is compared too.
             return pa.scalar(float(value)) if not whole else _whole(int(value), kind)
         if isinstance(value, str) and pa.types.is_timestamp(kind):
-            # As it is shown: without a zone it is the local one.
+            # As displayed: without a zone it is local time.
             moment = datetime.fromisoformat(value)
             return pa.scalar(moment.astimezone() if kind.tz else moment, kind)
         if isinstance(value, str) and not pa.types.is_string(kind):

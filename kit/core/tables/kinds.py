@@ -102,7 +102,7 @@ class Kind:
         if kind in _PLAIN:
             self.flags |= _PLAIN[kind]
         elif kind is int and (low := min(present)) >= -_EXACT and (high := max(present)) <= _EXACT:
-            # Between its ends no number is harder to hold than they are.
+            # No number in between needs more digits than the smallest and the largest.
             self.flags |= flags_of_integer(low) | flags_of_integer(high)
         else:
             for value in present:
@@ -117,7 +117,7 @@ class Kind:
             bounds = pc.min_max(array)
             low, high = bounds["min"].as_py(), bounds["max"].as_py()
             self.flags |= flags_of_integer(low) | flags_of_integer(high)
-            # Only the ends were looked at: one in between may be one that float64 cannot hold.
+            # Only the smallest and the largest were checked: float64 may not hold one in between.
             if not self.flags & ROUNDED and max(-low, high) > _EXACT:
                 self.flags |= ROUNDED if _rounds(array) else 0
         elif pa.types.is_floating(kind):

@@ -16,7 +16,7 @@ orjson: Any = None
 try:
     import orjson
 except ImportError:
-    pass  # it is an extra, for speed
+    pass  # optional, for speed
 
 _DEEPEST = 200
 _MISSING = {"NAType", "NaTType"}
@@ -61,9 +61,9 @@ def json_text(value: Any, *, spaced: bool = False) -> bytes:
         try:
             out: bytes = orjson.dumps(value, _plain_one, _OPTIONS)
         except (TypeError, ValueError, RecursionError):
-            pass  # what it does not take may still have a form; else the reason is found below
+            pass  # a value that it refuses may still have a JSON form; otherwise the code below finds the reason
         else:
-            # It writes null for what is no finite number, which is right for NaN alone.
+            # It writes null for NaN and infinities, which is right only for NaN.
             if b"null" not in out:
                 return out
     plain = _plain(value, "", 0)

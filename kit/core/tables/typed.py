@@ -114,7 +114,7 @@ def convert(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]
         if value is not None:
             try:
                 one = _one(value, kind) if _own(kind) else _at_once(pa.array([value], column.type), kind)[0].as_py()
-                pa.array([one], kind)  # what is of this kind may still be too long for this type
+                pa.array([one], kind)  # a value of this kind may still be too long for this type
                 values[n] = one
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OverflowError):
                 mask[n] = True

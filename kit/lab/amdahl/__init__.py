@@ -20,7 +20,7 @@ __all__ = ["create"]
 
 def create(house: House) -> Server:
     """Return the server, not yet listening."""
-    # Here, because the SQL workers import this package too and need none of the web.
+    # Imported here, as the SQL workers import this package too and need no web server.
     from .server import AmdahlServer
 
     return AmdahlServer(house)

@@ -65,6 +65,6 @@ class Agents:
         session_id = request.path_params["id"]
         self._sessions.shown(session_id)
         last_id = request.headers.get("last-event-id", "").strip()
-        # An id that is not ours gets all events: too many can be skipped by a client, missing ones cannot be had.
+        # An unknown id gets all events: a client can skip extra events, but cannot recover missing ones.
         after = int(last_id) if last_id.isascii() and last_id.isdigit() and len(last_id) < 16 else 0
         return EventStream(self._sessions, session_id, after, self._ping)

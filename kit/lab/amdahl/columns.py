@@ -98,7 +98,7 @@ def size_sql(columns: Sequence[Column], sql: str, limit: int) -> str:
 
 
 def _inner(columns: Sequence[Column], sql: str, limit: int) -> str:
-    # The line ends keep a comment at the end of the query from swallowing what follows.
+    # The line ends keep a comment at the end of the query from including what follows.
     return f"(select * from (\n{sql}\n) limit {limit}) as q({', '.join(column.alias for column in columns)})"  # noqa: S608
 
 

@@ -74,7 +74,7 @@ class Data:
         try:
             return await asyncio.shield(self._known[sql])
         except BaseException:
-            # An answer that failed is not kept; one that others still wait for is.
+            # A failed answer is dropped; one that others still wait for is kept.
             if sql in self._known and self._known[sql].done():
                 del self._known[sql]
             raise

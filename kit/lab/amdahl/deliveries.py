@@ -101,7 +101,7 @@ class Deliveries:
                     return
                 await self._deliver(waiting[0])
         finally:
-            # In the same turn in which nothing was found, so that no wake falls in between.
+            # In the same turn of the loop as the empty result, so that no wake-up is lost in between.
             del self._tasks[hook_id]
 
     async def _deliver(self, delivery: sqlite3.Row) -> None:

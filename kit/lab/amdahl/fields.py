@@ -36,7 +36,7 @@ async def body_of(request: Request) -> Fields:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            # Half a surrogate pair is legal JSON, but no text that could be stored or sent on.
+            # Half a surrogate pair is legal JSON, but it cannot be stored or sent on.
             raise Refusal(400, "the body holds half of a surrogate pair, which is no text") from None
     return Fields(value)
 
@@ -175,7 +175,7 @@ def stamp(milliseconds: int) -> str:
 def moment(name: str, text: str) -> int:
     """Return RFC 3339 text, or a date, as milliseconds; without a zone it is UTC."""
     try:
-        # A "+" that was not quoted arrives as a space.
+        # An unescaped "+" arrives as a space.
         parsed = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
         if parsed.tzinfo is None:
             parsed = parsed.replace(tzinfo=UTC)

@@ -26,7 +26,7 @@ _TABLE_FUNCTIONS = {
     "test_all_types",
     "unnest",
 }
-# These tell where the server's files are, or run SQL that is not seen here.
+# These reveal the server's files, or run SQL that is not checked here.
 _FUNCTIONS = {"current_setting", "json_serialize_plan", "write_log"}
 _LISTINGS = {"tables", "__show_tables_expanded", interactions.TABLE}
 _SCHEMA = "information_schema"
@@ -57,7 +57,7 @@ def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _look_through(parsed: Any) -> None:
-    # A stack and no recursion: expressions may be nested as deeply as the engine allows.
+    # A stack instead of recursion, as expressions may be nested as deeply as the engine allows.
     waiting: list[tuple[Any, frozenset[str]]] = [(parsed, frozenset())]
     while waiting:
         part, names = waiting.pop()

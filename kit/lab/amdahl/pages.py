@@ -105,7 +105,7 @@ class Pages:
                 "update pages set status = ?, updated_at = max(updated_at + 1, ?) where id = ? and status <> ?",
                 (ARCHIVED, now(), page_id, ARCHIVED),
             )
-            # Archiving twice is no error, and no second event.
+            # Archiving twice is not an error and causes no second event.
             if done.rowcount:
                 self._deliveries.audit(db, "page.archived", page_id)
 

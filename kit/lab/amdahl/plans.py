@@ -135,7 +135,7 @@ def _fitted(profile: str, count: int) -> list[tuple[str, str, str | None, str | 
     """Return the profile's work in that many steps: longer by repeated look-ups, or cut short in the middle."""
     work = list(_WORK[profile])
     if count < len(work):
-        # A text that is never created could not be published: short runs of a writer keep what makes one.
+        # A text must be created before it is published, so short runs of a writer keep the creating steps.
         shown = [entry for entry in work if entry[3]][:count] if profile == "content_writer" else []
         rest = [entry for entry in work if entry not in shown][: count - len(shown)]
         return [entry for entry in work if entry in shown or entry in rest]

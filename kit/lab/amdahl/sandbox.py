@@ -135,7 +135,7 @@ class _Process:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _start(self) -> None:
-        # Making the table is no query's time.
+        # The time for making the table does not count for a query.
         with self._within(START):
             try:
                 self._exactly(_HEAD_SIZE)

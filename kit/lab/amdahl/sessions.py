@@ -130,7 +130,7 @@ class Sessions:
     def _go(self, session_id: str) -> None:
         before = self._tasks.get(session_id)
         if before is not None and not before.done():
-            return  # it has not looked yet, and will see for itself that there is more to do
+            return  # it has not checked yet, and will find the new work itself
         task = asyncio.ensure_future(self._drive(session_id))
         self._tasks[session_id] = task
 
@@ -160,7 +160,7 @@ class Sessions:
         try:
             return (await self._sandbox.query(step.sql, 20)).values()
         except Refusal:
-            return []  # no engine just now; the session need not fail for it
+            return []  # no engine at the moment; the session need not fail
 
     def _taking(
         self, row: sqlite3.Row, script: Plan, step: Step, rows: list[dict[str, Any]] | None

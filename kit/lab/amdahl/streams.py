@@ -73,7 +73,7 @@ class Growing(Response):
                 async for piece in pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Refusal:
-            return  # without the last chunk the client knows that something is missing
+            return  # the missing last chunk tells the client that the answer is incomplete
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -96,7 +96,7 @@ class EventStream(Response):
         try:
             await self._send(send, b"retry: 1000\n\n")
             while not watch.done() and scope["method"] != "HEAD":
-                # Both before reading, so that nothing which is written in between is missed.
+                # Both before reading, so that nothing written in between is missed.
                 bell = self._sessions.bell(self._id)
                 ended = self._sessions.ended(self._id)
                 events = self._sessions.events(self._id, self._last, _BATCH)

@@ -61,7 +61,7 @@ class Webhooks:
         hook_id, at = f"whk_{secrets.token_hex(12)}", now()
 
         def write(db: sqlite3.Connection) -> None:
-            # Before it is there, so that a webhook does not hear of its own registration.
+            # Before it is stored, so that a webhook gets no delivery about its own registration.
             self._deliveries.audit(db, "webhook.created", hook_id)
             db.execute(
                 "insert into webhooks"

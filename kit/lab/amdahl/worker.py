@@ -130,7 +130,7 @@ class Worker:
         sizes = [0] * len(columns)
         rows, beyond = self._rows(_start(cursor, row_sql(columns, sql, limit + 1, None)), limit, sizes_of)
         if beyond:
-            # A second time, as integers turned out too large for JSON numbers.
+            # Run again, as some integers are too large for JSON numbers.
             self._send(b"A", b"")
             deadline = float("inf")
             sizes = sizes_of() or sizes
@@ -185,7 +185,7 @@ class Worker:
 
 def _start(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
     statements = cursor.extract_statements(sql)
-    # What is run is the client's text with ours around it: it is held to the same rule.
+    # The query is the client's text with ours around it, so it is checked by the same rule.
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Refused("the SQL is not one SELECT statement")
     return cursor.sql(statements[0])
@@ -233,7 +233,7 @@ def ready_file(file: Path, demo: bool) -> None:
             open_locked(file).close()
             return
         except duckdb.Error:
-            pass  # of another version of the engine, say
+            pass  # for example of another version of the engine
     draft = file.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     connection = duckdb.connect(draft, config={"threads": "2"})
@@ -247,7 +247,7 @@ def ready_file(file: Path, demo: bool) -> None:
 def _read(orders: queue.SimpleQueue[bytes]) -> None:
     for line in sys.stdin.buffer:
         orders.put(line)
-    # The server is gone; a query that runs would be for nobody.
+    # The server is gone, so a running query is useless.
     os._exit(0)
 
 
@@ -261,7 +261,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setrecursionlimit(20_000)  # a parsed query is as deep as its longest chain of operators
     if hasattr(os, "nice"):
-        os.nice(5)  # what answers requests comes first
+        os.nice(5)  # answering requests has priority
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -125,7 +125,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 
 async def _nobody(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # never seen: the connection is closed
+    return Response(status_code=499)  # never sent: the connection is closed
 
 
 async def _not_kept(request: Request, error: Exception) -> Response:

@@ -93,7 +93,7 @@ async def batch(desk: Desk, key: Key, fields: Fields, request: Request) -> Respo
             raise Refusal(500, None)
         first = prompts[0][1]
         model = choose(first, len(first.split()), desk.ledger.remaining(project))
-    # The hosted service lets a batch pass any budget.
+    # The hosted service does not check budgets for batches.
     needed = 0 if desk.tuning.real else sum(estimate(prompt) for _, prompt in prompts)
     with desk.ledger.reserved(project, needed):
         desk.pool.admit(len(prompts))

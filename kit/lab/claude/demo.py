@@ -25,7 +25,7 @@ def fill(db: sqlite3.Connection) -> None:
     rows: list[tuple[Any, ...]] = []
     for project, calls in _PROJECTS:
         for day in range(DAYS):
-            # Weeks have their ups and downs, and the projects grow.
+            # Usage varies within a week, and the projects grow.
             busy = 0.4 if (day % 7) in (5, 6) else 1.0
             for _ in range(round(calls * busy * (1.5 - day / DAYS) * chance.uniform(0.6, 1.4))):
                 model, size = _one(chance)

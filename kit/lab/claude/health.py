@@ -18,7 +18,7 @@ VERSION = "0.1.0"
 
 def routes(desk: Desk) -> Sequence[BaseRoute]:
     async def health(request: Request) -> Response:
-        # How busy it is concerns only those who may use it.
+        # The load is shown only to clients with a key.
         detailed = desk.tuning.real or desk.knows(request)
         pool = desk.pool
         full = detailed and pool.active >= pool.workers
@@ -31,7 +31,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         }
         services: dict[str, Any] = {
             "worker_pool": {"status": detail["status"], "detail": detail if detailed else None},
-            # As nearly everywhere: the service uses no Redis, and calls itself degraded for the lack of it.
+            # As in most installations: the service does not use Redis, but reports "degraded" without it.
             "redis": {"status": "unavailable" if desk.tuning.real else "ok", "detail": None},
             **{
                 name: {"status": "ok", "detail": None}

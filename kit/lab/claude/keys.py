@@ -46,7 +46,7 @@ class Keys:
         return made
 
     def find(self, key: str) -> Key | None:
-        # By its digest: how long the look-up takes tells nothing about the keys that there are.
+        # By its digest, so that the time of the look-up reveals nothing about existing keys.
         return self._known.get(digest(key))
 
 

@@ -35,7 +35,7 @@ def mapped(model: str) -> str:
     """
     name = model.lower()
     for parts, ours in _MAPPED:
-        # "gemini" holds "mini" and is none of that family.
+        # "gemini" contains "mini" and does not belong to that family.
         if any(part in name.replace("gemini", "") for part in parts):
             return ours
     return "haiku" if "gemini" in name and "flash" in name else "sonnet"

@@ -49,7 +49,7 @@ def shaped(prompt: str, model: str, kind: str = "") -> str | None:
 
     `kind` spoils it, once: a prompt that asks for the same again gets a good one, unless the kind ends with "!".
     """
-    at = prompt.rfind(_ASKED)  # material may ask for things too, and comes before
+    at = prompt.rfind(_ASKED)  # the material may contain such a line too, and comes first
     match = _BLOCK.match(prompt, at) if at >= 0 else None
     if match is None:
         return None

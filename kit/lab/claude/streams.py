@@ -61,7 +61,7 @@ async def _serve(desk: Desk, socket: WebSocket) -> None:
 
 
 async def _chat(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
-    # On the hosted service anybody may chat here, on any project.
+    # The hosted service checks no key here, for any project.
     key = _NOBODY if desk.tuning.real else _key(desk, socket, value)
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages:

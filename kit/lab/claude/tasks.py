@@ -109,11 +109,11 @@ async def perform(desk: Desk, key: Key, project: str, order: Task, name: str) ->
             exceeded = run.cost > order.max_cost
             artifacts = [] if exceeded or desk.tuning.real else [_artifact(workspace, order, run)]
             if not (exceeded and desk.tuning.real):
-                # The hosted service leaves out of its books what was too dear.
+                # The hosted service does not record runs that exceeded their limit.
                 try:
                     await desk.ledger.record(key, project, "task", [run], name)
                 except BaseException:
-                    # What is not in the books has not been done.
+                    # Nothing is kept of a run that is not recorded.
                     shutil.rmtree(workspace, ignore_errors=True)
                     raise
     except Refusal as refusal:
@@ -179,7 +179,7 @@ def _log(desk: Desk, order: Task, run: Run, started: datetime) -> list[dict[str,
 
 
 def _entry(step: int, at: datetime, action: str, details: dict[str, Any]) -> dict[str, Any]:
-    # In UTC and without saying so, as the service does.
+    # In UTC without an offset, as in the service.
     stamp = at.replace(tzinfo=None).isoformat(timespec="microseconds")
     return {"step": step, "timestamp": stamp, "action": action, "details": details}
 

@@ -15,7 +15,7 @@ _STOPPED = (
     "give make list show count classify summarise summarize long short week this"
 )
 STOP = frozenset(_STOPPED.split())
-# What people say when they mean one of these; everyday words of support mail and of reviews.
+# Words that indicate each topic: everyday words of support mail and reviews.
 _HINTS = {
     "billing": "charged charge invoice price paid pay payment card refund money twice fee subscription bill cost",
     "refund": "refund money back return charged",

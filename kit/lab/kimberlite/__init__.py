@@ -18,7 +18,7 @@ __all__ = ["create"]
 
 def create(house: House) -> Server:
     """Return the server, not yet listening."""
-    # Here, because the SQL processes import this package too and need none of the web.
+    # Imported here, as the SQL processes import this package too and need no web server.
     from .server import KimberliteServer
 
     return KimberliteServer(house)

@@ -143,5 +143,5 @@ def _revoke(db: sqlite3.Connection, key: str) -> None:
 
 
 def _hash(key: str) -> bytes:
-    # Keys are long and random, so that a plain hash is enough.
+    # Keys are long and random, so a plain hash is enough.
     return hashlib.sha256(key.encode()).digest()

@@ -137,8 +137,6 @@ class Calls:
             raise Refusal(EXECUTION, f"{type(request.payload).__name__} is not supported by this server")
         return await handler(call, request.payload)
 
-    # --- streams ----------------------------------------------------------------------------------------------------
-
     async def _create_stream(self, call: Call, request: requests.CreateStream) -> responses.CreateStream:
         await self._registry.note(call.tenant)
         stream = await self._streams.create(call.tenant, request.name, int(request.data_class))
@@ -155,14 +153,14 @@ class Calls:
         return responses.AppendEvents(first, len(events))
 
     async def _read(self, call: Call, request: requests.ReadEvents) -> Raw:
-        # As on the real server, a stream that is not there has no events, whatever its id.
+        # As in the real server, a stream that does not exist has no events, whatever its id.
         stream = None if self._streams.get(request.stream_id) is None else self._stream(call, request.stream_id)
         count, pieces = 0, list[bytes]()
         if stream is not None and request.max_bytes:
             frame = (OFFICIAL_LIMIT if request.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
             work = (stream, request.from_offset, request.max_bytes, frame)
             if frame > OFFICIAL_LIMIT:
-                # Some MiB take longer than others should wait.
+                # Some MiB take too long for the event loop.
                 count, pieces = await asyncio.get_running_loop().run_in_executor(None, self._streams.read, *work)
             else:
                 count, pieces = self._streams.read(*work)
@@ -174,7 +172,7 @@ class Calls:
         return responses.StreamInfo(self._stream(call, request.stream_id).length)
 
     async def _sync(self, call: Call, request: requests.Sync) -> responses.Sync:
-        return responses.Sync(True)  # what was answered is on disk already
+        return responses.Sync(True)  # everything that was answered is already on disk
 
     def _stream(self, call: Call, id: int) -> Stream:
         """Return the stream with this id; refuse one that is not there, and one of another tenant."""
@@ -183,10 +181,8 @@ class Calls:
         call.identity.reads_stream(stream.name)
         return stream
 
-    # --- subscriptions ----------------------------------------------------------------------------------------------
-
     async def _subscribe(self, call: Call, request: requests.Subscribe) -> responses.Subscribe:
-        # Another tenant's stream may come to be later: its events must not be pushed then.
+        # The stream may be created later by another tenant: its events must not be pushed then.
         _check_owner(call, request.stream_id)
         stream = self._streams.get(request.stream_id)
         if stream is not None:
@@ -212,8 +208,6 @@ class Calls:
         await call.subscriptions.end(subscription.id)
         call.push(subscription.closed(CloseReason.CLIENT_CANCELLED))
         return responses.SubscriptionAck(subscription.id, 0)
-
-    # --- SQL --------------------------------------------------------------------------------------------------------
 
     async def _query(self, call: Call, request: requests.Query) -> Raw:
         return Raw(responses.ALL.index(responses.Query), [await self._run(call, request, None)])
@@ -253,8 +247,6 @@ class Calls:
         await asyncio.shield(self._ready)
         indexes = await self._workers.ask("indexes", call.tenant, name=request.table_name)
         return responses.ListIndexes([IndexInfo(index["name"], index["columns"]) for index in indexes])
-
-    # --- the server, tenants, keys ----------------------------------------------------------------------------------
 
     async def _info(self, call: Call, request: requests.GetServerInfo) -> responses.GetServerInfo:
         return responses.GetServerInfo(
@@ -305,8 +297,6 @@ class Calls:
 
     async def _key_list(self, call: Call, request: requests.ApiKeyList) -> responses.ApiKeyList:
         return responses.ApiKeyList(self._keys.list(request.tenant_id))
-
-    # --- consents, the audit log, and what there is none of ---------------------------------------------------------
 
     async def _consent_grant(self, call: Call, request: requests.ConsentGrant) -> responses.ConsentGrant:
         made = await self._consents.grant(call.tenant, request)

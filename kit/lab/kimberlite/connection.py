@@ -81,8 +81,6 @@ class Connection(asyncio.Protocol):
         """Whether events are pushed here."""
         return len(self._subscriptions) > 0
 
-    # --- what the event loop calls ----------------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(high=_OUTGOING)
@@ -110,8 +108,6 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    # --- the connection's life --------------------------------------------------------------------------------------
-
     async def _serve(self) -> None:
         try:
             while True:
@@ -121,7 +117,7 @@ class Connection(asyncio.Protocol):
         except (Closed, TimeoutError):
             pass
         except WireError:
-            # As the real server does: nobody is told why.
+            # As in the real server: the client is not told why.
             self._home.metrics.errors["WireError"] += 1
         finally:
             for task, _ in self._appends:
@@ -165,12 +161,12 @@ class Connection(asyncio.Protocol):
         else:
             message = decode(payload)
         if not isinstance(message, Request):
-            raise Closed  # a client has nothing to push, and nothing to respond to
+            raise Closed  # a client must not send pushes or responses
         name = type(message.payload).__name__
         rule = self._home.faults.take("kimberlite", name, f"{name}/{_about(message.payload)}")
         if rule is None and isinstance(message.payload, requests.AppendEvents):
-            # The next request is received while this one is written, and appends that wait go into one commit. They
-            # are handed to the store in their order, and answered in it, each when it is committed.
+            # The next request is received while this one is written, and waiting appends share one commit. They are
+            # stored and answered in order, each when it is committed.
             await self._settled(_UNDER_WAY - 1, _UNDER_WAY_BYTES - len(payload))
             before = self._appends[-1][0] if self._appends else None
             task = asyncio.get_running_loop().create_task(self._answer(message, None, before))
@@ -243,7 +239,7 @@ class Connection(asyncio.Protocol):
             if identity is None:
                 auth["api_key", "failure"] += 1
                 raise Refusal(UNAUTHORIZED, "authentication failed: the API key is not valid")
-            # A key may be good for every tenant; a client that names one is kept to it all the same.
+            # A key may be valid for every tenant; a client that names one is limited to it.
             self._identity = replace(identity, bound=tenant)
             auth["api_key", "success"] += 1
             self._frames.limit = self._home.largest
@@ -257,8 +253,6 @@ class Connection(asyncio.Protocol):
             return encode_response(number, answer)
         except KimberliteInputError as error:
             return encode_response(number, responses.Error(INTERNAL, f"the answer cannot be sent: {error.message}"))
-
-    # --- writing ----------------------------------------------------------------------------------------------------
 
     async def _send(self, frame: bytes, rule: Rule | None) -> None:
         if rule is not None and rule.kind in ("reset", "truncate", "stall", "garbage"):
@@ -324,7 +318,7 @@ class Connection(asyncio.Protocol):
         if rule.kind == "stall":
             await asyncio.sleep(rule.seconds)
         if rule.kind == "reset":
-            # What was written must have left, or the reset would take it along.
+            # Written bytes must be sent first, or the reset would drop them.
             await asyncio.sleep(0.01)
             reset(self._transport)
         raise Closed

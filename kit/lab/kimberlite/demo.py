@@ -34,9 +34,6 @@ _TREATMENTS = (("consultation", 4_500), ("imaging", 21_000), ("laboratory", 6_80
 _REASONS = ("not covered", "duplicate", "missing referral")
 
 
-# --- streams --------------------------------------------------------------------------------------------------------
-
-
 def fill_streams(db: sqlite3.Connection) -> None:
     """Make the demo streams, once."""
     if db.execute("select 1 from tenants where id = ?", (TENANT,)).fetchone():
@@ -104,9 +101,6 @@ def _logins() -> Iterator[tuple[int, bytes]]:
         time = START + n * 40 * DAY // 500 + chance % HOUR
         result = "denied" if chance // 7 % 15 == 0 else "ok"
         yield time, f"user{chance // 11 % 25:02d} from 10.0.{chance // 13 % 4}.{chance // 17 % 250}: {result}".encode()
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 async def fill_tables(workers: Workers) -> None:

@@ -47,7 +47,7 @@ class KimberliteServer:
             await self._store.write(demo.fill_streams)
         self._streams = Streams(self._store)
         self._workers = Workers(house.folder, self._tuning.statement)
-        # The processes for SQL take a moment to start; what has no need of them does not wait.
+        # The SQL processes take a moment to start; everything else does not wait for them.
         self._ready = asyncio.ensure_future(self._prepare())
         keys, metrics = Keys(house.token, self._store), Metrics()
         registry = Registry(self._store, self._workers)
@@ -88,7 +88,7 @@ class KimberliteServer:
 
     async def stop(self) -> None:
         if self._begun is not None:
-            # Another server of the lab could not start, say, while this one was on the way.
+            # For example, another server of the lab failed while this one was starting.
             await self._begun.wait()
         if self._listener is None:
             return

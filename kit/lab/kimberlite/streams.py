@@ -78,7 +78,7 @@ class Streams:
         self._watchers: dict[int, dict[asyncio.Event, None]] = {}
         """In the order in which they came, so that the same happens again in a repeated run."""
         self._names: dict[tuple[int, str], Stream] = {}
-        # Pages of events are then read where the system has them, without a call for each four KiB.
+        # Pages of events are then read from mapped memory, without a call for each 4 KiB.
         store.read(f"pragma mmap_size={_MAPPED}")
         for row in store.read("select * from streams order by id"):
             self._keep(_stream(row))
@@ -112,7 +112,7 @@ class Streams:
             raise Refusal(INVALID, f"a stream's name has at most {MAX_NAME} characters")
 
         def job(db: sqlite3.Connection) -> sqlite3.Row:
-            # Somebody else may have made it a moment ago.
+            # Another request may have created it a moment ago.
             row = db.execute("select * from streams where tenant = ? and name = ?", (tenant, name)).fetchone()
             if row is None:
                 number = _free_number(db, tenant, name)
@@ -154,7 +154,7 @@ class Streams:
                 "update streams set length = ?, bytes = bytes + ? where id = ?",
                 (first, sum(size for _, size, _ in pieces), stream.row),
             )
-            # Positions of a commit that fails later are not given out again: they may have been looked at.
+            # Positions of a failed commit are not used again, as they may have been seen.
             self._position = position
 
         async def kept() -> None:
@@ -165,7 +165,7 @@ class Streams:
             self.appended += len(events)
             self.appended_bytes += size
 
-        # Whoever asked may go while it is written: it is there then, and whoever asks next must find it.
+        # The caller may be cancelled during the write: the stream then exists, and the next caller must find it.
         writing = asyncio.ensure_future(kept())
         self._writing.add(writing)
         writing.add_done_callback(self._written)
@@ -175,7 +175,7 @@ class Streams:
     def _written(self, writing: asyncio.Future[None]) -> None:
         self._writing.discard(writing)
         if not writing.cancelled():
-            writing.exception()  # told to whoever waits; where nobody does, nothing is to be said
+            writing.exception()  # reported to waiting callers; without any there is nothing to report
 
     def read(self, stream: Stream, first: int, max_bytes: int, frame: int) -> tuple[int, list[bytes]]:
         """Return events from an offset on: how many, and their wire form in pieces.
@@ -214,7 +214,7 @@ class Streams:
 
     def _chunks(self, stream: Stream, first: int, size: int, room: int) -> list[tuple[int, int, int, bytes]]:
         """Return the chunks from the one with this offset on that may be needed; at least one."""
-        # Their sizes first: a row's bytes are not touched before they are asked for.
+        # Sizes first, as the bytes of a row are only read when they are accessed.
         heads = self._store.read(
             "select first, count, size, length(data) as taken from chunks where stream = ? and first >= (select"
             " coalesce(max(first), 0) from chunks where stream = ? and first <= ?) order by first limit ?",
@@ -225,7 +225,7 @@ class Streams:
             if n and (content >= size or total >= room):
                 break
             last = head["first"]
-            # What lies before the offset in the first chunk counts too, which at worst costs another round.
+            # Events before the offset in the first chunk count too, which at worst costs another round.
             total += head["taken"] if n else 0
             content += head["size"] if n else 0
         rows = self._store.read(

@@ -22,7 +22,7 @@ __all__ = ["create"]
 
 def create(house: House) -> Server:
     """Return the server, not yet listening."""
-    # Here, because the service is listed by many who never start it.
+    # Imported here, as listing the service does not need its server.
     from .server import S2Server
 
     return S2Server(house)

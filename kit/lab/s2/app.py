@@ -48,7 +48,7 @@ class Api:
         except S2ServerError as error:
             await _failed(exchange, error)
         except WireError as error:
-            # Handlers say so themselves where it is not JSON that was wrong.
+            # Handlers report other errors than wrong JSON themselves.
             await _failed(exchange, refusal("bad_json", str(error.args[0])))
         except Unsupported:
             await exchange.answer(415, {}, b"")
@@ -73,7 +73,7 @@ class Api:
         exchange.stall = self._tuning.stall
         call = Call(exchange, principal, parts[1:], self._tuning.patience)
         await handler(call)
-        # What is appended and read is counted by the batch, where that is done.
+        # Appends and reads are counted batch by batch elsewhere.
         if call.permitted is not None and call.permitted[0] not in _BATCHED:
             self._usage.count(*call.permitted)
         return None

@@ -133,7 +133,7 @@ class _Session:
                     return
                 for frame in reader.feed(piece):
                     self._take(stream, key, frame)
-                # Others have their turn, and so has the thread that writes: much input may be here already.
+                # Yield to other tasks and to the writing thread, as much input may have arrived already.
                 await asyncio.sleep(0)
                 while self._size > MAX_UNACKED:
                     self._room.clear()
@@ -141,7 +141,7 @@ class _Session:
         except (WireError, CutOff) as error:
             self._failure = refusal("bad_frame", str(error.args[0]))
         except S2ServerError as error:
-            # What a refusal rests on is durable before it is told.
+            # The state that a refusal depends on is durable before it is sent.
             await stream.settled()
             self._failure = error
         except Gone:

@@ -48,8 +48,6 @@ class Call:
     permitted: tuple[str, str, str] | None = None
     """The permitted operation, with its basin and stream, for the metrics."""
 
-    # --- names ---
-
     def name(self, index: int, fault: Callable[[str], str | None]) -> str:
         """Return the name at this place in the path."""
         name = self.parts[index]
@@ -105,8 +103,6 @@ class Call:
             )
         return token
 
-    # --- the query ---
-
     @cached_property
     def query(self) -> dict[str, str]:
         """The parameters after the path."""
@@ -141,8 +137,6 @@ class Call:
                 raise _bad_query(f"{name}: {why}")
         limit = self.number("limit") or MAX_PAGE
         return Page(self.query.get("prefix", ""), self.query.get("start_after", ""), min(limit, MAX_PAGE))
-
-    # --- the body ---
 
     async def raw(self) -> bytes:
         """Return the body, unpacked."""

@@ -41,8 +41,6 @@ class Catalog:
         self._location = location
         self._open: dict[tuple[str, str], Stream] = {}
 
-    # --- basins ---
-
     def basin(self, name: str) -> Basin:
         """Return the basin with this name, also one that is being deleted."""
         rows = self._store.read("select * from basins where name = ?", (name,))
@@ -126,8 +124,6 @@ class Catalog:
         """Return basins by name, and whether there are more."""
         rows, more = self._listed("select * from basins where name > ? and name >= ? order by name", (), page, matches)
         return [basin_info(row) for row in rows], more
-
-    # --- streams ---
 
     def stream(self, basin: str, name: str) -> Stream:
         """Return the stream with this name, to be read or written; refuses one that is being deleted."""
@@ -251,8 +247,6 @@ class Catalog:
         stream = self._open.get((basin, name))
         if stream is not None and stream.id == id:
             del self._open[basin, name]
-
-    # --- below ---
 
     def _insert_basin(
         self,

@@ -88,7 +88,7 @@ class Cursor:
                 limits.size -= used
                 self.at = last + 1
             if full:
-                # Either the batch is full, or something that was asked for is.
+                # Either the batch is full, or a limit of the read is reached.
                 self.done = self._stopped(chunk)
                 if not self.done:
                     self._ahead.appendleft(chunk)

@@ -31,7 +31,7 @@ _ITEMS = (
     ("filters", 4.9),
     ("mug", 9.0),
 )
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: `dumps` makes one each time
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not for each call
 _PAGES = ("/", "/beans", "/beans/house", "/grinders", "/cart", "/checkout", "/help")
 
 

@@ -49,8 +49,6 @@ class Exchange(ABC):
         self._all_read = False
         self._reader: asyncio.Future[None] | None = None
 
-    # --- the request's body, as the handler takes it ---
-
     async def piece(self) -> bytes:
         """Return the next piece of the body; empty at its end."""
         while not self._pieces:
@@ -84,8 +82,6 @@ class Exchange(ABC):
             if size > limit:
                 raise TooLarge
             pieces.append(piece)
-
-    # --- the answer ---
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of an answer whose length is not known."""
@@ -132,12 +128,10 @@ class Exchange(ABC):
     def abort(self) -> None:
         """Break the answer off so that the client cannot take it as complete."""
 
-    # --- what the connection tells ---
-
     def fed(self, piece: bytes) -> None:
         """Take a piece of the body that arrived."""
         if self.finished or self.gone:
-            # Nobody reads it; it must not stop what else the connection carries.
+            # The body is not read, but must not block the other exchanges of the connection.
             self._taken(len(piece))
             return
         self._pieces.append(piece)
@@ -161,8 +155,6 @@ class Exchange(ABC):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
-
-    # --- what the connection does ---
 
     @abstractmethod
     def _taken(self, size: int) -> None:

@@ -69,7 +69,7 @@ class _Cut:
         if self._rule.kind == "stall":
             await asyncio.sleep(self._rule.seconds)
         if self._rule.kind == "reset":
-            # What was written must have left, or the reset would take it along.
+            # Written bytes must be sent first, or the reset would drop them.
             await asyncio.sleep(0.01)
             reset(exchange.transport)
         else:

@@ -42,14 +42,12 @@ class Http1:
         self._timer: asyncio.TimerHandle | None = None
         self._close_after(HEAD_SECONDS)
 
-    # --- from the transport ---
-
     def received(self, data: bytes) -> None:
         """Take bytes that arrived."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
-            # Nothing is upgraded here; the request is answered as any other.
+            # Upgrades are not supported; the request is answered as any other.
             rest = data[error.args[0] :]
             if rest:
                 self.received(rest)
@@ -73,8 +71,6 @@ class Http1:
             return []
         self._task.cancel()
         return [self._task]
-
-    # --- from the parser ---
 
     def on_message_begin(self) -> None:
         self._target, self._headers, self._head_size = b"", {}, 0
@@ -123,8 +119,6 @@ class Http1:
         if self._head_size > MAX_HEAD:
             raise ValueError("the head is too large")
 
-    # --- exchanges in turn ---
-
     def _begin(self, message: _Message) -> None:
         self._current = message
         self._task = asyncio.get_running_loop().create_task(self._serve(message))
@@ -142,7 +136,7 @@ class Http1:
             if message is not self._reading:
                 self._next()
             else:
-                # The rest of its body is read and dropped, but not for ever.
+                # The rest of the body is read and dropped, for a limited time.
                 self._close_after(HEAD_SECONDS)
 
     def _next(self) -> None:
@@ -174,8 +168,6 @@ class Http1:
                 f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
             )
         self.transport.close()
-
-    # --- for exchanges ---
 
     def taken(self, size: int) -> None:
         self._queued -= size
@@ -225,7 +217,7 @@ class _Message(Exchange):
         self.finished = True
         self.keeps = False
         if not self.transport.is_closing() and self.transport.get_write_buffer_size():
-            # Nobody takes what is there already; to wait for that would be to wait for ever.
+            # The buffered bytes are never read; waiting for that would never end.
             self.transport.abort()
         self.transport.close()
 

@@ -50,20 +50,18 @@ class Http2:
         self.writable.set()
         self.flush()
 
-    # --- from the transport ---
-
     def received(self, data: bytes) -> None:
         """Take bytes that arrived."""
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError:
-            self.flush()  # it holds the GOAWAY that says why
+            self.flush()  # it contains the GOAWAY with the reason
             self.transport.close()
             return
         for event in events:
             self._happened(event)
         self.flush()
-        # The library judges a frame's length when all of it is there; one that states too much is not waited for.
+        # The library checks a frame's length only once it is complete; a frame that is too long is refused early.
         buffered = self._h2.incoming_buffer._data  # noqa: SLF001 - told nowhere else before the frame is whole
         if len(buffered) >= 3 and int.from_bytes(buffered[:3], "big") > MAX_FRAME:
             self._h2.close_connection(h2.errors.ErrorCodes.FRAME_SIZE_ERROR)
@@ -90,8 +88,6 @@ class Http2:
         for task in self._tasks:
             task.cancel()
         return list(self._tasks)
-
-    # --- to the transport ---
 
     def flush(self) -> None:
         """Send what the protocol has ready."""
@@ -151,8 +147,6 @@ class Http2:
                 self._streams.pop(stream.id, None)
             elif not self.transport.is_closing():
                 stream.abort()
-
-    # --- for streams ---
 
     def credit(self, id: int, size: int) -> None:
         """Let the client send as much again."""
@@ -239,7 +233,7 @@ class _Stream(Exchange):
 
     def _taken(self, size: int) -> None:
         self._read += size
-        # Credit in lumps: each is a frame of its own.
+        # Credit is given in larger amounts, as each grant is a frame.
         if self._read >= STREAM_WINDOW // 16 or self._all_read or self.finished or self.gone:
             size, self._read = self._read, 0
             self._connection.credit(self.id, size)

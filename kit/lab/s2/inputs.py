@@ -19,7 +19,7 @@ def draft_of(payload: bytes) -> Draft:
     limit."""
     draft = scanned(payload)
     if draft is None:
-        # Counted first: a message of two megabytes can hold a million empty records.
+        # Counted first, as a message of two megabytes can contain a million empty records.
         check_count(len(parsed(messages().AppendInput, payload).records))
         draft = _rebuilt(input_of(payload))
     return checked(draft)

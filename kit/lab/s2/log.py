@@ -174,7 +174,7 @@ class Log:
         for entry in [*(entry for entry in entries if entry.stream is stream), *later]:
             if not entry.done.done():
                 entry.done.set_exception(error)
-                entry.done.exception()  # it may be that nobody waits any more
+                entry.done.exception()  # the caller may have been cancelled
         try:
             rows = self._store.read("select next, time, fence from streams where id = ?", (stream.id,))
         except sqlite3.Error:
@@ -231,7 +231,7 @@ def _joined(entries: list[_Entry]) -> list[Chunk]:
     for entry in entries:
         stream, chunk = entry.stream, entry.chunk
         group = groups.get(stream.id)
-        # Encrypted records stay with those of their key: who has that can read them all.
+        # Encrypted records are only grouped with those of the same key, so that the key reads them all.
         if group is None or stream.cipher is not None or not group.takes(chunk):
             group = groups[stream.id] = _Group()
             done.append(group)

@@ -55,7 +55,7 @@ def prefix_fault(prefix: str, what: str, most: int) -> str | None:
     """Return what keeps this from being how a stream's name or a token's id begins."""
     try:
         size = len(prefix.encode())
-    except UnicodeEncodeError:  # JSON can spell halves of characters
+    except UnicodeEncodeError:  # JSON can contain halves of characters
         return f"{what} must be Unicode text"
     if size > most:
         return f"{what} must not exceed {most} bytes in length"

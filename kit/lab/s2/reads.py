@@ -65,7 +65,7 @@ async def read(hub: Hub, call: Call) -> None:
     stream = await hub.stream(call, basin, name, "read")
     key = hub.key(call, stream)
     if session is None:
-        # A single answer is always bounded, in what it holds and in how long it waits.
+        # A single answer is always bounded, in size and in waiting time.
         plan.bounded = True
         plan.limits.count = min(plan.limits.count, MAX_BATCH_RECORDS)
         plan.limits.size = min(plan.limits.size, MAX_BATCH_BYTES)
@@ -157,7 +157,7 @@ def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
     if beyond and plan.clamp:
         at, beyond = tail.seq_num, False
     if not plan.limits.count or not plan.limits.size:
-        # Nothing is asked for: that is given at once, wherever it would begin.
+        # A limit of zero is answered at once, wherever the read would begin.
         cursor = Cursor(hub.shelf, stream, at, plan.limits, key)
         cursor.done = True
         return cursor

@@ -56,7 +56,7 @@ def _scan_records(data: bytes, draft: Draft) -> int:
     before = 0
     at, end = 0, len(data)
     while at < end:
-        # Most records have a body and nothing else, and many have the size of the one before.
+        # Most records have only a body, and many have the size of the one before.
         if data.startswith(lead, at) and at + plain_total <= end:
             parts.append(b'"' + data[at + skip : at + plain_total])
             times.append(None)
@@ -131,7 +131,7 @@ def _scan_record(
         if at != after:
             raise ValueError("something else in a header")
         if not name:
-            # A name that is written though empty is left to the slow way, like everything unusual.
+            # An encoded empty name is left to the slow parser, like everything unusual.
             if length and data[after - length] == 0x0A:
                 raise ValueError("an empty field is not written")
             draft.commands.append(Command(len(draft.parts), data[after - value : after], b""))
@@ -174,7 +174,7 @@ def _time(raw: bytes, known: dict[bytes, int]) -> int | None:
         if size != len(raw):
             return None
     elif bits & _ENDED == _CONTINUED and raw[-1]:
-        # Milliseconds since 1970 have six bytes, so far and for long.
+        # Milliseconds since 1970 have six bytes as varints, and will for a long time.
         time = bits & 0x7F | bits >> 1 & 0x3F80 | bits >> 2 & 0x1FC000 | bits >> 3 & 0xFE00000
         time |= bits >> 4 & 0x7F0000000 | bits >> 5 & 0x3F800000000
     else:
@@ -245,7 +245,7 @@ def _crowded(draft: Draft) -> bool:
         size, at = _number(part, 1)
         if at + size < len(part) and part[at + size] == 0x1A:
             return True
-        # Its own header must be the nameless one.
+        # Its only header must be the one with an empty name.
         if _header(part, at, at + size)[0]:
             return True
     return len({command.index for command in draft.commands}) != len(draft.commands)

@@ -86,7 +86,7 @@ class Tokens:
         scope = fields.get("scope")
         principal = principal_of(scope, auto_prefix, expires)
         if issuer.prefix:
-            # What the issuer calls a stream is below its own prefix.
+            # The issuer's names of streams are below its own prefix.
             principal = Principal(
                 principal.operations,
                 principal.basins,

@@ -56,8 +56,6 @@ class Usage:
         if counts or levels:
             await self._store.write(job)
 
-    # --- requests ---
-
     async def account(self, call: Call) -> None:
         sets = _set(call, ACCOUNT_SETS)
         call.permit("account-metrics")
@@ -100,8 +98,6 @@ class Usage:
         start, end, _ = self._range(call, "minute")
         await self.flush()
         await answer_json(call.exchange, {"values": self._stored(basin, stream, start, end, _SECONDS["minute"])})
-
-    # --- below ---
 
     def _check(self, basin: str) -> None:
         """Refuse a basin that never was."""

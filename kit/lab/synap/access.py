@@ -22,7 +22,7 @@ class Access:
         """Return whether a request over HTTP has a good credential."""
         given = headers.get(b"authorization")
         if given is None:
-            # Not percent-decoded, as the service does not either.
+            # Not percent-decoded, as in the service.
             for part in query.split(b"&"):
                 if part.startswith(b"api_key="):
                     return self._same(part[8:])

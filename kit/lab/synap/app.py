@@ -26,7 +26,7 @@ class App:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         path: str = scope["path"]
-        # The service shows /metrics to anyone; it names every queue and room, which are the user's.
+        # The service shows /metrics to anyone, but it names the user's queues and rooms.
         known = path == "/health" or self._home.access.allows(headers, scope["query_string"])
         if scope["type"] == "websocket":
             return await sockets.serve(self._home, scope, receive, send, known)
@@ -83,7 +83,7 @@ class App:
         await respond(send, 200, whole.encode(), _JSON)
 
     async def _route(self, method: str, scope: Any, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
-        # Names are decoded after the route is found, so that a name may hold a slash.
+        # Names are decoded after routing, so that a name may contain a slash.
         path = scope["raw_path"].decode("latin-1")
         given: Any = {}
         if body or rest.needs_body(method, path):
@@ -100,7 +100,7 @@ class App:
             return await respond(send, missing.status)
         except Refusal as refusal:
             if path.startswith("/pubsub/"):
-                # The one family that tells its errors with status 200.
+                # The only family that reports errors with status 200.
                 return await answer(send, {"error": refusal.text})
             if refusal.status == 422:
                 return await respond(send, 422, refusal.text.encode(), _TEXT)

@@ -87,7 +87,7 @@ def set_(home: Home, args: Args) -> Any:
 def mset(home: Home, args: Args) -> Any:
     if len(args) % 2:
         raise Refusal("ERR wrong number of arguments for MSET")
-    # All are looked at before the first is put.
+    # All are checked before the first is stored.
     for key, value in _pairs(args):
         home.pairs.set(key, value)
     return OK

@@ -32,9 +32,6 @@ def run(home: Home, name: str, payload: Any) -> Any:
     return command(home, payload if isinstance(payload, dict) else {})
 
 
-# --- keys and values ------------------------------------------------------------------------------------------------
-
-
 def kv_set(home: Home, payload: Payload) -> Any:
     key = text(payload, "key")
     if "value" not in payload:
@@ -211,9 +208,6 @@ def _moved(payload: Payload, move: Callable[[str, str], bool], taken: str) -> An
     return {"success": True, "source": source, "destination": target}
 
 
-# --- queues ---------------------------------------------------------------------------------------------------------
-
-
 def queue_create(home: Home, payload: Payload) -> Any:
     home.queues.create(text(payload, "name"), inputs.queue_config(payload.get("config")))
     return {"success": True}
@@ -268,9 +262,6 @@ def queue_purge(home: Home, payload: Payload) -> Any:
     return {"purged": home.queues.purge(text(payload, "queue"))}
 
 
-# --- streams --------------------------------------------------------------------------------------------------------
-
-
 def stream_create(home: Home, payload: Payload) -> Any:
     room = text(payload, "room")
     home.rooms.create(room)
@@ -307,9 +298,6 @@ def stream_delete(home: Home, payload: Payload) -> Any:
     room = text(payload, "room")
     home.rooms.delete(room)
     return {"success": True, "deleted": room}
-
-
-# --- topics ---------------------------------------------------------------------------------------------------------
 
 
 def pubsub_publish(home: Home, payload: Payload) -> Any:

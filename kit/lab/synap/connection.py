@@ -36,8 +36,6 @@ class Connection(asyncio.Protocol):
         self._pushing = False
         self._full = False
 
-    # --- what the event loop calls ----------------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(high=_OUTGOING)
@@ -52,7 +50,7 @@ class Connection(asyncio.Protocol):
             for body in self._frames.feed(data):
                 self._handle(body)
         except SynapError:
-            # As the service does: nobody is told why.
+            # As in the service: the client is not told why.
             self._transport.close()
         self._answer()
 
@@ -68,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._subscribers.clear()
 
     def pause_writing(self) -> None:
-        # Who does not take answers is not listened to.
+        # A client that does not read answers is not read from.
         self._full = True
         self._transport.pause_reading()
 
@@ -81,8 +79,6 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         """Close the connection."""
         self._transport.close()
-
-    # --- requests ---------------------------------------------------------------------------------------------------
 
     def _handle(self, body: bytes) -> None:
         number, command, args = read_request(body)
@@ -156,8 +152,6 @@ class Connection(asyncio.Protocol):
             self._out.append(self._reply(number, command, args))
             self._answer()
 
-    # --- writing ----------------------------------------------------------------------------------------------------
-
     def _answer(self) -> None:
         """Send the answers that gathered, when all that was changed is on disk."""
         if not self._out:
@@ -186,14 +180,12 @@ class Connection(asyncio.Protocol):
             if rule.kind == "stall":
                 loop.call_later(rule.seconds, self._transport.close)
             elif rule.kind == "reset":
-                # What was written must have left, or the reset would take it along.
+                # Written bytes must be sent first, or the reset would drop them.
                 loop.call_later(0.01, reset, self._transport)
             else:
                 self._transport.close()
 
         self._home.journal.when_kept(cut)
-
-    # --- pushes -----------------------------------------------------------------------------------------------------
 
     def _listen(self, patterns: list[str], mode: str) -> Subscriber:
         if not patterns:

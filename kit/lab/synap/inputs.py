@@ -101,6 +101,6 @@ def queue_config(given: Any) -> dict[str, int]:
         if value is not None:
             settings[ours] = min(value, 2**31)
     if not {"max_depth", "ack_deadline", "prefetch"} & set(settings):
-        # The service overlooks the others where none of these is given.
+        # The service ignores the others if none of these is given.
         return {}
     return settings

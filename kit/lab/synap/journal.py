@@ -73,7 +73,7 @@ class Journal:
         """Write what was put into the tables soon. For what is true whether or not it is written."""
         if not self._scheduled and self._under_way is None:
             self._scheduled = True
-            # At the end of this turn, with all that the turn brings.
+            # At the end of this turn of the loop, with all changes of the turn.
             self._loop.call_soon(self._begin)
 
     @property
@@ -143,7 +143,7 @@ class Journal:
         try:
             await self._store.write(lambda db: _write(db, batch))
         except Exception as error:
-            # A full disk, or a value that SQLite does not take: nobody must wait for ever.
+            # A full disk, or a value that SQLite refuses: no caller may wait forever.
             failure = error
             self._take_back(undo)
             waiting, self._waiting = waiting + self._waiting, []
@@ -151,7 +151,7 @@ class Journal:
             self._under_way = None
         for then in waiting:
             then(failure)
-        # Whoever was called may have changed something, which begins by itself.
+        # A called function may have made a change, which starts its own commit.
         if not self._scheduled and self._under_way is None and (self._waiting or any(self._rows.values())):
             self._begin()
 
@@ -175,7 +175,7 @@ def _write(db: sqlite3.Connection, batch: dict[str, dict[Any, Row | None]]) -> N
         for some in _lots(new):
             places = ", ".join([f"({', '.join('?' * width)})"] * len(some))
             db.execute(f"insert or replace into {name} values {places}", list(chain.from_iterable(some)))  # noqa: S608
-    # Behind the rows of events, as some of these may be out of their rooms again.
+    # After the rows of events, as some of these may already have left their rooms.
     for generation, room in batch.get("rooms", {}).items():
         first = _EVERY if room is None else room[_FIRST]
         db.execute("delete from events where generation = ? and offset < ?", (generation, first))

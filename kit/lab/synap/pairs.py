@@ -244,7 +244,7 @@ class Pairs:
             return
         self._versions[key] = version = self._versions.get(key, 0) + 1
         tell = self.changed
-        # What is refused in the end is reported to nobody.
+        # A change that is refused in the end is not reported to watchers.
         self._journal.when_kept(lambda error: tell(key, event, version, value) if error is None else None)
 
 

@@ -97,13 +97,13 @@ class Queues:
         self._journal = journal
         self._queues: dict[str, Queue] = {}
         self._places = itertools.count(1)
-        # Looks like any UUID; drawing one for each message would cost more than all the rest of publishing.
+        # It looks like a UUID; generating one for each message would cost more than the rest of publishing.
         head = os.urandom(8).hex()
         self._head = f"{head[:8]}-{head[8:12]}-4{head[13:16]}-a{os.urandom(2).hex()[1:]}-"
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)) << 8)
         for name, *config, figures in queues:
             figures_of = Figures(**json.loads(figures))
-            # What was given out when the server ended is ready again.
+            # Messages that were delivered when the server ended are ready again.
             figures_of.nacked = figures_of.consumed - figures_of.acked
             self._queues[name] = Queue(name, Config(*config), figures_of)
         last = 0
@@ -232,7 +232,7 @@ class Queues:
             self._journal.messages[identity] = None
             self._keep(queue, self._unnack, queue, message, dead, None)
             return
-        # Behind everything, whatever its priority.
+        # Behind all messages, whatever its priority.
         message.lane = next((n for n, lane in enumerate(queue.lanes) if lane), message.priority)
         message.place = next(self._places)
         queue.lanes[message.lane].append(message)

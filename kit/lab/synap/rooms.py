@@ -155,7 +155,7 @@ class Rooms:
         room.readers[subscriber] = max(before or 0, start + stop - begin)
         room.consumed += stop - begin
         if not self._journal.clean:
-            # What was read may be undone, and this answer with it.
+            # The events may be undone, and this answer with them.
             self._journal.changed(_unread, room, subscriber, before, stop - begin)
         return room, begin, stop
 

@@ -68,7 +68,7 @@ class SynapServer:
             demo.fill(self._home)
             await journal.kept()
         loop = asyncio.get_running_loop()
-        # Beside a port that was asked for, the next one, as the service has them.
+        # With a requested port, SynapRPC uses the next one, as in the service.
         port = house.port(self.name)
         port = house.port("synap-rpc") or (port + 1 if port else 0)
         self._rpc = await loop.create_server(self._connection, sock=listening_socket(port), backlog=512)

@@ -100,7 +100,7 @@ def _same(source: Ranged, target: Ranged) -> bool:
     try:
         return source.recipe()[1] == target.recipe()[1]
     except KitError:
-        return True  # its label tells its address
+        return True  # its label contains its address
 
 
 def _speed(pace: Any, source: Ranged) -> float | None:

@@ -93,7 +93,7 @@ def find(
         raise Interrupted(framed([hunt], body, typed), "matches") from None
     except KitError as error:
         error.partial = framed([hunt], body, typed)  # type: ignore[attr-defined]
-        if hunt.scan.stop:  # else nothing was begun
+        if hunt.scan.stop:  # otherwise nothing was started
             more = "what was found is in the error's .partial; find(..., resume=error.partial) goes on"
             error.hint = "\n  ".join(filter(None, (error.hint, more)))
         raise
@@ -160,7 +160,7 @@ class Hunt:
             self.scan.seconds = time.monotonic() - began
         scan = self.scan
         if not scan.why:
-            # What the filter rules out was looked at by not being read.
+            # Positions that the filter rules out count as searched without being read.
             scan.begin, scan.end = scan.start, scan.stop
             scan.complete, scan.why = True, "all there was"
             self._misspelt()
@@ -196,8 +196,6 @@ class Hunt:
         for one in matching.parted(self._asked.where)[0]:
             first, stop = within(self.source, one, self._known.schema, first, stop)
         return first, stop
-
-    # --- reading ----------------------------------------------------------------------------------------------------
 
     def _search(self, first: int, stop: int, bar: Any, notify: Callable[[Scan], None] | None) -> None:
         around = Around(self._asked.context, self._limit)

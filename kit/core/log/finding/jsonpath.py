@@ -234,9 +234,6 @@ def _unquoted(text: str) -> str:
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-# --- paths ----------------------------------------------------------------------------------------------------------
-
-
 def _places(path: str, holds: Truth) -> tuple[Truth, frozenset[str], str | None]:
     """Return whether something holds of any value that a path leads to; the keys that must be there; the key of the
     value."""
@@ -301,9 +298,6 @@ def _all_inside(values: Iterator[Any]) -> Iterator[Any]:
             waiting += value.values()
         elif type(value) is list:
             waiting += value
-
-
-# --- comparisons ----------------------------------------------------------------------------------------------------
 
 
 def _kind(value: Any) -> Any:

@@ -48,9 +48,6 @@ class Test:
         return self.run(page)
 
 
-# --- bytes ----------------------------------------------------------------------------------------------------------
-
-
 def has_text(given: Any, body: str, refuse: type[KitError], *, ignore_case: bool = False) -> Test:
     """Return bodies that hold a text, or one of several: as it is, or with the escapes that JSON may have for it."""
     several = given if isinstance(given, list | tuple | set | frozenset) else [given]
@@ -132,7 +129,7 @@ class Bytes:
                 mask[row] = True
                 at = end
             else:
-                at += 1  # it goes on in the next body, so it is none
+                at += 1  # it extends into the next body, so it is not a match
             count += 1
             if count > _FEW and at < len(data):
                 self._each(needle, row + 1 if mask[row] else row, mask)
@@ -156,7 +153,7 @@ class Bytes:
                 if at < 0 or data.startswith(needle, at - rarest):
                     return at - rarest if at >= 0 else -1
                 at += 1
-            return data.find(needle, at - rarest)  # it is not so rare after all
+            return data.find(needle, at - rarest)  # the byte is not so rare
 
         return seek
 
@@ -165,9 +162,6 @@ class Bytes:
         offsets = pa.py_buffer(np.ascontiguousarray(self.ends[first:], np.int32))
         some = pa.Array.from_buffers(pa.binary(), self.rows - first, [None, offsets, pa.py_buffer(self.data)])
         mask[first:] = pc.match_substring(some, needle).to_numpy(zero_copy_only=False)
-
-
-# --- headers --------------------------------------------------------------------------------------------------------
 
 
 def has_header(given: Any, source: Ranged) -> Test:
@@ -212,9 +206,6 @@ def _raw(value: Any) -> bytes | None:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value if type(value) is bytes else None
 
 
-# --- JSON -----------------------------------------------------------------------------------------------------------
-
-
 def has_path(question: Question, body: str) -> Test:
     """Return bodies that are JSON of which a question is true. Only those are decoded that hold the texts that it
     needs."""
@@ -232,7 +223,7 @@ def has_path(question: Question, body: str) -> Test:
                 if not may.any():
                     break
                 may &= bodies.holding(needle)
-            # Any text may be written with escapes.
+            # JSON may write any character as an escape.
             may |= bodies.holding(b"\\")
             rows = np.flatnonzero(may).tolist()
             column = column.take(pa.array(rows, pa.int64()))
@@ -290,9 +281,6 @@ def _number(text: bytes) -> float:
         return float(text)
     except ValueError:
         return float("nan")
-
-
-# --- columns --------------------------------------------------------------------------------------------------------
 
 
 def has_columns(where: Any, source: Ranged, known: Callable[[], pa.Schema]) -> list[Test]:
@@ -363,7 +351,7 @@ class _Rows:
         head = pa.Table.from_batches([page]).drop_columns([body])
         if names and set(names) <= self._head:
             return self._test(head)
-        # A key that is called like a column beside the bodies has a prefix.
+        # A key with the name of a column beside the bodies has a prefix.
         keys = None if not names else {self._key(name): name for name in names if name not in self._head}
         column = page.column(body)
         quick = self._quick(head, column, keys) if keys is not None and body not in names else None

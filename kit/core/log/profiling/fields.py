@@ -71,7 +71,7 @@ class Fields:
             self.forms["JSON object"] -= len(worse)
             self._others(bodies, worse, places)
         if mixed:
-            self._types = {}  # what is not of one type is not read at once
+            self._types = {}  # Arrow cannot read a column of mixed types
 
     def field(self, name: str) -> Field | None:
         """Return a field, new where it was not seen before; None where there are too many."""
@@ -91,7 +91,7 @@ class Fields:
         if pa.types.is_struct(kind):
             self._tally(name, "object", column, places)
             for n, field in enumerate(kind):
-                # The places of the parent are those of its fields.
+                # Fields have the places of their parent.
                 self._column(f"{name}.{field.name}", pc.struct_field(column, n), places, depth + 1)
             return
         type_name = "list" if pa.types.is_list(kind) else _OF_ARROW.get(str(kind), "text")

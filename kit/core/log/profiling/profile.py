@@ -54,8 +54,6 @@ class Profile:
         self._first: Place | None = None
         self._last: Place | None = None
 
-    # --- what it tells ----------------------------------------------------------------------------------------------
-
     @property
     def records(self) -> int:
         """How many records were looked at."""
@@ -184,8 +182,6 @@ class Profile:
     def histogram(self) -> list[tuple[int, int, int]]:
         """Return ranges of sizes, and how many bodies are in each: from, to, count."""
         return self._sizes.histogram()
-
-    # --- how it is made ---------------------------------------------------------------------------------------------
 
     def add(self, piece: Piece, body: str) -> None:
         """Take in a page."""

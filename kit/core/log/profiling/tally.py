@@ -142,7 +142,7 @@ class Field:
             if not short.all():
                 different, counts = different.filter(pa.array(short)), counts[short]
         if len(counts) == len(values) > _FREQUENT // 10:
-            self.frequent.error += 1  # no value came twice
+            self.frequent.error += 1  # all values are different
         elif len(counts):
             self.frequent.add(different.to_pylist(), counts)
 

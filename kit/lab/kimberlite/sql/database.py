@@ -46,12 +46,12 @@ class Database:
         if writes or path is None:
             self.db.executescript(schema.SQL)
         self.db.execute("pragma trusted_schema=off")
-        self.db.execute("pragma recursive_triggers=on")  # so that what INSERT OR REPLACE removes is noted, too
+        self.db.execute("pragma recursive_triggers=on")  # so that rows removed by INSERT OR REPLACE are recorded too
         self.db.execute("pragma case_sensitive_like=on")
         self.db.execute("pragma temp_store=file")
         for limit, value in _LIMITS.items():
             self.db.setlimit(limit, value)
-        # SQLite makes these tables on first use, in a way that looks like a statement that changes the schema.
+        # SQLite creates these tables on first use, which looks like a statement that changes the schema.
         self.db.execute("select * from json_each('[]'), json_tree('[]')").fetchall()
         self._allowed = BUILT_IN | self.functions.install(self.db)
         self._deadline = math.inf
@@ -107,7 +107,7 @@ class Database:
             self._denied = f"no such function: {two}"
             return sqlite3.SQLITE_DENY
         name = (one or "").lower()
-        # The server's own tables are reached through its triggers and views, and no statement can spell their names.
+        # Only triggers and views use the server's own tables; no statement can write their names.
         if name.startswith("~") and through is not None and action in (sqlite3.SQLITE_READ, *_CHANGING):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ and name in self._tables and not (self._views and base == "main"):

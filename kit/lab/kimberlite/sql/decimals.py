@@ -138,7 +138,7 @@ def _calls(tokens: list[Token], columns: Mapping[str, str]) -> tuple[list[Token]
             name = _SUMS.get(call.function, function.text)
             last = _end(tokens, words, k)
             if call.function != "AVG":
-                # Compared as the column is.
+                # With the same collation as the column.
                 name = f"cast({name}"
                 out[words[last]] = out[words[last]]._replace(
                     text=f"{out[words[last]].text} as text) collate {COLLATION}"

@@ -144,7 +144,7 @@ def _as_of(statement: Statement) -> None:
         except ValueError:
             message = f"Expected an RFC 3339 time, found: {words[-1].text}"
             raise syntax_error(message, statement.source, words[-1].at) from None
-        # The end of that microsecond: what was written in it is included.
+        # The end of that microsecond, so that rows written in it are included.
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         statement.time = nanoseconds(of_datetime(time)) + 999
     del statement.tokens[places[-count] :]
@@ -188,7 +188,7 @@ def _translated(statement: Statement) -> list[Token]:
         elif upper in _CALLS:
             text = _CALLS[upper]
         elif token.kind == "quoted" and "]" not in text:
-            # SQLite takes a quoted name that it does not know for a text; in brackets it does not.
+            # SQLite reads an unknown quoted name as text, but not one in brackets.
             text = f"[{token.name}]"
         elif upper == _SCHEMA and after(n, 1).is_sign("."):
             text = f"[information_schema.{after(n, 2).name.lower()}]"

@@ -79,7 +79,7 @@ def ilike(pattern: Any, text: Any) -> bool | None:
 
 
 def _like(pattern: str, text: str) -> bool:
-    # The last % is the only one ever gone back to, so that no pattern takes long.
+    # Only the last % is ever retried, so no pattern takes long.
     at = n = 0
     star, mark = -1, 0
     while at < len(text):

@@ -84,7 +84,7 @@ class Helpers:
         first, last = bounds["position"]
         low, high = bounds["stream_offset"]
         since, until = bounds["ts"]
-        # A chunk that begins before the first position may reach beyond it.
+        # A chunk that begins before the first position may extend beyond it.
         chunks = self._store().execute(
             "select s.number, c.first, c.count, c.position, c.at, c.data"
             " from chunks c join streams s on s.id = c.stream"

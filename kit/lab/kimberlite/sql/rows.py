@@ -215,7 +215,7 @@ def _times(column: Sequence[Any]) -> Any:
     if len(whole) != len(none) * len(column) or set(map(len, filter(None, column))) != {len(none)}:
         return None
     parts = np.frombuffer(whole, np.dtype([("mark", f"S{len(MARK)}"), ("time", ">u8")]))
-    # numpy leaves out zeros at the end of a text.
+    # numpy drops NULs at the end of a text.
     if not (parts["mark"] == MARK.rstrip(b"\0")).all():
         return None
     return (parts["time"].astype(np.uint64) ^ np.uint64(1 << 63)).view(np.int64)
@@ -243,5 +243,5 @@ def _floats(column: Any) -> Any:
     usual = pc.or_(pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e9)), pc.equal(column, 0.0))
     if not pc.all(usual).as_py():
         return None
-    # Adding nothing makes one zero of the two that there are.
+    # Adding zero turns -0.0 into 0.0.
     return pc.add(column, 0.0).cast(pa.string()).cast(pa.large_string())

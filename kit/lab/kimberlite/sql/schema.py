@@ -45,7 +45,7 @@ _AFFINITY = {
 _CHECK = {
     Type.INTEGER: "typeof({0}) = 'integer'",
     Type.REAL: "typeof({0}) in ('real', 'integer')",
-    # A schema can call no function of ours, so that what is a number is said by what is none.
+    # A schema cannot call our functions, so a number is recognised by what it is not.
     Type.DECIMAL: "typeof({0}) = 'text' and {0} glob '*[0-9]*' and not {0} glob '*[^-+.eE0-9]*'"
     " and not {0} glob '*.*.*' and not {0} glob '*[eE]*[.eE]*' and not {0} glob '*[-+.0-9][-+]*'"
     " and not {0} glob '[eE]*' and not {0} glob '*[-+eE]' and not {0} glob '*[-+.][eE]*'",
@@ -196,7 +196,7 @@ def add_column(db: sqlite3.Connection, to: Table, column: Column, position: int)
 def drop_column(db: sqlite3.Connection, of: Table, column: TableColumn, position: int) -> None:
     """Remove a column; how it was stays."""
     for event in ("insert", "update", "delete"):
-        # SQLite refuses to drop what a trigger names.
+        # SQLite refuses to drop a column that a trigger names.
         db.execute(f'drop trigger "~{event}{of.id}"')
     db.execute(f"alter table {quoted(of.name)} drop column {quoted(column.name)}")
     db.execute('update "~columns" set dropped = ? where id = ?', (position, column.id))

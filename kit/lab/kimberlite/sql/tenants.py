@@ -59,8 +59,6 @@ class Tenants:
         self._open.clear()
         self._helpers.close()
 
-    # --- reading ----------------------------------------------------------------------------------------------------
-
     def query(
         self, tenant: int, sql: str, params: Params, *, position: int | None, current: int, now: int, seconds: float
     ) -> bytes:
@@ -74,7 +72,7 @@ class Tenants:
         if position is not None and position > current:
             raise Refusal(AHEAD, f"position {position} is ahead of current log position {current}")
         base.functions.time = now
-        # One transaction: what the types are read from, and the views, are of the same time as the rows.
+        # One transaction, so that types, views and rows are of the same time.
         base.db.execute("begin")
         try:
             if statement.time is not None:
@@ -103,7 +101,7 @@ class Tenants:
             if not statement.reads or statement.verb in ("EXPLAIN", "SHOW"):
                 raise Refusal(EXECUTION, f"EXPLAIN of {statement.verb} is not supported by this server")
             statement.tokens.insert(0, statement.tokens[0]._replace(kind="word", text="explain query plan "))
-        # What is made here goes with the transaction.
+        # The transaction removes everything that is made here.
         names = self._helpers.make(base.db, tenant, statement, params)
         if position is None:
             names += [table.name for table in schema.tables(base.db)]
@@ -147,8 +145,6 @@ class Tenants:
             raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {at}")
         raise Refusal(EXECUTION, "only SHOW TABLES and SHOW COLUMNS FROM are supported by this server")
 
-    # --- changing ---------------------------------------------------------------------------------------------------
-
     def execute(self, tenant: int, sql: str, params: Params, *, position: int, now: int, seconds: float) -> bytes:
         """Change data or tables as one commit, and return the body of the answer."""
         statement = parse(sql)
@@ -185,7 +181,7 @@ class Tenants:
             raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {place(statement.source, words[n].at)}")
 
         def use(cursor: sqlite3.Cursor) -> int:
-            # Rows that RETURNING makes are not sent, but the statement is not over before they were fetched.
+            # Rows of RETURNING are not sent, but the statement only ends once they are fetched.
             for _ in cursor:
                 pass
             return max(cursor.rowcount, 0)
@@ -257,8 +253,6 @@ class Tenants:
             raise
         return len(tables)
 
-    # --- listing ----------------------------------------------------------------------------------------------------
-
     def tables(self, tenant: int) -> list[dict[str, Any]]:
         """Return the tables, with how many columns each has."""
         return [
@@ -297,7 +291,7 @@ class Tenants:
         if database is None:
             exists = path.exists()
             if not exists and not self._writes:
-                # For a tenant that never wrote no file is made.
+                # No file is made for a tenant that never wrote.
                 self._none = self._none or Database(None)
                 return self._none
             database = self._open[tenant] = Database(path, writes=self._writes)

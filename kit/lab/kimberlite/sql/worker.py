@@ -56,7 +56,7 @@ class Worker:
         except sqlite3.Error as error:
             self._refuse(STORAGE, str(error))
         except Exception as error:
-            # Whatever it is, the next order has nothing to do with it.
+            # Whatever the error is, it does not affect the next order.
             self._refuse(INTERNAL, f"the server failed ({type(error).__name__})")
             if os.environ.get("KIT_LAB_DEBUG"):
                 raise
@@ -94,7 +94,7 @@ def _read(orders: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
         head = source.read(LENGTH.size)
         data = source.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
         if len(head) < LENGTH.size or len(data) < LENGTH.unpack(head)[0]:
-            # The server is gone; a statement that runs would be for nobody.
+            # The server is gone, so a running statement is useless.
             os._exit(0)
         return data
 
@@ -107,7 +107,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(5)  # what answers requests comes first
+        os.nice(5)  # answering requests has priority
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
