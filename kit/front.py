@@ -143,7 +143,7 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
 
 
 def _with_all_arguments() -> inspect.Signature:
-    """Return what Tab and help() show: an implementation has no more than `**arguments`."""
+    """Return the signature for Tab and help(): the implementation only has `**arguments`."""
     parameters: dict[str, inspect.Parameter] = {}
     for one in get_overloads(connect):
         for name, parameter in inspect.signature(one).parameters.items():

@@ -102,7 +102,7 @@ def query(
     namespace: Mapping[str, Any],
     connection: Any = None,
 ) -> Answer:
-    """Return the same for a caller that has the namespace at hand; nothing is run before `df()` or `arrow()`.
+    """Return the same for a caller that passes the namespace; nothing runs before `df()` or `arrow()`.
 
     One that runs queries again and again gives the connection that `engine()` made for it.
     """
@@ -126,7 +126,7 @@ def _answer(
 
 
 def named_tables(text: Any) -> set[str]:
-    """Return the tables that a query names; refuse what is no query for rows."""
+    """Return the tables that a query names; raise if the statement returns no rows."""
     if not isinstance(text, str) or not text.strip():
         raise InputError("there is no query")
     connection = engine()
@@ -196,7 +196,7 @@ class Answer:
         return pa.table(columns, names=self._names)
 
     def arrow(self) -> pa.RecordBatchReader:
-        """Return the rows as they are found, in DuckDB's own types."""
+        """Return the rows as the query produces them, in DuckDB's own types."""
         reader, first, kinds = self._run(_opened)
         schema = pa.schema(
             field.with_type(WIDE.get(kind) or self._tables.real_type(field.type)).with_name(name)
@@ -266,7 +266,7 @@ class Answer:
             )
 
     def _told(self, error: Exception) -> BaseException:
-        """Return the error of the read that failed, where one did; else the engine's, in its own words."""
+        """Return the error of a failed read, if there was one, else the engine's error in its own words."""
         failure = next((view.failure for view in self._tables.views if view.failure is not None), None)
         if failure is not None:
             return failure
@@ -287,7 +287,7 @@ _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 
 
 def _in_own_lines(message: str, text: str) -> str:
-    r"""Return the message with line numbers as the caller counts them: the engine counts lines of its own before.
+    r"""Return the message with the caller's line numbers: the engine also counts lines that are added before the query.
 
     >>> _in_own_lines("Bad\n\nLINE 6:   10 / n\n ^", "select\n  10 / n")
     'Bad\n\nLINE 2:   10 / n\n ^'

@@ -33,7 +33,7 @@ class KitMagics(Magics):
 
     @line_magic
     def kit(self, line: str) -> Any:
-        """Return what is running, and what to try.
+        """Show what is running, and what to try.
 
         %kit           the services in reach, the state of the extension
         %kit calls     one row for each request this process made
@@ -198,7 +198,7 @@ class KitMagics(Magics):
         return reached(service, space)
 
     def _columns(self, text: str | None) -> Any:
-        """Return columns as they are written, or the variable that holds them."""
+        """Return the columns from their text, or from the variable that holds them."""
         space = self._space()
         return space[text] if text is not None and text.isidentifier() and text in space else text
 

@@ -62,7 +62,7 @@ def path() -> Path:
 
 
 def read() -> dict[tuple[str, str], Entry]:
-    """Return all profiles, by name and service, checked; none where there is no file."""
+    """Return all checked profiles by name and service; none without a file."""
     file = path()
     try:
         status = file.stat()
@@ -90,7 +90,7 @@ def read() -> dict[tuple[str, str], Entry]:
 
 
 def checked(name: str, service: str, entry: Mapping[str, Any]) -> Entry:
-    """Return what a profile says of a service as texts; an error says what is wrong, and shows no credential."""
+    """Return a profile's fields for a service as text; errors show no credential."""
     where = f"profile {name!r}"
     if service not in FIELDS:
         raise InputError(f"{where}: no service is called {service!r}", hint=f"there are: {', '.join(FIELDS)}")

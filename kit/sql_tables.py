@@ -53,7 +53,7 @@ class Tables:
         return distinct(self._real(name) for name in names)
 
     def real_type(self, kind: pa.DataType) -> pa.DataType:
-        """Return the type of an answer's column, with the real names of what is in it."""
+        """Return the type of an answer's column, with the real names of its fields."""
         if pa.types.is_struct(kind):
             safe = tuple(field.name for field in kind)
             reals = self._fields.get(safe, ())
@@ -62,7 +62,7 @@ class Tables:
         return _within(kind, self.real_type)
 
     def in_own_unit(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return times with a zone as the tables have them; the engine brings most of them to microseconds in UTC."""
+        """Return times with a zone in the tables' own unit; the engine turns most of them into microseconds in UTC."""
         if not pa.types.is_timestamp(column.type) or column.type.tz is None:
             return column
         known = self._times.get(name) or set().union(*self._times.values())
@@ -93,7 +93,7 @@ class Tables:
         return next(iter(reals)) if len(reals) == 1 else name
 
     def safe(self, schema: pa.Schema, keep: Collection[str] = ()) -> pa.Schema:
-        """Return the columns of a table that the query names as it has to name them; what they are really called is
+        """Return the columns of a table under the names that the query must use; what they are really called is
         kept."""
         names = for_sql(schema.names, keep)
         for field, name in zip(schema, names, strict=True):
@@ -182,7 +182,7 @@ class Named(ds.Dataset):  # type: ignore[misc]
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns by the names that a query has for them; found anew, as those of a view may widen."""
+        """The columns under their names in queries; computed on each access, as those of a view may widen."""
         # The log's own columns keep their names; a key of the records is renamed.
         own = self._table.beside.names if isinstance(self._table, View) else ()
         return self._tables.safe(self._table.schema, own)
@@ -262,7 +262,7 @@ def called(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def shown_as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the same columns by other names, also of what is in them."""
+    """Return the same columns under other names, including nested ones."""
     pairs = zip(batch.columns, schema.types, strict=True)
     return pa.RecordBatch.from_arrays([called(column, kind) for column, kind in pairs], schema=schema)
 

@@ -64,7 +64,7 @@ def bound(
 
 
 def _places(text: str, any_dialect: bool) -> tuple[list[re.Match[str]], str]:
-    """Return the expressions, and the first thing that makes it uncertain that they are all, and are none but these."""
+    """Return the expressions, and the first problem that makes their list uncertain."""
     places: list[re.Match[str]] = []
     at = 0
     while (opening := _OPENING.search(text, at)) is not None:
@@ -90,7 +90,7 @@ def _is_expression(inner: str) -> bool:
 
 
 def _end(text: str, opening: re.Match[str], any_dialect: bool) -> tuple[int, str]:
-    """Return where a string, name or comment ends, or what is wrong with it."""
+    """Return where a string, name or comment ends, or the problem with it."""
     start, what = opening.start(), opening[0]
     shown = repr(text[start : start + _SHOWN])
     if what == "--":

@@ -27,7 +27,7 @@ _ROWS = [{"n": n, "city": ("Oslo", "Bergen", "Tromsø")[n % 3], "total": n / 8} 
 
 
 def private_lab(*services: str, demo: bool = False, **options: Any) -> Lab:
-    """Return a lab that nobody else joins, without demo data; `lab.faults(...)` makes it misbehave."""
+    """Return a private lab without demo data; `lab.faults(...)` makes it misbehave."""
     from .lab.lab import Lab
 
     return Lab(*services, demo=demo, join=False, **options)
@@ -208,7 +208,7 @@ def tables(make: Make) -> None:
 
 
 def searched(make: Make) -> None:
-    """Check that `find` gives the right records from either end and goes on from its receipt; `profile` counts."""
+    """Check that `find` returns the right records from either end and resumes from its receipt; `profile` counts."""
     log = make()
     log.append(_ROWS)
     name, position = "n", log.source().position
@@ -229,7 +229,7 @@ def searched(make: Make) -> None:
 
 
 def copied(make: Make) -> None:
-    """Check that a copy has the same records, each once, and that the same call goes on where it stopped."""
+    """Check that a copy has the same records, each once, and that the same call continues where it stopped."""
     import tempfile
     from pathlib import Path
 

@@ -30,7 +30,7 @@ def exchange(
     safe: bool | None = None,
     attempt: Callable[[Request], Operation[Response]] = whole,
 ) -> Operation[Response]:
-    """Return the answer, whatever its status; remembers on the client what is said about the rate limit."""
+    """Return the answer, whatever its status, and store its rate limit on the client."""
     if not path.startswith("/"):
         raise AmdahlInputError(f"path {path!r} must start with /", hint="give one such as /pages")
     method = method.upper()

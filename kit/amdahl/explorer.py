@@ -150,7 +150,7 @@ class Amdahl(Explorer[AmdahlClient]):
         """Return an agent's session, followed to its end with a progress bar.
 
         Where the session pauses for input, `answer` is given: a dict, a text, or a function of what it asks for.
-        Without one the question is put to you, below the cell; where nobody can be asked the paused session is
+        Without one you are asked below the cell; where no question can be asked, the paused session is
         returned, to be resumed by hand.
         """
         return watch(self.start(profile, task, **input), answer, timeout)
@@ -173,7 +173,7 @@ class Amdahl(Explorer[AmdahlClient]):
     ) -> Deliveries:
         """Return a receiver for webhook deliveries on this machine: verifies each over its raw bytes and lists it.
 
-        It registers a webhook for `events` (all, unless told) that sends to it, and takes it back on `close()`.
+        It registers a webhook for `events` (all by default) that sends to it, and deletes it on `close()`.
         `register=False` with the `secret` of a webhook that exists only listens, behind a tunnel of your own, say.
         """
         if not register:

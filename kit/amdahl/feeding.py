@@ -69,7 +69,7 @@ class SessionSource(Source):
         return pa.Table.from_batches(batches, _EVENT), {"session_id": self._id}
 
     def temporary(self, error: BaseException) -> bool:
-        """Return a stream whose events have no ids would begin anew, and tell all of them twice."""
+        """Return whether the failure may pass; without ids, a new stream would repeat all events."""
         return not self._unnamed and super().temporary(error)
 
 

@@ -46,7 +46,7 @@ class Session:
     ) -> Answer:
         """Return the answer, whatever its status; with `stream=True` as soon as it begins, its body to be iterated.
 
-        `timeout` is in seconds, or a pair for connecting and for each piece; None waits for ever.
+        `timeout` is in seconds, or a pair for connecting and for each piece; None waits forever.
         """
         if json is not None and data is not None:
             raise AmdahlInputError("json= and data= are both given", hint="give one of them")
@@ -158,7 +158,7 @@ class Answer:
         return self.content.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Return the body as JSON; ValueError where it is none."""
+        """Return the body as JSON; raise ValueError if it is not JSON."""
         return _json.loads(self.content)
 
     def raise_for_status(self) -> None:

@@ -22,7 +22,7 @@ def items(
     limit: int = 100,
     policy: Policy = ONCE,
 ) -> Walk[dict[str, Any]]:
-    """Return every item of a list: by `next_cursor` where there is one, else by `offset` while `has_more`."""
+    """Return every item of a list: by `next_cursor` if there is one, else by `offset` while `has_more`."""
     if limit < 1:
         raise AmdahlInputError(f"limit={limit}: ask for at least 1 at a time")
     query: dict[str, Any] = {**(params or {}), "limit": limit}
@@ -70,7 +70,7 @@ def iter_pages(
     params: dict[str, Any] | None = None,
     limit: int = 100,
 ) -> Walk[dict[str, Any]]:
-    """Return every item of a list endpoint, fetched page by page as they are asked for.
+    """Return every item of a list endpoint, fetched page by page as needed.
 
     The reference leaves the path to be filled in; here it is an argument, and may also come first:
     `iter_pages(client, "/webhooks")`, `iter_pages(client, "items", "/webhooks")`.

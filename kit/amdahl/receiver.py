@@ -101,7 +101,7 @@ class Deliveries:
 
     @property
     def closed(self) -> bool:
-        """Whether it listens no more."""
+        """Whether the receiver has stopped listening."""
         return self._ended is None
 
     def live(self, *, where: Any = None, rows: int = 20, max_rows: int | None = None, **columns: Any) -> LiveView:
@@ -298,7 +298,7 @@ class Deliveries:
 
 
 async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Let the answer arrive: what is still being sent is dropped for a moment before the connection is closed."""
+    """Let the answer arrive: read and drop incoming bytes for a moment before the connection is closed."""
     await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()

@@ -198,7 +198,7 @@ class Parting:
 
     @classmethod
     def of(cls, rows: bytes | bytearray, start: int) -> Parting | None:
-        """Return the state between rows that begin at `start`, or None where there is no first row."""
+        """Return the state between rows that begin at `start`, or None if there is no first row."""
         first = _FIRST_KEY.match(rows, start)
         if first is None:
             return None
@@ -281,7 +281,7 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
 
 
 def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
-    """Return the types of the columns of lists and objects, where the server states what is in them."""
+    """Return the types of the columns of lists and objects, if the server states the types inside them."""
     columns = payload.get("columns") or payload.get("schema") or ()
     if isinstance(columns, dict):
         columns = columns.get("fields") or ()

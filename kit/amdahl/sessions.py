@@ -53,7 +53,7 @@ class Session:
         return self.state.get("result")
 
     def status(self) -> dict[str, Any]:
-        """Return where the session stands now, as the service tells it."""
+        """Return the current state of the session from the service."""
         self.state = dict(state_of(self._client).driver.run(agents.status_of(self._client, self.id, PATIENT)))
         return self.state
 
@@ -139,7 +139,7 @@ class Sessions(GivesFrames):
         self._known: dict[str, Session] = {}
 
     def __call__(self) -> pd.DataFrame:
-        """Return one row per session started here; the state of those that had not ended is asked anew."""
+        """Return one row per session started here; the state of unfinished ones is requested again."""
         from ..core.frames import from_rows
 
         rows = []
@@ -177,7 +177,7 @@ class Sessions(GivesFrames):
 def watch(session: Session, answer: Answer, timeout: float) -> Session:
     """Show a session's progress until it has ended, and answers it where it pauses.
 
-    Without an answer to give, and nobody there to ask, a paused session is returned as it is.
+    Without an answer, and with no user to ask, a paused session is returned as it is.
     """
     deadline = time.monotonic() + timeout
     pause = _POLL_FIRST
@@ -209,7 +209,7 @@ def watch(session: Session, answer: Answer, timeout: float) -> Session:
 
 
 def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | str | None:
-    """Return the input for a pause: from the caller, else from whoever sits at the notebook, else None."""
+    """Return the input for a pause: from the caller, else from the user at the notebook, else None."""
     prompt = state.get("input_request")
     if callable(answer):
         return answer(prompt)
@@ -228,7 +228,7 @@ def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | 
 
 
 def _somebody_there() -> bool:
-    """Return whether a question can be put: in a kernel whose front end takes input, or in a terminal."""
+    """Return whether the user can be asked: in a kernel whose front end takes input, or in a terminal."""
     if "ipykernel" in sys.modules:
         from IPython.core.getipython import get_ipython
 

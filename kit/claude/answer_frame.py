@@ -68,7 +68,7 @@ class Answers(pd.DataFrame):
 
 
 def bill_of(work: Work, unaccounted: float) -> dict[str, Any]:
-    """Return what a batch cost, in USD; the same as the service has counted for it."""
+    """Return the cost of a batch in USD, equal to the service's own count."""
     bill: dict[str, Any] = {"cost": 0.0, "repairs": 0, "repair_cost": 0.0, "unknown": 0, "unknown_cost": unaccounted}
     bill |= {"from_cache": 0, "saved": 0.0}
     for call in work.calls:
@@ -104,7 +104,7 @@ def foot_of(bill: dict[str, Any], calls: Sequence[Call]) -> list[str]:
 
 
 def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
-    """Return what is known of a batch; of a sample, its rows alone."""
+    """Return the results of a batch so far; for a sample, its rows alone."""
     rows = len(batch) if batch.first is None else min(batch.first, len(batch))
     chains = work.places[: rows * batch.repeats]
     calls = [chain[-1] for chain in chains]
@@ -200,7 +200,7 @@ def _why(call: Call) -> str | None:
 
 
 def problem_frame(index: Any, work: Work) -> pd.DataFrame:
-    """Return one row for each call that gave nothing."""
+    """Return one row for each call without a result."""
     problems = [(place, chain[-1]) for place, chain in enumerate(work.places) if chain[-1].status != "completed"]
     rows = [place // work.repeats for place, _ in problems]
     return pd.DataFrame(

@@ -41,7 +41,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=lambda _: _
 def object_in(text: str) -> dict[str, Any]:
     """Return the one JSON object in a text; words and fences around it are left aside.
 
-    Two that differ leave open which is the answer, and one that breaks off is none, whatever stands inside of it.
+    Two different objects leave the answer ambiguous, and an incomplete one is no answer, whatever it contains.
 
     >>> object_in('Sure: ```json {"topic": "praise"} ``` Anything else?')
     {'topic': 'praise'}

@@ -100,7 +100,7 @@ class AskSource(Source):
             await asyncio.sleep(max(_REST, self._every - (time.monotonic() - began) if not ended else 0.0))
 
     async def _beside(self, table: pa.Table) -> pa.Table:
-        """Return the rows, and what is said of them."""
+        """Return the rows with the columns of their answers."""
         own = [column.name for column in self._spec] if self._spec is not None else ["content"]
         for name in (*own, "status", "error", "cost"):
             if name in table.column_names:
@@ -128,7 +128,7 @@ class AskSource(Source):
         return table
 
     def _picked(self, table: pa.Table) -> list[int]:
-        """Return the newest rows that have all that the prompt names, as many as are asked at a time."""
+        """Return the newest rows with values for all columns of the prompt, up to the number of one round."""
         present = [name for name in self._names if name in table.column_names]
         valid = [table.column(name).is_valid().to_pylist() for name in present]
         good = [row for row in range(table.num_rows) if all(column[row] for column in valid)]

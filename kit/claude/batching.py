@@ -59,7 +59,7 @@ def part(
     project: str | None,
     rounds: int = 0,
 ) -> Operation[list[BatchResult]]:
-    """Return the results of one request's worth of prompts. What is paid is in the client's book when this returns.
+    """Return the results of the prompts of one request. Their costs are recorded when this returns.
 
     `rounds` is how often the service's places may have to be taken before the last of them is done, where others wait.
     """
@@ -103,7 +103,7 @@ def batch(
     timeout: float,
     project: str | None,
 ) -> Operation[BatchResponse]:
-    """Return all of them. What was paid for is given back whatever comes after it; only where there is nothing, it
+    """Return all results. Paid ones are returned whatever fails later; only if there are none, it
     raises."""
     pairs = listed(prompts)
     size = wire.BATCH if parallel else 1
@@ -124,12 +124,12 @@ def batch(
 
 
 def unanswered(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
-    """Return what is said of prompts whose request failed."""
+    """Return the results of prompts whose request failed."""
     return [BatchResult(name, prompt, "failed", error=error.message, paid=error.paid) for name, prompt in pairs]
 
 
 def left_out(pairs: Sequence[tuple[str, str]], error: ClaudeAPIError) -> list[BatchResult]:
-    """Return what is said of prompts that were not sent any more."""
+    """Return the results of prompts that were not sent any more."""
     reason = f"not sent, as a request before it failed: {error.message}"
     return [BatchResult(name, prompt, "failed", error=reason, paid=False) for name, prompt in pairs]
 

@@ -130,7 +130,7 @@ class Cache:
         return folder() / FILE if self._path is None else self._path
 
     def find(self, keys: Sequence[bytes], since: float = 0.0) -> dict[bytes, BatchResult | None]:
-        """Return what is known of questions: an answer that came at `since` or later, or None for one that was sent."""
+        """Return the known state of questions: an answer from `since` or later, or None for one that was sent."""
         results: dict[bytes, BatchResult | None] = {}
         if not keys or (self._db is None and not self.path.exists()):
             return results
@@ -152,7 +152,7 @@ class Cache:
     def claim(
         self, entries: Sequence[tuple[bytes, str, str, str, str, int]], since: float = 0.0, *, again: bool = False
     ) -> set[bytes]:
-        """Enter questions that are about to be sent; return those that nobody else has entered before.
+        """Record questions that are about to be sent; return those that no other process has recorded before.
 
         An entry is key, service, model, prompt, columns, repeat. Answers from before `since` give way; with `again`
         so do questions whose answer was lost.
@@ -179,7 +179,7 @@ class Cache:
         self._under_way.difference_update(keys)
 
     def coming(self, keys: Sequence[bytes], within: float) -> set[bytes]:
-        """Return which of the questions somebody is asking just now, whose answers will be here before long."""
+        """Return the questions that are being sent at the moment, whose answers will arrive soon."""
         pending = {key for key in keys if key in self._under_way}
         others = [key for key in keys if key not in pending]
         if not others or (self._db is None and not self.path.exists()):
@@ -251,7 +251,8 @@ class Cache:
 
     @property
     def df(self) -> pd.DataFrame:
-        """What is kept, newest first: time, model, prompt, content, cost, state ("answer", or "lost"), service."""
+        """The cached answers, newest first: time, model, prompt, content, cost, state ("answer", or "lost"),
+        service."""
         from .frames import cache_frame
 
         rows: list[tuple[Any, ...]] = []
@@ -266,7 +267,7 @@ class Cache:
     def clear(self, *, older_than: Any = None, model: str | None = None, text: str | None = None) -> int:
         """Let answers go: all, or those older than "7d", of a model, or with a text in the prompt; return how many.
 
-        What was asked so is asked, and paid, anew. Questions whose answer was lost are forgotten with them.
+        These questions are sent, and paid, again. Questions whose answer was lost are removed with them.
         """
         age = age_of(older_than, "older_than")
         conditions: list[str] = ["1"]
@@ -356,7 +357,7 @@ def _lives(owner: str) -> bool:
 
 
 def in_notebook() -> bool:
-    """Return whether this is a notebook's kernel, where answers are kept unless told otherwise."""
+    """Return whether this is a notebook's kernel, where answers are cached by default."""
     return "ipykernel" in sys.modules and getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
 
 

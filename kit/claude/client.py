@@ -116,11 +116,11 @@ class Verbs:
 
     @property
     def book(self) -> SpendLog:
-        """Every call that was paid, or may have been."""
+        """All calls that were or may have been paid."""
         return self._state.book
 
     def drive(self, operation: Operation[Any]) -> Any:
-        """Run an operation of this wing on the client's connections: at once, or awaited, as the client's calls are."""
+        """Run an operation of this service on the client's connections, blocking or awaited like the client's calls."""
         self._state.check_open()
         return self._state.driver.run(operation)
 
@@ -135,7 +135,7 @@ class Verbs:
         """Return the answer to a prompt.
 
         `model` is "haiku", "sonnet", "opus", or "auto" for the service's choice. `timeout` is in seconds, for the whole
-        call and at the service, which takes 1 to 300. A call that may have been paid for is never repeated.
+        call and at the service, which takes 1 to 300. A call that may have been paid for is never retried.
         """
         return (
             yield from streaming.complete(
@@ -272,7 +272,7 @@ class Verbs:
         """Return the answer to a prompt, piece by piece.
 
         By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
-        servers stream through in earnest and the hosted service does not.
+        servers really stream and the hosted service does not.
         """
         return streaming.opened(self._state, prompt, model, timeout, project_id or self.project_id, transport)
 

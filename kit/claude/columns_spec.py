@@ -91,7 +91,7 @@ class Column:
         return self
 
     def told(self) -> str:
-        """Return the line that tells the model about it.
+        """Return the line of the prompt that describes the column.
 
         >>> Column("score", "float", low=0, high=1).told()
         '"score": a number from 0 to 1'
@@ -103,7 +103,7 @@ class Column:
         return f"{line}{', or null' if self.optional else ''}{f' ({self.about})' if self.about else ''}"
 
     def value(self, given: Any) -> Any:
-        """Return a value of JSON as the column has it; raise `Unfit` where it is none.
+        """Return a JSON value converted to the column's type; raise `Unfit` if it does not fit.
 
         >>> Column("topic", "choice", ("billing", "praise")).value(" Billing")
         'billing'

@@ -24,8 +24,8 @@ CONNECT_TIMEOUT = 5.0
 def policy(attempts: int, delay: float) -> Policy:
     """Return how often and after what a client repeats.
 
-    429 of what costs something is left to the caller, as the reference shows it. 500, 504 and lost answers are final
-    for whatever may have run: repeating them would run, and pay, twice.
+    A 429 for a call that costs something is left to the caller, as in the reference. 500, 504 and lost answers are
+    final for whatever may have run: repeating them would run, and pay, twice.
     """
     return Policy(
         attempts=max(1, attempts), base=delay, cap=max(delay, 8.0), statuses=frozenset(range(500, 600)),

@@ -100,9 +100,9 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         transport: Transport = "http",
     ) -> LiveAnswer:
-        """Return the answer to a prompt, shown while it comes; other cells run meanwhile.
+        """Return the answer to a prompt, shown as it arrives, while other cells run.
 
-        `transport="ws"` streams by WebSocket, for servers that do so in earnest, as the lab does; by "http" the service
+        `transport="ws"` streams by WebSocket, for servers that really stream, such as the lab; by "http" the service
         gives the answer whole.
         """
         return LiveAnswer(*self._streamed("live", prompt, model, timeout, project_id, transport))
@@ -190,7 +190,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def ledger(self, *, over: Literal["day", "hour"] | None = None, kept: bool = False) -> pd.DataFrame:
         """Return what was paid through this explorer, call by call, or by model over each day or hour (of UTC).
 
-        A call whose answer was lost is "unknown": nobody here can know whether it was paid. `kept=True` has also what
+        A call whose answer was lost is "unknown": it may have been paid. `kept=True` also includes what
         other kernels of this machine have paid to this service, as far as they were notebooks.
         """
         from .frames import ledger_frame

@@ -48,7 +48,7 @@ class Guard:
         return math.inf if self.max_cost is None else max(0.0, self.max_cost - self.spent)
 
     def hold(self, cost: float) -> None:
-        """Count what is likely to be spent; once it is known, or nothing was, count it back."""
+        """Reserve a likely cost; release it with a negative amount once the real cost is known."""
         with self._lock:
             self.uncertain = max(0.0, self.uncertain + cost)
 
@@ -57,7 +57,7 @@ class Guard:
         return likely_cost(prompt, model or "sonnet", self._book.usual_output(model) or LIKELY_OUTPUT)
 
     def check(self, cost: float, what: str) -> None:
-        """Hold a call that would go past `max_cost`."""
+        """Refuse a call that would exceed `max_cost`."""
         if cost > self.left:
             raise BudgetExceededError(
                 f"{what}: about {dollars(cost)}, but only {dollars(self.left)} is left of max_cost={self.max_cost:g};"
@@ -68,7 +68,7 @@ class Guard:
             )
 
     def check_prompts(self, count: int, cost: float) -> None:
-        """Hold so many prompts where they are likely to cost more than `estimate_above`."""
+        """Refuse a batch that is likely to cost more than `estimate_above`."""
         if self.estimate_above is not None and cost > self.estimate_above:
             raise BudgetExceededError(
                 f"batch: {count:,} prompts are likely to cost about {dollars(cost)}; nothing was sent",

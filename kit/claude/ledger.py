@@ -66,7 +66,7 @@ def _flush_all() -> None:
 def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:
     """Return what was paid in each day or hour (of UTC), by model: time, model, calls, tokens, cost, unknown.
 
-    `unknown` counts calls whose answer was lost: nobody here knows what they cost.
+    `unknown` counts calls whose answer was lost, so that their cost is unknown.
     """
     return to_frame(_table(lines, over))
 
@@ -74,7 +74,7 @@ def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:
 def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.DataFrame:
     """Return what this client knows of a period by time, and the rest of what the service tells, which has no time.
 
-    `source` is "client" or "service": the service's rows are what it counts beyond what is known here.
+    `source` is "client" or "service": the service's rows are the part of its count that this client does not know.
     """
     from .answer_frame import Answers
 

@@ -52,12 +52,12 @@ class Batches:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the same question asked again goes on here."""
+        """Whether repeating the same call continues this batch."""
         return any(batch.unfinished for batch in self._all())
 
     @property
     def cost(self) -> float:
-        """USD for what is answered."""
+        """The cost of the answers in USD."""
         return sum(batch.cost for batch in self._all())
 
     def same_question(self, other: Any) -> bool:
@@ -68,14 +68,14 @@ class Batches:
         )
 
     def run(self, *, unknown: bool = False) -> None:
-        """Run what is left, model by model; they share one limit."""
+        """Run the remaining prompts, model by model; all share one limit."""
         for batch in self._all():
             if self.max_cost is not None:
                 batch.max_cost = max(0.0, self.max_cost - sum(log.cost for log in self._all() if log is not batch))
             batch.run(unknown=unknown)
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Run what is left, and give the whole frame."""
+        """Run the remaining prompts, and return the whole frame."""
         if max_cost is not None:
             self.max_cost = max_cost
         self.run(unknown=unknown)

@@ -36,7 +36,7 @@ class Pace:
     """Refusals in a row; after one, requests are sent one at a time until one succeeds."""
 
     def told(self, health: Mapping[str, Any]) -> None:
-        """Take what `/health` says of places, as far as it does."""
+        """Use the number of places that `/health` reports, if it does."""
         services = health.get("services")
         pool = services.get("worker_pool") if isinstance(services, dict) else None
         detail = pool.get("detail") if isinstance(pool, dict) else None

@@ -16,7 +16,7 @@ LIKELY_OUTPUT = 300
 
 
 def cost_of(model: str, input_tokens: int, output_tokens: int) -> float:
-    """Return the price in USD, unrounded, as the service computes it; 0 for a model that it has no price for.
+    """Return the price in USD, unrounded, as the service computes it; 0 for a model without a price.
 
     >>> f"{cost_of('haiku', 3, 12):.8f}", cost_of("opus", 1_000_000, 1_000_000), cost_of("auto", 5, 5)
     ('0.00001575', 90.0, 0.0)

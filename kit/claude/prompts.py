@@ -70,12 +70,12 @@ class Prompts(GivesFrames):
         a pydantic model; beside them stand `status`, `error`, `raw` and `cost`. An answer that does not fit is never a
         value; it is asked for once more, `repair` times at most. `keep=True` keeps the columns of `over`.
 
-        `first` asks the first rows alone, to see what they give and cost; the same call without it goes on. `models`
+        `first` sends only the first rows, to see results and cost; the same call without it continues. `models`
         asks several, side by side; `repeats` asks each several times, and tells the share that agrees. With `cache`,
         which is on in notebooks, no question is paid twice on this machine; answers older than `max_age` ("7d") are
-        asked anew. What is the same question is in `kit.claude.cache`.
+        sent again. `kit.claude.cache` defines when two questions are the same.
 
-        What is likely to cost more than `budget.estimate_above` is held until it is given a `max_cost`; at `max_cost`
+        A batch that is likely to cost more than `budget.estimate_above` needs a `max_cost`; at `max_cost`
         it stops. After an interrupt, or an error, `last_batch.frame()` has what was paid for and `resume()` goes on.
         `keep` may name a file for the results instead, for a new kernel to go on where this one was. `at_once` prompts
         go in one request, and an answer that is lost loses so many; as many requests are under way as the service has
@@ -99,7 +99,7 @@ class Prompts(GivesFrames):
         return self._run(batch)
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Go on with the newest batch: runs what is not completed, and gives the whole frame.
+        """Continue the newest batch: run what is not completed, and return the whole frame.
 
         Prompts whose answer was lost may have been paid for; they are sent again only with `unknown=True`.
         """
@@ -157,7 +157,7 @@ class Prompts(GivesFrames):
         return compare_models(frame, labels, column) if several else compare(frame, labels, column)
 
     def _paid(self, kept: bool) -> list[Paid]:
-        """Return the lines of this explorer's book; or all that is kept of its service, by whichever kernel."""
+        """Return this explorer's paid calls, or all recorded ones of its service, from any kernel."""
         own = self.client.book.lines()
         if not kept:
             return own

@@ -121,7 +121,7 @@ class _Batch:
 
     @property
     def cost(self) -> float:
-        """USD for what is answered, also in a kernel before this one; what lost answers did cost is in `bill`."""
+        """The cost of the answers in USD, also of those from an earlier kernel; that of lost answers is in `bill`."""
         return self._runner.paid
 
     @property
@@ -175,7 +175,7 @@ class _Batch:
         return None if self.first is None else slice(0, self.first * self.repeats)
 
     def _prepared(self, unknown: bool) -> list[Any]:
-        """Take in what is known already; the calls that are left, held where they are likely to be dear."""
+        """Take in the known answers; return the remaining calls, after checking their likely cost."""
         self._work.restore(self._places)
         left = self._work.left(unknown=unknown, places=self._places)
         if self.max_cost is None and self._guard.estimate_above is not None:
@@ -263,14 +263,15 @@ class Batch(_Batch):
         return self.sampled or self._going is not None
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Run what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
+        """Run the remaining prompts; return the whole frame. Failed ones are tried again, unknown ones only on
+        request."""
         if max_cost is not None:
             self.max_cost = max_cost
         self.run(unknown=unknown)
         return self.frame()
 
     def run(self, *, unknown: bool = False) -> None:
-        """Run what is left. An interrupt keeps what came before it; what is under way is taken in once it comes."""
+        """Run the remaining prompts. An interrupt keeps earlier results; those under way are added when they arrive."""
         if self._going is not None and not self._going.abandoned():
             self._wait(self._going, len(self._work.places))
         left = self._prepared(unknown)
@@ -326,7 +327,8 @@ class AsyncBatch(_Batch):
     _client: Caller
 
     async def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
-        """Run what is left, and gives the whole frame. Failed ones are tried again, unknown ones only if told to."""
+        """Run the remaining prompts; return the whole frame. Failed ones are tried again, unknown ones only on
+        request."""
         if max_cost is not None:
             self.max_cost = max_cost
         await self.run(unknown=unknown)
@@ -338,7 +340,7 @@ class AsyncBatch(_Batch):
         self._ended(await self.attempt(unknown=unknown), left)
 
     async def attempt(self, *, unknown: bool = False) -> Told:
-        """Run what is left, and return what is to be said of it: nothing is raised or warned of."""
+        """Run the remaining prompts, and return a summary; nothing is raised or warned of."""
         summary = Told()
         left = self._prepared(unknown)
         if left or self._runner.owes or self._work.coming(2 * self.timeout):
@@ -387,7 +389,7 @@ def _count(given: Any, name: str, least: int, most: int) -> int:
 
 
 def _size(at_once: int | None, count: int) -> int:
-    """Return how many prompts go into one request: few where a lost answer costs much, more where there are many."""
+    """Return the number of prompts in a request: few if a lost answer is expensive, more if there are many."""
     if at_once is None:
         return min(MANY, max(FEW, math.ceil(count / PARTS)))
     if isinstance(at_once, bool) or not isinstance(at_once, int) or not 1 <= at_once <= wire.BATCH:

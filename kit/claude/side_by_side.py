@@ -248,7 +248,7 @@ class Runner:
             self.work.queue.appendleft(call)
 
     def _stop(self, part: list[Call], results: list[BatchResult], error: ClaudeAPIError) -> None:
-        """Stop after a request that failed: send no more, and still take in what is under way."""
+        """Stop after a failed request: send no more, but still record the answers under way."""
         for call, result in zip(part, results, strict=True):
             self.work.came(call, result)
         if self._told.error is None:
@@ -256,7 +256,7 @@ class Runner:
         self.stopping = True
 
     def _likely_cost(self, prompts: Iterable[str]) -> float:
-        """Return what prompts are likely to cost, where there is a limit that they might pass."""
+        """Return the likely cost of prompts, if there is a limit that they might exceed."""
         return 0.0 if self.limit == math.inf else sum(self.likely(prompt) for prompt in prompts)
 
     def _release(self, reserved: float) -> None:
@@ -276,7 +276,7 @@ class Runner:
         return min(own, math.inf if self.guard.max_cost is None else self.guard.max_cost)
 
     def _affordable(self, count: int) -> list[Call]:
-        """Return the next calls, as many as what is left is likely to pay for."""
+        """Return the next calls that the rest of the limit is likely to pay for."""
         own = math.inf if self.max_cost is None else self.max_cost - self.spent - self.uncertain
         left = min(own, self.guard.left)
         fitting: list[Call] = []
@@ -318,10 +318,10 @@ class Runner:
             return None
 
     async def _account(self, client: Caller) -> None:
-        """See what lost answers did cost: by how much the service's count has grown beyond what is known here.
+        """Find the cost of lost answers: how much the service's count has grown beyond the known costs.
 
-        Prompts that still run there are waited for, a little. What others spend in the same project meanwhile cannot
-        be told from it.
+        Wait a little for prompts that still run there. Spending by others in the same project at the same time
+        is included.
         """
         if self._before is None:
             return
@@ -339,5 +339,5 @@ class Runner:
 
 
 def error_of(error: ClaudeAPIError) -> BatchResult:
-    """Return what is said of a prompt whose request failed."""
+    """Return the error of a prompt whose request failed."""
     return BatchResult("", "", UNKNOWN, error=error.message, paid=error.paid)

@@ -29,7 +29,7 @@ class ClientState(faces.ClientState):
     warned: set[tuple[str, str]] = field(default_factory=set)
 
     def check_open(self) -> None:
-        """Refuse what is asked of a client that was closed."""
+        """Raise if the client is closed."""
         if self.driver.closed:
             raise ClaudeInputError(CLOSED, hint=CLOSED_HINT)
 
@@ -38,7 +38,7 @@ class ClientState(faces.ClientState):
         return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
 
     def told_project(self, asked: str | None, told: str | None) -> None:
-        """Remember whose key this is; say once where the service charges another project than it was asked to."""
+        """Remember the key's project; warn once if the service charges another project than the requested one."""
         if told is None:
             return
         if asked is None:

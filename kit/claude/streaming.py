@@ -48,7 +48,7 @@ def opened(
     project: str | None,
     transport: Transport,
 ) -> Any:
-    """Return the pieces of an answer, then the whole, as an iterator of the client's colour."""
+    """Return the pieces of an answer, then the whole, as a blocking or async iterator like the client."""
     state.check_open()
     checked(transport)
     settings = (wire.prompt_text(prompt), wire.chosen_model(model), state.limited(timeout), project)
@@ -203,7 +203,7 @@ class _Chat:
         return json.dumps(request)
 
     def left(self) -> float:
-        """Return seconds to wait for the next frame. After an error of its own the service may keep silent for ever."""
+        """Return seconds to wait for the next frame. After an error of its own the service may stay silent forever."""
         return max(0.01, self._ends - time.monotonic())
 
     def feed(self, frame: str | bytes) -> str | Response:
@@ -277,7 +277,7 @@ class _Chat:
         return ClaudeAPIError(f"{what}: the connection broke: {reason}", **fields)
 
     def over(self) -> None:
-        """Write down what is known, however it ended: an answer that was left early has been paid for."""
+        """Record the cost, however the chat ended: an answer that was left early has been paid for."""
         if self._sent and not self._told:
             self._state.book.unknown("stream", self._model, self._project, self.request_id)
         self._told = True

@@ -102,7 +102,7 @@ def _texts(name: str, column: Any) -> list[str]:
 
 
 def _text(value: Any, name: str, index: Any, row: int) -> str:
-    """Return a value's text: what is missing, or has none, is refused with its row."""
+    """Return a value's text; raise an error with the row if it is missing or has no text."""
     where = f"column {name!r}, row {shown(index[row])}"
     if isinstance(value, str):
         return prompt_text(value, where)

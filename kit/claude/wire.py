@@ -57,7 +57,7 @@ def chosen_model(model: str | None) -> str | None:
 
 
 def prompt_text(prompt: Any, where: str = "prompt") -> str:
-    """Return the prompt as a text; refuse what is none, or could not be sent as it is."""
+    """Return the prompt as text; raise if it is not text or cannot be sent."""
     if isinstance(prompt, str):
         try:
             prompt.encode()
@@ -131,7 +131,7 @@ def batch(prompts: Sequence[tuple[str, str]], model: str | None, timeout: float,
 
 
 def detail_of(answer: Answer) -> Any:
-    """Return what a refusal says: a text, a list of what is wrong with a body, or the answer's text where it is no
+    """Return the detail of a refusal: a text, a list of errors in a body, or the answer's text if it is no
     JSON."""
     try:
         payload = answer.json()
@@ -290,7 +290,7 @@ def response_of(answer: Answer, what: str = "complete") -> Response:
 
 
 def usage_of(value: Any) -> Usage | None:
-    """Return token counts, None where there are none."""
+    """Return token counts, or None without any."""
     if not isinstance(value, dict):
         return None
     counts = [count(value.get(name)) for name in ("input_tokens", "output_tokens")]

@@ -96,7 +96,7 @@ class Work:
         return (call for chain in self.places for call in chain)
 
     def newest(self, places: slice | None = None) -> list[Call]:
-        """Return the last call of each place: what it says is what is known of the place."""
+        """Return the last call of each place, which decides the state of the place."""
         return [chain[-1] for chain in (self.places if places is None else self.places[places])]
 
     def left(self, *, unknown: bool, places: slice | None = None) -> list[Call]:
@@ -163,7 +163,8 @@ class Work:
     def claim(self, calls: list[Call], *, again: bool) -> list[Call]:
         """Note that calls are about to be sent; return those that are ours to send.
 
-        One that another process has sent meanwhile is not: its answer is taken, or is as good as lost until it comes.
+        A call that another process has sent in the meantime is not: its answer is used, or counts as lost until it
+        arrives.
         """
         ours = calls
         if self._cache is not None:
@@ -198,7 +199,7 @@ class Work:
             self._cache.over(call.digest for call in calls if call.digest is not None)
 
     def coming(self, within: float) -> int:
-        """Take in answers that others have asked for meanwhile; return how many they still wait for."""
+        """Take in answers that other processes have requested; return how many they still wait for."""
         if self._cache is None:
             return 0
         lost = {

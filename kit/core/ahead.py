@@ -57,7 +57,7 @@ class _Reading(Generic[T]):
         return None
 
     def leave(self) -> None:
-        """End the read-ahead: what is being read is read to its end and thrown away."""
+        """End the read-ahead: the page under way is read to its end and dropped."""
         with self._changed:
             self._left = True
             self._ready.clear()

@@ -83,7 +83,7 @@ class Listing(Keyed, Generic[V]):
         return f"<all {self._what}: call it for a frame, index it for one>"
 
     def forget(self) -> None:
-        """Ask anew for the names at the next completion; after something was made or deleted."""
+        """Drop the cached names, after something was created or deleted."""
         self._names.forget()
 
 
@@ -106,13 +106,13 @@ class Names:
         return list(self._names)
 
     def all(self) -> list[str]:
-        """Return the names as they are now; an error of the service is raised."""
+        """Return the current names; an error of the service is raised."""
         self._names = self._fetch()
         self._until = time.monotonic() + KEPT
         return list(self._names)
 
     def nearest(self, name: str) -> str | None:
-        """Return a question that offers the name nearest to one that is not there; None where none can be told."""
+        """Return a question that suggests the nearest name for a missing one, or None without any."""
         return nearest(name, self.get())
 
     @contextmanager
@@ -126,7 +126,7 @@ class Names:
             raise
 
     def forget(self) -> None:
-        """Forget the names, so that the next completion asks anew, after something was made or deleted."""
+        """Drop the cached names, after something was created or deleted."""
         self._until = 0.0
 
     def _refresh(self) -> None:

@@ -151,7 +151,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         return pa.schema([*self.beside, *self.shape.schema])
 
     def widen(self, wider: Widening) -> None:
-        """Decide the columns anew, to hold what was found too."""
+        """Widen the columns so that they hold the new values too."""
         self._shape = self.shape.widened(wider.bodies)
         self._optional |= wider.columns
 
@@ -177,7 +177,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         return self.reader(columns, filter).read_all()
 
     def collect(self, columns: Collection[str] | str, filter: Any = None) -> pa.Table:
-        """Return some columns of all the rows, as a read of everything has them; begin anew where more is met."""
+        """Return some columns of all rows, with the types of a complete read; start again if a value does not fit."""
         names = self.source.known(columns, self.schema.names)
         while True:
             try:
@@ -244,7 +244,7 @@ class View(ds.Dataset):  # type: ignore[misc]
     def _judge(
         self, decoded: Decoded, piece: Piece, needed: Collection[str], rest: Iterator[tuple[Piece, Decoded]]
     ) -> None:
-        """Take note of what does not fit; where a query can begin anew, looks at all the rest before it does."""
+        """Record what does not fit; if the query can start again, look at all other records first."""
         wider = self.widening(piece, decoded, needed)
         if wider is None:
             self.unfit += decoded.unfit
@@ -286,7 +286,7 @@ class View(ds.Dataset):  # type: ignore[misc]
             )
 
     def _pieces(self, first: int, stop: int) -> Iterator[Piece]:
-        """Return the pieces of a range, without a gap between them; an error says what is missing."""
+        """Return the pieces of a range without a gap; an error says which records are missing."""
         at = first
         if first >= stop:
             return
@@ -335,7 +335,7 @@ class Scan:
         return schema if self._columns is None else pa.schema([schema.field(name) for name in self._columns])
 
     def to_reader(self) -> pa.RecordBatchReader:
-        """Return the batches, read as they are taken."""
+        """Return the batches, read lazily."""
         return self._view.reader(self._columns, self._filter)
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:

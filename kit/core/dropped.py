@@ -28,7 +28,7 @@ def close_when_dropped(
     """Run a coroutine function on a loop (the running one by default) once `holder` is garbage-collected.
 
     `close` must not hold `holder`, and neither must `warning`, which gives the text of a ResourceWarning where it
-    matters that the caller forgot to close, else nothing. `detach()` of what is returned takes it all back.
+    matters that the caller forgot to close, else "". `detach()` of the result cancels it.
     """
     finalizer = weakref.finalize(holder, _dropped, os.getpid(), loop or asyncio.get_running_loop(), close, warning)
     finalizer.atexit = False

@@ -39,7 +39,7 @@ class Environment:
         return self._get(name)
 
     def address(self, name: str) -> str | None:
-        """Return an address; a password in it is hidden, and refused by whoever takes it."""
+        """Return an address; a password in it is masked, and clients refuse such an address."""
         given_address: str | None = masked(self._get(name))
         return given_address
 
@@ -50,7 +50,7 @@ class Environment:
     def secret_for(self, name: str, address: Any, named: Iterable[str | None]) -> Secret | None:
         """Return a credential for an address that was given as an argument, or for None.
 
-        It goes only to where the environment names an address with it, or where no address is given at all.
+        It is only used with the address from the environment, or if no address is given at all.
         """
         if address is None:
             return self.secret(name)
@@ -107,7 +107,7 @@ def origin(address: Any) -> tuple[str, str]:
 
 
 def missing(service: str, *parts: tuple[Any, str, str, str], lab: bool = True, note: str = "") -> SetupError | None:
-    """Return the error for what is neither given nor in the environment, or None where all is there.
+    """Return the error for values that are neither given nor in the environment, or None if nothing is missing.
 
     Each part is what was found, what it is, the argument and the variable.
 

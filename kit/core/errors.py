@@ -49,7 +49,7 @@ class KitError(Exception):
         return visible(self._in_full())
 
     def _in_full(self) -> str:
-        """Return the whole text, as it was given; wings put it together in their own way."""
+        """Return the whole message without escapes; each service composes it in its own way."""
         message = super().__str__()
         return f"{message}\n  {self.hint}" if self.hint else message
 

@@ -54,7 +54,7 @@ class Face(OfOneProcess, Generic[X]):
 
 
 def state_of(client: Face[X]) -> X:
-    """Return what the calls of a client share, for the rooms of its own wing."""
+    """Return the state that the calls of a client share, for modules of the same service."""
     return client._state  # noqa: SLF001 - the only access: users should not see it on the client
 
 
@@ -148,7 +148,7 @@ class Coloured(Generic[P, S, A]):
 def coloured(
     sync: Callable[[T], S], awaited: Callable[[T], A]
 ) -> Callable[[Callable[Concatenate[Any, P], T]], Coloured[P, S, A]]:
-    """Return what makes such a method of a function: classes, or functions whose annotations tell what they give."""
+    """Return a decorator for such a method: from classes, or from functions whose annotations name the class."""
     return lambda make: Coloured(make, sync, awaited)
 
 
@@ -221,12 +221,12 @@ class WalkHelper(Protocol[P, T_co]):
 
 
 def helper(operation: Callable[Concatenate[Any, P], Operation[T]]) -> Helper[P, T]:
-    """Return an operation as a function whose colour is that of the client it is given."""
+    """Return an operation as a function that blocks or is awaited, like the client it is given."""
     return cast("Helper[P, T]", _shown(operation, _blocking(operation)))
 
 
 def walk_helper(operation: Callable[Concatenate[Any, P], Walk[T]]) -> WalkHelper[P, T]:
-    """Return an operation that emits items as a function whose colour is that of the client it is given."""
+    """Return an operation that emits items as a function that gives a blocking or async iterator, like its client."""
     return cast("WalkHelper[P, T]", _shown(operation, _walked(operation), "Iterator"))
 
 

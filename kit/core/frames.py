@@ -95,7 +95,8 @@ def _own(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _moments(column: pa.ChunkedArray) -> Any:
-    """Return times in their own unit; Arrow's own way there is for every kind of time, and takes many times as long."""
+    """Return times in their own unit; Arrow's own conversion handles every kind of time, but takes many times as
+    long."""
     if column.type.tz == "UTC":
         times = _UTC[column.type.unit].__from_arrow__(column)
         # Several pieces were copied into one already; a single piece is Arrow's memory, which is read-only.

@@ -28,14 +28,14 @@ _WORDS = '`into="polars"` or `into="arrow"` gives the table of that library.'
 
 
 def remember(frame: pd.DataFrame, table: pa.Table) -> None:
-    """Keep the table that a frame was made of, where somebody is going to ask for it."""
+    """Remember the table that a frame was made of, inside a verb with `into=`."""
     last = _LAST.get()
     if last is not None:
         last[:] = [frame, table]
 
 
 def shown(table: pa.Table, into: Into, attrs: Mapping[Any, Any] | None = None) -> Any:
-    """Return a table as the library has it; `attrs` are JSON in the metadata of an Arrow table, under "kit"."""
+    """Return a table of the given library; `attrs` are stored as JSON in an Arrow table's metadata, under "kit"."""
     if into == "polars":
         try:
             import polars
@@ -48,7 +48,7 @@ def shown(table: pa.Table, into: Into, attrs: Mapping[Any, Any] | None = None) -
 
 
 def checked(into: Any) -> Into:
-    """Return what is wanted, where there is such a thing."""
+    """Return `into` if it is a known library; raise otherwise."""
     if into not in get_args(Into):
         raise InputError(f"into={into!r} is not a library", hint=f"choose one of {', '.join(get_args(Into))}")
     return cast(Into, into)

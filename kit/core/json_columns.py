@@ -81,7 +81,7 @@ def sound(value: Any, depth: int = 0) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """Return a value as a column of text shows it: strings as they are, the rest as JSON."""
+    """Return a value for a column of text: strings as they are, the rest as JSON."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -130,7 +130,7 @@ def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
 
 
 def _plain(kind: pa.DataType) -> bool:
-    """Return whether Arrow takes Python's values of that type as they are."""
+    """Return whether Arrow accepts Python's values of that type."""
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
@@ -201,7 +201,7 @@ def read_lines(
 
     With `others` the objects may hold other keys, which are left aside.
 
-    It may run in any thread, and lets others run meanwhile.
+    It may run in any thread, and does not block other threads.
     """
     buffer = pa.py_buffer(lines)
     if not bytes(memoryview(buffer)[:64]).lstrip().startswith(b"{"):
@@ -236,7 +236,7 @@ def _sparse(rows: int, keys: int, size: int) -> bool:
 
 
 def _room(size: int) -> int:
-    """Return how many cells nested values may take that come from so many bytes of text."""
+    """Return how many cells nested values from `size` bytes of text may take."""
     return max(_NESTED_CELLS, _CELLS_PER_BYTE * size)
 
 
@@ -376,7 +376,7 @@ class ObjectColumns:
         }
 
     def _made(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
-        """Return the columns of a piece as they are to be in the end."""
+        """Return the columns of a piece with their final types."""
         columns: dict[str, list[pa.Array]] = {}
         anew: dict[str, pa.DataType] = {}
         for name, kind in types.items():
@@ -517,7 +517,7 @@ class _Once:
 
 
 def parsed_object(line: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a line; None where there is none, or where one key stands twice."""
+    """Return the JSON object in a line; None if there is none, or if a key occurs twice."""
     try:
         text = line.decode()  # json.loads would read bytes as UTF-16 too, which no other reader does
         value = (_decode_huge if _HUGE_NUMBER.search(line) else _decode)(text)
@@ -561,7 +561,7 @@ def _lines_in(buffer: pa.Buffer) -> int:
 
 
 def _middle(view: memoryview) -> int:
-    """Return the place just after the line end next to the middle, or -1 where there is none to cut at."""
+    """Return the position after the line end nearest to the middle, or -1 if there is none."""
     half = len(view) // 2
     text = bytes(view[half:])
     after = text.find(b"\n")

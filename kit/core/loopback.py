@@ -20,7 +20,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_foreign(host: str, origin: str) -> bool:
-    """Return whether a request's `Host` or `Origin` header, empty where there is none, is of a web page elsewhere.
+    """Return whether a request's `Host` or `Origin` header (empty if missing) belongs to a foreign web page.
 
     >>> is_foreign("127.0.0.1:80", ""), is_foreign("localhost", "https://example.com"), is_foreign("", "")
     (False, True, True)

@@ -51,5 +51,5 @@ def for_sql(names: Sequence[str], keep: Collection[str] = ()) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """Return the name as the engine compares it: letters beyond ASCII keep their case."""
+    """Return the name in the form that the engine compares: letters beyond ASCII keep their case."""
     return name if name.islower() else name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

@@ -25,6 +25,6 @@ class OfOneProcess:
 
 
 def check_process(pid: int, what: str) -> None:
-    """Refuse to go on in a fork of the process that has made something, as its connection is the parent's."""
+    """Raise in a fork of the process that made the object, as the connection belongs to the parent."""
     if os.getpid() != pid:
         raise NotShared(f"{what} cannot be used in a forked process", hint="make another one there")

@@ -32,7 +32,7 @@ def show(on: bool | None = True) -> None:
 
 
 def wanted() -> bool:
-    """Return whether a bar would be drawn: the switch, then the environment (`KIT_PROGRESS=0`), then who is looking."""
+    """Return whether bars are drawn: by the switch, the environment (`KIT_PROGRESS=0`), then the kind of output."""
     if _shown is not None:
         return _shown
     if os.environ.get("KIT_PROGRESS"):
@@ -43,7 +43,7 @@ def wanted() -> bool:
 
 
 def bar(total: float | None = None, *, what: str = "", unit: str = "row", initial: float = 0, **options: Any) -> Bar:
-    """Return a bar: of a known total where the service tells it, silent when nobody looks.
+    """Return a bar: with the total if it is known, invisible without a notebook or terminal.
 
     It appears only after half a second, so quick calls leave no trace in a notebook.
     """
@@ -72,7 +72,7 @@ class Bar:
         self.update(n - self._n)
 
     def update(self, by: float = 1) -> None:
-        """Add to what is done."""
+        """Add to the progress."""
         self._n += by
         if self._drawn is not None:
             self._drawn.update(by)
@@ -137,7 +137,7 @@ class _Page:
         self._publish(self._html(), update=False)
 
     def update(self, by: float) -> None:
-        """Add to what is done."""
+        """Add to the progress."""
         self._n += by
         self._paint()
 

@@ -28,7 +28,7 @@ def fit(secret: Secret | None, kind: type[InputError] = InputError) -> Secret | 
 
 
 def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
-    """Return headers as they are sent; up to there credentials travel hidden."""
+    """Return headers with the text of their credentials, right before they are sent."""
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
 
 

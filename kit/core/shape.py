@@ -109,7 +109,7 @@ class Shape:
         return replace(self, mode=mode, kinds=kinds, raw=self.raw or (wider.raw and mode == "json"))
 
     def decode(self, bodies: pa.Array, names: Collection[str] | None = None) -> Decoded:
-        """Return the columns, or those that are wanted."""
+        """Return the columns, or those that are named."""
         if self.mode == "bytes":
             return Decoded({self.body: bodies})
         if self.mode == "text":
@@ -144,7 +144,7 @@ def shape_of(
     *,
     raw: bool = True,
 ) -> Shape:
-    """Return the shape that a sample shows; `types` names further keys, or the types of some, and has the last word.
+    """Return the shape of a sample; `types` adds keys and overrides types.
 
     Without `raw` there is a column of raw bodies only where the sample needs one.
     """
@@ -216,7 +216,7 @@ class _Decoding:
         return Decoded(columns, Wider(self._learned, lacking), self._unfit, frozenset(self._misfits))
 
     def _as_given(self, key: str, column: pa.Array) -> pa.Array:
-        """Return the column as the type that the caller asked for; rows that cannot be of it keep their raw body."""
+        """Return the column in the type that the caller asked for; rows that do not fit keep their raw body."""
         if key not in self._shape.given:
             return column
         converted, wrong = convert(column, self._shape.given[key])

@@ -39,7 +39,7 @@ class Rows:
         Each partition is appended by the worker that holds it, over its own connection, its rows in order; partitions
         of a frame of Dask come in any order among each other. With "at least once" a partition whose write failed, or
         whose worker was lost, is written again, and rows may be there twice. With "at most once" nothing is sent twice:
-        such a partition has the status "unknown", and a warning tells so. `options` are those of the handle's append.
+        such a partition has the status "unknown", with a warning. `options` are those of the handle's append.
         """
         if delivery not in get_args(Delivery):
             raise InputError(f"delivery={delivery!r} is unknown", hint='choose "at least once" or "at most once"')

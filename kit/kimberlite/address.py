@@ -79,7 +79,7 @@ class Settings:
         tls: bool | ssl.SSLContext | None = None,
         environment: Environment = OWN,
     ) -> Settings:
-        """Return the settings, checked; what is not given is taken from the environment."""
+        """Return the checked settings; missing arguments are taken from the environment."""
         api_key = hidden(api_key)
         named = environment.address("KIMBERLITE_ADDRESS")
         if api_key is None:
@@ -111,17 +111,17 @@ class Settings:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The addresses as somebody else could be given them."""
+        """The addresses as text, for another process."""
         return tuple(f"{SECURE if self.tls else ''}{place}" for place in self.places)
 
     @property
     def where(self) -> str:
-        """The address, to be told."""
+        """The address for messages."""
         return " or ".join(map(str, self.places))
 
 
 def _tls_of(addresses: Sequence[str], tls: bool | ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """Return what checks certificates, as the addresses and the argument say together."""
+    """Return the SSL context that the addresses and the argument ask for, or None."""
     if tls is not None and not isinstance(tls, bool | ssl.SSLContext):
         raise KimberliteInputError(
             f"tls={tls!r:.80} is not a setting of TLS", hint="give True, or an ssl.SSLContext for your own certificates"

@@ -30,7 +30,7 @@ _MOVES = 64
 
 
 def length(registry: StreamRegistry, packed: int) -> Operation[int]:
-    """Return how many events a stream has, as the server tells."""
+    """Return the number of events in a stream, from the server."""
     post = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=_name(packed))
     answer = yield from asked(registry.settings, post, responses.StreamInfo)
     end: int = answer.length

@@ -234,7 +234,7 @@ async def _ended(items: AsyncGenerator[Any, None]) -> None:
 
 
 def _seen(answer: asyncio.Future[bytes]) -> None:
-    """Let an answer that nobody waits for any more fail in silence."""
+    """Ignore the failure of an answer that no caller waits for any more."""
     if not answer.cancelled():
         answer.exception()
 
@@ -281,7 +281,7 @@ class Crossing:
             await across(self.connection.close)
 
     def abandon(self) -> None:
-        """Close the connection some time soon, for whoever cannot wait."""
+        """Close the connection soon, without waiting for it."""
         connection = self.connection
         connection.closed = True
         if connection.ours and loop.running():

@@ -31,7 +31,7 @@ def part(page: Page) -> tuple[pa.RecordBatch]:
 
 
 def timed(parts: Sequence[pa.RecordBatch], runs: Sequence[Run]) -> list[pa.RecordBatch]:
-    """Return pages with the times of their events; without, where not all are told."""
+    """Return pages with the times of their events, or without times if some are unknown."""
     times = np.repeat([run.time // 1_000_000 for run in runs], [run.length for run in runs])
     if not runs or len(times) != sum(one.num_rows for one in parts):
         return [*parts]
@@ -44,7 +44,7 @@ def timed(parts: Sequence[pa.RecordBatch], runs: Sequence[Run]) -> list[pa.Recor
 
 
 def batches(data: Any, body: str | None = None) -> Iterable[Blobs]:
-    """Return what a notebook has at hand as batches to append: a table, bytes, texts, dicts, one or many."""
+    """Return a table, bytes, texts or dicts, one or many, as batches to append."""
     bodies = bodies_of(data, KimberliteInputError, body=body).bodies
     if isinstance(bodies, list):
         return batches_of(bodies)

@@ -51,7 +51,7 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
 
 
 def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
-    """Return where the cells of rows begin that begin at these places, and where the rows end; -1 for what is no
+    """Return where the cells of rows begin that begin at these positions, and where the rows end; -1 for what is no
     row."""
     behind = len(data) - _BEHIND
     cells = np.empty((width, len(starts)), np.int64)
@@ -76,7 +76,7 @@ def _followed(data: Bytes, starts: Ints, width: int) -> tuple[Ints, Ints]:
 
 
 def _chain(starts: Ints, ends: Ints, most: int) -> tuple[Ints, int]:
-    """Return which of the places begin rows, as the first does, and where the last of those rows ends."""
+    """Return which of the positions are starts of rows, as the first is, and where the last of those rows ends."""
     follow = np.searchsorted(starts, ends)
     follow[starts[np.minimum(follow, len(starts) - 1)] != ends] = len(starts)
     chain, n, after, size = array("q"), 0, follow.tolist(), len(starts)

@@ -129,7 +129,7 @@ class _Calls:
         """Return the events of a stream, from its beginning or from a position, up to its end as it is now.
 
         The protocol does not carry the time of an event. `event.timestamp` is the server's where it tells it otherwise
-        (the lab's does), else when this client was told that the event is stored, else when it arrived here;
+        (the lab's does), else when this client's append was acknowledged, else when it arrived here;
         `event.timestamp_source` says which. Do not take the last for the time of writing.
         """
         packed = yield from resolve(self._state.registry, tenant_id, stream_id)
@@ -275,7 +275,7 @@ class _Calls:
 
     @verb
     def position(self, *, tenant_id: TenantId | int | None = None) -> Operation[Position]:
-        """Return what `at=` takes to see the tables as they are now, later."""
+        """Return the current position for `at=`, to see the tables later as they are now."""
         return (yield from sql.position(self._state.registry, self._state.tenant(tenant_id)))
 
     @verb

@@ -125,7 +125,7 @@ def _fate(post: Post | None) -> str | None:
 
 
 def told_of_tls(error: BaseException) -> str:
-    """Return what went wrong with TLS, and nothing where it was something else."""
+    """Return the reason of a TLS failure; empty for any other failure."""
     if isinstance(error, ssl.SSLCertVerificationError):
         own = "one of your own is given as tls=ssl.SSLContext"
         return f"its certificate is not trusted here: {error.verify_message}; {own}"

@@ -98,7 +98,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         self._names = Names(lambda: [row.name or str(row.number) for row in client.list_streams() if not row.hidden])
 
     def query(self, sql_text: str, *params: Any, at: Any = None, audit: Audit | None = None) -> pd.DataFrame:
-        """Return the rows of a SELECT, typed as the columns are declared: an empty result has the same types.
+        """Return the rows of a SELECT with the declared types of the columns; an empty result has the same types.
 
         Parameters stand as `$1`, `$2` in the text. `at` reads the tables as they were: at a position as `position()`
         tells it, or at a time. Columns that stayed text although they are declared otherwise are told in

@@ -80,7 +80,7 @@ class StreamRange(Ranged):
         }
 
     def _timed(self, pages: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """Return pages with times, where they are wanted and the server tells them."""
+        """Return pages with times, if they are requested and the server reports them."""
         state, some = self._state, [page for page in pages if page.num_rows]
         if not self.times or not some:
             return some

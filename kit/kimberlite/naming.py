@@ -43,7 +43,7 @@ class Grouped:
     """The columns of GROUP BY, by their own names."""
 
     def as_told(self) -> list[int]:
-        """Return the items in the order in which the server tells them."""
+        """Return the items in the server's order."""
         places = {name.casefold(): n for n, name in reversed(list(enumerate(self.groups)))}
 
         def rank(n: int) -> tuple[bool, int]:

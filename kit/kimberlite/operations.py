@@ -72,7 +72,7 @@ def answer_of(payload: bytes, kind: type[T]) -> T:
 
 
 def ask(settings: Settings, post: Post, *, safe: bool = True) -> Operation[bytes]:
-    """Return the payload of the answer. Repeated as the settings allow: what is not `safe` to repeat only where it is
+    """Return the payload of the answer. It is retried as the settings allow: a request that is not `safe` only if it is
     certain that the server did nothing."""
     started = time.monotonic()
     tries = 1

@@ -68,7 +68,7 @@ class Reader:
         return value >> 1 ^ -(value & 1)
 
     def rest(self) -> bytes:
-        """Return all that is left."""
+        """Return the remaining bytes."""
         start, self.at = self.at, len(self.data)
         return bytes(self.data[start:])
 
@@ -89,7 +89,7 @@ class Reader:
         return value == 1
 
     def count(self, least: int = 1) -> int:
-        """Return a number of items of at least that many bytes each; refused where there is no room for them."""
+        """Return a number of items of at least that many bytes each; raise if the payload is too short for them."""
         start = self.at
         count = self.varint()
         if count * least > len(self.data) - self.at:

@@ -48,7 +48,7 @@ def pages(
     make: Callable[[Page], Iterable[Any]] = lambda page: (page,),
 ) -> Walk:
     """Return the events from `start` up to the end as it is now, as `Page`s or what `make` makes of them; where a
-    connection is lost it goes on from there."""
+    connection is lost it continues from there."""
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
     at, left = start, limit
@@ -105,7 +105,7 @@ def pages(
 
 
 def _size(registry: StreamRegistry, packed: int, left: int | None) -> int:
-    """Return bytes to ask for, where so many events are wanted: there is no limit by number. An eighth more than those
+    """Return the bytes to request for a number of events, as there is no limit by number. An eighth more than those
     of the last page would have had, so that one page mostly does; what comes too much is only received."""
     if left is None:
         return PAGE

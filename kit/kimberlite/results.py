@@ -58,9 +58,9 @@ class ResultColumns:
 def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sql: str = "") -> ResultColumns:
     """Return the rows that the payload of an answer holds; an error answer is raised.
 
-    `declared` has the types of the tables' columns, as DescribeTable tells them. Columns of an empty result have the
+    `declared` has the types of the tables' columns, from DescribeTable. Columns of an empty result have the
     types of a full one; those without a declared type are of Arrow's null type then. Columns are named and ordered as
-    the statement in `sql` asks for, where the server told them otherwise.
+    the statement in `sql` asks for, if the server names them differently.
     """
     head = peek(payload)
     kind = responses.ALL[head.variant] if head.variant < len(responses.ALL) else None
@@ -93,7 +93,7 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
 
 
 def _told(reader: Reader, count: int) -> list[str] | None:
-    """Return the types that the server put behind the rows."""
+    """Return the types that the server sent after the rows."""
     if reader.at == len(reader.data):
         return None
     try:
@@ -202,7 +202,7 @@ def _decimals(column: pa.Array, declared: str) -> pa.Array:
 
 
 def _converted(column: pa.Array, kind: Type) -> pa.Array:
-    """Return the column as the type that was declared."""
+    """Return the column converted to the declared type."""
     text = pa.types.is_string(column.type)
     if kind in (Type.DATE, Type.TIME):
         if text and kind is Type.DATE and not pc.any(pc.starts_with(column, "Date(")).as_py():

@@ -102,9 +102,9 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
 
 
 def cell_of(value: Any) -> Any:
-    """Return a parameter in a form that the wire has, where there is an exact one for any column.
+    """Return a parameter in its wire form, if it has one that is exact for any column.
 
-    Values of numpy, pandas and Arrow become Python's; what is missing becomes None.
+    Values of numpy, pandas and Arrow become Python's; missing values become None.
 
     >>> import numpy as np, pandas as pd
     >>> cell_of(np.int64(5)), cell_of(pd.NA), cell_of(float("nan"))
@@ -180,7 +180,7 @@ def query_payload(
 def query(
     registry: StreamRegistry, sql: str, params: Sequence[Any], at: Any, tenant: int | None, audit: Audit | None
 ) -> Operation[QueryResult]:
-    """Return the rows, their columns named and ordered as the SELECT lists them."""
+    """Return the rows, with the names and order of columns of the SELECT."""
     payload = yield from query_payload(registry, sql, params, at, tenant, audit)
     kind = responses.Query if isinstance(statement(sql, params, at), requests.Query) else responses.QueryAt
     answer: Any = answer_of(payload, kind)

@@ -352,7 +352,7 @@ class Subscription(_Face):
         return self._ready.pop() if self._ready else None
 
     def grant_credits(self, credits: int) -> int:
-        """Let the server send so many events more before they are taken; the balance then."""
+        """Allow the server to send that many more events; return the new balance."""
         return loop.call(self._flow.grant, credits)
 
     def close(self) -> None:
@@ -395,7 +395,7 @@ class AsyncSubscription(_Face):
         return self._ready.pop() if self._ready else None
 
     async def grant_credits(self, credits: int) -> int:
-        """Let the server send so many events more before they are taken; the balance then."""
+        """Allow the server to send that many more events; return the new balance."""
         balance: int = await across(self._flow.grant, credits)
         return balance
 

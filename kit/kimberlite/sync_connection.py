@@ -175,7 +175,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
 
 
 def _filled(sock: socket.socket, size: int) -> bytes:
-    """Receive so many bytes in place; a header that states more than 16 MiB was refused before."""
+    """Receive `size` bytes; a header that states more than 16 MiB was refused before."""
     buffer = BytesIO(bytes(size))  # gives its bytes without a copy, unlike `bytes` of a bytearray
     with buffer.getbuffer() as view:
         _fill(sock, view)

@@ -94,7 +94,7 @@ def tells_types(payload: bytes) -> bool:
 
 
 def capped(rows: int) -> str | None:
-    """Return what to say of a result that has as many rows as the real server reads at most."""
+    """Return a warning for a result with exactly as many rows as the real server reads at most."""
     if rows not in (FULL_SCAN, KEY_SCAN):
         return None
     return (

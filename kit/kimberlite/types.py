@@ -147,7 +147,7 @@ class Timestamp:
         return cls((time - _EPOCH) // timedelta(microseconds=1) * 1000 + nanoseconds)
 
     def datetime(self) -> datetime:
-        """Return the time, without what is below microseconds."""
+        """Return the time, truncated to microseconds."""
         return _EPOCH + timedelta(microseconds=self.nanoseconds // 1000)
 
     def __lt__(self, other: object) -> bool:

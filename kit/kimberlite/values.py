@@ -123,7 +123,7 @@ def write_rows(out: bytearray, value: Any) -> None:
 
 
 def read_rows(reader: Reader) -> Rows:
-    """Return the rows that stand there; all must be as wide as the first."""
+    """Return the rows; all must be as wide as the first."""
     start = reader.at
     count = reader.count()
     cells = list[Value]()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, 1 for a failure told in words, 2 for wrong arguments."""
+    """Run the command; return the exit status: 0, 1 for a reported failure, 2 for wrong arguments."""
     given = parser().parse_args(arguments)
     try:
         status: int = given.run(given)
@@ -153,7 +153,7 @@ def _names(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _folder(path: str | None) -> str | None:
-    """Return the folder, made and tried, so that what cannot work is told before anything starts."""
+    """Create and test the folder, so that errors are reported before anything starts; return it."""
     if path is None:
         return None
     folder = Path(path).expanduser().absolute()

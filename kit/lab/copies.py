@@ -50,7 +50,7 @@ def default_folder() -> Path:
 
 
 def refresh(folder: Path, source: Path | None = None) -> Copies:
-    """Bring the folder up to date: adds what is missing, replaces what the user left as it was."""
+    """Bring the folder up to date: add missing files, replace those that the user has not changed."""
     source = source or shipped()
     copies = Copies(folder)
     try:

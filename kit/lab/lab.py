@@ -231,9 +231,9 @@ class Lab(GivesFrames, OfOneProcess):
         return from_rows(rules, _RULE_SCHEMA())
 
     def move(self, on: bool = True) -> bool:
-        """Let the demo data go on: orders, clicks, claims, reports of vans, a few a second, so that live views move.
+        """Keep adding demo data (orders, clicks, claims, reports of vans), a few a second, so that live views move.
 
-        `lab.move(False)` ends it. Gives whether it goes on now.
+        `lab.move(False)` ends it. Return whether it is running now.
         """
         return bool(self._ask("POST" if on else "DELETE", "/moving")["moving"])
 

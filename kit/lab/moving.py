@@ -40,7 +40,7 @@ class Mover:
         return self._thread is not None
 
     def start(self) -> None:
-        """Begin to write, and goes on after a failure."""
+        """Start writing, and continue after failures."""
         if self._thread is None:
             ready = threading.Event()
             self._thread = threading.Thread(target=asyncio.run, args=(self._main(ready),), name="mover", daemon=True)

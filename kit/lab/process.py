@@ -134,7 +134,7 @@ class Process:
 
 
 async def serve(orders: dict[str, Any], ready: Any) -> None:
-    """Run a lab until it is told to end; `ready` is called with its description."""
+    """Run a lab until it is asked to end; `ready` is called with its description."""
     process = Process(orders)
     loop = asyncio.get_running_loop()
     # An interrupt in the notebook may reach this process too; it ends with its parent, not before.

@@ -17,7 +17,7 @@ from . import descriptors
 
 
 def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
-    """Return a lab of this user that has what is wanted and answers."""
+    """Return a running lab of this user that fits the request and answers."""
     resolved = None if path is None else str(Path(path).resolve())
     for described in descriptors.read():
         fits = (

@@ -47,7 +47,7 @@ class Server(Protocol):
         """Listen, and return when the first request can be taken."""
 
     async def stop(self) -> None:
-        """Stop listening and closes what is open; what was acknowledged is on disk."""
+        """Stop listening and close everything; all acknowledged changes are on disk."""
 
     @property
     def url(self) -> str:

@@ -41,7 +41,8 @@ class Store:
         return await done
 
     async def write_once_possible(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run the job in a transaction as soon as the disk takes it: for work that nobody is there to be refused."""
+        """Run the job in a transaction as soon as the disk has room, for work without a caller that could be
+        refused."""
         while True:
             try:
                 return await self.write(job)

@@ -42,7 +42,7 @@ class Part:
 
 
 def name_of(first: int, stop: int, rows: int, number: int = 1, count: int = 1) -> str:
-    """Return the name of a file, the first of which has the number 1.
+    """Return the name of a file; numbers begin with 1.
 
     >>> name_of(0, 12, 12)
     'part-00000000000000000000-to-00000000000000000012-rows-12-file-1-of-1.parquet'
@@ -80,7 +80,7 @@ class Manifest:
         return manifest
 
     def reaches(self, store: Store) -> int:
-        """Return the position up to which the folder holds the records by now, whoever wrote them."""
+        """Return the position up to which the folder now has the records, whichever process wrote them."""
         before = _of_json(store)
         parts = _following(store.names(), before.next if before else None, store)
         return max([before.next if before else self.start, *(part.stop for part in parts)])
@@ -126,7 +126,7 @@ def _following(names: Iterable[str], start: int | None, store: Store) -> list[Pa
 
 
 def _told(store: Store, name: str) -> tuple[str, list[str]]:
-    """Return the source and the partition columns that a file tells."""
+    """Return the source and the partition columns from a file's metadata."""
     try:
         description = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
         return str(description["source"]), [str(one) for one in description.get("partition_by", [])]

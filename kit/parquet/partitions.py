@@ -78,7 +78,7 @@ def folder(keys: pa.RecordBatch) -> str:
 
 
 def packed(keys: pa.RecordBatch) -> bytes:
-    """Return the values of a partition as they are kept in a file."""
+    """Return the values of a partition in the form of a file's metadata."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, keys.schema) as writer:
         writer.write_batch(keys)
@@ -86,7 +86,7 @@ def packed(keys: pa.RecordBatch) -> bytes:
 
 
 def unpacked(encoded: bytes) -> pa.RecordBatch:
-    """Return the values of a partition, from what is kept in a file."""
+    """Return the values of a partition from a file's metadata."""
     try:
         [batch] = pa.ipc.open_stream(base64.b64decode(encoded, validate=True))
         batch.validate(full=True)
@@ -105,7 +105,7 @@ def from_path(path: str, names: Sequence[str]) -> pa.RecordBatch:
 
 
 def condition(keys: pa.RecordBatch) -> ds.Expression:
-    """Return what is true for all rows of a partition."""
+    """Return an expression that is true for all rows of a partition."""
     expression = pc.scalar(True)
     for name, column in zip(keys.schema.names, keys.columns, strict=True):
         field = pc.field(name)
@@ -127,7 +127,7 @@ def _text(value: pa.Scalar) -> str:
 
 
 def _short(text: str) -> str:
-    """Return the text as it can stand in a path; a long one is cut, and told from others by its digest."""
+    """Return the text for use in a path; a long one is shortened, with a digest to keep it unique."""
     whole = quote(text, safe="")
     if len(whole) <= _LONGEST:
         return whole

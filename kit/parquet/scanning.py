@@ -67,7 +67,7 @@ class Scan:
         return schema
 
     def read(self, columns: list[str] | None = None, limit: int | None = None) -> pd.DataFrame:
-        """Return the rows as a DataFrame: some columns of them, and so many, where that is asked for."""
+        """Return the rows as a DataFrame, with some columns or up to a limit if requested."""
         from ..core.frames import to_frame
 
         dataset = self._dataset()

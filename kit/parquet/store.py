@@ -74,7 +74,7 @@ class Store:
         return sorted(paths)
 
     def read(self, name: str) -> bytes | None:
-        """Return a whole file; None where there is none."""
+        """Return the contents of a file; None if it does not exist."""
         try:
             with self._open(self.where(name), "rb") as file:
                 data: bytes = file.read()

@@ -180,7 +180,7 @@ class _Files:
         self._writer, self._written, self._open = None, 0, ExitStack()
 
     def end_empty(self) -> None:
-        """Write a file without rows where there is no record at all: it holds the columns."""
+        """Write a file with only the columns if there is no record at all."""
         if not self._manifest.parts and self._writer is None:
             self._writer = self._begin(self._view.schema)
             self.end()

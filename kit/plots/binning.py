@@ -49,7 +49,7 @@ def binned(
 ) -> Binned:
     """Return the sums of amounts in intervals, for each key apart. There must be a row.
 
-    `until` is how far is known: up to then, no rows means that none came. Without it the rows are all that is known.
+    `until` is the end of the known time: up to then, no rows means that none came. By default it ends with the rows.
     """
     at = nanoseconds(times)
     first, last = int(at.min()), int(at.max())

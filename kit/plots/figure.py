@@ -276,7 +276,7 @@ def empty(panel: Panel, words: str, look: Look) -> None:
 
 
 def _grown(before: list[float], now: list[float]) -> list[float]:
-    """Return the larger of each; what was before counts only where there were as many rows."""
+    """Return the larger of each margin; the earlier ones only count with the same number of rows."""
     return [max(pair) for pair in zip(before, now, strict=True)] if len(before) == len(now) else now
 
 

@@ -81,7 +81,7 @@ def times_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 
 def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
-    """Return the name of a column; raise with the nearest names where there is none."""
+    """Return the name of a column; raise with the nearest names if it does not exist."""
     if not isinstance(name, str) or name not in frame.columns:
         near = nearest(str(name), [str(column) for column in frame.columns])
         raise InputError(

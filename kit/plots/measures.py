@@ -182,7 +182,7 @@ def _labels(tidy: pd.DataFrame, by: Any) -> tuple[str, ...] | None:
 
 
 def _shared(names: Sequence[str]) -> str:
-    """Return what all names begin with, such as the service's name: it tells nothing."""
+    """Return the prefix of all names, such as the service's name, which says nothing."""
     first = names[0].partition("_")[0] + "_" if names else ""
     return first if len(names) >= _MANY and all(name.startswith(first) for name in names) else ""
 
@@ -206,7 +206,7 @@ def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, chosen: tupl
 
 
 def _told_apart(part: pd.DataFrame, telling: list[str]) -> list[str]:
-    """Return the labels that tell rows apart; identifiers only where the other labels do not."""
+    """Return the labels that distinguish rows; identifiers only if the other labels do not."""
     plain = [label for label in telling if not label.endswith("_id")]
     return plain if plain and not part.duplicated(["time", *plain]).any() else telling
 

@@ -26,7 +26,7 @@ IDLE = 10.0
 
 
 def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:
-    """Return what `draw` makes; a notebook that shows it sees it made anew, once a second, until the feed ends."""
+    """Return the result of `draw`; a notebook shows it repainted, once a second, until the feed ends."""
     if feed is None:
         raise InputError("live=True needs a feed or a live view", hint="kit.plots.throughput(handle.live(), live=True)")
     margins = Margins()
@@ -68,8 +68,8 @@ End = Callable[[], None]
 
 
 def _in_the_output(axes: Any, events: PageEvents) -> tuple[Paint, End]:
-    """Show the plot as an output of the cell, which is stored with the notebook; replaced by what is painted. Before
-    it stands a widget that nobody sees, by which pages tell whether the plot is on the screen."""
+    """Show the plot as an output of the cell, which is stored with the notebook and replaced at each repaint. An
+    invisible widget before it reports whether the plot is on the screen."""
     from ..live.view.controls import free
 
     name = uuid.uuid4().hex

@@ -25,7 +25,7 @@ class Ranked:
     """The order of colours, if it differs from that of the names."""
 
     def place(self, name: str) -> int:
-        """Return which of the colours a named series has."""
+        """Return the index of a named series' colour."""
         return self.coloured.index(name) if self.coloured else self.named.index(name)
 
     def colour(self, name: str, look: Look) -> str:
@@ -33,7 +33,7 @@ class Ranked:
         return look.palette[self.place(name)] if name in self.named else look.rest
 
     def within(self, there: Collection[str]) -> Ranked:
-        """Return the same for some of the series, each with the colour that it has among all."""
+        """Return the same for some of the series, each with its colour among all."""
         named, rest = ([key for key in keys if key in there] for keys in (self.named, self.rest))
         return Ranked(named, rest, tuple(self.named))
 
@@ -50,7 +50,7 @@ def ranked(sizes: pd.Series[float], most: int = MOST_SERIES) -> Ranked:
 
 
 def others(rest: Sequence[str], names: dict[str, str]) -> str:
-    """Return the name of what is beyond the named series; one alone keeps its own.
+    """Return the name of the unnamed rest; a single series keeps its own.
 
     >>> others(["oslo"], {}), others(["oslo", "bonn"], {})
     ('oslo', '2 others')
@@ -62,7 +62,7 @@ _IDENTIFIER = re.compile(r"[0-9a-fA-F-]{16,}|[A-Za-z]+_[0-9A-Za-z]{16,}")
 
 
 def shortened(names: Sequence[str]) -> dict[str, str]:
-    """Return what to write for each name: identifiers that nobody reads are cut, as far as they stay different.
+    """Return the text for each name: long identifiers are shortened as far as they stay different.
 
     >>> shortened(["0123456789abcdef0123", "sonnet"])
     {'0123456789abcdef0123': '01234567…', 'sonnet': 'sonnet'}

@@ -64,7 +64,7 @@ def look_of(theme: Theme, ax: Axes | None = None) -> Look:
 
 
 def contrast(one: Any, other: Any) -> float:
-    """Return how well two colours can be told apart, by WCAG: from 1 to 21.
+    """Return the contrast of two colours by WCAG, from 1 to 21.
 
     >>> round(contrast("white", "black"), 1)
     21.0
@@ -86,7 +86,7 @@ def _on(paper: str, ink: str) -> Look:
 
 
 def _paper_of(ax: Axes) -> str:
-    """Return the first colour behind the axes that is not see-through; white where there is none."""
+    """Return the first opaque colour behind the axes; white without any."""
     figure = ax.get_figure(root=True)
     for behind in (ax, figure):
         if behind is not None and to_rgba(behind.get_facecolor())[3] > 0.5:

@@ -51,7 +51,7 @@ def throughput(
     (the default for rows) how many rows there were, "sum" (the default for a column) what its values add up to, "rate"
     the same per second. `by` is a column whose values are counted apart.
 
-    An interval that the rows do not cover, such as the hour that is not over, is hatched or dotted, and the subtitle
+    An interval that the rows do not cover, such as the current hour, is hatched or dotted, and the subtitle
     says so. With `live=True` the plot of a feed repaints itself once a second in the cell until the feed ends.
 
     >>> import pandas as pd

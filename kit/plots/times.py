@@ -130,7 +130,7 @@ def stamp(ns: int) -> str:
 
 
 def time_axis(ax: Axes, first: int, last: int) -> None:
-    """Make the axis show times between two, in UTC, short where the rest is the same; the subtitle has the date."""
+    """Format the axis for a range of times in UTC, without the parts that are the same; the subtitle has the date."""
     if first == last:
         first, last = first - _MINUTE, last + _MINUTE
     short = last - first < 8 * _SECOND

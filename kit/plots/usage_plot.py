@@ -58,7 +58,7 @@ def usage(
     `ledger()`, or `kit.calls()`. `metric` names one or several; without it, those that tell most are shown, and those
     that are zero are named in a line below. Different metrics are never added up.
 
-    `by` names the label or labels that tell series apart, all that differ by default; a metric's values are added up
+    `by` names the labels that distinguish series, by default all that differ; a metric's values are added up
     over the labels that were left out, and the subtitle says so. `over` is "total" for bars of the whole time, "day"
     or "hour" for what was used in each; without it, metrics of intervals are drawn over time and calls are added up.
     A reading, such as a size or a limit, is never added up over time: its newest value stands for the time.
@@ -207,7 +207,7 @@ def _totals(measure: Measure) -> pd.Series[float]:
 
 
 def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
-    """Return the ends of each axis of bars: the same for panels of one unit, as far as the smaller can still be
+    """Return the limits of each axis of bars: the same for panels of one unit, as far as the smaller can still be
     read."""
     ends = {id(chart.measure): _ends(_totals(chart.measure)) for chart in charts if not chart.timed}
     for unit in {chart.measure.unit for chart in charts if word(chart.measure.unit) or chart.measure.unit in MEASURED}:
@@ -307,7 +307,7 @@ class _Timed:
 
 
 def _alike(timed: list[_Timed]) -> list[_Timed]:
-    """Return the same, with one colour for a series in all panels whose series are of the same labels."""
+    """Return the same, with one colour for a series in all panels with series of the same labels."""
     groups = []
     for each in timed:
         group = [other for other in timed if other.chart.measure.by == each.chart.measure.by]

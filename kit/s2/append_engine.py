@@ -54,7 +54,7 @@ class BatchSubmitTicket:
         return self._told.done()
 
     def told(self) -> AppendAck:
-        """Return the acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        """Return the acknowledgement of a finished ticket, in any thread."""
         return self._told.result()
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
@@ -151,7 +151,7 @@ class AppendEngine:
         self._over.append(call)
 
     def unfinished(self) -> str:
-        """Return what is lost sight of when nothing refers to the session any more; empty where that is nothing."""
+        """Return a description of the unfinished work when the session is dropped; empty if there is none."""
         if self._task.done() or not self._flight:
             return ""
         return f"an append session was dropped with {len(self._flight)} batches not acknowledged: close it before"
@@ -187,7 +187,7 @@ class AppendEngine:
         self._line.remove((metered, waiter))
 
     def _admit(self) -> None:
-        """Let the first in line go where there is room; all of them where they have nothing to wait for."""
+        """Admit the first waiting caller if there is room; all of them if the session has ended."""
         over = self._closing or self._error is not None
         for metered, waiter in self._line:
             if not over and not self._flight.has_room(metered):
@@ -399,7 +399,7 @@ class AppendEngine:
         }
 
     def _told(self, failure: KitError) -> S2Error:
-        """Return the failure as callers see it."""
+        """Return the failure for callers."""
         if not isinstance(failure, S2Error):
             failure.args = (f"s2: POST {self._origin}{self._path}: {failure.args[0]}",)
         return named(as_client_error(failure), _OP, self._path)

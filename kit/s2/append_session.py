@@ -45,7 +45,7 @@ class AppendSession(OfOneProcess):
         await self._engine.close()
 
     async def abort(self) -> None:
-        """End the session at once; what is not acknowledged by now fails, though it may be appended all the same."""
+        """End the session at once; unacknowledged batches fail, though they may still be appended."""
         self._dropped.detach()
         await self._engine.abort()
 

@@ -131,7 +131,7 @@ class S2Basin(BasinVerbs, AsyncFace[BasinState]):
     """A basin, with calls that are awaited. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> S2Stream:
-        """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        """Return a handle on a stream, without traffic. The key is for basins with encryption."""
         encryption_key = _key(encryption_key)
         return S2Stream(
             check_stream_name(name), self._state.basin, self._state.transport, fit(encryption_key, S2InputError)
@@ -147,7 +147,7 @@ class SyncS2Basin(BasinVerbs, SyncFace[BasinState]):
     """A basin, with calls that block. Made by `s2["name"]`, not by hand."""
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> SyncS2Stream:
-        """Return a handle on a stream; no traffic. The key is for streams whose basin encrypts what is stored."""
+        """Return a handle on a stream, without traffic. The key is for basins with encryption."""
         encryption_key = _key(encryption_key)
         return SyncS2Stream(
             check_stream_name(name), self._state.basin, self._state.transport, fit(encryption_key, S2InputError)

@@ -64,7 +64,7 @@ def check_input(input: AppendInput) -> int:
 
 
 def wrong_record(records: Iterable[Record]) -> S2InputError:
-    """Return what is wrong with records that turned out to hold something else than bytes."""
+    """Return the error for records that contain something other than bytes."""
     for n, record in enumerate(records):
         body: Any = record.body
         if not isinstance(body, bytes | bytearray | memoryview):

@@ -211,7 +211,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """Return what goes on in a basin; times are in seconds since 1970."""
+        """Return the metrics of a basin; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}"
         return (yield from _metrics(self._state.transport, path, "basin_metrics", set, start, end, interval))
 
@@ -226,7 +226,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """Return what goes on in a stream; times are in seconds since 1970."""
+        """Return the metrics of a stream; times are in seconds since 1970."""
         path = f"/v1/metrics/{quote(basin, safe='')}/{quote(stream, safe='')}"
         return (yield from _metrics(self._state.transport, path, "stream_metrics", set, start, end, interval))
 

@@ -90,14 +90,14 @@ class Reading:
 
     @property
     def tail(self) -> StreamPosition | None:
-        """The tail, where it was told."""
+        """The tail, if the service sent it."""
         return tail_of(self.batch)
 
 
 def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Sequence[Reading] = ()) -> RecordColumns:
-    """Return the records of one batch, or of several one after the other, as columns; the tail is the newest one told.
+    """Return the records of one batch, or of several in order, as columns with the newest known tail.
 
-    Together they should be no more than some MiB: memory in use is quicker than new memory. `readings`, in place of
+    Together they should be no more than some MiB, as reused memory is faster than new memory. `readings`, in place of
     payloads, are batches whose decoding has begun.
     """
     payloads = payloads or tuple(reading.payload for reading in readings)

@@ -73,7 +73,7 @@ class Endpoints:
 
     @property
     def is_direct(self) -> bool:
-        """Whether one origin serves every basin, told apart by a header."""
+        """Whether one origin serves every basin, selected by a header."""
         return _BASIN not in self._basin
 
     def basin_url(self, name: str) -> str:

@@ -189,7 +189,7 @@ def no_side_effects(error: BaseException | None) -> bool:
 def as_client_error(error: KitError) -> S2Error:
     """Return a failure of the transport as the exception that callers of S2 catch; the original is its cause.
 
-    Errors of S2 are given back as they are.
+    Errors of S2 are returned unchanged.
     """
     if isinstance(error, S2Error):
         return error

@@ -194,8 +194,8 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
 
         Columns: `stream`, then those of `read`; in order of names, each stream in its own order. `start`, `limit` and
         `until` are those of `read`, for each stream. `at_once` are read side by side. A stream that cannot be read, or
-        not to its end, is told by a warning and in `df.attrs["failed"]`, by name, and what was read of it is kept;
-        the same holds for what would be more than `max_bytes` of records together.
+        not to its end, is reported by a warning and in `df.attrs["failed"]`, by name, and the records read so far are
+        kept; the same holds for what would be more than `max_bytes` of records together.
 
         >>> import kit
         >>> with kit.Lab("s2", join=False) as lab:
@@ -229,7 +229,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         """Show all streams whose names begin with `prefix`, as they move: a live view of their records, in the order
         of their times.
 
-        Streams are those that there are now; `source` says which a record is of. `tolerance` is how many seconds a
+        Streams are those that exist now; `source` says which one a record is from. `tolerance` is how many seconds a
         record waits for older ones of other streams; see `kit.Feed` for this, for `where` and for the bounds.
         """
         from ..live.adapters import source_of
@@ -261,7 +261,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         return self._client.get_basin_config(self.name)
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:
-        """Return a handle on a stream; the key is for basins that encrypt what is stored."""
+        """Return a handle on a stream; the key is for basins with encryption."""
         encryption_key = key_of(encryption_key)
         return Stream(self._basin.stream(name, encryption_key=encryption_key), self._basin, self._names, self._basins)
 

@@ -111,7 +111,7 @@ class StreamSource(Source):
             await driver.close()
 
     def temporary(self, error: BaseException) -> bool:
-        """Return whether it may pass by itself, as the service's own table of errors says."""
+        """Return whether the failure may pass by itself, by the service's table of errors."""
         return retryable(error) if isinstance(error, S2Error) else super().temporary(error)
 
 

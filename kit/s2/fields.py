@@ -32,7 +32,7 @@ def loads(body: bytes | bytearray | str) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Return the value as the service writes it."""
+    """Return the value as JSON in the service's form."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -105,7 +105,7 @@ def time_json(value: datetime, what: str) -> str:
 
 
 def maybe(read: Callable[[Any, str], T], value: Any, what: str) -> T | None:
-    """Return what the reader gives, or None where there is no value."""
+    """Return the result of the reader, or None without a value."""
     return None if value is None else read(value, what)
 
 

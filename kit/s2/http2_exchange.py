@@ -106,7 +106,7 @@ class Http2Exchange(asyncio.Protocol):
         self.bytes_out = 0
 
     async def begin(self, target: Target) -> None:
-        """Send the request's head, once the service has told its settings."""
+        """Send the request's head, once the service has sent its settings."""
         if target.origin.startswith("https:"):
             agreed = self._extra("ssl_object").selected_alpn_protocol()
             if agreed != "h2":
@@ -151,13 +151,13 @@ class Http2Exchange(asyncio.Protocol):
         return piece
 
     def pump(self) -> None:
-        """Ask the source at the loop's next turn: what is submitted together leaves together."""
+        """Ask the source at the loop's next turn, so that batches submitted together are sent together."""
         if not self._asked:
             self._asked = True
             self._loop.call_soon(self._send)
 
     def fail(self, failure: KitError) -> None:
-        """End the exchange; whoever waits for it gets this failure."""
+        """End the exchange; waiting callers get this failure."""
         if self._failure is None:
             self._failure = failure
         self._wake()

@@ -119,7 +119,7 @@ def check_unacked(max_bytes: int, max_batches: int | None) -> None:
 
 
 def encryption_key(key: Any) -> Secret | None:
-    """Return a stream's key as the header carries it: the base64 of 32 bytes, given as those bytes or as that text.
+    """Return a stream's key for the header: the base64 of 32 bytes, given as bytes or as base64.
 
     This never raises, as the caller's variable still holds the key: see `kit.core.secrets.hidden`.
     """

@@ -25,7 +25,7 @@ def place_of(given: Any, what: str = "start") -> Place:
 
 
 def start_of(place: Place) -> Start:
-    """Return a place as the reference's kinds have it.
+    """Return a position as one of the reference's types.
 
     >>> start_of(place_of(5)), start_of(place_of("tail-100")), start_of(place_of("2026-01-02T00:00:00Z"))
     (SeqNum(value=5), TailOffset(value=100), Timestamp(value=1767312000000))

@@ -90,7 +90,7 @@ class StreamRange(Ranged):
         return Pages(map(self._wanted, self._batches(plan, stop)), lambda: self._expected(plan))
 
     def _batches(self, plan: Plan, stop: int | None = None) -> Iterator[pa.RecordBatch]:
-        """Return the records that a plan asks for, orders among them, up to `stop`; none where there are none."""
+        """Return the records of a plan, command records included, up to `stop`; empty if there are none."""
         if plan.count == 0:
             return
         try:
@@ -223,7 +223,7 @@ class StreamRange(Ranged):
         )
 
     def _at(self, start: Start, end: int) -> int:
-        """Return the sequence number of the first record from a place on, `end` where there is none."""
+        """Return the sequence number of the first record from a position on, `end` if there is none."""
         for batch in self._batches(plan_of(start, ReadLimit(count=1), None, False, None)):
             if batch.num_rows:
                 return int(batch.column(0)[0].as_py())

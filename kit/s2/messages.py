@@ -110,7 +110,7 @@ def _bytes(tag: bytes, value: bytes) -> bytes:
 
 
 def parsed(kind: Any, payload: bytes) -> Any:
-    """Return the payload as a message of this class; `WireError` where it is none."""
+    """Return the payload as a message of this class; raise `WireError` if it is not one."""
     try:
         return kind.FromString(payload)
     except messages().DecodeError:

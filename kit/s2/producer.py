@@ -40,7 +40,7 @@ class RecordSubmitTicket:
         return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
 
     def told(self) -> IndexedAppendAck:
-        """Return the acknowledgement, of a ticket that is done; may be asked for in any thread."""
+        """Return the acknowledgement of a finished ticket, in any thread."""
         return self._of(self._posted.result().told())
 
     def _of(self, ack: AppendAck) -> IndexedAppendAck:
@@ -243,7 +243,7 @@ class Producer(OfOneProcess):
         self._work.check_open()
 
     def unfinished(self) -> str:
-        """Return what is lost sight of when nothing refers to the producer any more; empty where that is nothing."""
+        """Return a description of the unfinished work when the producer is dropped; empty if there is none."""
         return self._work.unfinished()
 
     async def __aenter__(self) -> Self:

@@ -114,7 +114,7 @@ class ReadSession(OfOneProcess):
         self._watched: weakref.finalize[Any, Any] | None = None
 
     def is_caught_up(self) -> bool:
-        """Return whether everything up to the tail that was last told has been handed out."""
+        """Return whether everything up to the last known tail has been handed out."""
         return self._reader.caught_up is not None
 
     def caught_up(self) -> Awaitable[StreamPosition]:
@@ -158,7 +158,7 @@ class SyncReadSession(OfOneProcess):
         self._plan = plan
 
     def is_caught_up(self) -> bool:
-        """Return whether everything up to the tail that was last told has been handed out."""
+        """Return whether everything up to the last known tail has been handed out."""
         return self._plan.caught_up is not None
 
     def close(self) -> None:

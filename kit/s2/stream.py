@@ -146,7 +146,7 @@ class StreamVerbs:
     ) -> tuple[Any, Walk[ReadBatch], Plan]:
         """Return batches of records as they come, across broken connections, each record once and in order.
 
-        Without a limit it follows the stream for ever, unless `wait` says how many seconds without a record are enough.
+        Without a limit it follows the stream forever, unless `wait` limits the seconds without a record.
         `stream_config` is for the stream that the read makes, where its basin has it made.
         """
         self._state.transport.check_open()
@@ -180,7 +180,8 @@ class StreamVerbs:
     ) -> Callable[[], Producer]:
         """Return a producer, to append records one by one: it gathers them into batches, with a ticket for each record.
 
-        `fencing_token` is for every batch; `match_seq_num` for the first one, each later one is to follow on it.
+        `fencing_token` is for every batch; `match_seq_num` is for the first one, and each later batch must follow on
+        it.
         """
         from .producer import Producer
 

@@ -186,7 +186,7 @@ _Handed = tuple[Record, SyncRecordSubmitTicket] | Future[None]
 
 
 async def _feed(handover: ThreadQueue[_Handed], producer: Producer) -> None:
-    """Hand records on to a producer, each ticket its own, until no more come."""
+    """Hand records on to a producer, each with its ticket, until there are no more."""
     failed: list[RecordSubmitTicket] = []
     try:
         while await _hand_on(handover, producer, failed):
@@ -215,7 +215,7 @@ async def _hand_on(handover: ThreadQueue[_Handed], producer: Producer, failed: l
 
 
 async def _ended(handover: ThreadQueue[_Handed], feeding: Future[None], producer: Producer) -> None:
-    """End a producer that nobody holds, once what it was given is appended."""
+    """End a dropped producer, once its records are appended."""
     handover.end()
     await asyncio.wrap_future(feeding)
     await producer.close()

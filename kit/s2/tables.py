@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def info_frame(infos: Iterable[Any], extra: str) -> pd.DataFrame:
-    """Return basins or streams: name, when made, when deleted, and what else is told of them."""
+    """Return basins or streams: name, times of creation and deletion, and the other fields."""
     rows = list(infos)
     extras = [getattr(row, extra) for row in rows]
     return to_frame(

@@ -29,7 +29,7 @@ class ThreadQueue(Generic[T]):
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def put(self, item: T, weight: int = 1) -> bool:
-        """Hand an item over; False where nobody will take it."""
+        """Hand an item over; return False if the other side has ended."""
         with self._changed:
             while self._held >= self._limit and not self._over:
                 self._changed.wait()
@@ -41,14 +41,14 @@ class ThreadQueue(Generic[T]):
         return True
 
     def end(self) -> None:
-        """End the handover; what is there can still be taken."""
+        """End the handover; waiting items can still be taken."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
             self._wake()
 
     async def take(self) -> list[T]:
-        """Return all that is there, once there is something; empty at the end."""
+        """Return all waiting items, once there are any; empty at the end."""
         while True:
             with self._changed:
                 self._held -= self._taken

@@ -52,11 +52,11 @@ class Transport(Generic[D]):
 
     @property
     def timeouts(self) -> Timeouts:
-        """For a call that needs no longer than any other."""
+        """The timeouts of an ordinary call."""
         return self.timeouts_of()
 
     def timeouts_of(self, extra: float = 0.0, silence: float | None = None) -> Timeouts:
-        """Return the timeouts for a call that the service is asked to hold back for a while."""
+        """Return the timeouts for a call that the service is asked to delay."""
         request = self.timeout.request.total_seconds() + extra
         return Timeouts(self.timeout.connection.total_seconds(), request, silence)
 
@@ -83,7 +83,7 @@ class Transport(Generic[D]):
         return list(self._drivers.values())
 
     def check_open(self) -> None:
-        """Refuse what is asked of a client that was closed."""
+        """Raise if the client is closed."""
         if self.closed:
             raise S2InputError(CLOSED, hint=CLOSED_HINT)
 
@@ -94,7 +94,7 @@ class Transport(Generic[D]):
         return base + random.uniform(0, base)
 
     def repeats(self, error: S2Error, tries: int, *, appends: bool = False) -> bool:
-        """Return whether a call that failed so is made again."""
+        """Return whether a call with this failure is retried."""
         if tries >= self.retry.max_attempts or not retryable(error):
             return False
         return not appends or self.retry.append_retry_policy is AppendRetryPolicy.ALL or no_side_effects(error)
@@ -113,7 +113,7 @@ def ask(
     timeouts: Timeouts | None = None,
     appends: bool = False,
 ) -> Operation[Response]:
-    """Return the answer to a call, made again as the client's settings say; any refusal is raised.
+    """Return the answer to a call, retried as the client's settings say; any refusal is raised.
 
     `body` is sent as JSON, `packed` as the protobuf message that it is.
     """
@@ -164,7 +164,7 @@ def deleted(transport: Transport[Any], path: str, op: str, ignore_not_found: boo
 
 
 def named(error: S2Error, op: str, resource: str) -> S2Error:
-    """Return the error, told what failed on what."""
+    """Return the error with the operation and the resource."""
     error.op, error.resource = op, resource
     return error
 

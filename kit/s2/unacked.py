@@ -123,7 +123,7 @@ class Unacked(Generic[T]):
         self._last_end = -1
 
     def acked(self, ack: AppendAck) -> Batch[T]:
-        """Return the batch that this acknowledges, which is under way no more; an error where it cannot be for that
+        """Return the batch that this acknowledges, and remove it; raise if the acknowledgement cannot be for that
         one."""
         batch = self._started[0] if self._started else None
         if batch is None or batch.sent is None:

@@ -41,7 +41,7 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
 
 
 def _given(value: Any, number: int) -> Any:
-    """Return a value to send: texts and bytes as they are, everything else as JSON."""
+    """Return a value to send: text and bytes unchanged, everything else as JSON."""
     if isinstance(value, inputs.JsonText | bytes | bytearray | memoryview):
         return inputs.data(value)
     if isinstance(value, str):

@@ -103,7 +103,7 @@ class AsyncSynapClient(_Verbs, AsyncFace[ClientState]):
 
 
 def _beside(driver: Any) -> str:
-    """Return what is known of SynapRPC."""
+    """Return the known state of SynapRPC."""
     if driver.settings.native:
         return ""
     if driver.bulk is None:

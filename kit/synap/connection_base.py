@@ -47,7 +47,7 @@ class ConnectionBase:
         self._next = 1
 
     def numbers(self, count: int) -> range:
-        """Return so many numbers in a row."""
+        """Return `count` consecutive request numbers."""
         if self._next + count > _LAST:
             self._next = 1
         taken = range(self._next, self._next + count)
@@ -67,7 +67,7 @@ class ConnectionBase:
             raise refusal(str(value), op="AUTH")
 
     def check_refused(self, body: bytes, op: str = "") -> None:
-        """Raise where an answer says that nobody is known on this connection: so will all that follow."""
+        """Raise if an answer says that the connection is not authenticated, as all later ones will."""
         if len(body) < _REFUSAL and _NOBODY in body:
             _, good, value = wire.read_answer(body)
             if not good and str(value).startswith(_NOBODY.decode()):
@@ -91,7 +91,7 @@ class ConnectionBase:
 def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
     """Return the body of each answer, or the error that came instead.
 
-    What is not `safe` is repeated only where it was never sent.
+    A call that is not `safe` is retried only if it was never sent.
     """
     answers: list[Any] = [None] * len(calls)
     todo: Sequence[int] = range(len(calls))

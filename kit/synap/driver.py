@@ -59,7 +59,7 @@ class _Base:
         """Whether the server's WebSockets work."""
 
     def check_open(self) -> None:
-        """Refuse what is asked of a client that was closed."""
+        """Raise if the client is closed."""
         if self.closed:
             raise SynapInputError(CLOSED, hint=CLOSED_HINT)
 

@@ -159,7 +159,7 @@ def unauthorized(op: str = "", resource: str = "") -> SynapError:
 
 
 def of_transport(error: KitError, op: str = "", resource: str = "") -> SynapError:
-    """Return a failure of the shared HTTP layer as one of this wing."""
+    """Return a failure of the shared HTTP layer as an error of Synap."""
     kind: type[SynapError] = SynapTransportError
     if isinstance(error, Silent):
         kind = SynapTimeoutError

@@ -127,7 +127,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     def _all_queues(self) -> pd.DataFrame:
         """Return one row per queue: queue, depth, in_flight, dead_letters, consumers, and counters since it was made.
 
-        `depth` is what is ready; what was given out and not acknowledged is in `in_flight`. Dead letters are only
+        `depth` counts ready messages; `in_flight` those that were delivered and not acknowledged. Dead letters are only
         counted: the server shows them nowhere.
         """
         from .tables import queue_frame
@@ -207,7 +207,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return {name: self[name] for name in self.client.stream.list() if name.startswith(prefix)}
 
     def _all_topics(self) -> pd.DataFrame:
-        """Return one row per topic that somebody subscribed to by name: topic, subscribers, messages, created.
+        """Return one row per topic that has been subscribed to by name: topic, subscribers, messages, created.
 
         Patterns with `*` and `#` are not listed by the server; `metrics()` counts them.
         """
@@ -244,9 +244,9 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
     ) -> LiveView:
         """Return a room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
 
-        A room is followed from now on, or from `start` on, a place as in `read`. Topics keep nothing: what is published
+        A room is followed from now on, or from `start` on, as in `read`. Topics store nothing: what is published
         while the connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says
-        which rows are wanted; see `kit.Feed` for this and for the bounds. `from_checkpoint` goes on in a room.
+        which rows to keep; see `kit.Feed` for this and for the bounds. `from_checkpoint` continues in a room.
         """
         from ..live.adapters import source_of
         from ..live.view import live
@@ -292,7 +292,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
         `data` is a DataFrame or a Series, or values, one or many. A frame's rows become JSON objects, unless `body`
         names the column of the values; a column `event` names each event of a room. With `kind="auto"` the target is
-        the room or the queue of that name, and a topic where there is neither.
+        the room or the queue of that name, and a topic if there is neither.
         """
         from .bulk import in_parts, values_of
         from .tables import published_frame
@@ -379,7 +379,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
 
 
 def _ttls(keys: list[str]) -> Operation[list[int | None]]:
-    """Return seconds left; None where there is no end, or no key."""
+    """Return the seconds left; None without an expiry, or without a key."""
     from .operations import Bulk, Calls, Do, Many
 
     if (yield Bulk()):
@@ -397,7 +397,7 @@ def _but_missing(results: list[Any]) -> list[Any]:
 
 
 def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mapping[str, Any]]]]:
-    """Return the figures of each; what was deleted meanwhile is left out."""
+    """Return the figures of each; those deleted in the meantime are left out."""
     from .operations import Do, Many
 
     command, field = {

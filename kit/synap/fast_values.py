@@ -12,7 +12,7 @@ class _NotFlat(Exception):
 
 
 def flat_values(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
-    """Return so many values from `at` on, and where they end: the quick way for texts, bytes and nulls."""
+    """Return `count` values from `at` on, and where they end: the fast decoder for texts, bytes and nulls."""
     if count > len(data) - at:
         raise Refused(f"{count:,} values were stated, but there are {len(data) - at:,} bytes")
     start = at
@@ -65,7 +65,7 @@ def _size(data: bytes, at: int, widths: dict[int, int]) -> tuple[int, int]:
 
 
 def array_length(data: bytes, at: int) -> tuple[int, int] | None:
-    """Return how many values an `Array` at this place has, and where they begin; None where there is no array."""
+    """Return the number of values of the `Array` at this position, and where they begin; None without an array."""
     if not data.startswith(b"\x81\xa5Array", at):
         return None
     at += 7

@@ -82,7 +82,7 @@ class TopicSource(Source):
         self.bodies = Bodies(body, types, "data", partial(_table, schema=TOPIC_SCHEMA))
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return what is published from now on; the first chunk, empty, comes once the subscription stands."""
+        """Return messages from now on; the first chunk, empty, comes once the subscription is active."""
         subscription = Subscription(self._driver, self._topics, _ROOM)
         tables = subscription.tables()
         gaps = dropped = 0

@@ -63,7 +63,7 @@ def as_text(value: Any, *, spaced: bool = False) -> str:
 
 
 def value(given: Any) -> str | bytes:
-    """Return a value as it is stored: texts as they are, bytes as text where they are UTF-8, everything else as
+    """Return the stored form of a value: text unchanged, bytes as text if they are UTF-8, everything else as
     JSON."""
     if isinstance(given, str):
         return name(given, "a value") if given else given

@@ -27,9 +27,10 @@ class KV(Part):
 
     @verb
     def set(self, key: str, value: Any, ttl: int | None = None) -> Operation[bool]:
-        """Store a value; return True. Texts and bytes are stored as they are, all else as JSON; `ttl` is in seconds.
+        """Store a value; return True. Text and bytes are stored unchanged, everything else as JSON; `ttl` is in
+        seconds.
 
-        Without `ttl` the key stays for ever, also where it had an end before.
+        Without `ttl` the key never expires, even if it had an expiry before.
         """
         payload = _set(key, value, inputs.optional(ttl, "ttl"))
         yield payload
@@ -37,13 +38,13 @@ class KV(Part):
 
     @verb
     def get(self, key: str) -> Operation[str | bytes | None]:
-        """Return the value as text, as bytes where it is not UTF-8, or None where there is none."""
+        """Return the value as text, as bytes if it is not UTF-8, or None if there is none."""
         key = inputs.name(key, "a key")
         return (yield from _shown(key, (yield Do("kv.get", {"key": key}))))
 
     @verb
     def get_json(self, key: str) -> Operation[Any]:
-        """Return the value read as JSON, or None where there is none."""
+        """Return the value read as JSON, or None if there is none."""
         key = inputs.name(key, "a key")
         value = yield from _shown(key, (yield Do("kv.get", {"key": key})))
         try:
@@ -65,7 +66,7 @@ class KV(Part):
 
     @verb
     def mset(self, pairs: Iterable[tuple[str, Any]] | Mapping[str, Any]) -> Operation[bool]:
-        """Store all pairs; return True. Not as one: the server has no command for that which keeps texts as they are.
+        """Store all pairs; return True. It is not atomic: the server's command for that does not keep text unchanged.
 
         Where some fail, the first error is raised, and says in `done` how many were stored.
         """
@@ -175,7 +176,8 @@ def _add(command: str, key: str, amount: int) -> Operation[int]:
 
 
 def _shown(key: str, value: Any) -> Operation[str | bytes | None]:
-    """Return a value of either transport. HTTP shows what is not UTF-8 as a remark; then the bytes are asked for."""
+    """Return a value from either transport. HTTP replaces bytes that are not UTF-8 by a note; then they are
+    requested."""
     if isinstance(value, str) and value.startswith(_LOSSY) and value.endswith(" bytes>"):
         raw = yield Do("kv.get", {"key": key, "type": "bytes"})
         value = None if raw is None else wire.as_bytes(raw)

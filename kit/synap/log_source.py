@@ -134,7 +134,7 @@ _AT_ONCE = 200
 
 
 def _as_data(body: bytes) -> Any:
-    """Return a body as what is published: JSON as JSON, all else as text, or as bytes."""
+    """Return a body as a value to publish: JSON as JSON, everything else as text or bytes."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -24,7 +24,7 @@ class PubSub(Part):
 
     @verb
     def publish(self, topic: str, message: Any, metadata: Mapping[str, str] | None = None) -> Operation[int]:
-        """Return how many subscriptions match; that they were reached is nowhere told.
+        """Publish a message; return how many subscriptions match. The server does not confirm deliveries.
 
         `message` is any JSON value. `metadata`, texts by name, goes over HTTP only.
         """
@@ -40,8 +40,9 @@ class PubSub(Part):
     def subscribe(self, topics: Iterable[str], *, buffer: int = 100_000) -> Subscription:
         """Return the messages as they come: `async for message in client.pubsub.subscribe(["orders.*"])`.
 
-        On a client of either colour; a plain `for` works as well. Ends with `break`, or with `close()`. A lost
-        connection is made again, as often as it takes; what was published meanwhile is gone, and `gaps` counts these.
+        It works with both clients, also in a plain `for`. It ends with `break` or `close()`. A lost connection is
+        opened again, as often as necessary; messages published in the meantime are lost, and `gaps` counts these
+        losses.
         """
         self._state.driver.check_open()
         patterns = inputs.names(topics, "topic")
@@ -53,7 +54,7 @@ class PubSub(Part):
 
     @verb
     def topics(self) -> Operation[List[str]]:
-        """Return the topics that somebody subscribed to by name, sorted; patterns are not among them."""
+        """Return the topics that have been subscribed to by name, sorted; patterns are not included."""
         return sorted(member((yield Do("pubsub.topics", {})), "topics", List))
 
     @verb
@@ -68,7 +69,7 @@ class PubSub(Part):
 
     @verb
     def unsubscribe(self, subscriber_id: str, topics: Iterable[str] | None = None) -> Operation[int]:
-        """Return how many subscriptions of somebody ended; needed only for those that were left behind."""
+        """End a subscriber's subscriptions; return how many. Only needed for subscriptions that were not closed."""
         payload: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
         if topics is not None:
             payload["topics"] = inputs.names(topics, "topic")

@@ -62,7 +62,7 @@ class Queues(Part):
     def publish(
         self, queue: str, payload: Any, priority: int | None = None, max_retries: int | None = None
     ) -> Operation[str]:
-        """Return the message's id. Bytes go as they are, text as UTF-8, everything else as JSON.
+        """Publish a message; return its id. Bytes are sent unchanged, text as UTF-8, everything else as JSON.
 
         `priority` is from 0 to 9, 9 first. Never sent twice by itself: an error of the connection leaves open
         whether it is there.
@@ -113,7 +113,7 @@ class Queues(Part):
 
     @verb
     def consume(self, queue: str, consumer_id: str) -> Operation[QueueMessage | None]:
-        """Return the next message, or None where there is none. Never asked twice by itself: each asking takes one.
+        """Return the next message, or None if there is none. It is never retried, as each request takes a message.
 
         To a queue that does not exist the server answers like to an empty one; so the first empty answer of each queue
         is followed by a look whether it exists, and an error (404) where it does not.

@@ -31,7 +31,7 @@ def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Tab
 
 
 def pages(room: str, subscriber: str, start: int, stop: int) -> Walk:
-    """Return the events from an offset to another, page by page; less where there are less."""
+    """Return the events from one offset to another, page by page; fewer if there are fewer."""
     bulk = yield Bulk()
     size = PAGE if bulk else PAGE // 5
     at = start

@@ -36,7 +36,7 @@ def tells_all(command: str, payload: Payload) -> bool:
 
 
 def reply_of(command: str, value: Any) -> Any:
-    """Return the answer's payload, as the HTTP endpoint would give it."""
+    """Return the answer's payload in the form of the HTTP endpoint."""
     try:
         return _CALLS[command][1](value)
     except (TypeError, ValueError, LookupError, AttributeError) as error:

@@ -83,7 +83,7 @@ def credential(
     password: str | Secret | None,
     environment: Environment,
 ) -> Credential:
-    """Return what is given, or else what the environment has for this address: a key before a password."""
+    """Return the given credential, else the environment's for this address: a key before a password."""
     api_key, password = hidden(api_key), hidden(password)
     if api_key is not None or username is not None or password is not None:
         return api_key, username, password
@@ -105,7 +105,7 @@ def settings(
     connect_timeout: float,
     environment: Environment = OWN,
 ) -> Settings:
-    """Return checked settings; everything wrong is told before there is any traffic."""
+    """Return checked settings; errors are raised before any traffic."""
     api_key, password = hidden(api_key), hidden(password)
     named, named_rpc = environment.address("SYNAP_URL"), environment.address("SYNAP_RPC_URL")
     api_key, username, password = credential(url, api_key, username, password, environment)

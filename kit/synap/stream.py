@@ -98,7 +98,7 @@ class Streams(Part):
         """Return the events from an offset on, up to `limit` of them; none beyond the end.
 
         The server does not remember where a subscriber was: pass `events[-1].offset + 1` next time. Take the same
-        `subscriber_id` again, as the server never forgets one. An offset that is gone is an error (400) that names the
+        `subscriber_id` again, as the server never forgets one. A dropped offset is an error (400) that names the
         oldest one there is.
         """
         room = inputs.name(room, "a room")
@@ -143,7 +143,7 @@ class AsyncStreams(Streams, AsyncFace[ClientState]):
 
 
 def _spublish(room: str, events: List[tuple[str, Any]]) -> Operation[List[int]]:
-    """Publish over SynapRPC: data as JSON text, so that readers over HTTP find it as they expect; bytes as they are."""
+    """Publish over SynapRPC: data as JSON text, as readers over HTTP expect it; bytes unchanged."""
     if not (yield Bulk()):
         raise SynapInputError(
             "bytes that are not UTF-8 cannot be sent in JSON, and SynapRPC cannot be reached",

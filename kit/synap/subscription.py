@@ -55,7 +55,7 @@ class Mailbox:
         self._news.set()
 
     async def take(self) -> list[TopicMessage]:
-        """Return all that wait; none where the connection is over."""
+        """Return all waiting messages; empty once the connection has ended."""
         await self._news.wait()
         self._news.clear()
         taken = list(self.waiting)
@@ -164,7 +164,7 @@ class Subscription(OfOneProcess):
 
     @contextlib.asynccontextmanager
     async def _connection(self, box: Mailbox) -> AsyncIterator[asyncio.Future[Any]]:
-        """Open a connection that fills the mailbox; return what is done when it is over."""
+        """Open a connection that fills the mailbox; return a future of its end."""
         driver = self._driver
         if driver.sockets is not False:
             async with contextlib.AsyncExitStack() as stack:

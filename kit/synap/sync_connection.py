@@ -165,8 +165,8 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                     if number == wire.PUSH:
                         continue
                     place = number - first
-                    if not 0 <= place < len(calls) or found[places[place]] is not None:
-                        raise SynapWireError("an answer to nothing that was asked")
+                    if not 0 <= place < len(calls) or answers[places[place]] is not None:
+                        raise SynapWireError("an answer without a request")
                     if many:
                         self.check_refused(body, calls[0][0])
                     answers[places[place]] = body

@@ -38,7 +38,7 @@ class Refused(SynapWireError):
 
 
 def tagged(value: Any) -> Any:
-    """Return a Python value as the protocol wants it.
+    """Return a Python value in the protocol's form.
 
     >>> tagged(["a", b"b", 1, None])
     {'Array': [{'Str': 'a'}, {'Bytes': b'b'}, {'Int': 1}, 'Null']}
@@ -338,7 +338,7 @@ def read_answer(body: bytes) -> tuple[int, bool, Any]:
 
 
 def open_answer(message: Any) -> tuple[int, bool, Any]:
-    """Return the number, whether it is good, and what is in it, still tagged."""
+    """Return the request's number, whether the answer is good, and its value, still tagged."""
     if isinstance(message, list) and len(message) == 2:
         number, result = message
         if type(number) is int and 0 <= number <= PUSH and isinstance(result, dict) and len(result) == 1:
@@ -379,7 +379,7 @@ def read_request(body: bytes) -> tuple[int, str, list[Any]]:
 
 
 def as_bytes(content: Any) -> bytes:
-    """Return bytes as they are, or as the numbers that HTTP carries."""
+    """Return bytes, given as bytes or as the list of numbers that HTTP carries."""
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):

@@ -124,7 +124,7 @@ def test_the_same_call_goes_on(basin, people, tmp_path):
     assert people.copy_to(target, checkpoint=path).records == 2500 and len(target.read()) == 2500
     with pytest.raises(InputError, match="is from a copy with"):
         people.copy_to(target, checkpoint=path, where="n > 3")
-    with pytest.raises(InputError, match="is of a copy to"):
+    with pytest.raises(InputError, match="is from a copy to"):
         people.copy_to(basin.create(name()), checkpoint=path)
     path.write_text("{}")
     with pytest.raises(InputError, match=r"was not written by copy_to\(\)"):

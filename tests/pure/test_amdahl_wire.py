@@ -187,7 +187,7 @@ def test_a_list_in_one_piece_and_one_in_an_envelope():
     [
         ([{"items": [{}], "next_cursor": "a"}, {"items": [{}], "next_cursor": "a"}], "same cursor twice"),
         ([{"items": [{}], "has_more": True}, {"items": [], "has_more": True}], "empty page"),
-        (["text"], "no list"),
+        (["text"], "did not return a list"),
     ],
 )
 def test_a_walk_always_ends(pages, words):

@@ -447,5 +447,5 @@ def test_a_journal_survives_a_cut_line(tmp_path):
     second.close()
     assert set(Journal(path).done) == {keys[0], keys[2]}
     (tmp_path / "other").write_text("something else")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="not the file of this batch"):
         Journal(tmp_path / "other")

@@ -37,7 +37,7 @@ def test_ids_and_positions():
     ("make", "words"),
     [
         (lambda: TenantId(-1), "from 0 to 4294967295, not -1"),
-        (lambda: TenantId(2**32), "a tenant's id is from 0"),
+        (lambda: TenantId(2**32), "a tenant's id must be from 0"),
         (lambda: TenantId("1"), "a whole number, not '1'"),
         (lambda: TenantId(True), "whole number"),
         (lambda: TenantId(1.0), "whole number"),

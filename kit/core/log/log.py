@@ -77,8 +77,8 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         a zone, or one from now like "-1h"; what is at `until` is not read, and `limit` is a number of records. Columns:
         the position, `time`, what else the service tells, then the bodies, as `body` says: "json" (a column per key),
         "text", "bytes", or "auto", which looks and tells in `df.attrs`. `types` gives the keys of JSON types of your
-        own, as `{"price": pa.decimal128(18, 4)}`; `columns` names those that are wanted, so that no other is decoded.
-        `where` is a filter of records, as `find` takes it; `limit` is then how many are wanted that pass it.
+        own, as `{"price": pa.decimal128(18, 4)}`; `columns` names the columns to return; only these are decoded.
+        `where` is a filter of records, as `find` takes it; `limit` then counts the records that pass it.
         """
         source = self._opened("read", extras)
         if where is None:
@@ -158,8 +158,8 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         """Return a live view of the records from `start` on, by default of those that come from now on.
 
         It runs while other cells do: `view.df`, `view.wait(n=100)`, `view.pause()`, `view.close()`. `start`, `body` and
-        `types` are those of `read`. `where`, or `column=value` here, says which records are wanted; see `kit.Feed` for
-        this and for the bounds. `from_checkpoint` goes on where an earlier feed stood.
+        `types` are those of `read`. `where`, or `column=value` here, filters the records; see `kit.Feed` for this and
+        for the bounds. `from_checkpoint` continues where an earlier feed ended.
         """
         from ...live.view import live
 
@@ -190,7 +190,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         types: Mapping[str, pa.DataType] | None = None,
         **extras: Any,
     ) -> pa.RecordBatchReader:
-        """Return the records as a stream of Arrow batches, read as they are taken, with the columns of `read`.
+        """Return the records as a stream of Arrow batches, read lazily, with the columns of `read`.
 
         The columns are decided before the first batch, on the first and the last thousand records. What a later record
         has beyond them is not lost: its raw bytes are then in the column of raw bodies, and a warning counts such
@@ -218,7 +218,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         """Write the records up to the end as it is now to Parquet files, and return what `kit.scan(path)` gives.
 
         `path` is a folder of their own, on this machine or wherever fsspec reaches. The same call again writes what
-        came since, and goes on where an earlier one was stopped, be it by `kill -9`: files appear whole, and
+        came since, and continues where an earlier one was stopped, even by `kill -9`: files appear whole, and
         their names say which records they hold. `partition_by` names columns, or `date` and `hour` of
         the time, that become folders. Memory does not grow with the records. Where later ones do not fit the columns,
         the next file has wider ones, and `kit.scan` shows all with the widest.
@@ -245,7 +245,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     ) -> dd.DataFrame:
         """Return the records up to the end as it is now as a frame of Dask: its partitions are ranges of positions.
 
-        There are so many `partitions`, or so many `rows` in each, or each covers a time (`every="1h"`); without any of
+        Give the number of `partitions`, or of `rows` in each, or a time that each covers (`every="1h"`); without any of
         these a partition holds about 64 MB. Columns and dtypes are those of `.arrow()`, found on the first and the last
         records, integers and booleans with room for gaps. Whoever computes a partition reads it over a connection of
         its own, and reads the same again if it has to. Make a `distributed.Client` before this: its workers are handed

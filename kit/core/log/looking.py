@@ -54,7 +54,7 @@ class Looking(GivesFrames):
         apart. `ignore_case` is for `text`, and for the letters of ASCII.
 
         `df.kit.scan`, also shown under the frame, is the receipt: what was looked at, whether that was all, why it
-        stopped. `find(..., resume=df)` with the same question goes on from there, and finds nothing twice; an
+        stopped. `find(..., resume=df)` with the same question continues from there without repeating matches; an
         interrupted search leaves its own in `sys.last_value.partial`.
 
         >>> import kit
@@ -103,11 +103,11 @@ class Looking(GivesFrames):
 
         To a stream of S2 or Kimberlite each record is copied once, whatever happens on the way: these check where they
         end. A room of Synap cannot; the answer then counts the records that may be there twice. With `checkpoint`, a
-        file, the same call goes on where an earlier one was stopped, be it by `kill -9`, and later copies what came
+        file, the same call continues where an earlier one was stopped, even by `kill -9`, and later copies what came
         since. `start` and `until` are places as in `read`, `where` is a filter as in `find`.
 
         `mask` hides values before anything leaves: {"email": "hash", "customer.card": "last4", "note": "drop", "name":
-        "null"}, or a function; `mask_key` makes hashes that nobody can find by trying. A record in which nothing can
+        "null"}, or a function; `mask_key` makes hashes that cannot be found by trying. A record in which nothing can
         be hidden is not sent, and a field that no sampled record has is refused, unless it is `rare`.
 
         `pace="original"` leaves the gaps between records as they were, `pace=10` goes ten times as fast. `follow`
@@ -160,7 +160,7 @@ class Looking(GivesFrames):
     ) -> Written:
         """Write the columns of `read` to a CSV file, and return how many rows; memory does not grow with them.
 
-        Times are ISO 8601 in UTC, lists and objects JSON, bytes that are no text base64; what is missing is empty, and
+        Times are ISO 8601 in UTC, lists and objects JSON, bytes that are not text base64; missing values are empty, and
         an empty text is `""`. The columns are those of `arrow`, or the `columns` that are named. A program that opens
         it may take a text that begins with `=` for a formula. The file appears when all of it is there.
         """
@@ -197,11 +197,11 @@ class LookingThrough(GivesFrames):
         body: BodyMode = "auto",
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return what is looked for in all logs whose names begin with `prefix`, one after the other by name.
+        """Search all logs whose names begin with `prefix`, in order of their names, and return the matches.
 
         The first column is the log's name; everything else is as in a log's own `find`. `limit` is for all together.
         The receipt has that of each log in `df.kit.scan.parts`; `resume=df`, with the same question and `start`, goes
-        on in those that were not looked through. A log that cannot be read is told by a warning and in
+        on in those that were not searched. A log that cannot be read is reported by a warning and in
         `attrs["failed"]`.
         """
         from .finding.find import Asked

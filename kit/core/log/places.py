@@ -72,7 +72,7 @@ FORMS = 'give a position, "earliest", "latest", "tail-100", a time with a zone, 
 def place_of(
     given: Any, what: str = "start", refuse: type[KitError] = InputError, now: Callable[[], float] = time.time
 ) -> Place:
-    """Return the place that is meant; refuse what is none, or could mean two things.
+    """Return the position, time or distance that is meant; raise if it is none of these or ambiguous.
 
     >>> place_of(5), place_of("tail-100"), place_of("2026-01-02"), place_of("15m ago", now=lambda: 900.0)
     (At(position=5), FromEnd(count=100), Moment(milliseconds=1767312000000), Moment(milliseconds=0))

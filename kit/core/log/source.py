@@ -115,14 +115,14 @@ class Ranged(ABC):
         return shown(table, self.body, body, types, said=self.said)
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
-        """Return the position of the first record at or after a time, in milliseconds; None where that is not told.
+        """Return the position of the first record at or after a time, in milliseconds; None if the service cannot tell.
 
         With `last`, the position after the last record before the time; both are one where times never go back.
         """
         return None
 
     def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return bodies of text as they are shown."""
+        """Return bodies of text in their displayed form."""
         return texts
 
     def time_at(self, position: int) -> int | None:
@@ -130,7 +130,7 @@ class Ranged(ABC):
         return None
 
     def placed(self, given: Any, what: str = "start") -> Place:
-        """Return the place that a caller means; refuse what is none."""
+        """Return the position that a caller means; raise if it is not one."""
         return place_of(given, what, self.refuse)
 
     def at(self, place: Place, bounds: tuple[int, int] | None = None) -> int:
@@ -164,7 +164,7 @@ class Ranged(ABC):
         return self.at(self.placed(given, "start"))
 
     def until(self, given: Any) -> int:
-        """Return the position that a caller's `until` means; what is there is not part of the range."""
+        """Return the position that a caller's `until` means; the range excludes it."""
         return self.at(self.placed(given, "until"))
 
     def known(self, columns: Collection[str] | str, names: Sequence[str]) -> list[str]:
@@ -208,7 +208,7 @@ class Ranged(ABC):
         return bodies
 
     def same(self, body: bytes, stored: bytes) -> bool:
-        """Return whether what is stored is what was put."""
+        """Return whether a stored body equals the one that was appended."""
         return body == stored
 
     def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> Any:
@@ -234,8 +234,8 @@ def shown(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return records with the bodies of the column `raw` as a frame has them, and what was decided about them.
 
-    `said` gives bodies of text as they are shown; `fast=False` spares a few rows what the quick reader of JSON takes
-    to start.
+    `said` gives bodies of text in their displayed form; `fast=False` avoids, for a few rows, what the fast JSON reader
+    takes to start.
     """
     from ..frames import expand_bodies
 

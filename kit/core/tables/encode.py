@@ -146,7 +146,7 @@ def table_of(data: Any, refuse: type[KitError]) -> Table | None:
 
 
 def column_of(data: Any) -> Any:
-    """Return a single column of values; None where it is none: a Series of pandas or polars, an Arrow array."""
+    """Return a single column of values (a Series of pandas or polars, an Arrow array); None for anything else."""
     if isinstance(data, pa.ChunkedArray):
         return data
     if isinstance(data, pa.Array):
@@ -279,7 +279,7 @@ def _of_pandas(frame: Any, refuse: type[KitError]) -> Table:
 
 
 def _arrow_column(column: Any, where: _Place) -> pa.ChunkedArray | list[Any]:
-    """Return a column as Arrow's, or its objects where they are of no kind that Arrow keeps as they are."""
+    """Return a column as an Arrow array, or as Python objects if Arrow cannot hold them unchanged."""
     if isinstance(column, pa.ChunkedArray):
         return column
     import pandas as pd

@@ -40,7 +40,7 @@ class Test:
 
 
 def never_had(name: str, names: Collection[str]) -> InputError:
-    """Return the error of a column that is not among those that there are."""
+    """Return the error for a column that does not exist."""
     shown = ", ".join(list(names)[:20])
     return InputError(f"no record so far has a column {name!r}", hint=nearest(name, names) or f"there are {shown}")
 

@@ -139,7 +139,7 @@ class Kind:
             self.flags |= TEXT
 
     def merge(self, other: Kind) -> None:
-        """Add all that another one has seen."""
+        """Add everything that another kind has seen."""
         self.flags |= other.flags
         if self.flags & TEXT:
             self._be_text()
@@ -220,7 +220,7 @@ class Kind:
 
 
 def _of_flags(flags: int) -> pa.DataType:
-    """Return the type, where there is nothing inside."""
+    """Return the type of a value that is not nested."""
     if flags in _SIMPLE:
         return _SIMPLE[flags]
     if not flags or flags & ~_NUMBERS or flags & HUGE:

@@ -75,7 +75,7 @@ if orjson is not None:
 
 
 def _plain_one(value: Any) -> Any:
-    """Return a value that is none of JSON's own, for the quick encoder: one step on the way to one that is."""
+    """Return a non-JSON value for the fast encoder, converted one step towards a JSON value."""
     if isinstance(value, float):
         return None if isnan(value) else _finite(float(value), "")
     return _plain(value, "", 0)

@@ -58,7 +58,7 @@ def compact(value: Any) -> bytes:
 
 
 def answer(value: Any, status: int = 200) -> Response:
-    """Return a bare object as the answer."""
+    """Return an answer with a bare object."""
     return Response(compact(value), status, media_type="application/json")
 
 

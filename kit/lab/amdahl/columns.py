@@ -103,7 +103,7 @@ def _inner(columns: Sequence[Column], sql: str, limit: int) -> str:
 
 
 def described(columns: Sequence[Column], sizes: Sequence[int] | None) -> list[dict[str, Any]]:
-    """Return names and types as the service tells them."""
+    """Return names and types in the service's form."""
     return [
         {
             "name": column.name,
@@ -152,7 +152,7 @@ def _family(kind: Any) -> str:
 
 
 def _plain(kind: Any) -> bool:
-    """Return whether DuckDB's own JSON of a value is what is to be sent."""
+    """Return whether DuckDB's own JSON of a value can be sent."""
     family = _family(kind)
     if family in ("list", "array"):
         return _plain(_item(kind))

@@ -39,7 +39,7 @@ class Deliveries:
         self._client: httpx.AsyncClient | None = None
 
     async def start(self) -> None:
-        """Clear old records and goes on with what waits."""
+        """Clear old records and continue with waiting deliveries."""
         if self._store.read("select count(*) from deliveries")[0][0] > _KEPT:
             await self._store.write(
                 lambda db: db.execute(

@@ -69,7 +69,7 @@ class Flow:
         task.add_done_callback(lambda _: self._more.set())
 
     async def body(self) -> AsyncGenerator[bytes]:
-        """Return the answer in pieces. The work behind it is ended when nobody takes them any more."""
+        """Return the answer in pieces. The query is ended when the client is gone."""
         task = self._task
         assert task is not None
         try:

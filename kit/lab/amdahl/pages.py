@@ -76,7 +76,7 @@ class Pages:
         return answer(shown(self._row(page_id)))
 
     async def _changed(self, page_id: str, changes: dict[str, Any]) -> bool:
-        """Change the page, unless somebody else did while the result was being judged."""
+        """Change the page, unless another request changed it during validation."""
         before = self._row(page_id)
         _refuse_archived(before)
         page = {**json.loads(before["body"]), **changes}
@@ -153,7 +153,7 @@ def _words(page: dict[str, Any]) -> str:
 
 
 def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """Return a page as it is told."""
+    """Return a page in the service's form."""
     return {
         "id": row["id"],
         "business_id": BUSINESS,

@@ -75,7 +75,7 @@ class Sandbox:
         return flow
 
     async def check(self, sql: str) -> str | None:
-        """Return what is wrong with a query, or None; the query is not run."""
+        """Return the error of a query, or None, without running it."""
         try:
             await self._order({"sql": sql, "limit": 1, "seconds": self._seconds, "check": True})
         except Refusal as refusal:

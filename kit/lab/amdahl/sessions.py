@@ -38,7 +38,7 @@ class Sessions:
             self._go(row["id"])
 
     async def stop(self) -> None:
-        """Stop the tasks; the sessions go on at the next start."""
+        """Stop the tasks; the sessions continue at the next start."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

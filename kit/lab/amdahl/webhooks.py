@@ -176,7 +176,7 @@ def _unknown(hook_id: str) -> Refusal:
 
 
 def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """Return a webhook as it is told: without its secret, which only its registration tells."""
+    """Return a webhook in the service's form, without its secret, which only the registration returns."""
     last = row["last_delivery_at"]
     return {
         "id": row["id"],

@@ -30,7 +30,7 @@ def compact(value: Any) -> bytes:
 
 
 def answer(value: Any) -> Response:
-    """Return an object as the answer."""
+    """Return an answer with an object."""
     return Response(compact(value), media_type="application/json")
 
 

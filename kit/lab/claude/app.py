@@ -41,7 +41,7 @@ class Desk:
     started: float
 
     def authenticated(self, authorization: str) -> Key:
-        """Return whose key it is; refuses where it is nobody's."""
+        """Return the owner of the request's key; refuse an unknown key."""
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             message = "Invalid authentication credentials" if authorization else "Not authenticated"

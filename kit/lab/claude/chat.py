@@ -114,7 +114,7 @@ async def batch(desk: Desk, key: Key, fields: Fields, request: Request) -> Respo
 
 
 async def _one(desk: Desk, prompt: str, model: str, timeout: float) -> Run | str:
-    """Return a run, or why there is none."""
+    """Return a run, or the reason why there is none."""
     try:
         return await desk.pool.run(prompt, model, timeout)
     except Refusal as refusal:

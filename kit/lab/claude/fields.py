@@ -171,7 +171,7 @@ def _echo(value: Any) -> Any:
 
 
 def prompt_of(messages: list[dict[str, Any]]) -> str:
-    """Return messages as the one text that the service's command is given.
+    """Return messages as the single text that the service gives to its command.
 
     >>> prompt_of([{"role": "user", "content": "Hello"}, {"content": [{"type": "text", "text": "there"}]}])
     'user: Hello\\n\\nuser: there'

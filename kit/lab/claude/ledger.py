@@ -84,7 +84,7 @@ class Ledger:
         }
 
     def remaining(self, project: str) -> int | None:
-        """Return tokens left of the month's, None where there is no limit."""
+        """Return the tokens left in the month, None without a limit."""
         limit = self._limits.get(project)
         if limit is None:
             return None
@@ -97,7 +97,7 @@ class Ledger:
 
     @contextmanager
     def reserved(self, project: str, estimate: int, status: int = 429) -> Iterator[None]:
-        """Reserve room for a run in the project's budget until its cost is written down; refuse where there is none."""
+        """Reserve budget for a run until its cost is recorded; refuse if the project has none left."""
         remaining = self.remaining(project)
         taken = self._reserved.get(project, 0)
         if remaining is not None and taken + estimate > remaining:

@@ -53,7 +53,7 @@ def permit(
     timeout: int,
     max_cost: float,
 ) -> None:
-    """Refuse what the profile does not allow; the first thing that it does not is told."""
+    """Refuse the first thing that the profile does not allow."""
     profile = PROFILES.get(profile_name or "")
     if profile is None:
         raise _denied("No permission profile found for API key")

@@ -72,7 +72,7 @@ class Pool:
         return QUEUE * self.workers
 
     def admit(self, count: int) -> None:
-        """Refuse where so many more would not find a place."""
+        """Refuse if that many more runs would not find a place."""
         if self.active + self.waiting + count > self.workers + self.queue:
             raise Refusal(
                 503,

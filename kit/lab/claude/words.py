@@ -44,7 +44,7 @@ def best(options: Sequence[str], text: str, seed: int) -> str:
 
 
 def heard(text: str) -> Heard:
-    """Return what is understood of a text."""
+    """Return the known words of a text."""
     return Heard(WORD.findall(text.lower()))
 
 

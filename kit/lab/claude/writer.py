@@ -68,7 +68,7 @@ def _choice(prompt: str) -> str:
 
 
 def _prose(prompt: str, model: str, count: int | None) -> str:
-    """Write whole sentences, about as many as the model usually writes, or exactly so many words."""
+    """Write whole sentences of the model's usual length, or exactly `count` words."""
     length = LENGTHS.get(model, 40) if count is None else count
     chance = random.Random(words.seed(prompt, model))
     subjects = [word for word in dict.fromkeys(words.WORD.findall(prompt.lower()[:5000])) if word not in words.STOP][

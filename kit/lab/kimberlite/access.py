@@ -86,7 +86,7 @@ class Keys:
         self._store = store
 
     def identify(self, token: str) -> Identity | None:
-        """Return whose key it is; None for nobody's."""
+        """Return the owner of a key; None for an unknown key."""
         if hmac.compare_digest(token.encode(), self.key.encode()):
             return Identity("lab", 0, frozenset({"Admin"}))
         rows = self._store.read(
@@ -101,7 +101,7 @@ class Keys:
     async def register(
         self, subject: str, tenant: int, roles: list[str], expires: int | None
     ) -> tuple[str, ApiKeyInfo]:
-        """Return a new key, and what may be told of it later."""
+        """Return a new key, and its public description."""
         if not roles or any(role not in ROLES for role in roles):
             raise Refusal(INVALID, f"roles must be one or more of {', '.join(ROLES)}")
         key = PREFIX + secrets.token_hex(32)

@@ -39,7 +39,8 @@ class AuditLog:
     ) -> None:
         """Add an entry. What the request says of itself goes into it.
 
-        What is `done` can no longer be refused: where the disk is full, its entry follows as soon as there is room.
+        An action that is `done` can no longer be refused: if the disk is full, its entry follows as soon as there is
+        room.
         """
         context = audit or Audit()
         values = {

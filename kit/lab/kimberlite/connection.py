@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
         return data
 
     async def _heard(self) -> None:
-        """Wait for bytes; who waits for an answer is not idle."""
+        """Wait for bytes; a client that waits for an answer is not idle."""
         while not self._news.is_set():
             try:
                 async with asyncio.timeout(self._home.tuning.idle):
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         await self._answer(message, rule)
 
     async def _settled(self, most: int = 0, most_bytes: int = 0) -> None:
-        """Return when no more than that many appends, of that many bytes, are under way."""
+        """Wait until at most that many appends, of that many bytes, are under way."""
         while self._appends and (
             len(self._appends) > most
             or sum(size for _, size in self._appends) > most_bytes
@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _answer(self, message: Request, rule: Rule | None, before: asyncio.Task[None] | None = None) -> None:
-        """Do what is asked; answers when what was asked before is answered."""
+        """Handle the request; answer it after all earlier ones."""
         name = type(message.payload).__name__
         metrics, started = self._home.metrics, time.monotonic()
         metrics.in_flight += 1
@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
             raise Closed
 
     async def _spoil(self, frame: bytes, rule: Rule) -> None:
-        """Send a part of a frame, or something else, and ends the connection as the rule says."""
+        """Send a part of a frame, or something else, and end the connection as the rule says."""
         self._transport.write(_GARBAGE if rule.kind == "garbage" else frame[: int(rule.after)])
         if rule.kind == "stall":
             await asyncio.sleep(rule.seconds)

@@ -51,7 +51,7 @@ class Listener:
         )
 
     async def stop(self) -> None:
-        """Take no more connections, and ends those there are."""
+        """Accept no more connections, and end the open ones."""
         if self._server is None:
             return
         self._server.close()

@@ -62,7 +62,7 @@ class Stream:
             self.kept = 0
 
     def at_hand(self, first: int) -> Blobs | None:
-        """Return events from this one on, if they are at hand."""
+        """Return events from this one on, if they are in memory."""
         for start, events in self.recent:
             if start <= first < start + len(events):
                 return events[first - start :] if first > start else events
@@ -93,7 +93,7 @@ class Streams:
         return self._all.get(id)
 
     def require(self, id: int) -> Stream:
-        """Return the stream, or the refusal that says that there is none."""
+        """Return the stream; refuse an unknown one."""
         stream = self._all.get(id)
         if stream is None:
             raise Refusal(STREAM_NOT_FOUND, f"stream {id} not found")
@@ -205,7 +205,7 @@ class Streams:
         return events, pieces
 
     def following(self, stream: Stream, first: int, most: int, size: int) -> Blobs:
-        """Return the next events for one who follows the stream; at most that many."""
+        """Return the next events for a subscriber, up to a number."""
         events = stream.at_hand(first)
         if events is None:
             count, pieces = self.read(stream, first, size, size)
@@ -235,7 +235,7 @@ class Streams:
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     async def drop_tenant(self, tenant: int) -> None:
-        """Remove a tenant's streams; those who follow them are told."""
+        """Remove a tenant's streams, and notify their subscribers."""
         gone = self.of(tenant)
 
         def job(db: sqlite3.Connection) -> None:

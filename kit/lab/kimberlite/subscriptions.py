@@ -132,7 +132,7 @@ class Subscriptions:
         await self._all.pop(id).end()
 
     def stop_all(self) -> list[Subscription]:
-        """End all subscriptions at once: whoever waits for an end may be cancelled before it has begun."""
+        """End all subscriptions at once, as a caller that waits for one end after the other may be cancelled."""
         everything = list(self._all.values())
         self._all.clear()
         for item in everything:

@@ -48,7 +48,7 @@ class Registry:
         return await self.get(tenant), created
 
     async def get(self, tenant: int) -> TenantInfo:
-        """Return what is known of a tenant."""
+        """Return a tenant's entry, or None."""
         rows = self._store.read("select * from tenants where id = ?", (tenant,))
         if not rows:
             raise Refusal(TENANT_NOT_FOUND, f"tenant {tenant} not found")

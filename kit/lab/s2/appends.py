@@ -58,7 +58,7 @@ async def _unary(hub: Hub, call: Call, kind: str) -> None:
 
 
 async def accepted(hub: Hub, stream: Stream, draft: Draft, key: bytes | None) -> AppendAck:
-    """Return the acknowledgement; what a refusal rests on is durable before it is told."""
+    """Return the acknowledgement; the state that a refusal depends on is durable before it is sent."""
     try:
         done = hub.log.append(stream, draft, key)
     except S2ServerError:

@@ -80,7 +80,7 @@ class Call:
         return name
 
     def shown(self, info: dict[str, Any]) -> dict[str, Any]:
-        """Return what is told of a stream, under the name that the token knows it by."""
+        """Return a stream's description, under the name that the token uses for it."""
         return {**info, "name": info["name"].removeprefix(self.principal.prefix)}
 
     def permit(
@@ -158,7 +158,7 @@ class Call:
         return loads(await self.raw())
 
     async def maybe_json(self) -> Any:
-        """Return the body as JSON; None where there is none."""
+        """Return the body as JSON; None without a body."""
         if "content-type" not in self.exchange.headers:
             body = await self.raw()
             if body:

@@ -57,7 +57,7 @@ def _invalid(cipher: str, why: str) -> S2ServerError:
 
 
 def encrypted(part: bytes, key: bytes, stream: int, seq_num: int) -> bytes:
-    """Return a record's headers and body, as they are stored: as the body of a record without headers."""
+    """Return the stored form of a record's headers and body: the body of a record without headers."""
     nonce = os.urandom(_NONCE)
     flow, proof_key = _keys(key, nonce, len(part))
     hidden = _mixed(part, flow)

@@ -66,7 +66,7 @@ def resolved(*layers: Layer) -> Layer:
 
 
 def stream_patched(current: Layer, patch: Layer, below: Layer) -> Layer:
-    """Return a stream's settings after a patch; what is cleared falls back."""
+    """Return a stream's settings after a patch; cleared values use the basin's."""
     return {**current, **{name: below[name] if value is None else value for name, value in patch.items()}}
 
 

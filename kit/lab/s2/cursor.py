@@ -48,7 +48,7 @@ class Cursor:
         """Whether a limit was reached."""
 
     def next(self, *, whole: bool) -> Batch | None:
-        """Return the records up to the tail or a limit, as many as one batch holds; None where there are none.
+        """Return the next records up to the tail, a limit or the size of a batch; None without any.
 
         A `whole` batch is filled to the last record that it can hold; otherwise it ends where a chunk does, which
         saves cutting.
@@ -103,7 +103,7 @@ class Cursor:
         return not self.limits.count or not taken
 
     def _chunk(self, end: int) -> Chunk | None:
-        """Return the chunk that holds the position, or the next one; never what is not durable yet."""
+        """Return the chunk with the position, or the next one; never one that is not durable yet."""
         while self.at < end:
             if not self._ahead:
                 self._ahead.extend(self._shelf.at(self._stream.id, self.at))

@@ -66,7 +66,7 @@ class Http1:
         self.writable.set()
 
     def shut(self) -> list[asyncio.Task[None]]:
-        """End what is under way; the tasks that are still to end."""
+        """End all exchanges; return the tasks that are still running."""
         if self._task is None:
             return []
         self._task.cancel()

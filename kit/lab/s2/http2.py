@@ -79,7 +79,7 @@ class Http2:
         self.writable.set()
 
     def shut(self) -> list[asyncio.Task[None]]:
-        """Say good-bye and ends what is under way; the tasks that are still to end."""
+        """Send GOAWAY and end all exchanges; return the tasks that are still running."""
         try:
             self._h2.close_connection()
         except h2.exceptions.ProtocolError:

@@ -32,7 +32,7 @@ def draft_of_input(input: AppendInput) -> Draft:
 
 
 def body_part(body: bytes) -> bytes:
-    """Return what is stored of a record that has a body and no headers."""
+    """Return the stored form of a record without headers."""
     return b'"' + varint(len(body)) + body if body else b""
 
 

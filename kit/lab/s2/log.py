@@ -134,7 +134,7 @@ class Log:
         return entries
 
     def _told(self, entries: list[_Entry], lost: set[int]) -> None:
-        """Move the tails, then tells those who wait."""
+        """Move the tails, then notify waiting callers."""
         streams: dict[int, Stream] = {}
         counts: dict[int, int] = {}
         for entry in entries:
@@ -202,7 +202,7 @@ class _Group:
         self.count = self.size = 0
 
     def takes(self, chunk: Chunk) -> bool:
-        """Return whether there is room for it: a chunk holds no more than a batch may."""
+        """Return whether the append fits: a chunk is no larger than a batch may be."""
         return (
             self.count + chunk.count <= MAX_BATCH_RECORDS
             and self.size + chunk.size <= MAX_BATCH_BYTES
@@ -240,7 +240,7 @@ def _joined(entries: list[_Entry]) -> list[Chunk]:
 
 
 def _written(db: sqlite3.Connection, entries: list[_Entry], chunks: list[Chunk], now: int) -> set[int]:
-    """Store chunks; the streams whose chunks could not be, as they are deleted or stand elsewhere."""
+    """Store chunks; return the streams whose chunks were refused, as they are deleted or end elsewhere."""
     by_stream: dict[int, list[_Entry]] = {}
     for entry in entries:
         by_stream.setdefault(entry.stream.id, []).append(entry)

@@ -82,7 +82,7 @@ async def read(hub: Hub, call: Call) -> None:
 
 
 async def _unary(hub: Hub, stream: Stream, cursor: Cursor, wait: int) -> bytes:
-    """Return the records of one batch, waited for if there are none."""
+    """Return the records of one batch, after waiting for some if there are none."""
     news = asyncio.Event()
     stream.watchers[news] = None
     try:
@@ -128,7 +128,7 @@ def _plan(call: Call) -> Plan:
 
 
 def _resumed(plan: Plan, header: str | None) -> tuple[int, int]:
-    """Go on after what an event stream has told already: how many records, and their metered bytes."""
+    """Continue after the last event that a client has received, given the number and metered bytes of its records."""
     if header is None:
         return 0, 0
     parts = header.split(",")
@@ -144,7 +144,7 @@ def _resumed(plan: Plan, header: str | None) -> tuple[int, int]:
 
 
 def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
-    """Return where the read starts; refuses a start beyond what is written."""
+    """Return where the read starts; refuse a start beyond the tail."""
     tail = stream.tail
     beyond = False
     if plan.seq_num is not None:
@@ -167,7 +167,7 @@ def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
 
 
 def _at_time(hub: Hub, stream: Stream, timestamp: int) -> tuple[int, bool]:
-    """Return the first record of this time or later, and whether there is none."""
+    """Return the position of the first record of this time or later, and whether there is none."""
     if timestamp > stream.tail.timestamp:
         return stream.tail.seq_num, True
     chunk = hub.shelf.since(stream.id, timestamp)

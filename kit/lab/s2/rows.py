@@ -80,7 +80,7 @@ def stream_info(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def dumps(value: Any) -> str:
-    """Return settings as they are stored: equal settings give equal text."""
+    """Return the stored form of settings: equal settings give equal text."""
     return json.dumps(value, sort_keys=True)
 
 

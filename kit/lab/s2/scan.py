@@ -164,7 +164,7 @@ _CONTINUED, _ENDED = 0x8080808080, 0x80_8080808080
 
 
 def _time(raw: bytes, known: dict[bytes, int]) -> int | None:
-    """Return the varint that these bytes are; None where they are none."""
+    """Return the number of these varint bytes; None if they are not a varint."""
     time = known.get(raw)
     if time is not None:
         return time
@@ -184,7 +184,7 @@ def _time(raw: bytes, known: dict[bytes, int]) -> int | None:
 
 
 def _retagged(data: bytes, start: int, cuts: tuple[int, ...], stop: int) -> bytes:
-    """Return a record's headers and body, as they are stored; `cuts` are the places of their tags, the body's last."""
+    """Return the stored form of a record's headers and body; `cuts` are the offsets of their tags, the body's last."""
     last = start + cuts[-1]
     body = b'"' + data[last + 1 : stop] if last < stop else b""
     if len(cuts) == 1:
@@ -239,7 +239,7 @@ def _header(data: bytes, at: int, end: int) -> tuple[bytes, bytes]:
 
 
 def _crowded(draft: Draft) -> bool:
-    """Return whether a header without a name has company; the slow way tells what is wrong with it."""
+    """Return whether a header without a name is not the only one; the slow parser reports the error."""
     for command in draft.commands:
         part = draft.parts[command.index]
         size, at = _number(part, 1)

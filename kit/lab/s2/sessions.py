@@ -190,7 +190,7 @@ class Session:
         return True
 
     async def _farewell(self) -> None:
-        """Tell those who follow a stream that it is being deleted, as the service does: by a trim of everything."""
+        """Tell followers of a stream that it is being deleted, as the service does: by a trim of everything."""
         at = self._stream.tail.seq_num
         record = encode_record(at, MAX_U64, [(b"", b"trim")], b"\xff" * 8)
         trim = Batch(record, 1, 18, at)

@@ -57,5 +57,5 @@ class Stream:
             self._settled = None
 
     def gone(self) -> Exception:
-        """Return the refusal of what is being deleted."""
+        """Return the refusal for a stream that is being deleted."""
         return refusal("stream_deletion_pending", f"stream `{self.name}` in basin `{self.basin}` is being deleted")

@@ -106,7 +106,7 @@ class Usage:
             raise refusal("basin_not_found", f"basin `{basin}` not found")
 
     def _range(self, call: Call, default: str) -> tuple[int, int, str]:
-        """Return the seconds from and until which values are wanted, and how far apart."""
+        """Return the requested range in seconds, and the interval of its values."""
         now = self._clock() // 1000
         start, end = call.number("start", 2**32 - 1), call.number("end", 2**32 - 1)
         interval = call.query.get("interval", default)

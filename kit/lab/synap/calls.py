@@ -71,7 +71,7 @@ def loose(args: Args, n: int) -> int:
 
 
 def keys(args: Args) -> list[str]:
-    """Return the arguments that are texts; others are skipped, as the service does."""
+    """Return the text arguments; others are skipped, as in the service."""
     return [arg for arg in args if isinstance(arg, str)]
 
 

@@ -45,7 +45,7 @@ def kv_get(home: Home, payload: Payload) -> Any:
 
 
 def kv_mset(home: Home, payload: Payload) -> Any:
-    """Put JSON texts, as the service does: a text gets its quotes stored."""
+    """Store values as JSON, as in the service: a text is stored with its quotes."""
     for key, value in _pairs(payload):
         home.pairs.set(key, inputs.as_json(value))
     return {"success": True}
@@ -71,7 +71,7 @@ def _pairs(payload: Payload) -> list[tuple[str, Any]]:
 
 
 def kv_mget(home: Home, payload: Payload) -> Any:
-    """Return values as JSON, and null for plain text, as the service answers it."""
+    """Return values as JSON, and null for plain text, as in the service."""
     import json
 
     values: list[Any] = []
@@ -136,7 +136,7 @@ def kv_keys(home: Home, payload: Payload) -> Any:
 
 
 def _json(payload: Payload) -> bytes:
-    """Return a value that must be there as JSON text: these commands store a text with its quotes, as the service."""
+    """Return a required value as JSON text: these commands store a text with its quotes, as in the service."""
     if "value" not in payload:
         raise Refusal("Invalid request: Missing 'value' field")
     return inputs.as_json(payload["value"])

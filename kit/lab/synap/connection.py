@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             self._answer()
 
     def _answer(self) -> None:
-        """Send the answers that gathered, when all that was changed is on disk."""
+        """Send the collected answers when all changes are on disk."""
         if not self._out:
             return
         out, self._out = self._out, []
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(frames))
 
     def _spoil(self, frame: bytes, rule: Rule) -> None:
-        """Send a part of an answer, or something else, and ends the connection as the rule says."""
+        """Send a part of an answer, or something else, and end the connection as the rule says."""
         loop = asyncio.get_running_loop()
 
         def cut(error: Exception | None) -> None:

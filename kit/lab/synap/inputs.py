@@ -38,13 +38,13 @@ def texts(payload: Payload, name: str) -> list[str]:
 
 
 def whole(payload: Payload, name: str, default: int | None = None) -> int | None:
-    """Return a whole number from 0 up; anything else counts as not given, as the service takes it."""
+    """Return a whole number from 0 up; anything else counts as not given, as in the service."""
     value = payload.get(name)
     return value if type(value) is int and 0 <= value < 2**64 else default
 
 
 def stored(value: Any) -> bytes:
-    """Return a value as it is kept: texts as they are, everything else as JSON."""
+    """Return the stored form of a value: text as it is, everything else as JSON."""
     if isinstance(value, str):
         return checked(value).encode()
     return as_json(value)
@@ -92,7 +92,7 @@ _CONFIG = {
 
 
 def queue_config(given: Any) -> dict[str, int]:
-    """Return what is asked of a new queue."""
+    """Return the settings of a new queue."""
     if not isinstance(given, dict):
         return {}
     settings = {}

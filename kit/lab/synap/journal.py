@@ -70,7 +70,7 @@ class Journal:
         self.touch()
 
     def touch(self) -> None:
-        """Write what was put into the tables soon. For what is true whether or not it is written."""
+        """Write the changed rows soon, for changes that are valid whether or not they are written."""
         if not self._scheduled and self._under_way is None:
             self._scheduled = True
             # At the end of this turn of the loop, with all changes of the turn.
@@ -82,14 +82,14 @@ class Journal:
         return not self._scheduled and self._under_way is None
 
     def when_kept(self, then: Callable[[Exception | None], None]) -> None:
-        """Call back when all that was put in so far is on disk; at once if it is."""
+        """Call back when all changes so far are on disk; at once if they are."""
         if self.clean:
             then(None)
         else:
             self._waiting.append(then)
 
     async def kept(self) -> None:
-        """Return when all that was put in so far is on disk."""
+        """Wait until all changes so far are on disk."""
         if self.clean:
             return
         done: asyncio.Future[None] = self._loop.create_future()
@@ -106,7 +106,7 @@ class Journal:
         await done
 
     async def stands(self) -> bool:
-        """Return whether all that was put in so far is on disk, once that is known; if not, it is undone."""
+        """Return whether all changes so far are on disk, once that is known; if not, they are undone."""
         try:
             await self.kept()
         except Exception:
@@ -114,7 +114,7 @@ class Journal:
         return True
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         if self._scheduled:
             self._begin()
         while self._under_way is not None:
@@ -156,7 +156,7 @@ class Journal:
             self._begin()
 
     def _take_back(self, undo: list[Undo]) -> None:
-        """Make memory what is on disk again."""
+        """Reset the state in memory to the state on disk."""
         newer, self._undo = self._undo, []
         for function, args in reversed(undo + newer):
             function(*args)

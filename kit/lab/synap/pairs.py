@@ -185,7 +185,7 @@ class Pairs:
         return True
 
     def ttl(self, key: str) -> int | None:
-        """Return seconds left, or None where there is no end; a key that is not there is refused."""
+        """Return the seconds left, or None without an expiry; a missing key is refused."""
         if self.peek(key) is None:
             raise Refusal(f"Key not found: {key}")
         end = self._ends.get(key)
@@ -200,7 +200,7 @@ class Pairs:
         return [key for key in self.keys() if key.startswith(prefix)][: max(0, limit)]
 
     def sweep(self) -> None:
-        """Remove what is over."""
+        """Remove expired values."""
         now = now_ms()
         while self._heap and self._heap[0][0] <= now:
             end, key = heapq.heappop(self._heap)
@@ -259,7 +259,7 @@ def _too_large() -> Refusal:
 
 
 def _whole(value: bytes) -> int:
-    """Return a value as the whole number it is written as; Python alone would take `1_0` and ` 1`, too."""
+    """Return the whole number that a value spells; Python alone would also accept `1_0` and ` 1`."""
     digits = value.removeprefix(b"-").removeprefix(b"+") if len(value) < 22 else b""
     if not digits.isdigit():
         raise ValueError

@@ -184,7 +184,7 @@ class Queues:
         queue.figures.published -= 1
 
     def consume(self, name: str, consumer: str) -> Message | None:
-        """Return the next message, now held by this consumer. A queue that is not there has none, as the service
+        """Return the next message, now held by this consumer. A missing queue has none, as the service
         answers."""
         queue = self._queues.get(name)
         if queue is None or not queue.depth:

@@ -181,7 +181,7 @@ class Rooms:
         return f'{{"events":[{",".join(events)}],"next_offset":{following}}}'
 
     def compact(self) -> None:
-        """Drop what is older than the retention."""
+        """Drop events that are older than the retention."""
         oldest = time.time() - self._retention
         for room in self._rooms.values():
             begin = room.start
@@ -190,7 +190,7 @@ class Rooms:
             self._cut(room, begin - room.start)
 
     def _shorten(self, room: Room, count: int) -> None:
-        """Keep the soft number of events, and up to the hard one while somebody has not read them."""
+        """Keep the soft number of events, and up to the hard one while a subscriber has not read them."""
         slowest = min(room.readers.values(), default=room.next)
         surplus = min(count - self._soft, max(0, slowest - room.first))
         surplus = max(surplus, count - self._hard)

@@ -175,7 +175,7 @@ class _Queue:
             await self._socket.tell(json.dumps(message))
 
     def heard(self, text: str) -> None:
-        """Take an `ack` or a `nack`; like the service, say nothing where one is wrong."""
+        """Handle an `ack` or a `nack`; like the service, ignore wrong ones."""
         try:
             fields = json.loads(text)
             identity = fields["message_id"]

@@ -71,7 +71,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def check(pattern: str) -> None:
-    """Refuse a pattern that is none."""
+    """Refuse an invalid pattern."""
     if not pattern:
         raise Refusal("Invalid value: Topic pattern cannot be empty")
     if "#" in pattern and (pattern.count("#") > 1 or pattern.split(".")[-1] != "#"):

@@ -169,7 +169,7 @@ class _Copy:
         self._count(batch)
 
     def take(self, piece: Piece, batch: pa.RecordBatch) -> None:
-        """Copy a page; `batch` are the records of it that are wanted."""
+        """Copy a page; `batch` has the records of it to copy."""
         copied, places, at = self.copied, batch.column(0), 0
         page = self._made(batch)
         while at < page.num_rows:
@@ -202,7 +202,7 @@ class _Copy:
                     self.copied.left_behind[name] = self.copied.left_behind.get(name, 0) + filled
 
     def _made(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the rows as they are sent: bodies, and the columns beside them that the target keeps."""
+        """Return the rows to send: bodies, and the columns beside them that the target can store."""
         source, target = self.source, self.target
         bodies = source.content(batch.column(source.body))
         if self._mask is not None and batch.num_rows:

@@ -138,7 +138,7 @@ class Hunt:
         return self._asked.context
 
     def run(self, notify: Callable[[Scan], None] | None = None) -> Scan:
-        """Look until the end, or until there are as many as wanted; `seen` is told how far it has come."""
+        """Search to the end, or until there are enough matches; `notify` is called with the progress."""
         began, scan = time.monotonic(), self.scan
         try:
             scan.start, scan.stop, scan.open = self._range()

@@ -110,7 +110,7 @@ class _Parser:
         return first
 
     def end(self) -> None:
-        """Refuse what is left over."""
+        """Raise if text is left over."""
         if self._at < len(self._tokens):
             raise self._wrong(self._tokens[self._at][2])
 
@@ -289,7 +289,7 @@ def _stepped(values: Iterator[Any], key: Any) -> Iterator[Any]:
 
 
 def _all_inside(values: Iterator[Any]) -> Iterator[Any]:
-    """Return the values, and all that is in them."""
+    """Return the values, and all values inside them."""
     waiting = list(values)
     while waiting:
         value = waiting.pop()
@@ -301,7 +301,7 @@ def _all_inside(values: Iterator[Any]) -> Iterator[Any]:
 
 
 def _kind(value: Any) -> Any:
-    """Return what is compared with what: whole and other numbers are one kind."""
+    """Return the kind of a value for comparisons: whole and other numbers are one kind."""
     return float if type(value) is int else type(value)
 
 

@@ -138,7 +138,8 @@ class Bytes:
         return mask
 
     def _seeking(self, needle: bytes) -> Callable[[int], int]:
-        """Return what finds the next place: by a byte that is rare here, where there is one, which is much quicker."""
+        """Return a function that finds the next hit: by a rare byte of the needle if there is one, which is much
+        faster."""
         data = self.data
         counts = np.bincount(np.frombuffer(data[:_SAMPLED], np.uint8), minlength=256)
         rarest = min(range(len(needle)), key=lambda n: counts[needle[n]])
@@ -328,7 +329,7 @@ def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Tes
 
 
 def _as_known(table: pa.Table, field: pa.Field) -> pa.Table:
-    """Return the table with a column of that type, null where a value is none of it."""
+    """Return the table with a column of that type; values that do not fit are null."""
     if field.name not in table.column_names:
         return table.append_column(field, pa.nulls(table.num_rows, field.type))
     at = table.column_names.index(field.name)

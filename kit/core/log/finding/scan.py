@@ -55,7 +55,7 @@ class Scan:
 
     @property
     def next(self) -> int:
-        """Where to go on: the next position, or with `newest_first` the one before which to look."""
+        """Where to continue: the next position, or with `newest_first` the position before which to search."""
         return self.begin if self.newest_first else self.end
 
     @property

@@ -74,7 +74,7 @@ class Fields:
             self._types = {}  # Arrow cannot read a column of mixed types
 
     def field(self, name: str) -> Field | None:
-        """Return a field, new where it was not seen before; None where there are too many."""
+        """Return a field, new if it was not seen before; None if there are too many."""
         known = self.fields.get(name)
         if known is None and len(self.fields) < MOST:
             known = self.fields[name] = Field(name)

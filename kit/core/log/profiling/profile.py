@@ -259,7 +259,8 @@ class Profile:
 
 
 def _numbers_as_one(types: Any) -> list[tuple[str, int]]:
-    """Return types with their counts, the most frequent first; whole numbers are numbers where there are others too."""
+    """Return types with their counts, the most frequent first; whole numbers count as numbers if there are others
+    too."""
     merged = dict(types)
     if "number" in merged and "integer" in merged:
         merged["number"] += merged.pop("integer")
@@ -277,7 +278,7 @@ def _shown(value: Any) -> str:
 
 
 def profile(source: Ranged, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
-    """Return what is in a log, or in a part of it."""
+    """Return a profile of a log, or of a part of it."""
     size = count_of(sample, "sample", source.refuse)
     if size == 0:
         raise source.refuse("sample=0: give a number of records from 1 up")

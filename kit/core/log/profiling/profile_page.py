@@ -89,7 +89,7 @@ def _sizes(profile: Profiled) -> str:
 
 
 def _chart(title: str, bars: Sequence[int], words: str) -> str:
-    """Return bars as a drawing in the page's own colour."""
+    """Return bars as a drawing in the page's text colour."""
     wide, high, most = 320, 48, max(max(bars), 1)
     step = min(24.0, wide / len(bars))
     drawn = "".join(

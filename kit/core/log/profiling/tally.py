@@ -69,7 +69,7 @@ class Distinct:
 
     @property
     def count(self) -> int:
-        """How many there are, as far as can be told."""
+        """The estimated number of different values."""
         if self.exact:
             return len(self._hashes)
         return round((_KEPT - 1) / (float(self._hashes[-1]) / 2.0**64))
@@ -175,7 +175,7 @@ class Sizes:
         self._counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
     def quantile(self, part: float) -> int | None:
-        """Return the size that so many are no larger than."""
+        """Return the size that this share of bodies does not exceed."""
         left = part * self.records
         for size, count in sorted(self._counts.items()):
             left -= count

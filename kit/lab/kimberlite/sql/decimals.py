@@ -33,7 +33,7 @@ _BEFORE_SIGN = frozenset(
 
 
 def number(value: Any) -> Decimal | None:
-    """Return the number that a value of SQL is, exactly; None for one that is none.
+    """Return the exact number of a value of SQL; None if it is not a number.
 
     >>> number("1.50"), number(0.1), number("1e3x")
     (Decimal('1.50'), Decimal('0.1'), None)
@@ -79,7 +79,7 @@ def install(db: sqlite3.Connection) -> frozenset[str]:
 def exact(tokens: list[Token], tables: Collection[Table], names: Collection[str]) -> tuple[list[Token], dict[str, str]]:
     """Return the statement's tokens with decimals kept exact, and the types of columns that are made of them.
 
-    `names` are all that occur in the statement, in small letters. The types are by the columns' names or expressions.
+    `names` are all names in the statement, in lower case. The types are keyed by the columns' names or expressions.
     """
     used = [table for table in tables if table.name.lower() in names]
     columns = {c.name.lower(): c.declared for table in used for c in table.columns if c.kind is Type.DECIMAL}

@@ -87,7 +87,7 @@ class Statement:
 
 
 def parse(sql: str) -> Statement:
-    """Return the statement for SQLite; refused where it is none that this server knows."""
+    """Return the statement for SQLite; refuse statements that this server does not know."""
     tokens = cut(sql)
     tokens, reason = _break_glass(sql, tokens)
     words = [token for token in tokens if token.kind != "space"]

@@ -57,7 +57,7 @@ class Helpers:
         return made
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open streams."""
         if self._db is not None:
             self._db.close()
 

@@ -159,7 +159,7 @@ def _text(value: Any, kind: Type | None) -> str:
 
 
 def _cells(column: Sequence[Any], kind: Type | None) -> Any:
-    """Return the cells of a column as they are written, as `large_binary`."""
+    """Return the encoded cells of a column, as `large_binary`."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -33,7 +33,7 @@ def nanoseconds(value: bytes) -> int:
 
 
 def as_datetime(value: bytes) -> datetime:
-    """Return the time, without what is below microseconds."""
+    """Return the time, truncated to microseconds."""
     return _EPOCH + timedelta(microseconds=nanoseconds(value) // 1000)
 
 
@@ -45,7 +45,7 @@ def of_datetime(time: datetime) -> bytes:
 
 
 def of_text(text: str) -> bytes:
-    """Return the form of a time written by RFC 3339; ValueError where it is none."""
+    """Return the stored form of an RFC 3339 time; raise ValueError for any other text."""
     return of_datetime(datetime.fromisoformat(text.strip()))
 
 

@@ -53,7 +53,7 @@ class Tenants:
         return max(positions)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open databases."""
         for base in (*self._open.values(), *([self._none] if self._none else [])):
             base.close()
         self._open.clear()
@@ -302,7 +302,7 @@ class Tenants:
 
 
 def _order(statement: Statement, names: list[str]) -> list[int]:
-    """Return the order in which the columns are told, and give those of aggregates and groups the server's names.
+    """Return the order of the columns in the answer, and give those of aggregates and groups the server's names.
 
     A SELECT that only this server takes, say with arithmetic on a sum, has its columns as it lists them.
     """
@@ -326,7 +326,7 @@ def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
 
 
 def _told(body: bytes, types: list[str]) -> bytes:
-    """Return the body with the types of its columns behind it, where there is room."""
+    """Return the body with the types of its columns appended, if there is room."""
     out = bytearray()
     WIRE_TEXT.write(out, TYPES_MARK)
     list_of(WIRE_TEXT).write(out, types)

@@ -35,7 +35,7 @@ class Token(NamedTuple):
 
     @property
     def upper(self) -> str:
-        """A word in capitals; nothing for what is no plain word."""
+        """A plain word in capitals; empty for any other token."""
         return self.text.upper() if self.kind == "word" else ""
 
     @property
@@ -99,7 +99,7 @@ def _no_token(sql: str, at: int) -> Refusal:
 
 
 def place(sql: str, at: int) -> str:
-    """Return where a character is, as the server tells it.
+    """Return the place of a character in the server's form.
 
     >>> place("SELECT" + chr(10) + "  x", 9)
     'Line: 2, Column: 3'
@@ -108,5 +108,5 @@ def place(sql: str, at: int) -> str:
 
 
 def syntax_error(message: str, sql: str, at: int) -> Refusal:
-    """Return the refusal of what is no SQL, with the place."""
+    """Return the refusal of a syntax error, with the place."""
     return Refusal(SYNTAX, f"sql parser error: {message} at {place(sql, at)}")

@@ -68,7 +68,7 @@ class Workers:
     async def execute(self, tenant: int, request: bytes, *, now: int | None = None) -> bytes:
         """Return the body of the answer to a statement that changes something; what it tells is on disk.
 
-        It is written as of now, or of another time, for what is told to have happened then.
+        It is written with the current time, or with another time for imported history.
         """
         order = {"do": "execute", "tenant": tenant, "seconds": self._seconds, "now": now or time.time_ns()}
         return (await self._change(order, request)).body
