@@ -111,7 +111,7 @@ def api() -> str:
 
 def tuned() -> str:
     """Return the table of the lab's numbers."""
-    lines = ["| variable | by default |", "|---|---|"]
+    lines = ["| variable | default |", "|---|---|"]
     for where in _TUNED:
         cls = importlib.import_module(f"kit.lab.{where}").Tuning
         lines += [f"| `{cls.prefix}{one.name.upper()}` | {one.default:g} |" for one in fields(cls)]

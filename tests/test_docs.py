@@ -53,7 +53,7 @@ def test_a_name_with_dots_is_there():
 
 def test_files_that_are_named_are_there():
     for name in set(re.findall(r"`((?:tests|kit|notebooks|binder|\.ci|\.github)/[\w./-]*)`", ALL)):
-        assert "NAME" in name or (ROOT / name).exists(), name  # NAME stands for the name of a wing
+        assert "NAME" in name or (ROOT / name).exists(), name  # NAME stands for the name of a service's package
 
 
 def test_commands_that_are_named_are_there():

@@ -1,8 +1,8 @@
 """Records with positions, read from one position to another as Arrow batches, for engines such as DuckDB and Dask.
 
-A wing says how its records are read (`log.source.Ranged`); a `View` of a range is what DuckDB, Arrow, Parquet files and
-Dask are given: its columns are decided before it is read, it can be read more than once, and it reads no more than the
-columns and the positions that are asked for.
+Each service says how its records are read (`log.source.Ranged`). DuckDB, Arrow, Parquet files and Dask are given a
+`View` of a range: its columns are decided before it is read, it can be read more than once, and it reads only the
+columns and positions that are needed.
 """
 
 from __future__ import annotations

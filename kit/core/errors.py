@@ -9,7 +9,7 @@
         Silent                  no answer in time                                               (also TimeoutError)
       AnswerError               an answer this service does not give     -> wrong address, proxy, or a limit
 
-The wings add the names of their service's reference below `KitError`; those mean "the service said no".
+Each service adds the names of its reference below `KitError`; those mean that the service refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A log to explore: a stream of S2 or Kimberlite, a room of Synap.
 
-Every verb is here, once, and stands on the log's source: `log.source()` gives the `Ranged` that a wing supplies.
+Every verb is here, once, and uses the log's source: `log.source()` returns the `Ranged` of the service.
 """
 
 from __future__ import annotations
