@@ -195,7 +195,7 @@ def call(
 ) -> Operation[Response]:
     """Make an exchange, repeated as the policy says, and return the last answer, whatever its status."""
     started = time.monotonic()
-    tries = 1
+    tries, unsure = 1, False
     while True:
         response: Response | None = None
         failure: TransportError | None = None
@@ -204,10 +204,13 @@ def call(
         except TransportError as error:
             failure = error
             outcome = retry.Outcome(maybe_received=error.maybe_received)
+            # An earlier try may have been received, also where the last one never left.
+            unsure = error.maybe_received = unsure or error.maybe_received
         else:
             if response.ok or policy.attempts == 1:
                 return response
             outcome = retry.Outcome(response.status, asked_pause=asked_pause(response))
+            unsure = unsure or response.status not in policy.refused
         pause = retry.pause_before_retry(
             policy, outcome, attempt=tries, elapsed=time.monotonic() - started, safe=request.safe
         )

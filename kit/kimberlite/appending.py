@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core.errors import TransportError
 from .blobs import Blobs
 from .errors import BusyError, KimberliteError, NetworkError, OffsetMismatchError, TimeoutError
 from .operations import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
@@ -135,8 +136,12 @@ class _Flight:
             except OffsetMismatchError as error:
                 actual = error.actual
                 error.op, error.resource = "append", _name(self.packed)
-                if uncertain and (yield from self._is_there(actual)):
-                    return self._written(self._expected)
+                try:
+                    if uncertain and (yield from self._is_there(actual)):
+                        return self._written(self._expected)
+                except (NetworkError, TimeoutError) as unread:
+                    unread.maybe_received = True  # the append, whatever became of this look at it
+                    raise
                 if self.wanted is not None:
                     end.next = None
                     raise
@@ -153,6 +158,8 @@ class _Flight:
                     end.next, end.epoch = None, end.epoch + 1
                 received = bool(getattr(error, "maybe_received", True))
                 uncertain = uncertain or received
+                if isinstance(error, TransportError):
+                    error.maybe_received = uncertain  # an earlier try may stand, also where the last never left
                 elapsed = time.monotonic() - self._started
                 pause = pause_after(registry.settings, error, self._tries, elapsed)
                 if pause is None:

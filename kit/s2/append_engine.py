@@ -14,7 +14,7 @@ from ..core import calls
 from ..core.errors import KitError, Lost, Silent
 from ..core.secrets import Secret
 from .checks import check_input
-from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, retryable
+from .errors import S2ClientError, S2Error, S2InputError, S2ServerError, as_client_error, no_side_effects, retryable
 from .frames import CONTENT_TYPE, FrameReader, encode_frame
 from .limits import check_unacked
 from .messages import ack_of, encode_input
@@ -232,7 +232,7 @@ class AppendEngine:
 
     async def _serve(self) -> None:
         """Make one exchange after the other, until everything is appended or there is no hope."""
-        tries = 1
+        tries, unsure = 1, False
         while not (self._closing and self._accepted and not self._flight):
             attempt = _Attempt(retries=tries - 1)
             error: S2Error | None = None
@@ -241,7 +241,7 @@ class AppendEngine:
             except KitError as failure:
                 error = self._told(failure)
             if attempt.acks:
-                tries = 1
+                tries, unsure = 1, False
             if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
                 return  # errors while closing an unneeded connection do not matter
             now = self._loop.time()
@@ -255,7 +255,9 @@ class AppendEngine:
                 error = self._told(again)
             unsent = not self._flight.started or not attempt.wrote
             if not self._transport.repeats(error, tries, appends=not unsent):
+                error.tried_before = unsure
                 raise error
+            unsure = unsure or not (unsent or no_side_effects(error))
             await asyncio.sleep(max(self._transport.pause(tries), attempt.asked))
             tries += 1
 

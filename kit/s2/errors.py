@@ -76,6 +76,8 @@ class S2Error(KitError):
     """Any failure of S2; catch this to catch them all."""
 
     service = "s2"
+    tried_before = False
+    """Whether an earlier try of the same call may have been carried out, whatever this failure says of the last."""
 
 
 class S2ClientError(S2Error):
@@ -178,6 +180,8 @@ def retryable(error: BaseException | None) -> bool:
 
 def no_side_effects(error: BaseException | None) -> bool:
     """Return whether the failure proves that the service wrote nothing, so that even an append can be made again."""
+    if isinstance(error, S2Error) and error.tried_before:
+        return False
     if isinstance(error, S2ServerError):
         known = CODES.get(error.code)
         return known is not None and known.no_side_effects

@@ -125,7 +125,7 @@ def ask(
         if transport.compression is not Compression.NONE:
             content = compress(content, transport.compression)
             sent["content-encoding"] = transport.compression.value
-    tries = 1
+    tries, unsure = 1, False
     while True:
         request = Request(
             method,
@@ -149,7 +149,9 @@ def ask(
             error = named(error_of(response.status, response.body), op, path)
             pause = max(pause, asked_pause(response.headers))
         if not transport.repeats(error, tries, appends=appends):
+            error.tried_before = unsure
             raise error
+        unsure = unsure or not no_side_effects(error)
         yield Pause(pause)
         tries += 1
 

@@ -95,6 +95,7 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
     """
     answers: list[Any] = [None] * len(calls)
     todo: Sequence[int] = range(len(calls))
+    unsure = False
     for attempt in range(_TRIES):
         if attempt:
             yield Pause(min(2.0, 0.1 * 2.0**attempt) * random.random())
@@ -106,6 +107,8 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
             yield Exchange([calls[n] for n in todo], todo, answers)
         except SynapTransportError as failure:
             error = type(failure).__name__
+            # An earlier try may have been received, also where the last one never left.
+            unsure = failure.maybe_received = unsure or failure.maybe_received
             for n in todo:
                 if answers[n] is None or isinstance(answers[n], SynapError):
                     answers[n] = failure

@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from ..core.errors import AnswerError, InputError, KitError, Silent, TransportError, Unreachable
+from ..core.errors import AnswerError, InputError, KitError, Silent, TransportError
 
 
 class SynapError(KitError):
@@ -169,5 +169,5 @@ def of_transport(error: KitError, op: str = "", resource: str = "") -> SynapErro
         kind = SynapInputError
     made = kind(str(error.args[0]) if error.args else "", hint=error.hint, op=op or None, resource=resource or None)
     if isinstance(error, TransportError) and isinstance(made, SynapTransportError):
-        made.maybe_received = error.maybe_received and not isinstance(error, Unreachable)
+        made.maybe_received = error.maybe_received
     return made

@@ -12,7 +12,8 @@ import sys
 import pytest
 
 from tests.simulate.broken import BROKEN
-from tests.simulate.running import execute, smaller
+from tests.simulate.network import Fault
+from tests.simulate.running import Plan, execute, smaller
 from tests.simulate.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -71,3 +72,13 @@ def test_a_failure_is_made_small():
     outcome = execute(kind(), small)
     assert outcome.violation
     assert any("fault" in line for line in outcome.lines), "the trace tells what went wrong"
+
+
+def test_an_append_whose_first_try_was_written_does_not_say_that_it_never_left():
+    """Of Kimberlite: the answer is lost, and then nobody can be reached."""
+    mine = [(0, "append", 2, 0.0), (0, "append", 1, 0.2), (0, "append", 2, 0.01), (0, "append", 1, 0.2)]
+    ops = (*mine[:3], (2, "append", 1, 0.0), mine[3])
+    plan = Plan("kimberlite.history", 26, ops, (Fault("outage", 516, seconds=1.0),))
+    outcome = execute(SCENARIOS[plan.scenario](), plan)
+    assert outcome.failed, "it is to fail"
+    assert not outcome.violation, outcome.violation

@@ -138,9 +138,24 @@ class Agents(AmdahlScenario):
     """Sessions are started and followed: by their events, by a feed, and by asking again and again."""
 
     name = "amdahl.agents"
+    retries = 20  # a stream that breaks is opened again and again
     pieces = 50
     connections = 6
-    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "hang", "jump", "freeze", "503")
+    kinds = (
+        "cut",
+        "cut",
+        "end",
+        "stall",
+        "swallow",
+        "refuse",
+        "drop",
+        "hang",
+        "jump",
+        "freeze",
+        "outage",
+        "cancel",
+        "503",
+    )
 
     def ops(self, chance: random.Random) -> list[Op]:
         kinds = ("events", "events", "wait", "feed")

@@ -32,7 +32,21 @@ class Histories(Scenario):
     pieces = 90
     connections = 8
     clients = 4
-    kinds = ("cut", "cut", "end", "swallow", "stall", "refuse", "drop", "hang", "jump", "freeze", "503")
+    kinds = (
+        "cut",
+        "cut",
+        "end",
+        "swallow",
+        "stall",
+        "refuse",
+        "drop",
+        "hang",
+        "jump",
+        "freeze",
+        "outage",
+        "cancel",
+        "503",
+    )
 
     def ops(self, chance: random.Random) -> list[Op]:
         calls = [

@@ -168,7 +168,21 @@ class Follow(KimberliteScenario):
     name = "kimberlite.follow"
     pieces = 80
     connections = 5
-    kinds = ("cut", "cut", "end", "stall", "swallow", "twice", "refuse", "drop", "hang", "jump", "freeze")
+    kinds = (
+        "cut",
+        "cut",
+        "end",
+        "stall",
+        "swallow",
+        "twice",
+        "refuse",
+        "drop",
+        "hang",
+        "jump",
+        "freeze",
+        "outage",
+        "cancel",
+    )
 
     def ops(self, chance: random.Random) -> list[Op]:
         steps = [
@@ -229,7 +243,7 @@ class Feeds(KimberliteScenario):
     name = "kimberlite.feed"
     pieces = 60
     connections = 5
-    kinds = ("cut", "cut", "end", "stall", "swallow", "twice", "refuse", "drop", "jump", "freeze")
+    kinds = ("cut", "cut", "end", "stall", "swallow", "twice", "refuse", "drop", "jump", "freeze", "outage", "cancel")
 
     def ops(self, chance: random.Random) -> list[Op]:
         return [(chance.choice((1, 2, 9)), chance.choice((0.0, 0.1, 0.7))) for _ in range(chance.randint(2, 10))]

@@ -45,6 +45,8 @@ class Loop(asyncio.BaseEventLoop):
         self._ends = self.now + _LONGEST
         self._selector = _Selector(self)
         self.network = Network(self, chance)
+        self.interrupt: float | None = None
+        """When who waits is interrupted."""
         self.problems: list[str] = []
         """What nobody caught."""
         self.set_exception_handler(self._unheard)
@@ -97,6 +99,9 @@ class Loop(asyncio.BaseEventLoop):
             while not met():
                 if end is not None and self.now >= end:
                     return False
+                if self.interrupt is not None and self.now >= self.interrupt:
+                    self.interrupt = None
+                    raise KeyboardInterrupt
                 self._run_once()  # type: ignore[attr-defined]
                 if self.now > self._ends:
                     self._ends = self.now + _LONGEST

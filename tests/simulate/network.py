@@ -26,7 +26,9 @@ class Fault:
 
     With piece number `at` of all that is sent: cut, end, swallow, stall, twice (after `size` bytes of it).
     With connection number `at`: refuse, hang, drop.
-    At a time, `at` milliseconds after the start: jump (the time of day), freeze (all that runs here).
+    At a time, `at` milliseconds after the start: jump (the time of day), freeze (all that runs here), outage (nobody is
+    there for `seconds`, and all connections break).
+    With call number `at`, after `seconds`: cancel (interrupted, where it blocks).
     With request number `at` on the server: a status, as "503".
     """
 
@@ -38,7 +40,8 @@ class Fault:
 
 PIECES = ("cut", "end", "swallow", "stall", "twice")
 CONNECTIONS = ("refuse", "hang", "drop")
-MOMENTS = ("jump", "freeze")
+MOMENTS = ("jump", "freeze", "outage")
+CALLS = ("cancel",)
 
 
 class Network:
@@ -53,6 +56,8 @@ class Network:
         self.lines: list[str] = []
         self.met: Counter[str] = Counter()
         self.pieces = self.connects = 0
+        self._back = 0.0
+        """When somebody is there again."""
         self.quiet = True
         """Whether nothing goes wrong now: before the work, and after it."""
         self.ends: list[End] = []
@@ -70,8 +75,16 @@ class Network:
     def calm(self) -> None:
         """Let nothing go wrong any more."""
         self.quiet = True
+        self._back = 0.0
         self._pieces.clear()
         self._connects.clear()
+
+    def outage(self, seconds: float) -> None:
+        """Break all connections, and refuse others for so long."""
+        self._back = self.loop.now + seconds
+        for end in self.ends:
+            if not end.closed:
+                end.road.broken()
 
     def say(self, what: str) -> None:
         """Write a line of the trace."""
@@ -110,7 +123,7 @@ class Network:
                 await asyncio.sleep(10**9)
         await asyncio.sleep(base * (1 + chance.random()))
         taken = self._listening.get(port)
-        if taken is None or (fault is not None and fault.kind == "refuse"):
+        if taken is None or self.loop.now < self._back or (fault is not None and fault.kind == "refuse"):
             raise ConnectionRefusedError(111, "refused")
         client, server = End(self, f"{number}>", port), End(self, f"{number}<", port)
         client.peer, server.peer = server, client

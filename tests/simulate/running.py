@@ -18,7 +18,7 @@ from kit.core.errors import KitError
 
 from .broken import broken
 from .house import House
-from .network import CONNECTIONS, PIECES, Fault
+from .network import CALLS, CONNECTIONS, MOMENTS, PIECES, Fault
 from .world import World
 
 Op = tuple[Any, ...]
@@ -69,7 +69,7 @@ class Scenario:
     pieces: ClassVar[int] = 60
     """About how many pieces a run sends: where faults can be."""
     connections: ClassVar[int] = 4
-    kinds: ClassVar[tuple[str, ...]] = (*PIECES, *PIECES, *CONNECTIONS, "jump", "freeze", "503", "429")
+    kinds: ClassVar[tuple[str, ...]] = (*PIECES, *PIECES, *CONNECTIONS, *MOMENTS, *CALLS, *CALLS, "503", "429")
     patience: ClassVar[float] = 30.0
     """Seconds that a call may take at most, beside those for which faults hold it up."""
     strict: ClassVar[bool] = False
@@ -97,7 +97,8 @@ class Scenario:
         faults = []
         for _ in range(chance.choice((0, 1, 1, 2, 3, 5))):
             kind = chance.choice(self.kinds)
-            most = self.connections if kind in CONNECTIONS else 2000 if kind in ("jump", "freeze") else self.pieces
+            most = self.connections if kind in CONNECTIONS else 2000 if kind in MOMENTS else self.pieces
+            most = 25 if kind in CALLS else most
             at = chance.randrange(12) if kind.isdigit() else 1 + chance.randrange(most)
             size = chance.choice((0, 0, 1, chance.randrange(40), chance.randrange(5000)))
             seconds = chance.choice((0.0, 1.0)) if kind.isdigit() else _seconds(kind, chance)
@@ -110,7 +111,13 @@ def _seconds(kind: str, chance: random.Random) -> float:
         return chance.choice((-3600.0, -1.0, 1.0, 3600.0))
     if kind == "freeze":
         return chance.choice((0.5, 3.0, 30.0))
-    return chance.choice((0.2, 1.0, 5.0)) if kind == "stall" else 0.0
+    if kind == "cancel":
+        return chance.choice((0.0, 0.0001, 0.001, 0.01, 0.1, 1.0)) * (0.5 + chance.random())
+    return chance.choice((0.2, 1.0, 5.0)) if kind in ("stall", "outage") else 0.0
+
+
+class Interrupted(KitError):
+    """A call was cancelled, or interrupted: nobody knows what came of it."""
 
 
 class Run:
@@ -125,7 +132,8 @@ class Run:
         """Of the newest call that blocked."""
         self.given: dict[str, Any] = {}
         self._closing: list[Callable[[], Any]] = []
-        held = ("freeze",) if scenario.strict else ("freeze", "stall", "429", "503")
+        self._cancels = {one.at: one for one in plan.faults if one.kind == "cancel"}
+        held = ("freeze",) if scenario.strict else ("freeze", "stall", "outage", "429", "503")
         self._held = sum(one.seconds for one in plan.faults if one.kind in held)
 
     @property
@@ -169,19 +177,43 @@ class Run:
     async def tried(self, what: str, call: Callable[[], Awaitable[Any]], patience: float = 0.0) -> tuple[Any, Any]:
         """Return what an awaited call gives, and the error that it raised."""
         with self._timed(what, patience) as told:
+            task = asyncio.ensure_future(call())
+            cancel = self._cancel()
+            timer = cancel and self.loop.call_later(cancel.seconds, task.cancel)
             try:
-                told[0] = await call()
+                told[0] = await task
             except KitError as error:
                 told[1] = error
+            except asyncio.CancelledError:
+                if cancel is None or not task.cancelled():
+                    raise
+                self.network.hit(cancel, what)
+                told[1] = Interrupted("cancelled")
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                task.cancel()
         return told[0], told[1]
+
+    def _cancel(self) -> Fault | None:
+        return None if self.network.quiet else self._cancels.pop(self.calls, None)
 
     def tries(self, what: str, call: Callable[[], Any], patience: float = 0.0) -> Any:
         """Return what a call that blocks gives; its error is in `error`."""
         with self._timed(what, patience) as told:
+            cancel = self._cancel()
+            self.loop.interrupt = None if cancel is None else self.loop.now + cancel.seconds
             try:
                 told[0] = call()
             except KitError as error:
                 told[1] = error
+            except KeyboardInterrupt:
+                if cancel is None:
+                    raise
+                self.network.hit(cancel, what)
+                told[1] = Interrupted("interrupted")
+            finally:
+                self.loop.interrupt = None
         self.error = told[1]
         return told[0]
 
@@ -197,6 +229,7 @@ class Run:
             self.failed += 1
             repr(error)
             ours = isinstance(error, self.scenario.error) and error.service in (None, "", self.scenario.service)
+            ours = ours or isinstance(error, Interrupted)
             self.check(ours, what, "raised", repr(error), "of another service")
         most = (patience or self.scenario.patience) + self._held
         self.check(took <= most, what, f"took {took:.1f} s, which is more than {most:.1f}:", repr(error))

@@ -266,7 +266,7 @@ class Feeds(S2Scenario):
     name = "s2.feed"
     pieces = 60
     connections = 4
-    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "jump", "freeze")
+    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "jump", "freeze", "outage", "cancel")
 
     def ops(self, chance: random.Random) -> list[Op]:
         return [(chance.choice((1, 2, 5)), chance.choice((0.0, 0.1, 0.7))) for _ in range(chance.randint(2, 10))]

@@ -36,7 +36,12 @@ class Socket:
         self._received = _Received()
         self._timeout = timeout
         opening = loop.create_task(loop.network.connect(lambda: self._received, port))
-        if not loop.until(opening.done, timeout):
+        try:
+            there = loop.until(opening.done, timeout)
+        except BaseException:
+            opening.cancel()
+            raise
+        if not there:
             opening.cancel()
             raise TimeoutError("timed out")
         self._end, _ = opening.result()

@@ -117,7 +117,7 @@ class Rooms(SynapScenario):
     name = "synap.room"
     pieces = 60
     connections = 6
-    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "hang", "jump", "freeze")
+    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "hang", "jump", "freeze", "outage", "cancel")
 
     def ops(self, chance: random.Random) -> list[Op]:
         kinds = ("publish", "many", "consume")
@@ -185,7 +185,7 @@ class Topics(SynapScenario):
     name = "synap.topics"
     pieces = 60
     connections = 6
-    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "hang", "jump", "freeze")
+    kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "hang", "jump", "freeze", "outage", "cancel")
 
     def ops(self, chance: random.Random) -> list[Op]:
         return [(chance.randrange(3), chance.random() * 0.6) for _ in range(chance.randint(3, 15))]

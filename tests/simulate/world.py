@@ -33,7 +33,7 @@ from kit.synap import sync_connection
 
 from . import sockets
 from .loop import Loop, Stuck
-from .network import Fault
+from .network import MOMENTS, Fault
 
 _DATED = (amdahl_fields, claude_ledger, claude_tasks, appending, reading, subscription)
 WALL = 1_790_000_000.0
@@ -74,7 +74,7 @@ class World:
         network = self.loop.network
         network.plan(faults)
         for fault in faults:
-            if fault.kind in ("jump", "freeze"):
+            if fault.kind in MOMENTS:
                 self.loop.call_later(fault.at / 1000, self._moment, fault)
 
     def _moment(self, fault: Fault) -> None:
@@ -83,6 +83,8 @@ class World:
         self.loop.network.hit(fault, "clock")
         if fault.kind == "jump":
             self.jumped += fault.seconds
+        elif fault.kind == "outage":
+            self.loop.network.outage(fault.seconds)
         else:
             self.loop.now += fault.seconds
 
