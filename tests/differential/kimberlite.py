@@ -11,7 +11,28 @@ from kit.kimberlite import Position, QueryResult, StreamId, TenantId
 
 from .running import Call, World
 
-COLUMNS = {"id": "BIGINT", "n": "INTEGER", "s": "TEXT", "b": "BOOLEAN", "at": "TIMESTAMP"}
+COLUMNS = {"id": "BIGINT", "n": "BIGINT", "s": "TEXT", "b": "BOOLEAN", "tt": "TIMESTAMP"}
+KNOWN = {
+    "an event of 4 000 bytes or more": "the real server refuses it: RowVersionChainTooLarge",
+    "large events between small ones": "the real server cannot store one of them: StorageError 12",
+    "BETWEEN with another condition on the key": "the real server forgets one of the two",
+    "a column beside an aggregate, without GROUP BY": "the real server leaves it out",
+    "a comparison with NULL": "the real server takes NULL for a value, equal to itself and less than all others",
+    "two statements at a position": "the real server looks at the position first",
+    "UPDATE to NULL of a NOT NULL column": "the real server does it",
+    "a condition on an INTEGER or SMALLINT": "the real server finds no row, as it compares with BIGINT literals",
+    "a column that is called at": "in GROUP BY the real server drops the names of aggregates",
+    "ORDER BY id DESC with LIMIT": "the real server sorts the first rows that it finds",
+    "ORDER BY with DISTINCT or GROUP BY": "the real server sorts what goes in, and not what comes out",
+    "COUNT(DISTINCT c)": "the real server counts each row",
+    "HAVING with an aggregate that is not selected": "the real server finds no group",
+    "UPDATE of a column that is not there": "the real server tells of rows that it has changed",
+    "nullable and primary_key of a key": "the real server says true and false",
+    "SUM or AVG of texts and booleans": "the real server refuses two rows and takes one for the sum",
+    "INSERT without the primary key": "InternalError on the real server",
+    "how many decimals an average has": "the real server has fewer",
+}
+"""Where the lab does not do as Kimberlite 0.9.1 does, because that is wrong there. Nothing here is asked of both."""
 NUMBERS = [0, 1, -1, 2, 3, 7, 2**31 - 1, -(2**31)]
 TEXTS = ["", "a", "b", "A", "ab", "ü", "it''s", "%", "_", " x ", "10"]
 ALIKE = ["a%", "%b", "_", "%", "", "A%", "a_"]
@@ -84,7 +105,7 @@ class KimberliteWorld(World):
 
     def _append(self) -> tuple[str, Call]:
         stream = self._stream()
-        expected, data = self._expected(stream), self.chance.randbytes(self.chance.choice([0, 1, 10, 300, 5000]))
+        expected, data = self._expected(stream), self.chance.randbytes(self.chance.choice([0, 1, 10, 300]))
 
         def call(client: Any) -> Any:
             self.appended = stream.to_u64()
@@ -182,7 +203,7 @@ class KimberliteWorld(World):
         if name not in self.tables:
             self.tables[name] = columns
         declared = [
-            f"{one} {COLUMNS[one]}{' PRIMARY KEY' if one == 'id' else '' if one == 'at' else chance.choice(['', '', ' NOT NULL'])}"
+            f"{one} {COLUMNS[one]}{' PRIMARY KEY' if one == 'id' else '' if one == 'tt' else chance.choice(['', '', ' NOT NULL'])}"
             for one in columns
         ]
         maybe = chance.choice(["", "", "IF NOT EXISTS "])
@@ -199,7 +220,7 @@ class KimberliteWorld(World):
         if column == "id":
             self.ids += 1 if sound else chance.choice([1, 1, 1, 1, 0])
             return self.ids
-        if chance.random() < 0.15 and not sound:
+        if chance.random() < 0.15 and not sound and column != "n":
             return None
         if column == "n":
             return chance.choice(NUMBERS)
@@ -218,7 +239,7 @@ class KimberliteWorld(World):
 
     def _insert(self) -> tuple[str, Call]:
         chance, name = self.chance, self._name()
-        columns = [one for one in self._columns(name) if one != "at"]
+        columns = [one for one in self._columns(name) if one != "tt"]
         count = chance.choice([1, 1, 1, 2, 5])
         rows = [[self._value(one, sound=count > 1) for one in columns] for _ in range(count)]
         end = chance.choice(["", "", "", " ON CONFLICT (id) DO NOTHING"])
@@ -232,8 +253,8 @@ class KimberliteWorld(World):
         chance = self.chance
         if chance.random() < 0.3:
             return ""
-        column = chance.choice([one for one in self._columns(name) if one != "at"])
-        some = self._literal(self._value(column))
+        column = chance.choice([one for one in self._columns(name) if one != "tt"])
+        some = self._literal(self._value(column, sound=True))
         if chance.random() < 0.15:
             found = f"{column} IS {chance.choice(['', 'NOT '])}NULL"
         elif column == "s":
@@ -248,7 +269,7 @@ class KimberliteWorld(World):
                 [f"{column} {chance.choice(['=', '<', '<=', '>', '>=', '<>'])} {some}", f"{column} BETWEEN {low} AND {high}",
                  f"{column} IN ({low}, {high}, {some})"]
             )  # fmt: skip
-        if chance.random() < 0.2:
+        if chance.random() < 0.2 and column != "id":
             found = f"{found} {chance.choice(['AND', 'OR'])} id < {chance.randint(0, 20)}"
         return f" WHERE {found}"
 
@@ -261,28 +282,37 @@ class KimberliteWorld(World):
         distinct = chance.choice(["", "", "", "DISTINCT "])
         order = chance.choice(["", " ORDER BY id", " ORDER BY id DESC"])
         # A limit is asked for without a condition: the real server stops looking after so many rows.
-        end = f"{order} LIMIT {chance.randint(0, 30)}" if order and chance.random() < 0.3 else self._where(name) + order
-        return self._query(f"SELECT {distinct}{what} FROM {name}{end}", ordered=bool(order))
+        end = (
+            f"{order} LIMIT {chance.randint(0, 30)}"
+            if order == " ORDER BY id" and not distinct and chance.random() < 0.3
+            else self._where(name) + order
+        )
+        return self._query(f"SELECT {distinct}{what} FROM {name}{end}", ordered=bool(order) and not distinct)
 
     def _aggregate(self) -> tuple[str, Call]:
         chance, name = self.chance, self._name()
         columns = self._columns(name)
         group = chance.choice([None, *[one for one in columns if one != "id"]])
         kinds = chance.sample(
-            ["COUNT(*)", *(f"{f}({c})" for f in ("COUNT", "SUM", "AVG", "MIN", "MAX") for c in columns)], 2
+            [
+                "COUNT(*)",
+                *(f"{f}({c})" for f in ("COUNT", "MIN", "MAX") for c in columns),
+                *(f"SUM({c})" for c in columns if c in ("id", "n")),
+            ],
+            2,
         )
         if chance.random() < 0.3:
             kinds[0] += " AS c"
         picked = ", ".join(([group] if group else []) + kinds)
         end = f" GROUP BY {group}" if group else ""
-        if group and chance.random() < 0.2:
+        if group and "COUNT(*)" in kinds and chance.random() < 0.4:
             end += f" HAVING COUNT(*) > {chance.randint(0, 2)}"
         return self._query(f"SELECT {picked} FROM {name}{self._where(name)}{end}", ordered=False)
 
     def _update(self) -> tuple[str, Call]:
         name = self._name()
-        column = self.chance.choice([one for one in self._columns(name) if one not in ("id", "at")] or ["n"])
-        value = self._literal(self._value(column))
+        column = self.chance.choice([one for one in self._columns(name) if one not in ("id", "tt")] or ["tt"])
+        value = "NULL" if column == "tt" else self._literal(self._value(column, sound=True))
         return self._execute(f"UPDATE {name} SET {column} = {value}{self._where(name)}")
 
     def _remove(self) -> tuple[str, Call]:
@@ -294,10 +324,15 @@ class KimberliteWorld(World):
         what = self.chance.choice(["describe", "tables", "columns"])
         if what == "describe":
             return f"describe_table({name!r})", lambda client: [
-                (one.name, one.data_type, one.nullable) for one in client.describe_table(name, tenant_id=self.tenant)
+                (one.name, one.data_type, one.nullable or one.name == "id")
+                for one in client.describe_table(name, tenant_id=self.tenant)
             ]
         if what == "columns":
-            return self._query(f"SHOW COLUMNS FROM {name}")
+            what, call = self._query(f"SHOW COLUMNS FROM {name}")
+            return what, lambda client: {
+                **call(client),
+                "rows": [row[: 3 if row[0] != "id" else 2] for row in call(client)["rows"]],
+            }
         return "list_tables()", lambda client: sorted(
             (one.name, one.column_count) for one in client.list_tables(tenant_id=self.tenant) if one.name[0] != "_"
         )
@@ -309,18 +344,19 @@ class KimberliteWorld(World):
             [
                 "SELECT * FROM nowhere", "SELEC 1", f"SELECT missing FROM {name}", f"SELECT * FROM {name} WHERE missing = 1",
                 f"SELECT * FROM {name} WHERE id = $1", f"SELECT * FROM {name}; SELECT * FROM {name}", "",
-                f"SELECT SUM(s) FROM {name}", f"SELECT * FROM {name} WHERE s = 1", f"SELECT * FROM {name} WHERE n = 'a'",
-                f"SELECT id, COUNT(*) FROM {name}", f"SELECT * FROM {name} ORDER BY missing",
+                f"SELECT * FROM {name} WHERE s = 1", f"SELECT * FROM {name} WHERE n = 'a'",
+                f"SELECT * FROM {name} ORDER BY missing",
                 "INSERT INTO nowhere (id) VALUES (1)", f"INSERT INTO {name} (id, missing) VALUES (1, 2)",
-                f"INSERT INTO {name} (id) VALUES ('a')", f"INSERT INTO {name} (n) VALUES (1)",
+                f"INSERT INTO {name} (id) VALUES ('a')",
                 f"INSERT INTO {name} (id, n) VALUES (1)", f"INSERT INTO {name} (id) VALUES ($1)",
-                "UPDATE nowhere SET n = 1", f"UPDATE {name} SET missing = 1", "DELETE FROM nowhere",
+                "UPDATE nowhere SET n = 1", "DELETE FROM nowhere",
                 "CREATE TABLE keyless (n BIGINT)", "CREATE TABLE odd (id NOTATYPE PRIMARY KEY)", "DROP TABLE nowhere",
                 "ALTER TABLE nowhere ADD COLUMN x TEXT", f"ALTER TABLE {name} ADD COLUMN n BIGINT", "VACUUM", "BEGIN",
                 "SHOW COLUMNS FROM nowhere", "SHOW NOTHING",
             ]
         )  # fmt: skip
         reads = sql.startswith(("SELECT", "SHOW"))
+        at = None if ";" in sql else at
 
         def call(client: Any) -> Any:
             if reads:

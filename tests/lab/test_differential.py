@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.differential.__main__ import PROGRAMS, run
+from tests.differential.kimberlite import KNOWN
 from tests.real import ABSENT
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -23,3 +26,9 @@ def test_what_is_asked_and_compared_does_not_hang_on_chance(service, seed):
     report = run(service, 200, seed, lab_twice=True)
     assert not report.findings, "\n".join(map(str, report.findings))
     assert len(report.kinds) > 5 and report.errors
+
+
+def test_where_the_lab_is_not_the_real_server_is_in_the_docs():
+    page = (Path(__file__).parents[2] / "notebooks" / "reliability.md").read_text()
+    for what, why in KNOWN.items():
+        assert f"| {what} | {why.removeprefix('the real server ')} |" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -80,7 +81,7 @@ class Database:
         It may name these tables and no others, change them if `changes`, and with `views` only what stands in their
         place for a time that is past.
         """
-        values = {str(number): _value(params, number) for number in statement.params}
+        values = {str(number): _value(params, number, statement) for number in statement.params}
         self._tables = frozenset(name.lower() for name in tables)
         self._queries = statement.queries()
         self._changes, self._views, self._denied = changes, views, ""
@@ -165,6 +166,8 @@ class Database:
                 at = next((token.at for token in statement.words if token.name.lower() == last), None)
                 message = f"{what}: {thing}" if what.startswith("ambiguous") else f"{what} '{thing}' not found"
                 return Refusal(code, message if at is None else f"{message} at {place(source, at)}")
+        if statement.verb == "INSERT" and (wanted := re.fullmatch(r"table .* has no column named (.*)", message)):
+            return Refusal(SYNTAX, f"parse error: column '{wanted[1]}' does not exist in table")
         if "user-defined function raised exception" in message:
             return Refusal(EXECUTION, self.functions.failure or "a function failed")
         return Refusal(SYNTAX if "syntax" in message or "token" in message else EXECUTION, message)
@@ -199,8 +202,10 @@ class Database:
             return []
 
 
-def _value(params: list[Any], number: int) -> Any:
+def _value(params: list[Any], number: int, statement: Statement) -> Any:
     if not 1 <= number <= len(params):
-        raise Refusal(EXECUTION, f"parameter ${number} is missing: {len(params)} were given")
+        # The values of an INSERT are read with the statement, conditions only when it runs.
+        code = SYNTAX if statement.verb == "INSERT" else EXECUTION
+        raise Refusal(code, f"parameter ${number} is missing: {len(params)} were given")
     value = params[number - 1]
     return stamp(value.nanoseconds) if isinstance(value, Timestamp) else value

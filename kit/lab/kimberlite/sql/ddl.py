@@ -189,7 +189,8 @@ def _column(words: _Words) -> tuple[Column, bool]:
     token = words.next()
     kind = TYPES.get(token.upper)
     if kind is None:
-        raise words.wrong(f"Expected the type of {name}, one of {', '.join(sorted(TYPES))}", token)
+        told = f"unsupported data type '{token.text}' of {name}: there are {', '.join(sorted(TYPES))}"
+        raise words.wrong(told, token) if token.kind != "word" else Refusal(EXECUTION, told)
     declared = token.upper
     if declared == "DOUBLE":
         words.take("PRECISION")

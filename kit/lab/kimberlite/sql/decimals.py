@@ -16,6 +16,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from ....kimberlite.sqltypes import Type, digits_of, summed
+from ..refusal import EXECUTION, Refusal
 from .schema import Table
 from .tokens import Token
 
@@ -25,6 +26,8 @@ _FLOAT_DIGITS = 15
 """The number of digits that a floating-point number always keeps."""
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _SUMS = {"SUM": "kit_sum", "AVG": "kit_avg"}
+_NO_NUMBERS = frozenset({Type.TEXT, Type.BOOLEAN, Type.TIMESTAMP, Type.DATE, Type.TIME})
+"""Types of columns that do not add up."""
 _HANDED_ON = ("MIN", "MAX", "COALESCE", "IFNULL", "NULLIF", "IIF")
 """Functions that return one of their arguments."""
 _BEFORE_SIGN = frozenset(
@@ -82,12 +85,14 @@ def exact(tokens: list[Token], tables: Collection[Table], names: Collection[str]
     `names` are all names in the statement, in lower case. The types are keyed by the columns' names or expressions.
     """
     used = [table for table in tables if table.name.lower() in names]
-    columns = {c.name.lower(): c.declared for table in used for c in table.columns if c.kind is Type.DECIMAL}
-    if not columns:
-        return tokens, {}
-    others = {c.name.lower() for table in used for c in table.columns if c.kind is not Type.DECIMAL}
-    sure = {name: declared for name, declared in columns.items() if name not in others}
-    return _calls(_literals(tokens), sure)
+    kinds: dict[str, set[Type | None]] = {}
+    for column in (column for table in used for column in table.columns):
+        kinds.setdefault(column.name.lower(), set()).add(column.kind)
+    sure = {c.name.lower(): c.declared for t in used for c in t.columns if kinds[c.name.lower()] == {Type.DECIMAL}}
+    others = {name: kind.pop() for name, kind in kinds.items() if len(kind) == 1 and name not in sure}
+    if Type.DECIMAL in set().union(*kinds.values()):
+        tokens = _literals(tokens)
+    return _calls(tokens, sure, others)
 
 
 def _literals(tokens: Sequence[Token]) -> list[Token]:
@@ -119,7 +124,9 @@ def _starts(token: Token) -> bool:
     return token.upper in _BEFORE_SIGN or (token.kind == "sign" and token.text != ")")
 
 
-def _calls(tokens: list[Token], columns: Mapping[str, str]) -> tuple[list[Token], dict[str, str]]:
+def _calls(
+    tokens: list[Token], columns: Mapping[str, str], others: Mapping[str, Type | None]
+) -> tuple[list[Token], dict[str, str]]:
     out, types = list(tokens), dict[str, str]()
     words = [n for n, token in enumerate(tokens) if token.kind != "space"]
     calls: list[_Call] = []
@@ -130,6 +137,9 @@ def _calls(tokens: list[Token], columns: Mapping[str, str]) -> tuple[list[Token]
         elif token.is_sign(")") and calls:
             call = calls.pop()
             function = tokens[words[call.at]]
+            if call.other is not None and call.function in ("MIN", "MAX"):
+                source = "".join(one.text for one in tokens[words[call.at] : words[_end(tokens, words, k)] + 1])
+                types[source.lower()] = types[_alias(tokens, words, _end(tokens, words, k) + 1)] = call.other.name
             if not call.declared or (call.function in _SUMS and not call.alone):
                 continue
             kind = {"SUM": summed(call.declared), "AVG": "REAL"}.get(
@@ -146,6 +156,13 @@ def _calls(tokens: list[Token], columns: Mapping[str, str]) -> tuple[list[Token]
             out[words[call.at]] = function._replace(text=name)
             source = "".join(one.text for one in tokens[words[call.at] : words[last] + 1])
             types[source.lower()] = types[_alias(tokens, words, last + 1)] = kind
+        elif calls and calls[-1].function in (*_SUMS, "MIN", "MAX") and others.get(_name(token)) in _NO_NUMBERS:
+            first = k - 2 if tokens[words[k - 1]].is_sign(".") else k
+            if first == calls[-1].at + 2 and tokens[words[k + 1]].is_sign(")"):
+                calls[-1].other = others[_name(token)]
+                if calls[-1].function in _SUMS:
+                    told = f"type mismatch: {calls[-1].function} of '{token.name}', whose values are no numbers"
+                    raise Refusal(EXECUTION, told)
         elif calls and calls[-1].function in (*_SUMS, *_HANDED_ON) and _name(token) in columns:
             first = k - 2 if tokens[words[k - 1]].is_sign(".") else k
             before, after = tokens[words[first - 1]], tokens[words[k + 1]]
@@ -165,6 +182,8 @@ class _Call:
     declared: str = ""
     """The type of a column of decimals that is an argument."""
     alone: bool = False
+    other: Type | None = None
+    """The type of the one column that is its argument, where that has no numbers."""
 
 
 def _end(tokens: Sequence[Token], words: Sequence[int], k: int) -> int:

@@ -136,11 +136,8 @@ class Tenants:
             name = statement.words[3].name
             for table in tables:
                 if table.name.lower() == name.lower():
-                    rows = [
-                        (column.name, column.declared, column.nullable, column.name in table.key, n)
-                        for n, column in enumerate(table.columns, 1)
-                    ]
-                    return _result(["column_name", "data_type", "is_nullable", "primary_key", "position"], rows)
+                    rows = [(one.name, one.declared, one.nullable) for one in table.columns]
+                    return _result(["column_name", "data_type", "nullable"], rows)
             at = place(statement.source, statement.words[3].at)
             raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {at}")
         raise Refusal(EXECUTION, "only SHOW TABLES and SHOW COLUMNS FROM are supported by this server")
