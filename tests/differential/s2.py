@@ -273,6 +273,8 @@ class S2World(World):
                     for ticket in tickets:
                         # What comes after the first that is refused is refused for that.
                         acks.append(shown(ticket.result()))
+                        # What was sent behind it is in the log already, or not yet.
+                        del acks[-1]["tail"]
             except KitError as error:
                 problem = problem or error
             told = {"acks": acks, "error": problem and self.error(problem)}
