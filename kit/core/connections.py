@@ -144,7 +144,8 @@ class Pool:
     def __init__(self, origin: Origin, context: ssl.SSLContext | None) -> None:
         self._origin, self._context = origin, context
         self._idle: deque[Connection] = deque()
-        self._all: set[Connection] = set()
+        self._all: dict[Connection, None] = {}
+        """All there are, in the order in which they were made."""
         self._closed = False
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(MOST):
@@ -207,11 +208,11 @@ class Pool:
         except OSError as error:
             raise unreachable(error) from None
         connection = Connection(sock)
-        self._all.add(connection)
+        self._all[connection] = None
         return connection
 
     def _drop(self, connection: Connection) -> None:
-        self._all.discard(connection)
+        self._all.pop(connection, None)
         connection.close()
 
     def close(self) -> None:

@@ -180,7 +180,8 @@ class LoopPool:
     def __init__(self, origin: Origin, context: ssl.SSLContext | None) -> None:
         self._origin, self._context = origin, context
         self._idle: deque[LoopConnection] = deque()
-        self._all: set[LoopConnection] = set()
+        self._all: dict[LoopConnection, None] = {}
+        """All there are, in the order in which they were made."""
         self._closed = False
         self._places = asyncio.Semaphore(MOST)
 
@@ -242,11 +243,11 @@ class LoopPool:
             raise Unreachable from None
         except (OSError, UnicodeError) as error:
             raise unreachable(error) from None
-        self._all.add(connection)
+        self._all[connection] = None
         return connection
 
     def _drop(self, connection: LoopConnection) -> None:
-        self._all.discard(connection)
+        self._all.pop(connection, None)
         connection.close()
 
     async def close(self) -> None:

@@ -55,6 +55,14 @@ def told(outcome: Outcome) -> str:
     )
 
 
+def differs(one: Outcome, other: Outcome) -> str:
+    """Return where two traces of one plan part; empty where they are the same."""
+    for n, (this, that) in enumerate(zip(one.lines, other.lines, strict=False)):
+        if this != that:
+            return f"the same seed did something else at line {n}: {this!r}, then {that!r} {other.violation}"
+    return "" if len(one.lines) == len(other.lines) else "the same seed ended elsewhere"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many, shared by the scenarios")
@@ -63,6 +71,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=0.0, help="stop then, if it is earlier")
     parser.add_argument("--broken", choices=BROKEN, default="", help="break a client so: this must be found")
     parser.add_argument("--trace", action="store_true", help="print the first seed in full, and no more")
+    parser.add_argument("--twice", action="store_true", help="run each seed twice, and compare the traces")
     asked = parser.parse_args()
     wanted = BROKEN[asked.broken][0] if asked.broken else asked.scenario
     names = [name for name in SCENARIOS if name == wanted or name.startswith(f"{wanted}.") or not wanted]
@@ -80,6 +89,8 @@ def main() -> int:
         if asked.trace:
             print(told(outcome))
             return bool(outcome.violation)
+        if asked.twice and not outcome.violation:
+            outcome.violation = differs(outcome, execute(SCENARIOS[scenario.name](), outcome.plan))
         tallies[scenario.service].add(outcome)
         if outcome.violation:
             print(f"FAILED {scenario.name} {seed}: {outcome.violation[:1000]}", flush=True)

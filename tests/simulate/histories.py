@@ -11,6 +11,7 @@ from kit.core.errors import KitError, TransportError
 from kit.kimberlite import OffsetMismatchError
 from kit.s2 import AppendInput, CommandRecord, ReadUnwrittenError, Record, SeqNum
 from kit.s2.errors import AppendConditionError, no_side_effects
+from kit.s2.reading import SILENCE
 from tests.linearizable.check import check
 from tests.linearizable.history import History, operations
 from tests.linearizable.models import MODELS, chained, record_hash
@@ -90,7 +91,9 @@ class Histories(Scenario):
     ) -> Any:
         """Make a call, and note when it began and what came of it."""
         op = self.history.start(seen["id"], start)
-        told, error = await run.tried(start if isinstance(start, str) else next(iter(start)), call)
+        # Whoever reads takes a silent service for dead after a while of its own.
+        most = self.patience + 3 * SILENCE if start == "Read" else 0.0
+        told, error = await run.tried(start if isinstance(start, str) else next(iter(start)), call, most)
         if error is not None:
             told = failed(error)
         seen["id"] = self.history.finish(seen["id"], op, told)

@@ -252,12 +252,13 @@ class Feeds(KimberliteScenario):
         super().prepare(run)
         self.explorer = kit.connect("kimberlite", environment={**run.env, "KIMBERLITE_TENANT": "1"}, **QUICK)
         run.closes(self.explorer.close)
+        self.handle = self.explorer[STREAM]
 
     def work(self, run: Run) -> None:
         client = run.tries("connect", lambda: Client(self.address, T, self.key, **QUICK))
         if client is not None:
             run.closes(client.close)
-        with kit.Feed(self.explorer[STREAM], start=0) as feed:
+        with kit.Feed(self.handle, start=0) as feed:
             for count, pause in run.ops if client is not None else ():
                 bodies = self.bodies(count)
                 found = run.tries("batch", lambda bodies=bodies: client.append_batch(T, STREAM, bodies))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import kit
@@ -308,3 +310,79 @@ class Feeds(S2Scenario):
                 ],
             )
             run.check(got == list(range(len(self.there()))), "a session that blocks gave", got)
+
+
+class Blocking(S2Scenario):
+    """Sessions and producers of callers that block, whose work is done on the background loop."""
+
+    name = "s2.blocking"
+    pieces = 70
+    connections = 8
+
+    def ops(self, chance: random.Random) -> list[Op]:
+        kinds = ("session", "producer", "read", "append")
+        sizes = (0, 0, 0, 3000, 90_000)
+        return [
+            (chance.choice(kinds), chance.choice((1, 3, 8)), chance.choice(sizes), chance.choice((0.0, 0.1)))
+            for _ in range(chance.randint(2, 7))
+        ]
+
+    def work(self, run: Run) -> None:
+        stream = self.blocking(run)
+        for kind, count, size, pause in run.ops:
+            if kind == "session":
+                run.tries(kind, partial(self._session, run, stream, count, size, pause), patience=90)
+            elif kind == "producer":
+                run.tries(kind, partial(self._producer, run, stream, count, size, pause), patience=90)
+            elif kind == "append":
+                bodies = self.bodies(1, size)
+                ack = run.tries(kind, partial(stream.append, AppendInput([Record(one) for one in bodies])))
+                if ack is not None:
+                    self.kept(ack, bodies)
+            else:
+                run.tries(kind, partial(self._read, run, stream, pause), patience=90)
+
+    def _session(self, run: Run, stream: Any, count: int, size: int, pause: float) -> None:
+        tickets = []
+        try:
+            with stream.append_session() as session:
+                for _ in range(count):
+                    bodies = self.bodies(2, size)
+                    tickets.append((bodies, session.submit(AppendInput([Record(one) for one in bodies]))))
+                    run.world.sleep(pause)
+        finally:
+            for bodies, ticket in tickets:
+                if ticket.done():
+                    with contextlib.suppress(S2Error):
+                        self.kept(ticket.result(), bodies)
+        run.check(all(ticket.done() for _, ticket in tickets), "a session ended with tickets that are open")
+
+    def _producer(self, run: Run, stream: Any, count: int, size: int, pause: float) -> None:
+        tickets = []
+        try:
+            with stream.producer() as producer:
+                for body in self.bodies(count, size):
+                    tickets.append((body, producer.submit(Record(body))))
+                    run.world.sleep(pause)
+        finally:
+            for body, ticket in tickets:
+                if ticket.done():
+                    with contextlib.suppress(S2Error):
+                        self.acknowledged.append((ticket.result().seq_num, body))
+        run.check(all(ticket.done() for _, ticket in tickets), "a producer ended with tickets that are open")
+
+    def _read(self, run: Run, stream: Any, pause: float) -> None:
+        least = max((place + 1 for place, _ in self.acknowledged), default=0)
+        seen: list[bytes] = []
+        try:
+            with stream.read_session(start=SeqNum(0), wait=0) as session:
+                for batch in session:
+                    wanted = list(range(len(seen), len(seen) + len(batch.records)))
+                    run.check([one.seq_num for one in batch.records] == wanted, "a session gave", wanted[:3])
+                    seen += [one.body for one in batch.records]
+                    run.world.sleep(pause)
+        except ReadUnwrittenError:
+            pass
+        run.check(len(seen) >= least, "a session gave", len(seen), "after", least)
+        for place, body in self.acknowledged:
+            run.check(place >= len(seen) or seen[place] == body, "a session gave another record at", place)

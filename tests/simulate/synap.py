@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import kit
@@ -244,3 +246,80 @@ class Topics(SynapScenario):
 
         clients = [self.client(run, number) for number in range(3)]
         run.wait(follow(run.plan.seed % 3, publish))
+
+
+class Keys(SynapScenario):
+    """Many keys at once, over HTTP and SynapRPC, by callers that block; the newest of each is known."""
+
+    name = "synap.keys"
+    pieces = 60
+    connections = 6
+
+    def ops(self, chance: random.Random) -> list[Op]:
+        kinds = ("mset", "mset", "mget", "set", "incr", "delete")
+        return [
+            (chance.randrange(3), chance.choice(kinds), chance.choice((1, 5, 60)), chance.random() * 0.2)
+            for _ in range(chance.randint(4, 16))
+        ]
+
+    def prepare(self, run: Run) -> None:
+        super().prepare(run)
+        self.now: dict[str, str | None] = {}
+        self.late: dict[str, set[str | None]] = {}
+        """What a call may have left there whose outcome is not known, at once or at any later time."""
+        self.counted: set[str] = set()
+        """Keys that may have been counted so."""
+
+    def work(self, run: Run) -> None:
+        # A caller that blocks asks over HTTP in several threads at once, so here only SynapRPC is asked like that.
+        clients = [self.client(run, n, SynapClient if n == 1 else AsyncSynapClient) for n in range(3)]
+        for n, (number, kind, count, pause) in enumerate(run.ops):
+            run.world.sleep(pause)
+            keys = clients[number].kv
+            names = [f"k{m}" for m in range(count)]
+            if kind == "mset":
+                self.asked(run, kind, partial(keys.mset, dict.fromkeys(names, str(n))))
+                self.put(run, names, str(n))
+            elif kind == "set":
+                self.asked(run, kind, partial(keys.set, "k0", str(n)))
+                self.put(run, ["k0"], str(n))
+            elif kind == "delete":
+                self.asked(run, kind, partial(keys.delete, "k0"))
+                self.put(run, ["k0"], None)
+            elif kind == "incr":
+                found = self.asked(run, kind, partial(keys.incr, "k0"))
+                if run.error is not None:
+                    self.counted.add("k0")
+                else:
+                    self.check(run, "k0", str(found - 1), nothing="0")
+                    self.now["k0"] = str(found)
+            else:
+                found = self.asked(run, kind, partial(keys.mget, names))
+                for name, value in zip(names, found or [], strict=False):
+                    self.check(run, name, value)
+
+    def asked(self, run: Run, kind: str, call: partial[Any]) -> Any:
+        """Return what a call of either colour gives."""
+        if not inspect.iscoroutinefunction(call.func):
+            return run.tries(kind, call)
+        found, run.error = run.wait(run.tried(kind, call))
+        return found
+
+    def put(self, run: Run, names: list[str], value: str | None) -> None:
+        """Note what was put there, or may have been."""
+        for name in names:
+            if run.error is None:
+                self.now[name] = value
+            else:
+                self.late.setdefault(name, set()).add(value)
+
+    def check(self, run: Run, name: str, value: str | None, nothing: str | None = None) -> None:
+        """Check that a value can be there."""
+        if name not in self.counted:
+            may_be = {self.now.get(name), *self.late.get(name, ())}
+            may_be = {nothing if one is None else one for one in may_be}
+            run.check(value in may_be, name, "is", value, "and may be", may_be)
+
+    def judge(self, run: Run) -> None:
+        for name in sorted({*self.now, *self.late})[:5]:
+            self.check(run, name, self.sure.kv.get(name))
