@@ -98,7 +98,7 @@ class Scenario:
         for _ in range(chance.choice((0, 1, 1, 2, 3, 5))):
             kind = chance.choice(self.kinds)
             most = self.connections if kind in CONNECTIONS else 2000 if kind in MOMENTS else self.pieces
-            most = 25 if kind in CALLS else most
+            most = 15 if kind in CALLS else most
             at = chance.randrange(12) if kind.isdigit() else 1 + chance.randrange(most)
             size = chance.choice((0, 0, 1, chance.randrange(40), chance.randrange(5000)))
             seconds = chance.choice((0.0, 1.0)) if kind.isdigit() else _seconds(kind, chance)

@@ -21,10 +21,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from kit.core import connections, loop_connections
+from kit.core import connections, loop_connections, retry
 from kit.core import loop as background
 from kit.kimberlite import appending, reading, subscription
 from kit.lab.amdahl import fields as amdahl_fields
+from kit.lab.amdahl import limits as amdahl_limits
+from kit.lab.claude import keys as claude_keys
 from kit.lab.claude import ledger as claude_ledger
 from kit.lab.claude import tasks as claude_tasks
 from kit.live import rates
@@ -115,6 +117,9 @@ class World:
         # The defaults of arguments were read when the modules were.
         put(batching.Accumulator.__init__, "__kwdefaults__", {"clock": self.monotonic})
         put(rates.Rates.__init__, "__defaults__", (self.monotonic, self.wall))
+        put(retry.retry_after, "__kwdefaults__", {"now": self.wall})
+        put(amdahl_limits.RateLimit.__init__, "__defaults__", (self.monotonic,))
+        put(claude_keys.RateLimit.__init__, "__defaults__", (self.wall,))
         for module in _DATED:
             put(module, "datetime", _Moment)
         put(socket, "create_connection", lambda address, timeout=None: sockets.Socket(loop, address[1], timeout))
