@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the work, to see that it runs")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose names hold this")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--readme", type=Path, help="a page whose table of figures is to be these")
@@ -68,7 +69,7 @@ def main() -> None:
     began = time.monotonic()
     print(HEAD, flush=True)
     for name in chosen.names or NAMES:
-        pairs = Pairs(f"tests.bench.{name}", chosen.rounds, chosen.quick)
+        pairs = Pairs(f"tests.bench.{name}", chosen.rounds, chosen.quick, chosen.only)
         importlib.import_module(f"tests.bench.{name}").rows(pairs)
         rows += pairs.rows
     missed = [row for row in rows if row.verdict == "MISSED"]

@@ -64,6 +64,8 @@ class Pairs:
     module: str
     rounds: int = 3
     quick: bool = False
+    only: str = ""
+    """Rows whose names do not hold this are left out."""
     rows: list[Row] = field(default_factory=list)
 
     def size(self, full: int) -> int:
@@ -87,6 +89,8 @@ class Pairs:
         rounds: int | None = None,
     ) -> None:
         """The two sides in turn, who goes first changing, after one round that is thrown away; a row per figure."""
+        if self.only not in name:
+            return
         size = self.size(size) if size else 0
         if not self.quick:
             self._once(ours, env, size)
@@ -105,6 +109,8 @@ class Pairs:
         self, name: str, side: str, env: Mapping[str, str], figure: str, goal: float | None, *, size: int = 0
     ) -> None:
         """A figure that is a ratio by itself."""
+        if self.only not in name:
+            return
         size = self.size(size) if size else 0
         found = [self._once(side, env, size)[figure] for _ in range(1 if self.quick else self.rounds)]
         self.add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
@@ -166,9 +172,10 @@ def main(module: str, rows: Callable[[Pairs], None], sides: Mapping[str, Side], 
     parser.add_argument("--side", choices=sides, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the work, to see that it runs")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose names hold this")
     chosen = parser.parse_args()
     if chosen.side:
         print(json.dumps(sides[chosen.side]()))
         return
     print(HEAD)
-    rows(Pairs(module, chosen.rounds, chosen.quick))
+    rows(Pairs(module, chosen.rounds, chosen.quick, chosen.only))

@@ -456,7 +456,7 @@ def test_what_is_stored_is_what_protobuf_would_write():
         read = read_batch_of(data)
         told = [(one.seq_num, one.timestamp, one.headers, one.body) for one in read.records]
         assert told == [(first + n, times[n], one.headers, one.body) for n, one in enumerate(records)]
-        found = chunks.places(data)
+        found = list(chunks.places(data))
         assert [chunks.metered(data, place) for place in found] == [metered_bytes([one]) for one in records]
         orders = {command.index for command in draft.commands}
         assert {n for n, place in enumerate(found) if chunks.is_command(data, place)} == orders

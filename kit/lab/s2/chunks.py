@@ -6,7 +6,7 @@ where fields that are zero or empty are left out. A batch is answered by joining
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -114,9 +114,8 @@ def _seq_fields(first: int, count: int) -> list[bytes]:
     return fields
 
 
-def places(data: bytes) -> list[Place]:
-    """Return where the records are in a chunk's bytes, which this server wrote."""
-    offsets = []
+def places(data: bytes) -> Iterator[Place]:
+    """Yield where the records are in a chunk's bytes, which this server wrote; a small read takes the first few."""
     at, end = 0, len(data)
     while at < end:
         start = at
@@ -127,9 +126,8 @@ def places(data: bytes) -> list[Place]:
             seq, at = number(data, at + 1)
         if at < stop and data[at] == 0x10:
             time, at = number(data, at + 1)
-        offsets.append(Place(start, at, stop, seq, time))
+        yield Place(start, at, stop, seq, time)
         at = stop
-    return offsets
 
 
 def metered(data: bytes, place: Place) -> int:

@@ -99,8 +99,10 @@ class Cursor:
 
     def _stopped(self, chunk: Chunk) -> bool:
         """Return whether the next record of this chunk is one that the limits keep out."""
+        if not self.limits.count:
+            return True
         _, taken, _, _ = _cut(self._opened(chunk), self.at, Limits(1, self.limits.size, self.limits.until))
-        return not self.limits.count or not taken
+        return not taken
 
     def _chunk(self, end: int) -> Chunk | None:
         """Return the chunk with the position, or the next one; never one that is not durable yet."""
