@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -57,15 +57,30 @@ def to_frame(
 
     Of two columns of one name the later one has a number behind it.
     """
-    # Arrays, not Series: aligning Series is most of the cost of a small frame.
-    columns = {
-        name: _array(column, gaps=name in nullable or column.null_count > 0)
-        for name, column in zip(distinct(table.column_names), table.columns, strict=True)
-    }
-    frame = pd.DataFrame(columns, copy=False) if columns else pd.DataFrame(index=range(table.num_rows))
-    frame.attrs.update(attrs or {})
+    names = distinct(table.column_names)
+    if not names:
+        frame = pd.DataFrame(index=range(table.num_rows))
+    else:
+        # Arrays, as Series would be aligned with each other, which is most of what a small frame costs; and numbers as
+        # names at first, as pandas takes longer to make an index of a few texts than for all the rest.
+        frame = pd.DataFrame(
+            {
+                n: _array(column, gaps=column.null_count > 0 or names[n] in nullable)
+                for n, column in enumerate(table.columns)
+            },
+            copy=False,
+        )
+        frame.columns = _labels(tuple(names)).view()
+    if attrs:
+        frame.attrs.update(attrs)
     remember(frame, table)
     return frame
+
+
+@lru_cache(maxsize=256)
+def _labels(names: tuple[str, ...]) -> pd.Index[str]:
+    """Return names as the index of a frame's columns; each frame gets a view of it, as the index itself can be named."""
+    return pd.Index(names)
 
 
 def _array(column: pa.ChunkedArray, *, gaps: bool) -> Any:

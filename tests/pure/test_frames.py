@@ -249,3 +249,14 @@ def test_fast_and_plain_agree_on_any_bodies(bodies, split):
     fast, plain = (expand_bodies(array, "json", taken={"seq"}, fast=fast) for fast in (True, False))
     assert fast.undecoded == plain.undecoded
     assert pa.table(fast.columns).equals(pa.table(plain.columns))
+
+
+def test_frames_of_one_schema_share_nothing_that_can_be_changed():
+    table = pa.table({"a": [1, 2], "b": ["x", "y"]})
+    first, second = to_frame(table), to_frame(table)
+    assert first.columns.equals(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).columns)
+    first.columns.name = "changed"
+    first["c"] = 1
+    first.loc[0, "a"] = 5
+    assert second.columns.name is None and [*second.columns] == ["a", "b"]
+    assert to_frame(table).columns.name is None and to_frame(table)["a"].tolist() == [1, 2]
