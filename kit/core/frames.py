@@ -79,7 +79,7 @@ def to_frame(
 
 @lru_cache(maxsize=256)
 def _labels(names: tuple[str, ...]) -> pd.Index[str]:
-    """Return names as the index of a frame's columns; each frame gets a view of it, as the index itself can be named."""
+    """Return names as the index of a frame's columns; each frame gets a view of it, as an index can be named."""
     return pd.Index(names)
 
 

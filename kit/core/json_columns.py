@@ -15,21 +15,21 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 
 from .errors import KitError
+from .json_reading import Lines, begins_like_an_object, read, refused
 from .tables.kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type, merged
 
 SAMPLE = 200
 SMALL = 256
 """Up to this many rows are read one by one instead of being cut further."""
-_THREADS_FROM = 4 * 1024 * 1024
 _SPARSE_BYTES = 256 * 1024 * 1024
 _NESTED_CELLS = 4 * 1024 * 1024
 """Cells of columns that nested values may take, or `_CELLS_PER_BYTE` times their text where that is more."""
@@ -194,6 +194,38 @@ def _recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array | None:
     return None
 
 
+def _joined(chunks: list[pa.Array]) -> pa.Array:
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+
+
+def _replaced(column: pa.Array, numbers: Sequence[int], values: pa.Array) -> pa.Array:
+    """Return the column with other values in the places of these numbers."""
+    places = np.arange(len(column))
+    places[np.asarray(numbers)] = len(column) + np.arange(len(values))
+    return pa.concat_arrays([column, values]).take(pa.array(places))
+
+
+def _texts_of_floats(column: pa.Array, name: str, text: Callable[[], pa.Buffer]) -> pa.Array | None:
+    """Return numbers as Python writes them; None where many have to be looked up, as they do not tell what was read.
+
+    With a fraction, and neither large nor small, a number is written by Arrow as by Python. Others are: `1` and `1.0`
+    are the same here.
+    """
+    values = column.to_numpy(zero_copy_only=False)
+    size = np.abs(values)
+    numbers = np.flatnonzero(((values == np.trunc(values)) | (size < 1e-4) | (size >= 1e10)) & ~np.isnan(values))
+    if len(numbers) > len(values) // 8:
+        return None
+    texts = column.cast(pa.string())
+    if not len(numbers):
+        return texts
+    lines = Lines(text())
+    rows = [parsed_object(lines[n]) for n in numbers.tolist()]
+    return _replaced(
+        texts, numbers.tolist(), array_of([None if row is None else row.get(name) for row in rows], pa.string())
+    )
+
+
 def read_lines(
     lines: bytes | memoryview | pa.Buffer, types: Mapping[str, pa.DataType], *, others: bool = False
 ) -> pa.Table | None:
@@ -204,27 +236,14 @@ def read_lines(
     It may run in any thread, and does not block other threads.
     """
     buffer = pa.py_buffer(lines)
-    if not bytes(memoryview(buffer)[:64]).lstrip().startswith(b"{"):
-        return None  # Arrow's reader ends the whole process where the first of its lines is a null
+    if not begins_like_an_object(buffer):
+        return None
     if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
         return None
     if _inflates(buffer, types):
         return None
     try:
-        table = pa.json.read_json(
-            pa.BufferReader(buffer),
-            read_options=pa.json.ReadOptions(
-                # A small buffer is read faster in one go than handed to threads.
-                use_threads=buffer.size > _THREADS_FROM,
-                block_size=max(_THREADS_FROM, buffer.size // 2) + 1,
-            ),
-            parse_options=pa.json.ParseOptions(
-                explicit_schema=pa.schema(list(types.items())),
-                unexpected_field_behavior="ignore" if others else "error",
-            ),
-        )
-        # The reader copies strings without looking at their encoding.
-        table.validate(full=True)
+        table = read(buffer, types, others=others)
     except pa.ArrowInvalid:
         return None
     return None if _may_differ(table, buffer) else table
@@ -268,6 +287,8 @@ class _Piece:
     """The lines that the rows come from."""
     objects: Sequence[Mapping[str, Any] | None] | None = None
     """The rows, where they came as Python objects."""
+    apart: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    """Rows that the columns do not have, by their numbers: they did not fit the types."""
 
 
 class ObjectColumns:
@@ -294,6 +315,8 @@ class ObjectColumns:
         self._max_keys = max_keys
         self._bytes = 0
         self._pieces: list[_Piece] = []
+        self._exceptions = False
+        """Whether the last lines had some that did not fit: the next ones are not tried without looking for such."""
 
     @property
     def types(self) -> dict[str, pa.DataType]:
@@ -318,6 +341,8 @@ class ObjectColumns:
             self.kinds, last = self._seen(rows)
             self._expect(rows, last)
             self.kinds = {}
+            # Arrow gives columns in this order: given types are no reason to come first.
+            self._reading = {name: self._reading[name] for row in rows for name in row} | self._reading
         self._add(buffer, count, _Once(again) if again is not None else (lambda: buffer), 0)
 
     @property
@@ -325,15 +350,31 @@ class ObjectColumns:
         """The types that the next rows are expected to have; empty before the first ones."""
         return dict(self._reading)
 
-    def add_table(self, table: pa.Table, size: int, text: Callable[[], pa.Buffer] | None = None) -> None:
-        """Add rows that `read_lines` has read from text of this size; `text` makes that text once more."""
+    def add_table(
+        self,
+        table: pa.Table,
+        size: int,
+        text: Callable[[], pa.Buffer] | None = None,
+        apart: Mapping[int, Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """Add rows that `read_lines` has read from text of this size; `text` makes that text once more.
+
+        `apart` are rows that take the places of empty ones in the table, by their numbers.
+        """
         self._bytes += size
         for name, column in zip(table.column_names, table.columns, strict=True):
             kind = self.kinds.setdefault(name, Kind())
             for chunk in column.chunks:
                 kind.learn_array(chunk)
         columns = {name: column.chunks for name, column in zip(table.column_names, table.columns, strict=True)}
-        self._keep(_Piece(table.num_rows, columns, text))
+        if apart:
+            good = self._notice(list(apart.values()), apart)
+            own, last = self._seen(good)
+            self._merge(own)
+            # One row's text says nothing about the next rows; a number of another kind does.
+            texts = {name for name in last if name in columns and pa.types.is_string(self.kinds[name].type())}
+            self._expect(good, {name: value for name, value in last.items() if name not in texts})
+        self._keep(_Piece(table.num_rows, columns, text, apart=apart or {}))
 
     def add_rows(self, rows: Sequence[Mapping[str, Any] | None], size: int = 0) -> None:
         """Add rows that are Python objects already, from text of this size; None is a row that could not be read."""
@@ -385,6 +426,8 @@ class ObjectColumns:
                 continue
             there = piece.columns[name]
             chunks = [] if there is None else [_recast(chunk, kind) for chunk in there]
+            if there and piece.text is not None and pa.types.is_string(kind) and pa.types.is_floating(there[0].type):
+                chunks = [_texts_of_floats(_joined(there), name, piece.text)]
             if there is not None and all(chunk is not None for chunk in chunks):
                 columns[name] = [chunk for chunk in chunks if chunk is not None]
             elif there is None or piece.text is not None or piece.objects is not None:
@@ -393,6 +436,10 @@ class ObjectColumns:
                 columns[name] = [recast(chunk, kind) for chunk in there]
         if anew:
             columns.update(self._anew(piece, anew))
+        if piece.apart:
+            for name in {name for row in piece.apart.values() if row is not None for name in row} & types.keys():
+                own = self._array(name, list(piece.apart.values()), types[name])
+                columns[name] = [_replaced(_joined(columns[name]), [*piece.apart], own)]
         return columns
 
     def _anew(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
@@ -415,15 +462,9 @@ class ObjectColumns:
 
     def _look(self, rows: Sequence[Mapping[str, Any] | None], size: int) -> dict[str, list[pa.Array] | None]:
         """Take notice of rows one by one, and makes their columns of the types that they show by themselves."""
-        good = [row for row in rows if row is not None]
-        given = self._given.items()
-        for n, row in enumerate(rows) if len(good) < len(rows) or given else ():
-            if row is None or any(not kind.holds(row.get(name)) for name, kind in given):
-                self.bad.append(self.rows + n)
+        good = self._notice(rows, range(len(rows)))
         own, last = self._seen(good)
-        merged(self.kinds, own)
-        if len(self.kinds) > self._max_keys:
-            raise TooManyKeys(f"more than {self._max_keys} different keys")
+        self._merge(own)
         self._expect(good, last)
         room = _room(size)
         return {
@@ -432,6 +473,20 @@ class ObjectColumns:
             else [self._array(name, rows, self.given.get(name) or kind.type())]
             for name, kind in own.items()
         }
+
+    def _notice(self, rows: Sequence[Mapping[str, Any] | None], numbers: Iterable[int]) -> list[Mapping[str, Any]]:
+        """Return the rows that are objects; those that are none, or hold what they may not, are bad."""
+        good = [row for row in rows if row is not None]
+        given = self._given.items()
+        for n, row in zip(numbers, rows, strict=True) if len(good) < len(rows) or given else ():
+            if row is None or any(not kind.holds(row.get(name)) for name, kind in given):
+                self.bad.append(self.rows + n)
+        return good
+
+    def _merge(self, own: Mapping[str, Kind]) -> None:
+        merged(self.kinds, own)
+        if len(self.kinds) > self._max_keys:
+            raise TooManyKeys(f"more than {self._max_keys} different keys")
 
     def _seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Kind], dict[str, Any]]:
         """Return what rows show, and the last value under each key."""
@@ -468,9 +523,13 @@ class ObjectColumns:
     def _add(self, buffer: pa.Buffer, count: int | None, again: Callable[[], pa.Buffer], start: int) -> None:
         size = buffer.size
         text = lambda: again().slice(start, size)  # noqa: E731
+        if self._fast and self._exceptions and self._set_apart(buffer, count, text):
+            return
         table = self._read(buffer, count) if self._fast else None
         if table is not None:
             self.add_table(table, 0, text)
+            return
+        if self._fast and not self._exceptions and self._set_apart(buffer, count, text):
             return
         count = _lines_in(buffer) if count is None else count
         view = memoryview(buffer)
@@ -483,6 +542,18 @@ class ObjectColumns:
         first = bytes(view[:cut]).count(b"\n")
         self._add(buffer.slice(0, cut), first, again, start)
         self._add(buffer.slice(cut), count - first, again, start + cut)
+
+    def _set_apart(self, buffer: pa.Buffer, count: int | None, text: Callable[[], pa.Buffer]) -> bool:
+        """Return whether all but a few of the lines were read, and those one by one."""
+        lines = Lines(buffer)
+        possible = self._reading and len(lines) > SMALL and count in (None, len(lines))
+        numbers = refused(lines, self._reading) if possible else None
+        table = self._read(lines.without(numbers), len(lines)) if numbers else None
+        self._exceptions = table is not None
+        if table is None or not numbers:
+            return False
+        self.add_table(table, 0, lambda: Lines(text()).without(numbers), {n: parsed_object(lines[n]) for n in numbers})
+        return True
 
     def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:
         """Return Arrow's own reading of the lines, or None where they do not fit the types known so far."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import time
 
 import pyarrow as pa
@@ -234,3 +235,92 @@ def test_a_key_that_stands_twice_and_a_number_beyond_float64_are_not_guessed():
     huge = ObjectColumns()
     huge.add_lines(b'{"a":1.5}\n{"a":1e400}\n', 2)
     assert huge.table().column("a").to_pylist() == ["1.5", "1e400"]
+
+
+EXCEPTIONS = {
+    "float": b'{"n":1.5,"city":"a","total":2.5}',
+    "text": b'{"n":"x","city":"a","total":2.5}',
+    "text for a float": b'{"n":1,"city":"a","total":"none"}',
+    "truth": b'{"n":true,"city":"a","total":2.5}',
+    "huge": b'{"n":118059162071741130342401,"city":"a","total":2.5}',
+    "rounded": b'{"n":9007199254740993,"city":"a","total":1e400}',
+    "object": b'{"n":{"a":[1]},"city":"a","total":2.5}',
+    "list": b'{"n":1,"city":["a",2],"total":null}',
+    "late key": b'{"n":1,"city":"a","total":2.5,"late":7}',
+    "other keys": b'{"other":"x","n":"y"}',
+    "twice": b'{"n":1,"n":2,"city":"a","total":2.5}',
+    "two objects": b'{"n":1} {"n":2}',
+    "broken": b'{"n": oops}',
+    "cut": b'{"n":1,"city":"a',
+    "no UTF-8": b'{"n":1,"city":"\xff","total":2.5}',
+    "lone surrogate": b'{"n":1,"city":"\\ud800","total":2.5}',
+    "null": b"{}",
+    "whole float": b'{"n":1,"city":"a","total":3}',
+    "small and large": b'{"n":1,"city":"a","total":1.5e-9}',
+}
+TOTALS = (b"%d.5", b"%d.0", b"%d", b"%d.25e3", b"%de20", b"0.0000%d1", b"null")
+
+
+def lines_with(kinds, chance, count, every):
+    lines = []
+    for n in range(count):
+        total = chance.choice(TOTALS) if chance.random() < 0.02 else TOTALS[0]
+        lines.append(b'{"n":%d,"city":"city %d","total":%b}' % (n, n % 7, total % n if b"%" in total else total))
+    for n in range(chance.randrange(every), count, every):
+        lines[n] = EXCEPTIONS[chance.choice(kinds)]
+    return lines
+
+
+def both(lines, batches, given=None):
+    found = []
+    for fast in (True, False):
+        collected = ObjectColumns(fast=fast, given=given)
+        for start in range(0, len(lines), batches):
+            some = lines[start : start + batches]
+            text = b"".join(line + b"\n" for line in some)
+            collected.add_lines(text, len(some), lambda text=text: pa.py_buffer(text))
+        found.append((collected.table(), sorted(collected.bad)))
+    return found
+
+
+@pytest.mark.parametrize("kind", EXCEPTIONS)
+@pytest.mark.parametrize("every", [40, 700])
+def test_rows_that_do_not_fit_here_and_there_give_the_same_on_both_paths(kind, every):
+    lines = lines_with([kind], random.Random(f"{kind} {every}"), 6000, every)
+    (ours, bad), (plain_table, plain_bad) = both(lines, 2500)
+    assert bad == plain_bad
+    assert ours.schema.equals(plain_table.schema) and ours.equals(plain_table)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.lists(st.sampled_from([*EXCEPTIONS]), min_size=1, max_size=4))
+def test_mixtures_of_rows_that_do_not_fit(seed, kinds):
+    chance = random.Random(seed)
+    lines = lines_with(kinds, chance, 3000, chance.choice([90, 300, 1500]))
+    given_types = chance.choice([None, {"n": pa.int64()}, {"total": pa.float64()}])
+    (ours, bad), (plain_table, plain_bad) = both(lines, chance.choice([700, 3000]), given_types)
+    assert bad == plain_bad
+    assert ours.schema.equals(plain_table.schema) and ours.equals(plain_table)
+
+
+@pytest.mark.parametrize("kind", ["text", "text for a float", "huge", "object", "broken", "no UTF-8"])
+def test_few_rows_that_do_not_fit_are_looked_at_alone(monkeypatch, kind):
+    lines = lines_with([kind], random.Random(1), 20_000, 1000)
+    looked = []
+    original = json_columns.parsed_object
+    monkeypatch.setattr(json_columns, "parsed_object", lambda line: (looked.append(1), original(line))[1])
+    collected = ObjectColumns()
+    for start in range(0, 20_000, 5000):
+        collected.add_lines(b"".join(line + b"\n" for line in lines[start : start + 5000]), 5000)
+    table = collected.table()
+    assert table.num_rows == 20_000
+    assert sum(looked) < 1200  # the sample, the exceptions, and numbers that may have been written in several ways
+
+
+@settings(max_examples=1000)
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e11, 1e11) | st.floats(-1e-3, 1e-3))
+def test_numbers_that_arrow_writes_as_python_does(value):
+    column = json_columns._texts_of_floats(pa.array([value, *[0.5] * 20]), "a", lambda: pa.py_buffer(b'{"a":1}\n' * 21))
+    assert column is not None
+    looked_up = value == int(value) or not 1e-4 <= abs(value) < 1e10
+    assert column[0].as_py() == ("1" if looked_up else json.dumps(value))
