@@ -317,6 +317,8 @@ class ObjectColumns:
         self._pieces: list[_Piece] = []
         self._exceptions = False
         """Whether the last lines had some that did not fit: the next ones are not tried without looking for such."""
+        self._suspects: dict[str, pa.DataType] = {}
+        """The keys that did not fit there, and are looked at first: a few columns are read faster than all of them."""
 
     @property
     def types(self) -> dict[str, pa.DataType]:
@@ -545,14 +547,30 @@ class ObjectColumns:
 
     def _set_apart(self, buffer: pa.Buffer, count: int | None, text: Callable[[], pa.Buffer]) -> bool:
         """Return whether all but a few of the lines were read, and those one by one."""
-        lines = Lines(buffer)
-        possible = self._reading and len(lines) > SMALL and count in (None, len(lines))
-        numbers = refused(lines, self._reading) if possible else None
-        table = self._read(lines.without(numbers), len(lines)) if numbers else None
+        lines, numbers, table = Lines(buffer), list[int](), None
+        if self._reading and len(lines) > SMALL and count in (None, len(lines)):
+            for types in (self._suspects, self._reading) if self._exceptions else (self._reading,):
+                numbers = refused(lines, types, others=types is not self._reading) or []
+                table = self._read(lines.without(numbers), len(lines)) if numbers else None
+                if table is not None or not numbers:
+                    break
         self._exceptions = table is not None
-        if table is None or not numbers:
+        if table is None:
             return False
-        self.add_table(table, 0, lambda: Lines(text()).without(numbers), {n: parsed_object(lines[n]) for n in numbers})
+        apart = {n: parsed_object(lines[n]) for n in numbers}
+        unlike = [
+            name
+            for row in apart.values()
+            for name, value in (row or {}).items()
+            if name in self._reading and not kind_of_type(self._reading[name]).holds(value)
+        ]
+        if not unlike:
+            # No JSON, which any key shows; or no UTF-8, which texts show.
+            texts = [name for name, kind in self._reading.items() if pa.types.is_string(kind)]
+            plain = all(lines[n].isascii() for n in numbers)
+            unlike = [*self._reading][:1] if plain or not texts else texts
+        self._suspects = {name: self._reading[name] for name in unlike}
+        self.add_table(table, 0, lambda: Lines(text()).without(numbers), apart)
         return True
 
     def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:

@@ -88,7 +88,7 @@ class Lines:
         return pa.py_buffer(b"".join(parts))
 
 
-def refused(lines: Lines, types: Mapping[str, pa.DataType]) -> list[int] | None:
+def refused(lines: Lines, types: Mapping[str, pa.DataType], *, others: bool = False) -> list[int] | None:
     """Return the numbers of the lines that do not fit the types, as far as Arrow tells; None where they are many, or
     where it does not tell."""
     found: list[int] = []
@@ -101,7 +101,7 @@ def refused(lines: Lines, types: Mapping[str, pa.DataType]) -> list[int] | None:
         if not begins_like_an_object(part):
             return None
         try:
-            read(part, types)
+            read(part, types, others=others)
         except pa.ArrowInvalid as error:
             number = _hinted(str(error), lines, at, start)
             if number is None or not at <= number < stop or len(found) == most:
