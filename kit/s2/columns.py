@@ -103,7 +103,7 @@ def columns_of(*payloads: bytes, decoder: Decoder | None = None, readings: Seque
     payloads = payloads or tuple(reading.payload for reading in readings)
     begun = [reading.batch for reading in readings] if decoder is None else []
     if sum(map(len, payloads)) > _MOST:
-        raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; columns hold {_MOST:,}")
+        raise S2InputError(f"{sum(map(len, payloads)):,} bytes of batches at once; a column holds at most {_MOST:,}")
     if len(payloads) == 1 and not begun and (decoder == "small" or (decoder is None and len(payloads[0]) <= _SMALL)):
         walked = by_walking(payloads[0])
         if walked is not None:
