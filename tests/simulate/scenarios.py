@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import amdahl, claude, histories, kimberlite, s2, synap
+from . import amdahl, claude, histories, kimberlite, live, s2, synap
 from .running import Scenario
 
 _ALL: tuple[type[Scenario], ...] = (
@@ -10,6 +10,7 @@ _ALL: tuple[type[Scenario], ...] = (
     s2.Sessions,
     s2.Feeds,
     s2.Blocking,
+    live.Folds,
     kimberlite.Unary,
     kimberlite.Follow,
     kimberlite.Feeds,
