@@ -193,7 +193,7 @@ class Agents(AmdahlScenario):
                 self._feed(run, explorer, session)
 
     def _feed(self, run: Run, explorer: Any, session: str) -> None:
-        with kit.Feed(explorer.sessions[session]) as feed:
+        with run.followed(lambda: kit.Feed(explorer.sessions[session])) as feed:
             for _ in range(400):
                 if feed.state in ("ended", "failed", "closed"):
                     break

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+from functools import partial
 from typing import Any
 
+import kit
 from kit.claude import AsyncClaudeClient, ClaudeAPIError, ClaudeClient
 from kit.claude.wire import patience
 
@@ -94,3 +96,35 @@ class Paid(Scenario):
             run.check(len(there[name]) <= most, "charged more often than it was asked:", there[name], most)
         strange = {name for name, costs in there.items() if costs} - set(completed) - set(unknown)
         run.check(not strange, "charged, and in no book:", len(strange))
+
+
+class Frames(Paid):
+    """Batches of prompts as frames: broken off, gone on with, each prompt paid once."""
+
+    name = "claude.frames"
+    pieces = 40
+    connections = 10
+    patience = 200.0
+    retries = 8
+
+    def ops(self, chance: random.Random) -> list[Op]:
+        return [(chance.choice((1, 3, 9)), chance.choice((0, 0.3, 3)), chance.choice((1, 2, 4))) for _ in range(2)]
+
+    def work(self, run: Run) -> None:
+        explorer = kit.connect("claude", environment=run.env, timeout=TIMEOUT)
+        run.closes(explorer.close)
+        self.clients.append(explorer.client)
+        for n, (count, delay, at_once) in enumerate(run.ops):
+            prompts = [f"batch {n} prompt {m} [lab words=20 delay={delay}]" for m in range(count)]
+            given: dict[str, Any] = {"model": "haiku", "timeout": TIMEOUT, "at_once": at_once, "patience": 30}
+            keep = run.house.folder / f"batch-{n}.jsonl"
+            found = run.tries("batch", partial(explorer.batch, prompts, keep=keep, **given))
+            if found is None and explorer.last_batch is not None:
+                run.world.sleep(40)  # what was sent is answered, or given up
+                found = run.tries("resume", explorer.last_batch.resume)
+            if found is not None:
+                run.check(found["prompt"].tolist() == prompts, "the frame has other prompts")
+                statuses = set(found["status"])
+                run.check(statuses <= {"completed", "failed", "unknown", "not run"}, "statuses", statuses)
+                done = found[found["status"] == "completed"]
+                run.check(done["content"].str.len().gt(0).all(), "completed, and without an answer")

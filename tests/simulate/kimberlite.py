@@ -258,14 +258,14 @@ class Feeds(KimberliteScenario):
         client = run.tries("connect", lambda: Client(self.address, T, self.key, **QUICK))
         if client is not None:
             run.closes(client.close)
-        with kit.Feed(self.handle, start=0) as feed:
+        with run.followed(lambda: kit.Feed(self.handle, start=0)) as feed:
             for count, pause in run.ops if client is not None else ():
                 bodies = self.bodies(count)
                 found = run.tries("batch", lambda bodies=bodies: client.append_batch(T, STREAM, bodies))
                 if found is not None:
                     self.kept(found, bodies)
                 run.world.sleep(pause)
-            run.house.calm()
+            run.settled()
             tail = int(self.sure.stream_length(T, STREAM))
             told: list[int] = []
             for _ in range(600):

@@ -24,7 +24,9 @@ class Folds(S2Scenario):
     kinds = ("cut", "cut", "end", "stall", "swallow", "refuse", "drop", "jump", "freeze", "outage", "cancel")
 
     def ops(self, chance: random.Random) -> list[Op]:
-        steps = [("append", chance.choice((1, 2, 7)), chance.choice((0.0, 0.1, 0.7))) for _ in range(chance.randint(2, 9))]
+        steps = [
+            ("append", chance.choice((1, 2, 7)), chance.choice((0.0, 0.1, 0.7))) for _ in range(chance.randint(2, 9))
+        ]
         for what in ("pause", "resume"):
             if chance.random() < 0.3:
                 steps.insert(chance.randrange(len(steps)), (what, 0, 0.1))
@@ -34,7 +36,7 @@ class Folds(S2Scenario):
         explorer = kit.connect("s2", environment=run.env, timeout=TIMEOUT, retry=RETRY)
         run.closes(explorer.close)
         stream = self.blocking(run)
-        with kit.Feed(explorer[BASIN][STREAM], start=0) as feed:
+        with run.followed(lambda: kit.Feed(explorer[BASIN][STREAM], start=0)) as feed:
             figures, newest = feed.per("k", n="count", total="sum:v", last="max:v"), feed.newest_by("k")
             for what, count, pause in run.ops:
                 if what == "append":
@@ -46,7 +48,7 @@ class Folds(S2Scenario):
                 else:
                     getattr(feed, what)()
                 run.world.sleep(pause)
-            run.house.calm()
+            run.settled()
             feed.resume()
             wanted = self.wanted()
             for _ in range(300):

@@ -174,6 +174,20 @@ class Run:
 
         self.wait(run())
 
+    def followed(self, make: Callable[[], Any]) -> Any:
+        """Return a feed, as soon as one can be made; to make one may be to ask the service something."""
+        for _ in range(60):
+            feed = self.tries("feed", make)
+            if feed is not None:
+                return feed
+            self.world.sleep(0.5)
+        raise Violation("no feed can be made")
+
+    def settled(self) -> None:
+        """Let nothing go wrong any more, and what is late arrive: a call that was given up may still be carried out."""
+        self.house.calm()
+        self.world.sleep(8)
+
     async def tried(self, what: str, call: Callable[[], Awaitable[Any]], patience: float = 0.0) -> tuple[Any, Any]:
         """Return what an awaited call gives, and the error that it raised."""
         with self._timed(what, patience) as told:

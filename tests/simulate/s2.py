@@ -277,14 +277,14 @@ class Feeds(S2Scenario):
         explorer = kit.connect("s2", environment=run.env, timeout=TIMEOUT, retry=RETRY)
         run.closes(explorer.close)
         stream = self.blocking(run)
-        with kit.Feed(explorer[BASIN][STREAM], start=0) as feed:
+        with run.followed(lambda: kit.Feed(explorer[BASIN][STREAM], start=0)) as feed:
             for count, pause in run.ops:
                 bodies = self.bodies(count)
                 ack = run.tries("append", lambda bodies=bodies: stream.append(AppendInput([Record(b) for b in bodies])))
                 if ack is not None:
                     self.kept(ack, bodies)
                 run.world.sleep(pause)
-            run.house.calm()
+            run.settled()
             tail = stream.check_tail().seq_num
             self.told: list[int] = []
             for _ in range(600):

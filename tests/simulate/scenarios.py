@@ -19,6 +19,7 @@ _ALL: tuple[type[Scenario], ...] = (
     synap.Topics,
     synap.Keys,
     claude.Paid,
+    claude.Frames,
     amdahl.Pages,
     amdahl.Agents,
     histories.S2History,

@@ -142,7 +142,7 @@ class Rooms(SynapScenario):
         explorer = kit.connect("synap", environment=run.env, **QUICK)
         run.closes(explorer.close)
         rooms = [self.client(run, number, SynapClient).stream for number in range(3)]
-        with kit.Feed(explorer["room"], start=0) as feed:
+        with run.followed(lambda: kit.Feed(explorer["room"], start=0)) as feed:
             for number, kind, pause in run.ops:
                 run.world.sleep(pause)
                 room = rooms[number]
@@ -163,7 +163,7 @@ class Rooms(SynapScenario):
                         run.check([one.offset for one in found] == list(range(len(found))), "a read skips")
                         least = max((place + 1 for place, _ in self.places), default=0)
                         run.check(len(found) >= min(100, least), "a read gave", len(found), "after", least)
-            run.house.calm()
+            run.settled()
             self.there = self.sure.stream.consume("room", "sure", 0, 10_000)
             told: list[int] = []
             for _ in range(600):
