@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tests.simulate.broken import BROKEN
-from tests.simulate.network import Fault
+from tests.simulate.faults import Fault
 from tests.simulate.running import Plan, execute, smaller
 from tests.simulate.scenarios import SCENARIOS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+import warnings
 from functools import partial
 from typing import Any
 
@@ -118,10 +119,12 @@ class Frames(Paid):
             prompts = [f"batch {n} prompt {m} [lab words=20 delay={delay}]" for m in range(count)]
             given: dict[str, Any] = {"model": "haiku", "timeout": TIMEOUT, "at_once": at_once, "patience": 30}
             keep = run.house.folder / f"batch-{n}.jsonl"
-            found = run.tries("batch", partial(explorer.batch, prompts, keep=keep, **given))
-            if found is None and explorer.last_batch is not None:
-                run.world.sleep(40)  # what was sent is answered, or given up
-                found = run.tries("resume", explorer.last_batch.resume)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that it has stopped: it is gone on with
+                found = run.tries("batch", partial(explorer.batch, prompts, keep=keep, **given))
+                if explorer.last_batch is not None and (found is None or set(found["status"]) != {"completed"}):
+                    run.world.sleep(40)  # what was sent is answered, or given up
+                    found = run.tries("resume", explorer.last_batch.resume)
             if found is not None:
                 run.check(found["prompt"].tolist() == prompts, "the frame has other prompts")
                 statuses = set(found["status"])

@@ -37,7 +37,8 @@ from kit.lab.kimberlite.sql.worker import Worker
 from kit.lab.services import House as Rooms
 from kit.lab.services import Server, create
 
-from .network import Fault, Listening
+from .faults import Fault
+from .network import Listening
 from .world import World
 
 _WORKER = "from kit.lab.amdahl import worker; worker._LOCKED['threads'] = '1'; worker.main()"

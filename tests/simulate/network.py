@@ -8,8 +8,9 @@ import re
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .faults import CONNECTIONS, PIECES, Fault
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -18,30 +19,6 @@ HOST = "127.0.0.1"
 _ABSORBED = 64 * 1024
 """Bytes on their way that no sender notices, as a system's own buffers would hold them."""
 _LATENCIES = (0.0001, 0.001, 0.005, 0.03)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that goes wrong.
-
-    With piece number `at` of all that is sent: cut, end, swallow, stall, twice (after `size` bytes of it).
-    With connection number `at`: refuse, hang, drop.
-    At a time, `at` milliseconds after the start: jump (the time of day), freeze (all that runs here), outage (nobody is
-    there for `seconds`, and all connections break).
-    With call number `at`, after `seconds`: cancel (interrupted, where it blocks).
-    With request number `at` on the server: a status, as "503".
-    """
-
-    kind: str
-    at: int
-    size: int = 0
-    seconds: float = 0.0
-
-
-PIECES = ("cut", "end", "swallow", "stall", "twice")
-CONNECTIONS = ("refuse", "hang", "drop")
-MOMENTS = ("jump", "freeze", "outage")
-CALLS = ("cancel",)
 
 
 class Network:

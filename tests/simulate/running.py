@@ -17,8 +17,8 @@ from kit.core import calls
 from kit.core.errors import KitError
 
 from .broken import broken
+from .faults import CALLS, CONNECTIONS, MOMENTS, PIECES, Fault
 from .house import House
-from .network import CALLS, CONNECTIONS, MOMENTS, PIECES, Fault
 from .world import World
 
 Op = tuple[Any, ...]

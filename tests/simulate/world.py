@@ -34,8 +34,8 @@ from kit.s2 import batching
 from kit.synap import sync_connection
 
 from . import sockets
+from .faults import MOMENTS, Fault
 from .loop import Loop, Stuck
-from .network import MOMENTS, Fault
 
 _DATED = (amdahl_fields, claude_ledger, claude_tasks, appending, reading, subscription)
 WALL = 1_790_000_000.0
