@@ -84,7 +84,12 @@ class Flow:
         """Subscribe, and follows from then on."""
         if self._task is None and not self.closed:
             self._broken = asyncio.Event()
-            await self._begin(first=True)
+            try:
+                await self._begin(first=True)
+            except BaseException:
+                # The error may be kept for long, and what it was raised from with it.
+                await self.connection.drop()
+                raise
             self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def take(self, after: int, timeout: float | None = None) -> list[tuple[int, bytes]]:
@@ -128,16 +133,17 @@ class Flow:
             return
         self.closed = True
         self._wake()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if self._id is not None and self.connection.connected:
-            post = Post("unsubscribe", requests.Unsubscribe(self._id), self.packed >> 32)
-            operation = asked(self._quick(), post, responses.SubscriptionAck)
-            with contextlib.suppress(KimberliteError, asyncio.TimeoutError):
-                await asyncio.wait_for(self.connection.run(operation), 1)
-        await self.connection.close()
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+            if self._id is not None and self.connection.connected:
+                post = Post("unsubscribe", requests.Unsubscribe(self._id), self.packed >> 32)
+                operation = asked(self._quick(), post, responses.SubscriptionAck)
+                with contextlib.suppress(KimberliteError, asyncio.TimeoutError):
+                    await asyncio.wait_for(self.connection.run(operation), 1)
+        finally:  # also where it is interrupted: there is no second time
+            await self.connection.close()
 
     def _quick(self) -> Settings:
         from dataclasses import replace

@@ -14,7 +14,7 @@ import kit
 from kit.amdahl import AsyncAmdahlClient, start_agent, stream_agent
 from kit.claude import AsyncClaudeClient
 from kit.core.faces import state_of
-from kit.kimberlite import AsyncClient, DataClass
+from kit.kimberlite import AsyncClient, DataClass, KimberliteError
 from kit.s2 import S2, AppendInput, Record, SeqNum
 from kit.synap import AsyncSynapClient
 
@@ -287,3 +287,50 @@ def test_a_feed_that_nobody_holds_is_closed(lab, filled):
     with pytest.warns(ResourceWarning, match="feed of basin-left-early/s"):
         dropped()
     assert settled(before) <= 0
+
+
+def test_a_subscription_that_cannot_be_made_keeps_no_connection(lab, filled):
+    client = lab.kimberlite.client
+    kept = []
+    client.subscribe(None, filled["stream"], from_position=0).close()
+    lab.faults()
+    before = sockets()
+    for _ in range(MANY):
+        with lab_fault(lab, "403", path="Subscribe*"), pytest.raises(KimberliteError) as caught:
+            client.subscribe(None, filled["stream"], from_position=0)
+        kept.append(caught.value)  # as a notebook does, and what it was raised from with it
+    deadline = time.monotonic() + 5
+    while sockets() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sockets() <= before
+    assert len(kept) == MANY
+
+
+def test_a_subscription_whose_end_is_interrupted_keeps_no_connection(lab, filled):
+    async def main():
+        async with clients_of(lab) as clients:
+            client = clients["kimberlite"]
+            await client.stream_length(None, filled["stream"])
+            before = sockets()
+            with lab_fault(lab, "delay", path="Unsubscribe*", seconds=20, count=MANY):
+                for _ in range(MANY):
+                    subscription = await client.subscribe(None, filled["stream"], from_position=0)
+                    closing = asyncio.ensure_future(subscription.close())
+                    await asyncio.sleep(0.05)
+                    closing.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await closing
+                    del subscription, closing
+                return await asettled(before)
+
+    assert asyncio.run(main()) <= 0
+
+
+@contextlib.contextmanager
+def lab_fault(lab, kind, **details):
+    """Within, something goes wrong with Kimberlite."""
+    lab.faults("kimberlite", kind, **details)
+    try:
+        yield
+    finally:
+        lab.faults("kimberlite", clear=True)

@@ -276,3 +276,74 @@ class Feeds(KimberliteScenario):
             run.check(feed.state != "failed", "the feed failed")
         run.check(told == list(range(len(told))), "a feed gave", told[:6])
         run.check(len(told) == tail, "a feed is at", len(told), "of", tail)
+
+
+class Blocking(KimberliteScenario):
+    """A caller that blocks appends, and takes events of a subscription in between."""
+
+    name = "kimberlite.blocking"
+    pieces = 60
+    connections = 5
+    kinds = (
+        "cut",
+        "cut",
+        "end",
+        "stall",
+        "swallow",
+        "twice",
+        "refuse",
+        "drop",
+        "hang",
+        "jump",
+        "freeze",
+        "outage",
+        "cancel",
+    )
+
+    def ops(self, chance: random.Random) -> list[Op]:
+        kinds = ("write", "write", "take", "wait")
+        steps = [
+            (chance.choice(kinds), chance.choice((1, 3, 30)), chance.random() * 0.4)
+            for _ in range(chance.randint(3, 14))
+        ]
+        return [("credits", chance.choice((1, 7, 256)), 0.0), *steps]
+
+    def prepare(self, run: Run) -> None:
+        super().prepare(run)
+        self.blocking = Client(self.address, T, self.key, **QUICK)
+        run.closes(self.blocking.close)
+
+    def work(self, run: Run) -> None:
+        client, seen = self.blocking, list[bytes]()
+        credits = next((op[1] for op in run.ops if op[0] == "credits"), 256)
+        subscription: Any = None
+        for kind, count, pause in run.ops:
+            run.world.sleep(pause)
+            if kind == "write":
+                bodies = self.bodies(count)
+                found = run.tries("batch", partial(client.append_batch, T, STREAM, bodies))
+                if found is not None:
+                    self.kept(found, bodies)
+            elif kind in ("take", "wait"):
+                if subscription is None:
+                    make = partial(client.subscribe, T, STREAM, from_position=len(seen), credits=credits)
+                    subscription = run.tries("subscribe", make)
+                for _ in range(count if subscription is not None else 0):
+                    event = run.tries("next", partial(subscription.next_event, 0.5))
+                    if run.error is not None and subscription.closed:
+                        subscription.close()
+                        subscription = None
+                    if event is None:
+                        break
+                    run.check(int(event.position) == len(seen), "a subscription gave", event.position, len(seen))
+                    seen.append(event.data)
+        if subscription is not None:
+            run.tries("close", subscription.close)
+            subscription.close()
+        for place, body in self.acknowledged:
+            run.check(place >= len(seen) or seen[place] == body, "a subscription gave another event at", place)
+        self.seen = seen
+
+    def judge(self, run: Run) -> None:
+        super().judge(run)
+        run.check(self.there()[: len(self.seen)] == self.seen, "a subscription gave what is not there")

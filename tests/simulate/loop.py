@@ -145,4 +145,9 @@ class Loop(asyncio.BaseEventLoop):
 
     def called(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a coroutine function, as the background loop would for another thread, and wait for its end."""
-        return self.started(function, *args).result()
+        given = self.started(function, *args)
+        try:
+            return given.result()
+        except BaseException:
+            given.cancel()
+            raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import amdahl, claude, histories, kimberlite, live, s2, synap
+from . import amdahl, claude, histories, kimberlite, live, s2, s2_limits, synap
 from .running import Scenario
 
 _ALL: tuple[type[Scenario], ...] = (
@@ -10,10 +10,12 @@ _ALL: tuple[type[Scenario], ...] = (
     s2.Sessions,
     s2.Feeds,
     s2.Blocking,
+    s2_limits.Limits,
     live.Folds,
     kimberlite.Unary,
     kimberlite.Follow,
     kimberlite.Feeds,
+    kimberlite.Blocking,
     synap.Queues,
     synap.Rooms,
     synap.Topics,
