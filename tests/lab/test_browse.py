@@ -202,7 +202,7 @@ def test_finding_and_profiling(lab, monkeypatch):
     panel.words.value = "$.total >"
     panel.find.click()
     browser.settle()
-    assert "is not understood" in panel.about.value
+    assert "cannot be understood" in panel.about.value
     panel.profile.click()
     browser.settle()
     assert "kit-profile" in panel.about.value and left["orders_profile"].records == 5000
@@ -235,7 +235,7 @@ def test_a_view_finds_and_profiles_in_the_log_that_it_follows(lab, monkeypatch):
     assert len(left["orders_found_2"]) == 100 and left["orders_found_2"].kit.scan.newest_first
     words.value = "$.total >"
     look.click()
-    until(told, "is not understood")
+    until(told, "cannot be understood")
     controls.panes["profile"].click()
     [told] = controls.place.children
     until(told, "kit-profile")
