@@ -1,4 +1,4 @@
-"""SQL over whatever is at hand: frames, Arrow tables, Parquet scans, feeds, and handles on streams, joined in DuckDB.
+"""SQL over frames, Arrow tables, Parquet scans, feeds, and handles on streams, joined in DuckDB.
 
 A handle is read while the query runs, batch by batch, and only if the query names it. Columns that the query does not
 need are not decoded, and a condition on the position or the time limits what is read from the service.
@@ -215,7 +215,7 @@ class Answer:
                     with _interruptible():
                         at = next(reader, None)
                 except Exception as error:
-                    raise self._told(error) from None
+                    raise self._as_error(error) from None
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -253,7 +253,7 @@ class Answer:
                 # It starts again with columns that hold the new values; each time they hold more.
                 drifted = [view for view in views if isinstance(view.failure, Drift)]
                 if not sum(_widened(view) for view in drifted):
-                    raise self._told(error) from None
+                    raise self._as_error(error) from None
 
     def _judge(self, connection: Any) -> None:
         """Refuse what would change something: it would be gone together with the query."""
@@ -265,7 +265,7 @@ class Answer:
                 " it to a file, kit.sql(\"copy (select ...) to 't.parquet'\")",
             )
 
-    def _told(self, error: Exception) -> BaseException:
+    def _as_error(self, error: Exception) -> BaseException:
         """Return the error of a failed read, if there was one, else the engine's error in its own words."""
         failure = next((view.failure for view in self._tables.views if view.failure is not None), None)
         if failure is not None:
@@ -279,7 +279,7 @@ class Answer:
     def _hint(self, error: Exception) -> str | None:
         if type(error).__name__ == "CatalogException" and "Table with name" in str(error):
             near = [name for name, value in self._tables.space.items() if not name.startswith("_") and takes(value)]
-            return f"tables at hand: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
+            return f"tables: {', '.join(near[:20])}" if near else "give tables by name: kit.sql(query, t=frame)"
         return self._tables.hint if type(error).__name__ == "BinderException" else None
 
 

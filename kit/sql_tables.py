@@ -70,9 +70,9 @@ class Tables:
             return column
         unit = max((kind.unit for kind in known), key=_UNITS.index)
         zones = {kind.tz for kind in known}
-        wanted = pa.timestamp(unit, zones.pop() if len(zones) == 1 else column.type.tz)
+        target = pa.timestamp(unit, zones.pop() if len(zones) == 1 else column.type.tz)
         try:
-            return column.cast(wanted)
+            return column.cast(target)
         except pa.ArrowInvalid:
             return column  # they have more digits or a larger range
 

@@ -114,7 +114,7 @@ class ResultReader:
         )
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Release the threads."""
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._workers = None

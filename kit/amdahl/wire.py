@@ -36,7 +36,7 @@ def unwrap(payload: Any) -> Any:
 
 
 def judge(response: Response) -> Any:
-    """Return the payload of an answer; `AmdahlError` where the service said no, also inside a 2xx."""
+    """Return the payload of an answer; `AmdahlError` if the service refused, also inside a 2xx."""
     if not response.body:
         if response.ok:
             return None

@@ -20,7 +20,7 @@ _SHOWN = 5
 _TEXT = Column("content")
 
 
-class Asked(Protocol):
+class BatchState(Protocol):
     """The state of a batch, from which a frame is made."""
 
     first: int | None
@@ -103,7 +103,7 @@ def foot_of(bill: dict[str, Any], calls: Sequence[Call]) -> list[str]:
     return [" · ".join(parts)]
 
 
-def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
+def frame_of_batch(batch: BatchState, work: Work) -> pd.DataFrame:
     """Return the results of a batch so far; for a sample, its rows alone."""
     rows = len(batch) if batch.first is None else min(batch.first, len(batch))
     chains = work.places[: rows * batch.repeats]
@@ -125,7 +125,7 @@ def frame_of_batch(batch: Asked, work: Work) -> pd.DataFrame:
         each = bill["cost"] / rows
         lines.append(
             f"a sample: {rows:,} of {len(batch):,} rows, {dollars(each)} a row, about {dollars(each * len(batch))} for"
-            " all; the same call without first= goes on"
+            " all; the same call without first= continues"
         )
         answers.most = _SHOWN
     answers.foot = tuple(lines)
@@ -142,7 +142,7 @@ def _beside(over: Any, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     return both
 
 
-def _columns(batch: Asked, work: Work, chains: list[list[Call]], index: Any, rows: int) -> pd.DataFrame:
+def _columns(batch: BatchState, work: Work, chains: list[list[Call]], index: Any, rows: int) -> pd.DataFrame:
     repeats, spec = batch.repeats, batch.spec
     calls = [chain[-1] for chain in chains]
     data: dict[Any, Any] = {}

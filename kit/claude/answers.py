@@ -116,7 +116,7 @@ def column_values(column: Column, values: Sequence[Any]) -> Any:
 def agreed(column: Column, values: Iterable[Any]) -> tuple[Any, int]:
     """Return what most of several answers say, the earliest of equals, and how many say so.
 
-    Numbers that are measured (`float`) are not counted: the middle one stands, which one of them has said.
+    Numbers that are measured (`float`) are not counted: the median is used, which is one of the answers.
 
     >>> agreed(Column("topic", "choice", ("a", "b")), ["a", "b", "b"])
     ('b', 2)

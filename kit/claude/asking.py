@@ -20,7 +20,7 @@ from .columns_spec import Spec
 from .errors import AuthenticationError, ClaudeInputError, PermissionError
 from .guard import Guard
 from .runs import AsyncBatch
-from .side_by_side import Told
+from .side_by_side import Summary
 from .template import parts_of
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class AskSource(Source):
             at_once=min(self._most, wire.BATCH),
             looks=False,
         )
-        summary: Told = await batch.attempt()
+        summary: Summary = await batch.attempt()
         if isinstance(summary.error, AuthenticationError | PermissionError | InputError):
             raise summary.error
         self.spent += batch.bill["cost"]

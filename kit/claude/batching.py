@@ -108,7 +108,7 @@ def batch(
     pairs = listed(prompts)
     size = wire.BATCH if parallel else 1
     if model is None and len(pairs) > size:
-        # Each request would be routed anew, by its own first prompt.
+        # Otherwise each request would be routed by its own first prompt.
         model = yield from route(state, pairs[0][1], project, len(pairs[0][1].split()))
     results: list[BatchResult] = []
     while len(results) < len(pairs):

@@ -231,7 +231,7 @@ class Verbs:
             self._state, "GET", "/v1/usage", "get_usage", params=params, within=min(30, self.timeout), project=project
         )
         stats = wire.stats_of(answer)
-        self._state.told_project(project, stats.project_id)
+        self._state.note_project(project, stats.project_id)
         return stats
 
     @verb

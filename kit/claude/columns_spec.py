@@ -85,15 +85,15 @@ class Column:
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ClaudeInputError(f"columns=: the bounds of {self.name!r} are reversed: {self.low:g}..{self.high:g}")
         try:
-            self.told().encode()
+            self.line_for_model().encode()
         except UnicodeEncodeError:
             raise ClaudeInputError(f"columns=: {self.name!r} contains half of a character") from None
         return self
 
-    def told(self) -> str:
+    def line_for_model(self) -> str:
         """Return the line of the prompt that describes the column.
 
-        >>> Column("score", "float", low=0, high=1).told()
+        >>> Column("score", "float", low=0, high=1).line_for_model()
         '"score": a number from 0 to 1'
         """
         one = _WORDS.get(self.kind) or "one of " + ", ".join(_quoted(choice) for choice in self.choices)
@@ -184,7 +184,7 @@ class Spec:
     @property
     def text(self) -> str:
         """What tells it from others: the lines of the instruction, and which pydantic model judges."""
-        lines = [column.told() for column in self.columns]
+        lines = [column.line_for_model() for column in self.columns]
         if self.model is not None:
             lines.append(f"# {self.model.__module__}.{self.model.__qualname__}")
             lines.append(json.dumps(self.model.model_json_schema(), sort_keys=True, default=str))
@@ -201,7 +201,7 @@ class Spec:
         >>> print(spec_of("topic: good|bad").asked("Judge: fine!").splitlines()[-1])
         "topic": one of "good", "bad"
         """
-        return f"{prompt}\n\n{_INSTRUCTION}\n" + "\n".join(column.told() for column in self.columns)
+        return f"{prompt}\n\n{_INSTRUCTION}\n" + "\n".join(column.line_for_model() for column in self.columns)
 
     def repair(self, prompt: str, answer: str, why: str) -> str:
         """Return the prompt that asks for the answer once more, and says what was wrong with it."""

@@ -35,7 +35,7 @@ class Pace:
     refusals: int = 0
     """Refusals in a row; after one, requests are sent one at a time until one succeeds."""
 
-    def told(self, health: Mapping[str, Any]) -> None:
+    def adjust(self, health: Mapping[str, Any]) -> None:
         """Use the number of places that `/health` reports, if it does."""
         services = health.get("services")
         pool = services.get("worker_pool") if isinstance(services, dict) else None
@@ -67,13 +67,13 @@ class Pace:
         return self._wait(now, until, pause, math.inf)
 
     def limited(
-        self, now: float, until: float, asked: float | None = None, date: str | None = None, clock: float = 0.0
+        self, now: float, until: float, pause: float | None = None, date: str | None = None, clock: float = 0.0
     ) -> float | None:
         """Return the wait after a 429, until the service's next minute, by its `Date` or else by this machine's clock.
 
         Servers may count in other windows: one request looks in between, which costs nothing, as it is refused.
         """
-        return self._wait(now, until, asked, 60 - _second(date, clock) + 0.1)
+        return self._wait(now, until, pause, 60 - _second(date, clock) + 0.1)
 
     def _wait(self, now: float, until: float, seconds: float | None, boundary: float) -> float | None:
         left = until - now

@@ -34,7 +34,7 @@ class Prompts(GivesFrames):
         self.client = client
         self.budget = Guard(client.book, max_cost)
         self.last_batch: Batch | Batches | None = None
-        """The newest batch, whole or not: `.frame()` has what is paid for, `.resume()` goes on."""
+        """The newest batch, complete or not: `.frame()` has the paid answers, `.resume()` continues."""
         self.cache = Cache()
         """The answers that are kept on this machine: `.df`, `.clear()`."""
         self._keeper = Keeper(self.cache, client.base_url) if in_notebook() else None
@@ -76,9 +76,9 @@ class Prompts(GivesFrames):
         sent again. `kit.claude.cache` defines when two questions are the same.
 
         A batch that is likely to cost more than `budget.estimate_above` needs a `max_cost`; at `max_cost`
-        it stops. After an interrupt, or an error, `last_batch.frame()` has what was paid for and `resume()` goes on.
-        `keep` may name a file for the results instead, for a new kernel to go on where this one was. `at_once` prompts
-        go in one request, and an answer that is lost loses so many; as many requests are under way as the service has
+        it stops. After an interrupt, or an error, `last_batch.frame()` has the paid answers and `resume()` continues.
+        `keep` may name a file for the results instead, so that a new kernel can continue. `at_once` prompts
+        go in one request, and a lost answer loses that many; as many requests are under way as the service has
         places for, `side_by_side` at most. Past the rate limit it waits, `patience` seconds at most.
         """
         options: dict[str, Any] = {
@@ -182,7 +182,7 @@ class Prompts(GivesFrames):
         except KeyboardInterrupt:
             print(
                 f"interrupted: {batch.summary()}\nlast_batch.frame() has what there is, also of what is under way, once"
-                " it has come; resume() goes on",
+                " it has come; resume() continues",
                 file=sys.stderr,
             )
             raise

@@ -19,12 +19,12 @@ class TaskResult(dict[str, Any]):
 
     @property
     def summary(self) -> str:
-        """The first part of what it said."""
+        """The first part of the text."""
         return str(self["result"].get("summary", ""))
 
     @property
     def output(self) -> str:
-        """All that it said."""
+        """The whole text."""
         return str(self["result"].get("full_output") or self.summary)
 
     @property

@@ -19,7 +19,7 @@ from .columns_spec import spec_of
 from .errors import ClaudeInputError
 from .guard import Guard
 from .journal import Journal
-from .side_by_side import Runner, Told
+from .side_by_side import Runner, Summary
 from .template import filled
 from .types import Caller, dollars
 from .work import NOT_RUN, Work
@@ -138,7 +138,7 @@ class _Batch:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the same question asked again goes on here: it was a sample, or is still under way."""
+        """Whether repeating the same call continues this batch: it was a sample, or is still under way."""
         return self.sampled
 
     def same_question(self, other: Any) -> bool:
@@ -184,8 +184,8 @@ class _Batch:
             self._guard.check_prompts(len(alike), sum(self._runner.likely(call.prompt) for call in alike.values()))
         return left
 
-    def _ended(self, summary: Told, left: list[Any]) -> None:
-        """Say what has to be said; raise where nothing came of it."""
+    def _ended(self, summary: Summary, left: list[Any]) -> None:
+        """Warn of problems; raise if there is no result at all."""
         if summary.error is not None:
             if not any(call.result.status == "completed" for call in self._work.calls):
                 raise summary.error.with_traceback(None)
@@ -230,7 +230,7 @@ class _Going:
         self._lock = threading.Lock()
         self._begun = self._left = False
         self.over = threading.Event()
-        self.told = Told()
+        self.summary = Summary()
         self.error: BaseException | None = None
 
     def begins(self) -> bool:
@@ -259,7 +259,7 @@ class Batch(_Batch):
 
     @property
     def unfinished(self) -> bool:
-        """Whether the same question asked again goes on here: it was a sample, or is still under way."""
+        """Whether repeating the same call continues this batch: it was a sample, or is still under way."""
         return self.sampled or self._going is not None
 
     def resume(self, *, max_cost: float | None = None, unknown: bool = False) -> pd.DataFrame:
@@ -285,7 +285,7 @@ class Batch(_Batch):
             if not going.begins():
                 return
             try:
-                going.told = await runner.go(client, left, again=unknown)
+                going.summary = await runner.go(client, left, again=unknown)
             except BaseException as error:
                 going.error = error
                 raise
@@ -299,7 +299,7 @@ class Batch(_Batch):
         except KeyboardInterrupt:
             runner.stopping = True
             raise
-        self._ended(going.told, left)
+        self._ended(going.summary, left)
 
     def _wait(self, going: _Going, left: int) -> None:
         runner, work, total = self._runner, self._work, len(self._work.places)
@@ -339,9 +339,9 @@ class AsyncBatch(_Batch):
         left = self._work.left(unknown=unknown, places=self._places)
         self._ended(await self.attempt(unknown=unknown), left)
 
-    async def attempt(self, *, unknown: bool = False) -> Told:
+    async def attempt(self, *, unknown: bool = False) -> Summary:
         """Run the remaining prompts, and return a summary; nothing is raised or warned of."""
-        summary = Told()
+        summary = Summary()
         left = self._prepared(unknown)
         if left or self._runner.owes or self._work.coming(2 * self.timeout):
             self._runner.stopping = False

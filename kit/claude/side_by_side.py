@@ -29,7 +29,7 @@ _SETTLE = 2.0
 
 
 @dataclass(slots=True)
-class Told:
+class Summary:
     """The summary of a run."""
 
     warnings: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Runner:
         self._patience, self._at_most, self._looks = patience, side_by_side, looks
         self._pace = Pace()
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._told = Told()
+        self._summary = Summary()
         self._until = 0.0
         self._before: float | None = None
         """What the service had counted before, beyond what was known here; a run that was cancelled leaves it."""
@@ -98,9 +98,9 @@ class Runner:
             return likely_cost(prompt, self.model or "sonnet", self.work.spec.likely_tokens)
         return self.guard.likely(prompt, self.model)
 
-    async def go(self, client: Caller, calls: Sequence[Call], *, again: bool) -> Told:
+    async def go(self, client: Caller, calls: Sequence[Call], *, again: bool) -> Summary:
         """Send calls until all are answered, or something stands in the way; `again` sends lost ones once more."""
-        work, self._told = self.work, Told()
+        work, self._summary = self.work, Summary()
         work.begin(calls)
         self._until = time.monotonic() + self._patience
         began = False
@@ -151,7 +151,7 @@ class Runner:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.waiting = ""
             work.close()
-        return self._told
+        return self._summary
 
     def _start(self, client: Caller, part: list[Call]) -> None:
         reserved = self._likely_cost(call.prompt for call in part)
@@ -166,7 +166,7 @@ class Runner:
         if not task.cancelled() and (error := task.exception()) is not None:
             if not isinstance(error, ClaudeAPIError):
                 error = ClaudeAPIError(f"batch: {type(error).__name__}: {error}")
-            self._told.error = error
+            self._summary.error = error
             self.stopping = True
 
     async def _send(self, client: Caller, part: list[Call], reserved: float) -> None:
@@ -224,9 +224,9 @@ class Runner:
 
     def _unkept(self, error: Exception) -> None:
         """Stop paying: an answer could not be kept."""
-        if self._told.error is None:
+        if self._summary.error is None:
             refusal = error if isinstance(error, ClaudeAPIError) else None
-            self._told.error = refusal or ClaudeAPIError(f"batch: cannot write the results: {error}", paid=False)
+            self._summary.error = refusal or ClaudeAPIError(f"batch: cannot write the results: {error}", paid=False)
         self.stopping = True
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
@@ -251,8 +251,8 @@ class Runner:
         """Stop after a failed request: send no more, but still record the answers under way."""
         for call, result in zip(part, results, strict=True):
             self.work.came(call, result)
-        if self._told.error is None:
-            self._told.error = error
+        if self._summary.error is None:
+            self._summary.error = error
         self.stopping = True
 
     def _likely_cost(self, prompts: Iterable[str]) -> float:
@@ -293,9 +293,9 @@ class Runner:
         for call in left:
             call.result = replace(call.result, error=f"not sent: max_cost={self.limit:g} would be passed")
         count = len(self.work.queue)
-        self._told.warnings.append(
+        self._summary.warnings.append(
             f"the batch stopped at max_cost={self.limit:g}, with {count:,} of {len(self.work.places):,} prompts"
-            " left; resume(max_cost=...) goes on"
+            " left; resume(max_cost=...) continues"
         )
         self.stopping = True
 
@@ -307,7 +307,7 @@ class Runner:
         with contextlib.suppress(ClaudeAPIError):
             answer = await client.drive(ask(state_of(client), "GET", "/health", "health", within=_LOOK, repeat=False))
             health = answer.json()
-            self._pace.told(health if isinstance(health, dict) else {})
+            self._pace.adjust(health if isinstance(health, dict) else {})
 
     async def _counted(self, client: Caller) -> float | None:
         """Return the USD that the service has counted this month, or None where it does not say just now."""

@@ -37,18 +37,18 @@ class ClientState(faces.ClientState):
         """Return the seconds of a call, which the service takes up to its own limit."""
         return wire.limited(self.timeout if timeout is None else wire.seconds(timeout))
 
-    def told_project(self, asked: str | None, told: str | None) -> None:
+    def note_project(self, project: str | None, reported: str | None) -> None:
         """Remember the key's project; warn once if the service charges another project than the requested one."""
-        if told is None:
+        if reported is None:
             return
-        if asked is None:
-            self.own_project = told
-        elif asked != told and (asked, told) not in self.warned:
-            self.warned.add((asked, told))
+        if project is None:
+            self.own_project = reported
+        elif project != reported and (project, reported) not in self.warned:
+            self.warned.add((project, reported))
             LOG.warning(
-                "project %r was asked for, but the service charges %r, the project of the key; "
+                "project %r was project for, but the service charges %r, the project of the key; "
                 "project_keys={%r: key} gives a project a key of its own",
-                asked,
-                told,
-                asked,
+                project,
+                reported,
+                project,
             )

@@ -85,7 +85,7 @@ def complete(
         if not answered:
             state.book.unknown(method, model, project, request_id)
     state.book.completed(method, response.model, response.usage, response.cost, response.project_id, request_id)
-    state.told_project(project, response.project_id)
+    state.note_project(project, response.project_id)
     return response
 
 
@@ -181,7 +181,7 @@ class _Chat:
             self.headers["authorization"] = key.after("Bearer ")
         self.done = False
         self._sent = False
-        self._told = False
+        self._recorded = False
         self._state, self._prompt, self._model, self._project = state, prompt, model, project
         self._timeout = timeout
         self._ends = time.monotonic() + wire.patience(timeout)
@@ -239,7 +239,7 @@ class _Chat:
             )
         model = str(value.get("model") or self._model)
         self._state.book.completed("stream", model, used, cost, self._project, self.request_id)
-        self._told = self.done = True
+        self._recorded = self.done = True
         return Response(self.request_id, model, "".join(self._text), used, cost, self._project)
 
     def _refused(self, message: str) -> ClaudeAPIError:
@@ -254,7 +254,7 @@ class _Chat:
             kind = TimeoutError
         before = (BudgetExceededError, AuthenticationError, PermissionError)
         early = issubclass(kind, before) or message.startswith(("Invalid ", "Unknown ", "No messages"))
-        self._told = early
+        self._recorded = early
         return kind(
             f"stream: {message[:500]}", detail=message, request_id=self.request_id, paid=False if early else None
         )
@@ -278,9 +278,9 @@ class _Chat:
 
     def over(self) -> None:
         """Record the cost, however the chat ended: an answer that was left early has been paid for."""
-        if self._sent and not self._told:
+        if self._sent and not self._recorded:
             self._state.book.unknown("stream", self._model, self._project, self.request_id)
-        self._told = True
+        self._recorded = True
         calls.record(
             "claude",
             "stream",

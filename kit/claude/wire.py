@@ -140,10 +140,10 @@ def detail_of(answer: Answer) -> Any:
     return payload.get("detail", payload) if isinstance(payload, dict) else payload
 
 
-def told(detail: Any) -> str:
+def detail_text(detail: Any) -> str:
     """Return a detail as a line.
 
-    >>> told([{"loc": ["body", "timeout"], "msg": "Input should be less than or equal to 300"}])
+    >>> detail_text([{"loc": ["body", "timeout"], "msg": "Input should be less than or equal to 300"}])
     'body.timeout: Input should be less than or equal to 300'
     """
     if isinstance(detail, str):
@@ -161,7 +161,7 @@ def told(detail: Any) -> str:
 
 _HINTS = {
     AuthenticationError: "check api_key= or the variable CLAUDE_API_KEY",
-    RateLimitError: "nothing ran; the count starts anew with the next minute",
+    RateLimitError: "nothing ran; a new count starts with the next minute",
     PermissionError: "ask for less, or for a key with a larger profile",
     TimeoutError: "give it longer with timeout=, or ask for less; it was not repeated, as it may have been paid for",
     BudgetExceededError: "raise the project's budget, or use another project_id",
@@ -175,7 +175,7 @@ _RAN = "the program behind the service ran, and failed in its own words above; a
 def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float | None = None) -> ClaudeAPIError:
     """Return the exception for an answer that is no success."""
     detail = detail_of(answer)
-    text = told(detail)
+    text = detail_text(detail)
     kind = _kind(answer.status, text, elapsed, task_timeout)
     return kind(
         f"{what}: {text or 'no reason given'} (status {answer.status})",

@@ -15,13 +15,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .errors import Lost, Silent, Unreachable
-from .http1 import Asked, Headers, Incoming, Origin, within
+from .http1 import Headers, HttpRequest, Incoming, Origin, within
 
 if TYPE_CHECKING:
     import ssl
 
 MOST = 100
-"""So many connections at once; a call that needs one more waits."""
+"""The largest number of connections at once; a call that needs another one waits."""
 _MOST_IDLE = 20
 _IDLE_SECONDS = 5.0
 PIECE = 64 * 1024
@@ -37,23 +37,23 @@ class Connection:
         self._size = PIECE
         self.idle_since = 0.0
 
-    def ask(self, asked: Asked) -> Incoming:
+    def ask(self, request: HttpRequest) -> Incoming:
         """Send a request, and return its answer, whose head has come."""
         try:
-            self._patient(asked.read if asked.until is None else within(asked.read, asked.until))
-            if len(asked.body) < PIECE:
-                self._socket.sendall(asked.head() + asked.body)
+            self._patient(request.read if request.until is None else within(request.read, request.until))
+            if len(request.body) < PIECE:
+                self._socket.sendall(request.head() + request.body)
             else:
-                self._socket.sendall(asked.head())
-                self._socket.sendall(asked.body)
+                self._socket.sendall(request.head())
+                self._socket.sendall(request.body)
         except TimeoutError:
             raise Silent from None
         except OSError:
             pass  # the peer may have answered, say with a refusal, before it had heard all
-        incoming = Incoming(asked.method)
-        until = asked.until
+        incoming = Incoming(request.method)
+        until = request.until
         # What is left of the call is less after each piece of a head that trickles.
-        while not incoming.begin(self.receive(asked.read if until is None else within(asked.read, until))):
+        while not incoming.begin(self.receive(request.read if until is None else within(request.read, until))):
             pass
         return incoming
 
@@ -79,8 +79,7 @@ class Connection:
             self._timeout = seconds
 
     def stale(self, now: float) -> bool:
-        """Return whether it is of no use any more: idle for long, ended, or with something on it that nobody asked
-        for."""
+        """Return whether it must not be used again: idle for long, ended, or with unrequested data on it."""
         return now - self.idle_since > _IDLE_SECONDS or readable(self._socket)
 
     def end(self) -> None:
@@ -108,13 +107,13 @@ def readable(sock: socket.socket | None) -> bool:
 class Answer:
     """An answer whose head has come."""
 
-    def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, asked: Asked) -> None:
+    def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, request: HttpRequest) -> None:
         self._pool = pool
         self._connection: Connection | None = connection
         self._incoming = incoming
-        self.patience = asked.read
+        self.patience = request.read
         """Seconds to wait for each next piece."""
-        self._until = asked.until
+        self._until = request.until
         self.status = incoming.head.status
         self.headers = Headers(incoming.head.headers)
 
@@ -151,16 +150,16 @@ class Pool:
         for _ in range(MOST):
             self._places.put(None)
 
-    def ask(self, asked: Asked) -> Answer:
+    def ask(self, request: HttpRequest) -> Answer:
         """Send a request, and return its answer, whose head has come."""
         try:
-            self._places.get(timeout=asked.connect if asked.until is None else to_connect(asked))
+            self._places.get(timeout=request.connect if request.until is None else to_connect(request))
         except queue.Empty:
             raise Unreachable from None
         connection: Connection | None = None
         try:
-            connection = self._kept() or self._connect(asked)
-            return Answer(self, connection, connection.ask(asked), asked)
+            connection = self._kept() or self._connect(request)
+            return Answer(self, connection, connection.ask(request), request)
         except BaseException:
             self.put(connection, kept=False)
             raise
@@ -190,8 +189,8 @@ class Pool:
             self._drop(connection)
         return None
 
-    def _connect(self, asked: Asked) -> Connection:
-        origin, seconds = self._origin, to_connect(asked)
+    def _connect(self, request: HttpRequest) -> Connection:
+        origin, seconds = self._origin, to_connect(request)
         try:
             # Bytes, or the system's resolver loads tables of all alphabets first.
             host: Any = origin.host.encode()
@@ -225,9 +224,9 @@ class Pool:
             connection.end()
 
 
-def to_connect(asked: Asked) -> float | None:
+def to_connect(request: HttpRequest) -> float | None:
     """Return the seconds in which a connection must be there."""
-    return asked.connect if asked.until is None else within(asked.connect, asked.until)
+    return request.connect if request.until is None else within(request.connect, request.until)
 
 
 def unreachable(error: Exception) -> Unreachable:

@@ -89,7 +89,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         self.failure: BaseException | None = None
         """What ended the last reading, where an engine in between tells only its text."""
         self.unfit = 0
-        self._told = False
+        self._warned = False
 
     @classmethod
     def of(cls, source: Ranged, first: int, stop: int, like: Decided) -> View:
@@ -210,7 +210,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         for piece in self._pieces(first, stop):
             decoded = shape.decode(piece.batch.column(self.source.body), names)
             if shape.mode == "text":
-                texts = self.source.said(pa.chunked_array([decoded.columns[shape.body]]))
+                texts = self.source.as_text(pa.chunked_array([decoded.columns[shape.body]]))
                 decoded.columns[shape.body] = pa.concat_arrays(texts.chunks)
             yield piece, decoded
 
@@ -277,8 +277,8 @@ class View(ds.Dataset):  # type: ignore[misc]
         return Widening(decoded.wider, lacking) if decoded.wider or lacking else None
 
     def _warn(self) -> None:
-        if self.unfit and not self._told and not self._strict:
-            self._told = True
+        if self.unfit and not self._warned and not self._strict:
+            self._warned = True
             warn(
                 f"{one_line(self.source.label)}: {self.unfit:,} records hold keys or values that the columns, found on"
                 f" a sample, do not; their bytes are in the column {self.source.body!r}. types= gives columns of your"
@@ -300,7 +300,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         except MissingRange:
             raise
         except KitError as error:
-            error.hint = "\n  ".join(filter(None, (error.hint, _told(self.source, at, stop))))
+            error.hint = "\n  ".join(filter(None, (error.hint, _rest_of(self.source, at, stop))))
             error.missing = at, stop  # type: ignore[attr-defined]
             raise
         finally:
@@ -364,7 +364,7 @@ def _column(piece: Piece, decoded: Decoded, name: str) -> pa.Array:
     return decoded.columns[name] if name in decoded.columns else piece.batch.column(name)
 
 
-def _told(source: Ranged, first: int, stop: int) -> str:
+def _rest_of(source: Ranged, first: int, stop: int) -> str:
     return f"not read: {source.unit} {first} to {stop - 1} of {source.label}"
 
 

@@ -22,7 +22,7 @@ from .chunked import Malformed
 from .connections import Pool
 from .drivers import BlockingDriver, Held, LoopDriver
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
-from .http1 import Asked, Origin, head_lines, origin_of, quoted
+from .http1 import HttpRequest, Origin, head_lines, origin_of, quoted
 from .operations import Open, Request, Shut, Stream, Timeouts, whole
 from .proxies import proxy_of
 from .secrets import Secret, fit, revealed, without_password
@@ -122,7 +122,7 @@ class _Driver:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._base}>"
 
-    def build(self, request: Request) -> Asked:
+    def build(self, request: Request) -> HttpRequest:
         lines, body = self._lines(), request.body
         if request.headers:
             headers = self._headers().copy()
@@ -135,7 +135,7 @@ class _Driver:
         if body or request.method in _BODIED:
             lines += b"content-length: %d\r\n" % len(body or b"")
         timeouts = request.timeouts or self.settings.timeouts
-        return Asked(
+        return HttpRequest(
             request.method,
             self._below + quoted(request.target) or "/",
             lines,
@@ -151,11 +151,11 @@ class _Driver:
         timeouts = request.timeouts or self.settings.timeouts
         if not isinstance(error, KitError):
             error = Lost(f"the connection broke: {error}")
-        said = error.args[0]
-        if not said:
+        message = error.args[0]
+        if not message:
             late = isinstance(error, Unreachable)
-            said = f"no connection within {timeouts.connect} s" if late else f"no answer within {timeouts.read} s"
-        error.args = (f"{where}: {said}",)
+            message = f"no connection within {timeouts.connect} s" if late else f"no answer within {timeouts.read} s"
+        error.args = (f"{where}: {message}",)
         # What was caught on the way has frames of its own, and their variables the request's headers.
         error.__context__ = error.__cause__ = None
         error.service, error.op, error.resource = self.settings.service, request.op, request.path

@@ -84,23 +84,23 @@ def head_lines(headers: Mapping[str, str]) -> bytes:
 class Headers(Mapping[str, str]):
     """The headers of an answer, looked up without regard to case; one that stands several times is joined by commas."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_values",)
 
-    def __init__(self, found: dict[str, str]) -> None:
-        self._found = found
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
         """By their names in lower case."""
 
     def __getitem__(self, name: str) -> str:
-        return self._found[name.lower()]
+        return self._values[name.lower()]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._found
+        return isinstance(name, str) and name.lower() in self._values
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def parse_head(data: bytes | bytearray) -> Head:
     {'a': '1, 2'}
     """
     if b"\r\n " in data or b"\r\n\t" in data:
-        data = re.sub(rb"\r\n[ \t]+", b" ", data)  # a value may go on in the next line
+        data = re.sub(rb"\r\n[ \t]+", b" ", data)  # a value may continue in the next line
     try:
         lines = data.decode().split("\r\n")
     except UnicodeDecodeError:
@@ -128,19 +128,19 @@ def parse_head(data: bytes | bytearray) -> Head:
     begins = _STATUS.fullmatch(lines[0])
     ends = len(lines) - 1
     if begins is None or b"\0" in data or data.count(b"\n") != ends or data.count(b"\r") != ends:
-        raise Malformed("what came is no answer of HTTP/1.1")
+        raise Malformed("the answer is not HTTP/1.1")
     headers: dict[str, str] = {}
     for n in range(1, len(lines)):
         name, colon, value = lines[n].partition(":")
         if not colon or not _NAME.fullmatch(name):
-            raise Malformed("a line of the answer's head is no header")
+            raise Malformed("a line of the answer's head is not a header")
         name, value = name.lower(), value.strip(" \t")
         if name not in headers:
             headers[name] = value
         elif name != "content-length" or headers[name] != value:
             headers[name] += f", {value}"
-    said = headers.get("connection")
-    closes = said is not None and "close" in [one.strip() for one in said.lower().split(",")]
+    options = headers.get("connection")
+    closes = options is not None and "close" in [option.strip() for option in options.lower().split(",")]
     return Head(int(begins[2]), headers, begins[1] == "1" and not closes)
 
 
@@ -190,7 +190,7 @@ class Incoming:
                 self.parts = self._framing.feed(rest)
                 return True
             if head.status == 101:
-                raise Malformed("the peer speaks another protocol now, which nobody asked for")
+                raise Malformed("the peer has switched to another protocol without being asked")
         self._seen = self._seen[start:]
         if len(self._seen) > _LARGEST_HEAD:
             raise Malformed("the head of the answer is too long")
@@ -218,7 +218,7 @@ class Incoming:
 
 
 @dataclass(slots=True, repr=False)
-class Asked:
+class HttpRequest:
     """A request as it goes out, and how many seconds to wait for a connection and for each piece of the answer."""
 
     method: str

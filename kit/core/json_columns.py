@@ -37,7 +37,7 @@ _CELLS_PER_BYTE = 6
 
 
 class TooManyKeys(KitError):
-    """The objects have so many different keys that columns would be useless, or far larger than the text."""
+    """The objects have too many different keys: columns would be useless, or far larger than the text."""
 
 
 def type_of(value: Any) -> pa.DataType:
@@ -421,7 +421,7 @@ class ObjectColumns:
     def _made(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
         """Return the columns of a piece with their final types."""
         columns: dict[str, list[pa.Array]] = {}
-        anew: dict[str, pa.DataType] = {}
+        changed: dict[str, pa.DataType] = {}
         for name, kind in types.items():
             if name not in piece.columns:
                 columns[name] = [pa.nulls(piece.rows, kind)]
@@ -433,7 +433,7 @@ class ObjectColumns:
             if there is not None and all(chunk is not None for chunk in chunks):
                 columns[name] = [chunk for chunk in chunks if chunk is not None]
             elif there is None or piece.text is not None or piece.objects is not None:
-                anew[name] = kind
+                changed[name] = kind
             else:
                 columns[name] = [recast(chunk, kind) for chunk in there]
         if anew:
@@ -444,7 +444,7 @@ class ObjectColumns:
                 columns[name] = [_replaced(_joined(columns[name]), [*piece.apart], own)]
         return columns
 
-    def _anew(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
+    def _read_again(self, piece: _Piece, types: Mapping[str, pa.DataType]) -> dict[str, list[pa.Array]]:
         """Return columns of a piece from its text."""
         rows = piece.objects
         if rows is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from .connections import LARGEST, MOST, PIECE, readable, to_connect, unreachable
 from .errors import Lost, Silent, Unreachable
-from .http1 import Asked, Headers, Incoming, Origin, within
+from .http1 import Headers, HttpRequest, Incoming, Origin, within
 
 if TYPE_CHECKING:
     import ssl
@@ -66,24 +66,26 @@ class LoopConnection(asyncio.Protocol):
         self._full = False
         _wake(self._writer)
 
-    async def ask(self, asked: Asked) -> Incoming:
+    async def ask(self, request: HttpRequest) -> Incoming:
         """Send a request, and return its answer, whose head has come."""
-        head = asked.head()
-        if len(asked.body) < PIECE:
-            self.transport.write(head + asked.body)
+        head = request.head()
+        if len(request.body) < PIECE:
+            self.transport.write(head + request.body)
         else:
             self.transport.write(head)
-            self.transport.write(asked.body)
+            self.transport.write(request.body)
             while self._full and not self._ended:
                 self._writer = asyncio.get_running_loop().create_future()
                 try:
-                    await _within(asked.read if asked.until is None else within(asked.read, asked.until), self._writer)
+                    await _within(
+                        request.read if request.until is None else within(request.read, request.until), self._writer
+                    )
                 finally:
                     self._writer = None
-        incoming = Incoming(asked.method)
-        until = asked.until
+        incoming = Incoming(request.method)
+        until = request.until
         # What is left of the call is less after each piece of a head that trickles.
-        while not incoming.begin(await self.receive(asked.read if until is None else within(asked.read, until))):
+        while not incoming.begin(await self.receive(request.read if until is None else within(request.read, until))):
             pass
         return incoming
 
@@ -107,8 +109,7 @@ class LoopConnection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def stale(self, now: float) -> bool:
-        """Return whether it is of no use any more: idle for long, ended, or with something on it that nobody asked
-        for."""
+        """Return whether it must not be used again: idle for long, ended, or with unrequested data on it."""
         if self._ended or self._pieces or now - self.idle_since > _IDLE_SECONDS:
             return True
         return readable(self.transport.get_extra_info("socket"))
@@ -143,13 +144,13 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 class LoopAnswer:
     """An answer whose head has come."""
 
-    def __init__(self, pool: LoopPool, connection: LoopConnection, incoming: Incoming, asked: Asked) -> None:
+    def __init__(self, pool: LoopPool, connection: LoopConnection, incoming: Incoming, request: HttpRequest) -> None:
         self._pool = pool
         self._connection: LoopConnection | None = connection
         self._incoming = incoming
-        self.patience = asked.read
+        self.patience = request.read
         """Seconds to wait for each next piece."""
-        self._until = asked.until
+        self._until = request.until
         self.status = incoming.head.status
         self.headers = Headers(incoming.head.headers)
 
@@ -185,11 +186,11 @@ class LoopPool:
         self._closed = False
         self._places = asyncio.Semaphore(MOST)
 
-    async def ask(self, asked: Asked) -> LoopAnswer:
+    async def ask(self, request: HttpRequest) -> LoopAnswer:
         """Send a request, and return its answer, whose head has come."""
         if self._places.locked():
             try:
-                async with asyncio.timeout(to_connect(asked)):
+                async with asyncio.timeout(to_connect(request)):
                     await self._places.acquire()
             except TimeoutError:
                 raise Unreachable from None
@@ -197,8 +198,8 @@ class LoopPool:
             await self._places.acquire()
         connection: LoopConnection | None = None
         try:
-            connection = self._kept() or await self._connect(asked)
-            return LoopAnswer(self, connection, await connection.ask(asked), asked)
+            connection = self._kept() or await self._connect(request)
+            return LoopAnswer(self, connection, await connection.ask(request), request)
         except BaseException:
             self.put(connection, kept=False)
             raise
@@ -226,17 +227,17 @@ class LoopPool:
             self._drop(connection)
         return None
 
-    async def _connect(self, asked: Asked) -> LoopConnection:
+    async def _connect(self, request: HttpRequest) -> LoopConnection:
         origin, connection = self._origin, LoopConnection()
         try:
-            async with asyncio.timeout(to_connect(asked)):
+            async with asyncio.timeout(to_connect(request)):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
                     origin.host,
                     origin.port,
                     ssl=self._context,
                     server_hostname=None if self._context is None else origin.host,
-                    # One address has nothing to race with; and whoever is cancelled in a race may lose its socket.
+                    # A single address needs no race, and a cancelled race may leave a socket open.
                     happy_eyeballs_delay=None if _is_number(origin.host) else 0.25,
                 )
         except TimeoutError:

@@ -76,7 +76,7 @@ class Shape:
     body: str = "body"
     raw: bool = True
     """Whether there is a column of raw bodies, for records that do not fit."""
-    asked: bool = False
+    as_text: bool = False
     """Whether the caller asked for text; then bytes that are not valid text are shown as escapes."""
 
     @cached_property
@@ -130,7 +130,7 @@ class Shape:
             raw = bodies.to_pylist()
             texts = [None if body is None else body.decode("utf-8", "backslashreplace") for body in raw]
             unfit = sum(body is not None and not is_utf8(body) for body in raw)
-            wider = Wider(binary=not self.asked)
+            wider = Wider(binary=not self.as_text)
             return Decoded({self.body: pa.array(texts, pa.string())}, wider, unfit, frozenset([self.body]))
         return Decoded({self.body: decoded})
 

@@ -9,7 +9,7 @@ import httpx  # the one import of it: who swaps it for a twin does so here
 
 from .connections import MOST
 from .errors import InputError, KitError, Lost, Silent, Unreachable
-from .http1 import Asked, Origin, within
+from .http1 import HttpRequest, Origin, within
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 _LIMITS = httpx.Limits(max_connections=MOST, max_keepalive_connections=20, keepalive_expiry=5.0)
@@ -31,17 +31,17 @@ def _translated(error: Exception) -> KitError:
     return Lost(f"the connection broke: {str(error) or 'it was closed'}")
 
 
-def _request(origin: Origin, asked: Asked) -> httpx.Request:
-    lines = [line.partition(b": ")[::2] for line in asked.lines.split(b"\r\n") if line]
-    connect, read = asked.connect, asked.read
-    if asked.until is not None:
-        connect, read = within(connect, asked.until), within(read, asked.until)
+def _request(origin: Origin, request: HttpRequest) -> httpx.Request:
+    lines = [line.partition(b": ")[::2] for line in request.lines.split(b"\r\n") if line]
+    connect, read = request.connect, request.read
+    if request.until is not None:
+        connect, read = within(connect, request.until), within(read, request.until)
     timeout = {"connect": connect, "pool": connect, "read": read, "write": read}
     return httpx.Request(
-        asked.method,
-        f"{origin.scheme}://{origin.name}{asked.target}",
+        request.method,
+        f"{origin.scheme}://{origin.name}{request.target}",
         headers=lines,
-        content=asked.body,
+        content=request.body,
         extensions={"timeout": timeout},
     )
 
@@ -93,11 +93,11 @@ class ProxiedPool:
             verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy), limits=_LIMITS
         )
 
-    def ask(self, asked: Asked) -> ProxiedAnswer:
+    def ask(self, request: HttpRequest) -> ProxiedAnswer:
         """Send a request, and return its answer, whose head has come."""
         try:
-            request = _request(self._origin, asked)
-            return ProxiedAnswer(self._sender.handle_request(request), request)
+            prepared = _request(self._origin, request)
+            return ProxiedAnswer(self._sender.handle_request(prepared), prepared)
         except _FAILURES as error:
             raise _translated(error) from None
 
@@ -132,11 +132,11 @@ class ProxiedLoopPool:
             verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy), limits=_LIMITS
         )
 
-    async def ask(self, asked: Asked) -> ProxiedLoopAnswer:
+    async def ask(self, request: HttpRequest) -> ProxiedLoopAnswer:
         """Send a request, and return its answer, whose head has come."""
         try:
-            request = _request(self._origin, asked)
-            return ProxiedLoopAnswer(await self._sender.handle_async_request(request), request)
+            prepared = _request(self._origin, request)
+            return ProxiedLoopAnswer(await self._sender.handle_async_request(prepared), prepared)
         except _FAILURES as error:
             raise _translated(error) from None
 

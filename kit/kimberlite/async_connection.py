@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..core import loop
 from ..core.drivers import Held, LoopDriver
 from .address import Place, Settings
-from .connection_base import ConnectionBase, reason_of, told_of_tls
+from .connection_base import ConnectionBase, reason_of, tls_reason
 from .errors import KimberliteError, NetworkError, WireError
 from .framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
 from .operations import Operation, Post, Walk
@@ -145,7 +145,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
             except TimeoutError:
                 reasons.append(f"{place}: no connection within {self.settings.connect_timeout} s")
             except (OSError, EOFError) as error:
-                reasons.append(f"{place}: {told_of_tls(error) or reason_of(error)}")
+                reasons.append(f"{place}: {tls_reason(error) or reason_of(error)}")
         raise self.unreachable("; ".join(reasons))
 
     async def _greet(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -252,7 +252,7 @@ class Crossing:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the server said that it can do beyond the protocol."""
+        """The server's capabilities beyond the protocol."""
         return self.connection.capabilities
 
     async def connect(self) -> None:

@@ -124,7 +124,7 @@ def _fate(post: Post | None) -> str | None:
     return "the write may have happened; read to see, before it is made again"
 
 
-def told_of_tls(error: BaseException) -> str:
+def tls_reason(error: BaseException) -> str:
     """Return the reason of a TLS failure; empty for any other failure."""
     if isinstance(error, ssl.SSLCertVerificationError):
         own = "one of your own is given as tls=ssl.SSLContext"

@@ -49,7 +49,7 @@ class KimberliteError(KitError):
 
     @property
     def message(self) -> str:
-        """What was said, in the words of who said it."""
+        """The message, in the server's own words."""
         return str(self.args[0]) if self.args else ""
 
     def is_retryable(self) -> bool:
@@ -91,14 +91,14 @@ class ServerError(KimberliteError):
     code: int
 
     def __init__(self, message: str, code: int, request_id: int | None = None) -> None:
-        super().__init__(message, hint=_told(code).hint)
+        super().__init__(message, hint=_code_of(code).hint)
         self.code = code
         self.request_id = request_id
 
     @property
     def code_name(self) -> str:
         """The code's name."""
-        return _told(self.code).name
+        return _code_of(self.code).name
 
     def is_retryable(self) -> bool:
         return isinstance(self, BusyError)
@@ -294,7 +294,7 @@ CODES: Mapping[int, Code] = dict(
 )
 
 
-def _told(code: int) -> Code:
+def _code_of(code: int) -> Code:
     return CODES.get(code) or Code("unknown code", InternalError)
 
 
@@ -304,4 +304,4 @@ def server_error(code: int, message: str, request_id: int | None = None) -> Serv
     >>> server_error(16, "offset mismatch for stream 7: expected 0, actual 3").actual
     3
     """
-    return _told(code).kind(message, code, request_id)
+    return _code_of(code).kind(message, code, request_id)

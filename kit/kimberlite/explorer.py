@@ -101,7 +101,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         """Return the rows of a SELECT with the declared types of the columns; an empty result has the same types.
 
         Parameters stand as `$1`, `$2` in the text. `at` reads the tables as they were: at a position as `position()`
-        tells it, or at a time. Columns that stayed text although they are declared otherwise are told in
+        tells it, or at a time. Columns that stayed text although they are declared otherwise are listed in
         `df.attrs["as_text"]`; a result that was cut by the server says so by a warning, and in `attrs["truncated"]`.
         Columns have the names and the order of the SELECT, `AS` included, also where the server forgets them.
         """

@@ -6,7 +6,7 @@
     10 - 13   CRC-32 of the payload, as zlib counts it
     14 -      payload
 
-The protocol has no reply to a bad frame: whoever receives one closes the connection.
+The protocol has no reply to a bad frame: its receiver closes the connection.
 """
 
 from __future__ import annotations

@@ -45,11 +45,11 @@ def list_streams(
     if tenant is None:
         raise KimberliteInputError("the tenant is missing", hint="give tenant_id=, here or to the client")
     if EVENTS_TABLE in capabilities:
-        return (yield from _told(registry, tenant))
+        return (yield from _listed_by_server(registry, tenant))
     return (yield from _tried(registry, tenant))
 
 
-def _told(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
+def _listed_by_server(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
     sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
     post = Post("list_streams", requests.Query(sql), tenant)
     answer = yield from asked(registry.settings, post, responses.Query)

@@ -75,7 +75,7 @@ class StreamRange(Ranged):
     ) -> tuple[pa.Table, dict[str, Any]]:
         table, attrs = super().shown(self._timed(pages), body, types)
         return table, {
-            "time": "server" if self.times and tells_times(self.client) else "not told by the server",
+            "time": "server" if self.times and tells_times(self.client) else "not reported by the server",
             **attrs,
         }
 

@@ -27,7 +27,7 @@ _SETS = {"UNION", "INTERSECT", "EXCEPT"}
 class Item:
     """An item of the list of a SELECT."""
 
-    told: str
+    server_name: str
     """The server's name for it: `SUM(amount)`, or the column's own name."""
     shown: str
     """The name that the statement asks for."""
@@ -42,13 +42,15 @@ class Grouped:
     groups: tuple[str, ...]
     """The columns of GROUP BY, by their own names."""
 
-    def as_told(self) -> list[int]:
+    def in_server_order(self) -> list[int]:
         """Return the items in the server's order."""
         places = {name.casefold(): n for n, name in reversed(list(enumerate(self.groups)))}
 
         def rank(n: int) -> tuple[bool, int]:
             item = self.items[n]
-            return item.aggregate, len(places) if item.aggregate else places.get(item.told.casefold(), len(places))
+            return item.aggregate, len(places) if item.aggregate else places.get(
+                item.server_name.casefold(), len(places)
+            )
 
         return sorted(range(len(self.items)), key=rank)
 
@@ -69,7 +71,7 @@ def grouped(sql: str) -> Grouped | None:
     """Return what a SELECT with aggregates, GROUP BY or DISTINCT lists; None where it is anything else.
 
     >>> found = grouped('SELECT city, count( * ) AS n, SUM(t.fee) "the fees" FROM t GROUP BY city')
-    >>> [(item.told, item.shown) for item in found.items], found.groups
+    >>> [(item.server_name, item.shown) for item in found.items], found.groups
     ([('city', 'city'), ('COUNT(*)', 'n'), ('SUM(fee)', 'the fees')], ('city',))
     >>> grouped("SELECT SUM(a) + 1 AS n FROM t"), grouped("SELECT a AS b FROM t")
     (None, None)
@@ -104,7 +106,7 @@ def arranged(sql: str, names: Sequence[str]) -> list[tuple[int, str]] | None:
     left = dict(enumerate(name.casefold() for name in names))
     out = []
     for item in grouping.items:
-        at = next((n for n, name in left.items() if name == item.told.casefold()), None)
+        at = next((n for n, name in left.items() if name == item.server_name.casefold()), None)
         if at is None:
             return None
         del left[at]
@@ -195,11 +197,11 @@ def _groups(rest: Sequence[_Token], items: Sequence[Item]) -> list[str] | None:
         part = [token for token in part if token[1] != ";"]
         if len(part) == 1 and part[0][0] == "number":
             n = int(part[0][1]) - 1
-            name = items[n].told if 0 <= n < len(items) and not items[n].aggregate else None
+            name = items[n].server_name if 0 <= n < len(items) and not items[n].aggregate else None
         else:
             name = _column(part)
         if name is None:
             return None
-        named = next((item.told for item in items if item.shown.casefold() == name.casefold()), name)
-        groups.append(named if not any(item.told.casefold() == name.casefold() for item in items) else name)
+        named = next((item.server_name for item in items if item.shown.casefold() == name.casefold()), name)
+        groups.append(named if not any(item.server_name.casefold() == name.casefold() for item in items) else name)
     return groups

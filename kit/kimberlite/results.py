@@ -87,12 +87,12 @@ def result_columns(payload: bytes, declared: Mapping[str, str] | None = None, sq
         places, count = cells
         data = np.frombuffer(payload, np.uint8)
         columns = [WireCells(payload, data, places[n]) for n in range(len(names))]
-    types = _told(reader, len(names))
+    types = _types_sent(reader, len(names))
     shown = arranged(sql, names) or list(enumerate(names))
     return _table(names, columns, count, types, declared or {}, shown)
 
 
-def _told(reader: Reader, count: int) -> list[str] | None:
+def _types_sent(reader: Reader, count: int) -> list[str] | None:
     """Return the types that the server sent after the rows."""
     if reader.at == len(reader.data):
         return None

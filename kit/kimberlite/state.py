@@ -19,7 +19,7 @@ class ClientState(faces.ClientState):
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the server said that it can do beyond the protocol."""
+        """The server's capabilities beyond the protocol."""
         names: tuple[str, ...] = self.driver.capabilities
         return names
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.drivers import BlockingDriver, Held
 from .address import Settings
-from .connection_base import ConnectionBase, reason_of, told_of_tls
+from .connection_base import ConnectionBase, reason_of, tls_reason
 from .errors import KimberliteError, NetworkError, TimeoutError, WireError
 from .framing import HEADER_SIZE, check, read_header
 from .operations import Post, Take
@@ -151,7 +151,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                 if isinstance(error, KimberliteError):
                     raise
                 reasons.append(
-                    f"{place}: {told_of_tls(error) or f'the server closed the connection: {reason_of(error)}'}"
+                    f"{place}: {tls_reason(error) or f'the server closed the connection: {reason_of(error)}'}"
                 )
                 continue
             except BaseException:

@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = given.run(given)
         sys.stdout.flush()
     except InputError as error:
-        return _told(error, 2)
+        return _report(error, 2)
     except KitError as error:
-        return _told(error, 1)
+        return _report(error, 1)
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _told(error: KitError, status: int) -> int:
+def _report(error: KitError, status: int) -> int:
     print(f"kit: {error}", file=sys.stderr)
     return status
 
@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
         dest="ports",
         help="the port of a service; may be repeated",
     )
-    serve.add_argument("--moving", action="store_true", help="have the demo data go on, a few records a second")
+    serve.add_argument("--moving", action="store_true", help="keep adding demo data, a few records a second")
     serve.add_argument("--no-demo", action="store_false", dest="demo", help="start empty, without the demo data")
     serve.set_defaults(run=_serve)
 

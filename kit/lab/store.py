@@ -1,7 +1,7 @@
 """One SQLite database for each service: everything that was acknowledged survives `kill -9`.
 
-All writes go through one thread that puts everything that waits into one commit, so many small writes cost little more
-than one.
+All writes go through one thread that puts everything that waits into one commit, so a hundred small writes cost little
+more than one.
 """
 
 from __future__ import annotations

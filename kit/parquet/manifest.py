@@ -24,7 +24,7 @@ from ..core.errors import InputError
 from .store import UNFINISHED, Store
 
 OLD = "_kit_manifest.json"
-TOLD = b"kit"
+METADATA_KEY = b"kit"
 """The key of the file's metadata under which it is described."""
 _FORM = 1
 _NAME = re.compile(r"part-(\d{20})-to-(\d{20})-rows-(\d{1,19})-file-(\d{1,6})-of-(\d{1,6})\.parquet")
@@ -73,7 +73,7 @@ class Manifest:
         if manifest is None:
             if not parts:
                 return None
-            source, keys = _told(store, parts[0].name)
+            source, keys = _described(store, parts[0].name)
             manifest = cls(source, parts[0].first, parts[0].first, keys)
         manifest.parts += parts
         manifest.next = max([manifest.next, *(part.stop for part in parts)])
@@ -125,10 +125,12 @@ def _following(names: Iterable[str], start: int | None, store: Store) -> list[Pa
     return parts
 
 
-def _told(store: Store, name: str) -> tuple[str, list[str]]:
+def _described(store: Store, name: str) -> tuple[str, list[str]]:
     """Return the source and the partition columns from a file's metadata."""
     try:
-        description = json.loads(pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[TOLD])
+        description = json.loads(
+            pq.read_metadata(store.where(name), filesystem=store.filesystem).metadata[METADATA_KEY]
+        )
         return str(description["source"]), [str(one) for one in description.get("partition_by", [])]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{store.where(name)} is not a file of this toolkit: {error!r:.200}") from None

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..core import progress
 from ..core.errors import InputError
-from .manifest import TOLD, Manifest, Part, is_ours, name_of
+from .manifest import METADATA_KEY, Manifest, Part, is_ours, name_of
 from .partitions import KEYS, check, folder, packed, parted
 from .store import Store, StoreError
 
@@ -166,7 +166,7 @@ class _Files:
     def _metadata(self) -> dict[bytes | str, bytes | str]:
         manifest = self._manifest
         description = {"source": manifest.source, "first": manifest.next, "stop": self._stop}
-        return {TOLD: json.dumps({**description, "partition_by": manifest.partition_by})}
+        return {METADATA_KEY: json.dumps({**description, "partition_by": manifest.partition_by})}
 
     def end(self) -> None:
         """End the file and counts it. Records of which nothing is kept are counted with those after them."""

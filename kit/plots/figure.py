@@ -82,7 +82,7 @@ def png(figure: Any, *, quick: bool = False) -> tuple[bytes, tuple[float, float]
 
 
 def wrapped(text: str, inches: float, size: float, *, bold: bool = False) -> list[str]:
-    """Return the lines of a text that has so much room; nothing of it is left out."""
+    """Return the lines of a text for the given width; nothing is left out."""
     font = FontProperties(size=size, weight="bold" if bold else "normal")
     lines = [""]
     for word in text.split(" "):

@@ -191,7 +191,7 @@ def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, chosen: tupl
     labels = [name for name in part.columns if name not in _NO_LABELS and part[name].notna().any()]
     telling = [label for label in labels if part[label].nunique(dropna=False) > 1]
     calls = "call" in part.columns and bool(part["call"].any())
-    by = _told_apart(part, telling) if chosen is None else [label for label in chosen if label in labels]
+    by = _distinguishing(part, telling) if chosen is None else [label for label in chosen if label in labels]
     by += [label for label in telling if label in _BOUNDS and label not in by]
     rows = pd.DataFrame(
         {"time": part["time"], "value": part["value"].to_numpy(dtype=float), "series": _series(part, by)}
@@ -205,7 +205,7 @@ def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, chosen: tupl
     return Measure(metric, name, unit, adds, rows, tuple(by), same, summed)
 
 
-def _told_apart(part: pd.DataFrame, telling: list[str]) -> list[str]:
+def _distinguishing(part: pd.DataFrame, telling: list[str]) -> list[str]:
     """Return the labels that distinguish rows; identifiers only if the other labels do not."""
     plain = [label for label in telling if not label.endswith("_id")]
     return plain if plain and not part.duplicated(["time", *plain]).any() else telling

@@ -40,31 +40,31 @@ _LATE = 0.05
 class BatchSubmitTicket:
     """The acknowledgement of a batch, once it is appended: `ack = await ticket`. May be awaited often, or never."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_future",)
 
     def __init__(self, future: asyncio.Future[AppendAck]) -> None:
-        self._told = future
+        self._future = future
 
     def __await__(self) -> Generator[Any, None, AppendAck]:
         # Shielded: a caller that gives up waiting must not take the answer from the others.
-        return (self._told if self._told.done() else asyncio.shield(self._told)).__await__()
+        return (self._future if self._future.done() else asyncio.shield(self._future)).__await__()
 
     def done(self) -> bool:
         """Return whether awaiting it takes no time."""
-        return self._told.done()
+        return self._future.done()
 
     def told(self) -> AppendAck:
         """Return the acknowledgement of a finished ticket, in any thread."""
-        return self._told.result()
+        return self._future.result()
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
         """Call a function with the acknowledgement, on the loop; never, where the batch fails."""
-        self._told.add_done_callback(lambda future: None if future.exception() else call(future.result()))
+        self._future.add_done_callback(lambda future: None if future.exception() else call(future.result()))
 
     def __repr__(self) -> str:
-        if not self._told.done():
+        if not self._future.done():
             return "<BatchSubmitTicket, on its way>"
-        return f"<BatchSubmitTicket, {'failed' if self._told.exception() else 'appended'}>"
+        return f"<BatchSubmitTicket, {'failed' if self._future.exception() else 'appended'}>"
 
 
 class AppendEngine:
@@ -95,7 +95,7 @@ class AppendEngine:
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
         """Submits that wait for room, first come first served."""
         self._exchange: Http2Exchange | None = None
-        """The one that batches are sent on, once the service has said yes to it."""
+        """The one that batches are sent on, once the service has accepted it."""
         self._accepted = False
         """Whether the service ever has."""
         self._retiring = False
@@ -223,7 +223,7 @@ class AppendEngine:
         for batch in self._flight.drain():
             if error is not None and not batch.ticket.done():
                 batch.ticket.set_exception(error)
-                # Retrieved at once, so that a ticket that nobody awaits causes no warning.
+                # Retrieved at once, so that an unawaited ticket causes no warning.
                 batch.ticket.exception()
         self._closing = True
         self._admit()
@@ -239,7 +239,7 @@ class AppendEngine:
             try:
                 await self._attempt(attempt)
             except KitError as failure:
-                error = self._told(failure)
+                error = self._as_error(failure)
             if attempt.acks:
                 tries, unsure = 1, False
             if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
@@ -252,13 +252,13 @@ class AppendEngine:
                 continue
             if error is None:
                 again = Lost("the service keeps asking for a new connection", maybe_received=False)
-                error = self._told(again)
+                error = self._as_error(again)
             unsent = not self._flight.started or not attempt.wrote
             if not self._transport.repeats(error, tries, appends=not unsent):
                 error.tried_before = unsure
                 raise error
             unsure = unsure or not (unsent or no_side_effects(error))
-            await asyncio.sleep(max(self._transport.pause(tries), attempt.asked))
+            await asyncio.sleep(max(self._transport.pause(tries), attempt.pause))
             tries += 1
 
     async def _attempt(self, attempt: _Attempt) -> None:
@@ -277,7 +277,7 @@ class AppendEngine:
             head = await exchange.head(self._timeout)
             status = head.status
             if status != 200:
-                attempt.asked = asked_pause(head.headers)
+                attempt.pause = asked_pause(head.headers)
                 raise error_of(status, await self._rest(exchange))
             self._accepted = True
             self._flight.restart(self._loop.time())
@@ -400,7 +400,7 @@ class AppendEngine:
             **self._headers,
         }
 
-    def _told(self, failure: KitError) -> S2Error:
+    def _as_error(self, failure: KitError) -> S2Error:
         """Return the failure for callers."""
         if not isinstance(failure, S2Error):
             failure.args = (f"s2: POST {self._origin}{self._path}: {failure.args[0]}",)
@@ -415,7 +415,7 @@ class _Attempt:
     wrote: bool = False
     """Whether any batch, or a part of one, was handed to the socket."""
     acks: int = 0
-    asked: float = 0.0
+    pause: float = 0.0
     """Seconds that the service asks to wait."""
 
 

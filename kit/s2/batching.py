@@ -33,7 +33,7 @@ class Accumulator:
         self._records: list[Record] = []
         self._bytes = 0
         self.deadline: float | None = None
-        """When the batch under way must leave, by the clock; None while it is empty, and where it may wait for ever."""
+        """When the current batch must be sent, by the clock; None while it is empty or may wait without limit."""
 
     def __len__(self) -> int:
         return len(self._records)

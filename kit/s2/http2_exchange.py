@@ -385,10 +385,10 @@ def _code_name(code: int) -> str:
 class _GoAway(NamedTuple):
     last_stream: int
     code: int
-    told: bytes
+    data: bytes
 
     def __str__(self) -> str:
-        text = self.told[:200].decode("utf-8", "replace")
+        text = self.data[:200].decode("utf-8", "replace")
         return f"{_code_name(self.code)} {text}".strip()
 
 

@@ -179,7 +179,7 @@ class _Gathering:
         except S2Error as error:
             self._fail(error)
         except Exception as error:
-            # Whatever it is, nobody must wait for ever.
+            # Whatever the error is, no ticket may wait forever.
             failure = S2ClientError(f"the producer failed: {error!r}")
             failure.__cause__ = error
             self._fail(failure)
@@ -198,7 +198,7 @@ class _Gathering:
         for posted in [*(posted for _, posted in self._outbox), self._posted]:
             if not posted.done():
                 posted.set_exception(error)
-                # Taken at once: a ticket that nobody awaits is no reason for a warning.
+                # Retrieved at once, so that an unawaited ticket causes no warning.
                 posted.exception()
         self._outbox.clear()
         self._emptied.set()

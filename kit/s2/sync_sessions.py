@@ -196,7 +196,7 @@ async def _feed(handover: ThreadQueue[_Handed], producer: Producer) -> None:
 
 
 async def _hand_on(handover: ThreadQueue[_Handed], producer: Producer, failed: list[RecordSubmitTicket]) -> bool:
-    """Hand on what there is, and lets go of it: a ticket holds its producer. False at the end."""
+    """Hand on the waiting records and drop them, as a ticket refers to its producer. False at the end."""
     items = await handover.take()
     for item in items:
         if isinstance(item, Future):

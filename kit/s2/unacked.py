@@ -28,8 +28,7 @@ class Packed(NamedTuple):
 
 
 def pack(payload: bytes, records: int, metered: int, compression: Compression) -> Packed:
-    """Return the batch that this protobuf message of an append is; it must hold as many records and metered bytes as
-    told."""
+    """Return the batch of this protobuf message of an append; `records` and `metered` are those in it."""
     check_size(records, metered)
     return Packed(encode_frame(payload, compression), records, metered)
 

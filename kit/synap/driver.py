@@ -54,7 +54,7 @@ class _Base:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bulk: bool | None = True if settings.native else None if settings.rpc is not None else False
-        """None as long as nobody has tried."""
+        """None until it was tried."""
         self.sockets: bool | None = False if settings.native else None
         """Whether the server's WebSockets work."""
 

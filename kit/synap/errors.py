@@ -42,7 +42,7 @@ class SynapError(KitError):
 
     @property
     def message(self) -> str:
-        """What was said, in the words of who said it."""
+        """The message, in the server's own words."""
         return str(self.args[0]) if self.args else ""
 
     def _in_full(self) -> str:
@@ -140,7 +140,7 @@ def code_of(text: str) -> int:
 
 
 def refusal(text: str, status: int | None = None, *, op: str = "", resource: str = "") -> SynapError:
-    """Return the error for what a server said."""
+    """Return the error for a server's message."""
     hint = next((hint for prefix, hint in _HINTS if text.startswith(prefix)), None)
     if "Room '" in text and "not found" in text:
         hint = _ROOM_HINT

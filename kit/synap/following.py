@@ -31,7 +31,7 @@ class EventBatch:
     events: pa.Table
     next_offset: int
     generation: int
-    """The incarnation of the room: it changes when the room is created again, and offsets start anew."""
+    """The incarnation of the room: it changes when the room is created again, and offsets start at 0."""
     missed: int = 0
     """Events that the server dropped before they could be read."""
     restarted: bool = False

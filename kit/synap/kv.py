@@ -100,22 +100,22 @@ class KV(Part):
 
     @verb
     def incr(self, key: str) -> Operation[int]:
-        """Return the number that is stored, one higher than before; a key that is not there begins at 0."""
+        """Add one to a stored number; return the new one. A missing key counts from 0."""
         return (yield from _add("kv.incr", key, 1))
 
     @verb
     def incrby(self, key: str, amount: int) -> Operation[int]:
-        """Return the number that is stored, so much higher than before."""
+        """Add to a stored number; return the new one."""
         return (yield from _add("kv.incr", key, amount))
 
     @verb
     def decr(self, key: str) -> Operation[int]:
-        """Return the number that is stored, one lower than before."""
+        """Subtract one from a stored number; return the new one."""
         return (yield from _add("kv.decr", key, 1))
 
     @verb
     def decrby(self, key: str, amount: int) -> Operation[int]:
-        """Return the number that is stored, so much lower than before."""
+        """Subtract from a stored number; return the new one."""
         return (yield from _add("kv.decr", key, amount))
 
     @verb

@@ -44,27 +44,27 @@ class RoomRange(Ranged):
     ) -> None:
         self.client, self.room, self._names, self._subscriber = client, room, names, subscriber_id
         self.label = f"synap {state_of(client).settings.url}/{room}"
-        self._told: dict[str, Any] = {}
+        self._attrs: dict[str, Any] = {}
         """Of the read that `pages` began."""
 
     def bounds(self) -> tuple[int, int]:
         with nullcontext() if self._names is None else self._names.explained(self.room, "syn.streams()", "Room '"):
             stats = self.client.stream.stats(self.room)
-        self._told["generation"] = stats["generation"]
+        self._attrs["generation"] = stats["generation"]
         first, stop = int(stats["min_offset"]), int(stats["total_published"])
         return min(first, stop), stop
 
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
         bounds = self.bounds()
         begin = self.at(start, bounds)
-        self._told["missed"] = max(0, bounds[0] - begin) if begin < bounds[1] else 0
+        self._attrs["missed"] = max(0, bounds[0] - begin) if begin < bounds[1] else 0
         return self.between(bounds, begin, limit, until)
 
     def shown(
         self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
     ) -> tuple[pa.Table, dict[str, Any]]:
         table, attrs = super().shown(pages, body, types)
-        return table, {**self._told, **attrs}
+        return table, {**self._attrs, **attrs}
 
     def pieces(self, first: int, stop: int) -> Iterator[Piece]:
         for piece in state_of(self.client).driver.walk(pages(self.room, self._subscriber, first, stop)):
@@ -77,7 +77,7 @@ class RoomRange(Ranged):
         table = state_of(self.client).driver.run(page(self.room, self._subscriber, position, 1))
         return None if not table.num_rows else table.column("time").cast(pa.int64())[0].as_py()
 
-    def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    def as_text(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         return unquoted(texts)
 
     def outgoing(self, data: Any, *, body: str | None = None, event: str = "event") -> Outgoing:

@@ -73,7 +73,7 @@ class Subscription(OfOneProcess):
         self.gaps = 0
         """How often the connection was made again; what was published in between did not come."""
         self.dropped = 0
-        """Messages that were lost here because nobody took them in time."""
+        """Messages that were dropped here because they were not read in time."""
         self.transport = ""
         """"websocket" or "synaprpc", once it is connected."""
         self._closed = False

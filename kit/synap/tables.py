@@ -153,7 +153,7 @@ def event_table(
     events: pa.Table, body: BodyMode, types: Mapping[str, pa.DataType] | None = None, *, fast: bool = True
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return events or messages as a notebook shows them: what came with them, then their data."""
-    return shown(events, "data", body, types, said=unquoted, fast=fast)
+    return shown(events, "data", body, types, as_text=unquoted, fast=fast)
 
 
 def unquoted(column: pa.ChunkedArray) -> pa.ChunkedArray:

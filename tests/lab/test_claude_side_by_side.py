@@ -78,7 +78,7 @@ def test_the_pace_grows_shrinks_and_waits():
     assert pace.limited(200.0, 265.0, date="Sun, 29 Nov 2026 14:00:59 GMT") == 0.5
     waits = [pace.limited(200.0, 265.0, date="Sun, 29 Nov 2026 14:00:57 GMT") for _ in range(5)]
     assert waits[-1] == pytest.approx(3.1)
-    assert pace.limited(200.0, 265.0, asked=12.0) == 12.0 and pace.opens == 212.0
+    assert pace.limited(200.0, 265.0, pause=12.0) == 12.0 and pace.opens == 212.0
     assert pace.full(300.0, 300.0) is None
     for hostile in (
         {},

@@ -54,7 +54,7 @@ def test_names_of_the_caller_are_tables_and_others_are_not_read(orders, stream):
     joined = kit.sql("select count(*) as n from orders join few using (customer)")
     assert joined["n"][0] >= 3
     del few, stream
-    with pytest.raises(QueryError, match="tables at hand"):
+    with pytest.raises(QueryError, match="tables: "):
         kit.sql("select * from not_there")
 
 

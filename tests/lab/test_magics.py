@@ -55,7 +55,7 @@ def test_sql_on_what_the_notebook_holds(notebook):
     assert notebook.text(f"print(found['n'].tolist() == {expected}, list(found['city']))") == "True ['Graz', 'Porto']\n"
     assert notebook.text("%sql select {least} + 1 as more").split()[-1] == "6"
     wrong = notebook.error("%%sql\nselect * from nothing_like_it")
-    assert "QueryError" in wrong and "tables at hand" in wrong and "few" in wrong
+    assert "QueryError" in wrong and "tables: " in wrong and "few" in wrong
     assert len(wrong.splitlines()) < 14 and "site-packages" not in wrong
     notebook.run("del lab")
 

@@ -61,5 +61,5 @@ def test_a_comma_or_a_from_inside_does_not_end_an_item():
     found = grouped(
         "SELECT COUNT(*) FILTER (WHERE v IN ('a', 'b') AND EXISTS (SELECT 1 FROM z)) AS n, v FROM t GROUP BY v"
     )
-    assert [(item.told, item.shown) for item in found.items] == [("COUNT(*)", "n"), ("v", "v")]
-    assert found.as_told() == [1, 0]
+    assert [(item.server_name, item.shown) for item in found.items] == [("COUNT(*)", "n"), ("v", "v")]
+    assert found.in_server_order() == [1, 0]

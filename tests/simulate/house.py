@@ -88,7 +88,7 @@ class StatementSteps:
         self._folder, self._writes = folder, writes
         self._out = io.BytesIO()
         self._worker: Worker | None = None
-        self.told: dict[str, Any] = {}
+        self.started: dict[str, Any] = {}
         self.over = False
 
     @property
@@ -105,7 +105,7 @@ class StatementSteps:
 
     async def start(self) -> None:
         self._worker = Worker(self._folder, self._out, writes=self._writes)
-        self.told = json.loads(self._said()[1])
+        self.started = json.loads(self._said()[1])
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Any:
         assert self._worker is not None

@@ -21,7 +21,7 @@ from ..frames import is_utf8
 from ..html import one_line
 from ..tables.texts import objects, texts
 from ..words import nearest
-from .finding.find import Asked, passing, whole
+from .finding.find import Criteria, passing, whole
 from .finding.scan import size_of
 from .source import Ranged
 
@@ -56,7 +56,7 @@ def _target(path: Any) -> Path:
 
 
 def _tests(source: Ranged, where: Any, view: View) -> list[Any]:
-    return [] if where is None else Asked(where=where).of(source, lambda: view.schema)
+    return [] if where is None else Criteria(where=where).of(source, lambda: view.schema)
 
 
 def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, places: bool) -> Written:
@@ -124,8 +124,11 @@ def to_csv(
         with pa.csv.CSVWriter(unfinished, schema, write_options=pa.csv.WriteOptions(quoting_style="needed")) as writer:
             for piece, decoded in view.pieces(first, stop):
                 unfit += decoded.unfit
-                found = {**dict(zip(piece.batch.schema.names, piece.batch.columns, strict=True)), **decoded.columns}
-                page = pa.RecordBatch.from_arrays([texts(found[name]) for name in names], schema=schema)
+                every_column = {
+                    **dict(zip(piece.batch.schema.names, piece.batch.columns, strict=True)),
+                    **decoded.columns,
+                }
+                page = pa.RecordBatch.from_arrays([texts(every_column[name]) for name in names], schema=schema)
                 if tests:
                     page = page.filter(pa.array(passing(tests, piece.batch)))
                 if page.num_rows:

@@ -83,9 +83,9 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         source = self._opened("read", extras)
         if where is None:
             return self._read(source, start, limit, until, body, columns, types)
-        from .finding.find import Asked, find
+        from .finding.find import Criteria, find
 
-        frame = find(source, Asked(where=where), start, until, limit, None, body, types)
+        frame = find(source, Criteria(where=where), start, until, limit, None, body, types)
         return frame if columns is None else frame[source.known(columns, [*frame.columns])]
 
     def head(
@@ -247,7 +247,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
 
         Give the number of `partitions`, or of `rows` in each, or a time that each covers (`every="1h"`); without any of
         these a partition holds about 64 MB. Columns and dtypes are those of `.arrow()`, found on the first and the last
-        records, integers and booleans with room for gaps. Whoever computes a partition reads it over a connection of
+        records, integers and booleans are nullable. The worker that computes a partition reads it over a connection of
         its own, and reads the same again if it has to. Make a `distributed.Client` before this: its workers are handed
         the credential, which is in no graph, key or dashboard.
         """

@@ -63,9 +63,9 @@ class Looking(GivesFrames):
         ...     len(found), found.kit.scan.complete
         (3, False)
         """
-        from .finding.find import Asked, find
+        from .finding.find import Criteria, find
 
-        question = Asked(text, where, path, header, ignore_case, context, newest_first)
+        question = Criteria(text, where, path, header, ignore_case, context, newest_first)
         return find(self.source(), question, start, until, limit, resume, body, types)
 
     def profile(self, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
@@ -77,8 +77,8 @@ class Looking(GivesFrames):
 
         >>> import kit
         >>> with kit.Lab("s2", join=False) as lab:
-        ...     told = lab.s2["demo-shop"]["orders"].profile()
-        ...     told.records, "total" in set(told.df["field"])
+        ...     profile = lab.s2["demo-shop"]["orders"].profile()
+        ...     profile.records, "total" in set(profile.df["field"])
         (5000, True)
         """
         from .profiling.profile import profile
@@ -204,11 +204,11 @@ class LookingThrough(GivesFrames):
         on in those that were not searched. A log that cannot be read is reported by a warning and in
         `attrs["failed"]`.
         """
-        from .finding.find import Asked
+        from .finding.find import Criteria
         from .finding.find_many import find_many
 
         if not isinstance(prefix, str):
             raise InputError(f"prefix={prefix!r}: a prefix is a text")
         sources = {name: log.source for name, log in self._logs(prefix).items()}
-        question = Asked(text, where, path, header, ignore_case, context, newest_first)
+        question = Criteria(text, where, path, header, ignore_case, context, newest_first)
         return find_many(sources, self._log_column, question, start, until, limit, resume, body, types)

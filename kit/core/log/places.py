@@ -1,4 +1,4 @@
-"""Where to start and end in a log, in the forms that a notebook has at hand; the same for every log.
+"""Where to start and end in a log: the same forms for every log.
 
 7, np.uint64(7)                          a position
 "earliest", "latest", "tail"             the first record there is, the end

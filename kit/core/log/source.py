@@ -56,7 +56,7 @@ class Outgoing:
 
 
 class Moved(Exception):
-    """Nothing was appended: the log does not end where it was said to, but at `actual`."""
+    """Nothing was appended: the log ends at `actual`."""
 
     def __init__(self, actual: int | None) -> None:
         super().__init__(actual)
@@ -112,7 +112,7 @@ class Ranged(ABC):
     ) -> tuple[pa.Table, dict[str, Any]]:
         """Return records as a frame has them, and what was decided about them, for `df.attrs`."""
         table = pa.Table.from_batches(pages, pa.schema([*self.head, (self.body, pa.binary())]))
-        return shown(table, self.body, body, types, said=self.said)
+        return shown(table, self.body, body, types, as_text=self.as_text)
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
         """Return the position of the first record at or after a time, in milliseconds; None if the service cannot tell.
@@ -121,7 +121,7 @@ class Ranged(ABC):
         """
         return None
 
-    def said(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    def as_text(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return bodies of text in their displayed form."""
         return texts
 
@@ -229,12 +229,12 @@ def shown(
     body: BodyMode,
     types: Mapping[str, pa.DataType] | None,
     *,
-    said: Callable[[pa.ChunkedArray], pa.ChunkedArray] | None = None,
+    as_text: Callable[[pa.ChunkedArray], pa.ChunkedArray] | None = None,
     fast: bool = True,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return records with the bodies of the column `raw` as a frame has them, and what was decided about them.
 
-    `said` gives bodies of text in their displayed form; `fast=False` avoids, for a few rows, what the fast JSON reader
+    `as_text` gives bodies of text in their displayed form; `fast=False` avoids, for few rows, what the fast JSON reader
     takes to start.
     """
     from ..frames import expand_bodies
@@ -242,6 +242,6 @@ def shown(
     table = rows.drop_columns([raw])
     expanded = expand_bodies(rows[raw], body, taken=table.column_names, raw=raw, types=types, fast=fast)
     for name, column in expanded.columns.items():
-        text = said is not None and name == raw and expanded.mode == "text"
-        table = table.append_column(name, said(column) if said is not None and text else column)
+        text = as_text is not None and name == raw and expanded.mode == "text"
+        table = table.append_column(name, as_text(column) if as_text is not None and text else column)
     return table, expanded.attrs

@@ -1,1 +1,1 @@
-"""Values in and out: what a notebook has at hand as JSON, and JSON as columns."""
+"""Values in and out: frames and Python values as JSON, and JSON as columns."""

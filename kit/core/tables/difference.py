@@ -313,8 +313,8 @@ def _places(frame: pd.DataFrame, key: list[str], which: str) -> dict[Any, int]:
     except TypeError:
         raise InputError(f"key={key}: lists and objects cannot be keys", hint="name a column of plain values") from None
     if len(places) < len(keys):
-        seen: set[Any] = set()
-        twice = next(one for one in keys if one in seen or seen.add(one))  # type: ignore[func-returns-value]
+        keys_seen: set[Any] = set()
+        twice = next(one for one in keys if one in keys_seen or keys_seen.add(one))  # type: ignore[func-returns-value]
         raise InputError(
             f"key={key}: {len(keys) - len(places):,} rows of the {which} frame repeat a key: {twice!r}",
             hint="name more columns, or leave key= out to compare whole rows",

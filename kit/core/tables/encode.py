@@ -1,4 +1,4 @@
-"""What a notebook has at hand as the bodies of records: one encoder for every `append`, `publish` and `batch`.
+"""Frames, dicts and texts as the bodies of records: one encoder for every `append`, `publish` and `batch`.
 
 Tables become a JSON object for each row, a column at a time. What JSON has no value for has a text form:
 

@@ -35,8 +35,8 @@ def texts(column: pa.Array) -> pa.Array:
 def objects(batch: pa.RecordBatch) -> pa.Array:
     """Return a JSON object for each row."""
     columns = [pa.chunked_array([column]) for column in batch.columns]
-    found = Table(batch.schema.names, columns, batch.num_rows, InputError).objects()
-    return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
+    encoded = Table(batch.schema.names, columns, batch.num_rows, InputError).objects()
+    return encoded.combine_chunks() if encoded.num_chunks != 1 else encoded.chunk(0)
 
 
 def text_of_bytes(value: bytes) -> str:

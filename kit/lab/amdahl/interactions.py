@@ -42,7 +42,7 @@ KNOWLEDGE = (
     },
     {
         "title": "Sentiment",
-        "text": "Sentiment runs from -1 to 1. Below -0.3 somebody should look at it;"
+        "text": "Sentiment runs from -1 to 1. Below -0.3 a person should look at it;"
         " complaints lie around -0.55, praise around 0.75.",
     },
     {

@@ -33,7 +33,7 @@ class Sessions:
         self._bells: dict[str, asyncio.Event] = {}
 
     def start(self) -> None:
-        """Go on with the sessions that were running when the server ended."""
+        """Resume the sessions that were running when the server ended."""
         for row in self._store.read("select id from sessions where status = ?", (RUNNING,)):
             self._go(row["id"])
 

@@ -100,7 +100,7 @@ class Worker:
         except Refused as refused:
             self._send(b"E", json.dumps({"message": str(refused)}).encode())
         except duckdb.Error as error:
-            self._send(b"E", json.dumps({"message": self._told(error, order)}).encode())
+            self._send(b"E", json.dumps({"message": self._message_of(error, order)}).encode())
         else:
             self._send(b"D", json.dumps(done).encode())
         finally:
@@ -172,7 +172,7 @@ class Worker:
         for cursor in cursors:
             cursor.interrupt()
 
-    def _told(self, error: duckdb.Error, order: dict[str, Any]) -> str:
+    def _message_of(self, error: duckdb.Error, order: dict[str, Any]) -> str:
         if self._late:
             return f"the query took longer than {order['seconds']:g} s and was stopped"
         if isinstance(error, duckdb.OutOfMemoryException) or str(error).startswith("Out of Memory Error"):

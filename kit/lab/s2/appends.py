@@ -64,7 +64,7 @@ async def accepted(hub: Hub, stream: Stream, draft: Draft, key: bytes | None) ->
     except S2ServerError:
         await stream.settled()
         raise
-    # The append goes on if the client goes away meanwhile.
+    # The append continues if the client disconnects.
     return await asyncio.shield(done)
 
 

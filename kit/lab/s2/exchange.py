@@ -148,7 +148,7 @@ class Exchange(ABC):
         self._wake()
 
     def discard(self) -> None:
-        """Let go of what was not read."""
+        """Drop the unread rest of the body."""
         while self._pieces:
             self._taken(len(self._pieces.popleft()))
 

@@ -140,7 +140,7 @@ class Http1:
                 self._close_after(HEAD_SECONDS)
 
     def _next(self) -> None:
-        """Go on after an exchange: with the request that waits, or with some patience for another."""
+        """Continue after an exchange: with a waiting request, or by waiting a while for another."""
         if self._task is not None or self._current is None:
             return
         message, self._current = self._current, None

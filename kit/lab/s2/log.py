@@ -19,7 +19,7 @@ from .chunks import Chunk, placed
 from .cipher import encrypted
 from .configs import INFINITE
 from .draft import FENCE, TRIM, Draft, times_of
-from .schema import stored_time, told_time
+from .schema import stored_time, time_of
 from .shelf import Shelf
 from .stream import Stream
 
@@ -120,7 +120,7 @@ class Log:
                 for chunk in chunks:
                     if chunk.stream not in lost:
                         self._shelf.keep(chunk)
-                self._told(entries, lost)
+                self._notify(entries, lost)
         finally:
             self._task = None
 
@@ -133,7 +133,7 @@ class Log:
         entries, self._waiting = self._waiting[:count], self._waiting[count:]
         return entries
 
-    def _told(self, entries: list[_Entry], lost: set[int]) -> None:
+    def _notify(self, entries: list[_Entry], lost: set[int]) -> None:
         """Move the tails, then notify waiting callers."""
         streams: dict[int, Stream] = {}
         counts: dict[int, int] = {}
@@ -181,7 +181,7 @@ class Log:
             stream.broken = True
             return len(later)
         if rows:
-            stream.next, stream.time, stream.fence = rows[0]["next"], told_time(rows[0]["time"]), rows[0]["fence"]
+            stream.next, stream.time, stream.fence = rows[0]["next"], time_of(rows[0]["time"]), rows[0]["fence"]
         else:
             stream.deleted = True
         return len(later)

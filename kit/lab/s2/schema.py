@@ -74,5 +74,5 @@ def stored_time(time: int) -> int:
     return time - _SHIFT
 
 
-def told_time(stored: int) -> int:
+def time_of(stored: int) -> int:
     return stored + _SHIFT

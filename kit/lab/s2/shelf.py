@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from .chunks import Chunk
-from .schema import stored_time, told_time
+from .schema import stored_time, time_of
 
 _KEPT = 64 * 1024 * 1024
 _AHEAD = 1024 * 1024
@@ -80,4 +80,4 @@ class Shelf:
 
 def _chunk(stream: int, row: tuple[int, int, int, int, int, bytes, int | None]) -> Chunk:
     first, count, first_time, last_time, size, data, expires = row
-    return Chunk(stream, first, count, told_time(first_time), told_time(last_time), size, data, expires)
+    return Chunk(stream, first, count, time_of(first_time), time_of(last_time), size, data, expires)

@@ -8,7 +8,7 @@ import sqlite3
 from ...s2.positions import StreamPosition
 from .answers import refusal
 from .configs import Layer
-from .schema import told_time
+from .schema import time_of
 
 
 class Stream:
@@ -21,7 +21,7 @@ class Stream:
         self.config = config
         self.cipher: str | None = row["cipher"]
         self.deleted = row["deleted"] is not None
-        self.tail = StreamPosition(row["next"], told_time(row["time"]))
+        self.tail = StreamPosition(row["next"], time_of(row["time"]))
         """What is durable."""
         self.size: int = row["size"]
         self.trim: int = row["trim"]

@@ -109,9 +109,9 @@ class Connection(asyncio.Protocol):
             else:
                 value = self._own(command, args)
             frame = answer_packed(number, *value) if isinstance(value, Pieces) else answer(number, value)
-        except Refusal as told:
+        except Refusal as refused:
             status = "error"
-            frame = refusal(number, told.bare)
+            frame = refusal(number, refused.bare)
         home.calls[command if command in CALLS or command in _OWN else "unknown", status] += 1
         count, seconds = home.seconds.get(command, (0, 0.0))
         if count or command in CALLS:
@@ -190,11 +190,11 @@ class Connection(asyncio.Protocol):
     def _listen(self, patterns: list[str], mode: str) -> Subscriber:
         if not patterns:
             raise Refusal("ERR missing argument 0")
-        made = self._home.topics.subscribe(patterns, self._told, self._transport.abort)
+        made = self._home.topics.subscribe(patterns, self._notify, self._transport.abort)
         self._subscribers[made.id] = (made, mode)
         return made
 
-    def _told(self) -> None:
+    def _notify(self) -> None:
         if not self._pushing:
             self._pushing = True
             asyncio.get_running_loop().call_soon(self._push)

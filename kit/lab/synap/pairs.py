@@ -92,7 +92,7 @@ class Pairs:
         return True
 
     def add(self, key: str, amount: int) -> int:
-        """Return the whole number that a value is, changed by so much."""
+        """Add `amount` to a value that is a whole number; return the new number."""
         value = self.peek(key)
         try:
             total = (0 if value is None else _whole(value)) + amount

@@ -21,7 +21,7 @@ from ...dataset import View
 from ...errors import Interrupted, KitError, warn
 from ...html import one_line
 from ...words import nearest
-from ..finding.find import Asked, passing, whole
+from ..finding.find import Criteria, passing, whole
 from ..source import Piece, Ranged
 from .copied import Copied, Notebook
 from .mask import Mask
@@ -50,7 +50,7 @@ def copy(
     speed = _speed(pace, source)
     if _same(source, target):
         raise source.refuse(f"{source.label} is copied to itself", hint="name another log")
-    tests = [] if where is None else Asked(where=where).of(source, lambda: view.schema)
+    tests = [] if where is None else Criteria(where=where).of(source, lambda: view.schema)
     view = View(source, start, None, until)
     notes = Notebook(checkpoint, source, target, f"where={where!r:.200}, mask={[*hidden.fields] if hidden else None}")
     copied = notes.begin(view, until is None)

@@ -39,7 +39,7 @@ _MOST_CONTEXT = 10_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class Criteria:
     """The question: the arguments of `find` that say what to look for, in any log."""
 
     text: Any = None
@@ -76,7 +76,7 @@ class Asked:
 
 def find(
     source: Ranged,
-    looked_for: Asked,
+    looked_for: Criteria,
     start: Any,
     until: Any,
     limit: int | None,
@@ -94,7 +94,7 @@ def find(
     except KitError as error:
         error.partial = framed([hunt], body, typed)  # type: ignore[attr-defined]
         if hunt.scan.stop:  # otherwise nothing was started
-            more = "what was found is in the error's .partial; find(..., resume=error.partial) goes on"
+            more = "the matches are in the error's .partial; find(..., resume=error.partial) continues"
             error.hint = "\n  ".join(filter(None, (error.hint, more)))
         raise
     return framed([hunt], body, typed)
@@ -104,7 +104,7 @@ class Hunt:
     """One search through one log: the matches so far, and its receipt."""
 
     def __init__(
-        self, source: Ranged, looked_for: Asked, start: Any, until: Any, limit: int | None, resume: Any
+        self, source: Ranged, looked_for: Criteria, start: Any, until: Any, limit: int | None, resume: Any
     ) -> None:
         self.source, self._asked = source, looked_for
         self._limit = count_of(limit, "limit", source.refuse)

@@ -10,7 +10,7 @@ from ...errors import InputError, Interrupted, KitError, warn
 from ...html import one_line
 from ...tables.typed import checked
 from ..places import count_of
-from .find import Asked, Hunt
+from .find import Criteria, Hunt
 from .found import framed
 from .scan import Scan
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def find_many(
     sources: Mapping[str, Callable[[], Ranged]],
     column: str,
-    question: Asked,
+    question: Criteria,
     start: Any,
     until: Any,
     limit: int | None,

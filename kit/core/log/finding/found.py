@@ -87,7 +87,7 @@ def framed(
     bodies = expand_bodies(table.column(source.body), body, taken=taken, raw=source.body, types=types)
     columns = dict(bodies.columns)
     if bodies.mode == "text":
-        columns[source.body] = source.said(columns[source.body])
+        columns[source.body] = source.as_text(columns[source.body])
     return _with_receipt(pa.table({**head, **columns}), bodies.attrs, scan or hunts[0].scan)
 
 

@@ -1,4 +1,4 @@
-"""The receipt of a search: what was looked at, whether that was all, and where to go on.
+"""The receipt of a search: what was looked at, whether that was all, and where to continue.
 
 A frame that was found carries it as plain figures in `df.attrs["scan"]`, and as a `Scan` in `df.kit.scan`.
 """
@@ -101,7 +101,7 @@ class Scan:
             return one_line(f"{looked} of {self.source}, {self.why}")
         goes = ""
         if not self.complete:
-            goes = "; find(..., resume=df) goes on"
+            goes = "; find(..., resume=df) continues"
             if not self.parts:
                 goes += f" {'before' if self.newest_first else 'at'} {self.next:,}"
         return one_line(f"found {self.found:,} in {self.source}: {looked}, {self.why or 'and no more'}{goes}")

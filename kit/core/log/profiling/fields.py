@@ -31,7 +31,7 @@ class Fields:
         self.forms: Counter[str] = Counter()
         """How many bodies are of each form."""
         self.left_out = 0
-        """Values of fields beyond the first so many."""
+        """Values of fields beyond the first `MOST`."""
         self._types: dict[str, pa.DataType] = {}
         """What the next page is expected to hold."""
 
@@ -106,12 +106,12 @@ class Fields:
 
     def _values(self, rows: Sequence[Mapping[str, Any] | None], names: set[str] | None, places: Places) -> None:
         """Add values as Python has them: of some fields, or of all."""
-        found: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
+        tallies: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
         for row, value in enumerate(rows):
             for name, item in (value or {}).items():
                 if item is not None and (names is None or name in names):
-                    _walk(name, item, row, found, 0)
-        for (name, kind), (at, values) in found.items():
+                    _walk(name, item, row, tallies, 0)
+        for (name, kind), (at, values) in tallies.items():
             self._tally(name, kind, _array(kind, values), places.of(np.array(at)))
 
     def _others(self, bodies: pa.Array, rows: Sequence[int], places: Places) -> None:

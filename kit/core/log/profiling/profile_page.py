@@ -130,7 +130,7 @@ def _fields(profile: Profiled) -> str:
     more = len(frame) - _MOST_FIELDS
     note = f'<div class="q">and {more:,} more fields: .df has all</div>' if more > 0 else ""
     left = frame.attrs["fields_left_out"]
-    note += f'<div class="q">{left:,} values of further fields were not told apart</div>' if left else ""
+    note += f'<div class="q">{left:,} values of further fields were not counted by field</div>' if left else ""
     return _table(head, rows) + note
 
 

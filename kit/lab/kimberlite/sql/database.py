@@ -166,8 +166,8 @@ class Database:
                 at = next((token.at for token in statement.words if token.name.lower() == last), None)
                 message = f"{what}: {thing}" if what.startswith("ambiguous") else f"{what} '{thing}' not found"
                 return Refusal(code, message if at is None else f"{message} at {place(source, at)}")
-        if statement.verb == "INSERT" and (wanted := re.fullmatch(r"table .* has no column named (.*)", message)):
-            return Refusal(SYNTAX, f"parse error: column '{wanted[1]}' does not exist in table")
+        if statement.verb == "INSERT" and (match := re.fullmatch(r"table .* has no column named (.*)", message)):
+            return Refusal(SYNTAX, f"parse error: column '{match[1]}' does not exist in table")
         if "user-defined function raised exception" in message:
             return Refusal(EXECUTION, self.functions.failure or "a function failed")
         return Refusal(SYNTAX if "syntax" in message or "token" in message else EXECUTION, message)

@@ -189,8 +189,8 @@ def _column(words: _Words) -> tuple[Column, bool]:
     token = words.next()
     kind = TYPES.get(token.upper)
     if kind is None:
-        told = f"unsupported data type '{token.text}' of {name}: there are {', '.join(sorted(TYPES))}"
-        raise words.wrong(told, token) if token.kind != "word" else Refusal(EXECUTION, told)
+        message = f"unsupported data type '{token.text}' of {name}: there are {', '.join(sorted(TYPES))}"
+        raise words.wrong(message, token) if token.kind != "word" else Refusal(EXECUTION, message)
     declared = token.upper
     if declared == "DOUBLE":
         words.take("PRECISION")

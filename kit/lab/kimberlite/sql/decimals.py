@@ -48,7 +48,7 @@ def number(value: Any) -> Decimal | None:
 
 
 def shown(value: Decimal) -> str:
-    """Return a decimal as it stands on the wire, without zeros at its end.
+    """Return a decimal in its wire form, without trailing zeros.
 
     >>> shown(Decimal("1.50")), shown(Decimal("1E+3")), shown(Decimal("-0.00"))
     ('1.5', '1000', '0')
@@ -161,8 +161,8 @@ def _calls(
             if first == calls[-1].at + 2 and tokens[words[k + 1]].is_sign(")"):
                 calls[-1].other = others[_name(token)]
                 if calls[-1].function in _SUMS:
-                    told = f"type mismatch: {calls[-1].function} of '{token.name}', whose values are no numbers"
-                    raise Refusal(EXECUTION, told)
+                    message = f"type mismatch: {calls[-1].function} of '{token.name}', whose values are no numbers"
+                    raise Refusal(EXECUTION, message)
         elif calls and calls[-1].function in (*_SUMS, *_HANDED_ON) and _name(token) in columns:
             first = k - 2 if tokens[words[k - 1]].is_sign(".") else k
             before, after = tokens[words[first - 1]], tokens[words[k + 1]]

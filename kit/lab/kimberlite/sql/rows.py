@@ -56,7 +56,7 @@ class Encoder:
     def __init__(self, names: Sequence[str], declared: Sequence[str]) -> None:
         self._names = names
         self._kinds = [_kind(declared[n]) if n < len(declared) else None for n in range(len(names))]
-        self._told = [declared[n] if self._kinds[n] else "" for n in range(len(names))]
+        self._declared = [declared[n] if self._kinds[n] else "" for n in range(len(names))]
         self._seen: list[set[type]] = [set() for _ in names]
 
     def body(self, cursor: sqlite3.Cursor | Reordered) -> bytes:
@@ -87,8 +87,8 @@ class Encoder:
         return [self._type(n) for n in range(len(self._names))]
 
     def _type(self, n: int) -> str:
-        if self._told[n]:
-            return self._told[n]
+        if self._declared[n]:
+            return self._declared[n]
         types = self._seen[n] - {type(None)}
         if types == {int}:
             return "BIGINT"

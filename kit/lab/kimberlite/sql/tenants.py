@@ -121,9 +121,9 @@ class Tenants:
             order = _order(statement, columns)
             if order == list(range(len(columns))):
                 encoder = Encoder(columns, kinds)
-                return _told(encoder.body(cursor), encoder.types())
+                return _with_types(encoder.body(cursor), encoder.types())
             encoder = Encoder([columns[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
-            return _told(encoder.body(Reordered(cursor, order)), encoder.types())
+            return _with_types(encoder.body(Reordered(cursor, order)), encoder.types())
 
         return base.run(statement, params, seconds, names, use, views=position is not None)
 
@@ -307,9 +307,9 @@ def _order(statement: Statement, names: list[str]) -> list[int]:
     if grouping is None or len(grouping.items) != len(names):
         return list(range(len(names)))
     for n, item in enumerate(grouping.items):
-        if item.aggregate or item.shown != item.told:
-            names[n] = item.told
-    return grouping.as_told()
+        if item.aggregate or item.shown != item.server_name:
+            names[n] = item.server_name
+    return grouping.in_server_order()
 
 
 def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
@@ -322,7 +322,7 @@ def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
     return bytes(out)
 
 
-def _told(body: bytes, types: list[str]) -> bytes:
+def _with_types(body: bytes, types: list[str]) -> bytes:
     """Return the body with the types of its columns appended, if there is room."""
     out = bytearray()
     WIRE_TEXT.write(out, TYPES_MARK)

@@ -47,7 +47,7 @@ class Workers:
     async def start(self) -> None:
         """Start the writer, and learns from it which position is the newest."""
         writer = await self._writer.warm()
-        self.position = self._last = writer.told["position"]
+        self.position = self._last = writer.started["position"]
 
     def warm(self) -> None:
         """Start a reader before anyone asks for one."""
@@ -112,7 +112,7 @@ class _Process:
     def __init__(self, folder: Path, *, writes: bool) -> None:
         self._settings = {"folder": str(folder), "writes": writes, "memory": MEMORY}
         self._child: asyncio.subprocess.Process | None = None
-        self.told: dict[str, Any] = {}
+        self.started: dict[str, Any] = {}
         self._ended = False
 
     @property
@@ -136,7 +136,7 @@ class _Process:
         if self._child is not None:
             await self._child.wait()
             assert self._child.stdout is not None
-            # Where somebody else still reads, it is them who come to the end.
+            # If another caller still reads, that caller handles the end.
             with contextlib.suppress(RuntimeError):
                 while await self._child.stdout.read(1 << 16):
                     pass
@@ -148,7 +148,7 @@ class _Process:
         try:
             self._child = await asyncio.shield(making)
         except asyncio.CancelledError:
-            # Cancelled in the middle, asyncio would wait for ever for pipes that are not connected.
+            # If cancelled in the middle, asyncio would wait forever for unconnected pipes.
             self._child = await making
             raise
         try:
@@ -156,7 +156,7 @@ class _Process:
                 _, payload = await self._answer()
         except (OSError, EOFError, TimeoutError):
             raise Refusal(INTERNAL, NOT_STARTED) from None
-        self.told = json.loads(payload)
+        self.started = json.loads(payload)
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Result:
         """Carry an order out; refusals are raised."""
