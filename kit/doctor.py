@@ -72,7 +72,7 @@ class Report:
 
 
 def examine() -> Report:
-    """Return what there is to know about this installation, and what to do where something is amiss.
+    """Return the state of this installation, and what to do about problems.
 
     >>> examine().findings[0].what
     'Python'
@@ -190,10 +190,10 @@ def _places() -> Iterator[Finding]:
 
 def _network() -> Iterator[Finding]:
     names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    given = [name for name in names if os.environ.get(name) or os.environ.get(name.lower())]
-    if given:
+    set_names = [name for name in names if os.environ.get(name) or os.environ.get(name.lower())]
+    if set_names:
         yield Finding(
-            "note", "environment", ", ".join(given), "honoured for real services; never for this machine's own"
+            "note", "environment", ", ".join(set_names), "honoured for real services; never for this machine's own"
         )
     file = os.environ.get("SSL_CERT_FILE")
     if file and not Path(file).is_file():

@@ -130,7 +130,7 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
     <Claude at http://127.0.0.1:8006: .ask(prompt), .batch(prompts), .task(...), .usage(), .live(prompt)>
     """
     # From here on no variable in a traceback contains a credential, whatever its name was.
-    environment, given = Environment(environment), Given(arguments)
+    environment, hidden = Environment(environment), Given(arguments)
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")
     if profile is not None:
@@ -138,8 +138,8 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
 
         environment = of_profile(profile, service)
     module = importlib.import_module(EXPLORERS[service])
-    check_names(service, given, module.connect, module.CLIENT)
-    return module.connect(environment, **given.values())
+    check_names(service, hidden, module.connect, module.CLIENT)
+    return module.connect(environment, **hidden.values())
 
 
 def _with_all_arguments() -> inspect.Signature:
@@ -169,7 +169,7 @@ SMALL_QUESTIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def tried(name: str, service: str) -> tuple[float, str]:
-    """Return how many milliseconds a small question took, and what failed: empty where nothing did."""
+    """Return the milliseconds of a small request, and the error: empty if it succeeded."""
     began = time.monotonic()
     try:
         with connect(service, profile=name) as explorer:

@@ -151,7 +151,7 @@ def named_tables(text: Any) -> set[str]:
 
 
 def _kind(connection: Any, text: str) -> str:
-    """Return what kind of statement the last one is."""
+    """Return the kind of the last statement."""
     import duckdb
 
     try:

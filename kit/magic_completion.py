@@ -42,7 +42,7 @@ class Matcher:
         self.match = match
 
     def offered(self, text: str, token: str, line: int) -> list[str]:
-        """Return what may stand where `token` has begun."""
+        """Return the names that may complete `token`."""
         first = _FIRST.match(text)
         if first is None:
             return []

@@ -37,11 +37,11 @@ class Order:
 
     def whole(self, option: str) -> int | None:
         """Return the option's whole number, None where it was not given."""
-        given = self.options.get(option)
-        if given is None:
+        text = self.options.get(option)
+        if text is None:
             return None
-        if (number := whole(given)) is None:
-            raise InputError(f"--{option} {given[:40]}: give a whole number")
+        if (number := whole(text)) is None:
+            raise InputError(f"--{option} {text[:40]}: give a whole number")
         return number
 
 

@@ -165,13 +165,15 @@ class KitMagics(Magics):
             return self._kept(order, ask(filled(order.text, self._value), model))
         if "live" in options:
             raise InputError("%%claude: --live shows one answer, without columns", hint="leave out one")
-        given: dict[str, Any] = {"columns": self._columns(options.get("columns")), "first": order.whole("first")}
+        arguments: dict[str, Any] = {"columns": self._columns(options.get("columns")), "first": order.whole("first")}
         if "max-cost" in options:
-            given["max_cost"] = self._usd(options["max-cost"])
+            arguments["max_cost"] = self._usd(options["max-cost"])
         if "over" not in options:
-            return self._kept(order, explorer.batch([filled(order.text, self._value)], model, **given))
+            return self._kept(order, explorer.batch([filled(order.text, self._value)], model, **arguments))
         over = self._value(options["over"])
-        return self._kept(order, explorer.batch(order.text, model, over=over, keep="keep" in options or None, **given))
+        return self._kept(
+            order, explorer.batch(order.text, model, over=over, keep="keep" in options or None, **arguments)
+        )
 
     @property
     def _shell(self) -> InteractiveShell:

@@ -57,7 +57,7 @@ Entry = dict[str, str]
 
 
 def path() -> Path:
-    """Return where the profiles are: `kit/profiles.toml` in the user's folder of settings."""
+    """Return the file of the profiles: `kit/profiles.toml` in the user's folder of settings."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kit" / "profiles.toml"
 
 
@@ -114,7 +114,7 @@ def checked(name: str, service: str, entry: Mapping[str, Any]) -> Entry:
 
 
 def environment(name: str, service: str) -> Environment:
-    """Return what a profile says of a service, its credentials fetched, in place of this process's variables."""
+    """Return a profile's settings for a service, with credentials fetched, as an environment."""
     profiles = read()
     if (name, service) not in profiles:
         names = sorted({known for known, _ in profiles})
@@ -178,14 +178,14 @@ def _keyring() -> Any:
     return keyring
 
 
-def keep(name: str, service: str, given: Mapping[str, str], ask: Callable[[str], str] | None = None) -> Entry:
+def keep(name: str, service: str, fields: Mapping[str, str], ask: Callable[[str], str] | None = None) -> Entry:
     """Add a profile's word on a service to the file, in place of an earlier one, and return it.
 
     `ask` is called for a credential that is to go into the keyring.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise InputError(f"{name!r} is not the name of a profile", hint="give letters, digits, _ and -")
-    entry = checked(name, service, given)
+    entry = checked(name, service, fields)
     if not entry:
         raise InputError("no fields are given", hint=f"give FIELD=VALUE of: {', '.join(FIELDS[service])}")
     profiles = read()

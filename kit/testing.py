@@ -63,10 +63,10 @@ def kinds(make: Make) -> None:
     import pyarrow as pa
 
     table = pa.Table.from_pylist(_ROWS)
-    for given in (_ROWS, pd.DataFrame(_ROWS), table, table.to_reader(), iter(_ROWS)):
+    for data in (_ROWS, pd.DataFrame(_ROWS), table, table.to_reader(), iter(_ROWS)):
         log = make()
-        log.append(given)
-        assert _rows(log.read()) == _ROWS, f"appended as {type(given).__name__}"
+        log.append(data)
+        assert _rows(log.read()) == _ROWS, f"appended as {type(data).__name__}"
     log = make()
     log.append(_ROWS[0])
     assert _rows(log.read()) == _ROWS[:1]
@@ -190,8 +190,8 @@ def tables(make: Make) -> None:
     log = make()
     log.append(_ROWS)
     whole = log.read()
-    given: Any = log.read(into="arrow")
-    for table in (pa.table(log), log.arrow().read_all(), given):
+    table_of_log: Any = log.read(into="arrow")
+    for table in (pa.table(log), log.arrow().read_all(), table_of_log):
         assert table.column_names == list(whole.columns) and table.select(list(_ROWS[0])).to_pylist() == _ROWS
     assert log.arrow(5, 3, body="json").read_all()["n"].to_pylist() == [5, 6, 7]
     with tempfile.TemporaryDirectory() as folder:

@@ -52,7 +52,7 @@ def start_agent(
 
 @helper
 def get_agent_status(client: Any, session_id: str) -> Operation[AgentSession]:
-    """Return where a session stands."""
+    """Return the status of a session."""
     return (yield from status_of(client, session_id, ONCE))
 
 

@@ -28,7 +28,7 @@ def settings_of(
     environment: Environment = OWN,
     argument: str = "base_url",
 ) -> Settings:
-    """Return where and how to ask: from the arguments, else from the environment, else an error that names both."""
+    """Return the settings: from the arguments, else from the environment, else an error that names both."""
     named = environment.address("AMDAHL_URL")
     url = base_url or named
     key = hidden(api_key) or environment.secret_for("API_KEY", base_url, [named])
@@ -90,22 +90,22 @@ class Verbs:
 
     @verb
     def get(self, path: str, *, params: dict[str, Any] | None = None, json_body: Any = None) -> Operation[Any]:
-        """Return what a GET gives."""
+        """Return the payload of a GET."""
         return wire.judge((yield from exchange(self, "GET", path, json_body, params)))
 
     @verb
     def post(self, path: str, json_body: Any = None) -> Operation[Any]:
-        """Return what a POST of a JSON body gives."""
+        """Return the payload of a POST with a JSON body."""
         return wire.judge((yield from exchange(self, "POST", path, json_body)))
 
     @verb
     def patch(self, path: str, json_body: Any = None) -> Operation[Any]:
-        """Return what a PATCH of a JSON body gives."""
+        """Return the payload of a PATCH with a JSON body."""
         return wire.judge((yield from exchange(self, "PATCH", path, json_body)))
 
     @verb
     def delete(self, path: str) -> Operation[Any]:
-        """Return what a DELETE gives, usually None."""
+        """Return the payload of a DELETE, usually None."""
         return wire.judge((yield from exchange(self, "DELETE", path)))
 
     @walk

@@ -42,7 +42,7 @@ def connect(
     api_version: str | None = None,
     verify: Any = True,
 ) -> Amdahl:
-    """Return what `kit.connect("amdahl", ...)` gives."""
+    """Return the explorer for `kit.connect("amdahl", ...)`."""
     environment = Environment(environment)
     url, api_key = masked(url or base_url), hidden(api_key)
     base_url = url
@@ -115,7 +115,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return result.table.to_reader(65_536)
 
     def explore(self, scope: str = "schema", *, include_samples: bool = True) -> pd.DataFrame:
-        """Return what there is to query: one row per column, with its type and sample values.
+        """Return the columns of the table, one row for each, with its type and sample values.
 
         `scope` is "schema", "clusters", "knowledge" or "all"; the whole answer is in `df.attrs["answer"]`.
         """
@@ -137,7 +137,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return self._listing("/webhooks", {}, webhook_schema())
 
     def me(self) -> dict[str, Any]:
-        """Return whose key this is and what it may do."""
+        """Return the owner of the key and its permissions."""
         context: dict[str, Any] = self.client.get("/me/context")
         return context
 
@@ -202,7 +202,7 @@ class Amdahl(Explorer[AmdahlClient]):
             warn(f"webhook {hook_id} could not be deleted: {error}")
 
     def metrics(self) -> pd.DataFrame:
-        """Return what is known about the rate limit and about the sessions started here, as tidy rows.
+        """Return the rate limit and the usage of the sessions started here, as tidy rows.
 
         Columns: time, metric, value, unit, and the labels session_id, profile, status.
         """

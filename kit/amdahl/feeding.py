@@ -105,16 +105,16 @@ class DeliverySource(Source):
         """Return the deliveries after a number; it ends when the receiver is closed."""
         deliveries = self._deliveries
         arrived = asyncio.Event()
-        given = after if isinstance(after, int) else -1
+        last = after if isinstance(after, int) else -1
         loop = asyncio.get_running_loop()
         with deliveries.watched(lambda: loop.call_soon_threadsafe(arrived.set)):
             while True:
                 arrived.clear()
                 over = deliveries.closed
-                rows = deliveries.rows_after(given)
+                rows = deliveries.rows_after(last)
                 if rows:
-                    given = rows[-1]["n"]
-                yield Chunk(_deliveries(rows), given, deliveries.total, True)
+                    last = rows[-1]["n"]
+                yield Chunk(_deliveries(rows), last, deliveries.total, True)
                 if over:
                     return
                 await arrived.wait()

@@ -256,7 +256,7 @@ class Deliveries:
                 return
 
     def _refused_early(self, request: h11.Request) -> tuple[int, dict[str, Any]] | None:
-        """Return the answer to what cannot be a delivery, whatever its body is."""
+        """Return the answer to a request that cannot be a delivery, whatever its body is."""
         if request.method != b"POST":
             return 405, {"error": "method_not_allowed"}
         headers = _headers_of(request)

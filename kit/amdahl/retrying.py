@@ -20,7 +20,7 @@ def with_retry(fn: Callable[[], Awaitable[T]], *, max_attempts: int = 4, base_s:
 @overload
 def with_retry(fn: Callable[[], T], *, max_attempts: int = 4, base_s: float = 0.5) -> T: ...
 def with_retry(fn: Callable[[], object], *, max_attempts: int = 4, base_s: float = 0.5) -> object:
-    """Return what `fn()` gives, called again on 429 and 5xx with growing pauses, at most `max_attempts` times in all.
+    """Return the result of `fn()`, retried on 429 and 5xx with growing pauses, at most `max_attempts` times in all.
 
     >>> with_retry(lambda: 7)
     7

@@ -192,10 +192,10 @@ def watch(session: Session, answer: Answer, timeout: float) -> Session:
             if state["status"] in TERMINAL:
                 return session
             if state["status"] == "awaiting_input":
-                given = _answer_to(state, answer)
-                if given is None:
+                reply = _answer_to(state, answer)
+                if reply is None:
                     return session
-                session.resume(given)
+                session.resume(reply)
                 pause = _POLL_FIRST
                 continue
             if time.monotonic() > deadline:
@@ -221,10 +221,10 @@ def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | 
         prompt.get("prompt") or prompt.get("message") or prompt.get("type") if isinstance(prompt, dict) else prompt
     )
     try:
-        given = input(f"{question or 'The session waits for input'} (empty: leave it paused) ")
+        reply = input(f"{question or 'The session waits for input'} (empty: leave it paused) ")
     except (EOFError, KitError):
         return None
-    return given or None
+    return reply or None
 
 
 def _somebody_there() -> bool:

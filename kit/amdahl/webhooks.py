@@ -60,11 +60,11 @@ def verify_webhook_signature(raw_body: bytes, signature_header: str | None, secr
     """
     if not signature_header or not isinstance(signature_header, str):
         return False
-    given = signature_header.removeprefix("sha256=")
-    if len(given) != 64 or not set(given) <= set("0123456789abcdefABCDEF"):
+    signature = signature_header.removeprefix("sha256=")
+    if len(signature) != 64 or not set(signature) <= set("0123456789abcdefABCDEF"):
         return False
     expected = hmac.new(secret.encode(), raw_body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected, given.lower())
+    return hmac.compare_digest(expected, signature.lower())
 
 
 def _path(webhook_id: str) -> str:

@@ -90,7 +90,7 @@ def refusal(status: int, payload: Any, whole: Any = None) -> AmdahlError:
 
 
 def rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
-    """Return what the headers say about the limit, or None where they say nothing."""
+    """Return the rate limit in the headers, or None without one."""
     remaining, reset = headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset")
     if remaining is None and reset is None:
         return None

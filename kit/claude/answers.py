@@ -114,7 +114,7 @@ def column_values(column: Column, values: Sequence[Any]) -> Any:
 
 
 def agreed(column: Column, values: Iterable[Any]) -> tuple[Any, int]:
-    """Return what most of several answers say, the earliest of equals, and how many say so.
+    """Return the most frequent of several answers, the earliest of equals, and its count.
 
     Numbers that are measured (`float`) are not counted: the median is used, which is one of the answers.
 

@@ -164,7 +164,7 @@ class AskSource(Source):
         return answers
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """Return the rows; `df.attrs` has how many were asked and skipped, and what that cost."""
+        """Return the rows; `df.attrs` counts those that were sent and skipped, and has the cost."""
         table, attrs = super().shape(batches, preview=preview)
         return table, {**attrs, "asked": self.asked, "skipped": self.skipped, "cost": self.spent}
 

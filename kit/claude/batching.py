@@ -31,8 +31,8 @@ def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
         text: Any = prompt
         if isinstance(prompt, Mapping):
             text = prompt.get("prompt")
-            given = prompt.get("id")
-            name = name if given is None else str(given)
+            prompt_id = prompt.get("id")
+            name = name if prompt_id is None else str(prompt_id)
         pairs.append((name, wire.prompt_text(text, f"prompt {place}")))
     return pairs
 

@@ -59,7 +59,7 @@ def _usage(into: int, out: int) -> Usage:
 
 
 def folder() -> Path:
-    """Return the folder of this user for what may be made again: `KIT_CACHE_DIR`, else where the system keeps such."""
+    """Return the user's cache folder: `KIT_CACHE_DIR`, else that of the system."""
     own = os.environ.get("KIT_CACHE_DIR")
     if own:
         return Path(own).expanduser()

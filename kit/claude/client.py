@@ -35,11 +35,11 @@ def settings_of(
     """Return where and how to ask, and how long to wait: from the arguments, else the environment, else what is
     usual."""
     if timeout is None:
-        given = environment.text("CLAUDE_TIMEOUT")
+        text = environment.text("CLAUDE_TIMEOUT")
         try:
-            timeout = wire.seconds(float(given) if given else TIMEOUT)
+            timeout = wire.seconds(float(text) if text else TIMEOUT)
         except ValueError:
-            raise ClaudeInputError(f"the variable CLAUDE_TIMEOUT is {given!r}: give seconds above 0") from None
+            raise ClaudeInputError(f"the variable CLAUDE_TIMEOUT is {text!r}: give seconds above 0") from None
     named = environment.address("CLAUDE_API_URL") or URL
     key = hidden(api_key) or environment.secret_for("CLAUDE_API_KEY", base_url, [named])
     settings = Settings(
@@ -97,7 +97,7 @@ class Verbs:
         self.base_url = settings.base_url.rstrip("/")
         self.project_id = project_id
         self.max_retries = max_retries
-        keys = {name: key for name, given in hidden_keys.items() if (key := fit(given, ClaudeInputError)) is not None}
+        keys = {name: key for name, secret in hidden_keys.items() if (key := fit(secret, ClaudeInputError)) is not None}
         self._state = ClientState(self._driver_type(settings), timeout, policy(max_retries, retry_delay), keys)
 
     @property
@@ -160,7 +160,7 @@ class Verbs:
         project_id: str | None = None,
         working_directory: str | None = None,
     ) -> Operation[dict[str, Any]]:
-        """Return what a task with tools, agents and skills gave: `status`, `result`, `artifacts`, `execution_log`,
+        """Run a task with tools, agents and skills; return `status`, `result`, `artifacts`, `execution_log`,
         `usage`.
 
         `max_cost` in USD is compared by the service after the run: a dearer one raises `BudgetExceededError`, with what
@@ -190,7 +190,7 @@ class Verbs:
         timeout: float | None = None,
         project_id: str | None = None,
     ) -> Operation[BatchResponse]:
-        """Return what came of many prompts, in their order: `results`, each "completed" or "failed", and totals.
+        """Return the answers to many prompts, in their order: `results`, each "completed" or "failed", and totals.
 
         They go at most 50 to a request, one request after the other; the service runs a few of a request at once.
         `parallel=False` sends each by itself. `timeout` is for each prompt. Where a later request fails, what came
@@ -221,7 +221,7 @@ class Verbs:
 
     @verb
     def get_usage(self, period: str = "month", project_id: str | None = None) -> Operation[UsageStats]:
-        """Return what a project has used in the "month", the last "week" or "day", by model, and what is left of its
+        """Return the usage of a project in the "month", the last "week" or "day", by model, and the rest of its
         limit."""
         if period not in wire.PERIODS:
             raise ClaudeInputError(f"period={period!r} is not a period", hint=f"choose from {', '.join(wire.PERIODS)}")
@@ -236,7 +236,7 @@ class Verbs:
 
     @verb
     def health(self) -> Operation[dict[str, Any]]:
-        """Return how the service is: `status`, `version`, `services`. "degraded" is the usual state of one without
+        """Return the service's health: `status`, `version`, `services`. "degraded" is the usual state of one without
         Redis."""
         return wire.parsed(
             (yield from ask(self._state, "GET", "/health", "health", within=min(10, self.timeout))), "health"

@@ -196,7 +196,7 @@ class Spec:
         return sum(8 + _TOKENS[column.kind] * (4 if column.many else 1) for column in self.columns)
 
     def asked(self, prompt: str) -> str:
-        """Return the prompt with what it must say about the shape of an answer.
+        """Return the prompt with the description of the answer's shape.
 
         >>> print(spec_of("topic: good|bad").asked("Judge: fine!").splitlines()[-1])
         "topic": one of "good", "bad"
@@ -210,7 +210,7 @@ class Spec:
 
 
 def spec_of(columns: Any) -> Spec:
-    """Return what `columns=` means.
+    """Return the specification that `columns=` means.
 
     >>> [column.kind for column in spec_of("topic: a|b, score: float 0..1, n?: int, tags: list[str], why")]
     ['choice', 'float', 'int', 'str', 'str']

@@ -22,7 +22,7 @@ CONNECT_TIMEOUT = 5.0
 
 
 def policy(attempts: int, delay: float) -> Policy:
-    """Return how often and after what a client repeats.
+    """Return the retry policy of a client.
 
     A 429 for a call that costs something is left to the caller, as in the reference. 500, 504 and lost answers are
     final for whatever may have run: repeating them would run, and pay, twice.

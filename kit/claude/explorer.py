@@ -43,7 +43,7 @@ def connect(
     max_cost: float | None = None,
     verify: Any = True,
 ) -> Claude:
-    """Return what `kit.connect("claude", ...)` gives. `max_cost` limits what may be spent through it, in USD."""
+    """Return the explorer for `kit.connect("claude", ...)`. `max_cost` limits the spending through it, in USD."""
     environment = Environment(environment)
     url, api_key = masked(url or base_url), hidden(api_key)
     base_url = url
@@ -87,7 +87,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def ask(
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
     ) -> Response:
-        """Return the answer to a prompt; it shows its text, and what it took."""
+        """Return the answer to a prompt; it shows its text, tokens and cost."""
         self._guard(prompt, model, "ask")
         return self.client.complete(prompt, model, timeout, project_id)
 
@@ -116,7 +116,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         transport: Transport = "http",
     ) -> AnswerSource:
-        """Return what `kit.Feed(c, prompt="...")` follows: the pieces of the answer, and when each came."""
+        """Return the source for `kit.Feed(c, prompt="...")`: the pieces of the answer, with their times."""
         from .feeding import AnswerSource
 
         return AnswerSource(*self._streamed("feed", prompt, model, timeout, project_id, transport))
@@ -130,7 +130,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None,
         transport: Transport,
     ) -> tuple[Callable[[], AsyncIterator[str | Response]], str]:
-        """Return what asks for the pieces of an answer, within the budget; and the model that gives it."""
+        """Return a function that requests the pieces of an answer, within the budget; and the model."""
         self._guard(prompt, model, op)
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
@@ -152,7 +152,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         project_id: str | None = None,
         working_directory: str | None = None,
     ) -> TaskResult:
-        """Return what an agentic task gave; `.log` and `.artifacts` are DataFrames.
+        """Return the result of an agentic task; `.log` and `.artifacts` are DataFrames.
 
         `max_cost` is compared by the service after the run. On this side a task with more than is left of
         `budget.max_cost` is not sent.
@@ -175,7 +175,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def usage(
         self, period: str = "month", project_id: str | None = None, *, over: Literal["day", "hour"] | None = None
     ) -> pd.DataFrame:
-        """Return what was used, one row per model: model, tokens, cost, token_share, cost_share; totals are in
+        """Return the usage, one row per model: model, tokens, cost, token_share, cost_share; totals are in
         `df.attrs`.
 
         `period` is "month" (since the 1st), "week" or "day". The service tells sums only: `over="day"` or "hour" gives
@@ -188,7 +188,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return usage_frame(stats) if over is None else usage_by_time(stats, self._paid(kept=True), over)
 
     def ledger(self, *, over: Literal["day", "hour"] | None = None, kept: bool = False) -> pd.DataFrame:
-        """Return what was paid through this explorer, call by call, or by model over each day or hour (of UTC).
+        """Return the costs of this explorer, call by call, or by model over each day or hour (of UTC).
 
         A call whose answer was lost is "unknown": it may have been paid. `kept=True` also includes what
         other kernels of this machine have paid to this service, as far as they were notebooks.
@@ -229,7 +229,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         return metric_frame(self.client.get_usage(period), time.time())
 
     def health(self) -> dict[str, Any]:
-        """Return how the service is."""
+        """Return the health of the service."""
         return self.client.health()
 
     def _where(self) -> str:

@@ -53,7 +53,7 @@ class Guard:
             self.uncertain = max(0.0, self.uncertain + cost)
 
     def likely(self, prompt: str, model: str | None) -> float:
-        """Return what an answer is likely to cost, by what answers of the model have been so far."""
+        """Return the likely cost of an answer, by the model's answers so far."""
         return likely_cost(prompt, model or "sonnet", self._book.usual_output(model) or LIKELY_OUTPUT)
 
     def check(self, cost: float, what: str) -> None:

@@ -76,7 +76,7 @@ class Journal:
 
 
 def key_of(place: int, prompt: str, model: str | None) -> str:
-    """Return what tells one prompt of a batch from another, over kernels."""
+    """Return the key of a prompt of a batch, the same in every kernel."""
     digest = hashlib.blake2b(f"{model}\0{prompt}".encode("utf-8", "surrogatepass"), digest_size=16)
     return f"{place}:{digest.hexdigest()}"
 

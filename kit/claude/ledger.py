@@ -64,7 +64,7 @@ def _flush_all() -> None:
 
 
 def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:
-    """Return what was paid in each day or hour (of UTC), by model: time, model, calls, tokens, cost, unknown.
+    """Return the costs of each day or hour (of UTC), by model: time, model, calls, tokens, cost, unknown.
 
     `unknown` counts calls whose answer was lost, so that their cost is unknown.
     """
@@ -72,7 +72,7 @@ def by_time(lines: Sequence[Paid], over: Any) -> pd.DataFrame:
 
 
 def usage_by_time(stats: UsageStats, lines: Sequence[Paid], over: Any) -> pd.DataFrame:
-    """Return what this client knows of a period by time, and the rest of what the service tells, which has no time.
+    """Return this client's costs of a period by time, and the rest of the service's sum, which has no time.
 
     `source` is "client" or "service": the service's rows are the part of its count that this client does not know.
     """

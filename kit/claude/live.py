@@ -73,7 +73,7 @@ class LiveAnswer:
 
     @property
     def text(self) -> str:
-        """What has come so far."""
+        """The text so far."""
         return "".join(self._pieces)
 
     @property
@@ -99,7 +99,7 @@ class LiveAnswer:
         return self._response
 
     def close(self) -> None:
-        """Stop it; what has come stays shown. May be called twice."""
+        """Stop the answer; the text so far stays visible. May be called twice."""
         if not self._ended:
             self._future.cancel()
             with self._changed:

@@ -110,14 +110,14 @@ class Prompts(GivesFrames):
         return self._run(self.last_batch, unknown)
 
     def estimate(self, prompts: Iterable[str], model: str | None = "auto") -> pd.DataFrame:
-        """Return what a batch is likely to cost, one row per model that may answer; nothing is sent."""
+        """Return the likely cost of a batch, one row per possible model; nothing is sent."""
         texts = [wire.prompt_text(prompt) for prompt in prompts]
         return self._estimate(texts, wire.chosen_model(model))
 
     def preview(
         self, prompts: Iterable[str] | str, model: str | None = "auto", *, over: Any = None, columns: Any = None
     ) -> Preview:
-        """Return the first prompt as it would be sent, and what all are likely to cost; nothing is sent."""
+        """Return the first prompt as it would be sent, and the likely cost of all; nothing is sent."""
         batch = Batch(self.client, self.budget, prompts, over=over, columns=columns, model=model)
         texts = batch.prompts
         likely = None if batch.spec is None else batch.spec.likely_tokens
@@ -129,13 +129,13 @@ class Prompts(GivesFrames):
         return self.batch("Which one is this? {text}", model, over=_column(texts), columns=spec, **options)
 
     def extract(self, texts: Any, columns: Any, model: str | None = "auto", **options: Any) -> pd.DataFrame:
-        """Return what each text says, in the columns named; options are those of `batch`."""
+        """Extract the named columns from each text; options are those of `batch`."""
         return self.batch("Find this in the text: {text}", model, over=_column(texts), columns=columns, **options)
 
     def score(
         self, texts: Any, what: str, low: float = 0, high: float = 10, model: str | None = "auto", **options: Any
     ) -> pd.DataFrame:
-        """Return how much of something ("politeness") each text has, in the column `score`; options are as of `batch`.
+        """Score each text for a quality ("politeness"), in the column `score`; options are those of `batch`.
 
         Bounds that are whole numbers give whole numbers.
         """

@@ -102,7 +102,7 @@ class _Batch:
 
     @property
     def prompts(self) -> list[str]:
-        """Every prompt as it is sent, with what it says about the columns."""
+        """All prompts as they are sent, with the description of the columns."""
         return [chain[0].prompt for chain in self._work.places]
 
     @property
@@ -126,7 +126,7 @@ class _Batch:
 
     @property
     def bill(self) -> dict[str, Any]:
-        """What the batch cost: `cost` in USD with what lost answers did cost, `repairs`, what came from the cache."""
+        """The cost of the batch: `cost` in USD with that of lost answers, `repairs`, and answers from the cache."""
         from .answer_frame import bill_of
 
         return bill_of(self._work, self._runner.unaccounted)
@@ -165,7 +165,7 @@ class _Batch:
         return frame_of_batch(self, self._work)
 
     def problems(self) -> pd.DataFrame:
-        """Return one row for each prompt without an answer that fits: row, status, and what exactly is wrong."""
+        """Return one row for each prompt without a fitting answer: row, status, and the exact problem."""
         from .answer_frame import problem_frame
 
         return problem_frame(self.index, self._work)

@@ -40,7 +40,7 @@ class Comparison:
         return self.right / self.rows if self.rows else float("nan")
 
     def plot(self, *, ax: Axes | None = None, theme: Any = "auto") -> Axes:
-        """Draw what was taken for what."""
+        """Draw the confusion matrix."""
         from ..plots.matrix_plot import matrix
 
         return matrix(
@@ -106,7 +106,7 @@ def compare(frame: Any, labels: Any, column: str | None = None) -> Comparison:
 
 
 def compare_models(frame: Any, labels: Any, column: str | None = None) -> pd.DataFrame:
-    """Return one row for each model of a frame with several: accuracy, rows answered, and what it cost."""
+    """Return one row for each model of a frame with several: accuracy, rows answered, and cost."""
     import pandas as pd
 
     rows = []

@@ -90,7 +90,7 @@ class Runner:
         return sum(self._tasks.values())
 
     def likely(self, prompt: str) -> float:
-        """Return what an answer is likely to cost, by those so far."""
+        """Return the likely cost of an answer, by those so far."""
         count, tokens = self._output
         if count:
             return likely_cost(prompt, self.model or "sonnet", tokens / count)
@@ -300,7 +300,7 @@ class Runner:
         self.stopping = True
 
     async def _look(self, client: Caller) -> None:
-        """Learn how many places there are, and what the service has counted before."""
+        """Read the number of places, and the service's count before the run."""
         if self._before is None:
             counted = await self._counted(client)
             self._before = None if counted is None else counted - client.book.spent.cost

@@ -190,7 +190,7 @@ class _Chat:
         self._started, self._clock = calls.now(), time.perf_counter()
 
     def message(self) -> str:
-        """Return what asks for the answer."""
+        """Return the message that requests the answer."""
         request: dict[str, Any] = {
             "type": "chat",
             "model": self._model,

@@ -73,7 +73,7 @@ def filled(template: Any, over: Any) -> tuple[list[str], Any]:
 
 
 def frame_of(over: Any) -> Any:
-    """Return what prompts run over as a DataFrame; a column alone is one of one column."""
+    """Return the rows that prompts are filled from, as a DataFrame; a single column becomes a frame of one column."""
     import pandas as pd
 
     if isinstance(over, pd.DataFrame):

@@ -110,7 +110,7 @@ def names(value: Sequence[str] | None, name: str) -> list[str]:
 
 
 def chat(prompt: str, model: str | None, timeout: float, project: str | None) -> dict[str, Any]:
-    """Return what asks for a completion."""
+    """Return the body of a request for a completion."""
     request: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}], "timeout": timeout}
     if model is not None:
         request["model"] = model
@@ -120,7 +120,7 @@ def chat(prompt: str, model: str | None, timeout: float, project: str | None) ->
 
 
 def batch(prompts: Sequence[tuple[str, str]], model: str | None, timeout: float, project: str | None) -> dict[str, Any]:
-    """Return what asks for several: pairs of id and prompt."""
+    """Return the body of a request for several: pairs of id and prompt."""
     request: dict[str, Any] = {"prompts": [{"id": name, "prompt": prompt} for name, prompt in prompts]}
     request["timeout"] = timeout
     if model is not None:

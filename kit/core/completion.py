@@ -117,7 +117,7 @@ class Names:
 
     @contextmanager
     def explained(self, name: str, listing: str, *codes: str) -> Iterator[None]:
-        """Say of a name that is not there which one is near, or what lists them, in words of the explorer."""
+        """Return a hint for a missing name: the nearest one, or the explorer's verb that lists them."""
         try:
             yield
         except KitError as error:

@@ -270,7 +270,7 @@ class View(ds.Dataset):  # type: ignore[misc]
         )
 
     def widening(self, piece: Piece, decoded: Decoded, needed: Collection[str] | None = None) -> Widening | None:
-        """Return what the columns lack of those that are needed; None where that is nothing."""
+        """Return the columns that are needed and missing; None if there are none."""
         whole = needed is None or set(needed) >= set(self.schema.names)
         hidden = set(self.source.optional) - self._optional if whole else ()
         lacking = frozenset(name for name in hidden if _filled(piece.batch.column(name)))

@@ -55,8 +55,8 @@ class Environment:
         if address is None:
             return self.secret(name)
         known = {origin(one) for one in named if one}
-        given = address if isinstance(address, list | tuple) else [address]
-        return self.secret(name) if given and all(origin(item) in known for item in given) else None
+        addresses = address if isinstance(address, list | tuple) else [address]
+        return self.secret(name) if addresses and all(origin(item) in known for item in addresses) else None
 
     def __repr__(self) -> str:
         return "<environment>"
@@ -90,7 +90,7 @@ class Given:
 
 
 def origin(address: Any) -> tuple[str, str]:
-    """Return what an address leads to: scheme, and host with port.
+    """Return the origin of an address: scheme, and host with port.
 
     >>> origin("http://Host:80/api/") == origin("http://host"), origin("localhost:3000")
     (True, ('', 'localhost:3000'))
@@ -125,7 +125,7 @@ def missing(service: str, *parts: tuple[Any, str, str, str], lab: bool = True, n
 
 
 def elsewhere(environment: Environment, name: str, named: str) -> str:
-    """Return what to add to an error about a credential that the environment has, but not for the address given."""
+    """Return a note for an error: the environment has a credential, but not for the given address."""
     if environment.secret(name) is None:
         return ""
     known = environment.address(named)
@@ -133,7 +133,7 @@ def elsewhere(environment: Environment, name: str, named: str) -> str:
     return f"; {name} is set, but goes only to the address in {where}"
 
 
-def check_names(service: str, given: Iterable[str], make: Callable[..., Any], other: Callable[..., Any]) -> None:
+def check_names(service: str, arguments: Iterable[str], make: Callable[..., Any], other: Callable[..., Any]) -> None:
     """Refuse arguments that nothing takes, naming those that are taken and the nearest.
 
     Their values are not looked at: a credential by a wrong name is one all the same.
@@ -145,7 +145,7 @@ def check_names(service: str, given: Iterable[str], make: Callable[..., Any], ot
         for name, item in {**takes, **more}.items()
         if item.kind is not item.VAR_KEYWORD and name not in ("self", "environment")
     ]
-    for name in given:
+    for name in arguments:
         if name not in known:
             import difflib
 

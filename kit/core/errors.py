@@ -54,7 +54,7 @@ class KitError(Exception):
         return f"{message}\n  {self.hint}" if self.hint else message
 
     def _render_traceback_(self) -> list[str]:
-        """Return what a notebook shows instead of the stack: the caller's own line, then the message."""
+        """Return the short traceback of a notebook: the caller's own line, then the message."""
         return short_traceback(self)
 
 

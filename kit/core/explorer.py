@@ -45,7 +45,7 @@ class Explorer(Declares, GivesFrames, OfOneProcess, Generic[C]):
         raise NotImplementedError
 
     def browse(self) -> Browser:
-        """Show a small tree of what there is, to click through: details, rows, live views."""
+        """Show a small tree of the service's contents, to click through: details, rows, live views."""
         from ..live.browse.browser import Browser
 
         # Imported by name, as the tree of a service itself imports the explorer.

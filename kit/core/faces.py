@@ -42,7 +42,7 @@ class Face(OfOneProcess, Generic[X]):
     _state: X
 
     def _about(self) -> str:
-        """Return what the client's repr says."""
+        """Return the text of the client's repr."""
         return f"<{type(self).__name__}>"
 
     def __repr__(self) -> str:

@@ -237,14 +237,14 @@ def expand_bodies(
 
 
 def choose_mode(bodies: pa.ChunkedArray, sample: int = 100) -> Literal["json", "text", "bytes"]:
-    """Return what the first bodies look like; none at all look like bytes."""
+    """Return the mode that the first bodies suggest; without any it is "bytes"."""
     return _sampled(bodies, sample)[0]
 
 
 def _sampled(
     bodies: pa.ChunkedArray, sample: int = 100
 ) -> tuple[Literal["json", "text", "bytes"], list[dict[str, Any] | None]]:
-    """Return what the first bodies look like, and, where that is JSON, the objects in them; None where one is empty."""
+    """Return the mode that the first bodies suggest, and for JSON their objects; None if one is empty."""
     sampled = bodies.slice(0, sample).to_pylist()
     rows: list[dict[str, Any] | None] = []
     for body in sampled:

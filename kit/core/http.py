@@ -88,7 +88,7 @@ class Settings:
         return revealed(headers)
 
     def context(self) -> ssl.SSLContext | None:
-        """Return what checks certificates; None where nothing is encrypted. Loading them is most of a first call."""
+        """Return the SSL context; None without TLS. Loading certificates is most of a first call."""
         if not self.origin.secure:
             return None
         from .certificates import trusting

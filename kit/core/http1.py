@@ -57,7 +57,7 @@ def origin_of(url: str) -> Origin:
     if not host.isascii():
         host = host.encode("idna").decode()
     if not re.fullmatch(r"[\w.:%~-]*", host, re.ASCII):
-        raise ValueError(f"{host!r} is no name of a host")
+        raise ValueError(f"{host!r} is not the name of a host")
     return Origin(parts.scheme, host, parts.port or _PORTS.get(parts.scheme, 0))
 
 
@@ -74,10 +74,10 @@ def head_lines(headers: Mapping[str, str]) -> bytes:
     """
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
-            raise InputError(f"{name!r:.100} is no name of a header")
+            raise InputError(f"{name!r:.100} is not the name of a header")
         # The value is not quoted back: it may be a credential.
         if not (value.isascii() and _VALUE.fullmatch(value)):
-            raise InputError(f"the value of header {name!r} has a line end, or what is not ASCII, in it")
+            raise InputError(f"the value of header {name!r} has a line end or a character that is not ASCII")
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
 
 
@@ -195,7 +195,7 @@ class Incoming:
         if len(self._seen) > _LARGEST_HEAD:
             raise Malformed("the head of the answer is too long")
         if b"\n" in data and self._seen.count(b"\n") != self._seen.count(b"\r\n"):
-            raise Malformed("a line of the answer's head does not end as it should")  # its end would never be seen
+            raise Malformed("a line of the answer's head does not end with CRLF")  # its end would never be seen
         return False
 
     def take(self, data: bytes) -> None:

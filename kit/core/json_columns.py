@@ -322,7 +322,7 @@ class ObjectColumns:
 
     @property
     def types(self) -> dict[str, pa.DataType]:
-        """What the columns are, as far as rows have come."""
+        """The types of the columns, by the rows so far."""
         return {name: kind.type() for name, kind in self.kinds.items()}
 
     def add_lines(
@@ -384,7 +384,7 @@ class ObjectColumns:
         self._keep(_Piece(len(rows), self._look(rows, size), None, rows))
 
     def mark(self) -> tuple[Any, ...]:
-        """Return where it stands now, for `rewind`."""
+        """Return the current state, for `rewind`."""
         kinds = {name: kind.copy() for name, kind in self.kinds.items()}
         return self.rows, len(self._pieces), len(self.bad), kinds, dict(self._reading), self._bytes
 
@@ -491,7 +491,7 @@ class ObjectColumns:
             raise TooManyKeys(f"more than {self._max_keys} different keys")
 
     def _seen(self, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Kind], dict[str, Any]]:
-        """Return what rows show, and the last value under each key."""
+        """Return the kinds of the rows' values, and the last value under each key."""
         columns = dict[str, list[Any]]()
         for row in rows:
             for name, value in row.items():

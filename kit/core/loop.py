@@ -59,7 +59,7 @@ def start(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop itself, started if need be: for what has to work in any thread, its own and finalizers too."""
+    """Return the loop, started if necessary, for code that has to work in any thread, its own and finalizers too."""
     portal()
     assert _loop is not None
     return _loop
@@ -89,7 +89,7 @@ def _run(started: Future[BlockingPortal]) -> None:
 
 
 def stop() -> None:
-    """End the loop and what runs on it; the next use starts a new one."""
+    """End the loop and its tasks; the next use starts a new one."""
     global _portal, _thread
     with _lock:
         here, thread = _portal, _thread
@@ -104,7 +104,7 @@ def stop() -> None:
 
 
 def _after_fork() -> None:
-    """Forget the loop in a forked child: the parent's thread is not there, and its lock may have been held."""
+    """Forget the loop in a forked child: it does not have the parent's thread, and the lock may be locked."""
     global _portal, _thread, _lock
     _portal = _thread = None
     _lock = threading.Lock()

@@ -64,7 +64,7 @@ class Bar:
 
     @property
     def n(self) -> float:
-        """How far it has come."""
+        """The progress so far."""
         return self._n
 
     @n.setter

@@ -22,7 +22,7 @@ def _translated(error: Exception) -> KitError:
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
         return Unreachable(
             f"could not connect: {str(error) or type(error).__name__}",
-            hint="is the address right, and that of the proxy in the environment?",
+            hint="check the address, and that of the proxy in the environment",
         )
     if isinstance(error, httpx.TimeoutException):
         return Silent()

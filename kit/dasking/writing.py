@@ -34,7 +34,7 @@ class Rows:
         self._frame = frame
 
     def append_to(self, handle: Log[Any], *, delivery: Delivery = "at least once", **options: Any) -> pd.DataFrame:
-        """Return what happened to each partition: one row with `partition`, `status`, `first`, `count` and `error`.
+        """Append the partitions; return one row for each: `partition`, `status`, `first`, `count` and `error`.
 
         Each partition is appended by the worker that holds it, over its own connection, its rows in order; partitions
         of a frame of Dask come in any order among each other. With "at least once" a partition whose write failed, or

@@ -91,21 +91,21 @@ class Settings:
         if lacking is not None and address is None:
             raise lacking
         fit(api_key, KimberliteInputError)
-        given = [address] if isinstance(address, str) else list(address or ())
-        if not given:
+        addresses = [address] if isinstance(address, str) else list(address or ())
+        if not addresses:
             raise KimberliteInputError("no address is given", hint='give one like "localhost:3000"')
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
             _check_seconds(name, value)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise KimberliteInputError(f"max_retries={max_retries!r}: give a number from 0 up")
         return cls(
-            tuple(place_of(item) for item in given),
+            tuple(place_of(item) for item in addresses),
             None if tenant_id is None else TenantId(int(tenant_id)).value,
             api_key,
             timeout,
             connect_timeout,
             max_retries,
-            _tls_of(given, tls),
+            _tls_of(addresses, tls),
             Policy(attempts=max_retries + 1, base=0.1, cap=2.0),
         )
 

@@ -46,7 +46,7 @@ def append(
     audit: Audit | None = None,
     notify: Callable[[int], Any] = lambda count: None,
 ) -> Operation[list[tuple[int, int]]]:
-    """Return where the events are: (first offset, count) for each batch, in order; several are under way at once.
+    """Append batches, several at once; return (first offset, count) for each, in order.
 
     An error says in `appended` how many events were written before it.
     """
@@ -123,7 +123,7 @@ class _Flight:
             self._failure = error
 
     def landed(self) -> Operation[int]:
-        """Return where it was written."""
+        """Return the position of the written batch."""
         registry, end = self.registry, self.registry.end(self.packed)
         uncertain = False
         moves = 0

@@ -265,7 +265,7 @@ class Crossing:
         return result
 
     async def walk(self, operation: Walk) -> AsyncIterator[Any]:
-        """Return what the operation emits."""
+        """Return the items that the operation emits."""
         items = self.connection.walk(operation)
         try:
             while (item := await across(_next, items)) is not _END:

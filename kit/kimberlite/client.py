@@ -95,10 +95,10 @@ class _Calls:
         """Return the position of each event. Up to a megabyte is stored all or nothing; more is cut into such pieces,
         and an error says in `appended` how many events had been stored. No events give no positions, without a
         request."""
-        given: list[Any] = _several(events)
-        for item in given:
+        batch: list[Any] = _several(events)
+        for item in batch:
             _check_bytes(item)
-        first_position = yield from self._append(tenant_id, stream_id, given, expected_offset, audit)
+        first_position = yield from self._append(tenant_id, stream_id, batch, expected_offset, audit)
         return [Position(first + n) for first, count in first_position for n in range(count)]
 
     def _append(
@@ -218,7 +218,7 @@ class _Calls:
     def create_stream(
         self, name: str, data_class: DataClass | None = None, *, tenant_id: TenantId | int | None = None
     ) -> Operation[StreamId]:
-        """Return the stream of that name, made if it is not there. The server gives it its number."""
+        """Return the stream of that name, created if it does not exist. The server assigns its number."""
         tenant = self._state.tenant(tenant_id)
         if tenant is None:
             raise KimberliteInputError("the stream's tenant is missing", hint="give tenant_id=, here or to the client")
@@ -269,7 +269,7 @@ class _Calls:
         tenant_id: TenantId | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[ExecuteResult]:
-        """Return how many rows a statement changed. It is never sent a second time once the server may have it: a
+        """Run a statement; return how many rows it changed. It is never sent again once the server may have it: a
         `NetworkError` or `TimeoutError` says in `maybe_received` whether to look before trying again."""
         return (yield from sql.execute(self._state.registry, sql_text, params, self._state.tenant(tenant_id), audit))
 
@@ -298,7 +298,7 @@ class _Calls:
 
     @verb
     def server_info(self) -> Operation[responses.GetServerInfo]:
-        """Return what the server is: version, capabilities, how long it runs."""
+        """Return the server's version, capabilities and uptime."""
         post = Post("server_info", requests.GetServerInfo())
         return (yield from asked(self._state.settings, post, responses.GetServerInfo))
 

@@ -46,7 +46,7 @@ def connect(
     metrics_url: str | None = None,
     **options: Any,
 ) -> Kimberlite:
-    """Return what `kit.connect("kimberlite", ...)` gives; further options are those of `kit.kimberlite.Client`."""
+    """Return the explorer for `kit.connect("kimberlite", ...)`; other options are those of `kit.kimberlite.Client`."""
     environment = Environment(environment)
     address, metrics_url, api_key = masked(address), masked(metrics_url), hidden(api_key)
     named = environment.address("KIMBERLITE_ADDRESS")
@@ -130,7 +130,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return result_frame(result, attrs)
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
-        """Return how many rows a statement changed: CREATE TABLE, INSERT, UPDATE, DELETE. Never sent twice by
+        """Run a statement (CREATE TABLE, INSERT, UPDATE, DELETE); return how many rows it changed. Never sent twice by
         itself."""
         self.tables.forget()
         return self.client.execute(sql_text, params, audit=audit)
@@ -156,10 +156,12 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         from ..core.frames import to_frame
         from .inserting import statements
 
-        given = statements(table, self.client.describe_table(table), data, lab=tells_times(self.client))
+        statements_of = statements(table, self.client.describe_table(table), data, lab=tells_times(self.client))
         results = []
-        with progress.bar(sum(one.rows for one in given), what=f"insert into {table}"[:40], unit=" rows") as bar:
-            for item in given:
+        with progress.bar(
+            sum(one.rows for one in statements_of), what=f"insert into {table}"[:40], unit=" rows"
+        ) as bar:
+            for item in statements_of:
                 try:
                     results.append((item.rows, self.client.execute(item.sql, item.params, audit=audit).log_offset))
                 except KimberliteError as error:
@@ -197,7 +199,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return stream_frame(self.client.list_streams())
 
     def create(self, name: str, data_class: DataClass | None = None) -> StreamId:
-        """Return the stream of that name, made if it is not there."""
+        """Return the stream of that name, created if it does not exist."""
         self._names.forget()
         return self.client.create_stream(name, data_class)
 
@@ -214,7 +216,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return column_frame(self.client.describe_table(table))
 
     def server(self) -> pd.DataFrame:
-        """Return what the server is, one row: version, capabilities, how long it runs."""
+        """Return one row about the server: version, capabilities, uptime."""
         from ..core.frames import from_rows
 
         info = self.client.server_info()

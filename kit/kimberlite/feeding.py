@@ -77,12 +77,12 @@ class StreamSource(Source):
             self._flow = flow
             # Fixed: a connection that breaks before the first event must not start at a later end.
             yield Chunk(_columns([]), following - 1)
-            given = loop.time() - _PAUSE
+            handed_on = loop.time() - _PAUSE
             while True:
                 events = await flow.take(following)
                 if not events:
                     return
-                early = given + _PAUSE - loop.time()
+                early = handed_on + _PAUSE - loop.time()
                 if early > 0 and len(events) < CREDITS // 2:
                     await asyncio.sleep(early)
                     events = await flow.take(following)
@@ -91,7 +91,7 @@ class StreamSource(Source):
                 following = events[-1][0] + 1
                 again, reconnects = flow.reconnects - reconnects, flow.reconnects
                 yield Chunk(_columns(events), following - 1, reconnects=again)
-                given = loop.time()
+                handed_on = loop.time()
         finally:
             self._flow = None
             await flow.close()

@@ -127,13 +127,13 @@ class StreamRange(Ranged):
         audit: Audit | None = None,
     ) -> Outgoing:
         position = None if expected_offset is None else reading.offset_of(expected_offset, "expected_offset")
-        given = batches(data, body)
+        batches_of = batches(data, body)
 
         def send(notify: Callable[[int], Any]) -> Sent:
             # The client never repeats events by itself; that is the caller's choice.
             state = self._state
             packed = made_or_found(self.client, self.stream) if self._packed is None else self._packed
-            positions = state.driver.run(appending.append(state.registry, packed, given, position, audit, notify))
+            positions = state.driver.run(appending.append(state.registry, packed, batches_of, position, audit, notify))
             first, count = (
                 pa.array([at for at, _ in positions], pa.uint64()),
                 pa.array([n for _, n in positions], pa.int64()),
@@ -149,10 +149,10 @@ class StreamRange(Ranged):
         return len(next(iter(blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK))))
 
     def put(self, page: pa.RecordBatch, end: int) -> int:
-        given = blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK)
+        blobs = blobs_from_arrow(pa.chunked_array([page.column("body")]), appending.CHUNK)
         state = self._state
         try:
-            [(first, _)] = state.driver.run(appending.append(state.registry, self.packed, given, end))
+            [(first, _)] = state.driver.run(appending.append(state.registry, self.packed, blobs, end))
         except OffsetMismatchError as error:
             raise Moved(error.actual) from None
         return int(first)

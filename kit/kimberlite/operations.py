@@ -108,7 +108,7 @@ def asked(settings: Settings, post: Post, kind: type[T], *, safe: bool = True) -
 
 
 def op_of(payload: Any) -> str:
-    """Return what a request is called in the log of calls."""
+    """Return the name of a request in the log of calls."""
     name = type(payload).__name__
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 

@@ -39,7 +39,7 @@ class Error:
     message: str
 
     def exception(self, request_id: int | None = None) -> ServerError:
-        """Return what it is in Python."""
+        """Return the exception for this error."""
         return server_error(self.code, self.message, request_id)
 
 

@@ -125,7 +125,7 @@ def _table(
 
 
 def arrow_type(declared: str) -> pa.DataType:
-    """Return what a column of a declared type becomes; null for a type that is not known.
+    """Return the Arrow type for a declared type; null for an unknown one.
 
     >>> arrow_type("DECIMAL(10,2)"), arrow_type("BIGINT")
     (Decimal128Type(decimal128(10, 2)), DataType(int64))

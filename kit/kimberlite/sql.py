@@ -196,7 +196,7 @@ def query(
 def execute(
     registry: StreamRegistry, sql: str, params: Sequence[Any], tenant: int | None, audit: Audit | None
 ) -> Operation[ExecuteResult]:
-    """Return what a statement changed. Repeated only where it is certain that the server did nothing."""
+    """Run a statement that changes something. It is retried only if the server certainly did nothing."""
     if is_read(sql):
         raise KimberliteInputError(
             "execute() only changes, and this statement reads",

@@ -44,7 +44,7 @@ _CALL = re.compile(r"(count|sum|avg|min|max)\((?:distinct\s+)?(?:\w+\.)?(.+)\)",
 
 
 def type_of(declared: str) -> Type | None:
-    """Return what a declared type means; None for one that is not known.
+    """Return the meaning of a declared type; None for an unknown one.
 
     >>> type_of("DECIMAL(10,2)"), type_of("geometry")
     (<Type.DECIMAL: 'decimal'>, None)

@@ -90,7 +90,7 @@ def as_id(stream: StreamId | int) -> StreamId:
 
 
 def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
-    """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
+    """Return the server's number of a stream; a named stream is created if it does not exist."""
     tenant = registry.tenant(tenant_id, stream)
     if not isinstance(stream, str):
         one = as_id(stream)

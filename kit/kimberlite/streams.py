@@ -42,7 +42,7 @@ def found(client: Client, stream: StreamLike) -> int:
 
 
 def made_or_found(client: Client, stream: StreamLike) -> int:
-    """Return the server's number of a stream; one that goes by a name is made, where it is not there yet."""
+    """Return the server's number of a stream; a named stream is created if it does not exist."""
     if isinstance(stream, str):
         state = state_of(client)
         return int(state.driver.run(resolve(state.registry, state.settings.tenant_id, stream)))

@@ -25,7 +25,7 @@ FULL_SCAN, KEY_SCAN = 100_000, 10_000
 
 
 def stream_frame(rows: Sequence[StreamRow]) -> pd.DataFrame:
-    """Return streams: id, number, name, length, and what else is known of them."""
+    """Return streams: id, number, name, length, and the other known fields."""
     return to_frame(
         pa.table(
             {

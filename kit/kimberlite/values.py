@@ -77,11 +77,11 @@ class Rows(Sequence[tuple[Value, ...]]):
         """Make rows that are all of one width."""
         if isinstance(rows, Rows):
             return rows
-        given = list(rows)
-        width = len(given[0]) if given else 0
-        if any(len(row) != width for row in given):
+        items = list(rows)
+        width = len(items[0]) if items else 0
+        if any(len(row) != width for row in items):
             raise KimberliteInputError("all rows of a result must have the same width")
-        return cls([cell for row in given for cell in row], width, len(given))
+        return cls([cell for row in items for cell in row], width, len(items))
 
     def __len__(self) -> int:
         return self._count

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 0, 1 for a reported failure, 2 for wrong arguments."""
-    given = parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        status: int = given.run(given)
+        status: int = options.run(options)
         sys.stdout.flush()
     except InputError as error:
         return _report(error, 2)
@@ -146,10 +146,10 @@ def _service_port(text: str) -> tuple[str, int]:
     return service, _port(port)
 
 
-def _names(given: argparse.Namespace) -> tuple[str, ...]:
+def _names(options: argparse.Namespace) -> tuple[str, ...]:
     from .services import chosen
 
-    return chosen(tuple(name for word in given.services for name in word.split(",") if name))
+    return chosen(tuple(name for word in options.services for name in word.split(",") if name))
 
 
 def _folder(path: str | None) -> str | None:
@@ -169,15 +169,15 @@ def _folder(path: str | None) -> str | None:
     return str(folder)
 
 
-def _lab(given: argparse.Namespace) -> int:
+def _lab(options: argparse.Namespace) -> int:
     from . import copies, jupyter
 
     _end_on_signals()
     jupyter.check_installed()
-    if given.port:
-        jupyter.check_port(given.port)
-    names, path = _names(given), _folder(given.path)
-    folder = Path(given.notebooks).expanduser().absolute() if given.notebooks else copies.default_folder()
+    if options.port:
+        jupyter.check_port(options.port)
+    names, path = _names(options), _folder(options.path)
+    folder = Path(options.notebooks).expanduser().absolute() if options.notebooks else copies.default_folder()
     working = copies.refresh(folder)
     print("Starting the servers and JupyterLab ...", flush=True)
 
@@ -191,10 +191,10 @@ def _lab(given: argparse.Namespace) -> int:
             folder,
             {**os.environ, **lab.env()},
             notebook=working.notebooks[0] if working.notebooks else None,
-            port=given.port,
-            browser=not given.no_browser,
+            port=options.port,
+            browser=not options.no_browser,
         )
-        _print(_screen(names, lab, server, working, path, browser=not given.no_browser and _has_browser()))
+        _print(_screen(names, lab, server, working, path, browser=not options.no_browser and _has_browser()))
         ended = server.wait()
         if ended:
             raise SetupError(f"JupyterLab ended with status {ended}: {server.last_words()}")
@@ -255,11 +255,11 @@ def _has_browser() -> bool:
     return True
 
 
-def _serve(given: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
     import asyncio
     import errno
 
-    names, path, ports = _names(given), _folder(given.path), dict(given.ports)
+    names, path, ports = _names(options), _folder(options.path), dict(options.ports)
     for service in ports:
         if service not in names:
             raise InputError(f"--port names {service!r}, which is not started", hint=f"there are: {', '.join(names)}")
@@ -281,11 +281,11 @@ def _serve(given: argparse.Namespace) -> int:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     orders = {
         "services": names,
-        "demo": given.demo,
+        "demo": options.demo,
         "path": path,
         "joinable": True,
         "ports": ports,
-        "moving": given.moving,
+        "moving": options.moving,
     }
     try:
         asyncio.run(serve(orders, ready))
@@ -300,7 +300,7 @@ def _serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _status(given: argparse.Namespace) -> int:
+def _status(options: argparse.Namespace) -> int:
     from . import descriptors, running
 
     rows = []
@@ -324,7 +324,7 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
     _print("  ".join(f"{cell:{width}}" for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows)
 
 
-def _profiles(given: argparse.Namespace) -> int:
+def _profiles(options: argparse.Namespace) -> int:
     from .. import profiles
 
     entries = profiles.read()
@@ -337,32 +337,32 @@ def _profiles(given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_profile(given: argparse.Namespace) -> int:
+def _add_profile(options: argparse.Namespace) -> int:
     import getpass
 
     from .. import profiles
 
-    profiles.keep(given.name, given.service, dict(given.fields), getpass.getpass)
-    print(f"kept in {profiles.path()}: kit.connect({given.service!r}, profile={given.name!r})")
+    profiles.keep(options.name, options.service, dict(options.fields), getpass.getpass)
+    print(f"kept in {profiles.path()}: kit.connect({options.service!r}, profile={options.name!r})")
     return 0
 
 
-def _test_profile(given: argparse.Namespace) -> int:
+def _test_profile(options: argparse.Namespace) -> int:
     from .. import front, profiles
 
-    services = [service for name, service in profiles.read() if name == given.name]
+    services = [service for name, service in profiles.read() if name == options.name]
     rows, failures = [], 0
-    for service in services if given.service is None else [given.service]:
-        took, failed = front.tried(given.name, service)
+    for service in services if options.service is None else [options.service]:
+        took, failed = front.tried(options.name, service)
         failures += bool(failed)
-        rows.append((given.name, service, failed or f"good, {took:.1f} ms"))
+        rows.append((options.name, service, failed or f"good, {took:.1f} ms"))
     if not rows:
-        raise SetupError(f"there is no profile {given.name!r}", hint="list the profiles with: kit profiles")
+        raise SetupError(f"there is no profile {options.name!r}", hint="list the profiles with: kit profiles")
     _print_table(rows)
     return 1 if failures else 0
 
 
-def _doctor(given: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from ..doctor import examine
 
     report = examine()
@@ -370,7 +370,7 @@ def _doctor(given: argparse.Namespace) -> int:
     return 0 if report.healthy else 1
 
 
-def _env(given: argparse.Namespace) -> int:
+def _env(options: argparse.Namespace) -> int:
     from . import descriptors, running
 
     for described in descriptors.read():

@@ -171,7 +171,7 @@ class Lab(GivesFrames, OfOneProcess):
         self._before.clear()
 
     def url(self, service: str) -> str:
-        """Return where a service listens."""
+        """Return the address of a service."""
         return str(self._described["services"][service]["url"])
 
     def status(self) -> pd.DataFrame:

@@ -124,8 +124,8 @@ class Process:
         )
 
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not secrets.compare_digest(given, f"Bearer {self.token}".encode()):
+            header = dict(scope["headers"]).get(b"authorization", b"")
+            if not secrets.compare_digest(header, f"Bearer {self.token}".encode()):
                 await Response(status_code=401)(scope, receive, send)
                 return
             await app(scope, receive, send)

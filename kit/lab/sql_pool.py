@@ -66,7 +66,7 @@ class Pool(Generic[P]):
             await self.warm()
 
     async def run(self, work: Callable[[P], Any]) -> Any:
-        """Return what comes of a piece of work with one of the processes."""
+        """Return the result of a job with one of the processes."""
         async with self._turns:
             process = self._rested() or await self._started()
             try:

@@ -22,7 +22,7 @@ class Tuned:
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the settings from the environment; the others keep their defaults."""
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):  # type: ignore[arg-type]
             variable = f"{cls.prefix}{field.name.upper()}"
             if environment.get(variable):
@@ -33,5 +33,5 @@ class Tuned:
                 zero = field.name in cls.from_zero
                 if not ((zero and number == 0) or 0 < number < math.inf):
                     raise SetupError(f"{variable} must be a number {'from 0 up' if zero else 'above 0'}")
-                given[field.name] = number
-        return cls(**given)
+                values[field.name] = number
+        return cls(**values)

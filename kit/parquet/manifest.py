@@ -66,7 +66,7 @@ class Manifest:
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
-        """Return what a folder holds; None where it holds nothing that was written here."""
+        """Return the manifest of a folder; None if it has no file of this toolkit."""
         names = store.names()
         manifest = _of_json(store)
         parts = _following(names, manifest.next if manifest else None, store)

@@ -29,7 +29,7 @@ _LONGEST = 160
 
 
 def check(names: Sequence[str], schema: pa.Schema) -> None:
-    """Refuse columns that are not there, or that cannot be partitioned by."""
+    """Refuse missing columns, and those that cannot be partitioned by."""
     for name in names:
         if name not in schema.names:
             if name in TIMES and "time" in schema.names:

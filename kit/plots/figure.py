@@ -250,16 +250,16 @@ class Sheet:
 
 
 def sheet(ax: Axes | Sequence[Axes] | None, theme: Theme) -> Sheet:
-    """Return where to draw: a figure of its own, or the caller's axes."""
+    """Return the sheet to draw on: a new figure, or the caller's axes."""
     if ax is None:
         look = look_of(theme)
         figure = Figure(figsize=(WIDTH, 3.2), dpi=_DPI, facecolor=look.paper)
         FigureCanvasAgg(figure)
         return Sheet(look, True, figure)
-    given = [ax] if isinstance(ax, Axes) else list(ax) if isinstance(ax, Sequence) else _flat(ax)
-    if not given or not all(isinstance(item, Axes) for item in given):
+    axes = [ax] if isinstance(ax, Axes) else list(ax) if isinstance(ax, Sequence) else _flat(ax)
+    if not axes or not all(isinstance(item, Axes) for item in axes):
         raise InputError(f"ax={ax!r} is not a matplotlib Axes", hint="leave it out to get a new figure")
-    return Sheet(look_of(theme, given[0]), False, None, given=given)
+    return Sheet(look_of(theme, axes[0]), False, None, given=axes)
 
 
 def empty(panel: Panel, words: str, look: Look) -> None:

@@ -25,7 +25,7 @@ def feed_of(source: Any) -> Any:
 
 
 def frame_of(source: Any, plot: str, such: str) -> pd.DataFrame:
-    """Return what was given as a DataFrame; one that has its times in the index gets them as a column."""
+    """Return the input as a DataFrame; times in the index become a column."""
     if isinstance(source, pd.Series):
         source = source.to_frame(source.name if source.name is not None else "value")
     if isinstance(source, pd.DataFrame):

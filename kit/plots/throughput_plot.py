@@ -81,7 +81,7 @@ def _throughput(source: Any, feed: Any, ax: Any, theme: Theme, margins: Margins 
 def _feed(
     paper: Sheet, feed: Any, what: str, every: Any, how: How | None, by: None, time: None, title: str | None
 ) -> None:
-    """Return what came in each second, by the time at which it came."""
+    """Return the amounts of each second, by the time of arrival."""
     _check_how(how, what)
     frame = feed.throughput()
     label = clean(feed.source.label)
@@ -211,7 +211,7 @@ def _smear(bins: Binned) -> str:
 
 
 def _amounts(frame: pd.DataFrame, what: str, how: How | None) -> tuple[Any, str]:
-    """Return what each row counts for, and the unit of that."""
+    """Return the amount of each row, and its unit."""
     if what == "rows":
         return np.ones(len(frame)), "rows"
     if what == "bytes" and "bytes" not in frame.columns and "body" in frame.columns:

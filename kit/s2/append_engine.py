@@ -342,7 +342,7 @@ class AppendEngine:
         return body
 
     def _next(self) -> bytes | None:
-        """Return what the exchange is to send next."""
+        """Return the next bytes for the exchange to send."""
         if self._exchange is None:
             return None
         now = self._loop.time()

@@ -47,7 +47,7 @@ def append_encoded(
     *,
     max_unacked_bytes: int = UNACKED_BYTES,
 ) -> Appended:
-    """Return where the records are, once all are appended, in order.
+    """Append all batches in order; return the positions of the records.
 
     Each input is the protobuf message of an append, how many records it holds, and their metered bytes. They are
     taken and packed in the calling thread, while earlier ones travel on the background loop. `progress` is called

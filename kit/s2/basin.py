@@ -49,7 +49,7 @@ class BasinVerbs:
 
     @verb
     def ensure_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[EnsuredStreamInfo]:
-        """Return the stream, made or brought to this configuration where need be, and what had to be done.
+        """Return the stream, created or reconfigured if necessary, and what was done.
 
         What the configuration leaves out goes back to the basin's defaults, also on a stream that exists.
         """
@@ -103,7 +103,7 @@ class BasinVerbs:
 
     @verb
     def get_stream_config(self, name: str) -> Operation[StreamConfig]:
-        """Return how a stream is set up, defaults filled in."""
+        """Return the configuration of a stream, defaults included."""
         answer = yield from ask(
             self._state.transport, "GET", _path(name), op="get_stream_config", headers=self._state.basin_headers
         )
@@ -111,7 +111,7 @@ class BasinVerbs:
 
     @verb
     def reconfigure_stream(self, name: str, *, config: StreamConfig) -> Operation[StreamConfig]:
-        """Return how the stream is set up after a change of the given fields."""
+        """Change the given fields; return the new configuration of the stream."""
         body = stream_config_json(config)
         answer = yield from ask(
             self._state.transport,

@@ -84,7 +84,7 @@ class AccountVerbs:
     def ensure_basin(
         self, name: str, *, config: BasinConfig | None = None, location: str | None = None
     ) -> Operation[EnsuredBasinInfo]:
-        """Return the basin, made or brought to this configuration where need be, and what had to be done."""
+        """Return the basin, created or reconfigured if necessary, and what was done."""
         path = _basin_path(check_basin_name(name))
         body = _wanted(config, location) or None
         answer = yield from ask(self._state.transport, "PUT", path, op="ensure_basin", body=body)
@@ -119,7 +119,7 @@ class AccountVerbs:
 
     @verb
     def get_default_location(self) -> Operation[LocationInfo]:
-        """Return where basins are made that name no location."""
+        """Return the default location of new basins."""
         answer = yield from ask(self._state.transport, "GET", "/v1/locations/default", op="get_default_location")
         return location_from_json(loads(answer.body))
 
@@ -139,13 +139,13 @@ class AccountVerbs:
 
     @verb
     def get_basin_config(self, name: str) -> Operation[BasinConfig]:
-        """Return how a basin is set up."""
+        """Return the configuration of a basin."""
         answer = yield from ask(self._state.transport, "GET", _basin_path(name), op="get_basin_config")
         return basin_config_from_json(loads(answer.body))
 
     @verb
     def reconfigure_basin(self, name: str, *, config: BasinConfig) -> Operation[BasinConfig]:
-        """Return how the basin is set up after a change of the given fields; streams that exist keep theirs."""
+        """Change the given fields; return the new configuration of the basin. Existing streams keep theirs."""
         body = basin_config_json(config)
         answer = yield from ask(self._state.transport, "PATCH", _basin_path(name), op="reconfigure_basin", body=body)
         return basin_config_from_json(loads(answer.body))
@@ -198,7 +198,7 @@ class AccountVerbs:
         end: int | None = None,
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
-        """Return what the account does; times are in seconds since 1970."""
+        """Return the metrics of the account; times are in seconds since 1970."""
         return (yield from _metrics(self._state.transport, "/v1/metrics", "account_metrics", set, start, end, interval))
 
     @verb

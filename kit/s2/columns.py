@@ -151,7 +151,7 @@ def record_table(
     *,
     fast: bool = True,
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """Return records as a notebook shows them, and what was decided about them, for `df.attrs`.
+    """Return records in the form of a frame, and the decisions about them for `df.attrs`.
 
     Columns: `seq_num`, `time`, `headers` where any record has some, then the bodies in the form asked for.
     A timestamp past the year 9999 is missing in `time`, counted, and kept as a number in `timestamp`. `fast=False`

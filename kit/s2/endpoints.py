@@ -81,7 +81,7 @@ class Endpoints:
         return self._basin.replace(_BASIN, name)
 
     def basin_headers(self, name: str) -> dict[str, str]:
-        """Return what a request for this basin must carry."""
+        """Return the headers for requests to this basin."""
         return {"s2-basin": name} if self.is_direct else {}
 
     def __eq__(self, other: object) -> bool:
@@ -97,7 +97,7 @@ class Endpoints:
 
 
 def found(endpoints: Endpoints | None, token: Secret | None, environment: Environment) -> tuple[Endpoints, Secret]:
-    """Return where the service is and the credential: as given, else from the environment, else the cloud."""
+    """Return the endpoints and the credential: as given, else from the environment, else the cloud."""
     named = [environment.address(name) for name in _NAMES]
     account, basin = named
     if endpoints is None and bool(account) != bool(basin):

@@ -46,8 +46,7 @@ def connect(
     compression: Compression = Compression.NONE,
     verify: Any = True,
 ) -> S2Explorer:
-    """Return what `kit.connect("s2", ...)` gives. Without endpoints, neither given nor in the environment, it is the
-    cloud."""
+    """Return the explorer for `kit.connect("s2", ...)`; the default endpoints are those of the cloud."""
     environment = Environment(environment)
     access_token, endpoints = hidden(access_token), masked(endpoints)
     endpoints, access_token = found(endpoints, access_token, environment)
@@ -257,7 +256,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         self._names.forget()
 
     def config(self) -> BasinConfig:
-        """Return how the basin is set up."""
+        """Return the configuration of the basin."""
         return self._client.get_basin_config(self.name)
 
     def stream(self, name: str, *, encryption_key: bytes | str | Secret | None = None) -> Stream:

@@ -48,7 +48,7 @@ class Frame:
     """Whether the service advises to connect again, as it is about to go away."""
 
     def error(self) -> S2ServerError:
-        """Return what a terminal frame tells."""
+        """Return the error of a terminal frame."""
         return error_of(int.from_bytes(self.payload[:2], "big"), self.payload[2:])
 
 

@@ -67,11 +67,11 @@ class Stream(Log[AppendAck]):
         return self.client.append(AppendInput([CommandRecord.trim(before)]))
 
     def config(self) -> StreamConfig:
-        """Return how the stream is set up, defaults filled in."""
+        """Return the configuration of the stream, defaults included."""
         return self._basin.get_stream_config(self.name)
 
     def reconfigure(self, config: StreamConfig) -> StreamConfig:
-        """Return how the stream is set up after a change of the given fields."""
+        """Change the given fields; return the new configuration of the stream."""
         return self._basin.reconfigure_stream(self.name, config=config)
 
     def _title(self) -> str:
@@ -80,7 +80,7 @@ class Stream(Log[AppendAck]):
 
 @contextmanager
 def _explained(basin: str, stream: str, streams: Names, basins: Names) -> Iterator[None]:
-    """Explain that a basin or stream is not there, with the names that are near."""
+    """Explain that a basin or stream does not exist, with the nearest names."""
     with (
         basins.explained(basin, "s2.basins()", "basin_not_found"),
         streams.explained(stream, f"s2[{basin!r}].streams()", "stream_not_found"),

@@ -26,7 +26,7 @@ def page(
     limit: int = 1000,
     headers: Mapping[str, str] | None = None,
 ) -> Operation[Page[T]]:
-    """Return one page of what there is of a kind."""
+    """Return one page of a listing."""
     params = {"prefix": prefix or None, "start_after": start_after or None, "limit": None if limit == 1000 else limit}
     answer = yield from ask(transport, "GET", _PATHS[kind], op=f"list_{kind}", params=params, headers=headers)
     return page_from_json(loads(answer.body), kind, read)

@@ -156,11 +156,11 @@ class StreamRange(Ranged):
         from .bodies import bodies_of
         from .inputs import encode_inputs
 
-        given = bodies_of(data, body=body, timestamp=timestamp, headers=headers)
+        encoded = bodies_of(data, body=body, timestamp=timestamp, headers=headers)
         inputs = encode_inputs(
-            given.bodies,
-            timestamps=given.timestamps,
-            headers=given.headers,
+            encoded.bodies,
+            timestamps=encoded.timestamps,
+            headers=encoded.headers,
             match_seq_num=match_seq_num,
             fencing_token=fencing_token,
         )
@@ -168,9 +168,9 @@ class StreamRange(Ranged):
         def send(notify: Callable[[int], Any]) -> Sent:
             with self.explained():
                 ack = append_encoded(self.stream, inputs, notify).ack
-            return Sent(ack.start.seq_num, len(given.bodies), ack)
+            return Sent(ack.start.seq_num, len(encoded.bodies), ack)
 
-        return Outgoing(len(given.bodies), send)
+        return Outgoing(len(encoded.bodies), send)
 
     def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
         policy = AppendRetryPolicy.NO_SIDE_EFFECTS if once else AppendRetryPolicy.ALL

@@ -36,8 +36,8 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
         values = list(data)
     else:
         values = [data]
-    given = [_given(value, n) for n, value in enumerate(values)]
-    return given, events if events is not None else [inputs.name(event, "an event")] * len(given)
+    listed = [_given(value, n) for n, value in enumerate(values)]
+    return listed, events if events is not None else [inputs.name(event, "an event")] * len(listed)
 
 
 def _given(value: Any, number: int) -> Any:

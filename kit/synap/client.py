@@ -37,8 +37,8 @@ class _Verbs:
         connect_timeout: float = 5.0,
     ) -> None:
         url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
-        given = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
-        self._state = ClientState(self._driver_type(given), given)
+        chosen = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        self._state = ClientState(self._driver_type(chosen), chosen)
         for name, kind in self._parts.items():
             setattr(self, name, kind(self._state))
 

@@ -255,8 +255,10 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         if (room is None) == (topics is None):
             raise SynapInputError("name a room, or topics", hint='syn.live("room"), or syn.live(topics=["orders.*"])')
         if room is not None:
-            given = {"body": body, "types": types} if start is None else {"start": start, "body": body, "types": types}
-            source = source_of(self[room], **given)
+            options = (
+                {"body": body, "types": types} if start is None else {"start": start, "body": body, "types": types}
+            )
+            source = source_of(self[room], **options)
         else:
             if start is not None or from_checkpoint is not None:
                 raise SynapInputError(

@@ -70,9 +70,9 @@ class KV(Part):
 
         Where some fail, the first error is raised, and says in `done` how many were stored.
         """
-        given = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        items = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
         try:
-            commands = [_set(key, value, None) for key, value in given]
+            commands = [_set(key, value, None) for key, value in items]
         except (TypeError, ValueError) as error:
             if isinstance(error, SynapError):
                 raise

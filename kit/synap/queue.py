@@ -45,17 +45,17 @@ class Queues(Part):
             "default_priority": inputs.optional(default_priority, "default_priority", 0, 9),
             "prefetch_limit": inputs.optional(prefetch_limit, "prefetch_limit"),
         }
-        given = {key: value for key, value in config.items() if value is not None}
-        if given and self._state.settings.native:
+        settings = {key: value for key, value in config.items() if value is not None}
+        if settings and self._state.settings.native:
             inputs.once(
                 "queue settings",
-                f"over synap:// a queue is made with the server's own settings; {', '.join(given)} had no effect. "
+                f"over synap:// a queue is made with the server's own settings; {', '.join(settings)} had no effect. "
                 "An http:// client can give them",
             )
-        if given and not {"max_depth", "ack_deadline_secs", "prefetch_limit"} & set(given):
+        if settings and not {"max_depth", "ack_deadline_secs", "prefetch_limit"} & set(settings):
             # The server ignores the others unless one of these is given; this is its own default.
-            given["prefetch_limit"] = 0
-        yield Do("queue.create", {"name": inputs.name(name, "a queue"), "config": given})
+            settings["prefetch_limit"] = 0
+        yield Do("queue.create", {"name": inputs.name(name, "a queue"), "config": settings})
         return True
 
     @verb
@@ -85,23 +85,23 @@ class Queues(Part):
         `ordered=True` waits for each before it sends the next, as HTTP always does. When one fails, its error is
         raised; `published` of it holds the ids, None for those without one.
         """
-        given = [inputs.payload(payload) for payload in payloads]
+        encoded = [inputs.payload(payload) for payload in payloads]
         ids: List[str] = []
-        if not given:
+        if not encoded:
             return ids
         shape = _publish(queue, b"", priority, max_retries)
         results: List[Any] = []
-        if not ordered and len(given) > 1 and (yield Bulk()):
+        if not ordered and len(encoded) > 1 and (yield Bulk()):
             name, _, *tail = rpc_commands.call_of(shape.command, shape.payload)[1]
-            calls = [("QPUBLISH", (name, payload, *tail)) for payload in given]
+            calls = [("QPUBLISH", (name, payload, *tail)) for payload in encoded]
             results = yield Calls(calls, safe=False, resource=name)
         else:
-            for payload in given:
+            for payload in encoded:
                 try:
                     answer = yield replace(shape, payload={**shape.payload, "payload": payload})
                     results.append(member(answer, "message_id", str))
                 except SynapError as failure:
-                    results += [failure, *[None] * (len(given) - len(results) - 1)]
+                    results += [failure, *[None] * (len(encoded) - len(results) - 1)]
                     break
         failed = [result for result in results if isinstance(result, SynapError)]
         if failed:

@@ -50,10 +50,10 @@ def _key(name: str, *fields: str) -> Callable[[Payload], Call]:
 
 def _optional(payload: Payload, *fields: str) -> tuple[Any, ...]:
     """Return arguments at the end without the missing ones; one missing before one that is given is Null."""
-    given = [payload.get(field) for field in fields]
-    while given and given[-1] is None:
-        given.pop()
-    return tuple(given)
+    values = [payload.get(field) for field in fields]
+    while values and values[-1] is None:
+        values.pop()
+    return tuple(values)
 
 
 def _field(name: str) -> Callable[[Any], Any]:

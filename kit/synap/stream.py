@@ -72,14 +72,14 @@ class Streams(Part):
         fails, its error is raised; `published` of it holds the offsets, None for those without one.
         """
         room = inputs.name(room, "a room")
-        given = [(inputs.name(event, "an event"), inputs.data(data)) for event, data in events]
-        if not given:
+        encoded = [(inputs.name(event, "an event"), inputs.data(data)) for event, data in events]
+        if not encoded:
             return []
-        binary = any(isinstance(data, bytes) for _, data in given)
+        binary = any(isinstance(data, bytes) for _, data in encoded)
         if not ordered and ((yield Bulk()) or binary):
-            return (yield from _spublish(room, given))
+            return (yield from _spublish(room, encoded))
         offsets: list[Any] = []
-        for event, data in given:
+        for event, data in encoded:
             try:
                 if isinstance(data, bytes):
                     offsets += yield from _spublish(room, [(event, data)])
@@ -87,7 +87,7 @@ class Streams(Part):
                 answer = yield Do("stream.publish", {"room": room, "event": event, "data": data}, safe=False)
                 offsets.append(member(answer, "offset", int))
             except SynapError as error:
-                error.published = [*offsets, *[None] * (len(given) - len(offsets))]
+                error.published = [*offsets, *[None] * (len(encoded) - len(offsets))]
                 raise
         return offsets
 

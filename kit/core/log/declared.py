@@ -132,8 +132,8 @@ def formerly(verb: Callable[P, R], old: str, new: str) -> Callable[P, R]:
 
     @wraps(verb)
     def call(*args: Any, **kwargs: Any) -> R:
-        given = kwargs.pop(old, None)
-        return verb(*args, **(kwargs if given is None else {**kwargs, new: given}))
+        old_value = kwargs.pop(old, None)
+        return verb(*args, **(kwargs if old_value is None else {**kwargs, new: old_value}))
 
     call.__signature__ = beside(inspect.signature(verb), _keyword(old, None, "Any"))  # type: ignore[attr-defined]
     _say(call, verb, f"`{old}`: The former name of `{new}`.")

@@ -144,9 +144,9 @@ def to_csv(
 
 
 def append_file(source: Ranged, path: Path, options: Mapping[str, Any]) -> Written:
-    """Append the records of a file, some at a time; an error says how many before it are there."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
+    """Append the records of a file in parts; an error says how many were appended before it."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name, value in chosen.items():
         if not isinstance(value, str):
             raise source.refuse(f"{name}= is for a single append, and a file takes several", hint="leave it out")
     if not path.exists():
@@ -165,7 +165,7 @@ def append_file(source: Ranged, path: Path, options: Mapping[str, Any]) -> Writt
         try:
             for data, at in parts():
                 rows = source.given(data) if isinstance(data, list) else data
-                sent = source.outgoing(rows, **given).send(lambda count: None)
+                sent = source.outgoing(rows, **chosen).send(lambda count: None)
                 first = sent.first if first is None else first
                 done += sent.count
                 bar.n = at

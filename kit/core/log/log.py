@@ -56,7 +56,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         self._open, self._names = open, names
 
     def source(self, **extras: Any) -> Ranged:
-        """Return what the records are read from, by position: for engines, and whatever looks through a log."""
+        """Return the source of the records by position, for engines and searches."""
         return self._open(**extras)
 
     def read(
@@ -174,7 +174,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     def _source(
         self, start: Any = "tail", body: BodyMode = "auto", types: Mapping[str, Any] | None = None, **extras: Any
     ) -> Source:
-        """Return what a feed of this log follows; `kit.Feed(log, start=...)` asks for it."""
+        """Return the source of a feed of this log, for `kit.Feed(log, start=...)`."""
         source = self._opened("live", extras)
         follower: Source = source.follow(source.placed("tail" if start is None else start), body, types)
         follower.searched = self
@@ -215,7 +215,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         compression: str = "zstd",
         **extras: Any,
     ) -> Scan:
-        """Write the records up to the end as it is now to Parquet files, and return what `kit.scan(path)` gives.
+        """Write the records up to the current end to Parquet files; return `kit.scan(path)`.
 
         `path` is a folder of their own, on this machine or wherever fsspec reaches. The same call again writes what
         came since, and continues where an earlier one was stopped, even by `kill -9`: files appear whole, and

@@ -22,7 +22,7 @@ class Looking(GivesFrames):
     """A log that can be searched."""
 
     def source(self, **kind: Any) -> Ranged:
-        """Return what the records are read from, by position."""
+        """Return the source of the records by position."""
         raise NotImplementedError
 
     def find(
@@ -69,7 +69,7 @@ class Looking(GivesFrames):
         return find(self.source(), question, start, until, limit, resume, body, types)
 
     def profile(self, start: Any = "earliest", until: Any = None, sample: int | None = None) -> Profile:
-        """Return what is in the log: fields with their types, values and gaps, hours, sizes, changes of shape.
+        """Return a profile of the log: fields with their types, values and gaps, hours, sizes, changes of shape.
 
         A notebook shows it on a page; `.df` has a row for each field, `.hours`, `.sizes` and `.drift` are frames,
         `.plot()` a picture. `start` and `until` are places as in `read`. All records are looked at, unless `sample`
@@ -99,7 +99,7 @@ class Looking(GivesFrames):
         checkpoint: Any = None,
         rare: bool = False,
     ) -> Copied:
-        """Copy records to another log, of this service or another, and return what was done.
+        """Copy records to another log, of this service or another; return the result.
 
         To a stream of S2 or Kimberlite each record is copied once, whatever happens on the way: these check where they
         end. A room of Synap cannot; the answer then counts the records that may be there twice. With `checkpoint`, a

@@ -110,7 +110,7 @@ class Ranged(ABC):
     def shown(
         self, pages: Sequence[pa.RecordBatch], body: BodyMode, types: Mapping[str, pa.DataType]
     ) -> tuple[pa.Table, dict[str, Any]]:
-        """Return records as a frame has them, and what was decided about them, for `df.attrs`."""
+        """Return records in the form of a frame, and the decisions about them for `df.attrs`."""
         table = pa.Table.from_batches(pages, pa.schema([*self.head, (self.body, pa.binary())]))
         return shown(table, self.body, body, types, as_text=self.as_text)
 
@@ -179,7 +179,7 @@ class Ranged(ABC):
         return chosen
 
     def outgoing(self, data: Any, *, body: str | None = None) -> Outgoing:
-        """Return what a caller appends, encoded and refused where it cannot be kept; no traffic before it is sent."""
+        """Return the encoded records of an append; raise if a value cannot be stored. Nothing is sent yet."""
         raise self.refuse(f"{self.label} cannot be appended to from here")
 
     def write(self, data: Any, *, once: bool, **options: Any) -> tuple[int | None, int]:
@@ -212,7 +212,7 @@ class Ranged(ABC):
         return body == stored
 
     def follow(self, start: Place, body: BodyMode, types: Mapping[str, Any] | None) -> Any:
-        """Return what a feed follows: a source of `kit.live`, from a place on."""
+        """Return the source of a feed from a position on."""
         raise self.refuse(f"{self.label} cannot be followed")
 
     def close(self) -> None:  # noqa: B027  most have none of their own
@@ -220,7 +220,7 @@ class Ranged(ABC):
 
     @abstractmethod
     def recipe(self) -> tuple[Callable[..., Ranged], tuple[Any, ...], dict[str, Secret]]:
-        """Return how another process makes the same: a function, arguments without a secret, secrets by name."""
+        """Return how another process makes the same source: a function, arguments without secrets, secrets by name."""
 
 
 def shown(
@@ -232,7 +232,7 @@ def shown(
     as_text: Callable[[pa.ChunkedArray], pa.ChunkedArray] | None = None,
     fast: bool = True,
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """Return records with the bodies of the column `raw` as a frame has them, and what was decided about them.
+    """Return records with the bodies of the column `raw` in the form of a frame, and the decisions about them.
 
     `as_text` gives bodies of text in their displayed form; `fast=False` avoids, for few rows, what the fast JSON reader
     takes to start.

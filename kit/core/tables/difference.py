@@ -105,7 +105,7 @@ def _text(value: Any) -> str:
 
 
 def diff(a: Any, b: Any, key: str | Sequence[str] | None = None, *, ignore: str | Sequence[str] = ()) -> Difference:
-    """Return what differs between two records, or between two reads.
+    """Return the differences between two records, or between two reads.
 
     A record is a dict, a list, a row of a frame, or JSON as text or bytes. A read is a frame of pandas, polars or
     Arrow: with `key`, a column or several, rows are added, removed, or changed column by column; without it whole rows
@@ -305,7 +305,7 @@ def _by_key(
 
 
 def _places(frame: pd.DataFrame, key: list[str], which: str) -> dict[Any, int]:
-    """Return where each key stands; each has to stand once."""
+    """Return the row of each key; each key must occur once."""
     values = [[None if _is_missing(value) else value for value in frame[name].tolist()] for name in key]
     try:
         keys = values[0] if len(key) == 1 else list(zip(*values, strict=True))

@@ -34,7 +34,7 @@ class Test:
         return self.run(table)
 
     def missing(self, names: Collection[str]) -> InputError | None:
-        """Return the error of a column that is not there; None where all are."""
+        """Return the error for a missing column; None if all exist."""
         lacking = next((name for name in self.columns if name not in names), None)
         return None if lacking is None else never_had(lacking, names)
 
@@ -58,10 +58,10 @@ _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.le
 
 
 def tests_of(where: Any, columns: Mapping[str, Any]) -> list[tuple[str, Test]]:
-    """Return the filters that were given, each with what it is called where it fails."""
+    """Return the given filters, each with its name for errors."""
     named: list[tuple[str, Test]] = []
-    given = where if isinstance(where, list | tuple) else [] if where is None else [where]
-    for item in given:
+    filters = where if isinstance(where, list | tuple) else [] if where is None else [where]
+    for item in filters:
         if isinstance(item, Mapping):
             named += [(f"filter {name}", equals(str(name), value)) for name, value in item.items()]
         elif isinstance(item, str):
@@ -264,5 +264,5 @@ def _truth(answer: Any) -> Mask:
 
 
 def names(tests: Iterable[tuple[str, Test]]) -> str:
-    """Return what the filters are called."""
+    """Return the names of the filters."""
     return ", ".join(name.removeprefix("filter ") for name, _ in tests)

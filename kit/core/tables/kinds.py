@@ -236,7 +236,7 @@ _SIMPLE = {BOOLEAN: pa.bool_(), TEXT: pa.string(), WHOLE: pa.int64(), FLOAT: pa.
 
 
 def flags_of_integer(value: int) -> int:
-    """Return what matters about a whole number.
+    """Return the flags of a whole number.
 
     >>> flags_of_integer(7) == WHOLE, flags_of_integer(2**53 + 1) == WHOLE | ROUNDED, flags_of_integer(2**64) == HUGE
     (True, True, True)
@@ -256,7 +256,7 @@ def _rounds(array: pa.Array) -> bool:
 
 
 def kind_of(value: Any) -> Kind:
-    """Return what one value shows.
+    """Return the kind of one value.
 
     >>> str(kind_of([1, 2.5]).type()), str(kind_of(2**64).type()), str(kind_of({"a": None}).type())
     ('list<item: double>', 'string', 'struct<a: string>')
@@ -267,7 +267,7 @@ def kind_of(value: Any) -> Kind:
 
 
 def kind_of_type(given: pa.DataType) -> Kind:
-    """Return what a column of that type has seen at least."""
+    """Return the smallest kind for a column of that type."""
     kind = Kind()
     if pa.types.is_list(given):
         kind.flags, kind.item = LIST, kind_of_type(given.value_type)

@@ -41,7 +41,7 @@ _UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 def carriers(types: Mapping[str, Any]) -> dict[str, pa.DataType]:
-    """Return what each column is read as before it is made the type asked for; refuse types without a JSON form."""
+    """Return the type that each column is read as before the conversion; refuse types without a JSON form."""
     return {name: carrier(kind, name) for name, kind in types.items()}
 
 
@@ -53,9 +53,9 @@ def checked(types: Any) -> dict[str, pa.DataType]:
     """
     if not isinstance(types, Mapping) and not isinstance(types, pa.Schema):
         raise InputError(f"types={types!r} is not a dict", hint='give one like {"price": pa.decimal128(18, 4)}')
-    given = zip(types.names, types.types, strict=True) if isinstance(types, pa.Schema) else types.items()
+    named_types = zip(types.names, types.types, strict=True) if isinstance(types, pa.Schema) else types.items()
     kinds = {}
-    for name, kind in given:
+    for name, kind in named_types:
         if not isinstance(kind, pa.DataType):
             try:
                 kind = pa.type_for_alias(kind) if isinstance(kind, str) else pa.from_numpy_dtype(np.dtype(kind))
@@ -169,7 +169,7 @@ def _one(value: str, kind: pa.DataType) -> Any:
 
 
 def _moment(text: str, kind: pa.DataType) -> int:
-    """Return a time; Arrow's own way there ends a second before the ends of what it holds."""
+    """Return a time; Arrow's own conversion fails in the first and last second of its range."""
     match = _MOMENT.fullmatch(text)
     if match is None or (kind.tz is None and match["zone"]):
         raise ValueError(f"{text!r} is not a time of the type {kind}")

@@ -96,7 +96,7 @@ async def _nobody(request: Request, error: Exception) -> Response:
 
 
 async def _not_kept(request: Request, error: Exception) -> Response:
-    return Refusal(500, f"nothing was changed, as it could not be kept: {error}").response()
+    return Refusal(500, f"nothing was changed, as it could not be stored: {error}").response()
 
 
 async def _broken(request: Request, error: Exception) -> Response:
@@ -148,8 +148,8 @@ class Gate:
         return await self._app(scope, receive, with_headers)
 
     def _authorized(self, headers: dict[bytes, bytes]) -> bool:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        return hmac.compare_digest(given.strip(), self._expected) and scheme.lower() == b"bearer"
+        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(key.strip(), self._expected) and scheme.lower() == b"bearer"
 
 
 def _is_date(text: bytes) -> bool:

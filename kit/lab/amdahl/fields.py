@@ -37,7 +37,7 @@ async def body_of(request: Request) -> Fields:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             # Half a surrogate pair is legal JSON, but it cannot be stored or sent on.
-            raise Refusal(400, "the body holds half of a surrogate pair, which is no text") from None
+            raise Refusal(400, "the body contains half of a surrogate pair, which is not text") from None
     return Fields(value)
 
 

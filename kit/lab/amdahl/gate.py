@@ -100,9 +100,9 @@ def _within(part: dict[str, Any], names: frozenset[str]) -> Iterator[tuple[Any, 
     given."""
     if part.get("type") in ("RECURSIVE_CTE_NODE", "CTE_NODE"):
         names |= {str(part.get("cte_name", "")).lower()}
-    for given in (part.get("cte_map") or {}).get("map") or ():
-        yield given.get("value"), names
-        names |= {str(given.get("key", "")).lower()}
+    for clause in (part.get("cte_map") or {}).get("map") or ():
+        yield clause.get("value"), names
+        names |= {str(clause.get("key", "")).lower()}
     for name, inner in part.items():
         if name != "cte_map" and isinstance(inner, dict | list):
             yield inner, names

@@ -121,4 +121,4 @@ def _read_cursor(table: str, text: str) -> tuple[int, int]:
             return created_at, seq
     except (ValueError, TypeError, RecursionError):
         pass
-    raise wrong("cursor", "is not one that this list gave")
+    raise wrong("cursor", "is not a cursor of this list")

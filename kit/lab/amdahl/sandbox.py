@@ -89,7 +89,7 @@ class Sandbox:
 
     async def _order(self, order: dict[str, Any], flow: Flow | None = None) -> Result:
         if "\0" in order["sql"]:
-            raise Refusal(400, "sql: a query cannot hold a NUL character", details={"field": "sql"})
+            raise Refusal(400, "sql: a query cannot contain a NUL character", details={"field": "sql"})
         result: Result = await self._pool.run(lambda process: process.run(order, flow))
         return result
 
@@ -99,8 +99,8 @@ class _Process:
 
     def __init__(self, file: Path, demo: bool, make: bool, threads: ThreadPoolExecutor) -> None:
         settings = {"file": str(file), "demo": demo, "make": make, "memory": MEMORY}
-        arguments, given = started_with("kit.lab.amdahl.worker", settings)
-        self._child: subprocess.Popen[bytes] = subprocess.Popen(arguments, **given)  # noqa: S603
+        arguments, options = started_with("kit.lab.amdahl.worker", settings)
+        self._child: subprocess.Popen[bytes] = subprocess.Popen(arguments, **options)  # noqa: S603
         self._threads = threads
         self._late = False
         self._busy = False

@@ -71,8 +71,8 @@ class Desk:
         return requested if isinstance(requested, str) and requested and not self.tuning.real else key.project_id
 
     def is_main(self, request: Request) -> bool:
-        given = request.headers.get("authorization", "").encode()
-        return hmac.compare_digest(given, f"Bearer {self.main_key}".encode())
+        header = request.headers.get("authorization", "").encode()
+        return hmac.compare_digest(header, f"Bearer {self.main_key}".encode())
 
 
 Handler = Callable[[Desk, Key, Request], Awaitable[Response]]
@@ -129,7 +129,7 @@ async def _nobody(request: Request, error: Exception) -> Response:
 
 
 async def _not_kept(request: Request, error: Exception) -> Response:
-    return Refusal(500, f"The answer could not be written into the books, and is not charged: {error}").response()
+    return Refusal(500, f"The answer could not be recorded, and is not charged: {error}").response()
 
 
 async def _broken(request: Request, error: Exception) -> Response:
@@ -146,8 +146,8 @@ class Named:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        name = given if 0 < len(given) <= 200 else str(uuid.uuid4()).encode()
+        client_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        name = client_id if 0 < len(client_id) <= 200 else str(uuid.uuid4()).encode()
         scope["kit.request_id"] = name.decode("latin-1")
 
         async def named(message: Any) -> None:

@@ -25,7 +25,7 @@ MOST_ANSWERS = 100_000
 def routes(desk: Desk) -> Sequence[BaseRoute]:
     def admit(request: Request) -> None:
         if not desk.is_main(request):
-            raise Refusal(401, "This wants the lab's own key")
+            raise Refusal(401, "This requires the lab's own key")
 
     async def keys(request: Request) -> Response:
         admit(request)
@@ -33,11 +33,11 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         project = fields.text("project_id")
         profile = fields.text("profile", null=True)
         rate = fields.integer("rate_limit", 100, least=1)
-        given = fields.text("key", null=True)
+        key_text = fields.text("key", null=True)
         fields.check()
         if profile and profile not in PROFILES:
             raise Refusal(422, f"There is no profile {profile[:50]!r}; there are {', '.join(PROFILES)}")
-        key = given or f"cc_{secrets.token_hex(20)}"
+        key = key_text or f"cc_{secrets.token_hex(20)}"
         await desk.keys.add(key, project, rate, profile or None)
         return answer({"key": key, "project_id": project, "profile": profile or None, "rate_limit": rate})
 
@@ -54,12 +54,12 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
 
     async def answers(request: Request) -> Response:
         admit(request)
-        given = Fields(await request.body()).values
-        if len(given) + len(desk.pool.answers) > MOST_ANSWERS or not all(
-            isinstance(item, str) for item in given.values()
+        key_text = Fields(await request.body()).values
+        if len(key_text) + len(desk.pool.answers) > MOST_ANSWERS or not all(
+            isinstance(item, str) for item in key_text.values()
         ):
             raise Refusal(422, f"Answers are texts, and {MOST_ANSWERS:,} at most")
-        desk.pool.answers.update(given)
+        desk.pool.answers.update(key_text)
         return answer({"answers": len(desk.pool.answers)})
 
     return [

@@ -107,9 +107,9 @@ async def _task(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
 
 def _key(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> Key:
     """Return the key in the message, else in the header of the connection."""
-    given = value.get("api_key")
-    if isinstance(given, str) and given:
-        return desk.authenticated(f"Bearer {given}")
+    key = value.get("api_key")
+    if isinstance(key, str) and key:
+        return desk.authenticated(f"Bearer {key}")
     authorization = socket.headers.get("authorization", "")
     if not authorization:
         raise Refusal(401, "api_key required for agentic tasks" if value.get("type") != "chat" else "api_key required")

@@ -65,7 +65,7 @@ class Identity:
             raise Refusal(UNAUTHORIZED, f"access to tenant {tenant} is not allowed")
         if not any(isinstance(payload, _MAY.get(role, ())) for role in self.roles):
             roles = ", ".join(sorted(self.roles))
-            raise Refusal(UNAUTHORIZED, f"role {roles} may not ask for {type(payload).__name__}")
+            raise Refusal(UNAUTHORIZED, f"role {roles} may not send {type(payload).__name__}")
 
     @property
     def writes(self) -> bool:

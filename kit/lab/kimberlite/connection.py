@@ -336,4 +336,4 @@ def _about(payload: Any) -> str:
 def _refused(status: int) -> Refusal:
     """Return the error that stands for an HTTP status."""
     code = _STATUSES.get(status, INVALID if status < 500 else INTERNAL)
-    return Refusal(code, f"a fault was asked for: status {status}")
+    return Refusal(code, f"a fault was requested: status {status}")

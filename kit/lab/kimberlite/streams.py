@@ -104,7 +104,7 @@ class Streams:
         return [stream for stream in self._all.values() if stream.tenant == tenant]
 
     async def create(self, tenant: int, name: str, data_class: int) -> Stream:
-        """Return the tenant's stream of that name, made if it is not there yet."""
+        """Return the tenant's stream of that name, created if it does not exist."""
         stream = self._names.get((tenant, name))
         if stream is not None:
             return stream

@@ -32,19 +32,19 @@ _MAX_HEADER = 44
 
 def key_of(header: str | None, cipher: str | None) -> bytes | None:
     """Return the key that a request came with, checked; None for a stream that is not encrypted."""
-    given = None if header is None else header.strip()
-    if given is not None and not 1 <= len(given) <= _MAX_HEADER:
+    text = None if header is None else header.strip()
+    if text is not None and not 1 <= len(text) <= _MAX_HEADER:
         raise refusal(
             "bad_header",
             "Invalid header `s2-encryption-key`: invalid encryption key: "
-            f"key material length {len(given)} is out of range",
+            f"key material length {len(text)} is out of range",
         )
     if cipher is None:
         return None
-    if given is None:
+    if text is None:
         raise refusal("bad_header", f"missing encryption key for stream cipher '{cipher}'")
     try:
-        key = base64.b64decode(given, validate=True)
+        key = base64.b64decode(text, validate=True)
     except ValueError:
         raise _invalid(cipher, "invalid base64") from None
     if len(key) != KEY_BYTES:

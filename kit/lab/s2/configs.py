@@ -91,8 +91,8 @@ def basin_patch(value: Any) -> Layer:
     fields = json_object(value, "basin config")
     layer: Layer = {}
     if "default_stream_config" in fields:
-        given = fields["default_stream_config"]
-        layer["streams"] = None if given is None else stream_patch(given)
+        defaults = fields["default_stream_config"]
+        layer["streams"] = None if defaults is None else stream_patch(defaults)
     if "stream_cipher" in fields:
         layer["cipher"] = _choice(fields["stream_cipher"], _CIPHERS, "stream_cipher")
     for name in ("create_stream_on_append", "create_stream_on_read"):

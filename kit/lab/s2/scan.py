@@ -81,7 +81,7 @@ def _scan_records(data: bytes, draft: Draft) -> int:
         length, inner = _number(data, at + 1)
         stop = inner + length
         if stop > end:
-            raise ValueError("it is not all there")
+            raise ValueError("it is incomplete")
         if length and data[inner] == 0x1A:
             length, body = _number(data, inner + 1)
             if body + length == stop and length:

@@ -52,8 +52,8 @@ class Tokens:
 
     def bearer(self, authorization: str) -> Principal:
         """Return who sends this header."""
-        scheme, _, given = authorization.partition(" ")
-        token = given.strip().encode("utf-8", "replace")
+        scheme, _, secret = authorization.partition(" ")
+        token = secret.strip().encode("utf-8", "replace")
         if scheme.lower() != "bearer" or not token:
             raise refusal("authn", "an access token is needed: send it as Authorization: Bearer <token>")
         if hmac.compare_digest(token, self._root):
@@ -178,15 +178,15 @@ def _expiry(value: Any) -> tuple[int | None, str | None]:
     """Return a time in milliseconds, and as it is listed: in UTC, to the last digit that was given."""
     if value is None:
         return None, None
-    given = text(value, "expires_at")
+    time_text = text(value, "expires_at")
     try:
-        when = datetime.fromisoformat(given)
+        when = datetime.fromisoformat(time_text)
     except ValueError:
         raise WireError("expires_at must be an RFC 3339 time") from None
     if when.tzinfo is None:
         raise WireError("expires_at must have an offset from UTC")
     when = when.astimezone(UTC)
-    match = _FRACTION.search(given)
+    match = _FRACTION.search(time_text)
     fraction = match[1].rstrip("0") if match else ""
     second = when.replace(microsecond=0)
     written = second.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"

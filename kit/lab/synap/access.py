@@ -20,18 +20,18 @@ class Access:
 
     def allows(self, headers: Mapping[bytes, bytes], query: bytes = b"") -> bool:
         """Return whether a request over HTTP has a good credential."""
-        given = headers.get(b"authorization")
-        if given is None:
+        header = headers.get(b"authorization")
+        if header is None:
             # Not percent-decoded, as in the service.
             for part in query.split(b"&"):
                 if part.startswith(b"api_key="):
                     return self._same(part[8:])
             return False
-        if given.startswith(b"Bearer "):
-            return self._same(given[7:])
-        if given.startswith(b"Basic "):
+        if header.startswith(b"Bearer "):
+            return self._same(header[7:])
+        if header.startswith(b"Basic "):
             try:
-                user, _, password = base64.b64decode(given[6:], validate=True).partition(b":")
+                user, _, password = base64.b64decode(header[6:], validate=True).partition(b":")
             except (binascii.Error, ValueError):
                 return False
             return self._same(password) and user.decode("latin-1") in USERS
@@ -41,5 +41,5 @@ class Access:
         """Return whether AUTH over SynapRPC succeeds."""
         return self._same(password.encode("utf-8", "replace")) and user in USERS
 
-    def _same(self, given: bytes) -> bool:
-        return hmac.compare_digest(given, self._expected)
+    def _same(self, key: bytes) -> bool:
+        return hmac.compare_digest(key, self._expected)

@@ -85,16 +85,16 @@ class App:
     async def _route(self, method: str, scope: Any, headers: dict[bytes, bytes], body: bytes, send: Send) -> None:
         # Names are decoded after routing, so that a name may contain a slash.
         path = scope["raw_path"].decode("latin-1")
-        given: Any = {}
+        fields: Any = {}
         if body or rest.needs_body(method, path):
             parsed = _parsed(headers, body) if method in ("POST", "PUT") else {}
             if isinstance(parsed, int):
                 if rest.needs_body(method, path):
                     return await respond(send, parsed, _WORDS[parsed], _TEXT)
                 parsed = {}
-            given = parsed
+            fields = parsed
         try:
-            result = rest.run(self._home, method, path, scope["query_string"], given)
+            result = rest.run(self._home, method, path, scope["query_string"], fields)
             await self._kept()
         except rest.NoSuchRoute as missing:
             return await respond(send, missing.status)

@@ -221,12 +221,12 @@ def sstats(home: Home, args: Args) -> Any:
 
 
 def publish(home: Home, args: Args) -> Any:
-    given = content(args, 1)
+    payload_value = content(args, 1)
     try:
-        payload = json.loads(given)
-        message = given.decode()
+        payload = json.loads(payload_value)
+        message = payload_value.decode()
     except (ValueError, RecursionError):
-        payload = given.decode("utf-8", "replace")
+        payload = payload_value.decode("utf-8", "replace")
         message = json.dumps(payload)
     identity, matched = home.topics.publish(text(args, 0), payload, message)
     return {"message_id": identity, "subscribers_matched": matched}

@@ -56,11 +56,11 @@ def kv_msetnx(home: Home, payload: Payload) -> Any:
 
 
 def _pairs(payload: Payload) -> list[tuple[str, Any]]:
-    given = payload.get("pairs")
-    if not isinstance(given, list):
+    items = payload.get("pairs")
+    if not isinstance(items, list):
         raise Refusal("Invalid request: Missing 'pairs' field")
     pairs = []
-    for pair in given:
+    for pair in items:
         if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str):
             pairs.append((inputs.checked(pair[0]), pair[1]))
         elif isinstance(pair, dict) and "value" in pair:
@@ -320,8 +320,8 @@ def pubsub_subscribe(home: Home, payload: Payload) -> Any:
 
 
 def pubsub_unsubscribe(home: Home, payload: Payload) -> Any:
-    given = payload.get("topics")
-    topics = texts(payload, "topics") if isinstance(given, list) else None
+    listed = payload.get("topics")
+    topics = texts(payload, "topics") if isinstance(listed, list) else None
     return {"unsubscribed": home.topics.unsubscribe(text(payload, "subscriber_id"), topics)}
 
 

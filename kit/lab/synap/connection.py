@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         elif rule.kind == "drop":
             self._transport.close()
         elif rule.kind.isdigit():
-            reply = refusal(number, f"Internal error: a fault was asked for: status {rule.kind}")
+            reply = refusal(number, f"Internal error: a fault was requested: status {rule.kind}")
             self._out.append((None, reply))
         else:
             self._answer()
@@ -126,8 +126,8 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._transport.close)
             return "OK"
         if command == "AUTH":
-            given = [text(args, n) for n in range(min(2, max(1, len(args))))]
-            user, password = given if len(given) == 2 else ("default", given[0])
+            names = [text(args, n) for n in range(min(2, max(1, len(args))))]
+            user, password = names if len(names) == 2 else ("default", names[0])
             if not self._home.access.allows_user(user, password):
                 raise Refusal("WRONGPASS invalid username-password pair or user is disabled.", 401)
             self._trusted = True

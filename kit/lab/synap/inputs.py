@@ -91,13 +91,13 @@ _CONFIG = {
 }
 
 
-def queue_config(given: Any) -> dict[str, int]:
+def queue_config(fields: Any) -> dict[str, int]:
     """Return the settings of a new queue."""
-    if not isinstance(given, dict):
+    if not isinstance(fields, dict):
         return {}
     settings = {}
     for name, ours in _CONFIG.items():
-        value = whole(given, name)
+        value = whole(fields, name)
         if value is not None:
             settings[ours] = min(value, 2**31)
     if not {"max_depth", "ack_deadline", "prefetch"} & set(settings):

@@ -74,8 +74,8 @@ class Queue:
     def row(self) -> Row:
         """Return the queue as it is kept."""
         config = self.config
-        given = (config.max_depth, config.ack_deadline, config.max_retries, config.priority, config.prefetch)
-        return (self.name, *given, json.dumps(asdict(self.figures)))
+        settings = (config.max_depth, config.ack_deadline, config.max_retries, config.priority, config.prefetch)
+        return (self.name, *settings, json.dumps(asdict(self.figures)))
 
     def stats(self) -> dict[str, int]:
         figures = self.figures
@@ -128,11 +128,11 @@ class Queues:
             raise Refusal(f"Queue not found: {name}")
         return queue
 
-    def create(self, name: str, given: dict[str, int] | None = None) -> None:
+    def create(self, name: str, settings: dict[str, int] | None = None) -> None:
         """Make a queue; one that is there stays as it is."""
         if name in self._queues:
             return
-        self._queues[name] = queue = Queue(name, replace(Config(), **(given or {})))
+        self._queues[name] = queue = Queue(name, replace(Config(), **(settings or {})))
         self._keep(queue, self._queues.pop, name)
 
     def delete(self, name: str) -> bool:

@@ -38,8 +38,8 @@ def run(home: Home, method: str, path: str, query: bytes, body: Any) -> Any:
         names = [got for want, got in zip(pattern, parts, strict=True) if want == "*"]
         if names and pattern[0] in ("queue", "stream") and names[0] == "list" and len(parts) == 2:
             raise NoSuchRoute(405)
-        given = body if isinstance(body, dict) else {}
-        return route(home, names, given, parse_qs(query.decode("latin-1"), keep_blank_values=True))
+        fields = body if isinstance(body, dict) else {}
+        return route(home, names, fields, parse_qs(query.decode("latin-1"), keep_blank_values=True))
     raise NoSuchRoute(405 if other else 404)
 
 
@@ -144,8 +144,8 @@ def stream_publish(home: Home, names: list[str], body: Payload, query: dict[str,
 
 def stream_consume(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     def number(name: str, default: int) -> int:
-        given = query.get(name, [""])[0]
-        return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else default
+        text = query.get(name, [""])[0]
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else default
 
     return Raw(home.rooms.read_json(names[0], names[1], number("from_offset", 0), number("limit", 100)))
 

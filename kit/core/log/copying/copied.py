@@ -98,7 +98,7 @@ class Notebook:
             self._before = self._of(getattr(given, "partial", given), "checkpoint=")
 
     def begin(self, view: View, open_end: bool) -> Copied:
-        """Return where to begin: at the place that was asked for, or where an earlier copy has stopped."""
+        """Return where to begin: at the requested position, or where an earlier copy stopped."""
         before = self._before
         if before is None:
             first, stop = view.range

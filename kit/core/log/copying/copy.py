@@ -45,7 +45,7 @@ def copy(
     checkpoint: Any = None,
     rare: bool = False,
 ) -> Copied:
-    """Copy the records of a log to another, and return what was done."""
+    """Copy the records of a log to another; return the result."""
     hidden = None if mask is None else Mask(mask, mask_key, source.refuse)
     speed = _speed(pace, source)
     if _same(source, target):
@@ -185,7 +185,7 @@ class _Copy:
         copied.next = piece.stop
 
     def tell(self) -> None:
-        """Say what was left behind, and what may be there twice."""
+        """Warn of values that were not copied, and of possible duplicates."""
         copied, label, unit = self.copied, self.target.label, self.source.unit
         for name, count in copied.left_behind.items():
             warn(one_line(f"{label} cannot store {name}: the values of {count:,} {unit} were not copied"))
@@ -193,7 +193,7 @@ class _Copy:
             warn(one_line(f"{copied.uncertain:,} {unit} may be in {label} twice, as it cannot check positions"))
 
     def _count(self, batch: pa.RecordBatch) -> None:
-        """Count what the target does not keep of records that are there."""
+        """Count the values that the target cannot store."""
         for name in ("headers", "event"):
             if name in batch.schema.names and name not in self.target.keeps:
                 column = batch.column(name)

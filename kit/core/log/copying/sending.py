@@ -69,7 +69,7 @@ class Sender:
         copied.next, copied.low, copied.pending = stop, end, None
 
     def _landed(self, page: pa.RecordBatch, low: int) -> tuple[int, int]:
-        """Return where the target ends, and how many of the rows are there from a position on, in a row."""
+        """Return where the target ends, and how many of the rows it has in sequence from a position on."""
         target, bodies = self.target, page.column("body").to_pylist()
         first, end = target.bounds()
         if first > low and target.checks:

@@ -23,7 +23,7 @@ class Around:
         """Whether no more rows are needed."""
 
     def take(self, batch: pa.RecordBatch, mask: Any) -> tuple[list[tuple[pa.RecordBatch, Any]], int | None]:
-        """Return rows with what tells matches from the others; and the row of the last match where the limit is."""
+        """Return rows with the mask of matches; and the row of the last match if the limit is reached."""
         hits, rows, context = np.flatnonzero(mask), batch.num_rows, self._context
         following = rows
         cut = None

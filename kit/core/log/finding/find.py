@@ -129,7 +129,7 @@ class Hunt:
 
     @property
     def found(self) -> list[tuple[pa.RecordBatch, Any]]:
-        """Pages of what was found, in the order of the search, and which of their rows are matches."""
+        """Pages with matches, in the order of the search, and which of their rows are matches."""
         return self._pages[: self._state[1]]
 
     @property

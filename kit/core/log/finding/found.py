@@ -60,7 +60,7 @@ def framed(
     names: Sequence[str] = (),
     scan: Scan | None = None,
 ) -> pd.DataFrame:
-    """Return what several searches found as one frame, as `read` has it, with the receipt; `column` holds `names`."""
+    """Return the matches of several searches as one frame, with the receipt; `column` holds `names`."""
     source = hunts[0].source
     schema = pa.schema([*source.head, (source.body, pa.binary())])
     pages = [(page, mask, n) for n, hunt in enumerate(hunts) for page, mask in hunt.found]

@@ -64,7 +64,7 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 def question(text: str, refuse: type[KitError] = InputError) -> Question:
-    """Return what a text asks; refuse one that is not understood, with the place.
+    """Return the question of a text; raise with the place if it cannot be parsed.
 
     >>> asked = question("$.customer.city == 'Oslo' and $.total > 10")
     >>> asked.holds({"customer": {"city": "Oslo"}, "total": 10.5}), asked.holds({"total": 99}), sorted(asked.needs)

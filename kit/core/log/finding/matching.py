@@ -259,7 +259,7 @@ class _Numbers:
         self._order, self._wanted = order, float(number) if abs(number) < _EXACT else None
 
     def holding(self, bodies: Bytes) -> Mask:
-        """Return where such a number may be: a number that float64 rounds is not judged."""
+        """Return the bodies that may contain such a number; one that float64 rounds is left undecided."""
         mask = np.zeros(bodies.rows, bool)
         places, texts = list[int](), list[bytes]()
         for match in self._pattern.finditer(bodies.data):

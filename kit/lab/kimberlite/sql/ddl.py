@@ -158,7 +158,7 @@ def _create_table(words: _Words) -> CreateTable:
         else:
             column, in_key = _column(words)
             if column.name.lower() in {other.name.lower() for other in columns}:
-                raise words.wrong(f"the column {column.name} is there twice")
+                raise words.wrong(f"the column {column.name} occurs twice")
             columns.append(column)
             if in_key and key:
                 raise words.wrong("a table has one PRIMARY KEY")
@@ -175,7 +175,7 @@ def _create_table(words: _Words) -> CreateTable:
     known = {column.name.lower(): column.name for column in columns}
     for part in key:
         if part.lower() not in known:
-            raise words.wrong(f"the column {part} of the PRIMARY KEY is not there")
+            raise words.wrong(f"the column {part} of the PRIMARY KEY does not exist")
     in_keys = {one.lower() for one in key}
     columns = [
         Column(one.name, one.declared, one.kind, one.nullable and one.name.lower() not in in_keys) for one in columns
@@ -227,7 +227,7 @@ def _alter_table(words: _Words) -> Definition:
         words.take("COLUMN")
         column, in_key = _column(words)
         if in_key or not column.nullable:
-            raise Refusal(EXECUTION, "a column that is added can be neither NOT NULL nor PRIMARY KEY")
+            raise Refusal(EXECUTION, "an added column can be neither NOT NULL nor PRIMARY KEY")
         return AddColumn(table, column)
     if words.take("DROP"):
         words.take("COLUMN")

@@ -152,9 +152,9 @@ def _as_of(statement: Statement) -> None:
 
 def _translated(statement: Statement) -> list[Token]:
     """Return the tokens as SQLite knows them."""
-    source, given = statement.source, statement.tokens
+    source, tokens = statement.source, statement.tokens
     out, closing, depth = list[Token](), list[int](), 0
-    places = [n for n, token in enumerate(given) if token.kind != "space"]
+    places = [n for n, token in enumerate(tokens) if token.kind != "space"]
     following = dict(itertools.pairwise(places))
 
     def after(n: int, steps: int) -> Token:
@@ -162,10 +162,10 @@ def _translated(statement: Statement) -> list[Token]:
             n = following.get(n, -1)
             if n < 0:
                 return Token("space", "", len(source))
-        return given[n]
+        return tokens[n]
 
     skip = -1
-    for n, token in enumerate(given):
+    for n, token in enumerate(tokens):
         if n <= skip:
             continue
         if token.kind not in ("word", "quoted", "sign"):

@@ -150,7 +150,7 @@ def date_trunc(field: Any, value: Any) -> bytes | None:
         return None
     unit = str(field).lower()
     if unit not in _TRUNCATED:
-        raise ValueError(f"a time is not cut to {field}; there are {', '.join(_TRUNCATED)}")
+        raise ValueError(f"a time cannot be truncated to {field}; there are {', '.join(_TRUNCATED)}")
     cut = time.replace(microsecond=0)
     for smaller, zero in (("second", 0), ("minute", 0), ("hour", 0)):
         if _TRUNCATED.index(unit) < _TRUNCATED.index(smaller):
@@ -209,7 +209,7 @@ def _time(value: Any) -> datetime | None:
     if isinstance(value, int):
         # A DATE: days since 1970.
         return _EPOCH_DAY + timedelta(days=value)
-    raise ValueError("a time is needed")
+    raise ValueError("a time is required")
 
 
 def as_text(value: Any) -> str:

@@ -143,8 +143,8 @@ class _Process:
 
     async def start(self) -> None:
         """Start it; returns when it takes orders."""
-        arguments, given = started_with("kit.lab.kimberlite.sql.worker", self._settings)
-        making = asyncio.ensure_future(asyncio.create_subprocess_exec(*arguments, **given))
+        arguments, options = started_with("kit.lab.kimberlite.sql.worker", self._settings)
+        making = asyncio.ensure_future(asyncio.create_subprocess_exec(*arguments, **options))
         try:
             self._child = await asyncio.shield(making)
         except asyncio.CancelledError:
