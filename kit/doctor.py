@@ -152,7 +152,7 @@ def _widgets() -> Iterator[Finding]:
         yield Finding("note", "widgets in JupyterLab", "JupyterLab is not in this environment", advice)
     if shell is not None:
         loaded = "kit" in getattr(shell.extension_manager, "loaded", ())
-        advice = "" if loaded else "%load_ext kit gives magics, and asyncio.run() in cells"
+        advice = "" if loaded else "%load_ext kit adds magics, and asyncio.run() in cells"
         yield Finding("good" if loaded else "note", "%load_ext kit", "loaded" if loaded else "not loaded", advice)
 
 
@@ -184,7 +184,7 @@ def _places() -> Iterator[Finding]:
     if not labs:
         yield Finding("note", "lab", "none is running", "kit lab, kit serve, or kit.Lab() in a notebook")
     taken = _taken(8888)
-    advice = "kit lab takes the next free one; --port chooses" if taken else ""
+    advice = "kit lab uses the next free port; choose one with --port" if taken else ""
     yield Finding("note" if taken else "good", "port 8888", "taken" if taken else "free", advice)
 
 

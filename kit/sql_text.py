@@ -132,7 +132,7 @@ def _dollar_end(text: str, start: int, shown: str) -> tuple[int, str]:
     tag = _DOLLARS.match(text, start)
     if tag is None:
         if re.match(r"\$\w", text[start : start + 2]):
-            return 0, f"the text has a parameter of its own ({shown})"
+            return 0, f"the text already has a parameter ({shown})"
         return start + 1, ""
     end = text.find(tag[0], tag.end())
     return (end + len(tag[0]), "") if end >= 0 else (0, f"{shown} is never closed")

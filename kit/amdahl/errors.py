@@ -10,7 +10,7 @@ _HINTS = {
     401: "check api_key= or the variable API_KEY",
     403: "the key lacks the scope for this; ask for one that has it",
     404: "look it up in a listing, such as .pages()",
-    429: "wait a little; with_retry(fn) does so by itself",
+    429: "wait a little; with_retry(fn) does so automatically",
 }
 
 

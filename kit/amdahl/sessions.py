@@ -127,7 +127,7 @@ class Session:
     def _repr_html_(self) -> str:
         known = [(key, value) for key, value in self.state.items() if key != "session_id"]
         more = {"awaiting_input": "It waits: .resume({...}). ", "running": ".live() shows it, .wait() waits for it. "}
-        hint = more.get(self.state.get("status", ""), "") + ".events() gives its log."
+        hint = more.get(self.state.get("status", ""), "") + ".events() returns its log."
         return text(f"Session {self.id}. {hint}") + table(("field", "value"), known)
 
 

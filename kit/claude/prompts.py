@@ -181,7 +181,7 @@ class Prompts(GivesFrames):
             batch.run(unknown=unknown)
         except KeyboardInterrupt:
             print(
-                f"interrupted: {batch.summary()}\nlast_batch.frame() has what there is, also of what is under way, once"
+                f"interrupted: {batch.summary()}\nlast_batch.frame() has the answers so far, and those under way once"
                 " it has come; resume() continues",
                 file=sys.stderr,
             )

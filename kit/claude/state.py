@@ -46,8 +46,8 @@ class ClientState(faces.ClientState):
         elif project != reported and (project, reported) not in self.warned:
             self.warned.add((project, reported))
             LOG.warning(
-                "project %r was project for, but the service charges %r, the project of the key; "
-                "project_keys={%r: key} gives a project a key of its own",
+                "project %r was requested, but the service charges %r, the project of the key; "
+                "project_keys={%r: key} sets another key for a project",
                 project,
                 reported,
                 project,

@@ -35,7 +35,7 @@ def place_of(address: str) -> Place:
     >>> place_of("localhost:3000"), place_of("db.example"), place_of("[::1]:3000")
     (Place(host='localhost', port=3000), Place(host='db.example', port=5432), Place(host='::1', port=3000))
     """
-    message = f"{without_password(address)} is no address of a Kimberlite server"
+    message = f"{without_password(address)} is not an address of a Kimberlite server"
     hint = 'give one like "localhost:3000"'
     if not isinstance(address, str):
         raise KimberliteInputError(message, hint=hint)

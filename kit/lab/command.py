@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
     lab.add_argument("--port", type=_port, help="JupyterLab's port; 0 for any free one")
-    lab.add_argument("--notebooks", metavar="FOLDER", help="where your copies of the notebooks are kept")
+    lab.add_argument("--notebooks", metavar="FOLDER", help="the folder of your copies of the notebooks")
     lab.set_defaults(run=_lab)
 
     serve = commands.add_parser(
@@ -103,11 +103,11 @@ def parser() -> argparse.ArgumentParser:
     profiles = commands.add_parser(
         "profiles",
         help="list, add and test profiles: kit.connect(service, profile=name)",
-        description="Profiles say where services are and where their credentials come from; never the credentials.",
+        description="Profiles have addresses of services and sources of credentials, never the credentials.",
     )
     profiles.set_defaults(run=_profiles)
     verbs = profiles.add_subparsers(title="verbs", metavar="VERB")
-    add = verbs.add_parser("add", help="keep what a profile says of a service")
+    add = verbs.add_parser("add", help="store a profile's entry for a service")
     add.add_argument("name", metavar="NAME")
     add.add_argument("service", metavar="SERVICE")
     add.add_argument(
@@ -215,11 +215,11 @@ def _screen(
     page, how = (server.url, "opened in your browser") if browser else (server.url_with_token, "")
     rows = [("JupyterLab", page, how)]
     rows += [(name, lab.url(name), f"lab.{name}") for name in names]
-    rows += [("notebooks", str(working.folder), "your copies: what you change stays")]
+    rows += [("notebooks", str(working.folder), "your copies: your changes are kept")]
     if lab.joined:
         rows += [("servers", "joined, as they were running already", "they stay when this ends")]
     else:
-        rows += [("data", path or "temporary", "" if path else "gone when this ends; --path keeps it")]
+        rows += [("data", path or "temporary", "" if path else "deleted at the end; keep it with --path")]
     wide = max(len(name) for name, _, _ in rows)
     deep = max([len(value) for _, value, note in rows if note])
     lines = [""]

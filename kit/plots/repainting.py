@@ -39,7 +39,7 @@ def follow(feed: Feed | None, draw: Callable[[Margins], Axes]) -> Axes:
 def _show(feed: Feed, axes: Any, draw: Callable[[], Any]) -> None:
     if kernel() is None:
         text = bundle(axes)[0]["text/plain"]
-        print(f"{text}\nIt repaints itself in a notebook. Here it stands still: call it again, or save ax.figure.")
+        print(f"{text}\nIt repaints itself in a notebook. Here it is static: call it again, or save ax.figure.")
         return
     from ..live.view.page_events import PageEvents
 

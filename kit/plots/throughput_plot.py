@@ -89,7 +89,7 @@ def _feed(
     if frame.empty:
         panel = paper.panel(_HEIGHT)
         panel.title = title or f"{words} of {label}"
-        empty(panel, "nothing has come yet", paper.look)
+        empty(panel, "no rows yet", paper.look)
         return
     until = None if feed.ended else now()
     bins = binned(

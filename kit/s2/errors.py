@@ -52,7 +52,7 @@ CODES: Mapping[str, Code] = {
     "other": Code(500, True, False),
     "permission_denied": Code(403, False, True, "issue an access token whose scope allows it"),
     "quota_exhausted": Code(403, False, True),
-    "rate_limited": Code(429, True, True, "wait a little; Retry(max_attempts=...) does so by itself"),
+    "rate_limited": Code(429, True, True, "wait a little; Retry(max_attempts=...) does so automatically"),
     "request_timeout": Code(408, True, False),
     "resource_already_exists": Code(
         409, False, True, "ensure_basin() and ensure_stream() accept one that is there already"

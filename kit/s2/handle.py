@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ..core.completion import Names
     from .log_source import StreamRange
 
-_COMMANDS = "orders to the service (fences, trims) are among the records, which else are left out."
+_COMMANDS = "command records (fences, trims) are included; by default they are left out."
 _APPEND = {
     "timestamp": ("str | None", "the column of the records' times; S2 keeps milliseconds since 1970, rounded down."),
     "headers": ("str | None", "the column of the records' headers."),
     "match_seq_num": (
         "int | None",
-        "nothing is written unless this is the tail; of many, each follows the one before.",
+        "nothing is written unless this is the tail; with several batches, each follows the one before.",
     ),
     "fencing_token": ("str | None", "nothing is appended unless the stream is fenced with this."),
 }

@@ -199,7 +199,7 @@ class _Headers:
             raise S2InputError(f"headers must be lists of names and values, not {kind}")
         parts = []
         for what, part in zip(("name", "value"), pairs.flatten(), strict=True):
-            _refuse_missing(part, f"the {what} of header", "an empty one is possible where it is meant")
+            _refuse_missing(part, f"the {what} of header", "use b for an empty one")
             try:
                 parts.append(part.cast(_WIDE))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

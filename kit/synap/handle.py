@@ -28,7 +28,7 @@ class Room(Log["pd.DataFrame"]):
     word = "room"
     extras = (
         Extra("subscriber_id", "kit", "str", "who reads, as the server's figures tell it.", (*READING, "tail")),
-        Extra("event", "event", "str", "the name of each event; a column `event` names each by itself.", ("append",)),
+        Extra("event", "event", "str", "the name of all events; a column `event` has a name for each.", ("append",)),
     )
     lacks = {"to_dask": Gap("a room is read in one process only", ".to_parquet(path), and kit.scan(path).to_dask()")}
     refuse = SynapInputError
