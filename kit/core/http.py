@@ -62,7 +62,7 @@ class Settings:
         except (ValueError, TypeError) as error:
             wrong = str(error)
         if origin is None:
-            # Out of the handler: what is chained would show a half-made URL in its variables.
+            # Raised outside the handler: a chained traceback would show a partial URL in its variables.
             raise self.refusal(f"{self.service}: {quoted} is not an address: {wrong}")
         if origin.scheme not in ("http", "https") or not origin.host:
             raise self.refusal(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator
 
-import httpx  # the one import of it: who swaps it for a twin does so here
+import httpx  # the only import of it, so that it can be replaced here
 
 from .connections import MOST
 from .errors import InputError, KitError, Lost, Silent, Unreachable

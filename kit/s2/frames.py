@@ -122,7 +122,7 @@ class FrameReader:
         """Check at the end of the bytes that no frame is cut: `CutOff` where one is."""
         if not self._over and (self._held or self._size is not None):
             missing = "" if self._size is None else f", {self._size - self._held:,} bytes before its end"
-            raise CutOff(f"the stream of frames ended inside a frame{missing}", hint="read on from the last position")
+            raise CutOff(f"the stream of frames ended inside a frame{missing}", hint="continue from the last position")
 
     def _frame(self, payload: bytes) -> Frame:
         flag = self._flag
