@@ -67,7 +67,7 @@ def test_the_places_of_the_service_are_used_and_rows_stay_in_order(c):
 
 def test_the_pace_grows_shrinks_and_waits():
     pace = Pace()
-    pace.told({"services": {"worker_pool": {"detail": {"max_workers": 4, "max_queue": 40, "active_workers": 2}}}})
+    pace.adjust({"services": {"worker_pool": {"detail": {"max_workers": 4, "max_queue": 40, "active_workers": 2}}}})
     assert (pace.workers, pace.most, pace.places) == (4, 42, 8)
     pace.succeeded(5)
     assert pace.places == 13 and pace.room(8, 5)
@@ -86,7 +86,7 @@ def test_the_pace_grows_shrinks_and_waits():
         {"services": {"worker_pool": {"detail": {"max_workers": True, "max_queue": -1}}}},
     ):
         before = pace.places
-        pace.told(hostile)
+        pace.adjust(hostile)
         assert pace.places == before
 
 
