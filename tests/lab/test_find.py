@@ -68,7 +68,7 @@ def test_what_is_found_and_what_the_receipt_says(orders):
 def test_a_search_goes_on_where_it_stopped(orders):
     first = orders.find("Oslo", limit=50)
     assert not first.kit.scan.complete and first.kit.scan.next == first["seq_num"].max() + 1
-    assert "continues at 4,901" in repr(first) and first.kit.scan.records == 4901
+    assert "goes on at 4,901" in repr(first) and first.kit.scan.records == 4901
     rest = orders.find("Oslo", resume=first)
     assert first["id"].tolist() + rest["id"].tolist() == list(range(0, 40_000, 100)) and rest.kit.scan.complete
     newest = orders.find("Oslo", newest_first=True, limit=3)

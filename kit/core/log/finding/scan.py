@@ -101,7 +101,7 @@ class Scan:
             return one_line(f"{looked} of {self.source}, {self.why}")
         goes = ""
         if not self.complete:
-            goes = "; find(..., resume=df) continues"
+            goes = "; find(..., resume=df) goes on"
             if not self.parts:
                 goes += f" {'before' if self.newest_first else 'at'} {self.next:,}"
         return one_line(f"found {self.found:,} in {self.source}: {looked}, {self.why or 'and no more'}{goes}")
