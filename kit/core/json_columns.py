@@ -436,8 +436,8 @@ class ObjectColumns:
                 changed[name] = kind
             else:
                 columns[name] = [recast(chunk, kind) for chunk in there]
-        if anew:
-            columns.update(self._anew(piece, anew))
+        if changed:
+            columns.update(self._read_again(piece, changed))
         if piece.apart:
             for name in {name for row in piece.apart.values() if row is not None for name in row} & types.keys():
                 own = self._array(name, list(piece.apart.values()), types[name])

@@ -17,9 +17,9 @@ import pyarrow.json
 
 THREADS_FROM = 4 * 1024 * 1024
 _WINDOW = 1024
-"""So many lines are looked through at once: Arrow copies all that it is given before it reads the first of them."""
+"""Lines that are checked at once, as Arrow copies its whole input before it reads the first line."""
 _ONE_IN = 64
-"""Where more than one line in so many is refused, it is no exception."""
+"""If more than one line in this number is refused, refusals are not the exception."""
 _ROW = re.compile(r"(?:in row|string index) (\d+)")
 _COLUMN = re.compile(r"Column\(/([^/)]+)")
 _TEXT = re.compile(r"couldn't parse:(.+)", re.DOTALL)
@@ -91,7 +91,7 @@ class Lines:
 def refused(lines: Lines, types: Mapping[str, pa.DataType], *, others: bool = False) -> list[int] | None:
     """Return the numbers of the lines that do not fit the types, as far as Arrow tells; None where they are many, or
     where it does not tell."""
-    found: list[int] = []
+    numbers: list[int] = []
     most = len(lines) // _ONE_IN + 1
     at = 0
     while at < len(lines):
@@ -104,13 +104,13 @@ def refused(lines: Lines, types: Mapping[str, pa.DataType], *, others: bool = Fa
             read(part, types, others=others)
         except pa.ArrowInvalid as error:
             number = _hinted(str(error), lines, at, start)
-            if number is None or not at <= number < stop or len(found) == most:
+            if number is None or not at <= number < stop or len(numbers) == most:
                 return None
-            found.append(number)
+            numbers.append(number)
             at = number + 1
         else:
             at = stop
-    return found
+    return numbers
 
 
 def _hinted(message: str, lines: Lines, first: int, start: int) -> int | None:
