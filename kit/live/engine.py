@@ -40,6 +40,8 @@ class Engine:
         """Of the last row that was handed on."""
         self._going: asyncio.Event | None = None
         self._unasked = False
+        self._asking: asyncio.Event | None = None
+        """Set while it may have to ask how far the service is: a thousand idle feeds must not wake up for nothing."""
         self._task: asyncio.Task[None] | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopped = False
@@ -96,7 +98,7 @@ class Engine:
 
     async def run(self) -> None:
         """Run until the source ends, fails for good, or the task is cancelled."""
-        self._going = asyncio.Event()
+        self._going, self._asking = asyncio.Event(), asyncio.Event()
         self.state.on_room = self.go_on
         asking = asyncio.get_running_loop().create_task(self._ask_tail())
         try:
@@ -107,13 +109,14 @@ class Engine:
             await self.source.close()
 
     def go_on(self) -> None:
-        """Wake what a pause or a lack of room has held; from any thread."""
+        """Wake what a pause or a lack of room has held, or what asks in a pause how far it goes; from any thread."""
         with contextlib.suppress(RuntimeError):
             loop.running_loop().call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        if self._going is not None:
+        if self._going is not None and self._asking is not None:
             self._going.set()
+            self._asking.set()
 
     async def _hold(self) -> None:
         """Wait while it is paused, or somebody who must see every row is behind."""
@@ -181,11 +184,15 @@ class Engine:
         if chunk.last is not None:
             self.position = chunk.last
         self._unasked = chunk.caught_up is None or not chunk.caught_up
+        if self._unasked and self._asking is not None:
+            self._asking.set()
         self.state.took(chunk, skipped=self.state.paused and not self.source.holds)
 
     async def _ask_tail(self) -> None:
         """Ask how far the service is, now and then while rows come, where it does not say so by itself."""
+        assert self._asking is not None
         while True:
+            await self._asking.wait()
             # While it is paused nothing comes that would tell how much waits.
             if (self._unasked or self.state.paused) and isinstance(self.position, int):
                 self._unasked = False
@@ -197,6 +204,8 @@ class Engine:
                     caught_up = self.position + 1 >= tail
                     self._unasked = not caught_up
                     self.state.tail_is(tail, caught_up)
+            if not self._unasked and not self.state.paused:
+                self._asking.clear()
             await asyncio.sleep(_ASK_TAIL)
 
 

@@ -251,6 +251,7 @@ class Feed(Rows):
         """Take nothing in for now. The service holds the rows back where it can; else they are counted as skipped."""
         if not self.ended and not self.shared.paused:
             self.shared.paused = True
+            self._engine.go_on()
             self.shared.wake()
 
     def resume(self) -> None:

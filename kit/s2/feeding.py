@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -12,10 +13,10 @@ from ..core.faces import state_of
 from ..core.http import AsyncDriver
 from ..live.shaping import Bodies
 from ..live.source import Chunk, Position, Source, gathered
-from .columns import Reading, columns_of, record_table
+from .columns import Reading, RecordColumns, columns_of, record_table
 from .decoding import SCHEMA
 from .errors import S2Error, retryable
-from .positions import SeqNum, TailOffset
+from .positions import SeqNum, StreamPosition, TailOffset
 from .reading import Plan, Start, Taken, session, start_params
 from .settings import Retry
 from .stream import S2Stream, SyncS2Stream
@@ -89,7 +90,10 @@ class StreamSource(Source):
             if not readings:
                 yield Chunk(_none())
                 continue
-            columns = columns_of(readings=readings)
+            # A sign of life holds nothing: an idle feed is told of one every few seconds.
+            columns = (
+                columns_of(readings=readings) if any(map(len, readings)) else RecordColumns(_none(), _tail(readings))
+            )
             last: int | None = columns.last_seq_num
             tail = None if columns.tail is None else columns.tail.seq_num
             newest = readings[-1].tail
@@ -125,5 +129,10 @@ def _size(item: Reading | None) -> int:
     return len(item.payload) if isinstance(item, Reading) else _SMALL_FRAME
 
 
+def _tail(readings: Sequence[Reading]) -> StreamPosition | None:
+    return next((one.tail for one in reversed(readings) if one.tail is not None), None)
+
+
+@cache
 def _none() -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in SCHEMA], schema=SCHEMA)

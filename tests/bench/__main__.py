@@ -14,7 +14,10 @@ from pathlib import Path
 
 from .measure import HEAD, Pairs, Row
 
-NAMES = ("imports", "cold", "s2", "kimberlite", "synap", "claude", "prompts", "amdahl", "live", "find")
+NAMES = (
+    "imports", "cold", "s2", "kimberlite", "real", "synap", "claude", "prompts", "amdahl", "bodies", "many", "live",
+    "find",
+)  # fmt: skip
 
 
 def plot(rows: list[Row], path: Path) -> None:

@@ -70,8 +70,8 @@ def official_read() -> Figures:
         stream = int(os.environ["BENCH_STREAM"])
         client.read(stream, 0, 1)
         started = time.perf_counter()
-        offsets, bodies, at = [], [], 0
-        while len(offsets) < size() and (page := client.read(stream, at)):
+        offsets, bodies, at, most = [], [], 0, int(os.environ.get("BENCH_PAGE", 2**20))
+        while len(offsets) < size() and (page := client.read(stream, at, most)):
             for event in page:
                 offsets.append(int(event.offset))
                 bodies.append(event.data)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Figures = dict[str, float]
 Side = Callable[[], Figures]
@@ -67,6 +67,10 @@ class Pairs:
     only: str = ""
     """Rows whose names do not hold this are left out."""
     rows: list[Row] = field(default_factory=list)
+
+    def of(self, module: str) -> Pairs:
+        """Return the same for sides of another module; its rows are these."""
+        return replace(self, module=module)
 
     def size(self, full: int) -> int:
         """How much is to be done: all of it, or a hundredth."""

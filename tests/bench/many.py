@@ -1,0 +1,216 @@
+"""Many of one thing: streams listed, profiled and read side by side, feeds left open. Run: python -m tests.bench.many
+
+The official client lists all streams to a frame, and reads one stream after the other; a thousand feeds are measured in
+a process of their own while nothing is appended, and the lab they follow is another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+from .measure import Figures, Pairs, Side, resident_mb, size
+from .measure import main as run
+
+BASIN = "bench-many"
+STREAMS = 10_000
+PROFILED = 500
+SIDE_BY_SIDE = 64
+RECORDS = 10_000
+FEEDS = 1_000
+FEED_KB = 300
+IDLE_PERCENT = 2.0
+
+
+def body(n: int) -> bytes:
+    return b'{"n":%d,"city":"city-%d","total":%d.5,"note":"%s"}' % (n, n % 50, n % 997, b"x" * 150)
+
+
+def basin() -> Any:
+    import kit
+    import kit.core.frames
+
+    return kit.connect("s2")[BASIN]
+
+
+# --- listed and profiled --------------------------------------------------------------------------------------------
+
+
+def ours_listed() -> Figures:
+    found = basin()
+    found.streams("none-")
+    started = time.perf_counter()
+    frame = found.streams("few-")
+    took = time.perf_counter() - started
+    assert len(frame) == size()
+    return {"time": took}
+
+
+def official_listed() -> Figures:
+    import pandas
+
+    async def main() -> float:
+        async with official() as s2:
+            async for _ in s2[BASIN].list_all_streams(prefix="none-"):
+                pass
+            started = time.perf_counter()
+            found = [info async for info in s2[BASIN].list_all_streams(prefix="few-")]
+            frame = pandas.DataFrame(
+                {
+                    "name": [info.name for info in found],
+                    "created_at": [info.created_at for info in found],
+                    "deleted_at": [info.deleted_at for info in found],
+                }
+            )
+            took = time.perf_counter() - started
+            assert len(frame) == size()
+            return took
+
+    return {"time": asyncio.run(main())}
+
+
+def ours_profiled() -> Figures:
+    found = basin()
+    found[name_of(0)].profile()
+    started = time.perf_counter()
+    for n in range(size()):
+        assert found[name_of(n)].profile().records == 10
+    return {"time": time.perf_counter() - started}
+
+
+def official_profiled() -> Figures:
+    """What a careful user writes: the records of each as a frame of their keys, described."""
+    import pandas
+    import s2_sdk
+
+    async def main() -> float:
+        async with official() as s2:
+
+            async def one(name: str) -> None:
+                limit = s2_sdk.ReadLimit(count=1000)
+                batch = await s2[BASIN][name].read(start=s2_sdk.SeqNum(0), limit=limit)
+                frame = pandas.DataFrame([json.loads(record.body) for record in batch.records])
+                assert len(frame.describe(include="all")) and len(frame) == 10
+
+            await one(name_of(0))
+            started = time.perf_counter()
+            for n in range(size()):
+                await one(name_of(n))
+            return time.perf_counter() - started
+
+    return {"time": asyncio.run(main())}
+
+
+def name_of(n: int) -> str:
+    return f"few-{n:05d}"
+
+
+# --- side by side ---------------------------------------------------------------------------------------------------
+
+
+def side_by_side() -> Figures:
+    found = basin()
+    found["wide-00"].read(limit=1)
+    found.read_many(streams=["wide-00", "wide-01"], limit=1)
+    started = time.perf_counter()
+    frame = found.read_many("wide-", body="bytes")
+    took = time.perf_counter() - started
+    assert len(frame) == size(), len(frame)
+    return {"time": took}
+
+
+def one_stream() -> Figures:
+    found = basin()
+    found["all"].read(limit=1)
+    started = time.perf_counter()
+    frame = found["all"].read(body="bytes")
+    took = time.perf_counter() - started
+    assert len(frame) == size(), len(frame)
+    return {"time": took}
+
+
+# --- feeds ----------------------------------------------------------------------------------------------------------
+
+
+def open_feeds() -> Figures:
+    import kit
+
+    log = basin()["all"]
+    first = [kit.Feed(log) for _ in range(20)]
+    time.sleep(2)
+    before = resident_mb()
+    feeds = [kit.Feed(log) for _ in range(size())]
+    deadline = time.monotonic() + 120
+    while any(feed.state != "live" for feed in feeds) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert all(feed.state == "live" for feed in feeds), {feed.state for feed in feeds}
+    time.sleep(3)
+    memory = (resident_mb() - before) * 1024 / len(feeds)
+    used, began = time.process_time(), time.perf_counter()
+    time.sleep(15)
+    idle = (time.process_time() - used) / (time.perf_counter() - began) * 100
+    for feed in [*first, *feeds]:
+        feed.close()
+    return {f"of {FEED_KB} KB a feed": memory / FEED_KB, f"of {IDLE_PERCENT:g} % of a core": idle / IDLE_PERCENT}
+
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+
+def official() -> Any:
+    import s2_sdk
+
+    return s2_sdk.S2(os.environ["S2_ACCESS_TOKEN"], endpoints=s2_sdk.Endpoints.from_env())
+
+
+SIDES: dict[str, Side] = {
+    side.__name__: side
+    for side in (
+        ours_listed, official_listed, ours_profiled, official_profiled, side_by_side, one_stream, open_feeds,
+    )
+}  # fmt: skip
+
+
+async def fill(env: dict[str, str], streams: int, profiled: int) -> None:
+    """Make the streams that are listed; the first of them get ten records each."""
+    from kit.s2 import S2, AppendInput, Endpoints, Record
+
+    ends = Endpoints(env["S2_ACCOUNT_ENDPOINT"], env["S2_BASIN_ENDPOINT"])
+    async with S2(env["S2_ACCESS_TOKEN"], endpoints=ends) as s2:
+        found = s2[BASIN]
+        for start in range(0, streams, 100):
+            names = [name_of(n) for n in range(start, min(start + 100, streams))]
+            await asyncio.gather(*(found.create_stream(name) for name in names))
+        ten = AppendInput(records=[Record(body=body(n)) for n in range(10)])
+        for start in range(0, profiled, 100):
+            await asyncio.gather(*(found[name_of(n)].append(ten) for n in range(start, min(start + 100, profiled))))
+
+
+def rows(pairs: Pairs) -> None:
+    import kit
+
+    with kit.Lab("s2", demo=False, join=False) as lab:
+        made, env = lab.s2.create_basin(BASIN), lab.env()
+        streams, profiled = pairs.size(STREAMS), pairs.size(PROFILED)
+        asyncio.run(fill(env, streams, profiled))
+        each = pairs.size(RECORDS)
+        for n in range(SIDE_BY_SIDE):
+            made.create(f"wide-{n:02d}").append([body(k) for k in range(each)])
+        whole = made.create("all")
+        for _ in range(SIDE_BY_SIDE):
+            whole.append([body(k) for k in range(each)])
+        pairs.compare(f"S2: {STREAMS:,} streams listed", "ours_listed", "official_listed", env, goal=0.8, size=STREAMS)
+        name = f"S2: {PROFILED:,} streams profiled one after the other"
+        pairs.compare(name, "ours_profiled", "official_profiled", env, goal=1.5, size=PROFILED)
+        name = f"S2: {SIDE_BY_SIDE} streams of {RECORDS:,} records side by side, against one with as many"
+        total = SIDE_BY_SIDE * each * (100 if pairs.quick else 1)  # `compare` does a hundredth where it is quick
+        pairs.compare(name, "side_by_side", "one_stream", env, goal=1.3, size=total)
+        for figure in (f"of {FEED_KB} KB a feed", f"of {IDLE_PERCENT:g} % of a core"):
+            pairs.alone(f"S2: {FEEDS:,} feeds open, none of them with news", "open_feeds", env, figure, 1.0, size=FEEDS)
+
+
+if __name__ == "__main__":
+    run(__spec__.name, rows, SIDES, __doc__)
