@@ -61,7 +61,7 @@ def rows(pairs: Pairs) -> None:
         stream = lab.s2.create_basin(BASIN).create("read")
         stream.append([b'{"n":%d,"city":"Oslo"}' % n for n in range(1000)])
         name = "cold interpreter to the first frame of 100 records"
-        pairs.compare(name, "ours_s2", "official_s2", lab.env(), figures={"process": 0.8}, rounds=pairs.rounds + 4)
+        pairs.compare(name, "ours_s2", "official_s2", lab.env(), figures={"process": 0.95}, rounds=pairs.rounds + 4)
         name = "cold interpreter: import pandas and no more"
         pairs.compare(
             name, "pandas_alone", "official_s2", lab.env(), figures={"process": None}, rounds=pairs.rounds + 4
