@@ -21,7 +21,7 @@ from . import calls
 from .chunked import Malformed
 from .connections import Pool
 from .drivers import BlockingDriver, Held, LoopDriver
-from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, Silent, Unreachable
+from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, SetupError, Silent, Unreachable
 from .http1 import HttpRequest, Origin, head_lines, origin_of, quoted
 from .operations import Open, Request, Shut, Stream, Timeouts, whole
 from .proxies import proxy_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .loop_connections import LoopPool
-    from .transport import ProxiedLoopPool, ProxiedPool
+    from .transport import HttpxLoopPool, HttpxPool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -241,7 +241,7 @@ class _Exchange:
 class Driver(_Driver, BlockingDriver):
     """Carries out the steps of an operation one after the other, in the caller's thread."""
 
-    _pool: Pool | ProxiedPool | None = None
+    _pool: Pool | HttpxPool | None = None
 
     def do(self, step: Any, held: Held) -> Any:
         if isinstance(step, Request):
@@ -291,7 +291,7 @@ class Driver(_Driver, BlockingDriver):
         if pool is not None and self._pid == os.getpid():
             pool.close()
 
-    def _connected(self) -> Pool | ProxiedPool:
+    def _connected(self) -> Pool | HttpxPool:
         if self._pool is None or self._pid != os.getpid():
             # After a fork the parent's sockets must be left alone.
             self._pool, self._pid = _pool_of(self.settings), os.getpid()
@@ -300,27 +300,37 @@ class Driver(_Driver, BlockingDriver):
         return self._pool
 
 
-def _pool_of(settings: Settings) -> Pool | ProxiedPool:
+def _by_httpx() -> bool:
+    """Return whether httpx is to make all connections, not only those through a proxy."""
+    chosen = os.environ.get("KIT_HTTP", "")
+    if chosen not in ("", "direct", "httpx"):
+        raise SetupError(
+            f"KIT_HTTP={chosen!r} names no way to speak HTTP", hint="there are direct, the default, and httpx"
+        )
+    return chosen == "httpx"
+
+
+def _pool_of(settings: Settings) -> Pool | HttpxPool:
     proxy = proxy_of(settings.origin)
-    if proxy is None:
+    if proxy is None and not _by_httpx():
         return Pool(settings.origin, settings.context())
-    from .transport import ProxiedPool
+    from .transport import HttpxPool
 
-    return ProxiedPool(settings.origin, settings.context(), proxy)
+    return HttpxPool(settings.origin, settings.context(), proxy)
 
 
-def _loop_pool_of(settings: Settings) -> LoopPool | ProxiedLoopPool:
+def _loop_pool_of(settings: Settings) -> LoopPool | HttpxLoopPool:
     proxy = proxy_of(settings.origin)
-    if proxy is None:
+    if proxy is None and not _by_httpx():
         from .loop_connections import LoopPool
 
         return LoopPool(settings.origin, settings.context())
-    from .transport import ProxiedLoopPool
+    from .transport import HttpxLoopPool
 
-    return ProxiedLoopPool(settings.origin, settings.context(), proxy)
+    return HttpxLoopPool(settings.origin, settings.context(), proxy)
 
 
-def _close_in(pid: int, pool: Pool | ProxiedPool) -> None:
+def _close_in(pid: int, pool: Pool | HttpxPool) -> None:
     if os.getpid() == pid:
         pool.close()
 
@@ -328,7 +338,7 @@ def _close_in(pid: int, pool: Pool | ProxiedPool) -> None:
 class AsyncDriver(_Driver, LoopDriver):
     """Carries out the steps of an operation on the running event loop."""
 
-    _pool: LoopPool | ProxiedLoopPool | None = None
+    _pool: LoopPool | HttpxLoopPool | None = None
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def do(self, step: Any, held: Held) -> Any:
@@ -380,7 +390,7 @@ class AsyncDriver(_Driver, LoopDriver):
         if pool is not None and self._loop is asyncio.get_running_loop() and self._pid == os.getpid():
             await pool.close()
 
-    def _connected(self) -> LoopPool | ProxiedLoopPool:
+    def _connected(self) -> LoopPool | HttpxLoopPool:
         import asyncio
 
         loop = asyncio.get_running_loop()

@@ -1,4 +1,8 @@
-"""Connections through a proxy: httpx makes them, through its documented transports; their answers look like others."""
+"""Connections that httpx makes, by its documented transports: those through a proxy, and with `KIT_HTTP=httpx` all.
+
+Their answers look like others. What a service sends behind an answer httpx takes for the next one; the connections of
+`connections.py` refuse it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx  # the only import of it, so that it can be replaced here
 
-from .connections import MOST
+from .connections import MOST, unreachable
 from .errors import InputError, KitError, Lost, Silent, Unreachable
 from .http1 import HttpRequest, Origin, within
 
@@ -19,11 +23,11 @@ def _translated(error: Exception) -> KitError:
     """Return the failure in the toolkit's own kinds."""
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Unreachable()
-    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
-        return Unreachable(
-            f"could not connect: {str(error) or type(error).__name__}",
-            hint="check the address, and that of the proxy in the environment",
-        )
+    if isinstance(error, httpx.ProxyError):
+        hint = "check the address of the proxy in the environment"
+        return Unreachable(f"could not connect: {str(error) or type(error).__name__}", hint=hint)
+    if isinstance(error, httpx.ConnectError):
+        return unreachable(error)
     if isinstance(error, httpx.TimeoutException):
         return Silent()
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
@@ -46,8 +50,8 @@ def _request(origin: Origin, request: HttpRequest) -> httpx.Request:
     )
 
 
-class _Proxied:
-    """The head of an answer that came through a proxy."""
+class _Httpx:
+    """The head of an answer that httpx has received."""
 
     def __init__(self, answer: httpx.Response, request: httpx.Request) -> None:
         self._answer = answer
@@ -66,7 +70,7 @@ class _Proxied:
         self._timeout["read"] = seconds
 
 
-class ProxiedAnswer(_Proxied):
+class HttpxAnswer(_Httpx):
     """An answer whose calls block."""
 
     def __init__(self, answer: httpx.Response, request: httpx.Request) -> None:
@@ -84,20 +88,20 @@ class ProxiedAnswer(_Proxied):
         self._answer.close()
 
 
-class ProxiedPool:
-    """The connections to one origin through its proxy."""
+class HttpxPool:
+    """The connections to one origin, through its proxy if it has one."""
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str) -> None:
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._origin = origin
         self._sender = httpx.HTTPTransport(
-            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy), limits=_LIMITS
+            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy) if proxy else None, limits=_LIMITS
         )
 
-    def ask(self, request: HttpRequest) -> ProxiedAnswer:
+    def ask(self, request: HttpRequest) -> HttpxAnswer:
         """Send a request, and return its answer, whose head has come."""
         try:
             prepared = _request(self._origin, request)
-            return ProxiedAnswer(self._sender.handle_request(prepared), prepared)
+            return HttpxAnswer(self._sender.handle_request(prepared), prepared)
         except _FAILURES as error:
             raise _translated(error) from None
 
@@ -105,7 +109,7 @@ class ProxiedPool:
         self._sender.close()
 
 
-class ProxiedLoopAnswer(_Proxied):
+class HttpxLoopAnswer(_Httpx):
     """An answer on an event loop."""
 
     def __init__(self, answer: httpx.Response, request: httpx.Request) -> None:
@@ -123,20 +127,20 @@ class ProxiedLoopAnswer(_Proxied):
         await self._answer.aclose()
 
 
-class ProxiedLoopPool:
+class HttpxLoopPool:
     """The same on an event loop."""
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str) -> None:
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._origin = origin
         self._sender = httpx.AsyncHTTPTransport(
-            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy), limits=_LIMITS
+            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy) if proxy else None, limits=_LIMITS
         )
 
-    async def ask(self, request: HttpRequest) -> ProxiedLoopAnswer:
+    async def ask(self, request: HttpRequest) -> HttpxLoopAnswer:
         """Send a request, and return its answer, whose head has come."""
         try:
             prepared = _request(self._origin, request)
-            return ProxiedLoopAnswer(await self._sender.handle_async_request(prepared), prepared)
+            return HttpxLoopAnswer(await self._sender.handle_async_request(prepared), prepared)
         except _FAILURES as error:
             raise _translated(error) from None
 
