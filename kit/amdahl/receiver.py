@@ -208,7 +208,8 @@ class Deliveries:
         self._connections.add(task)
         try:
             # A slow or silent peer is disconnected.
-            await asyncio.wait_for(self._exchanges(reader, writer), _IDLE)
+            async with asyncio.timeout(_IDLE):
+                await self._exchanges(reader, writer)
         except (TimeoutError, OSError, h11.ProtocolError, asyncio.CancelledError):
             pass
         finally:

@@ -153,7 +153,9 @@ async def async_socket_pieces(
         ) as socket:
             await socket.send(chat.message())
             while not chat.done:
-                yield chat.feed(await asyncio.wait_for(socket.recv(), chat.left()))
+                async with asyncio.timeout(chat.left()):
+                    frame = await socket.recv()
+                yield chat.feed(frame)
     except ClaudeAPIError:
         raise  # some of ours are OSErrors too
     except chat.FAILURES as error:

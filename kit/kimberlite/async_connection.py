@@ -87,7 +87,8 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         if writer is not None:
             writer.close()
             with contextlib.suppress(OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1)
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
 
     async def do(self, step: Any, held: Held) -> Any:
         return await (self._post(step) if isinstance(step, Post) else self._take(step.number))
@@ -105,7 +106,8 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         writer.write(frame)
         if writer.transport.get_write_buffer_size() > _PIECE:
             try:
-                await asyncio.wait_for(writer.drain(), self.settings.timeout)
+                async with asyncio.timeout(self.settings.timeout):
+                    await writer.drain()
             except TimeoutError:
                 silence = self.silent(post)
                 await self.drop(silence)
@@ -152,11 +154,14 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         tls = self.settings.tls
         options = {} if tls is None else {"ssl": tls, "server_hostname": place.host}
         opening = asyncio.open_connection(place.host, place.port, limit=_PIECE, **options)  # type: ignore[arg-type]
-        reader, writer = await asyncio.wait_for(opening, self.settings.connect_timeout)
+        # Not `wait_for`: before Python 3.12 it loses a cancellation that comes in the moment of the result.
+        async with asyncio.timeout(self.settings.connect_timeout):
+            reader, writer = await opening
         try:
             writer.write(self.hello())
             try:
-                payload = await asyncio.wait_for(self._receive(reader), self.settings.timeout)
+                async with asyncio.timeout(self.settings.timeout):
+                    payload = await self._receive(reader)
             except TimeoutError:
                 raise self.silent() from None
             self.greeted(payload)

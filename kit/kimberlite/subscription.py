@@ -141,7 +141,8 @@ class Flow:
                 post = Post("unsubscribe", requests.Unsubscribe(self._id), self.packed >> 32)
                 operation = asked(self._quick(), post, responses.SubscriptionAck)
                 with contextlib.suppress(KimberliteError, asyncio.TimeoutError):
-                    await asyncio.wait_for(self.connection.run(operation), 1)
+                    async with asyncio.timeout(1):
+                        await self.connection.run(operation)
         finally:  # also where it is interrupted: there is no second time
             await self.connection.close()
 
@@ -182,7 +183,8 @@ class Flow:
         try:
             while not self.closed:
                 try:
-                    await asyncio.wait_for(self._broken.wait(), _HEARTBEAT if batching else _NUDGE)
+                    async with asyncio.timeout(_HEARTBEAT if batching else _NUDGE):
+                        await self._broken.wait()
                 except builtins.TimeoutError:
                     try:
                         await self._credit(0)

@@ -181,7 +181,8 @@ class Merged(Source):
                 if over and not waiting:
                     break
                 try:
-                    await asyncio.wait_for(came.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await came.wait()
                 except TimeoutError:
                     continue
                 await asyncio.sleep(_GATHERED)

@@ -141,7 +141,14 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         if self._opening is None:
             self._opening = loop.create_task(self._open())
             self._opening.add_done_callback(self._opened)
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not opening.cancelled() or (task is not None and task.cancelling()):
+                raise
+        raise self.unreachable("it was closed here")
 
     def _opened(self, task: asyncio.Task[Connection]) -> None:
         self._opening = None
@@ -150,8 +157,14 @@ class AsyncConnection(ConnectionBase, LoopDriver):
 
     async def close(self) -> None:
         """Close the connection; the next call makes another."""
+        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+            self.connection = None
+            return
+        if (opening := self._opening) is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
         connection, self.connection = self.connection, None
-        if connection is None or self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+        if connection is None:
             return
         connection.transport.close()
         try:

@@ -229,7 +229,8 @@ class Subscription(OfOneProcess):
                 compression=None,
             )
             stack.push_async_callback(socket.close)
-            first = _frame(await asyncio.wait_for(socket.recv(), settings.timeout))
+            async with asyncio.timeout(settings.timeout):
+                first = _frame(await socket.recv())
             if first.get("type") == "connected":
                 return socket
             failure = refusal(str(first.get("error", "the subscription was refused")), op="subscribe")

@@ -86,3 +86,18 @@ def test_an_append_whose_first_try_was_written_does_not_say_that_it_never_left()
     outcome = execute(SCENARIOS[plan.scenario](), plan)
     assert outcome.failed, "it is to fail"
     assert not outcome.violation, outcome.violation
+
+
+@pytest.mark.parametrize(
+    ("scenario", "seed", "fault"),
+    [
+        # A feed is given up while its connection for SynapRPC is being made.
+        ("synap.room", 206, Fault("cancel", 1, seconds=0.0012813597513570557)),
+        # A feed is given up in the moment in which its connection is there.
+        ("kimberlite.feed", 241, Fault("cancel", 2, seconds=0.006184930189276068)),
+    ],
+)
+def test_who_is_interrupted_leaves_no_connection(scenario, seed, fault):
+    outcome = execute(SCENARIOS[scenario](), Plan(scenario, seed, (), (fault,)))
+    assert outcome.met["cancel"]
+    assert not outcome.violation, outcome.violation

@@ -210,7 +210,11 @@ class Follow(KimberliteScenario):
                 self.over = True
 
         slow, credits = next((op[1:] for op in run.ops if op[0] == "slow"), (0.0, 256))
-        run.together(write(), self._follow(run, 0.0, 256), self._follow(run, slow, credits))
+
+        async def follow(pause: float, most: int) -> None:
+            await run.tried("follow", lambda: self._follow(run, pause, most), 2000)
+
+        run.together(write(), follow(0.0, 256), follow(slow, credits))
 
     async def _follow(self, run: Run, slow: float, credits: int) -> None:
         seen: list[bytes] = []

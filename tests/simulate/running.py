@@ -100,6 +100,7 @@ class Scenario:
             most = self.connections if kind in CONNECTIONS else 2000 if kind in MOMENTS else self.pieces
             most = 15 if kind in CALLS else most
             at = chance.randrange(12) if kind.isdigit() else 1 + chance.randrange(most)
+            at = min(at, 1 + chance.randrange(most)) if kind in CALLS else at
             size = chance.choice((0, 0, 1, chance.randrange(40), chance.randrange(5000)))
             seconds = chance.choice((0.0, 1.0)) if kind.isdigit() else _seconds(kind, chance)
             faults.append(Fault(kind, at, size, seconds))
@@ -112,7 +113,7 @@ def _seconds(kind: str, chance: random.Random) -> float:
     if kind == "freeze":
         return chance.choice((0.5, 3.0, 30.0))
     if kind == "cancel":
-        return chance.choice((0.0, 0.0001, 0.001, 0.01, 0.1, 1.0)) * (0.5 + chance.random())
+        return chance.choice((0.0, 0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)) * (0.5 + chance.random())
     return chance.choice((0.2, 1.0, 5.0)) if kind in ("stall", "outage") else 0.0
 
 

@@ -183,11 +183,16 @@ class Sessions(S2Scenario):
         async def write() -> None:
             stream = self.client(run)
             try:
-                await (self._session(run, stream, size) if how == "session" else self._producer(run, stream, size))
+                # As one call, so that it may be broken off in the middle.
+                way = self._session if how == "session" else self._producer
+                await run.tried(how, lambda: way(run, stream, size), 200)
             finally:
                 self.over = True
 
-        run.together(write(), self._follow(run, 0.0), self._follow(run, slow))
+        async def follow(pause: float) -> None:
+            await run.tried("follow", lambda: self._follow(run, pause), 2000)
+
+        run.together(write(), follow(0.0), follow(slow))
 
     async def _session(self, run: Run, stream: Any, size: int) -> None:
         tickets: list[tuple[list[bytes], Any]] = []
