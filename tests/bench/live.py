@@ -98,13 +98,23 @@ def cost(seconds):
     return 100 * (time.process_time() - cpu) / (time.monotonic() - began)
 """
 
+CELL = """
+def work(seconds):
+    loops, began = 0, time.monotonic()
+    while time.monotonic() - began < seconds:
+        for _ in range(10_000):
+            pass
+        loops += 1
+    return (time.monotonic() - began) / loops
+"""
+
 FEED = "feed = kit.Feed(Paced(100_000)); feed.wait(1000, timeout=10); time.sleep(1)"
 VIEW = "view = kit.LiveView(kit.Feed(Paced(100_000)), rows={rows}, owns=True); display(view); view.wait(1000); time.sleep(1)"
 ORDERS = "feed = kit.Feed(Orders(100_000)); feed.wait(1000, timeout=10); time.sleep(1)"
-PER = (
-    "feed = kit.Feed(Orders(100_000)); per = feed.per('user', n='count', spent='sum:price', most_ms='max:ms')\n"
-    "per.wait(1000, timeout=10); time.sleep(2)"
+FOLDED = (
+    "per = feed.per('user', n='count', spent='sum:price', most_ms='max:ms'); per.wait(1000, timeout=10); time.sleep(2)"
 )
+PER = f"feed = kit.Feed(Orders(100_000))\n{FOLDED}"
 RING = (
     "feed = kit.Feed(Orders(5_000, 1_000_000), max_rows=1_000_000, max_bytes=2**31); feed.wait(1_000_000, timeout=60)\n"
 )
@@ -200,6 +210,26 @@ def measured(code: str, rounds: int, seconds: float, count: str = "0") -> tuple[
     return best, told, rate
 
 
+def slowed(feed: str, beside: str, rounds: int, seconds: float) -> list[float]:
+    """How much longer a cell computes beside a feed and what is made of it, against beside the feed alone: in one
+    kernel, in turn, with what is made of it closed between the turns."""
+    ratios = []
+    for _ in range(rounds):
+        page = FrontEnd()
+        try:
+            page.run(SETUP + CELL + feed)
+            alone, both = [], []
+            for _ in range(2):
+                alone.append(float(page.run(f"print(work({seconds}))")))
+                page.run(beside)
+                both.append(float(page.run(f"print(work({seconds}))")))
+                page.run("made.close(); time.sleep(0.5)")
+            ratios.append(min(both) / min(alone))
+        finally:
+            page.close()
+    return ratios
+
+
 def rows(pairs: Pairs) -> None:
     rounds = 1 if pairs.quick else pairs.rounds
     seconds = 1.0 if pairs.quick else SECONDS
@@ -232,6 +262,15 @@ def rows(pairs: Pairs) -> None:
             alone,
         )
         pairs.add(row)
+    for name, of, beside in (
+        ("a view of 20 rows", FEED, "made = kit.LiveView(feed); display(made); time.sleep(1)"),
+        ("figures per key", ORDERS, f"{FOLDED}; made = per"),
+        ("a live query", RING + "time.sleep(1)", SQL + "\nmade = found"),
+    ):
+        ratios = slowed(of, beside, rounds, seconds)
+        pairs.add(
+            Row(f"live: a computing cell beside {name}, against beside its feed alone", ratios, 1.1, "time", 0, 0)
+        )
     if pairs.quick:
         return
     for widget, step in (("Output", "out.append_stdout('record %d\\n' % n)"), ("Label", "out.value = str(n)")):
