@@ -18,7 +18,7 @@ from .derived import Derived, in_thread
 from .fold import Fold
 from .ring import portions
 
-_GATHERED = 0.05
+_GATHERED = 0.2
 """Seconds in which rows gather, as a few large batches cost less than many small ones."""
 _EVERY = 0.25
 _SHARE = 10
