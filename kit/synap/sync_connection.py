@@ -171,7 +171,8 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                         self.check_refused(body, calls[0][0])
                     answers[places[place]] = body
                     left -= 1
-            sock.settimeout(self.settings.timeout)
+            if many:
+                sock.settimeout(self.settings.timeout)
             self._used = time.monotonic()
         except builtins.TimeoutError:
             self.drop()

@@ -14,7 +14,7 @@ import socket
 import time
 from contextlib import contextmanager
 
-from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, timed
+from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, small_frame, timed
 from .measure import main as run
 
 EVENTS = 500_000
@@ -138,6 +138,20 @@ def ours_small() -> Figures:
         return timed(lambda: k.read("read", limit=100, body="bytes", times=False), size())
 
 
+def bare_small() -> Figures:
+    """The same page, received and thrown away."""
+    from kit.kimberlite.wire import requests
+
+    page = asked(2, requests.ReadEvents(int(os.environ["BENCH_STREAM"]), 0, 100 * (BODY + 8)))
+    with bare() as (sock, drained):
+
+        def ask() -> None:
+            sock.sendall(page)
+            drained()
+
+        return timed(ask, size())
+
+
 def official_small() -> Figures:
     import pandas
 
@@ -251,6 +265,8 @@ SIDES: dict[str, Side] = {
         drain_read,
         ours_small,
         official_small,
+        bare_small,
+        small_frame,
         ours_query,
         official_query,
         ours_append,
@@ -285,6 +301,10 @@ def rows(pairs: Pairs) -> None:
         )
         pairs.alone(name, "ours_read", env, "memory / frame", 2.0, size=EVENTS)
         pairs.compare("Kimberlite: read 100 events to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
+        name = "Kimberlite: read 100 events, the server alone"
+        pairs.compare(name, "bare_small", "official_small", env, size=300)
+        name = "Kimberlite: read 100 events, a frame of them by pandas alone"
+        pairs.compare(name, "small_frame", "official_small", env, size=300)
         pairs.compare(
             "Kimberlite: 100 k rows of SQL to a frame", "ours_query", "official_query", env, goal=1 / 3, size=100_000
         )

@@ -157,6 +157,32 @@ def timed(deed: Callable[[], object], times: int, warm: int = 20) -> Figures:
     return {"time": statistics.median(took)}
 
 
+def small_frame() -> Figures:
+    """What pandas alone takes for a frame of a hundred rows, of columns that are there: the bound of a small read."""
+    import numpy
+    import pandas
+
+    numbers, bodies = numpy.arange(100, dtype="uint64"), pandas.array([b"x" * 200] * 100, dtype="object")
+    times = pandas.array(numpy.arange(100, dtype="int64").view("datetime64[ms]"))
+    return timed(lambda: pandas.DataFrame({"at": numbers, "time": times, "body": bodies}, copy=False), size())
+
+
+def asked_bare(address: tuple[str, int], request: bytes, whole: Callable[[bytes], bool]) -> Figures:
+    """The same request on a bare socket, its answer thrown away: what the server and the way to it take."""
+    import socket
+
+    with socket.create_connection(address, timeout=20) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def ask() -> None:
+            sock.sendall(request)
+            data = sock.recv(2**20)
+            while not whole(data):
+                data += sock.recv(2**20)
+
+        return timed(ask, size())
+
+
 def peak_mb() -> float:
     """The most memory this process has had, in MB."""
     import resource

@@ -12,7 +12,7 @@ import os
 import statistics
 import time
 
-from .measure import Figures, Pairs, Side, peak_mb, resident_mb, size, timed
+from .measure import Figures, Pairs, Side, asked_bare, peak_mb, resident_mb, size, small_frame, timed
 from .measure import main as run
 
 RECORDS = 1_000_000
@@ -139,6 +139,31 @@ def official_small() -> Figures:
             return statistics.median(took[20:])
 
     return {"time": asyncio.run(main())}
+
+
+def bare_small() -> Figures:
+    """The same answer, received and thrown away."""
+    return bare("?seq_num=0&count=100", "application/protobuf")
+
+
+def bare_unary() -> Figures:
+    return bare("/tail", "application/json")
+
+
+def bare(rest: str, accept: str) -> Figures:
+    from urllib.parse import urlsplit
+
+    url = urlsplit(os.environ["S2_BASIN_ENDPOINT"])
+    head = (
+        f"GET /v1/streams/read/records{rest} HTTP/1.1\r\nhost: {url.netloc}\r\ns2-basin: {BASIN}\r\n"
+        f"authorization: Bearer {os.environ['S2_ACCESS_TOKEN']}\r\naccept: {accept}\r\n\r\n"
+    )
+
+    def whole(data: bytes) -> bool:
+        start, gap, body = data.partition(b"\r\n\r\n")
+        return bool(gap) and len(body) == int(start.lower().partition(b"content-length:")[2].split()[0])
+
+    return asked_bare((str(url.hostname), int(url.port or 80)), head.encode(), whole)
 
 
 def ours_unary() -> Figures:
@@ -330,6 +355,9 @@ SIDES: dict[str, Side] = {
         keep_read,
         ours_small,
         official_small,
+        bare_small,
+        bare_unary,
+        small_frame,
         ours_unary,
         official_unary,
         ours_objects,
@@ -359,6 +387,11 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(f"{name}, against its bytes copied once", "ours_read", "keep_read", env, goal=1.3, size=RECORDS)
         pairs.alone(f"{name}", "ours_read", env, "memory / frame", 2.0, size=RECORDS)
         pairs.compare("S2: read 100 records to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
+        name = "S2: read 100 records, the server alone"
+        pairs.compare(name, "bare_small", "official_small", env, size=300)
+        name = "S2: read 100 records, a frame of them by pandas alone"
+        pairs.compare(name, "small_frame", "official_small", env, size=300)
+        pairs.compare("S2: one small call, the server alone", "bare_unary", "official_unary", env, size=500)
         pairs.compare("S2: one small call", "ours_unary", "official_unary", env, goal=0.8, size=500)
         pairs.compare("S2: session to objects", "ours_objects", "official_objects", env, goal=1 / 1.5, size=250_000)
         for some in pairs.growth(1_000, 10_000):

@@ -139,6 +139,22 @@ def ours_get() -> Figures:
         return timed(lambda: client.kv.get("key:1"), size())
 
 
+def bare_get() -> Figures:
+    """The same request, its answer received and thrown away."""
+    from kit.synap import wire
+
+    with ours() as syn:
+        syn.client.kv.get("key:1")
+        sock = state_of(syn.client).driver._connection.connect()
+        request = wire.request(1, "GET", ("key:1",))
+
+        def ask() -> None:
+            sock.sendall(request)
+            assert sock.recv(65536)
+
+        return timed(ask, size())
+
+
 def official_get() -> Figures:
     async def get(client) -> float:
         took = []
@@ -229,6 +245,7 @@ SIDES: dict[str, Side] = {
         official_keys,
         official_keys_at_once,
         ours_get,
+        bare_get,
         official_get,
         ours_publish,
         bytes_publish,
@@ -260,6 +277,7 @@ def rows(pairs: Pairs) -> None:
         name = "Synap: read 10 k keys to a frame"
         pairs.compare(name, "ours_keys", "official_keys", env, goal=1 / 5, size=10_000)
         pairs.compare(f"{name}, theirs 100 at once", "ours_keys", "official_keys_at_once", env, goal=1 / 5, size=10_000)
+        pairs.compare("Synap: one key, the server alone", "bare_get", "official_get", env, size=500)
         pairs.compare("Synap: one key", "ours_get", "official_get", env, goal=0.8, size=500)
         name = "Synap: publish 50 k messages x 200 B"
         pairs.compare(name, "ours_publish", "official_publish", env, goal=1 / 3, size=50_000)
