@@ -1,11 +1,11 @@
-"""The one pair of drivers: they do the steps of operations, one in the caller's thread, one on the running loop.
+"""The two drivers of operations: one carries out their steps in the caller's thread, one on the running loop.
 
-A transport derives from one of the two and says in `do` what its own steps mean: a request or a frame sent, an answer
-received. A step may stand for several smaller ones; then `do` returns an operation of those, whose result is that of
-the step. Waiting and emitting mean the same everywhere, and are done here.
+A transport derives from one of the two, and defines in `do` what its own steps mean: to send a request or a frame, to
+receive an answer. A step may consist of several smaller ones; then `do` returns an operation, whose result becomes the
+result of the step. Waiting and emitting mean the same everywhere, and are done here.
 
-What a transport raises as an error of ours goes into the operation, at the step that failed. Tracebacks that leave here
-hold none of the transport's frames: their variables contain the request's headers.
+A `KitError` of a transport is thrown into the operation, at the step that failed. Tracebacks that leave here contain no
+frames of the transport, because their variables contain the request's headers.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from .operations import Emit, Pause
 from .processes import check_process
 
 T = TypeVar("T")
-Held = list[Any]
-"""What an operation holds open, to be given back when it ends, however it ends."""
+OpenHandles = list[Any]
+"""What an operation has opened and not closed yet. All of it is released when the operation ends."""
 
 
 class BlockingDriver:
-    """Does the steps of an operation one after the other, in the caller's thread."""
+    """Carries out the steps of an operation one after the other, in the caller's thread."""
 
     closed = False
 
-    def do(self, step: Any, held: Held) -> Any:
-        """Return what comes of one step."""
+    def do(self, step: Any, open_handles: OpenHandles) -> Any:
+        """Carry out one step, and return its result."""
         raise NotImplementedError
 
-    def release(self, held: Any) -> None:
-        """Give back what an operation has left open."""
+    def release(self, handle: Any) -> None:
+        """Close what an operation has left open."""
 
     def run(self, operation: Generator[Any, Any, T]) -> T:
-        """Return the operation's result."""
+        """Run an operation to its end, and return its result."""
         try:
             next(self.walk(operation))
         except StopIteration as done:
@@ -46,9 +46,9 @@ class BlockingDriver:
         raise AssertionError("an operation that emits items is walked, not run")
 
     def walk(self, operation: Generator[Any, Any, Any]) -> Generator[Any, None, Any]:
-        """Return the items that the operation emits; closing the iterator gives back what it held."""
+        """Return an iterator over the items that an operation emits; closing it closes what the operation opened."""
         outer: list[Generator[Any, Any, Any]] = []
-        held: Held = []
+        open_handles: OpenHandles = []
         pid = os.getpid()
         failure: KitError | None = None
         result: Any = None
@@ -66,7 +66,7 @@ class BlockingDriver:
                         raise
                     operation, failure = outer.pop(), error
                     continue
-                failure = result = None  # an answer is not to be held while the next one is received
+                failure = result = None  # free an answer before the next one is received
                 if isinstance(step, Emit):
                     yield step.item
                     check_process(pid, "an answer that is being read")
@@ -74,49 +74,49 @@ class BlockingDriver:
                     time.sleep(step.seconds)
                 else:
                     try:
-                        result = self.do(step, held)
+                        result = self.do(step, open_handles)
                     except KitError as error:
-                        failure = error  # goes in outside of the handler, or it would be chained to what comes of it
+                        failure = error  # thrown outside of this handler, so that later errors are not chained to it
                     if isinstance(result, GeneratorType):
                         outer.append(operation)
                         operation, result = result, None
         except KeyboardInterrupt as interrupt:
             raise interrupt.with_traceback(None)  # noqa: B904
         finally:
-            for one in (operation, *reversed(outer)):
-                one.close()
-            for one in held:
-                self.release(one)
+            for generator in (operation, *reversed(outer)):
+                generator.close()
+            for generator in open_handles:
+                self.release(generator)
 
 
 class LoopDriver:
-    """Does the steps of an operation on the running event loop."""
+    """Carries out the steps of an operation on the running event loop."""
 
     closed = False
 
-    async def do(self, step: Any, held: Held) -> Any:
-        """Return what comes of one step."""
+    async def do(self, step: Any, open_handles: OpenHandles) -> Any:
+        """Carry out one step, and return its result."""
         raise NotImplementedError
 
-    async def release(self, held: Any) -> None:
-        """Give back what an operation has left open."""
+    async def release(self, handle: Any) -> None:
+        """Close what an operation has left open."""
 
     async def run(self, operation: Generator[Any, Any, T]) -> T:
-        """Return the operation's result."""
+        """Run an operation to its end, and return its result."""
         returned: list[T] = []
         async for _ in self._walk(operation, returned):
             raise AssertionError("an operation that emits items is walked, not run")
         return returned[0]
 
     def walk(self, operation: Generator[Any, Any, Any]) -> AsyncGenerator[Any, None]:
-        """Return the items that the operation emits; closing the iterator gives back what it held."""
+        """Return an iterator over the items that an operation emits; closing it closes what the operation opened."""
         return self._walk(operation, [])
 
     async def _walk(self, operation: Generator[Any, Any, Any], returned: list[Any]) -> AsyncGenerator[Any, None]:
-        import asyncio  # with TLS behind it, an eighth of what a first call takes: those that block do without
+        import asyncio  # with ssl, an eighth of the time of a first call, which blocking clients need not spend
 
         outer: list[Generator[Any, Any, Any]] = []
-        held: Held = []
+        open_handles: OpenHandles = []
         failure: KitError | None = None
         result: Any = None
         try:
@@ -134,23 +134,23 @@ class LoopDriver:
                         raise
                     operation, failure = outer.pop(), error
                     continue
-                failure = result = None  # an answer is not to be held while the next one is received
+                failure = result = None  # free an answer before the next one is received
                 if isinstance(step, Emit):
                     yield step.item
                 elif isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
                 else:
                     try:
-                        result = await self.do(step, held)
+                        result = await self.do(step, open_handles)
                     except KitError as error:
-                        failure = error  # goes in outside of the handler, or it would be chained to what comes of it
+                        failure = error  # thrown outside of this handler, so that later errors are not chained to it
                     if isinstance(result, GeneratorType):
                         outer.append(operation)
                         operation, result = result, None
         except (KeyboardInterrupt, asyncio.CancelledError) as interrupt:
             raise interrupt.with_traceback(None)  # noqa: B904
         finally:
-            for one in (operation, *reversed(outer)):
-                one.close()
-            for one in held:
-                await self.release(one)
+            for generator in (operation, *reversed(outer)):
+                generator.close()
+            for generator in open_handles:
+                await self.release(generator)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import calls
 from .chunked import Malformed
 from .connections import Pool
-from .drivers import BlockingDriver, Held, LoopDriver
+from .drivers import BlockingDriver, LoopDriver, OpenHandles
 from .errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, SetupError, Silent, Unreachable
 from .http1 import HttpRequest, Origin, head_lines, origin_of, quoted
 from .operations import Open, Request, Shut, Stream, Timeouts, whole
@@ -208,12 +208,12 @@ class _Exchange:
         assert self._unpacker is not None
         return self._unpacker.feed(piece)
 
-    def finished(self, held: Held) -> bytes:
+    def finished(self, open_handles: OpenHandles) -> bytes:
         """Take note of the body's end; the connection is back already."""
         assert self._unpacker is not None
         self._unpacker.finish()
         self._error = ""
-        held.remove(self)
+        open_handles.remove(self)
         self.log()
         return b""
 
@@ -243,45 +243,45 @@ class Driver(_Driver, BlockingDriver):
 
     _pool: Pool | HttpxPool | None = None
 
-    def do(self, step: Any, held: Held) -> Any:
+    def do(self, step: Any, open_handles: OpenHandles) -> Any:
         if isinstance(step, Request):
             return whole(step)
         if isinstance(step, Open):
-            return self._open(step, held)
+            return self._open(step, open_handles)
         exchange = step.stream.handle
         if isinstance(step, Shut):
-            return self._drop(exchange, held)
+            return self._drop(exchange, open_handles)
         try:
             while piece := exchange.answer.read():
                 if unpacked := exchange.unpacked(piece):
                     return unpacked
-            return exchange.finished(held)
+            return exchange.finished(open_handles)
         except _FAILURES as error:
             failure = exchange.failed(error)
         # Out of the handler, or what was caught would be chained to it.
-        self._drop(exchange, held)
+        self._drop(exchange, open_handles)
         raise failure
 
-    def release(self, held: _Exchange) -> None:
-        held.log()
-        if held.answer is not None:
-            held.answer.close()
+    def release(self, exchange: _Exchange) -> None:
+        exchange.log()
+        if exchange.answer is not None:
+            exchange.answer.close()
 
-    def _open(self, step: Open, held: Held) -> Stream:
+    def _open(self, step: Open, open_handles: OpenHandles) -> Stream:
         exchange = _Exchange(self, step.request)
-        held.append(exchange)
+        open_handles.append(exchange)
         try:
             # A redirect is an answer like others: following it would carry the credential to wherever it points.
             return exchange.opened(self._connected().ask(self.build(step.request)), step)
         except _FAILURES as error:
             failure = exchange.failed(error)
         # Out of the handler, or what was caught would be chained to it.
-        self._drop(exchange, held)
+        self._drop(exchange, open_handles)
         raise failure
 
-    def _drop(self, exchange: _Exchange, held: Held) -> None:
-        if exchange in held:
-            held.remove(exchange)
+    def _drop(self, exchange: _Exchange, open_handles: OpenHandles) -> None:
+        if exchange in open_handles:
+            open_handles.remove(exchange)
             self.release(exchange)
 
     def close(self) -> None:
@@ -341,44 +341,44 @@ class AsyncDriver(_Driver, LoopDriver):
     _pool: LoopPool | HttpxLoopPool | None = None
     _loop: asyncio.AbstractEventLoop | None = None
 
-    async def do(self, step: Any, held: Held) -> Any:
+    async def do(self, step: Any, open_handles: OpenHandles) -> Any:
         if isinstance(step, Request):
             return whole(step)
         if isinstance(step, Open):
-            return await self._open(step, held)
+            return await self._open(step, open_handles)
         exchange = step.stream.handle
         if isinstance(step, Shut):
-            return await self._drop(exchange, held)
+            return await self._drop(exchange, open_handles)
         try:
             while piece := await exchange.answer.read():
                 if unpacked := exchange.unpacked(piece):
                     return unpacked
-            return exchange.finished(held)
+            return exchange.finished(open_handles)
         except _FAILURES as error:
             failure = exchange.failed(error)
         # Out of the handler, or what was caught would be chained to it.
-        await self._drop(exchange, held)
+        await self._drop(exchange, open_handles)
         raise failure
 
-    async def release(self, held: _Exchange) -> None:
-        held.log()
-        if held.answer is not None:
-            await held.answer.close()
+    async def release(self, exchange: _Exchange) -> None:
+        exchange.log()
+        if exchange.answer is not None:
+            await exchange.answer.close()
 
-    async def _open(self, step: Open, held: Held) -> Stream:
+    async def _open(self, step: Open, open_handles: OpenHandles) -> Stream:
         exchange = _Exchange(self, step.request)
-        held.append(exchange)
+        open_handles.append(exchange)
         try:
             return exchange.opened(await self._connected().ask(self.build(step.request)), step)
         except _FAILURES as error:
             failure = exchange.failed(error)
         # Out of the handler, or what was caught would be chained to it.
-        await self._drop(exchange, held)
+        await self._drop(exchange, open_handles)
         raise failure
 
-    async def _drop(self, exchange: _Exchange, held: Held) -> None:
-        if exchange in held:
-            held.remove(exchange)
+    async def _drop(self, exchange: _Exchange, open_handles: OpenHandles) -> None:
+        if exchange in open_handles:
+            open_handles.remove(exchange)
             await self.release(exchange)
 
     async def close(self) -> None:

@@ -1,17 +1,16 @@
-"""Operations: what to ask a service and how to judge its answers, written once, without any I/O.
+"""Operations: what to send to a service and how to judge its answers, written once, without any I/O.
 
-An operation is a generator. It yields steps, receives the result, and returns its result:
+An operation is a generator. It yields steps, receives their results, and returns its own result:
 
-    Request  -> Response          one exchange, body read whole and bounded
+    Request  -> Response          one exchange; the whole body is read, up to a limit
     Pause    -> None              wait
-    Open     -> Stream            an exchange whose body is read piece by piece
+    Open     -> Stream            begin an exchange whose body is read piece by piece
     Next     -> bytes             the next piece of an open stream; b"" at its end
-    Shut     -> None              done with a stream
+    Shut     -> None              close a stream
     Emit     -> None              hand one item to the caller (only in operations that are walked)
 
-A step that cannot be done raises a `TransportError` or `AnswerError` at the yield. The drivers, one blocking and one
-async, are in `drivers.py`, and what the steps mean over HTTP is in `http.py`; every stream that an operation leaves
-open is closed.
+A step that fails raises a `TransportError` or `AnswerError` at the yield. The drivers, one blocking and one async, are
+in `drivers.py`; what the steps mean over HTTP is in `http.py`. Every stream that an operation leaves open is closed.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from .secrets import Secret
 T = TypeVar("T")
 
 DEFAULT_LIMIT = 512 * 1024 * 1024
-"""How large an answer may be, unless a request says otherwise."""
+"""The largest answer in bytes, by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, and for each next piece of an answer (None: for ever)."""
+    """Seconds to wait: for a connection, and for each next piece of an answer (None: no limit)."""
 
     connect: float | None = 5.0
     read: float | None = 30.0
     silence: float | None = None
-    """For each next piece once the head of the answer is there, where that is another time."""
+    """For each next piece after the head of the answer, if it differs from `read`."""
 
 
-# Steps are not frozen: that takes three times as long to make, and each call makes several.
+# Steps are not frozen: frozen ones take three times as long to make, and each call makes several.
 @dataclass(slots=True, repr=False)
 class Request:
     """One exchange. `path` is below the service's base address, already quoted."""
@@ -58,18 +57,18 @@ class Request:
     timeouts: Timeouts | None = None
     limit: int = DEFAULT_LIMIT
     safe: bool = False
-    """Whether repeating it does no harm."""
+    """Whether it can be repeated without harm."""
     retries: int = 0
     deadline: float | None = None
-    """When all of it must be over, by `time.monotonic`; then what is left of it bounds each wait."""
+    """When the whole exchange must be over, by `time.monotonic`; each wait is limited to the time that is left."""
 
     @property
     def target(self) -> str:
         """The path with its query."""
         if not self.params:
             return self.path
-        given = {name: _text(value) for name, value in self.params.items() if value is not None}
-        return f"{self.path}?{urlencode(given)}" if given else self.path
+        params = {name: _text(value) for name, value in self.params.items() if value is not None}
+        return f"{self.path}?{urlencode(params)}" if params else self.path
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"
@@ -81,7 +80,7 @@ def _text(value: Any) -> Any:
 
 @dataclass(slots=True, repr=False)
 class Response:
-    """A whole answer. Header names are looked up without regard to case."""
+    """A whole answer. The case of header names does not matter."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +91,7 @@ class Response:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """Return the body as JSON; ValueError where it is none."""
+        """Return the body as JSON; raise ValueError if it is not JSON."""
         try:
             return json.loads(self.body)
         except RecursionError:
@@ -114,7 +113,7 @@ class Pause:
 class Open:
     request: Request
     whole: bool = False
-    """Whether less than all of the answer is none."""
+    """Whether an incomplete answer counts as no answer."""
 
 
 @dataclass(slots=True, repr=False)
@@ -147,17 +146,17 @@ Walk = Generator[Step | Emit[T], Any, None]
 
 
 class Sink(Protocol):
-    """What takes a body piece by piece."""
+    """Receives a body piece by piece."""
 
     def start(self) -> None:
-        """Begin a body; what came of an earlier try is forgotten."""
+        """Begin a body, and forget the pieces of an earlier attempt."""
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece."""
 
 
 def whole(request: Request) -> Operation[Response]:
-    """Return what a `Request` stands for: an answer whose body is read to its end."""
+    """Do the steps of a `Request`: open it and read its body to the end."""
     stream = yield Open(request, whole=True)
     body: bytes | bytearray = b""
     while piece := (yield Next(stream)):
@@ -171,13 +170,13 @@ def whole(request: Request) -> Operation[Response]:
 
 
 def exchange(request: Request) -> Operation[Response]:
-    """Make one exchange and return its answer, the body read whole."""
+    """Make one exchange and return its answer with the whole body."""
     response: Response = yield request
     return response
 
 
 def pour(sink: Sink, request: Request) -> Operation[Response]:
-    """Make one exchange and pour the body of a good answer into a sink as it comes; any other answer is read whole."""
+    """Make one exchange. Feed the body of a successful answer to a sink as it comes; read any other answer whole."""
     stream = yield Open(request)
     if not 200 <= stream.status < 300:
         return (yield from read_rest(stream))
@@ -193,7 +192,7 @@ def call(
     policy: retry.Policy = retry.ONCE,
     attempt: Callable[[Request], Operation[Response]] = exchange,
 ) -> Operation[Response]:
-    """Make an exchange, repeated as the policy says, and return the last answer, whatever its status."""
+    """Make an exchange, repeat it as the policy says, and return the last answer, whatever its status."""
     started = time.monotonic()
     tries, unsure = 1, False
     while True:
@@ -204,7 +203,7 @@ def call(
         except TransportError as error:
             failure = error
             outcome = retry.Outcome(maybe_received=error.maybe_received)
-            # An earlier try may have been received, also where the last one never left.
+            # An earlier attempt may have been received, even if the last one was never sent.
             unsure = error.maybe_received = unsure or error.maybe_received
         else:
             if response.ok or policy.attempts == 1:
@@ -225,10 +224,10 @@ def call(
 
 
 def asked_pause(response: Response) -> float | None:
-    """Return what the service asks a caller to wait: the header first, else `retry_after` in a JSON body."""
-    asked = retry.retry_after(response.headers)
-    if asked is not None or response.status not in (429, 503):
-        return asked
+    """Return the pause that the service asks for: from the header, otherwise from `retry_after` in a JSON body."""
+    seconds = retry.retry_after(response.headers)
+    if seconds is not None or response.status not in (429, 503):
+        return seconds
     try:
         return pause_in(response.json())
     except ValueError:
@@ -245,7 +244,7 @@ def pause_in(body: Any) -> float | None:
 
 
 def _nested(body: Any) -> list[Any]:
-    """Return where services put the details of a refusal: below `error`, `error.details`, `data`."""
+    """Return the parts of a body where services put details of an error: `error`, `error.details`, `data`."""
     if not isinstance(body, dict):
         return []
     error = body.get("error")
@@ -255,7 +254,7 @@ def _nested(body: Any) -> list[Any]:
 
 
 def read_rest(stream: Stream, limit: int = 1_000_000) -> Operation[Response]:
-    """Read what is left of an open stream, as the whole answer that it turned out to be, up to a limit."""
+    """Read the rest of an open stream up to a limit, and return it as a whole answer."""
     body = bytearray()
     while len(body) < limit:
         piece = yield Next(stream)

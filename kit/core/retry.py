@@ -1,7 +1,7 @@
 """When to repeat a request, as data and one pure function.
 
-A policy never knows a service: a wing states its own. A request that may have been received is repeated only
-where the request is safe to repeat, or where the policy says that the status proves nothing was done.
+This module knows no service: each service's package states its own policy. A request that may have been received is
+repeated only if it is safe to repeat, or if the policy says that the status proves that the service did nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Policy:
     cap: float = 8.0
     statuses: frozenset[int] = frozenset({429, 500, 502, 503, 504})
     refused: frozenset[int] = frozenset({429})
-    """Statuses that prove the service did nothing; after these even unsafe requests are repeated."""
+    """Statuses that prove that the service did nothing; after these, even unsafe requests are repeated."""
     deadline: float | None = None
-    """Seconds for all tries and pauses together."""
+    """Seconds for all attempts and pauses together."""
 
 
 ONCE = Policy(attempts=1)
@@ -34,12 +34,12 @@ ONCE = Policy(attempts=1)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one try ended: a status, or no answer (`status` 0) and whether it may have been received."""
+    """How one attempt ended: with a status, or without an answer (`status` 0) and perhaps received."""
 
     status: int = 0
     maybe_received: bool = True
     asked_pause: float | None = None
-    """What the service asked for, in seconds."""
+    """The pause that the service asked for, in seconds."""
 
 
 def pause_before_retry(
@@ -51,7 +51,7 @@ def pause_before_retry(
     safe: bool = True,
     jitter: Callable[[], float] = random.random,
 ) -> float | None:
-    """Return seconds to wait before trying again, or None to give up. `attempt` counts the tries made, from 1.
+    """Return the seconds to wait before the next attempt, or None to give up. `attempt` is the number of attempts made.
 
     >>> pause_before_retry(Policy(base=1), Outcome(503), attempt=2, jitter=lambda: 1.0)
     2.0
@@ -79,9 +79,9 @@ def pause_before_retry(
 
 
 def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
-    """Return seconds that a `Retry-After` header asks for: it may hold a number or an HTTP date.
+    """Return the seconds that a `Retry-After` header asks for; it may contain a number or an HTTP date.
 
-    A date is compared with the service's own `Date`, as the clock of this machine may be another one, or have jumped.
+    A date is compared with the `Date` header of the answer, because the clock of this machine may differ.
 
     >>> retry_after({"retry-after": "7"})
     7.0
@@ -104,7 +104,7 @@ def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.t
 
 
 def _moment(text: str) -> float:
-    import email.utils  # half of what all of this room takes to load, for what few servers say
+    import email.utils  # half of the load time of this package, for a header that few servers send
 
     return email.utils.parsedate_to_datetime(text).timestamp()
 

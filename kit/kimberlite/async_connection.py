@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from ..core import loop
-from ..core.drivers import Held, LoopDriver
+from ..core.drivers import LoopDriver, OpenHandles
 from .address import Place, Settings
 from .connection_base import ConnectionBase, reason_of, tls_reason
 from .errors import KimberliteError, NetworkError, WireError
@@ -90,7 +90,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
 
-    async def do(self, step: Any, held: Held) -> Any:
+    async def do(self, step: Any, open_handles: OpenHandles) -> Any:
         return await (self._post(step) if isinstance(step, Post) else self._take(step.number))
 
     async def _post(self, post: Post) -> int:

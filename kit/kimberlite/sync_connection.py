@@ -14,7 +14,7 @@ import threading
 from io import BytesIO
 from typing import Any
 
-from ..core.drivers import BlockingDriver, Held
+from ..core.drivers import BlockingDriver, OpenHandles
 from .address import Settings
 from .connection_base import ConnectionBase, reason_of, tls_reason
 from .errors import KimberliteError, NetworkError, TimeoutError, WireError
@@ -54,7 +54,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
             self._answers.clear()
         return self._lock
 
-    def do(self, step: Any, held: Held) -> Any:
+    def do(self, step: Any, open_handles: OpenHandles) -> Any:
         with self._own():
             try:
                 return self._post(step) if isinstance(step, Post) else self._take(step)

@@ -1,4 +1,4 @@
-"""Sources made of what a notebook has at hand: handles of this package, generators, iterators, queues of frames."""
+"""Sources made from objects in a notebook: handles of this package, generators, iterators, queues of frames."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _END = object()
 
 
 class Generated(Source):
-    """Rows of a generator or iterator, plain or async; what it yields is a frame, Arrow, a dict, a text, or a list.
+    """Rows of a generator or iterator, plain or async. It may yield frames, Arrow, dicts, texts, or lists.
 
-    A function is called again after an error that may pass; an iterator that failed is over.
+    A function is called again after a temporary error; an iterator that failed has ended.
     """
 
     resumes: ClassVar[bool] = False
 
-    def __init__(self, given: Any, label: str | None = None) -> None:
-        self._given = given
+    def __init__(self, rows: Any, label: str | None = None) -> None:
+        self._rows = rows
         self._opened = False
-        self.label = label or getattr(given, "__name__", None) or type(given).__name__
+        self.label = label or getattr(rows, "__name__", None) or type(rows).__name__
 
     def open(self, after: Any) -> AsyncIterator[Chunk]:
-        """Return the chunks; those of a plain iterator are made in a thread, so that it may block."""
+        """Return the chunks. A plain iterator runs in a thread, because it may block."""
         return self._chunks()
 
     async def _chunks(self) -> AsyncIterator[Chunk]:
         from .columns import batches_of
 
-        items = _started(self._given)
+        items = _started(self._rows)
         self._opened = True
         try:
             if hasattr(items, "__anext__"):
@@ -47,7 +47,7 @@ class Generated(Source):
                 try:
                     coming = loop.run_in_executor(None, next, items, _END)
                 except RuntimeError:
-                    return  # the interpreter is ending, and takes no more work
+                    return  # the interpreter is ending and accepts no more work
                 if (item := await coming) is _END:
                     return
                 for batch in batches_of(item):
@@ -58,50 +58,51 @@ class Generated(Source):
                 await closing()
 
     def temporary(self, error: BaseException) -> bool:
-        """Return whether it can be started anew: only a function can."""
-        return callable(self._given) and super().temporary(error)
+        """Return whether it can be started again: only a function can."""
+        return callable(self._rows) and super().temporary(error)
 
 
-def _started(given: Any) -> Any:
-    if callable(given):
-        given = given()
-    if hasattr(given, "__aiter__"):
-        return given.__aiter__()
-    return iter(given)
+def _started(rows: Any) -> Any:
+    if callable(rows):
+        rows = rows()
+    if hasattr(rows, "__aiter__"):
+        return rows.__aiter__()
+    return iter(rows)
 
 
-def can_follow(given: Any) -> bool:
-    """Return whether something is a handle or explorer of this package that a feed can follow."""
-    return not isinstance(given, type | Source) and callable(getattr(given, "_source", None))
+def can_follow(origin: Any) -> bool:
+    """Return whether an object is a handle or explorer of this package that a feed can follow."""
+    return not isinstance(origin, type | Source) and callable(getattr(origin, "_source", None))
 
 
-def options_of(given: Any) -> set[str]:
-    """Return the names of the options that a source made of this would take."""
-    if can_follow(given):
-        return set(inspect.signature(given._source).parameters)  # noqa: SLF001 - what a feed follows, no verb
-    return {"label"} if not isinstance(given, Source) else set()
+def options_of(origin: Any) -> set[str]:
+    """Return the names of the options that a source made from this object takes."""
+    if can_follow(origin):
+        return set(inspect.signature(origin._source).parameters)  # noqa: SLF001 - what a feed follows, no verb
+    return {"label"} if not isinstance(origin, Source) else set()
 
 
-def source_of(given: Any, **options: Any) -> Source:
-    """Return the source that something stands for: a handle or explorer of this package, or anything that yields
-    rows."""
-    if isinstance(given, Source):
+def source_of(origin: Any, **options: Any) -> Source:
+    """Return the source of an object: a handle or explorer of this package, or anything that yields rows."""
+    if isinstance(origin, Source):
         if options:
             raise InputError(f"{', '.join(options)}: a source that is made already takes no options")
-        return given
-    if isinstance(given, Keyed):
+        return origin
+    if isinstance(origin, Keyed):
         raise InputError(
-            f"{type(given).__name__} is nothing to follow", hint="index it by a name: what that gives can be followed"
+            f"{type(origin).__name__} is nothing to follow", hint="index it by a name: what that gives can be followed"
         )
-    make: Callable[..., Source] | None = getattr(given, "_source", None)
-    if make is not None and not isinstance(given, type):
+    make: Callable[..., Source] | None = getattr(origin, "_source", None)
+    if make is not None and not isinstance(origin, type):
         return make(**options)
-    rows = callable(given) and not isinstance(given, type)
-    if not rows and not hasattr(given, "__aiter__") and not hasattr(given, "__iter__"):
+    makes_rows = callable(origin) and not isinstance(origin, type)
+    if not makes_rows and not hasattr(origin, "__aiter__") and not hasattr(origin, "__iter__"):
         raise InputError(
-            f"{type(given).__name__} is nothing to follow",
+            f"{type(origin).__name__} is nothing to follow",
             hint='give a stream handle such as lab.s2["basin"]["stream"], or a generator that yields frames or dicts',
         )
-    if isinstance(given, str | bytes | dict):
-        raise InputError(f"a {type(given).__name__} is nothing to follow", hint="give a handle, or a generator of rows")
-    return Generated(given, **options)
+    if isinstance(origin, str | bytes | dict):
+        raise InputError(
+            f"a {type(origin).__name__} is nothing to follow", hint="give a handle, or a generator of rows"
+        )
+    return Generated(origin, **options)

@@ -1,4 +1,4 @@
-"""Alerts: a function that is called once when something becomes true, and not again while it stays so."""
+"""Alerts: a function that is called once when a condition becomes true, and not again while it stays true."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Alert:
-    """Whether rows meet a condition that those before did not; given by a `Caller` what came, in order."""
+    """Watches for rows that meet a condition after rows that did not. A `Caller` gives it the new rows, in order."""
 
     def __init__(self, state: FeedState, where: Any, call: Callable[[pd.DataFrame], Any], every: float) -> None:
         if not callable(call):
@@ -36,7 +36,7 @@ class Alert:
         self.__name__ = f"when {names(self._tests)}"
         self._names: dict[str, None] = {}
         self._met: set[Any] = set()
-        """The keys of a result's rows that meet it; of other rows whether the last one did."""
+        """For a result: the keys of the rows that meet the condition. For other rows: whether the last one met it."""
         self._waiting: list[pd.DataFrame] = []
         self._called_at = float("-inf")
         self._timer: threading.Timer | None = None
@@ -48,14 +48,14 @@ class Alert:
     def note(self) -> str:
         """How often it fired, and when last."""
         often = "once" if self.fired == 1 else f"{self.fired:,} times"
-        told = f"{often}, last {self.at:%H:%M:%S}" if self.at is not None else "not yet"
+        last = f"{often}, last {self.at:%H:%M:%S}" if self.at is not None else "not yet"
         missed = f", without {self.missed:,} rows that left the buffer too soon" if self.missed else ""
-        return f"{self.__name__}: {told}{missed}"
+        return f"{self.__name__}: {last}{missed}"
 
-    def look(self, table: pa.Table, told: Mapping[str, Any]) -> None:
-        """Look at rows; call the function with those that crossed."""
+    def look(self, table: pa.Table, attrs: Mapping[str, Any]) -> None:
+        """Check rows, and call the function with those that began to meet the condition."""
         if not self._state.source.replaces:
-            self.missed += told.get("missed", 0)
+            self.missed += attrs.get("missed", 0)
         mask = np.ones(table.num_rows, bool)
         self._names.update(dict.fromkeys(table.column_names))
         for _, test in self._tests:
@@ -65,14 +65,14 @@ class Alert:
         crossed = self._of_result(table, mask) if self._state.source.replaces else self._of_rows(mask)
         if crossed.any():
             with self._lock:
-                self._waiting.append(to_frame(matching(table, crossed), told))
+                self._waiting.append(to_frame(matching(table, crossed), attrs))
                 self.fired += int(crossed.sum())
                 self.at = datetime.now().astimezone()
             self._state.wake()
         self._deliver()
 
     def _of_rows(self, mask: Mask) -> Mask:
-        """Return those that meet it while the row before did not."""
+        """Return the rows that meet the condition although the row before did not."""
         if not len(mask):
             return mask
         before = np.concatenate([[bool(self._met)], mask[:-1]])
@@ -81,20 +81,21 @@ class Alert:
         return crossed
 
     def _of_result(self, table: pa.Table, mask: Mask) -> Mask:
-        """Return those whose key did not meet it in the result before; without keys the whole result is one thing."""
+        """Return the rows whose key did not meet the condition in the previous result. Without keys, a result counts as
+        one row."""
         keys = [name for name in self._state.source.keys if name in table.column_names]
         if not keys:
             met: set[Any] = {True} if mask.any() else set()
             crossed = mask if met and not self._met else np.zeros(len(mask), bool)
         else:
             rows = [tuple(map(str, row.values())) for row in table.select(keys).to_pylist()]
-            met = {row for row, one in zip(rows, mask.tolist(), strict=True) if one}
+            met = {row for row, meets in zip(rows, mask.tolist(), strict=True) if meets}
             crossed = mask & np.array([row not in self._met for row in rows], bool)
         self._met = met
         return crossed
 
     def _deliver(self) -> None:
-        """Call the function with all that waits, unless that was done a moment ago."""
+        """Call the function with all rows that wait, unless it was called less than `every` seconds ago."""
         import pandas as pd
 
         with self._lock:
@@ -120,7 +121,7 @@ class Alert:
             self._state.problem(f"callback {self.__name__}", error)
 
     def stop(self) -> None:
-        """Call it no more."""
+        """Stop calling the function."""
         with self._lock:
             self._waiting = []
             if self._timer is not None:

@@ -32,7 +32,7 @@ class Buffer:
     def __init__(self, max_rows: int, max_bytes: int) -> None:
         self.max_rows, self.max_bytes = max_rows, max_bytes
         self.next = 0
-        """The number of the row that comes next: how many were added."""
+        """The number of the next row, which is how many rows were added."""
         self.bytes = 0
         self.replaced = 0
         """How often all rows were replaced by others."""
@@ -47,7 +47,7 @@ class Buffer:
         return self.next - self.first
 
     def add(self, batch: pa.RecordBatch) -> int:
-        """Add rows, and tells how many old ones had to go."""
+        """Add rows, and return how many old ones had to leave."""
         if not batch.num_rows:
             return 0
         piece = _Piece(self.next, batch, batch.nbytes)
@@ -58,10 +58,10 @@ class Buffer:
         return self._shrink()
 
     def rows(self, start: int, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
-        """Return the rows from number `start` on, as far as they are kept; and the number of the first of them."""
+        """Return the number of the first row that is still kept from `start` on, and the rows from there to `stop`."""
         stop = self.next if stop is None else min(stop, self.next)
         start = max(start, self.first)
-        found = []
+        batches = []
         at = bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1
         for piece in self._pieces[max(at, 0) :]:
             if piece.start >= stop:
@@ -69,17 +69,17 @@ class Buffer:
             low, high = max(start - piece.start, 0), min(stop - piece.start, piece.batch.num_rows)
             if low < high:
                 whole = low == 0 and high == piece.batch.num_rows
-                found.append(piece.batch if whole else piece.batch.slice(low, high - low))
-        return start, found
+                batches.append(piece.batch if whole else piece.batch.slice(low, high - low))
+        return start, batches
 
     def replace(self, batches: Sequence[pa.RecordBatch]) -> int:
-        """Hold these rows in place of those that were here; tell how many did not fit, of the first ones."""
+        """Replace all rows by these. Return how many of the first ones did not fit."""
         self.clear()
         self.replaced += 1
         return sum(self.add(batch) for batch in batches)
 
     def forget(self, before: int) -> None:
-        """Let go of the rows before a number."""
+        """Remove the rows before a number."""
         while self._pieces and self._pieces[0].start < before:
             oldest = self._pieces[0]
             self.bytes -= oldest.bytes
@@ -91,19 +91,19 @@ class Buffer:
             self.bytes += rest.nbytes
 
     def skip_to(self, number: int) -> None:
-        """Let go of all rows; the next one has this number."""
+        """Remove all rows; the next one gets this number."""
         self.clear()
         self.next = number
 
     def clear(self) -> int:
-        """Let go of all rows; tells how many."""
+        """Remove all rows, and return how many there were."""
         gone = len(self)
         self._pieces.clear()
         self.bytes = 0
         return gone
 
     def _merge(self) -> None:
-        """Join small batches at the end, each with one of about its size, so that a row is copied a few times."""
+        """Join small batches at the end with others of about their size, so that a row is copied only a few times."""
         pieces = self._pieces
         while len(pieces) > 1:
             a, b = pieces[-2:]

@@ -1,4 +1,4 @@
-"""A user's function, called with the rows that came, in a thread of its own: slow ones hold up nobody else."""
+"""A user's function, called with new rows in a thread of its own, so that a slow function delays nothing else."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _CLOSING = 5.0
 
 
 class Caller:
-    """Calls one function with frames of new rows, in order, one call at a time; its errors are kept by the feed."""
+    """Calls one function with frames of new rows, in order, one call at a time. The feed keeps its errors."""
 
     def __init__(self, state: FeedState, function: Callable[[Any], Any] | Alert, owner: object) -> None:
         self._alert = function if isinstance(function, Alert) else None
         self.function = function.function if isinstance(function, Alert) else function
-        """The user's own."""
+        """The user's function."""
         self._state = state
         self._owner = owner
-        """The feed, which is not dropped while somebody listens to it."""
+        """The feed: this reference keeps it alive while a function listens to it."""
         self._stopped = threading.Event()
-        # A condition may be met by the result that there is.
+        # The present result may already meet a condition.
         self._cursor = 0 if self._alert is not None and state.source.replaces else state.news
         self._thread = threading.Thread(target=self._run, name="kit-feed-callback", daemon=True)
         self._thread.start()
@@ -41,7 +41,7 @@ class Caller:
         self._state.wake()
 
     def join(self, timeout: float = _CLOSING) -> None:
-        """Wait until the function was called for everything that came; not from inside the function itself."""
+        """Wait until the function was called for all rows. Do nothing when called inside the function itself."""
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
@@ -51,13 +51,13 @@ class Caller:
             taken = self._state.take_from(self._cursor, _AT_ONCE, self._stopped.is_set)
             if taken is None:
                 return
-            self._cursor, table, told = taken
+            self._cursor, table, attrs = taken
             if not self._stopped.is_set():
                 try:
                     if self._alert is not None:
-                        self._alert.look(table, told)
+                        self._alert.look(table, attrs)
                     else:
-                        self.function(to_frame(table, told))
+                        self.function(to_frame(table, attrs))
                 except Exception as error:
                     self._state.problem(f"callback {name}", error)
-            del table, taken  # not kept while it waits for the next
+            del table, taken  # free the memory while it waits for the next rows

@@ -1,4 +1,4 @@
-"""Chunks of columns that differ, as one table; and what a notebook has at hand, as chunks of columns."""
+"""Joins chunks with different columns into one table, and turns Python objects into chunks of columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .objects import objects_array, rows_table
 
 
 def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Return one table of all rows: a column that some chunks lack has gaps there, one of several types is the widest.
+    """Return one table of all rows. Where a chunk lacks a column, it has nulls; of several types, the widest is used.
 
     >>> a, b = pa.record_batch({"n": [1]}), pa.record_batch({"n": [2.5], "x": ["later"]})
     >>> unified([a, b]).to_pylist()
@@ -47,7 +47,7 @@ def _column(pieces: Sequence[Any], kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
-    """Return the wider of two types, as `widen` does for JSON's, and for those that Arrow has besides."""
+    """Return the wider of two types, as `widen` does for the types of JSON, and for all others of Arrow."""
     if a.equals(b) or pa.types.is_null(b):
         return a
     if pa.types.is_null(a):
@@ -69,7 +69,7 @@ def wider(a: pa.DataType, b: pa.DataType) -> pa.DataType:
             else pa.decimal256(digits, scale)
         )
     if pa.types.is_integer(a) and pa.types.is_integer(b):
-        # Of the unsigned ones only those of 64 bits do not fit among the signed.
+        # Of the unsigned types, only uint64 does not fit into int64.
         unsigned = all(pa.types.is_unsigned_integer(kind) for kind in (a, b))
         return pa.uint64() if unsigned or pa.uint64() in (a, b) else pa.int64()
     numbers = [kind for kind in (a, b) if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
@@ -106,7 +106,7 @@ def _as_text(chunk: pa.Array) -> pa.Array:
 
 
 def batches_of(item: Any) -> list[pa.RecordBatch]:
-    """Return what a source of the user's own gives, as columns: a DataFrame, Arrow, dicts, texts; one or a list.
+    """Return what a user's source yields as columns: a DataFrame, Arrow, dicts or texts, one or a list of them.
 
     >>> batches_of([{"a": 1}, {"a": 2, "b": "x"}])[0].to_pylist()
     [{'a': 1, 'b': None}, {'a': 2, 'b': 'x'}]
@@ -151,10 +151,10 @@ def _values(values: Any) -> pa.Array:
     if isinstance(values, list | tuple) or str(getattr(values, "dtype", "")) == "object":
         return objects_array(list(values))
     try:
-        found = pa.array(values, from_pandas=True)
+        array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError, OverflowError):
         return array_of([value if not isinstance(value, bytes) else repr(value) for value in values], pa.string())
-    return pc.cast(found, found.type) if isinstance(found, pa.Array) else found.combine_chunks()
+    return pc.cast(array, array.type) if isinstance(array, pa.Array) else array.combine_chunks()
 
 
 def _frame_batch(frame: Any) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
-"""A feed's work on the background loop: open, take, hand on; after an error wait a while and open again.
+"""The work of a feed on the background loop: open the source and take its chunks; after an error, wait and open again.
 
-It knows the state of its feed and not the feed, so that one that is not used any more can be collected, which ends
-the work.
+The engine refers to the state of its feed and not to the feed itself. So a feed that is not used any more can be
+garbage-collected, which ends the engine.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ _FIRST, _LONGEST = 0.1, 10.0
 _ASK_TAIL = 2.0
 _CLOSING = 5.0
 STRANGE = 5
-"""Tries after answers that are none of the service's: a proxy's, or a server that is just starting."""
+"""How often to try again after answers that did not come from the service, but from a proxy or a starting server."""
 
 
 _running: set[Engine] = set()
 
 
 class Engine:
-    """Follows a source, and tells the feed's state what happens. What is async here runs on the background loop."""
+    """Follows a source, and writes what happens into the feed's state. Its async methods run on the background loop."""
 
     def __init__(self, state: FeedState) -> None:
         self.state = state
         self.source = state.source
         self.position = state.position
-        """Of the last row that was handed on."""
+        """The position of the last row that the state took."""
         self._going: asyncio.Event | None = None
         self._unasked = False
         self._asking: asyncio.Event | None = None
-        """Set while it may have to ask how far the service is: a thousand idle feeds must not wake up for nothing."""
+        """Set while the tail of the log may have to be asked for: idle feeds must not wake up for nothing."""
         self._task: asyncio.Task[None] | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopped = False
         self.over = threading.Event()
-        """Set once no more is done."""
+        """Set once the engine has ended."""
 
     def start(self) -> None:
-        """Begin; from any thread."""
+        """Start; from any thread."""
         _running.add(self)
         if threading.current_thread().name == "kit-loop":
             self._main = asyncio.get_running_loop().create_task(self.main())
@@ -59,16 +59,16 @@ class Engine:
     def end(self) -> None:
         """End the engine soon; from any thread."""
         if self.state.pid == os.getpid() and not self.over.is_set() and loop.running():
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the task
                 loop.running_loop().call_soon_threadsafe(self.stop)
 
     def wait(self, timeout: float = _CLOSING) -> None:
-        """Wait until it has ended, where that can be waited for."""
+        """Wait until it has ended; return at once where waiting would block the loop or never end."""
         if self.state.pid == os.getpid() and threading.current_thread().name != "kit-loop" and loop.running():
             self.over.wait(timeout)
 
     async def main(self) -> None:
-        """Follow until the source ends, fails for good, or `stop` is called; tells the feed what it failed with."""
+        """Follow until the source ends, fails for good, or `stop` is called. Give the state the error, if it failed."""
         try:
             if not self._stopped:
                 self._task = asyncio.get_running_loop().create_task(self.run())
@@ -81,18 +81,18 @@ class Engine:
             self.state.wake()
 
     def stop(self) -> None:
-        """End it soon; on the loop, or before `main` has begun."""
+        """Cancel the work; on the loop, or before `main` has begun."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
 
     async def stopped(self) -> None:
-        """End it."""
+        """Stop, as a coroutine: for a feed that was garbage-collected."""
         self.stop()
 
     def unfinished(self) -> str:
-        """Return what to say where the feed was dropped while this went on; empty where it does not."""
-        if self._stopped or self.over.is_set() or self.source.replaces:  # a result holds nothing that is not others'
+        """Return the warning for a feed that was dropped while its engine ran; empty where the engine has ended."""
+        if self._stopped or self.over.is_set() or self.source.replaces:  # a result has no connection of its own
             return ""
         return f"the feed of {self.source.label} was dropped while it was open: close() it, or use it in a with block"
 
@@ -109,7 +109,7 @@ class Engine:
             await self.source.close()
 
     def go_on(self) -> None:
-        """Wake what a pause or a lack of room has held, or what asks in a pause how far it goes; from any thread."""
+        """Continue after a pause or a lack of room, and ask for the tail where it may be needed; from any thread."""
         with contextlib.suppress(RuntimeError):
             loop.running_loop().call_soon_threadsafe(self._wake)
 
@@ -119,7 +119,7 @@ class Engine:
             self._asking.set()
 
     async def _hold(self) -> None:
-        """Wait while it is paused, or somebody who must see every row is behind."""
+        """Wait while the feed is paused, or a reader that must see every row is behind."""
         assert self._going is not None
         while self._held:
             self._going.clear()
@@ -165,7 +165,7 @@ class Engine:
             async for chunk in chunks:
                 await self._hold()
                 self._hand_on(chunk)
-                # A source that never waits for anything must not keep the loop from the others.
+                # A source that never waits must not keep other tasks from running on the loop.
                 await asyncio.sleep(0)
         finally:
             closing: Any = getattr(chunks, "aclose", None)
@@ -189,17 +189,17 @@ class Engine:
         self.state.took(chunk, skipped=self.state.paused and not self.source.holds)
 
     async def _ask_tail(self) -> None:
-        """Ask how far the service is, now and then while rows come, where it does not say so by itself."""
+        """Ask for the tail from time to time while rows come, where the service does not send it by itself."""
         assert self._asking is not None
         while True:
             await self._asking.wait()
-            # While it is paused nothing comes that would tell how much waits.
+            # While the feed is paused, no chunk comes that would say how many rows wait.
             if (self._unasked or self.state.paused) and isinstance(self.position, int):
                 self._unasked = False
                 try:
                     tail = await self.source.tail()
                 except Exception:
-                    tail = None  # the connection that matters is another one, and tells its own errors
+                    tail = None  # the connection that reads rows is another one, and reports its own errors
                 if tail is not None:
                     caught_up = self.position + 1 >= tail
                     self._unasked = not caught_up
@@ -211,7 +211,7 @@ class Engine:
 
 @atexit.register
 def _end_all() -> None:
-    """End all engines before the loop ends, so that services know and nothing is left to complain."""
+    """End all engines before the loop ends, so that connections are closed and no task is left pending."""
     engines = [engine for engine in list(_running) if engine.state.pid == os.getpid()]
     for engine in engines:
         engine.end()

@@ -85,9 +85,9 @@ class Feed(Rows):
         self.source: Source = source_of(source, **taken) if merge is None else _merged(source, tolerance, options)
         after, self._folds = None, dict[str, str]()
         if from_checkpoint is not None:
-            after, self._folds = checkpoint.told_in(from_checkpoint, self.source.key)
+            after, self._folds = checkpoint.read(from_checkpoint, self.source.key)
         super().__init__(FeedState(self.source, Gate(tests, self.source), Buffer(max_rows, max_bytes), after))
-        self.source.tell = self.shared.told
+        self.source.tell = self.shared.report
         self._callers: list[Caller] = []
         self._engine = Engine(self.shared)
         close_when_dropped(self, self._engine.stopped, loop.running_loop(), warning=self._engine.unfinished)
@@ -123,7 +123,7 @@ class Feed(Rows):
 
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
         """End the calls of a function."""
-        for caller in [one for one in self._callers if one.function == callback]:
+        for caller in [known for known in self._callers if known.function == callback]:
             self._callers.remove(caller)
             caller.stop()
 
@@ -239,11 +239,11 @@ class Feed(Rows):
         `kit.connect("claude")` gives; without it the notebook's lab, or the service that the environment names.
         """
         # By its name: what answers is a service, and feeds know of none.
-        found: Feed = import_module("kit.asking").ask(
+        answers: Feed = import_module("kit.asking").ask(
             self, prompt, columns, on=on, model=model, max_cost=max_cost, every=every, most=most, repair=repair,
             cache=cache,
         )  # fmt: skip
-        return found
+        return answers
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
@@ -275,10 +275,10 @@ class Feed(Rows):
             return self.source.base.checkpoint(path)  # type: ignore[no-any-return]
         if not self.source.resumes:
             raise InputError(f"{self.source.label} has no positions to go on from")
-        found = checkpoint.made(self.shared)
+        place = checkpoint.made(self.shared)
         if path is not None:
-            checkpoint.write(found, path)
-        return found
+            checkpoint.write(place, path)
+        return place
 
     def close(self) -> None:
         """End it; what it has taken in stays. May be called twice."""
@@ -332,4 +332,4 @@ def _merged(sources: Any, tolerance: float, options: dict[str, Any]) -> Source:
 
     if not isinstance(sources, list | tuple):
         raise InputError('merge="time" takes a list of handles', hint='kit.Feed([a, b], merge="time")')
-    return Merged([source_of(one, **_sorted(one, options)[0]) for one in sources], tolerance)
+    return Merged([source_of(handle, **_sorted(handle, options)[0]) for handle in sources], tolerance)

@@ -1,4 +1,4 @@
-"""The filters of a feed, on what comes."""
+"""The filters of a feed, applied to rows as they come."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 class Teller(Protocol):
-    """Whom a gate tells what went wrong."""
+    """What a gate reports errors to."""
 
     def problem(self, where: str, error: BaseException) -> None:
         """Keep an error."""
 
     def solved(self, where: str, kind: type[BaseException]) -> None:
-        """Forget errors that are none any more."""
+        """Forget errors that no longer occur."""
 
 
 class Gate:
-    """The filters of a feed; a filter that fails lets all rows through, and that is told."""
+    """The filters of a feed. A filter that fails lets all rows pass, and the error is reported."""
 
     def __init__(self, tests: list[tuple[str, Test]], source: Source) -> None:
         self._tests, self._source = tests, source
         self._names: dict[str, None] = {}
-        """The columns that rows have had, where filters look for some."""
+        """The columns seen so far, where filters name columns."""
 
     def passing(self, batch: pa.RecordBatch, teller: Teller) -> pa.RecordBatch:
         """Return the rows that pass."""

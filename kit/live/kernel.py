@@ -1,4 +1,4 @@
-"""The kernel's side of a display: what a view needs of IPython and ipykernel, and does without elsewhere."""
+"""What a view needs from IPython and ipykernel; elsewhere a view works without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def shell() -> Any:
-    """Return the IPython shell, None where there is none."""
+    """Return the IPython shell, or None."""
     if "IPython" not in sys.modules:
         return None
     from IPython.core.getipython import get_ipython
@@ -23,17 +23,17 @@ def shell() -> Any:
 
 
 def kernel() -> Any:
-    """Return the kernel, None in a terminal or a script."""
+    """Return the kernel, or None in a terminal or a script."""
     return getattr(shell(), "kernel", None)
 
 
 def in_voila() -> bool:
-    """Return whether a page shows the notebook that takes no outputs any more once the cells have run."""
+    """Return whether Voila shows the notebook: it takes no outputs after the cells have run."""
     return os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
 
 
 def elsewhere() -> str:
-    """Say what works here of a view, where not all of it does; found out by looking, without trying."""
+    """Return what works of a view in this environment, or an empty text where everything does."""
     if sys.platform == "emscripten":
         return "In Pyodide a view stands still, as there are no threads: view.df has the rows that came."
     if "google.colab" in sys.modules and kernel() is not None:
@@ -46,11 +46,11 @@ def elsewhere() -> str:
 
 
 def detached(function: Callable[[], T]) -> T:
-    """Call a function as if no cell had asked for it.
+    """Call a function outside of the context of the running cell.
 
-    A kernel with subshells sends what a front end says to a widget to where the widget was last used from. For one
-    that a cell has made that is the main shell, where it would wait for cells; made detached, it goes where the front
-    end sent it.
+    A kernel with subshells passes messages for a widget to the shell that last used the widget. If a cell made the
+    widget, that is the main shell, where messages wait until the cell ends. The messages of a widget that is made here
+    go to the shell that the front end chose.
     """
 
     def run() -> T:
@@ -63,7 +63,7 @@ def detached(function: Callable[[], T]) -> T:
 
 
 def cell() -> tuple[str, int] | None:
-    """Return which cell is running, and its how-manieth run this is; None where the front end does not tell."""
+    """Return the id of the running cell and its execution count; None where the front end does not send an id."""
     here = kernel()
     if here is None:
         return None
@@ -78,15 +78,15 @@ def cell() -> tuple[str, int] | None:
 def publish(
     data: Mapping[str, Any], display_id: str, *, update: bool, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Show something under a name, or replaces what was shown under it; from any thread."""
+    """Show data under a display id, or replace what was shown under it; from any thread."""
     here = shell()
     if here is not None:
-        told = {"display_id": display_id}
-        here.display_pub.publish(data=dict(data), metadata=dict(metadata or {}), transient=told, update=update)
+        transient = {"display_id": display_id}
+        here.display_pub.publish(data=dict(data), metadata=dict(metadata or {}), transient=transient, update=update)
 
 
 def name_of(thing: Any) -> str | None:
-    """Return how the user's variables have a thing: by a name of its own, or as the part of a lab; None where not."""
+    """Return the expression by which the user reaches an object: a variable or a part of a lab; else None."""
     here = shell()
     variables = {} if here is None or thing is None else dict(here.user_ns)
     named = {name: value for name, value in variables.items() if not name.startswith("_")}
@@ -95,7 +95,7 @@ def name_of(thing: Any) -> str | None:
             return str(name)
     service = getattr(thing, "service", None)
     for name, value in named.items():
-        # Asked only of what has made its parts already: a lab does not connect for being asked what it is called.
+        # Only explorers that exist already are compared: looking for a name must not make a lab connect.
         parts = getattr(value, "explorers", None) if type(value).__module__.startswith("kit.") else None
         if isinstance(parts, dict) and parts.get(service) is thing:
             return f"{name}.{service}"
@@ -103,7 +103,7 @@ def name_of(thing: Any) -> str | None:
 
 
 def leave(name: str, value: Any) -> str:
-    """Put a value into the notebook's variables, under this name or one like it; gives the name."""
+    """Put a value into a variable of the notebook; return its name."""
     here = shell()
     if here is None:
         raise RuntimeError("there is no notebook to leave a variable in")
@@ -112,13 +112,13 @@ def leave(name: str, value: Any) -> str:
 
 
 class Variables:
-    """What buttons leave in the notebook: under the same name each time, and none that the user has for something."""
+    """The variables that buttons make in the notebook: the same name each time, and never one of the user's own."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def leave(self, what: str, stem: str, value: Any) -> str:
-        """Put a value into the variable of this thing, called like the stem; return its name."""
+        """Put a value into the variable for `what`, whose name begins with `stem`; return the name."""
         here = shell()
         if what not in self._names and here is not None:
             numbered = (stem if n == 1 else f"{stem}_{n}" for n in count(1))
@@ -127,10 +127,10 @@ class Variables:
 
 
 KEYS = "kit-keys"
-"""The class of what has keys of its own, and of what a page tells us about."""
+"""The CSS class of boxes that handle keys themselves, and whose events a page reports."""
 
 
-# Of a page that is loaded when the kernel has begun anew: a widget's output has no widget in it, and would say so.
+# For a page that is loaded after the kernel was restarted: the output of a widget is empty, and would show an error.
 _NO_WIDGET = (
     "<style>.jp-OutputArea-child:has(.kit-page-listens)+.jp-OutputArea-child"
     ":has(>.jp-OutputArea-output:not([data-mime-type])):not(:has(>.jp-OutputArea-output>*)){display:none}</style>"
@@ -138,8 +138,8 @@ _NO_WIDGET = (
 
 
 def page_listens() -> None:
-    """See that the page that shows the running cell tells what happens to our widgets, and leaves keys to them. To be
-    called before a widget is shown: where it cannot be any more, nothing is left of it."""
+    """Add the script to the page that shows the running cell: it reports events of our widgets and leaves keys to them.
+    Call it before a widget is shown. Where there is no kernel, it does nothing."""
     here = shell()
     if here is not None and kernel() is not None:
         script = files("kit.live.view").joinpath("page_events.js").read_text("utf-8")

@@ -1,7 +1,7 @@
 """Several sources as one: their rows in the order of their times, each with the name of its source.
 
-Each source is followed by an engine of its own, which makes its connections anew. Rows wait here until every source has
-told something later, or for as long as is tolerated; what comes later still is out of order, and counted.
+Each source has an engine of its own, which reconnects. Rows wait here until every source has sent a later row, or until
+the tolerance is over; rows that come later are out of order, and counted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NONE = pa.record_batch({SOURCE: pa.array([], pa.string()), "time": pa.array([],
 
 @dataclass(slots=True)
 class _Piece:
-    """Rows that wait, with their times, none of which is before one above; `position` is that of the last of them."""
+    """Rows that wait, with their times in ascending order; `position` is the position of the last row."""
 
     table: pa.Table
     times: npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ class _Piece:
 
 
 class _Lane:
-    """One of the sources: its state and engine, and what has come of it and waits."""
+    """One of the sources: its state, its engine, and its rows that wait."""
 
     key = "merged"
 
@@ -58,7 +58,7 @@ class _Lane:
         self.state.taps.append(self)
         self.engine = Engine(self.state)
         self.position, self.skip = position, skip
-        """Where the rows end that were handed on: so many behind a position."""
+        """Where the rows end that were handed on: `skip` rows after a position."""
         self.newest = _EARLIEST
         self.pieces: deque[_Piece] = deque()
         self._moments = Moments(None)
@@ -67,12 +67,12 @@ class _Lane:
         self._to_skip = skip
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Put rows aside, under the lock of the state."""
+        """Add rows; called under the lock of the state."""
         self._came.append((batch, self.state.position, time.monotonic()))
         self._bytes += batch.nbytes
 
     def mark(self) -> Any:
-        """Do nothing: nothing is folded here."""
+        """Raise: a merged source has no folds of its own."""
         raise NotImplementedError
 
     @property
@@ -81,7 +81,7 @@ class _Lane:
         return self._bytes > _MOST_BYTES
 
     def look(self) -> None:
-        """Decode what came."""
+        """Decode the rows that came."""
         while self._came:
             batch, position, came = self._came.popleft()
             table, _ = self.source.shape([batch])
@@ -94,19 +94,19 @@ class _Lane:
                 continue
             moments, known = self._moments.of(table)
             moments = np.where(known, moments, self.newest)
-            # A log's own order is kept: a row that seems older than one before it comes right behind that.
+            # The order of a log is kept: a row that seems older than its predecessor gets the same time.
             moments = np.maximum.accumulate(np.maximum(moments, self.newest))
             self.newest = int(moments[-1])
             self.pieces.append(_Piece(table, moments, position, came))
 
     def until(self, moment: int) -> list[tuple[npt.NDArray[np.int64], pa.Table]]:
-        """Return the rows up to a time; they are handed on with this."""
-        found = []
+        """Remove and return the rows up to a time."""
+        rows = []
         while self.pieces:
             piece = self.pieces[0]
             stop = int(np.searchsorted(piece.times, moment, side="right"))
             if stop > piece.taken:
-                found.append((piece.times[piece.taken : stop], piece.table.slice(piece.taken, stop - piece.taken)))
+                rows.append((piece.times[piece.taken : stop], piece.table.slice(piece.taken, stop - piece.taken)))
                 self.skip += stop - piece.taken
                 piece.taken = stop
             if stop < len(piece.times):
@@ -114,11 +114,11 @@ class _Lane:
             self.pieces.popleft()
             self.position, self.skip = piece.position, 0
         with self.state.changed:
-            was_full, self._bytes = self.full, sum(one[0].nbytes for one in self._came)
+            was_full, self._bytes = self.full, sum(arrival[0].nbytes for arrival in self._came)
             self._bytes += sum(piece.table.nbytes for piece in self.pieces)
         if was_full and not self.full:
             self.state.on_room()
-        return found
+        return rows
 
 
 class Merged(Source):
@@ -146,11 +146,11 @@ class Merged(Source):
 
     @property
     def key(self) -> str:
-        """The sources, each at its address."""
+        """The keys of all sources, as JSON."""
         return json.dumps(["merged", *(source.key for source in self._sources)])
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return the rows of all of them, as soon as their order is known."""
+        """Yield the rows of all sources, as soon as their order is known."""
         came = asyncio.Event()
         places = _places(after, len(self._sources))
         self._lanes = [
@@ -161,7 +161,7 @@ class Merged(Source):
             lane.state.watch(wake)
             lane.engine.start()
         reconnects = gaps = 0
-        told: Any = None
+        reported: Any = None
         try:
             while True:
                 came.clear()
@@ -175,8 +175,8 @@ class Merged(Source):
                 again = sum(lane.state.reconnects for lane in self._lanes) - reconnects
                 lost = sum(lane.state.gaps for lane in self._lanes) - gaps
                 now = (self._place(), caught_up and not waiting, all(lane.state.begun for lane in self._lanes))
-                if batch.num_rows or again or lost or (now[2] and now != told):
-                    reconnects, gaps, told = reconnects + again, gaps + lost, now
+                if batch.num_rows or again or lost or (now[2] and now != reported):
+                    reconnects, gaps, reported = reconnects + again, gaps + lost, now
                     yield Chunk(batch, now[0], None, now[1], again, lost)
                 if over and not waiting:
                     break
@@ -193,7 +193,7 @@ class Merged(Source):
             await self.close()
 
     def _settled(self, over: bool) -> tuple[int, float | None]:
-        """Return up to which time the order of rows is known, and after how many seconds of waiting more will be."""
+        """Return the time up to which the order of rows is known, and the seconds until more will be known."""
         now = time.monotonic()
         known, oldest, expired = 2**62, None, _EARLIEST
         for lane in self._lanes:
@@ -204,22 +204,22 @@ class Merged(Source):
                     expired = max(expired, int(piece.times[-1]))
                 else:
                     oldest = piece.came if oldest is None else min(oldest, piece.came)
-        # What is known to come is waited for; what may come, only for a while.
+        # Rows that are known to come are waited for; rows that may come, only within the tolerance.
         behind = [lane for lane in self._lanes if _behind(lane.state)]
         if behind and not over:
             expired = min([expired, *(lane.newest for lane in behind)])
         wait = None if oldest is None else max(0.0, oldest + self._tolerance - now)
         return max(known, expired), wait
 
-    def _batch(self, found: Sequence[tuple[_Lane, npt.NDArray[np.int64], pa.Table]]) -> pa.RecordBatch:
-        if not found:
+    def _batch(self, pieces: Sequence[tuple[_Lane, npt.NDArray[np.int64], pa.Table]]) -> pa.RecordBatch:
+        if not pieces:
             return _NONE
-        moments = np.concatenate([times for _, times, _ in found])
+        moments = np.concatenate([times for _, times, _ in pieces])
         order = np.argsort(moments, kind="stable")
         moments = moments[order]
         self._disordered += int(np.searchsorted(moments, self._last, side="left"))
         self._last = max(self._last, int(moments[-1]))
-        tables = [_named(lane.name, table) for lane, _, table in found]
+        tables = [_named(lane.name, table) for lane, _, table in pieces]
         whole = unified([batch for table in tables for batch in table.to_batches()])
         return whole.take(pa.array(order)).combine_chunks().to_batches()[0]
 
@@ -233,11 +233,11 @@ class Merged(Source):
             lane.engine.stop()
 
     def figures(self) -> dict[str, Any]:
-        """Return how many rows came too late to be put in order."""
+        """Return the number of sources, and how many rows came too late to be put in order."""
         return {"sources": len(self._sources), "disordered": self._disordered}
 
     def notes(self) -> list[str]:
-        """Return the sources that are not connected, and rows out of order."""
+        """Return the sources that are not connected, and the number of rows out of order."""
         notes = [f"{lane.name} is {lane.state.word}" for lane in self._lanes if lane.state.word == "reconnecting"]
         late = f"{self._disordered:,} came more than {self._tolerance:g} s late, out of order"
         return [*notes, late] if self._disordered else notes
@@ -247,20 +247,20 @@ class Merged(Source):
         return unified(batches or [_NONE]), {}
 
     def temporary(self, error: BaseException) -> bool:
-        """Return each source does its own trying again."""
+        """Return False: each source reconnects by itself."""
         return False
 
 
 def _behind(state: FeedState) -> bool:
-    """Return whether rows are known to be on their way."""
+    """Return whether rows are known to be on the way."""
     if state.ended or state.word == "reconnecting":
         return False
     return not state.begun or state.caught_up is False
 
 
 def _caught_up(lanes: Sequence[_Lane]) -> bool | None:
-    told = [True if lane.state.ended else lane.state.caught_up for lane in lanes]
-    return None if None in told else all(told)
+    each = [True if lane.state.ended else lane.state.caught_up for lane in lanes]
+    return None if None in each else all(each)
 
 
 def _named(name: str, table: pa.Table) -> pa.Table:
@@ -272,9 +272,9 @@ def _places(after: Position, count: int) -> list[tuple[Position, int]]:
     if after is None:
         return [(None, 0)] * count
     try:
-        found = [(position, int(skip)) for position, skip in json.loads(str(after))]
+        places = [(position, int(skip)) for position, skip in json.loads(str(after))]
     except (ValueError, TypeError):
-        found = []
-    if len(found) != count or any(skip < 0 or not isinstance(at, int | str | None) for at, skip in found):
+        places = []
+    if len(places) != count or any(skip < 0 or not isinstance(at, int | str | None) for at, skip in places):
         raise InputError(f"the checkpoint's position is {str(after)[:80]!r}")
-    return found
+    return places

@@ -1,6 +1,6 @@
-"""Python objects as columns: of one type where all values have it and nothing of them is lost, else as text.
+"""Python objects as columns: of one type where all values fit it without loss, otherwise as text.
 
-Arrow's own reading of a list drops what does not fit the first value: nanoseconds, the time of a day, a zone.
+Arrow's own conversion of a list drops what does not fit the first value: nanoseconds, the time of day, a time zone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _MISSING = ("NAType", "NaTType", "NoneType")
 
 
 def rows_table(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
-    """Return rows as columns, in the order in which their keys come: JSON's own values as they are read from a log,
-    others by `objects_array`.
+    """Return rows as columns, in the order in which their keys appear. Values of JSON become what they become in a log;
+    others are converted by `objects_array`.
 
     >>> rows_table([{"n": 1, "price": Decimal("1.10")}, {"n": 2, "at": date(2026, 1, 1)}]).to_pydict()
     {'n': [1, 2], 'price': [Decimal('1.10'), None], 'at': [None, datetime.date(2026, 1, 1)]}
@@ -37,14 +37,14 @@ def rows_table(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     columns = dict(zip((table := plain.table()).column_names, table.columns, strict=True))
     for name, column in columns.items():
         if column.null_count == len(rows):
-            columns[name] = pa.nulls(len(rows))  # what comes later says of what type it is
+            columns[name] = pa.nulls(len(rows))  # later rows decide the type
     columns |= {name: objects_array([row.get(name) for row in named]) for name in others}
     return pa.table({name: columns[name] for name in dict.fromkeys(chain.from_iterable(named))})
 
 
 def objects_array(values: Sequence[Any]) -> pa.Array:
-    """Return objects as a column: times, dates, durations, numbers, decimals and bytes where all are of that kind;
-    lists and objects as their JSON is read; everything else as text."""
+    """Return objects as a column: of times, dates, durations, numbers, decimals or bytes where all values are of that
+    kind; lists and dicts as their JSON would be; everything else as text."""
     present = [value for value in values if type(value).__name__ not in _MISSING]
     try:
         if present and all(isinstance(value, datetime) for value in present):
@@ -52,8 +52,8 @@ def objects_array(values: Sequence[Any]) -> pa.Array:
         if present and all(isinstance(value, timedelta) for value in present):
             return _of_pandas(values)
         if any(all(_is(value, kind) for value in present) for kind in (date, Decimal, (bytes, bytearray, str), Number)):
-            found = pa.array(values, from_pandas=True)
-            return found if isinstance(found, pa.Array) else found.combine_chunks()
+            array = pa.array(values, from_pandas=True)
+            return array if isinstance(array, pa.Array) else array.combine_chunks()
         if any(isinstance(value, bytes | bytearray) for value in present):
             raise ValueError("bytes among other values")
         plain = [None if type(value).__name__ in _MISSING else json.loads(json_text(value)) for value in values]
@@ -68,12 +68,12 @@ def objects_array(values: Sequence[Any]) -> pa.Array:
 def _is_json(value: Any) -> bool:
     kind = type(value)
     if kind is dict:
-        return all(type(name) is str and _is_json(one) for name, one in value.items())
+        return all(type(name) is str and _is_json(item) for name, item in value.items())
     return all(map(_is_json, value)) if kind is list else kind in _OF_JSON
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind; a time is no date here, although Python derives one from the other."""
+    """Return whether a value is of a kind. A datetime is not a date here, although Python derives it from date."""
     return isinstance(value, kind) and not isinstance(value, datetime)
 
 
@@ -87,15 +87,15 @@ def _times(values: Sequence[Any], present: Sequence[datetime]) -> pa.Array:
 
 
 def _of_pandas(values: Sequence[Any]) -> pa.Array:
-    """Return times or durations to the nanosecond, where they have any."""
+    """Return times or durations, with nanoseconds where they have any."""
     if not any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in values):
         return pa.array(values, from_pandas=True)
     import pandas as pd
 
-    found = pd.Series(values)
-    if found.dtype == object:
+    series = pd.Series(values)
+    if series.dtype == object:
         raise ValueError("no type holds all of them")
-    return pa.array(found)
+    return pa.array(series)
 
 
 def _text(value: Any) -> str:
@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes | bytearray):
         return text_of_bytes(bytes(value))
     try:
-        told = json_text(value).decode()
+        text = json_text(value).decode()
     except Refused:
         return str(value)
-    return str(json.loads(told)) if told.startswith('"') else told
+    return str(json.loads(text)) if text.startswith('"') else text

@@ -1,4 +1,4 @@
-"""What went wrong in a user's own code, kept with its line and shown, while the feed goes on."""
+"""Errors of a user's own code, kept and shown with the line they came from, while the feed continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 @dataclass(slots=True)
 class Problem:
-    """An error of a callback or filter, and how often it came."""
+    """An error of a callback or filter, and how often it occurred."""
 
     where: str
     message: str
@@ -26,12 +26,14 @@ class Problem:
 
     def __str__(self) -> str:
         again = f" ({self.count} times)" if self.count > 1 else ""
-        lines = [line for line in self.message.splitlines() if line.strip(" ^")]  # an engine's may have several
+        lines = [
+            line for line in self.message.splitlines() if line.strip(" ^")
+        ]  # messages of SQL engines may have several lines
         return visible(f"{self.where} failed{again}: " + " — ".join([*lines, *([self.line] if self.line else [])]))
 
 
 class Problems:
-    """The last few, each kind once."""
+    """The last few errors, each kind once."""
 
     KEPT = 20
 
@@ -39,7 +41,7 @@ class Problems:
         self._known: dict[tuple[str, str, str], Problem] = {}
 
     def add(self, where: str, error: BaseException) -> None:
-        """Keep an error; the same one again is counted."""
+        """Keep an error, or count it if it is the same again."""
         line = line_of(error)
         message = f"{type(error).__name__}: {error}"[:_LONGEST]
         kind = where, line, type(error).__name__
@@ -49,7 +51,7 @@ class Problems:
             return
         if len(self._known) >= self.KEPT:
             del self._known[next(iter(self._known))]
-        # Without its frames, which would keep every row that they saw.
+        # Without its traceback, whose frames would keep rows in memory.
         self._known[kind] = Problem(where, message, line, error.with_traceback(None))
 
     def all(self) -> list[Problem]:
@@ -57,23 +59,23 @@ class Problems:
         return list(self._known.values())
 
     def solved(self, where: str, kind: type[BaseException] | None = None) -> None:
-        """Forget errors that are none any more, of one kind or of any."""
-        for known in [one for one in self._known if one[0] == where and (kind is None or one[2] == kind.__name__)]:
+        """Forget errors that no longer occur, of one kind or of any."""
+        for known in [key for key in self._known if key[0] == where and (kind is None or key[2] == kind.__name__)]:
             del self._known[known]
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all errors."""
         self._known.clear()
 
 
 def line_of(error: BaseException) -> str:
-    """Return the line of the user's own code that an error came from: the last one outside any library."""
-    found = ""
+    """Return the line of the user's code that an error came from: the last one outside of libraries."""
+    line = ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
         if name.startswith(_HERE) or "site-packages" in name or f"{os.sep}lib{os.sep}python" in name:
             continue
         source = linecache.getline(name, number).strip()
         where = "cell" if "ipykernel" in name or name.startswith("<") else os.path.basename(name)
-        found = f"{where}, line {number}: {source}"[:_LONGEST]
-    return found
+        line = f"{where}, line {number}: {source}"[:_LONGEST]
+    return line

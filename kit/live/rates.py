@@ -1,4 +1,4 @@
-"""How fast rows come: over a second, ten, a minute; and the line of an hour."""
+"""How fast rows come: over one second, ten, and a minute; and in each second of the last hour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rates:
         self._seconds: deque[list[float]] = deque(maxlen=HOUR)
 
     def add(self, rows: int, size: int) -> None:
-        """Count what came now."""
+        """Count rows and bytes that came now."""
         now = self._clock() - self._started
         slot = now // STEP
         if self._recent and self._recent[-1][0] == slot:
@@ -48,7 +48,7 @@ class Rates:
             self._seconds.append([second, rows, size])
 
     def over(self, seconds: float) -> tuple[float, float]:
-        """Return rows and bytes a second over the last `seconds`, or since the start where that is less."""
+        """Return rows and bytes per second over the last `seconds`, or since the start if that is shorter."""
         now = self._clock() - self._started
         since = now // STEP - seconds / STEP
         rows = size = 0.0
@@ -61,7 +61,7 @@ class Rates:
         return rows / span, size / span
 
     def line(self, points: int = 60) -> list[float]:
-        """Return rows in each of the last whole seconds, oldest first."""
+        """Return the number of rows in each of the last full seconds, oldest first."""
         now = int(self._clock() - self._started)
         line = [0.0] * points
         for second, rows, _ in reversed(self._seconds):

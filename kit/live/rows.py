@@ -1,4 +1,4 @@
-"""What a feed and a view of it both tell: rows, figures, waiting for more, and going through them as they come."""
+"""What a feed and its view have in common: rows, figures, waiting for rows, and iterating over them as they come."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def _counted(name: str, doc: str) -> property:
     def read(rows: Rows) -> int:
-        found: int = getattr(rows.shared, name)
-        return found
+        count: int = getattr(rows.shared, name)
+        return count
 
     return property(read, doc=doc)
 
@@ -34,18 +34,18 @@ class Rows(GivesFrames, OfOneProcess):
 
     def __init__(self, state: FeedState) -> None:
         self.shared = state
-        """What the feed's engine writes, and feed, views and plots read."""
+        """The state that the feed's engine writes, and that feed, views and plots read."""
 
     @property
     def df(self) -> pd.DataFrame:
-        """The rows in the buffer, oldest first; `df.attrs["dropped"]` counts those that had to leave it."""
-        found: pd.DataFrame = self.shared.frame()
-        return found
+        """The rows in the buffer, oldest first; `df.attrs["dropped"]` counts the rows that have left it."""
+        frame: pd.DataFrame = self.shared.frame()
+        return frame
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Return the rows in the buffer as they are now, in Arrow."""
-        found, _ = self.shared.source.shape(self.shared.batches()[1])
-        return found.__arrow_c_stream__(requested_schema)
+        table, _ = self.shared.source.shape(self.shared.batches()[1])
+        return table.__arrow_c_stream__(requested_schema)
 
     def tail(self, n: int = 10) -> pd.DataFrame:
         """Return the newest `n` rows."""
@@ -54,8 +54,8 @@ class Rows(GivesFrames, OfOneProcess):
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise InputError(f"n={n!r}: ask for a number of rows from 0 up")
         state = self.shared
-        found, told = state.source.shape(state.batches(max(0, state.buffer.next - n))[1])
-        return to_frame(found, told)
+        table, attrs = state.source.shape(state.batches(max(0, state.buffer.next - n))[1])
+        return to_frame(table, attrs)
 
     @property
     def state(self) -> State:
@@ -69,53 +69,52 @@ class Rows(GivesFrames, OfOneProcess):
 
     @property
     def total(self) -> int:
-        """How many rows were taken in, those that have left the buffer included; of a result, how many it has."""
+        """How many rows were taken, including those that have left the buffer; for a result, how many it has."""
         return self.shared.total
 
-    came = _counted("came", "How many rows came, those that were filtered out or skipped included.")
+    came = _counted("came", "How many rows came, including those that were filtered out or skipped.")
     filtered = _counted("filtered", "How many rows did not pass the filters.")
-    skipped = _counted("skipped", "How many rows came while it was paused and could not be held back.")
-    dropped = _counted("dropped", "How many rows had to leave the buffer.")
-    reconnects = _counted("reconnects", "How often a lost connection was made anew.")
-    gaps = _counted("gaps", "How often a connection was lost in a way that rows may be missing.")
+    skipped = _counted("skipped", "How many rows came while it was paused and were not kept by the service.")
+    dropped = _counted("dropped", "How many rows have left the full buffer.")
+    reconnects = _counted("reconnects", "How often it reconnected after a lost connection.")
+    gaps = _counted("gaps", "How often a connection was lost so that rows may be missing.")
 
     @property
     def version(self) -> int:
-        """A number that grows with everything that a view would show."""
+        """A number that grows with every change that a view would show."""
         return self.shared.version
 
     @property
     def error(self) -> BaseException | None:
-        """What ended it, where it failed; else the last error that it got over."""
+        """The error that ended the feed, if it failed; otherwise the last error after which it continued."""
         return self.shared.error
 
     @property
     def problems(self) -> list[Problem]:
-        """What callbacks and filters raised, each with the line it came from."""
+        """Errors of callbacks and filters, each with the line it came from."""
         return self.shared.problems
 
     @property
     def lag(self) -> int | None:
-        """How many rows the service is ahead, as far as it told; None where it does not tell."""
+        """How many rows the service is ahead; None where the service does not say."""
         return self.shared.lag
 
     @property
     def caught_up(self) -> bool | None:
-        """Whether everything there is has come, None where the service does not tell."""
+        """Whether the newest row of the service has come; None where the service does not say."""
         return self.shared.caught_up
 
     def stats(self) -> dict[str, Any]:
-        """Return how it goes: state, total, rates over 1, 10 and 60 seconds, bytes, what was left out, lag, caught up
-        or not.
+        """Return figures as a dict: state, total, rates over 1, 10 and 60 seconds, bytes, rows left out, lag and more.
 
-        `dropped` rows had left the full buffer, `skipped` ones came while it was paused and could not be held back,
-        `filtered` ones did not pass the filter; `gaps` counts losses of a connection after which rows may be missing.
-        `lag` is how many rows the service is ahead, None where it does not tell.
+        `dropped` rows have left the full buffer, `skipped` rows came during a pause and were not kept by the service,
+        `filtered` rows did not pass the filter. `gaps` counts lost connections after which rows may be missing. `lag`
+        is how many rows the service is ahead, None where the service does not say.
         """
         return self.shared.stats()
 
     def throughput(self) -> pd.DataFrame:
-        """Return rows and bytes of each second of the last hour in which some came: time, rows, bytes."""
+        """Return a frame with one row for each second of the last hour in which rows came: time, rows, bytes."""
         import pyarrow as pa
 
         from ..core.frames import TIME, to_frame
@@ -138,10 +137,10 @@ class Rows(GivesFrames, OfOneProcess):
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Self:
-        """Return the feed once `n` rows have come in all, or `until(feed)` is true, or it has ended for neither.
+        """Wait until `n` rows have come in all, or `until(feed)` is true; without both, until the end. Return the feed.
 
-        `until="caught_up"` waits for the newest row. `TimeoutError` when it does not come about in time. Where the
-        feed ends before, its error is raised. Interrupting the cell leaves the feed running.
+        `until="caught_up"` waits for the newest row of the service. A `TimeoutError` is raised after `timeout` seconds,
+        and the error of the feed if it ends before. Interrupting the cell leaves the feed running.
         """
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
             raise InputError(f"n={n!r}: wait for a number of rows from 0 up")
@@ -152,7 +151,7 @@ class Rows(GivesFrames, OfOneProcess):
         while True:
             state.check_process()
             with state.changed:
-                seen = state.version
+                version = state.version
             if self._reached(n, until):
                 return self
             if state.ended:
@@ -161,11 +160,11 @@ class Rows(GivesFrames, OfOneProcess):
                 raise self._end_error(n)
             left = STEP if deadline is None else min(STEP, deadline - time.monotonic())
             if left <= 0:
-                wanted = f"{n:,} rows" if n is not None else "what was waited for"
-                told = f"{wanted} did not come within {timeout:g} s; {self.total:,} rows did: {self!r}"
-                raise TimeoutError("\n".join([told, *map(str, state.problems[-1:])]))
+                goal = f"{n:,} rows" if n is not None else "what was waited for"
+                message = f"{goal} did not come within {timeout:g} s; {self.total:,} rows did: {self!r}"
+                raise TimeoutError("\n".join([message, *map(str, state.problems[-1:])]))
             with state.changed:
-                if state.version == seen:
+                if state.version == version:
                     state.changed.wait(left)
 
     def _reached(self, n: int | None, until: Any) -> bool:
@@ -179,24 +178,24 @@ class Rows(GivesFrames, OfOneProcess):
         state = self.shared
         if state.word == "failed" and state.error is not None:
             return state.error
-        wanted = f"{n:,} rows" if n is not None else "that"
-        return KitError(f"the feed of {state.source.label} ended after {self.total:,} rows, before {wanted}")
+        goal = f"{n:,} rows" if n is not None else "that"
+        return KitError(f"the feed of {state.source.label} ended after {self.total:,} rows, before {goal}")
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Return frames of rows, from the oldest one kept on, as they come; `frame.attrs["missed"]` counts rows that
-        had left the buffer before they were asked for. Of a result, all of it each time that there is another one."""
+        """Yield frames of rows as they come, from the oldest one in the buffer on. `frame.attrs["missed"]` counts rows
+        that left the buffer before this loop took them. Of a result, yield all rows each time it changes."""
         from ..core.frames import to_frame
 
         cursor = 0
         state = self.shared
         while (taken := state.take_from(cursor)) is not None:
-            cursor, table, told = taken
-            yield to_frame(table, told)
+            cursor, table, attrs = taken
+            yield to_frame(table, attrs)
         if state.word == "failed" and state.error is not None:
             raise state.error
 
     async def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
-        """Return the same with `async for`, on any loop."""
+        """Yield the same frames with `async for`, on any loop."""
         from ..core.frames import to_frame
 
         changed = asyncio.Event()
@@ -212,8 +211,8 @@ class Rows(GivesFrames, OfOneProcess):
                 if state.news > cursor:
                     taken = state.take_from(cursor)
                     assert taken is not None
-                    cursor, table, told = taken
-                    yield to_frame(table, told)
+                    cursor, table, attrs = taken
+                    yield to_frame(table, attrs)
                 elif over:
                     break
                 else:

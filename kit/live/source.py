@@ -1,4 +1,4 @@
-"""What a feed needs of a service: chunks of columns that follow a position, and how they are shown."""
+"""What a feed needs from a service: chunks of columns after a position, and how they are shown."""
 
 from __future__ import annotations
 
@@ -19,68 +19,68 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Position = int | str | None
-"""Where a source goes on: what a checkpoint keeps, so a number or a text."""
+"""Where a source continues. A checkpoint keeps it, so it is a number or a text."""
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Some rows, as they came: `batch` holds them in columns, none where only news of the position came."""
+    """Some rows as they came, in columns; `batch` has no rows where only the position is new."""
 
     batch: pa.RecordBatch
     last: Position = None
-    """The position of the last row; the source goes on after it. None where nothing is known of it."""
+    """The position of the last row, after which the source continues; None where it is not known."""
     tail: int | None = None
-    """The number that the next row of the service will get, where it told that."""
+    """The number that the next row of the service will get, where the service sent it."""
     caught_up: bool | None = None
-    """Whether this was the newest there is; None where the service does not tell."""
+    """Whether this was the newest row of the service; None where the service does not say."""
     reconnects: int = 0
-    """Connections that the source made anew by itself since the chunk before."""
+    """How often the source reconnected by itself since the previous chunk."""
     gaps: int = 0
-    """How often rows before these are missing, as far as the source knows."""
+    """How many gaps there are before these rows, as far as the source knows."""
     more: Sequence[pa.RecordBatch] = ()
-    """Of a result, the rest of its rows."""
+    """The other batches of a result."""
 
 
 class Source:
-    """A subscription, before it is opened. Wings derive their own; `source_of` makes one of other things.
+    """A subscription, before it is opened. Services derive their own; `source_of` makes one from other objects.
 
-    A source belongs to one feed. `open` may be called again after an error, with the position to go on after.
+    A source belongs to one feed. `open` may be called again after an error, with the position to continue after.
     """
 
     service: str = ""
     label: str = "feed"
-    """What is followed, in a word or two."""
+    """The name of what is followed."""
     position_column: ClassVar[str | None] = None
-    """The column of numbers that grow from row to row, where there is one: rows that come twice are left out by it."""
+    """The column of increasing numbers, if there is one: with it, rows that come twice are left out."""
     resumes: ClassVar[bool] = True
-    """Whether it can go on after a position. If not, a lost connection leaves a gap, which the feed tells."""
+    """Whether it can continue after a position. If not, a lost connection leaves a gap, which the feed counts."""
     begins: ClassVar[bool] = False
-    """Whether a first chunk, which may be empty, tells soon that it follows: what comes later will be seen."""
+    """Whether a first chunk, perhaps empty, comes as soon as it follows: it will see all later rows."""
     holds: ClassVar[bool] = True
-    """Whether the service waits while nothing is taken; else what comes during a pause is counted and let go."""
+    """Whether the service keeps the rows during a pause. If not, rows of a pause are counted and skipped."""
 
     replaces: ClassVar[bool] = False
-    """Whether each chunk is a whole result, which takes the place of the one before."""
+    """Whether each chunk is a whole result, which replaces the previous one."""
 
     into: Into = "pandas"
-    """The library whose table `df` is."""
+    """The library of the table `df`."""
     tell: Callable[[str, BaseException | None], None] = staticmethod(lambda where, error: None)
-    """Told of what goes wrong in the user's own code, or that it goes wrong no more; set by the feed."""
+    """Called with each error of the user's own code, and with None when it works again; set by the feed."""
     base: Any = None
-    """The feed that a fold is made from, whose position is that of the result."""
+    """The feed of a fold: its position is the position of the result."""
     keys: tuple[str, ...] = ()
-    """The columns that tell the rows of a result apart, where there are such."""
+    """The columns that identify a row of a result, if there are such columns."""
 
     searched: Any = None
-    """The log that is followed, where it can be searched too."""
+    """The log that is followed, if it can be searched."""
     bodies: Bodies | None = None
-    """What shows its rows, where one of their columns holds bodies."""
+    """The form of its bodies, if its rows have them."""
 
     @property
     def key(self) -> str:
-        """What a checkpoint is of: the same for the same subscription, in another process too."""
+        """The identity of the subscription in a checkpoint: the same in every process."""
         return f"{self.service}:{self.label}"
 
     @property
@@ -89,29 +89,29 @@ class Source:
         return f"{self.service} · {self.label}" if self.service else self.label
 
     def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return the chunks after a position, or from the source's own start; it ends where the service has no more.
+        """Return the chunks after a position, or from the source's own start, until the service has no more.
 
         Runs on the background loop. Closing the iterator closes what it opened.
         """
         raise NotImplementedError
 
     async def tail(self) -> int | None:
-        """Return the number that the next row will get, asked now; None where that cannot be asked."""
+        """Ask the service for the number that the next row will get; None where it cannot be asked."""
         return None
 
     async def close(self) -> None:
-        """Let go of what several openings shared."""
+        """Close what several calls of `open` shared."""
 
     def figures(self) -> dict[str, Any]:
-        """Return what `stats()` tells beyond what every feed has."""
+        """Return the figures of `stats()` that only this source has."""
         return {}
 
     def notes(self) -> list[str]:
-        """Return what one should know of the rows that are shown, in a few words each."""
+        """Return what a reader should know about the rows, in a few words each."""
         return []
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
-        """Return rows as the notebook shows them, and what was decided about them; `preview` may cut long values."""
+        """Return rows as the notebook shows them, and their `attrs`; `preview` may cut long values."""
         if self.bodies is not None:
             return self.bodies.shape(batches, preview=preview)
         from .columns import unified
@@ -128,7 +128,7 @@ class Source:
 
 
 def waker(event: asyncio.Event) -> Callable[[], None]:
-    """Return what sets an event of the running loop from any thread, and does nothing once the loop has ended."""
+    """Return a function that sets an event of the running loop from any thread, as long as the loop runs."""
     here = asyncio.get_running_loop()
 
     def wake() -> None:
@@ -141,10 +141,10 @@ def waker(event: asyncio.Event) -> Callable[[], None]:
 async def gathered(
     items: AsyncIterator[T], size: Callable[[T], int], *, most: int = 1024 * 1024, pause: float = 0.04
 ) -> AsyncIterator[list[T]]:
-    """Return the items in groups: what came within a moment of the group before is one, up to that many bytes.
+    """Yield the items in groups: items that come within `pause` of the previous group become one, up to `most` bytes.
 
     Many small messages become few chunks, and the first one after a silence does not wait. At most twice `most`
-    bytes wait here; then the items are not asked for more.
+    bytes wait here; then no more items are taken.
     """
     ready: list[T] = []
     waiting = 0
@@ -172,11 +172,11 @@ async def gathered(
 
     task = asyncio.get_running_loop().create_task(pump())
     loop = asyncio.get_running_loop()
-    given = loop.time() - pause
+    emitted_at = loop.time() - pause
     try:
         while True:
             await some.wait()
-            early = given + pause - loop.time()
+            early = emitted_at + pause - loop.time()
             if early > 0 and not over and waiting < most:
                 await asyncio.sleep(early)
             group, ready[:] = list(ready), []
@@ -187,7 +187,7 @@ async def gathered(
                 some.set()
             if group:
                 yield group
-                given = loop.time()
+                emitted_at = loop.time()
             elif over:
                 if error is not None:
                     raise error

@@ -1,4 +1,4 @@
-"""What is known of a feed: its newest rows, its counters, what went wrong. The engine writes it; all others read."""
+"""The state of a feed: its newest rows, counters and errors. The engine writes it; all others read it."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
 State = Literal["connecting", "live", "paused", "reconnecting", "closed", "failed"]
 
 STEP = 0.2
-"""Seconds after which a wait looks up, so that an interrupt is noticed on every system."""
+"""Seconds after which a wait wakes up, so that an interrupt is noticed on every system."""
 _log = logging.getLogger("kit.live")
 
 
 class Reader(Protocol):
-    """What is given each lot of rows that is taken in, once and in order."""
+    """Receives each batch of rows that the feed takes, once and in order."""
 
     key: str
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Put rows aside, of which the last is at the state's position; called under its lock."""
+        """Add rows, the last of which is at the state's position; called under its lock."""
 
     def mark(self) -> Answer:
-        """Ask what was made of the rows so far; called under the lock of the state."""
+        """Ask for the reader's state after all rows so far; called under the lock of the feed's state."""
 
     @property
     def full(self) -> bool:
-        """Whether so much waits here that no more should be taken in for now."""
+        """Whether too many rows wait here, so that the engine should wait."""
 
 
 class Noted(Protocol):
-    """What is said of an alert."""
+    """The part of an alert that a view shows."""
 
     @property
     def note(self) -> str:
-        """How it stands."""
+        """How often it fired, and when last."""
 
 
 class Answer(Protocol):
-    """What a reader will tell."""
+    """The state of a reader, which comes later."""
 
     def wait(self, seconds: float) -> Any:
-        """Return it."""
+        """Wait for the answer, and return it."""
 
 
 class FeedState:
-    """The state of one feed. `changed` guards all of it, and is told of every change."""
+    """The state of one feed. The condition `changed` guards all of it, and is notified of every change."""
 
     def __init__(self, source: Source, gate: Gate, buffer: Buffer, position: Position) -> None:
         self.source = source
@@ -69,15 +69,15 @@ class FeedState:
         self.taps: list[Reader] = []
         self.alerts: list[Noted] = []
         self.on_room: Callable[[], None] = lambda: None
-        """To be called by a reader that was full and is so no more."""
+        """Called by a reader that was full and has room again."""
         self.came = self.filtered = self.skipped = self.dropped = self.reconnects = self.gaps = self.bytes = 0
         self.paused = False
         self.position = position
-        """Of the last row that came, whether it passed the filters or not."""
+        """The position of the last row that came, whether it passed the filters or not."""
         self.tail: int | None = None
         self.caught_up: bool | None = None
         self.error: BaseException | None = None
-        """What ended it, where it failed; else the last error that it got over."""
+        """The error that ended the feed, if it failed; otherwise the last error after which it continued."""
         self.version = 0
         """Grows with everything that a view would show."""
         self.pid = os.getpid()
@@ -87,7 +87,7 @@ class FeedState:
         self._watchers: list[Callable[[], None]] = []
         self._shown: tuple[tuple[int, int, int], pd.DataFrame] | None = None
 
-    # --- what there is ----------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------------------------
 
     @property
     def word(self) -> State:
@@ -98,7 +98,7 @@ class FeedState:
 
     @property
     def begun(self) -> bool:
-        """Whether the source has told anything yet."""
+        """Whether a first chunk has come."""
         return self._word != "connecting"
 
     @property
@@ -108,35 +108,35 @@ class FeedState:
 
     @property
     def total(self) -> int:
-        """How many rows were taken in, those that have left the buffer included; of a result, how many it has."""
+        """How many rows were taken, including those that have left the buffer; for a result, how many it has."""
         return len(self.buffer) if self.source.replaces else self.buffer.next
 
     @property
     def news(self) -> int:
-        """A place for `take_from`: what comes after it is new."""
+        """A cursor for `take_from`: rows after it are new."""
         return self.buffer.replaced if self.source.replaces else self.buffer.next
 
     @property
     def lag(self) -> int | None:
-        """How many rows the service is ahead, as far as it told; None where it does not tell."""
+        """How many rows the service is ahead; None where the service does not say."""
         if self.tail is None or not isinstance(self.position, int):
             return 0 if self.caught_up else None
         return max(0, self.tail - self.position - 1)
 
     @property
     def problems(self) -> list[Problem]:
-        """What callbacks and filters raised, each with the line it came from."""
+        """Errors of callbacks and filters, each with the line it came from."""
         with self.changed:
             return self._problems.all()
 
     @property
     def notes(self) -> list[str]:
-        """What one should know of the rows, in a few words each."""
+        """What a reader should know about the rows, in a few words each."""
         return [*self.source.notes(), *(alert.note for alert in self.alerts)]
 
     @property
     def crowded(self) -> bool:
-        """Whether somebody who must see every row is behind, so that the source should wait."""
+        """Whether a reader that must see every row is behind, so that the source should wait."""
         return any(tap.full for tap in self.taps)
 
     def batches(self, start: int = 0, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
@@ -145,7 +145,7 @@ class FeedState:
             return self.buffer.rows(start, stop)
 
     def frame(self) -> Any:
-        """Return the rows in the buffer as the notebook shows them; made once for as long as they stay the same."""
+        """Return the rows in the buffer as the notebook shows them; a copy of the last frame if no row is new."""
         from ..core.frames import to_frame
         from ..core.into import shown
 
@@ -155,15 +155,15 @@ class FeedState:
                 return self._shown[1].copy(deep=False)
             _, batches = self.buffer.rows(0)
             attrs = {"source": self.source.label, "dropped": self.dropped}
-        found, told = self.source.shape(batches)
+        table, decided = self.source.shape(batches)
         if self.source.into != "pandas":
-            return shown(found, self.source.into, {**attrs, **told})
-        frame = to_frame(found, {**attrs, **told})
+            return shown(table, self.source.into, {**attrs, **decided})
+        frame = to_frame(table, {**attrs, **decided})
         self._shown = (mark, frame)
         return frame.copy(deep=False)
 
     def stats(self) -> dict[str, Any]:
-        """Return the figures of all of it."""
+        """Return all figures."""
         with self.changed:
             rates = {seconds: self.rates.over(seconds) for seconds in (1, 10, 60)}
             return {
@@ -189,10 +189,10 @@ class FeedState:
                 **self.source.figures(),
             }
 
-    # --- what others do ---------------------------------------------------------------------------------------------
+    # --- changing ---------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Tell everybody who waits that something is different."""
+        """Notify all waiting threads and all watchers of a change."""
         with self.changed:
             self.version += 1
             self.changed.notify_all()
@@ -206,31 +206,31 @@ class FeedState:
             self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
-        """Call it no more."""
+        """Stop calling a function."""
         with self.changed, contextlib.suppress(ValueError):
             self._watchers.remove(watcher)
 
     @property
     def watched(self) -> bool:
-        """Whether anybody is told of changes, and so would see an error."""
+        """Whether a view or another watcher would show an error."""
         return bool(self._watchers)
 
     def problem(self, where: str, error: BaseException, *, wake: bool = True) -> None:
-        """Keep an error of a user's own code, to be shown; where that is what failed, without asking for it."""
+        """Keep an error of a user's own code. `wake=False` repaints no view: for errors of the painting itself."""
         with self.changed:
             self._problems.add(where, error)
         if wake:
             self.wake()
 
-    def told(self, where: str, error: BaseException | None) -> None:
-        """Keep an error of a user's own code, or forget those that are none any more."""
+    def report(self, where: str, error: BaseException | None) -> None:
+        """Keep an error of a user's own code, or with None forget its errors."""
         if error is None:
             self.solved(where)
         else:
             self.problem(where, error)
 
     def solved(self, where: str, kind: type[BaseException] | None = None) -> None:
-        """Forget errors that are none any more, of one kind or of any."""
+        """Forget errors that no longer occur, of one kind or of any."""
         with self.changed:
             self._problems.solved(where, kind)
 
@@ -242,16 +242,16 @@ class FeedState:
         self.wake()
 
     def check_process(self) -> None:
-        """Refuse to wait in a fork for what comes in its parent."""
+        """Refuse to wait in a forked process: rows come only in its parent."""
         if not self.ended:
             check_process(self.pid, f"the feed of {self.source.label}")
 
     def take_from(
         self, cursor: int, most: int = 65_536, stopped: Callable[[], bool] = lambda: False
     ) -> tuple[int, pa.Table, dict[str, Any]] | None:
-        """Return the place behind the next rows, waited for, them, and what is told of them; None at the end.
+        """Wait for rows after a cursor; return the next cursor, the rows and their `attrs`, or None at the end.
 
-        Of a result that is replaced, all of it, each time that there is another one.
+        Of a result, return all rows, each time that there is a new one.
         """
         while True:
             self.check_process()
@@ -268,13 +268,13 @@ class FeedState:
                         return None
                     self.changed.wait(STEP)
                     continue
-            found, told = self.source.shape(batches)
-            return after, found, {**told, **({"missed": missed} if missed else {})}
+            table, decided = self.source.shape(batches)
+            return after, table, {**decided, **({"missed": missed} if missed else {})}
 
-    # --- what the engine tells --------------------------------------------------------------------------------------
+    # --- for the engine ---------------------------------------------------------------------------------------------
 
     def took(self, chunk: Chunk, *, skipped: bool) -> None:
-        """Take in what came; where it was `skipped` it is only counted."""
+        """Take a chunk; if `skipped`, only count its rows."""
         rows = chunk.batch.num_rows
         batch = chunk.batch
         if rows and not skipped:
@@ -309,13 +309,13 @@ class FeedState:
         self.wake()
 
     def tail_is(self, tail: int, caught_up: bool) -> None:
-        """Take the service's word on how far it is."""
+        """Store the tail of the log, as the service sent it."""
         with self.changed:
             self.tail, self.caught_up = tail, caught_up
         self.wake()
 
     def lost(self, error: BaseException) -> None:
-        """Say that the connection is gone, and is being made anew."""
+        """Note that the connection is lost and the engine reconnects."""
         with self.changed:
             if not self.source.resumes and self.came:
                 self.gaps += 1
@@ -323,9 +323,9 @@ class FeedState:
         self.wake()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that no more rows will come, and what it failed with, where it did."""
+        """Note that no more rows will come, with the error if the feed failed."""
         if error is not None and not self.watched:
-            # Before the state says so: who waits for the end finds it in the log.
+            # Before the state changes: a thread that waits for the end finds the error in the log.
             _log.warning("the feed of %s failed: %s: %s", self.source.label, type(error).__name__, error)
         with self.changed:
             self._word = "closed" if error is None else "failed"

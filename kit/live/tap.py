@@ -1,4 +1,4 @@
-"""Each row of a feed, once and in order, for whoever must see all of them: put aside by the engine, taken by a reader.
+"""Each row of a feed, once and in order, for readers that must see all: put in by the engine, taken by the reader.
 
 A reader that is behind makes the engine wait, so that nothing is lost and memory stays bounded.
 """
@@ -22,39 +22,39 @@ FULL_LOTS = 10_000
 
 
 class Mark:
-    """A place between two rows, at which the reader tells what it made of all rows before."""
+    """A place between two rows, at which the reader reports its state after all rows before."""
 
     def __init__(self) -> None:
-        self._told = threading.Event()
-        self._found: Any = None
+        self._answered = threading.Event()
+        self._answer: Any = None
 
-    def tell(self, found: Any) -> None:
-        """Answer; None where there is no answer any more."""
-        self._found = found
-        self._told.set()
+    def tell(self, answer: Any) -> None:
+        """Give the answer; None if there is none any more."""
+        self._answer = answer
+        self._answered.set()
 
     def wait(self, seconds: float) -> Any:
         """Return the answer."""
-        if not self._told.wait(seconds):
+        if not self._answered.wait(seconds):
             raise KitError(
                 f"what is computed on the feed did not get to this place within {seconds:g} s",
                 hint="pause the feed and take the checkpoint again",
             )
-        return self._found
+        return self._answer
 
 
 Item: TypeAlias = pa.RecordBatch | Mark
 
 
 class Tap:
-    """What waits for one reader. `key` says what the reader makes of the rows, in a checkpoint too."""
+    """The rows that wait for one reader. `key` names what the reader computes, in a checkpoint too."""
 
     def __init__(self, state: FeedState, key: str, dump: Callable[[], Any]) -> None:
         self.key = key
         self.missed = 0
-        """Rows that had left the buffer before this began."""
+        """How many rows had left the buffer before the tap was made."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when something was put here, under the lock of the state."""
+        """Called after rows or a mark were put here, under the lock of the state."""
         self._state, self._dump = state, dump
         self._items: deque[Item] = deque()
         self._bytes = 0
@@ -66,7 +66,7 @@ class Tap:
             state.taps.append(self)
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Put rows aside; under the lock of the state."""
+        """Add rows; call it under the lock of the state."""
         if batch.num_rows:
             self._items.append(batch)
             self._bytes += batch.nbytes
@@ -74,11 +74,11 @@ class Tap:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits here that no more should be taken in for now."""
+        """Whether too many rows wait here, so that the engine should wait."""
         return self._bytes > FULL_BYTES or len(self._items) > FULL_LOTS
 
     def mark(self) -> Mark:
-        """Ask what was made of all rows up to this one; under the lock of the state."""
+        """Ask for the reader's state after all rows so far; call it under the lock of the state."""
         mark = Mark()
         if self._ended and not self._items:
             mark.tell(self._dump())
@@ -88,7 +88,7 @@ class Tap:
         return mark
 
     def take(self) -> list[Item]:
-        """Return what waits, in order."""
+        """Return all rows and marks that wait, in order."""
         with self._state.changed:
             was_full = self.full
             items = list(self._items)
@@ -104,13 +104,13 @@ class Tap:
         return not self._items
 
     def rest(self) -> bool:
-        """Return whether all was taken, now that no rows come any more; marks are answered at once from then on."""
+        """Return whether all rows were taken after the feed ended. From then on marks are answered at once."""
         with self._state.changed:
             self._ended = not self._items
             return self._ended
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop taking rows."""
         with self._state.changed:
             if self in self._state.taps:
                 self._state.taps.remove(self)

@@ -1,4 +1,4 @@
-"""When the rows of a table happened."""
+"""The time of each row of a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Moments:
-    """When rows happened: by a column of times, which is the first there is where none is named."""
+    """Times of rows, from a column of times: the named one, or the first that there is."""
 
     def __init__(self, column: str | None) -> None:
         self.column = column
@@ -38,6 +38,6 @@ class Moments:
 
 
 def _first_of_times(table: pa.Table) -> str | None:
-    found = [field for field in table.schema if pa.types.is_timestamp(field.type)]
-    with_zone = [field for field in found if field.type.tz is not None]
-    return str((with_zone or found)[0].name) if found else None
+    fields = [field for field in table.schema if pa.types.is_timestamp(field.type)]
+    with_zone = [field for field in fields if field.type.tz is not None]
+    return str((with_zone or fields)[0].name) if fields else None

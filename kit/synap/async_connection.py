@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.drivers import Held, LoopDriver
+from ..core.drivers import LoopDriver, OpenHandles
 from . import wire
 from .connection_base import ConnectionBase, Exchange, answered, probed
 from .errors import SynapError, SynapTransportError, SynapWireError
@@ -124,7 +124,7 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         """Connect, and find out whether calls are answered here; return the reason why not."""
         return await self.run(probed())
 
-    async def do(self, step: Any, held: Held) -> None:
+    async def do(self, step: Any, open_handles: OpenHandles) -> None:
         connection = await self.connect()
         if isinstance(step, Exchange):
             await self._on(connection, step.calls, step.places, step.found)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..core import http
-from ..core.drivers import BlockingDriver, Held, LoopDriver
+from ..core.drivers import BlockingDriver, LoopDriver, OpenHandles
 from ..core.errors import CLOSED, CLOSED_HINT, KitError
 from ..core.operations import Response
 from .async_connection import AsyncConnection
@@ -85,12 +85,12 @@ class Driver(_Base, BlockingDriver):
         if pool is not None and self._pid == os.getpid():
             pool.shutdown(wait=False)
 
-    def do(self, step: Any, held: Held) -> Any:
+    def do(self, step: Any, open_handles: OpenHandles) -> Any:
         if self.closed:
             self.check_open()
         if isinstance(step, Exchange):
             assert self._connection is not None
-            return self._connection.do(step, held)
+            return self._connection.do(step, open_handles)
         if isinstance(step, Rpc):
             assert self._connection is not None, "no SynapRPC"
             return answered(step.calls, step.safe)
@@ -135,12 +135,12 @@ class AsyncDriver(_Base, LoopDriver):
         if self._connection is not None:
             await self._connection.close()
 
-    async def do(self, step: Any, held: Held) -> Any:
+    async def do(self, step: Any, open_handles: OpenHandles) -> Any:
         if self.closed:
             self.check_open()
         if isinstance(step, Exchange):
             assert self._connection is not None
-            return await self._connection.do(step, held)
+            return await self._connection.do(step, open_handles)
         if isinstance(step, Rpc):
             assert self._connection is not None, "no SynapRPC"
             return answered(step.calls, step.safe)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.drivers import BlockingDriver, Held
+from ..core.drivers import BlockingDriver, OpenHandles
 from . import wire
 from .connection_base import ConnectionBase, Exchange, answered, probed
 from .errors import SynapError, SynapWireError
@@ -46,7 +46,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         """Connect, and find out whether calls are answered here; return the reason why not."""
         return self.run(probed())
 
-    def do(self, step: Any, held: Held) -> None:
+    def do(self, step: Any, open_handles: OpenHandles) -> None:
         with self._own():
             try:
                 if isinstance(step, Exchange):

@@ -21,7 +21,7 @@ def find(tree, *names):
     branch = tree.top
     tree.unfold(branch)
     for name in names:
-        branch = next(one for one in branch.found if one.node.name == name)
+        branch = next(one for one in branch.branches if one.node.name == name)
         tree.unfold(branch)
     return branch.node
 
@@ -116,9 +116,9 @@ def test_an_error_in_a_branch_is_kept_and_can_be_tried_again():
 
     tree = Tree(Node("root", "r", "r", children=children))
     tree.unfold(tree.top)
-    assert tree.top.trouble == "OSError: away" and tree.top.found == []
-    tree.unfold(tree.top, anew=True)
-    assert tree.top.trouble == "" and [one.node.name for one in tree.top.found] == ["late"]
+    assert tree.top.trouble == "OSError: away" and tree.top.branches == []
+    tree.unfold(tree.top, again=True)
+    assert tree.top.trouble == "" and [one.node.name for one in tree.top.branches] == ["late"]
 
 
 def test_what_is_in_it_is_named_as_the_user_has_it():
@@ -127,16 +127,16 @@ def test_what_is_in_it_is_named_as_the_user_has_it():
     tree.called("lab.s2")
     tree.unfold(tree.top)
     assert [one.node.code for one in tree.shown()] == ["lab.s2", "lab.s2['a']", "s2s.other()"]
-    tree.unfold(tree.top, anew=True)
-    assert tree.top.found[0].node.code == "lab.s2['a']"
+    tree.unfold(tree.top, again=True)
+    assert tree.top.branches[0].node.code == "lab.s2['a']"
 
 
 def test_what_was_open_stays_open_when_asked_anew():
     inner = Node("inner", "x", "x", children=lambda: [Node("leaf", "x", "x")])
     tree = Tree(Node("root", "r", "r", children=lambda: [inner]))
     tree.unfold(tree.top)
-    tree.unfold(tree.top.found[0])
-    tree.unfold(tree.top, anew=True)
+    tree.unfold(tree.top.branches[0])
+    tree.unfold(tree.top, again=True)
     assert [one.node.name for one in tree.shown()] == ["root", "inner", "leaf"]
 
 

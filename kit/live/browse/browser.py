@@ -45,12 +45,12 @@ class Browser:
 
     def __repr__(self) -> str:
         self._tree.unfold(self._tree.top)
-        names = [f"  {one.node.kind} {one_line(one.node.name)}" for one in self._tree.shown()[1:]]
+        names = [f"  {branch.node.kind} {one_line(branch.node.name)}" for branch in self._tree.shown()[1:]]
         return "\n".join([visible(f"<Browser of {self._tree.root.code}>"), *names[:50]])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         self._tree.unfold(self._tree.top)
-        rows = [(one.node.kind, one.node.name, one.node.code) for one in self._tree.shown()[1:]]
+        rows = [(branch.node.kind, branch.node.name, branch.node.code) for branch in self._tree.shown()[1:]]
         return {
             "text/plain": repr(self),
             "text/html": text(self._tree.root.name) + table(("", "name", "in code"), rows),
@@ -86,7 +86,7 @@ class Browser:
     # --- what the panel's controls do -------------------------------------------------------------------------------
 
     def _choose(self, path: tuple[str, ...]) -> None:
-        branch = next((one for one in self._tree.shown(self._needle()) if one.path == path), None)
+        branch = next((shown for shown in self._tree.shown(self._needle()) if shown.path == path), None)
         if branch is None or branch is self._chosen:
             return
         self._chosen = branch
@@ -102,7 +102,7 @@ class Browser:
 
     def _press_refresh(self) -> None:
         branch = self._chosen
-        self._do(lambda turn: self._show(turn, branch, anew=True))
+        self._do(lambda turn: self._show(turn, branch, again=True))
 
     def _press_read(self) -> None:
         branch = self._chosen
@@ -145,8 +145,8 @@ class Browser:
 
         threading.Thread(target=kernel.detached, args=(run,), name="kit-browse", daemon=True).start()
 
-    def _show(self, turn: int, branch: Branch, *, anew: bool = False) -> None:
-        self._tree.unfold(branch, anew=anew)
+    def _show(self, turn: int, branch: Branch, *, again: bool = False) -> None:
+        self._tree.unfold(branch, again=again)
         self._paint_tree()
         about = self._about(branch)
         self._end_view(turn)
@@ -157,14 +157,14 @@ class Browser:
         parts = [text(f"{node.kind} {node.name}"), f"<div><code>{_safe(node.code)}</code></div>"]
         if branch.trouble:
             parts.append(_failed(branch.trouble))
-        elif branch.found is not None:
+        elif branch.branches is not None:
             more = hidden(branch, self._needle())
             parts.append(
-                text(f"{len(branch.found):,} in it" + (f", {more:,} not listed: use the filter" if more else ""))
+                text(f"{len(branch.branches):,} in it" + (f", {more:,} not listed: use the filter" if more else ""))
             )
         if node.details is not None:
-            told: Mapping[str, Any] = node.details()
-            parts.append(table(("", ""), [(name, value) for name, value in told.items() if value is not None]))
+            details: Mapping[str, Any] = node.details()
+            parts.append(table(("", ""), [(name, value) for name, value in details.items() if value is not None]))
         return "".join(parts)
 
     def _read(self, turn: int, branch: Branch) -> None:
@@ -196,10 +196,10 @@ class Browser:
         node = branch.node
         if node.log is None:
             return
-        told = node.log().profile(sample=PROFILED)
-        name = self._left.leave(f"{node.code}.profile", variable_of(node.name, "profile"), told)
+        profile = node.log().profile(sample=PROFILED)
+        name = self._left.leave(f"{node.code}.profile", variable_of(node.name, "profile"), profile)
         self._end_view(turn)
-        self._put(turn, f"<div>in the variable <code>{_safe(name)}</code></div>{told._repr_html_()}")
+        self._put(turn, f"<div>in the variable <code>{_safe(name)}</code></div>{profile._repr_html_()}")
 
     def _live(self, turn: int, branch: Branch) -> None:
         node = branch.node

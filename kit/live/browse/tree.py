@@ -40,7 +40,7 @@ class Branch:
     depth: int
     path: tuple[str, ...]
     open: bool = False
-    found: list[Branch] | None = None
+    branches: list[Branch] | None = None
     """Its branches, once they were asked for."""
     trouble: str = ""
 
@@ -66,25 +66,25 @@ class Tree:
         rest = code.removeprefix(self._prefix)
         return self._name + rest if self._name and rest != code and not rest[:1].isidentifier() else code
 
-    def unfold(self, branch: Branch, *, anew: bool = False) -> None:
+    def unfold(self, branch: Branch, *, again: bool = False) -> None:
         """Open a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
         if branch.node.children is None:
             return
-        if branch.found is None or anew:
-            known = {one.path: one for one in branch.found or ()}
+        if branch.branches is None or again:
+            known = {old.path: old for old in branch.branches or ()}
             branch.trouble = ""
             try:
                 nodes = branch.node.children()
             except Exception as error:
                 branch.trouble = f"{type(error).__name__}: {error}"
                 nodes = []
-            branch.found = []
+            branch.branches = []
             for node in nodes:
                 node.code = self._named(node.code)
                 path = (*branch.path, node.kind, node.name)
-                found = known.get(path) or Branch(node, branch.depth + 1, path)
-                found.node = node
-                branch.found.append(found)
+                child = known.get(path) or Branch(node, branch.depth + 1, path)
+                child.node = node
+                branch.branches.append(child)
         branch.open = True
 
     def fold(self, branch: Branch) -> None:
@@ -100,16 +100,16 @@ def _shown(branch: Branch, needle: str) -> Iterator[Branch]:
     yield branch
     if not branch.open:
         return
-    hits = [one for one in branch.found or () if not needle or _holds(one, needle)]
-    for one in hits[:MOST]:
-        yield from _shown(one, needle)
+    hits = [child for child in branch.branches or () if not needle or _holds(child, needle)]
+    for child in hits[:MOST]:
+        yield from _shown(child, needle)
 
 
 def _holds(branch: Branch, needle: str) -> bool:
-    return needle in branch.node.name.lower() or any(_holds(one, needle) for one in branch.found or ())
+    return needle in branch.node.name.lower() or any(_holds(child, needle) for child in branch.branches or ())
 
 
 def hidden(branch: Branch, needle: str = "") -> int:
     """Return how many of an open branch's children are beyond what is listed."""
-    hits = [one for one in branch.found or () if not needle or _holds(one, needle.lower())]
+    hits = [child for child in branch.branches or () if not needle or _holds(child, needle.lower())]
     return max(0, len(hits) - MOST) if branch.open else 0

@@ -71,7 +71,7 @@ class Aggregate(ABC):
         """Return what is known of some slots, as JSON has it."""
 
     @abstractmethod
-    def load(self, told: Mapping[str, Any], size: int) -> None:
+    def load(self, state: Mapping[str, Any], size: int) -> None:
         """Know what `dump` told, of that many slots."""
 
     def keep(self, slots: Slots) -> None:
@@ -83,8 +83,8 @@ class Aggregate(ABC):
 class Count(Aggregate):
     """How many rows, or how many values that are not missing."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._counts = np.zeros(0, np.int64)
 
     def grow(self, size: int) -> None:
@@ -102,15 +102,15 @@ class Count(Aggregate):
     def dump(self, slots: Slots) -> dict[str, Any]:
         return {"counts": self._counts[slots].tolist()}
 
-    def load(self, told: Mapping[str, Any], size: int) -> None:
-        self._counts = _numbers(told["counts"], size, np.int64)
+    def load(self, state: Mapping[str, Any], size: int) -> None:
+        self._counts = _numbers(state["counts"], size, np.int64)
 
 
 class Sum(Aggregate):
     """The sum: exact of integers and decimals, however large; of floats as they are added, so to about 15 digits."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._whole = objects([])
         self._part = np.zeros(0)
         self._counts = np.zeros(0, np.int64)
@@ -141,13 +141,13 @@ class Sum(Aggregate):
 
     def totals(self, slots: Slots) -> list[Any]:
         """Return the sums as Python has them; None where there was no value."""
-        found: list[Any] = []
+        sums: list[Any] = []
         for whole, part, floats, count in zip(
             self._whole[slots].tolist(), self._part[slots].tolist(), self._floats[slots].tolist(),
             self._counts[slots].tolist(), strict=True,
         ):  # fmt: skip
-            found.append(None if not count else float(whole) + part if floats else whole)
-        return found
+            sums.append(None if not count else float(whole) + part if floats else whole)
+        return sums
 
     def result(self, slots: Slots) -> pa.Array:
         return array_of_plain(self.totals(slots))
@@ -160,13 +160,13 @@ class Sum(Aggregate):
             "floats": self._floats[slots].tolist(),
         }
 
-    def load(self, told: Mapping[str, Any], size: int) -> None:
-        self._whole = objects([unplain(value) for value in _listed(told["whole"], size)])
-        if any(isinstance(one, bool) or not isinstance(one, int | decimal.Decimal) for one in self._whole):
+    def load(self, state: Mapping[str, Any], size: int) -> None:
+        self._whole = objects([unplain(value) for value in _listed(state["whole"], size)])
+        if any(isinstance(total, bool) or not isinstance(total, int | decimal.Decimal) for total in self._whole):
             raise ValueError("a sum is no number")
-        self._part = _numbers(told["part"], size, np.float64)
-        self._counts = _numbers(told["counts"], size, np.int64)
-        self._floats = _numbers(told["floats"], size, np.bool_)
+        self._part = _numbers(state["part"], size, np.float64)
+        self._counts = _numbers(state["counts"], size, np.int64)
+        self._floats = _numbers(state["floats"], size, np.bool_)
 
 
 class Mean(Sum):
@@ -183,8 +183,8 @@ class Mean(Sum):
 class Chosen(Aggregate):
     """One of the values: the least, the greatest, the first, the last. Missing ones are passed over."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._values = objects([])
         self._seen = np.zeros(0, bool)
         self._kind: pa.DataType = pa.null()
@@ -199,10 +199,10 @@ class Chosen(Aggregate):
         values = [plain(value) for value in self._values[slots].tolist()]
         return {"values": values, "seen": self._seen[slots].tolist(), "kind": kind_text(self._kind)}
 
-    def load(self, told: Mapping[str, Any], size: int) -> None:
-        self._values = objects([unplain(value) for value in _listed(told["values"], size)])
-        self._seen = _numbers(told["seen"], size, np.bool_)
-        self._kind = kind_of_text(told["kind"])
+    def load(self, state: Mapping[str, Any], size: int) -> None:
+        self._values = objects([unplain(value) for value in _listed(state["values"], size)])
+        self._seen = _numbers(state["seen"], size, np.bool_)
+        self._kind = kind_of_text(state["kind"])
 
 
 class First(Chosen):
@@ -251,8 +251,8 @@ class Least(Chosen):
         if not values:
             return
         self._kind = column.kind
-        known_values, seen = self._values[slots].tolist(), self._seen[slots].tolist()
-        for n, (value, old, known_one) in enumerate(zip(values, known_values, seen, strict=True)):
+        known_values, filled = self._values[slots].tolist(), self._seen[slots].tolist()
+        for n, (value, old, known_one) in enumerate(zip(values, known_values, filled, strict=True)):
             if known_one:
                 try:
                     values[n] = self.pick(old, value)
@@ -274,8 +274,8 @@ class Greatest(Least):
 class Distinct(Aggregate):
     """About how many different values, within some 2 percent; what is missing is none."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._registers = Registers()
 
     def grow(self, size: int) -> None:
@@ -290,15 +290,15 @@ class Distinct(Aggregate):
     def dump(self, slots: Slots) -> dict[str, Any]:
         return {"registers": self._registers.dump(slots)}
 
-    def load(self, told: Mapping[str, Any], size: int) -> None:
-        self._registers.load(told["registers"], size)
+    def load(self, state: Mapping[str, Any], size: int) -> None:
+        self._registers.load(state["registers"], size)
 
 
 class Quantile(Aggregate):
     """About the value below which a share of the values lie, within 1 percent of it."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._buckets = Quantiles()
 
     def grow(self, size: int) -> None:
@@ -318,8 +318,8 @@ class Quantile(Aggregate):
     def dump(self, slots: Slots) -> dict[str, Any]:
         return {"buckets": self._buckets.dump(slots)}
 
-    def load(self, told: Mapping[str, Any], size: int) -> None:
-        self._buckets.load(told["buckets"], size)
+    def load(self, state: Mapping[str, Any], size: int) -> None:
+        self._buckets.load(state["buckets"], size)
 
 
 _KINDS: dict[str, type[Aggregate]] = {
@@ -336,36 +336,36 @@ _KINDS: dict[str, type[Aggregate]] = {
 _SHARE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
-def aggregate(name: str, said: Any) -> Aggregate:
+def aggregate_of(name: str, text: Any) -> Aggregate:
     """Return the aggregate that a text means.
 
-    >>> aggregate("slow", "p99:ms").share, aggregate("n", "count").column
+    >>> aggregate_of("slow", "p99:ms").share, aggregate_of("n", "count").column
     (0.99, None)
-    >>> aggregate("total", "som:total")
+    >>> aggregate_of("total", "som:total")
     Traceback (most recent call last):
     kit.core.errors.InputError: total='som:total' is no aggregate
       did you mean 'sum'?
     """
-    if not isinstance(said, str):
-        raise InputError(f"{name}={said!r} is no aggregate", hint=f"write a text: {FORMS}")
-    kind, colon, column = (part.strip() for part in said.partition(":"))
-    share = 0.5 if kind == "median" else float(found[1]) / 100 if (found := _SHARE.fullmatch(kind)) else None
+    if not isinstance(text, str):
+        raise InputError(f"{name}={text!r} is no aggregate", hint=f"write a text: {FORMS}")
+    kind, colon, column = (part.strip() for part in text.partition(":"))
+    share = 0.5 if kind == "median" else float(percent[1]) / 100 if (percent := _SHARE.fullmatch(kind)) else None
     if share is None and kind not in _KINDS:
         hint = nearest(kind, [*_KINDS, "median"]) or f"write {FORMS}"
-        raise InputError(f"{name}={said!r} is no aggregate", hint=hint)
+        raise InputError(f"{name}={text!r} is no aggregate", hint=hint)
     if not column and (kind != "count" or colon):
-        raise InputError(f"{name}={said!r} names no column", hint=f'write "{kind}:" and the column, as in {FORMS}')
+        raise InputError(f"{name}={text!r} names no column", hint=f'write "{kind}:" and the column, as in {FORMS}')
     return Quantile(name, column, share) if share is not None else _KINDS[kind](name, column or None)
 
 
-def _listed(given: Any, size: int) -> Sequence[Any]:
-    if not isinstance(given, list) or len(given) != size:
+def _listed(values: Any, size: int) -> Sequence[Any]:
+    if not isinstance(values, list) or len(values) != size:
         raise ValueError("a list of another length")
-    return given
+    return values
 
 
-def _numbers(given: Any, size: int, kind: Any) -> npt.NDArray[Any]:
-    found = np.array(_listed(given, size), kind)
-    if found.shape != (size,):
+def _numbers(values: Any, size: int, kind: Any) -> npt.NDArray[Any]:
+    array = np.array(_listed(values, size), kind)
+    if array.shape != (size,):
         raise ValueError("not a list of numbers")
-    return found
+    return array

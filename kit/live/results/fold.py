@@ -53,11 +53,11 @@ class Fold(ABC):
         """Return what is counted beside the result."""
 
     @abstractmethod
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Return all that is known, as JSON has it."""
 
     @abstractmethod
-    def know(self, told: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Know what `told` gave."""
 
     def notes(self) -> Iterable[str]:
@@ -67,7 +67,7 @@ class Fold(ABC):
     def dump(self) -> str:
         """Return all that is known, for a checkpoint."""
         with self.lock:
-            whole = json.dumps({"missed": self.missed, **self.told()}, separators=(",", ":")).encode()
+            whole = json.dumps({"missed": self.missed, **self.state()}, separators=(",", ":")).encode()
         if len(whole) > _LARGEST:
             raise KitError(f"{self.label}: its state has {len(whole):,} bytes, which is too large for a checkpoint")
         return base64.b64encode(zlib.compress(whole, 1)).decode()
@@ -79,9 +79,9 @@ class Fold(ABC):
             whole = opened.decompress(base64.b64decode(blob, validate=True), _LARGEST)
             if not opened.eof:
                 raise ValueError("cut off, or too large")
-            told = json.loads(whole)
-            self.missed = int(told["missed"])
-            self.know(told)
+            state = json.loads(whole)
+            self.missed = int(state["missed"])
+            self.restore(state)
         except KitError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError,

@@ -81,7 +81,7 @@ class Folded(Derived):
 
     async def _work(self, came: asyncio.Event, fresh: asyncio.Event) -> None:
         """Take what comes, until no more does."""
-        told: bool | None = False
+        reported: bool | None = False
         while True:
             came.clear()
             over = self._state.ended
@@ -90,8 +90,8 @@ class Folded(Derived):
             if items:
                 await in_thread(partial(self._take, items))
             self._busy = False
-            if items or told != self._state.caught_up:
-                told = self._state.caught_up
+            if items or reported != self._state.caught_up:
+                reported = self._state.caught_up
                 fresh.set()
                 await asyncio.sleep(0 if over else _GATHERED)
             elif over and self._tap.rest():

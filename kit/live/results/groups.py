@@ -25,31 +25,31 @@ NAN = float("nan")
 _CODES = 2**62
 
 
-def keys_of(given: Any) -> tuple[str, ...]:
+def keys_of(keys: Any) -> tuple[str, ...]:
     """Return the names of key columns, of which one may be given alone.
 
     >>> keys_of("city"), keys_of(["city", "item"]), keys_of(None)
     (('city',), ('city', 'item'), ())
     """
-    given = () if given is None else (given,) if isinstance(given, str) else given
-    names: list[Any] = list(given) if isinstance(given, Iterable) else [None]
+    keys = () if keys is None else (keys,) if isinstance(keys, str) else keys
+    names: list[Any] = list(keys) if isinstance(keys, Iterable) else [None]
     if not all(isinstance(name, str) and name for name in names):
-        raise InputError(f"keys={given!r}", hint='name columns: "city", or ["city", "item"]')
+        raise InputError(f"keys={keys!r}", hint='name columns: "city", or ["city", "item"]')
     if len(set(names)) < len(names):
-        raise InputError(f"keys={given!r} names a column twice")
+        raise InputError(f"keys={keys!r} names a column twice")
     return tuple(names)
 
 
-def key_of(told: Sequence[Any]) -> Key:
+def key_of(parts: Sequence[Any]) -> Key:
     """Return the key that a checkpoint tells."""
-    found = [unplain(part) for part in told]
+    values = [unplain(part) for part in parts]
     return tuple(
         tuple(part) if isinstance(part, list) else NAN if isinstance(part, float) and part != part else part
-        for part in found
+        for part in values
     )
 
 
-def told_of(key: Key) -> list[Any]:
+def parts_of(key: Key) -> list[Any]:
     """Return a key as a checkpoint tells it."""
     return [plain(list(part) if isinstance(part, tuple) else part) for part in key]
 
@@ -123,11 +123,11 @@ class Groups:
 
     def columns(self, keys: Sequence[Key], skip: int = 0) -> list[pa.Array]:
         """Return the columns of some groups' keys; `skip` parts at their front are none."""
-        found = []
+        columns = []
         for n, kind in enumerate(self.kinds):
             values = [key[n + skip] for key in keys]
-            found.append(array_of_plain([one[0] if isinstance(one, tuple) else one for one in values], kind))
-        return found
+            columns.append(array_of_plain([value[0] if isinstance(value, tuple) else value for value in values], kind))
+        return columns
 
     def lacking(self, names: Iterable[str]) -> InputError | None:
         """Return the error of a key that no row has had; None where all were seen."""

@@ -72,17 +72,17 @@ class Kept:
             writer.write_table(whole)
         return [base64.b64encode(sink.getvalue().to_pybytes()).decode(), numbers.tolist()]
 
-    def load(self, told: Any) -> None:
+    def load(self, state: Any) -> None:
         """Keep what `dump` told; ValueError where that cannot be."""
-        text, numbers = told
-        found = np.array(numbers, np.int64)
+        text, numbers = state
+        row_numbers = np.array(numbers, np.int64)
         try:
             with pa.ipc.open_stream(pa.py_buffer(base64.b64decode(text, validate=True))) as reader:
                 table = reader.read_all()
             table.validate(full=True)
         except (pa.ArrowException, OSError, TypeError) as error:
             raise ValueError("no rows") from error
-        if found.shape != (table.num_rows,) or (np.diff(found) <= 0).any():
+        if row_numbers.shape != (table.num_rows,) or (np.diff(row_numbers) <= 0).any():
             raise ValueError("another number of rows")
         self._tables, self._numbers, self.size = [], [], 0
-        self.add(table, found)
+        self.add(table, row_numbers)

@@ -57,10 +57,10 @@ class Lot:
     def column(self, name: str) -> Column | None:
         """Return the values of a column that are not missing; None where all are, or there is no such column."""
         if name not in self._columns:
-            self._columns[name] = self._found(name)
+            self._columns[name] = self._present(name)
         return self._columns[name]
 
-    def _found(self, name: str) -> Column | None:
+    def _present(self, name: str) -> Column | None:
         if name not in self.table.column_names:
             return None
         array = plain_array(self.table.column(name))
@@ -87,8 +87,8 @@ class Column:
 
     def at(self, rows: Numbers) -> list[Any]:
         """Return the values of some rows as Python has them."""
-        found: list[Any] = self._array.take(pa.array(rows)).to_pylist()
-        return found
+        values: list[Any] = self._array.take(pa.array(rows)).to_pylist()
+        return values
 
     def numbers(self) -> npt.NDArray[Any] | None:
         """Return the values by group: `int64`, `float64`, or exact numbers of Python; None where they are none."""
@@ -127,9 +127,13 @@ class Column:
         if coded is None:
             return pd.util.hash_array(objects([text_of(value) for value in self.at(self.rows)]))
         values = coded.dictionary.to_pylist()
-        hashed = np.asarray(pd.util.hash_array(objects([_text(one) for one in values]), categorize=False), np.uint64)
+        hashed = np.asarray(
+            pd.util.hash_array(objects([_text(value) for value in values]), categorize=False), np.uint64
+        )
         if numbers is not None:
-            hashed = np.array([_of_number(one, other) for one, other in zip(values, hashed, strict=True)], np.uint64)
+            hashed = np.array(
+                [_of_number(value, other) for value, other in zip(values, hashed, strict=True)], np.uint64
+            )
         places = np.asarray(pc.fill_null(coded.indices, 0)).astype(np.int64)
         return hashed[places[self.rows]]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...core.errors import InputError, KitError
 from ...core.tables.filters import Test, tests_of
 from .fold import Fold
-from .groups import Groups, Key, key_of, keys_of, told_of
+from .groups import Groups, Key, key_of, keys_of, parts_of
 from .kept import Kept
 
 
@@ -62,11 +62,11 @@ class Newest(Fold):
             self._kept.keep(self._live())
 
     def _deletes(self, table: pa.Table) -> npt.NDArray[np.bool_]:
-        found = np.zeros(table.num_rows, bool)
+        mask = np.zeros(table.num_rows, bool)
         for _, test in self._tests:
             if not test.missing(table.column_names):
-                found |= test(table)
-        return found
+                mask |= test(table)
+        return mask
 
     def _live(self) -> npt.NDArray[np.int64]:
         return np.sort(np.fromiter(self._number.values(), np.int64, len(self._number)))
@@ -86,9 +86,9 @@ class Newest(Fold):
             if self._columns and (missing := test.missing(self._columns)) is not None:
                 yield f"deletes: {name}: {missing}"
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {
-            "keys": [told_of(key) for key in self._number],
+            "keys": [parts_of(key) for key in self._number],
             "numbers": list(self._number.values()),
             "kept": self._kept.dump(self._live()),
             "columns": list(self._columns),
@@ -96,13 +96,13 @@ class Newest(Fold):
             "rows": [self.rows, self.deleted],
         }
 
-    def know(self, told: Mapping[str, Any]) -> None:
-        self._kept.load(told["kept"])
-        self._number = {key_of(key): int(n) for key, n in zip(told["keys"], told["numbers"], strict=True)}
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._kept.load(state["kept"])
+        self._number = {key_of(key): int(n) for key, n in zip(state["keys"], state["numbers"], strict=True)}
         if sorted(self._number.values()) != self._kept.numbers.tolist():
             raise ValueError("rows of other keys")
-        self._columns = dict.fromkeys(str(name) for name in told["columns"])
-        self._groups.seen = {str(name) for name in told["seen"]}
-        self.rows, self.deleted = map(int, told["rows"])
+        self._columns = dict.fromkeys(str(name) for name in state["columns"])
+        self._groups.seen = {str(name) for name in state["seen"]}
+        self.rows, self.deleted = map(int, state["rows"])
         if self._number and max(self._number.values()) >= self.rows:
             raise ValueError("rows that have not come")

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from ...core.errors import InputError, KitError
 from ..times import Moments
-from .aggregates import FORMS, Aggregate, aggregate
+from .aggregates import FORMS, Aggregate, aggregate_of
 from .fold import Fold, unseen
-from .groups import Groups, key_of, keys_of, told_of
+from .groups import Groups, key_of, keys_of, parts_of
 from .plain import kind_of_text, kind_text
 
 Numbers = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ WINDOW = "window"
 _EARLIEST = -(2**62)
 
 
-def micros(given: Any, name: str) -> int | None:
+def micros(length: Any, name: str) -> int | None:
     """Return a length of time in microseconds.
 
     >>> micros("10s", "every"), micros(None, "late")
@@ -31,26 +31,26 @@ def micros(given: Any, name: str) -> int | None:
     """
     import pandas as pd
 
-    if given is None:
+    if length is None:
         return None
-    if not isinstance(given, bool | int | float):
+    if not isinstance(length, bool | int | float):
         try:
-            found = pd.Timedelta(given).value
+            nanoseconds = pd.Timedelta(length).value
         except (ValueError, TypeError):
-            found = -1
-        if found >= (0 if name == "late" else 1_000_000):
-            return int(found // 1000)
-    raise InputError(f"{name}={given!r} is no length of time", hint='give "10s", "1min", "1h", or a timedelta')
+            nanoseconds = -1
+        if nanoseconds >= (0 if name == "late" else 1_000_000):
+            return int(nanoseconds // 1000)
+    raise InputError(f"{name}={length!r} is no length of time", hint='give "10s", "1min", "1h", or a timedelta')
 
 
-def aggregates_of(given: Mapping[str, Any], keys: Sequence[str]) -> list[Aggregate]:
+def aggregates_of(aggregates: Mapping[str, Any], keys: Sequence[str]) -> list[Aggregate]:
     """Return the aggregates that were asked for by their names."""
-    if not given:
+    if not aggregates:
         raise InputError("nothing to compute", hint=f"name what you want: {FORMS}")
-    for name in given:
+    for name in aggregates:
         if name in keys or name == WINDOW:
             raise InputError(f"{name!r} is the name of a key, or of the windows", hint=f"call {name}= otherwise")
-    return [aggregate(name, said) for name, said in given.items()]
+    return [aggregate_of(name, text) for name, text in aggregates.items()]
 
 
 class Per(Fold):
@@ -106,11 +106,11 @@ class Per(Fold):
             table, windows = self._in_time(table, windows, (windows + 1) * self._every + self._late > newest)
         self._fold(table, windows)
 
-    def _in_time(self, table: pa.Table, windows: Numbers, kept: npt.NDArray[np.bool_]) -> tuple[pa.Table, Numbers]:
-        if kept.all():
+    def _in_time(self, table: pa.Table, windows: Numbers, in_time: npt.NDArray[np.bool_]) -> tuple[pa.Table, Numbers]:
+        if in_time.all():
             return table, windows
-        self.late += int(len(kept) - kept.sum())
-        return table.filter(pa.array(kept)), windows[kept]
+        self.late += int(len(in_time) - in_time.sum())
+        return table.filter(pa.array(in_time)), windows[in_time]
 
     def _fold(self, table: pa.Table, windows: Numbers | None) -> None:
         while True:
@@ -123,8 +123,8 @@ class Per(Fold):
             new = [n for n, key in enumerate(keys) if key not in self._groups.slots]
             if len(new) <= room:
                 self._groups.number(lot, keys)
-                for one in self.aggregates:
-                    one.fold(lot, len(self._groups))
+                for aggregate in self.aggregates:
+                    aggregate.fold(lot, len(self._groups))
                 return
             # Up to the row that would open one group too many; then the oldest windows go.
             at = int(np.sort(lot.first_rows[new])[room])
@@ -151,11 +151,11 @@ class Per(Fold):
             self._floor = window + 1
             if left <= self._most * 3 // 4:
                 break
-        kept = [(key, slot) for key, slot in self._groups.slots.items() if key[0] >= self._floor]
-        self._groups.slots = {key: n for n, (key, _) in enumerate(kept)}
-        slots = np.array([slot for _, slot in kept], np.int64)
-        for one in self.aggregates:
-            one.keep(slots)
+        staying = [(key, slot) for key, slot in self._groups.slots.items() if key[0] >= self._floor]
+        self._groups.slots = {key: n for n, (key, _) in enumerate(staying)}
+        slots = np.array([slot for _, slot in staying], np.int64)
+        for aggregate in self.aggregates:
+            aggregate.keep(slots)
 
     def result(self) -> pa.Table:
         keys = list(self._groups.slots)
@@ -171,25 +171,25 @@ class Per(Fold):
             columns[WINDOW] = pa.array(starts).cast(pa.timestamp(unit, "UTC"))
         shift = int(self._every is not None)
         columns.update(zip(self._groups.names, self._groups.columns(keys, shift), strict=True))
-        for one in self.aggregates:
-            columns[one.name] = one.result(slots) if len(slots) else pa.nulls(0)
+        for aggregate in self.aggregates:
+            columns[aggregate.name] = aggregate.result(slots) if len(slots) else pa.nulls(0)
         return pa.table(columns)
 
     def figures(self) -> dict[str, int]:
-        found = {"folded": self.rows, "groups": len(self._groups), "missed": self.missed}
+        counts = {"folded": self.rows, "groups": len(self._groups), "missed": self.missed}
         if self._every is not None:
-            found |= {"late": self.late, "untimed": self.untimed, "windows_gone": self.gone}
-        return found
+            counts |= {"late": self.late, "untimed": self.untimed, "windows_gone": self.gone}
+        return counts
 
     def notes(self) -> Iterable[str]:
         lacking = self._groups.lacking(self._columns)
         if lacking is not None:
             yield str(lacking)
-        for one in self.aggregates:
-            if one.column is not None and self._columns and one.column not in self._columns:
-                yield f"{one.name}: {unseen(one.column, self._columns)}"
-            if one.misfits:
-                yield f"{one.name}: {one.misfits:,} values of another kind left out (types= fixes a column)"
+        for aggregate in self.aggregates:
+            if aggregate.column is not None and self._columns and aggregate.column not in self._columns:
+                yield f"{aggregate.name}: {unseen(aggregate.column, self._columns)}"
+            if aggregate.misfits:
+                yield f"{aggregate.name}: {aggregate.misfits:,} values of another kind left out (types= fixes a column)"
         if self.late:
             yield f"{self.late:,} late"
         if self.untimed:
@@ -197,29 +197,29 @@ class Per(Fold):
         if self.gone:
             yield f"{self.gone:,} old windows left the result"
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         slots = np.arange(len(self._groups))
         return {
-            "keys": [told_of(key) for key in self._groups.slots],
+            "keys": [parts_of(key) for key in self._groups.slots],
             "kinds": [kind_text(kind) for kind in self._groups.kinds],
             "columns": list(self._columns),
             "seen": sorted(self._groups.seen),
-            "aggregates": [{**one.dump(slots), "misfits": one.misfits} for one in self.aggregates],
+            "aggregates": [{**aggregate.dump(slots), "misfits": aggregate.misfits} for aggregate in self.aggregates],
             "numbers": [self._newest, self._floor, self.rows, self.late, self.untimed, self.gone],
         }  # fmt: skip
 
-    def know(self, told: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         width = len(self._groups.names) + int(self._every is not None)
-        found = {key_of(parts): n for n, parts in enumerate(told["keys"])}
-        if len(found) != len(told["keys"]) or any(len(key) != width for key in found):
+        slots = {key_of(parts): n for n, parts in enumerate(state["keys"])}
+        if len(slots) != len(state["keys"]) or any(len(key) != width for key in slots):
             raise ValueError("keys that are none")
-        self._groups.slots = found
-        self._groups.kinds = [kind_of_text(kind) for kind in told["kinds"]]
-        if len(self._groups.kinds) != len(self._groups.names) or len(told["aggregates"]) != len(self.aggregates):
+        self._groups.slots = slots
+        self._groups.kinds = [kind_of_text(kind) for kind in state["kinds"]]
+        if len(self._groups.kinds) != len(self._groups.names) or len(state["aggregates"]) != len(self.aggregates):
             raise ValueError("another number of columns")
-        self._groups.seen = {str(name) for name in told["seen"]}
-        self._columns = dict.fromkeys(str(name) for name in told["columns"])
-        for one, its in zip(self.aggregates, told["aggregates"], strict=True):
-            one.load(its, len(found))
-            one.size, one.misfits = len(found), int(its["misfits"])
-        self._newest, self._floor, self.rows, self.late, self.untimed, self.gone = map(int, told["numbers"])
+        self._groups.seen = {str(name) for name in state["seen"]}
+        self._columns = dict.fromkeys(str(name) for name in state["columns"])
+        for aggregate, saved in zip(self.aggregates, state["aggregates"], strict=True):
+            aggregate.load(saved, len(slots))
+            aggregate.size, aggregate.misfits = len(slots), int(saved["misfits"])
+        self._newest, self._floor, self.rows, self.late, self.untimed, self.gone = map(int, state["numbers"])

@@ -17,10 +17,10 @@ from ...core.json_columns import array_of
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
     """Return values in an array of Python objects, lists among them too."""
-    found = np.empty(len(values), object)
+    array = np.empty(len(values), object)
     for n, value in enumerate(values):
-        found[n] = value
-    return found
+        array[n] = value
+    return array
 
 
 def grown(array: npt.NDArray[Any], size: int, filler: Any = 0) -> npt.NDArray[Any]:
@@ -58,33 +58,33 @@ def plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return ["span", value // timedelta(microseconds=1), getattr(value, "nanoseconds", 0)]
     if isinstance(value, list | tuple):
-        return ["list", [plain(one) for one in value]]
+        return ["list", [plain(item) for item in value]]
     if isinstance(value, dict):
-        return ["dict", [[str(name), plain(one)] for name, one in value.items()]]
+        return ["dict", [[str(name), plain(item)] for name, item in value.items()]]
     return ["text", str(value)]
 
 
-def unplain(told: Any) -> Any:
+def unplain(form: Any) -> Any:
     """Return the value that `plain` told; ValueError where there is none."""
-    if told is None or isinstance(told, bool | int | str):
-        return told
-    if not isinstance(told, list) or len(told) < 2:
+    if form is None or isinstance(form, bool | int | str):
+        return form
+    if not isinstance(form, list) or len(form) < 2:
         raise ValueError("no value")
-    kind, said, *more = told
-    if kind == "list" and isinstance(said, list):
-        return [unplain(one) for one in said]
-    if kind == "dict" and isinstance(said, list):
-        return {str(name): unplain(one) for name, one in said}
-    if kind == "span" and isinstance(said, int):
+    kind, content, *more = form
+    if kind == "list" and isinstance(content, list):
+        return [unplain(item) for item in content]
+    if kind == "dict" and isinstance(content, list):
+        return {str(name): unplain(item) for name, item in content}
+    if kind == "span" and isinstance(content, int):
         if more and more[0]:
             import pandas as pd
 
-            return pd.Timedelta(said * 1000 + int(more[0]) % 1000, "ns")
-        return timedelta(microseconds=said)
-    if not isinstance(said, str):
+            return pd.Timedelta(content * 1000 + int(more[0]) % 1000, "ns")
+        return timedelta(microseconds=content)
+    if not isinstance(content, str):
         raise ValueError("no value")
     if kind == "time":
-        return _time(said, more[0] if more else None)
+        return _time(content, more[0] if more else None)
     made = {
         "float": float,
         "decimal": Decimal,
@@ -95,16 +95,16 @@ def unplain(told: Any) -> Any:
     }.get(kind)
     if made is None:
         raise ValueError(f"no value of kind {kind!r}")
-    return made(said)  # type: ignore[operator]
+    return made(content)  # type: ignore[operator]
 
 
-def _time(said: str, zone: Any) -> Any:
-    if len(said.partition(".")[2]) > 6:
+def _time(text: str, zone: Any) -> Any:
+    if len(text.partition(".")[2]) > 6:
         import pandas as pd
 
-        found: Any = pd.Timestamp(said)
-        return found if zone is None else found.tz_localize("UTC").tz_convert(zone)
-    whole = datetime.fromisoformat(said)
+        moment: Any = pd.Timestamp(text)
+        return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
+    whole = datetime.fromisoformat(text)
     return whole if zone is None else whole.replace(tzinfo=_zone("UTC")).astimezone(_zone(str(zone)))
 
 
@@ -132,7 +132,9 @@ def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa
         if min(present) >= -(2**63) and max(present) < 2**63:
             return pa.array(values, pa.int64())
         return _decimals(values)
-    if any(isinstance(value, Decimal) for value in present) and not any(isinstance(one, float) for one in present):
+    if any(isinstance(value, Decimal) for value in present) and not any(
+        isinstance(number, float) for number in present
+    ):
         return _decimals(values)
     if all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in present):
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
@@ -144,13 +146,15 @@ def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa
 
 def _decimals(values: Sequence[Any]) -> pa.Array:
     exact = [None if value is None else Decimal(value) for value in values]
-    scale = max((-int(one.as_tuple().exponent) for one in exact if one is not None and one.is_finite()), default=0)
+    scale = max(
+        (-int(number.as_tuple().exponent) for number in exact if number is not None and number.is_finite()), default=0
+    )
     for kind in (pa.decimal128(38, max(0, scale)), pa.decimal256(76, max(0, scale))):
         try:
             return pa.array(exact, kind)
         except pa.ArrowException:
             continue
-    return pa.array([None if one is None else str(one) for one in exact], pa.string())
+    return pa.array([None if number is None else str(number) for number in exact], pa.string())
 
 
 def kind_text(kind: pa.DataType) -> str:
@@ -158,9 +162,9 @@ def kind_text(kind: pa.DataType) -> str:
     return base64.b64encode(pa.schema([("it", kind)]).serialize().to_pybytes()).decode()
 
 
-def kind_of_text(told: Any) -> pa.DataType:
+def kind_of_text(text: Any) -> pa.DataType:
     """Return the type that `kind_text` told; ValueError where there is none."""
     try:
-        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told, validate=True))).field(0).type
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text, validate=True))).field(0).type
     except (pa.ArrowException, TypeError, OSError, KeyError, IndexError) as error:
         raise ValueError("no type") from error

@@ -61,13 +61,13 @@ def live_sql(
     the view; the last good result stays, marked stale. `into="polars"` or `"arrow"` makes `df` a table of that library.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - as kit.sql finds tables
-    found = {**frame.f_globals, **frame.f_locals}
+    namespace = {**frame.f_globals, **frame.f_locals}
     del frame
     if isinstance(every, bool) or not isinstance(every, int | float) or not every >= _SHORTEST:
         raise InputError(f"every={every!r}: give a number of seconds from {_SHORTEST} up")
     library = checked("pandas" if into is None else into)
-    given = _tables(sql, tables, found)
-    source = Query(sql, float(every), params, given)
+    used = _tables(sql, tables, namespace)
+    source = Query(sql, float(every), params, used)
     source.into = library
     return Feed(source, max_rows=RESULT_ROWS, max_bytes=RESULT_BYTES)
 
@@ -82,18 +82,20 @@ def _tables(text: str, tables: Mapping[str, Any], namespace: Mapping[str, Any]) 
             )
     names = {name.lower(): name for name, value in namespace.items() if takes(value) or _followed(value)}
     names |= {name.lower(): name for name in tables}
-    found: dict[str, Any] = {}
-    for said in named_tables(text):
-        if (called := names.get(said.lower())) is not None:
-            found[called] = tables[called] if called in tables else namespace[called]
-        elif said.isidentifier():
-            hint = nearest(said, [one for one in names.values() if not one.startswith("_")])
-            raise InputError(f"there is no table {said!r}", hint=hint or f"give it by name: live_sql(sql, {said}=feed)")
-    if not any(_followed(value) for value in found.values()):
+    used: dict[str, Any] = {}
+    for table_name in named_tables(text):
+        if (called := names.get(table_name.lower())) is not None:
+            used[called] = tables[called] if called in tables else namespace[called]
+        elif table_name.isidentifier():
+            hint = nearest(table_name, [known for known in names.values() if not known.startswith("_")])
+            raise InputError(
+                f"there is no table {table_name!r}", hint=hint or f"give it by name: live_sql(sql, {table_name}=feed)"
+            )
+    if not any(_followed(value) for value in used.values()):
         raise InputError(
             "no table of this query moves", hint="kit.sql runs it once; give a feed or a handle on a stream"
         )
-    return found
+    return used
 
 
 def _followed(value: Any) -> bool:
@@ -140,14 +142,14 @@ class Query(Derived):
             while True:
                 came.clear()
                 over = all(state.ended for state in states)
-                seen = self._seen()
+                before = self._seen()
                 caught_up = all(state.caught_up or state.ended for state in states)
                 began = time.monotonic()
                 yield Chunk(await in_thread(self._run), caught_up=caught_up)
                 if over:
                     return
                 await asyncio.sleep(max(0.0, began + self._pause - time.monotonic()))
-                while self._seen() == seen:
+                while self._seen() == before:
                     await came.wait()
                     came.clear()
         finally:
@@ -175,20 +177,20 @@ class Query(Derived):
         empty = [name for name, ring in self._rings.items() if not ring.columns and not self._feeds[name].ended]
         if empty:
             notes = [f"waits for rows of {', '.join(empty)}"]
-            return self.settled(self._last(), [*notes, *self._told()], self._counted())
+            return self.settled(self._last(), [*notes, *self._own_notes()], self._counted())
         if self._connection is None:
             self._connection = engine()
             # It runs beside what a user computes, and again and again.
             self._connection.execute(f"SET threads = {max(1, (os.cpu_count() or 1) // 4)}")
-        given = {**self._fixed, **tables}
-        self._answer = answer = query(self._text, given, self._params, {}, self._connection)
+        used = {**self._fixed, **tables}
+        self._answer = answer = query(self._text, used, self._params, {}, self._connection)
         began = time.monotonic()
         try:
-            found = answer.table()
+            result = answer.table()
         except Exception as error:
             self._stale = self._stale or f"{datetime.now().astimezone():%H:%M:%S}"
             self.tell(_WHERE, error)
-            found = self._last()
+            result = self._last()
         else:
             self._stale = ""
             self.tell(_WHERE, None)
@@ -196,13 +198,13 @@ class Query(Derived):
             self._answer = None
         self._took = time.monotonic() - began
         self._runs += 1
-        self._table = found
-        return self.settled(found, self._told(), self._counted())
+        self._table = result
+        return self.settled(result, self._own_notes(), self._counted())
 
     def _last(self) -> pa.Table:
         return self._table if self._table is not None else pa.table({})
 
-    def _told(self) -> list[str]:
+    def _own_notes(self) -> list[str]:
         notes = []
         if self._stale:
             notes.append(f"stale since {self._stale}, as the query fails")

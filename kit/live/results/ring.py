@@ -58,12 +58,12 @@ class Ring:
     def _update(self) -> None:
         source = self._state.source
         with self._state.changed:
-            kept, replaced = self._state.buffer, self._state.buffer.replaced
+            buffer, replaced = self._state.buffer, self._state.buffer.replaced
             if source.replaces:
-                first, batches = kept.rows(0)
+                first, batches = buffer.rows(0)
             else:
-                first, batches = kept.rows(self._rows.next)
-                self._rows.forget(kept.first)
+                first, batches = buffer.rows(self._rows.next)
+                self._rows.forget(buffer.first)
         if source.replaces:
             if replaced == self._replaced:
                 return
@@ -92,23 +92,23 @@ class Ring:
 
     def _fitted(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
         """Return the rows with the columns that all have."""
-        found = unified([_none(self._schema), *batches]).combine_chunks().to_batches()
-        return found[0] if found else _none(self._schema)
+        fitted = unified([_none(self._schema), *batches]).combine_chunks().to_batches()
+        return fitted[0] if fitted else _none(self._schema)
 
 
 def portions(batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
     """Return the same rows a few at a time, as decoding takes memory."""
-    found: list[list[pa.RecordBatch]] = []
+    groups: list[list[pa.RecordBatch]] = []
     rows = _AT_ONCE
     for batch in batches:
         for at in range(0, batch.num_rows, _AT_ONCE):
             some = batch.slice(at, _AT_ONCE)
             if rows + some.num_rows > _AT_ONCE:
-                found.append([])
+                groups.append([])
                 rows = 0
-            found[-1].append(some)
+            groups[-1].append(some)
             rows += some.num_rows
-    return found
+    return groups
 
 
 def _both(a: pa.Schema, b: pa.Schema) -> pa.Schema:

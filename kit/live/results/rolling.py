@@ -39,8 +39,11 @@ class Rolling(Fold):
         super().__init__(
             {"rolling": self.keys, "n": n, "span": self._span, "time": time, "aggregates": dict(aggregates)}
         )
-        self._asked = dict(aggregates)
-        self._names = {*self.keys, *(one.column for one in aggregates_of(aggregates, self.keys) if one.column)}
+        self._aggregates = dict(aggregates)
+        self._names = {
+            *self.keys,
+            *(aggregate.column for aggregate in aggregates_of(aggregates, self.keys) if aggregate.column),
+        }
         self._moments = Moments(time)
         self._kept = Kept()
         self._trimmed = 0
@@ -53,7 +56,7 @@ class Rolling(Fold):
         self._columns.update(dict.fromkeys(table.column_names))
         numbers = np.arange(self.rows, self.rows + table.num_rows)
         self.rows += table.num_rows
-        found = pa.table({_TIME: pa.nulls(table.num_rows, pa.int64())})
+        rows = pa.table({_TIME: pa.nulls(table.num_rows, pa.int64())})
         if self._span is not None:
             moments, known = self._moments.of(table)
             self.untimed += int(len(known) - known.sum())
@@ -61,12 +64,12 @@ class Rolling(Fold):
             in_time = known & (moments > newest - self._span)
             self.late += int((known & ~in_time).sum())
             self._newest = int(newest[-1]) if len(newest) else self._newest
-            found, numbers = pa.table({_TIME: moments[in_time]}), numbers[in_time]
+            rows, numbers = pa.table({_TIME: moments[in_time]}), numbers[in_time]
             table = table.filter(pa.array(in_time))
         for name in table.column_names:
             if name in self._names:
-                found = found.append_column(name, table.column(name))
-        self._kept.add(found, numbers)
+                rows = rows.append_column(name, table.column(name))
+        self._kept.add(rows, numbers)
         # Not at each batch: what is too old is left out of the result anyway.
         if self._kept.size > 2 * max(self._trimmed, self._n or 65_536):
             self._trim()
@@ -85,13 +88,13 @@ class Rolling(Fold):
 
     def result(self) -> pa.Table:
         self._trim()
-        found = Per(self.keys, None, None, None, MOST, self._asked)
-        found.add(self._kept.all())
-        return found.result()
+        per = Per(self.keys, None, None, None, MOST, self._aggregates)
+        per.add(self._kept.all())
+        return per.result()
 
     def figures(self) -> dict[str, int]:
-        found = {"folded": self.rows, "missed": self.missed}
-        return found if self._n is not None else found | {"late": self.late, "untimed": self.untimed}
+        counts = {"folded": self.rows, "missed": self.missed}
+        return counts if self._n is not None else counts | {"late": self.late, "untimed": self.untimed}
 
     def notes(self) -> Iterable[str]:
         for name in self._names - self._columns.keys() if self._columns else ():
@@ -101,7 +104,7 @@ class Rolling(Fold):
         if self.untimed:
             yield f"{self.untimed:,} without a time"
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         self._trim()
         return {
             "kept": self._kept.dump(self._kept.numbers),
@@ -109,9 +112,9 @@ class Rolling(Fold):
             "rows": [self._newest, self.rows, self.late, self.untimed],
         }
 
-    def know(self, told: Mapping[str, Any]) -> None:
-        self._kept.load(told["kept"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._kept.load(state["kept"])
         if self._kept.size and self._kept.all().schema.field(_TIME).type != pa.int64():
             raise ValueError("rows without times")
-        self._columns = dict.fromkeys(str(name) for name in told["columns"])
-        self._newest, self.rows, self.late, self.untimed = map(int, told["rows"])
+        self._columns = dict.fromkeys(str(name) for name in state["columns"])
+        self._newest, self.rows, self.late, self.untimed = map(int, state["rows"])

@@ -25,10 +25,10 @@ Numbers = npt.NDArray[np.int64]
 def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return a hash of each number, the same in every process (the finish of splitmix64)."""
     with np.errstate(over="ignore"):
-        found = numbers + np.uint64(0x9E3779B97F4A7C15)
-        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return found ^ (found >> np.uint64(31))
+        hashes = numbers + np.uint64(0x9E3779B97F4A7C15)
+        hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return hashes ^ (hashes >> np.uint64(31))
 
 
 class Registers:
@@ -51,27 +51,27 @@ class Registers:
 
     def counts(self, slots: Numbers) -> Numbers:
         """Return how many different values some slots have seen."""
-        found = np.zeros(len(slots), np.int64)
+        counts = np.zeros(len(slots), np.int64)
         for at in range(0, len(slots), _AT_ONCE):
             some = self._all[slots[at : at + _AT_ONCE]]
             raw = _ALPHA * _REGISTERS**2 / np.ldexp(1.0, -some.astype(np.int32)).sum(axis=1)
             empty = (some == 0).sum(axis=1)
             with np.errstate(divide="ignore"):
                 few = _REGISTERS * np.log(_REGISTERS / empty)
-            found[at : at + _AT_ONCE] = np.rint(np.where((raw <= 2.5 * _REGISTERS) & (empty > 0), few, raw))
-        return found
+            counts[at : at + _AT_ONCE] = np.rint(np.where((raw <= 2.5 * _REGISTERS) & (empty > 0), few, raw))
+        return counts
 
     def dump(self, slots: Numbers) -> str:
         """Return the registers of some slots as text."""
         return base64.b64encode(zlib.compress(self._all[slots].tobytes(), 1)).decode()
 
-    def load(self, told: str, size: int) -> None:
+    def load(self, text: str, size: int) -> None:
         """Take what `dump` told."""
         opened = zlib.decompressobj()
-        found = opened.decompress(base64.b64decode(told, validate=True), size * _REGISTERS + 1)
-        if len(found) != size * _REGISTERS:
+        registers = opened.decompress(base64.b64decode(text, validate=True), size * _REGISTERS + 1)
+        if len(registers) != size * _REGISTERS:
             raise ValueError("registers of another number of groups")
-        self._all = np.frombuffer(found, np.uint8).reshape(size, _REGISTERS).copy()
+        self._all = np.frombuffer(registers, np.uint8).reshape(size, _REGISTERS).copy()
 
 
 _GROWTH = np.log(1.01 / 0.99)
@@ -124,10 +124,10 @@ class Quantiles:
         sums = np.concatenate([[0], np.cumsum(self._counts)])
         totals = sums[last] - sums[first]
         rank = sums[first] + np.floor(share * np.maximum(totals - 1, 0)).astype(np.int64)
-        found = np.clip(np.searchsorted(sums[1:], rank, side="right"), 0, max(len(self._codes) - 1, 0))
+        places = np.clip(np.searchsorted(sums[1:], rank, side="right"), 0, max(len(self._codes) - 1, 0))
         if not len(self._codes):
             return np.full(len(slots), np.nan)
-        code = (self._codes[found] & ((1 << _CODES) - 1)) - _ZERO
+        code = (self._codes[places] & ((1 << _CODES) - 1)) - _ZERO
         with np.errstate(over="ignore"):
             size = np.exp((np.abs(code) - 1 - _FAR) * _GROWTH) * 0.99  # in the middle of a bucket, by ratio
         value = np.where(code == 0, 0.0, np.sign(code) * size)
@@ -139,16 +139,16 @@ class Quantiles:
         first = np.searchsorted(self._codes, slots << _CODES)
         last = np.searchsorted(self._codes, (slots + 1) << _CODES)
         mask = (1 << _CODES) - 1
-        found: list[list[int]] = [[], [], []]
+        columns: list[list[int]] = [[], [], []]
         for slot, (a, b) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-            found[0] += [slot] * (b - a)
-            found[1] += (self._codes[a:b] & mask).tolist()
-            found[2] += self._counts[a:b].tolist()
-        return found
+            columns[0] += [slot] * (b - a)
+            columns[1] += (self._codes[a:b] & mask).tolist()
+            columns[2] += self._counts[a:b].tolist()
+        return columns
 
-    def load(self, told: Any, size: int) -> None:
+    def load(self, state: Any, size: int) -> None:
         """Take what `dump` told."""
-        slots, codes, counts = (np.array(one, np.int64) for one in told)
+        slots, codes, counts = (np.array(column, np.int64) for column in state)
         if not len(slots) == len(codes) == len(counts) or slots.ndim != 1 or codes.ndim != 1 or counts.ndim != 1:
             raise ValueError("buckets of several lengths")
         if len(slots) and not (slots.min() >= 0 and slots.max() < size and 0 <= codes.min() < 1 << _CODES):

@@ -37,7 +37,7 @@ class Changes:
         new = [row for row in after[1] if row not in known]
         if 2 * len(new) > len(after[1]):
             return None
-        order = ",".join(found[1] for row in after[1] if (found := _NUMBER.match(row)))
+        order = ",".join(match[1] for row in after[1] if (match := _NUMBER.match(row)))
         self._number += 1
         self._table = table
         return (

@@ -29,10 +29,10 @@ class Contents:
         """Return the rows in the buffer; long values may be cut."""
         return self._state.source.shape(self._state.batches()[1], preview=True)[0]
 
-    def shown_rows(self, wanted: int | None) -> tuple[pa.Table, list[int]]:
+    def shown_rows(self, extra: int | None) -> tuple[pa.Table, list[int]]:
         """Return the rows in the table, whole, with their numbers, and before them one that is wanted."""
         with self._lock:
-            return self._page.records(wanted)
+            return self._page.records(extra)
 
     def column_names(self) -> tuple[list[str], list[str]]:
         """Return the columns that there are, and those that are shown."""
@@ -61,7 +61,7 @@ class Contents:
         table = self._state.source.shape(self._state.batches()[1])[0]
         return f"{table.num_rows:,} rows are in {saved.save(table, path)}"
 
-    def found(self, words: str) -> str:
+    def find(self, words: str) -> str:
         """Find records in the log that is followed; return what was found, which is in a variable too."""
         if not words:
             return drawing.note("write beside the button what to look for")
@@ -69,11 +69,11 @@ class Contents:
         name = self._leave("found", frame)
         return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
 
-    def profiled(self) -> str:
+    def profile(self) -> str:
         """Return a profile of the log that is followed; it is in a variable too."""
-        told = self._state.source.searched.profile(sample=lookup.PROFILED)
-        name = self._leave("profile", told)
-        return f"{text(f'in the variable {name}')}{told._repr_html_()}"
+        profile = self._state.source.searched.profile(sample=lookup.PROFILED)
+        name = self._leave("profile", profile)
+        return f"{text(f'in the variable {name}')}{profile._repr_html_()}"
 
     def _leave(self, what: str, value: Any) -> str:
         return self._variables.leave(what, f"{self._stem().removesuffix('_live')}_{what}", value)

@@ -80,7 +80,7 @@ class Controls:
         self.figures = widgets.HTML(layout={"width": "auto", "margin": "0 2px"})
         self.changes = widgets.HTML(layout={"display": "none"})
         self.changes.add_class("kit-live-changes")
-        self.said = widgets.HTML(layout={"margin": "0 2px"})
+        self.message = widgets.HTML(layout={"margin": "0 2px"})
         self.page = PageEvents(deeds.page_told, deeds.press_row)
         # Its views are counted, so that one that nobody sees costs nothing; it is in the order of Tab, to be scrolled.
         self.main = widgets.HTML(
@@ -94,7 +94,7 @@ class Controls:
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
         acts.add_class("kit-live-controls")
         looks.add_class("kit-live-controls")
-        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.said, self.changes]
+        parts = [bar, looks, self.trouble, self.place, self.figures, self.main, self.message, self.changes]
         self.box = self.page.beside(parts)
         self.box.layout.overflow = "hidden"
         for pressed, deed in (
@@ -104,14 +104,14 @@ class Controls:
             (self.stop, deeds.press_stop),
         ):
             _pressed(pressed, deed)
-        for name, one in self.panes.items():
-            _pressed(one, lambda name=name: deeds.press_pane(name))  # type: ignore[misc]
-        _told(self.follow, deeds.press_follow)
-        _told(self.filter, deeds.press_filter)
-        _told(self.rows, deeds.press_rows)
+        for name, control in self.panes.items():
+            _pressed(control, lambda name=name: deeds.press_pane(name))  # type: ignore[misc]
+        _on_change(self.follow, deeds.press_follow)
+        _on_change(self.filter, deeds.press_filter)
+        _on_change(self.rows, deeds.press_rows)
         self._offered: list[str] = []
         self._offering = False
-        _told(self.order, lambda order: None if self._offering else deeds.press_order(order))
+        _on_change(self.order, lambda order: None if self._offering else deeds.press_order(order))
         self._counted = False
         self.main.observe(lambda _: self._count(deeds), "_view_count")
 
@@ -127,7 +127,7 @@ class Controls:
     @property
     def held(self) -> bool:
         """Whether it stands in a layout that somebody has made, which would break if it were taken away."""
-        return any(self.box in one.children for one in list(_alive.values()) if isinstance(one, widgets.Box))
+        return any(self.box in widget.children for widget in list(_alive.values()) if isinstance(widget, widgets.Box))
 
     def _count(self, deeds: Deeds) -> None:
         self._counted = True
@@ -135,11 +135,11 @@ class Controls:
 
     def show_paused(self, paused: bool, over: bool) -> int:
         """Return the pause button as it should be; tells how many messages that took."""
-        wanted = ("Resume", "play") if paused else ("Pause", "pause")
+        label = ("Resume", "play") if paused else ("Pause", "pause")
         sent = 0
-        if self.pause.description != wanted[0]:
+        if self.pause.description != label[0]:
             with self.pause.hold_sync():
-                self.pause.description, self.pause.icon = wanted
+                self.pause.description, self.pause.icon = label
             sent += 1
         if over and not self.pause.disabled:
             self.pause.disabled = True
@@ -154,7 +154,7 @@ class Controls:
         self.trouble.layout.display = "block" if html else "none"
         return 2
 
-    def offer(self, names: Sequence[str], said: Callable[[str], str]) -> int:
+    def offer(self, names: Sequence[str], text_of: Callable[[str], str]) -> int:
         """Offer the columns to sort by."""
         known = list(names)[:_MOST_SORTED]
         if known == self._offered:
@@ -162,7 +162,7 @@ class Controls:
         self._offered = known
         options: list[tuple[str, tuple[str, bool]]] = [("newest first", NEWEST)]
         for name in known:
-            options += [(f"{said(name)} ↑", (name, False)), (f"{said(name)} ↓", (name, True))]
+            options += [(f"{text_of(name)} ↑", (name, False)), (f"{text_of(name)} ↓", (name, True))]
         before = self.order.value
         self._offering = True
         try:
@@ -207,7 +207,7 @@ def _pressed(widget: Any, deed: Callable[[], None]) -> None:
     widget.on_click(lambda _: deed())
 
 
-def _told(widget: Any, deed: Callable[[Any], None]) -> None:
+def _on_change(widget: Any, deed: Callable[[Any], None]) -> None:
     widget.observe(lambda change: deed(change["new"]), "value")
 
 

@@ -108,9 +108,11 @@ def state_line(state: str, what: str, *, stood: str = "") -> str:
     )
 
 
-def errors(told: Sequence[str]) -> str:
+def errors(messages: Sequence[str]) -> str:
     """Return what went wrong, each on lines of its own."""
-    return "".join(f'<div class="kit-live-error" role="alert">{escape(visible(one[:600]))}</div>' for one in told)
+    return "".join(
+        f'<div class="kit-live-error" role="alert">{escape(visible(message[:600]))}</div>' for message in messages
+    )
 
 
 def figures(shown: Figures) -> str:
@@ -147,8 +149,8 @@ def figures(shown: Figures) -> str:
 
 
 def _figure(words: str, title: str, warns: bool = False) -> str:
-    told = f' title="{safe(title)}"' if title else ""
-    return f'<span class="kit-live-figure{" kit-live-warn" if warns else ""}"{told}>{safe(words)}</span>'
+    attribute = f' title="{safe(title)}"' if title else ""
+    return f'<span class="kit-live-figure{" kit-live-warn" if warns else ""}"{attribute}>{safe(words)}</span>'
 
 
 def rate(value: float) -> str:
@@ -193,8 +195,8 @@ BLANK = '<tr aria-hidden="true">'
 
 def without_blanks(table: str) -> str:
     """Return a table that need not keep its height, as nothing comes any more."""
-    head, found, _ = table.partition(BLANK)
-    return head + table[table.rindex("</tbody>") :] if found else table
+    head, blank, _ = table.partition(BLANK)
+    return head + table[table.rindex("</tbody>") :] if blank else table
 
 
 def row(values: Sequence[Cell], heads: Sequence[Head], number: int) -> str:
@@ -215,8 +217,8 @@ def note(text: str) -> str:
 
 def main(*parts: str, moving: bool = False, number: int = 0) -> str:
     """Return the body of a view; one that is repainted is laid out only while it is on the screen."""
-    told = f' data-number="{number}"' if number else ""
-    return f'<div class="kit-live{" kit-live-moving" if moving else ""}"{told}>{"".join(parts)}</div>'
+    attribute = f' data-number="{number}"' if number else ""
+    return f'<div class="kit-live{" kit-live-moving" if moving else ""}"{attribute}>{"".join(parts)}</div>'
 
 
 def _title(cell: Cell) -> str:

@@ -151,7 +151,7 @@ class Face:
         self._panes = Panes(self._contents, self.press_columns, self.press_widest)
         self._controls = Controls(self, self.page.rows, searched=self._state.source.searched is not None)
         if here := kernel.elsewhere():
-            self._controls.said.value = drawing.main(drawing.note(here))
+            self._controls.message.value = drawing.main(drawing.note(here))
         self._paint_state()
         self._controls.main.value = self._changes.whole(self._made_table())
         self._controls.figures.value = self._figures()
@@ -247,7 +247,7 @@ class Face:
         controls, feed = self._controls, self._state
         assert controls is not None
         sent = controls.show_paused(feed.word == "paused", feed.ended)
-        sent += controls.show_trouble(drawing.main(drawing.errors(told)) if (told := self._told()) else "")
+        sent += controls.show_trouble(drawing.main(drawing.errors(messages)) if (messages := self._messages()) else "")
         if feed.word == self._shown_state:
             return sent
         before, self._shown_state = self._shown_state, feed.word
@@ -258,7 +258,7 @@ class Face:
             sent += self.leave_snapshot()
         return sent + 1
 
-    def _told(self) -> list[str]:
+    def _messages(self) -> list[str]:
         """Return what went wrong, each once."""
         lines = [str(problem) for problem in self._state.problems[-3:]]
         lines += [f"filter: {error}" for error in (self._misread, self.page.lacking) if error is not None]
@@ -303,8 +303,8 @@ class Face:
                 self._made_table()
             state = drawing.state_line(self._state.word, self.title, stood=stood)
             table = f'<div style="overflow:auto">{drawing.without_blanks(self._table)}</div>'
-            told = drawing.errors(self._told())
-            return drawing.main(drawing.STYLE, state, told, self._figures(), table)
+            errors = drawing.errors(self._messages())
+            return drawing.main(drawing.STYLE, state, errors, self._figures(), table)
 
     def leave_snapshot(self) -> int:
         """Bring the snapshot up to date; tell how many messages that took."""
@@ -369,7 +369,7 @@ class Face:
     def press_frame(self) -> None:
         controls = self._controls
         if controls is not None:
-            controls.said.value = drawing.main(drawing.note(self._contents.frame()))
+            controls.message.value = drawing.main(drawing.note(self._contents.frame()))
 
     def press_pane(self, name: str) -> None:
         controls = self._controls

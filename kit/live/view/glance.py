@@ -30,19 +30,19 @@ def columns_html(table: pa.Table) -> str:
     """Return what is in each column: how many values are missing and different, the least, the greatest, how they
     spread."""
     heads = "".join(
-        f'<th scope="col"{_CELL}>{one}</th> '
-        for one in ("column", "missing", "distinct", "least", "greatest", "spread")
+        f'<th scope="col"{_CELL}>{title}</th> '
+        for title in ("column", "missing", "distinct", "least", "greatest", "spread")
     )
     lines = []
     for name in table.column_names[:MOST_COLUMNS]:
-        told = "".join(f"<td{_CELL}>{one}</td> " for one in _told(plain_array(table.column(name))))
-        lines.append(f'<tr><th scope="row"{_CELL}>{label(name).text}</th> {told}</tr>')
+        values = "".join(f"<td{_CELL}>{value}</td> " for value in _facts(plain_array(table.column(name))))
+        lines.append(f'<tr><th scope="row"{_CELL}>{label(name).text}</th> {values}</tr>')
     more = len(table.column_names) - MOST_COLUMNS
     foot = note(f"of {table.num_rows:,} rows in the buffer" + (f"; {more:,} more columns" if more > 0 else ""))
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>{foot}"
 
 
-def _told(values: pa.Array) -> Iterator[str]:
+def _facts(values: pa.Array) -> Iterator[str]:
     yield f"{values.null_count:,}"
     if pa.types.is_null(values.type) or pa.types.is_nested(values.type):
         yield from ("", "", "", "")
@@ -54,8 +54,8 @@ def _told(values: pa.Array) -> Iterator[str]:
     else:
         now = datetime.now().astimezone()
         at = pc.sort_indices(counted.field("values"))
-        for one in (at[0], at[-1]):
-            yield cells(counted.field("values").take(pa.array([one.as_py()])), now)[0].text
+        for place in (at[0], at[-1]):
+            yield cells(counted.field("values").take(pa.array([place.as_py()])), now)[0].text
     yield _bars(_spread(values.drop_null(), counted))
 
 
@@ -69,9 +69,9 @@ def _spread(values: pa.Array, counted: Any) -> list[int]:
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers) or not np.isfinite(float(numbers.max()) - float(numbers.min())):
             return []
-        return [int(one) for one in np.histogram(numbers, _BARS)[0]]
+        return [int(count) for count in np.histogram(numbers, _BARS)[0]]
     counts = np.sort(np.asarray(counted.field("counts")))[::-1][:_BARS]
-    return [int(one) for one in counts]
+    return [int(count) for count in counts]
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -96,10 +96,10 @@ def record_html(table: pa.Table, at: int) -> str:
         )  # fmt: skip
         if value is None:
             continue
-        told = (
+        content = (
             f'<pre style="margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;{_LINE}">{_whole(value)}</pre>'
         )
-        lines.append(f'<tr><th scope="row"{_CELL}>{label(name, 200).text}</th> <td{_CELL}>{told}</td></tr>')
+        lines.append(f'<tr><th scope="row"{_CELL}>{label(name, 200).text}</th> <td{_CELL}>{content}</td></tr>')
     return f"<table><tbody>{''.join(lines)}</tbody></table>"
 
 

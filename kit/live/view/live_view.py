@@ -116,7 +116,7 @@ class LiveView(Rows):
         <LiveView of list, closed: 2 rows, ...>
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        seen = self.shared.news
+        news = self.shared.news
         while True:
             pause = every if deadline is None else min(every, deadline - time.monotonic())
             if pause <= 0 or self.ended:
@@ -125,8 +125,8 @@ class LiveView(Rows):
                 time.sleep(pause)
             except KeyboardInterrupt:
                 break
-            if self.shared.news != seen:
-                seen = self.shared.news
+            if self.shared.news != news:
+                news = self.shared.news
                 print(f"{self!r}\n{self.tail(5).to_string(max_cols=8, max_colwidth=40)}", flush=True)
         print(repr(self))
 
@@ -169,5 +169,5 @@ class LiveView(Rows):
 def live(source: Source, rows: int, where: Any, bounds: Mapping[str, Any], columns: Mapping[str, Any]) -> LiveView:
     """Return the view of a new feed, as the `live` verb of every service gives it; a bound that is None is the
     default."""
-    given = {name: value for name, value in bounds.items() if value is not None}
-    return LiveView(Feed(source, where=where, **given, **columns), rows=rows, owns=True)
+    limits = {name: value for name, value in bounds.items() if value is not None}
+    return LiveView(Feed(source, where=where, **limits, **columns), rows=rows, owns=True)

@@ -25,8 +25,8 @@ def find(log: Any, words: str) -> tuple[pd.DataFrame, str]:
     The words are a path where they begin like one, a filter where they compare something, and else text.
     """
     kind = "path" if words[:1] in "$(!" else "where" if re.search("[=<>]", words) else "text"
-    asked: dict[str, Any] = {kind: words}
-    frame: pd.DataFrame = log.find(**asked, newest_first=True, limit=READ)
+    question: dict[str, Any] = {kind: words}
+    frame: pd.DataFrame = log.find(**question, newest_first=True, limit=READ)
     return frame, f".find({kind}={words!r}, newest_first=True, limit={READ})"
 
 

@@ -55,7 +55,7 @@ class Page:
         self._lines: dict[int, str] = {}
         self._test: Test | None = None
         self._order: Order | None = None
-        self._found: deque[tuple[int, str]] = deque(maxlen=MOST_ROWS)
+        self._matches: deque[tuple[int, str]] = deque(maxlen=MOST_ROWS)
         self._from = self._seen = 0
         self._numbers: list[int] = []
         self._result: tuple[int, list[pa.RecordBatch]] = (-1, [])
@@ -118,22 +118,22 @@ class Page:
         what = f"{'rows' if result or self.ordered else 'newest rows'} of {self._state.source.label}"
         shown = rows_table(heads, [line for _, line in lines], what, self.rows - len(lines))
         more = [f"{len(self._unshown):,} more columns are in the DataFrame"] if self._unshown else []
-        found = self._state.total if self.matching is None else self.matching
-        if result and found > len(lines):
-            more.append(f"the first {len(lines):,} of {found:,} rows")
+        count = self._state.total if self.matching is None else self.matching
+        if result and count > len(lines):
+            more.append(f"the first {len(lines):,} of {count:,} rows")
         return shown + (note("; ".join(more)) if more else "")
 
-    def records(self, wanted: int | None = None) -> tuple[pa.Table, list[int]]:
+    def records(self, extra: int | None = None) -> tuple[pa.Table, list[int]]:
         """Return the rows that were shown last, whole, as far as they are kept, in the same order, with their numbers;
         before them one that is wanted and no longer shown."""
-        asked = self._numbers if wanted is None or wanted in self._numbers else [wanted, *self._numbers]
-        found: list[pa.RecordBatch] = []
+        requested = self._numbers if extra is None or extra in self._numbers else [extra, *self._numbers]
+        pieces: list[pa.RecordBatch] = []
         numbers = []
-        for number in asked:
+        for number in requested:
             if batches := self._kept(number):
-                found += batches
+                pieces += batches
                 numbers.append(number)
-        return (self._state.source.shape(found)[0] if found else pa.table({})), numbers
+        return (self._state.source.shape(pieces)[0] if pieces else pa.table({})), numbers
 
     def _kept(self, number: int) -> list[pa.RecordBatch]:
         """Return a row as it came; nothing where it has left the buffer."""
@@ -153,7 +153,7 @@ class Page:
         self._unshown.clear()
 
     def _look_again(self) -> None:
-        self._found.clear()
+        self._matches.clear()
         self._seen = self._from
         if self.matching is not None:
             self.matching = 0
@@ -186,13 +186,13 @@ class Page:
     def _passed(self) -> list[tuple[int, str]]:
         for passed, numbers in self._scanned():
             if self._state.source.replaces:
-                room = max(0, MOST_ROWS - len(self._found))
+                room = max(0, MOST_ROWS - len(self._matches))
                 passed, numbers = passed.slice(0, room), numbers[:room]
             if len(numbers):
                 newest = max(0, len(numbers) - MOST_ROWS)
                 shown = numbers[newest:].tolist()
-                self._found.extend(zip(shown, self._made(passed.slice(newest), shown), strict=True))
-        return list(self._found) if self._test is not None else self._newest()
+                self._matches.extend(zip(shown, self._made(passed.slice(newest), shown), strict=True))
+        return list(self._matches) if self._test is not None else self._newest()
 
     def _sorted(self, order: Order) -> list[tuple[int, str]]:
         """Return the first rows by a column; all are looked at again where too many of the first have left the
@@ -200,13 +200,13 @@ class Page:
         for _ in range(2):
             for passed, numbers in self._scanned():
                 order.take(passed, pa.array(numbers, pa.int64()))
-            found = order.first(self.rows, max(self._from, self._state.buffer.first))
-            if found is not None:
+            first = order.first(self.rows, max(self._from, self._state.buffer.first))
+            if first is not None:
                 break
             self._look_again()
-        assert found is not None
-        numbers = found.column(NUMBER).to_pylist()
-        return list(zip(numbers, self._made(found.drop_columns([NUMBER]), numbers), strict=True)) if numbers else []
+        assert first is not None
+        numbers = first.column(NUMBER).to_pylist()
+        return list(zip(numbers, self._made(first.drop_columns([NUMBER]), numbers), strict=True)) if numbers else []
 
     def _scanned(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
         """Return the rows that were not looked at yet and pass the filter, in pieces, with their numbers."""

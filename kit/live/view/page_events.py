@@ -30,7 +30,7 @@ class PageEvents:
     def __init__(self, changed: Callable[[], None], clicked: Callable[[int], None] = lambda number: None) -> None:
         self.field = Field(continuous_update=False, layout={"display": "none"})
         self.field.add_class("kit-page-events")
-        self.field.observe(lambda change: self._told(str(change["new"])), "value")
+        self.field.observe(lambda change: self._read(str(change["new"])), "value")
         self._changed, self._clicked = changed, clicked
         self._pages: dict[str, bool] = {}
         """Whether each page has it on the screen."""
@@ -57,19 +57,19 @@ class PageEvents:
 
     def wants_whole(self) -> bool:
         """Return whether a page has asked for the whole table since this was asked last."""
-        wanted, self._wants_whole = self._wants_whole, False
-        return wanted
+        wants, self._wants_whole = self._wants_whole, False
+        return wants
 
     @property
     def held(self) -> bool:
         """Whether a page wants the rows to stay as they are."""
         return self._held_at is not None and time.monotonic() - self._held_at < _HELD
 
-    def _told(self, words: str) -> None:
+    def _read(self, words: str) -> None:
         """Take in what a page has written: its own name, and the last things that it told, each with a number."""
-        page, *told = words.split("|")
-        for one in told:
-            number, _, what = one.partition(" ")
+        page, *messages = words.split("|")
+        for message in messages:
+            number, _, what = message.partition(" ")
             if number.isdecimal() and int(number) > self._known.get(page, 0):
                 self._known[page] = int(number)
                 self._take(page, *what.split(" "))

@@ -80,13 +80,13 @@ class Panes:
             description="Width", style={"description_width": "auto"}, layout={**_WIDE, "max_width": "240px"},
         )  # fmt: skip
         wide.observe(lambda change: self._widen(change["new"]), "value")
-        told = widgets.HTML("counting …", layout=_HEIGHT, tabbable=True)
+        output = widgets.HTML("counting …", layout=_HEIGHT, tabbable=True)
         chosen.observe(
             lambda change: self._choose(None if len(change["new"]) == len(names) else change["new"]),
             "value",
         )
-        _aside(lambda: columns_html(self._contents.whole_rows()), told)
-        return [chosen, wide, told]
+        _aside(lambda: columns_html(self._contents.whole_rows()), output)
+        return [chosen, wide, output]
 
     def _record(self) -> list[Any]:
         table, numbers = self._contents.shown_rows(self._wanted)
@@ -98,17 +98,17 @@ class Panes:
             description="Row", style={"description_width": "auto"}, layout=_WIDE,
         )  # fmt: skip
         rows.add_class("kit-live-list")
-        told = widgets.HTML(layout=_HEIGHT, tabbable=True)
+        output = widgets.HTML(layout=_HEIGHT, tabbable=True)
 
         def show(at: int | None) -> None:
-            told.value = drawing.main(_LIST, record_html(table, at or 0))
+            output.value = drawing.main(_LIST, record_html(table, at or 0))
 
         rows.observe(lambda change: show(change["new"]), "value")
         if self._wanted is None or self._wanted in numbers:
             show(first)
         else:
-            told.value = drawing.main(drawing.note("the row that was clicked is no longer kept"))
-        return [rows, told]
+            output.value = drawing.main(drawing.note("the row that was clicked is no longer kept"))
+        return [rows, output]
 
     def _find(self) -> list[Any]:
         words = widgets.Text(
@@ -116,20 +116,20 @@ class Panes:
             style={"description_width": "auto"}, layout={"flex": "1 1 200px", "width": "auto", "min_width": "0"},
         )  # fmt: skip
         look = button("Look", "search", "Look through the whole log, the newest records first")
-        told = widgets.HTML(layout=_HEIGHT, tabbable=True)
+        output = widgets.HTML(layout=_HEIGHT, tabbable=True)
 
         def find(*_: Any) -> None:
-            told.value = drawing.main(drawing.note("looking …"))
-            _aside(lambda: self._contents.found(str(words.value).strip()), told)
+            output.value = drawing.main(drawing.note("looking …"))
+            _aside(lambda: self._contents.find(str(words.value).strip()), output)
 
         look.on_click(find)
         _on_enter(words, find)
-        return [widgets.HBox([words, look], layout={"flex_flow": "row wrap", "align_items": "center"}), told]
+        return [widgets.HBox([words, look], layout={"flex_flow": "row wrap", "align_items": "center"}), output]
 
     def _profile(self) -> list[Any]:
-        told = widgets.HTML(drawing.main(drawing.note("looking …")), layout=_HEIGHT, tabbable=True)
-        _aside(self._contents.profiled, told)
-        return [told]
+        output = widgets.HTML(drawing.main(drawing.note("looking …")), layout=_HEIGHT, tabbable=True)
+        _aside(self._contents.profile, output)
+        return [output]
 
     def _save(self) -> list[Any]:
         name = widgets.Text(
@@ -137,14 +137,14 @@ class Panes:
             layout={"flex": "1 1 200px", "width": "auto", "min_width": "0"}, tooltip="ends with .csv or .parquet",
         )  # fmt: skip
         write = button("Write", "download", "Write the rows in the buffer to this file: .csv or .parquet")
-        told = widgets.HTML(layout=_WIDE)
+        output = widgets.HTML(layout=_WIDE)
 
         def save(*_: Any) -> None:
-            _aside(lambda: drawing.note(self._contents.save(str(name.value))), told)
+            _aside(lambda: drawing.note(self._contents.save(str(name.value))), output)
 
         write.on_click(save)
         _on_enter(name, save)
-        return [widgets.HBox([name, write], layout={"flex_flow": "row wrap", "align_items": "center"}), told]
+        return [widgets.HBox([name, write], layout={"flex_flow": "row wrap", "align_items": "center"}), output]
 
 
 def _on_enter(field: widgets.Text, act: Callable[[], None]) -> None:
@@ -152,7 +152,7 @@ def _on_enter(field: widgets.Text, act: Callable[[], None]) -> None:
     field.on_msg(lambda _, content, __: act() if content.get("event") == "submit" else None)
 
 
-def _aside(make: Callable[[], str], told: Any) -> None:
+def _aside(make: Callable[[], str], output: Any) -> None:
     """Fill a part in a thread: neither kernel nor page waits for what takes long."""
 
     def run() -> None:
@@ -160,7 +160,7 @@ def _aside(make: Callable[[], str], told: Any) -> None:
             html = f'<div style="line-height:1.4">{make()}</div>'
         except Exception as error:
             html = drawing.errors([f"{type(error).__name__}: {error}"])
-        if told.comm is not None:
-            told.value = drawing.main(html)
+        if output.comm is not None:
+            output.value = drawing.main(html)
 
     threading.Thread(target=detached, args=(run,), name="kit-pane", daemon=True).start()

@@ -129,8 +129,8 @@ def _moments(column: pa.ChunkedArray | pa.Array) -> Sequence[datetime | None]:
     late = pc.greater(in_unit(column, "ms").cast(pa.int64()), 253_402_214_400_000)
     if pc.any(late).as_py():
         column = pc.if_else(late, None, column)
-    found = in_unit(column, "us").to_pylist()
-    return found if naive else [None if one is None else one.astimezone() for one in found]
+    moments = in_unit(column, "us").to_pylist()
+    return moments if naive else [None if moment is None else moment.astimezone() for moment in moments]
 
 
 def _moment(moment: datetime, now: datetime) -> Cell:
