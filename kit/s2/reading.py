@@ -16,7 +16,7 @@ from ..core.operations import Emit, Next, Open, Pause, Request, Shut, Stream, Wa
 from ..core.secrets import Secret
 from .checks import check_read, metered_bytes
 from .configs import StreamConfig
-from .errors import S2Error, S2InputError, as_client_error
+from .errors import ReadUnwrittenError, S2Error, S2InputError, as_client_error
 from .frames import CONTENT_TYPE, FrameReader
 from .limits import MAX_U64, check_u64
 from .messages import read_batch_of
@@ -173,6 +173,8 @@ def session(
             yield Shut(stream)
         if plan.done or (error is None and not again):
             return
+        if isinstance(error, ReadUnwrittenError) and error.tail.seq_num == plan.next_seq:
+            return  # all of it was read when the connection broke, before the service had said that this is the end
         if error is not None:
             if not transport.repeats(error, tries):
                 raise error

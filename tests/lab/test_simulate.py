@@ -101,3 +101,12 @@ def test_who_is_interrupted_leaves_no_connection(scenario, seed, fault):
     outcome = execute(SCENARIOS[scenario](), Plan(scenario, seed, (), (fault,)))
     assert outcome.met["cancel"]
     assert not outcome.violation, outcome.violation
+
+
+def test_a_session_that_has_read_all_ends_well_where_its_end_was_lost():
+    """Of S2: nothing more comes, it connects again, and the service has nothing at the tail."""
+    plan = Plan("s2.limits", 6057, (("count", 54, 26),), (Fault("swallow", 2, 2926),))
+    outcome = execute(SCENARIOS[plan.scenario](), plan)
+    assert outcome.met["swallow"]
+    assert not outcome.violation, outcome.violation
+    assert not outcome.failed

@@ -121,7 +121,7 @@ class Frames(Paid):
             prompts = [f"batch {n} prompt {m} [lab words=20 delay={delay}]" for m in range(count)]
             given: dict[str, Any] = {"model": "haiku", "timeout": TIMEOUT, "at_once": at_once, "patience": 30}
             keep = run.house.folder / f"batch-{n}.jsonl"
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore", UserWarning)  # that it has stopped: it is gone on with
                 found = run.tries("batch", partial(explorer.batch, prompts, keep=keep, **given))
                 if explorer.last_batch is not None and (found is None or set(found["status"]) != {"completed"}):
