@@ -6,6 +6,7 @@ import enum
 import importlib
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ def _signature(name: str, value: Any, *, bound: bool = False) -> str:
 def _members(cls: type) -> list[str]:
     lines = []
     for name, value in inspect.getmembers(cls):
-        if name.startswith("_"):
-            continue
+        if name.startswith("_") or any(value == getattr(base, name, None) for base in (dict, Mapping)):
+            continue  # all dicts have these methods
         if isinstance(value, property) or inspect.isdatadescriptor(value):
             if (text := _first(value)) and isinstance(value, property):
                 lines.append(f"- `{name}`: {text}")
@@ -71,7 +72,8 @@ def _members(cls: type) -> list[str]:
 
 def _entry(name: str, value: Any, level: str) -> list[str]:
     if not callable(value):
-        return [f"{level} {name}", "", f"`{value!r}`" if isinstance(value, str | int | float) else "", ""]
+        parts = sorted(value) if isinstance(value, set) else value if isinstance(value, tuple) else [value]
+        return [f"{level} {name}", "", ", ".join(f"`{getattr(part, '__name__', part)}`" for part in parts), ""]
     shown = name if inspect.isclass(value) and issubclass(value, enum.Enum) else _signature(name, value)
     lines = [f"{level} {name}", "", f"`{shown}`", "", _first(value), ""]
     if inspect.isclass(value):
@@ -87,7 +89,7 @@ def api() -> str:
     lines = [
         "# API",
         "",
-        "All public names, made from the code by `python -m tests.docs`. `help(name)` tells more of each, with the types",
+        "All public names, made from the code by `python -m tests.docs`. `help(name)` says more about each, with the types",
         "of its arguments and an example.",
         "",
     ]
@@ -97,10 +99,20 @@ def api() -> str:
         for name in held:
             value = getattr(package, name)
             if inspect.ismodule(value):
-                lines += [f"### {name}", "", f"The package `{value.__name__}`; see there.", ""]
+                lines += [
+                    f"### {name}",
+                    "",
+                    f"The package `{value.__name__}`{', described below' if value.__name__ in modules() else ''}.",
+                    "",
+                ]
             else:
                 lines += _entry(name, value, "###")
-    lines += ["## Explorers and handles", "", "What `kit.connect`, a lab's attributes and their items give.", ""]
+    lines += [
+        "## Explorers and handles",
+        "",
+        "What `kit.connect`, the attributes of a lab, and their items return.",
+        "",
+    ]
     for where in EXPLORED:
         name = where.rpartition(":")[2]
         if name not in ("Lab", "Feed", "LiveView"):

@@ -45,7 +45,7 @@ _RECONNECTS = Policy(attempts=8, base=0.25, cap=5.0)
 def start_agent(
     client: Any, *, profile_id: str, task: str, input_params: dict[str, Any] | None = None
 ) -> Operation[AgentSession]:
-    """Return the new session: its `session_id` and `status`. It runs on at the service."""
+    """Return the new session: its `session_id` and `status`. It continues to run at the service."""
     body = {"profile_id": profile_id, "task": task, "input_params": input_params or {}, "async": True}
     return cast(AgentSession, wire.judge((yield from exchange(client, "POST", "/agents/run", body, op="start_agent"))))
 
@@ -68,7 +68,7 @@ def resume_agent(client: Any, session_id: str, input_value: dict[str, Any]) -> O
 def wait_for_agent(
     client: Any, session_id: str, *, interval_s: float = 3.0, timeout_s: float = 600.0
 ) -> Operation[AgentSession]:
-    """Return the session once it has ended or asks for input. `TimeoutError` when it does neither in time.
+    """Wait until the session has ended or asks for input, and return it; raise `TimeoutError` after `timeout_s`.
 
     A status call that fails for a moment (429, 5xx, a broken connection) is repeated and does not end the wait.
     """

@@ -84,7 +84,7 @@ class Verbs:
     def request(
         self, method: str, path: str, *, json_body: Any = None, params: dict[str, Any] | None = None
     ) -> Operation[Any]:
-        """Return the JSON that the service answers; `AmdahlError` where it refuses. `path` is below the base
+        """Return the JSON of the answer; raise `AmdahlError` for an error status. `path` is below the base
         address."""
         return wire.judge((yield from exchange(self, method, path, json_body, params)))
 

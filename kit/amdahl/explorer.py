@@ -52,7 +52,7 @@ def connect(
 
 
 class Amdahl(Explorer[AmdahlClient]):
-    """Explore the Amdahl Platform: every verb gives a DataFrame or a handle.
+    """Explore the Amdahl Platform: every verb returns a DataFrame or a handle.
 
     >>> import kit
     >>> with kit.Lab("amdahl", join=False) as lab:
@@ -101,7 +101,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return to_frame(result.table, attrs, nullable=result.typed)
 
     def arrow(self, sql: str, limit: int | None = None) -> pa.RecordBatchReader:
-        """Return the same result as Arrow batches, in the server's own types; the service gives it in one answer.
+        """Return the same result as Arrow batches, in the server's own types. The service sends it in one answer.
 
         The answer is decoded as it arrives. A result that was cut says so by a warning, as in `query`.
         """
@@ -142,7 +142,7 @@ class Amdahl(Explorer[AmdahlClient]):
         return context
 
     def start(self, profile: str, task: str, **input: Any) -> Session:
-        """Return a session that has just been started and runs on at the service."""
+        """Start a session, and return it. It runs at the service."""
         state = agents.start_agent(self.client, profile_id=profile, task=task, input_params=input)
         return self.sessions.add(Session(self.client, state["session_id"], state))
 
@@ -156,11 +156,11 @@ class Amdahl(Explorer[AmdahlClient]):
         return watch(self.start(profile, task, **input), answer, timeout)
 
     def events(self, session_id: str) -> pd.DataFrame:
-        """Return the log of a session, one row per event; waits for the end of one that still runs."""
+        """Return the log of a session, one row per event. Wait for the end of a running session."""
         return self.sessions[session_id].events()
 
     def live(self, session_id: str, **options: Any) -> LiveView:
-        """Return a session's events as they happen: a live view. The options are those of `a.sessions[id].live()`."""
+        """Return a live view of a session's events. The options are those of `a.sessions[id].live()`."""
         return self.sessions[session_id].live(**options)
 
     def deliveries(

@@ -49,7 +49,7 @@ class Session:
 
     @property
     def result(self) -> Any:
-        """What the session made, as last known; None until it is complete."""
+        """The result of the session, as last known; None until it is complete."""
         return self.state.get("result")
 
     def status(self) -> dict[str, Any]:
@@ -58,13 +58,13 @@ class Session:
         return self.state
 
     def resume(self, answer: Mapping[str, Any] | str) -> Session:
-        """Give a paused session its input; a text stands for `{"message": text}`."""
+        """Give a paused session its input; a text means `{"message": text}`."""
         value = {"message": answer} if isinstance(answer, str) else dict(answer)
         self.state.update(agents.resume_agent(self._client, self.id, value))
         return self
 
     def wait(self, timeout: float = 600.0) -> Session:
-        """Return the session once it has ended or asks for input."""
+        """Wait until the session has ended or asks for input, and return it."""
         self.state = dict(agents.wait_for_agent(self._client, self.id, interval_s=0.5, timeout_s=timeout))
         return self
 
@@ -93,8 +93,7 @@ class Session:
         return from_rows(rows, schema, session_id=self.id)
 
     def live(self, *, where: Any = None, rows: int = 20, from_checkpoint: Any = None, **columns: Any) -> LiveView:
-        """Return the events of the session, those that were and those that come: a live view that ends with the
-        session.
+        """Return a live view of all events of the session, past and future. It ends with the session.
 
         `where`, or `column=value` such as `type="step.completed"`, says which; see `kit.Feed`.
         """

@@ -20,7 +20,7 @@ SIGNATURE_HEADERS = ("x-webhook-signature", "x-amdahl-signature")
 def register_webhook(
     client: Any, *, url: str, events: list[str], description: str | None = None, secret: str | None = None
 ) -> Operation[Webhook]:
-    """Return the new webhook, with the `secret` that its deliveries are signed with; it is given this once only."""
+    """Return the new webhook, with the `secret` that its deliveries are signed with; it is shown only once."""
     payload: dict[str, Any] = {"url": url, "events": events}
     if description:
         payload["description"] = description

@@ -102,7 +102,7 @@ class Verbs:
 
     @property
     def timeout(self) -> float:
-        """Seconds that a call may take, unless it says otherwise."""
+        """Seconds that a call may take, by default."""
         return self._state.timeout
 
     @timeout.setter
@@ -111,7 +111,7 @@ class Verbs:
 
     @property
     def spent(self) -> Spent:
-        """What this client has spent so far, and how many of its calls it cannot know about."""
+        """What this client has spent so far, and the number of its calls with unknown cost."""
         return self._state.book.spent
 
     @property

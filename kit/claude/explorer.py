@@ -87,7 +87,7 @@ class Claude(Prompts, Explorer[ClaudeClient]):
     def ask(
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
     ) -> Response:
-        """Return the answer to a prompt; it shows its text, tokens and cost."""
+        """Return the answer to a prompt, which shows its text, tokens and cost."""
         self._guard(prompt, model, "ask")
         return self.client.complete(prompt, model, timeout, project_id)
 

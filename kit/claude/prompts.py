@@ -110,14 +110,14 @@ class Prompts(GivesFrames):
         return self._run(self.last_batch, unknown)
 
     def estimate(self, prompts: Iterable[str], model: str | None = "auto") -> pd.DataFrame:
-        """Return the likely cost of a batch, one row per possible model; nothing is sent."""
+        """Return the likely cost of a batch, one row per possible model, without sending anything."""
         texts = [wire.prompt_text(prompt) for prompt in prompts]
         return self._estimate(texts, wire.chosen_model(model))
 
     def preview(
         self, prompts: Iterable[str] | str, model: str | None = "auto", *, over: Any = None, columns: Any = None
     ) -> Preview:
-        """Return the first prompt as it would be sent, and the likely cost of all; nothing is sent."""
+        """Return the first prompt as it would be sent, and the likely cost of all, without sending anything."""
         batch = Batch(self.client, self.budget, prompts, over=over, columns=columns, model=model)
         texts = batch.prompts
         likely = None if batch.spec is None else batch.spec.likely_tokens

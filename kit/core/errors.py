@@ -27,7 +27,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class KitError(Exception):
-    """An expected failure. The message says what failed, on which resource, what was answered, and what to do.
+    """An expected failure. The message says what failed, on which resource, what the service answered, and what to do.
 
     Attributes that a caller may branch on are plain fields: `service`, `op`, `resource`, `status`, `hint`.
     """

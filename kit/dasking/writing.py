@@ -21,7 +21,7 @@ _TRIES = 3
 
 
 def from_frame(frame: pd.DataFrame | dd.DataFrame) -> Rows:
-    """Return the rows of a frame of Dask, or of pandas, to be appended: `kit.from_frame(frame).append_to(stream)`."""
+    """Return the rows of a Dask or pandas frame, ready to append: `kit.from_frame(frame).append_to(stream)`."""
     if not isinstance(frame, pd.DataFrame) and not hasattr(frame, "to_delayed"):
         raise InputError(f"a frame of Dask or pandas is required, not {type(frame).__name__}")
     return Rows(frame)

@@ -159,7 +159,7 @@ class _Calls:
         from_position: Position | int = 0,
         limit: int | None = None,
     ) -> Walk:
-        """Return the same, one event after the other, without holding more than a page."""
+        """Return the events one after the other, with only one page of them in memory."""
         packed = yield from resolve(self._state.registry, tenant_id, stream_id)
         start = reading.offset_of(from_position, "from_position")
         yield from reading.pages(
@@ -234,7 +234,7 @@ class _Calls:
 
     @verb
     def list_streams(self, *, tenant_id: TenantId | int | None = None) -> Operation[list[StreamRow]]:
-        """Return the streams of the tenant: id, number, length, and the name where it is known.
+        """Return the streams of the tenant: id, number, length, and the name if it is known.
 
         The real server does not list streams: their numbers are tried one after the other, and a name is known only
         where this client made or used the stream. `hidden` marks what looks like a table's own log.
@@ -253,7 +253,7 @@ class _Calls:
         tenant_id: TenantId | int | None = None,
         audit: Audit | None = None,
     ) -> Operation[QueryResult]:
-        """Return the rows of a SELECT. Parameters stand as `$1`, `$2` in the text: None, bool, int, str, datetime.
+        """Return the rows of a SELECT. Parameters are `$1`, `$2` in the text: None, bool, int, str, datetime.
 
         `at` reads the tables as they were: at a position as `position()` tells it, or at a time. Numbers with a
         fraction, dates and bytes come as text, as the protocol has no others.
@@ -304,7 +304,7 @@ class _Calls:
 
     @verb
     def sync(self) -> Operation[bool]:
-        """Return whether everything is on disk now; each append is when it is acknowledged."""
+        """Return whether everything is on disk now. An acknowledged append always is."""
         return (yield from asked(self._state.settings, Post("sync", requests.Sync()), responses.Sync)).success
 
     @coloured(Subscription, AsyncSubscription)

@@ -68,7 +68,7 @@ def connect(
 
 
 class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
-    """Explore Kimberlite: every verb gives a DataFrame.
+    """Explore Kimberlite: every verb returns a DataFrame.
 
     `client` is the plain client. A stream is given by its name, its number, or a `StreamId`. Tab completes streams in
     `k["`, and tables in `k.tables["`.
@@ -130,8 +130,8 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return result_frame(result, attrs)
 
     def execute(self, sql_text: str, *params: Any, audit: Audit | None = None) -> ExecuteResult:
-        """Run a statement (CREATE TABLE, INSERT, UPDATE, DELETE); return how many rows it changed. Never sent twice by
-        itself."""
+        """Run a statement (CREATE TABLE, INSERT, UPDATE, DELETE); return how many rows it changed. Never
+        repeated automatically."""
         self.tables.forget()
         return self.client.execute(sql_text, params, audit=audit)
 
@@ -193,7 +193,7 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         return {name: named[name] for name in sorted(named) if name.startswith(prefix)}
 
     def streams(self) -> pd.DataFrame:
-        """Return one row per stream: id, number, name, length. `Client.list_streams` tells what the real one lists."""
+        """Return one row per stream: id, number, name, length. See `Client.list_streams` for real servers."""
         from .tables import stream_frame
 
         return stream_frame(self.client.list_streams())

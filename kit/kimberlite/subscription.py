@@ -295,7 +295,7 @@ class _Face(OfOneProcess):
 
     @property
     def position(self) -> Position | None:
-        """The position of the event that is given next."""
+        """The position of the next event."""
         if self._ready:
             return self._ready[-1].position
         known = self._after or self._flow.next
@@ -350,7 +350,7 @@ class Subscription(_Face):
         return event
 
     def next_event(self, timeout: float | None = None) -> Event | None:
-        """Return the next event; None at the end, or where none comes within that many seconds."""
+        """Return the next event; None at the end, or if none comes within `timeout` seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None
@@ -360,7 +360,7 @@ class Subscription(_Face):
         return self._ready.pop() if self._ready else None
 
     def grant_credits(self, credits: int) -> int:
-        """Allow the server to send that many more events; return the new balance."""
+        """Allow the server to send `credits` more events; return the new balance."""
         return loop.call(self._flow.grant, credits)
 
     def close(self) -> None:
@@ -377,7 +377,7 @@ class Subscription(_Face):
 
 class AsyncSubscription(_Face):
     """New events of a stream: `async for event in subscription`. Made by `await client.subscribe()`, or without the
-    `await`; then it begins with the first event that is asked for."""
+    `await`; then it begins when the first event is requested."""
 
     def __await__(self) -> Generator[Any, None, Self]:
         yield from across(self._flow.open).__await__()
@@ -393,7 +393,7 @@ class AsyncSubscription(_Face):
         return event
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
-        """Return the next event; None at the end, or where none comes within that many seconds."""
+        """Return the next event; None at the end, or if none comes within `timeout` seconds."""
         if not self._ready:
             if self._flow.closed:
                 return None
@@ -403,7 +403,7 @@ class AsyncSubscription(_Face):
         return self._ready.pop() if self._ready else None
 
     async def grant_credits(self, credits: int) -> int:
-        """Allow the server to send that many more events; return the new balance."""
+        """Allow the server to send `credits` more events; return the new balance."""
         balance: int = await across(self._flow.grant, credits)
         return balance
 

@@ -138,7 +138,7 @@ class Timestamp:
 
     @classmethod
     def of(cls, time: datetime) -> Timestamp:
-        """Return the same time; one without a zone is refused, as it could mean many."""
+        """Return the timestamp of a datetime, which must have a time zone."""
         if time.tzinfo is None:
             raise KimberliteInputError(
                 f"{time!r} has no time zone", hint="give one: datetime(..., tzinfo=UTC), or time.astimezone()"

@@ -47,7 +47,7 @@ class _lazily(Generic[T]):
 
 
 class Lab(GivesFrames, OfOneProcess):
-    """The embedded servers: starts them, or joins those this user already has running.
+    """The embedded servers: start them, or join those that this user has running already.
 
     >>> with Lab("amdahl", join=False) as lab:
     ...     lab.status()["state"].tolist()
@@ -125,7 +125,7 @@ class Lab(GivesFrames, OfOneProcess):
 
     @property
     def explorers(self) -> dict[str, Any]:
-        """Return the explorers that were asked for so far, by their service."""
+        """Return the explorers that were used so far, by service."""
         return dict(self._explorers)
 
     def _explorer(self, name: str) -> Any:
@@ -175,7 +175,7 @@ class Lab(GivesFrames, OfOneProcess):
         return str(self._described["services"][service]["url"])
 
     def status(self) -> pd.DataFrame:
-        """Return one row per service: service, url, state (up or down) and latency_ms, the time of a small answer."""
+        """Return one row per service: service, url, state (up or down) and latency_ms, the time of a small request."""
         import pyarrow as pa
 
         from ..core.frames import from_rows
@@ -203,7 +203,7 @@ class Lab(GivesFrames, OfOneProcess):
         clear: bool = False,
         **details: Any,
     ) -> pd.DataFrame:
-        """Make a service misbehave; gives the rules in force. Without arguments it only tells them.
+        """Make a service misbehave, and return the rules in force. Without arguments, only return them.
 
         `kind` is `"delay"`, `"drop"`, `"reset"`, `"truncate"`, `"stall"`, `"garbage"`, or a status such as 503.
         It happens to the next `count` requests with such a `path`. Further details: `method=`, `skip=` (requests to

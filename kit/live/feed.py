@@ -1,4 +1,4 @@
-"""A subscription that runs on while cells run, with the newest rows in a bounded buffer."""
+"""A subscription that runs in the background, with the newest rows in a bounded buffer."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ MAX_ROWS = 500_000
 MAX_BYTES = 256 * 1024 * 1024
 MOST_GROUPS = 1_000_000
 RESULT_ROWS, RESULT_BYTES = 10_000_000, 1024 * 1024 * 1024
-"""What a result may have; it is no history, and is shown whole."""
+"""The limits of a result, which is not a history and is kept whole."""
 _BEGINNING = 1.0
-"""Seconds; a service that takes longer to answer is waited for in the background."""
+"""Seconds to wait for a first answer of the service; then the feed is returned, and waits in the background."""
 
 
 class Feed(Rows):
@@ -47,19 +47,19 @@ class Feed(Rows):
     [1, 2]
 
     `source` is a handle of this package (`lab.s2["demo-shop"]["orders"]`, with the options of its `live()`), or a
-    generator, async or not, of DataFrames, Arrow batches or lists of dicts. `where` says which rows are wanted: a
-    function of a DataFrame that tells true or false for each row, `{"column": value}`, a text like "price > 3", or a
-    list of these; a `column=value` here does the same. The newest rows are kept, up to `max_rows` and `max_bytes`;
-    what had to go is counted in `stats()["dropped"]`. `from_checkpoint` goes on where another feed stood.
+    generator, async or not, of DataFrames, Arrow batches or lists of dicts. `where` selects rows: a function of a
+    DataFrame that returns true or false for each row, `{"column": value}`, a text like "price > 3", or a list of these;
+    an argument `column=value` does the same. The newest rows are kept, up to `max_rows` and `max_bytes`; older rows
+    leave the buffer, and `stats()["dropped"]` counts them. `from_checkpoint` continues where another feed stopped.
 
-    Close it, or use it in a `with` block; one that nothing refers to any more is closed, with a ResourceWarning.
+    Close the feed, or use it in a `with` block. A feed that nothing refers to is closed, with a ResourceWarning.
 
     `merge="time"` makes one feed of a list of handles: their rows in the order of their times, each with its `source`.
-    A row waits until every source has told something later, at most `tolerance` seconds; those that come later still
-    are counted in `stats()["disordered"]`. Options of their `live()` are given to each that has them.
+    A row waits until every source has sent a later one, but at most `tolerance` seconds; `stats()["disordered"]` counts
+    rows that came too late for that. Each handle gets the options that its `live()` has.
 
-    A feed of a service is given once it follows, so that what is written after this line is among its rows; a service
-    that does not answer within a second is waited for in the background.
+    The constructor returns when the service has begun to send, so rows that are written after this line are in the
+    feed. After one second without an answer it returns anyway, and the feed waits in the background.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Feed(Rows):
         self._begin()
 
     def _begin(self) -> None:
-        """Wait a moment for the source to stand, so that what is written after this is among what it gives."""
+        """Wait until the source follows, at most a second: rows that are written after that are in the feed."""
         if not self.source.begins or threading.current_thread().name == "kit-loop":
             return
         try:
@@ -106,15 +106,15 @@ class Feed(Rows):
             raise
 
     def batches(self, start: int = 0, stop: int | None = None) -> tuple[int, list[pa.RecordBatch]]:
-        """Return the rows from number `start` on, in Arrow, and the number of the first that is still kept."""
+        """Return the number of the first row that is still kept from `start` on, and the rows from there in Arrow."""
         return self.shared.batches(start, stop)
 
     # --- following -------------------------------------------------------------------------------------------------
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
-        """Call a function with a DataFrame of each lot of new rows, in a thread of its own; use it as a decorator too.
+        """Call a function with a DataFrame of each batch of new rows, in a thread of its own. It can be a decorator.
 
-        What it raises is kept in `problems` with its line, and shown in the view; the feed goes on.
+        Its errors are kept in `problems` with their lines, and shown in the view; the feed continues.
         """
         if not callable(callback):
             raise InputError(f"{callback!r} is nothing to call")
@@ -122,18 +122,18 @@ class Feed(Rows):
         return callback
 
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
-        """End the calls of a function."""
+        """Stop calling a function."""
         for caller in [known for known in self._callers if known.function == callback]:
             self._callers.remove(caller)
             caller.stop()
 
     def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
-        """Call a function once when rows begin to meet a condition, and not again while they do; a decorator too.
+        """Call a function once when rows begin to meet a condition, not again while they do. It can be a decorator.
 
-        `where` is what a feed takes. Of rows that are added, each that meets it while the one before did not is a
-        crossing; of a result (`per`, `newest_by`), each key that did not meet it before; of a live query, the whole
-        result. The function is given the rows that crossed, in a thread of its own, at most once in `every` seconds.
-        The view says how often it fired; what the function raises is kept in `problems`. `off` ends it.
+        `where` takes what the `where` of a feed takes. The function gets each row that meets the condition although the
+        row before did not. Of a result (`per`, `newest_by`), it gets the rows of keys that did not meet it before; of a
+        live query, the whole result. It is called in a thread of its own, at most once in `every` seconds. The view
+        says how often it was called, and its errors are kept in `problems`. `off` ends the calls.
 
         >>> with Feed([{"n": n} for n in (1, 5, 6, 2, 7)]) as feed:
         ...     @feed.per(high="max:n").when("high > 4")
@@ -158,7 +158,7 @@ class Feed(Rows):
         most: int = MOST_GROUPS,
         **aggregates: str,
     ) -> Feed:
-        """Return figures per key, of every row since the feed began, as a feed whose rows are replaced as they change.
+        """Return figures for each key, of every row since the feed began, as a feed whose rows are replaced.
 
         >>> with Feed([{"city": "Oslo", "total": 2}, {"city": "Rome", "total": 3}, {"city": "Oslo"}]) as feed:
         ...     feed.per("city", n="count", total="sum:total").wait(timeout=10).df
@@ -166,27 +166,27 @@ class Feed(Rows):
         0  Oslo  2      2
         1  Rome  1      3
 
-        Each row is taken once, also over lost connections, and with `checkpoint()` over the end of this process; no
-        rows are kept. Aggregates are `n="count"` or `"count:x"`, `"sum:x"`, `"mean:x"`, `"min:x"`, `"max:x"`,
-        `"first:x"`, `"last:x"`, about how many are different (`"distinct:x"`, within some 2 percent) and quantiles
-        (`"median:x"`, `"p99:x"`, within 1 percent). What is missing is passed over, and so are values of another kind
-        than those before, such as texts among numbers; they are counted, and `types=` of the feed fixes what a column
-        is. Sums of integers and decimals are exact; floats are added as they come, so their last digits depend on the
-        batches.
+        Each row is counted once, also after lost connections, and with `checkpoint()` also in a later process. No rows
+        are kept. Aggregates are `n="count"` or `"count:x"`, `"sum:x"`, `"mean:x"`, `"min:x"`, `"max:x"`, `"first:x"`,
+        `"last:x"`, the approximate number of different values (`"distinct:x"`, within about 2 percent) and quantiles
+        (`"median:x"`, `"p99:x"`, within 1 percent). Missing values are skipped. Values that do not fit the type of the
+        earlier ones, such as texts among numbers, are skipped and counted; `types=` of the feed fixes the type of a
+        column. Sums of integers and decimals are exact. Floats are added as they come, so the last digits of their sum
+        depend on the batches.
 
-        `every="10s"` makes a result for each window of time, by the feed's column of times or by `time="column"`. A
-        window takes rows for as long as it is there, or with `late="30s"` until a row has come that is so far behind
-        its end; rows that come later still are counted as late, in `stats()` and in the view. Of more than `most`
-        groups the oldest windows leave the result, which is told; without windows it fails.
+        `every="10s"` computes the figures for each window of time, by the feed's column of times or by `time="column"`.
+        A window takes rows as long as it is in the result; with `late="30s"`, until a row comes that is 30 seconds
+        after its end. Later rows are counted as late, in `stats()` and in the view. If there are more than `most`
+        groups, the oldest windows leave the result, and a note counts them; without windows the feed fails.
         """
         from .results.per import Per
 
         return self._folded(Per(keys, every, time, late, most, aggregates))
 
     def newest_by(self, keys: Any, *, deletes: Any = None, most: int = MOST_GROUPS) -> Feed:
-        """Return the latest row of each key: a feed whose rows are replaced as they change, the newest change last.
+        """Return the latest row of each key, as a feed whose rows are replaced; the newest change is last.
 
-        `deletes` says which rows remove the one of their key: what `where` takes, such as `{"op": "delete"}`.
+        `deletes` says which rows remove the row of their key. It takes what `where` takes: `{"op": "delete"}`.
 
         >>> rows = [{"id": 1, "v": "a"}, {"id": 2, "v": "b"}, {"id": 1, "v": "c"}, {"id": 2, "v": None}]
         >>> with Feed(rows) as feed:
@@ -201,7 +201,7 @@ class Feed(Rows):
     def rolling(
         self, keys: Any = None, *, n: int | None = None, seconds: Any = None, time: str | None = None, **aggregates: str
     ) -> Feed:
-        """Return figures per key of the last `n` rows, or of the last `seconds`. Aggregates are those of `per`.
+        """Return figures for each key of the last `n` rows, or of the last `seconds`. Aggregates are those of `per`.
 
         >>> with Feed([{"n": n} for n in range(100)]) as feed:
         ...     feed.rolling(n=10, mean="mean:n").wait(timeout=10).df
@@ -233,43 +233,44 @@ class Feed(Rows):
     ) -> Feed:
         """Return a feed of the same rows with a model's answers beside them, in typed columns.
 
-        `{column}` in the prompt is a row's value; `columns` is as in `lab.claude.batch`. Every `every` seconds the
-        newest `most` rows are asked, until `max_cost` USD are spent; the status of the others is "skipped", and
-        `df.attrs` counts them. This feed never waits for it. `on` is who answers: `lab.claude`, or what
-        `kit.connect("claude")` gives; without it the notebook's lab, or the service that the environment names.
+        `{column}` in the prompt is replaced by the value of the row; `columns` is the same as in `lab.claude.batch`.
+        Every `every` seconds the model gets the newest `most` rows, until `max_cost` USD are spent. Other rows get the
+        status "skipped", and `df.attrs` counts them. The feed itself never waits for answers. `on` is the explorer to
+        ask: `lab.claude` or `kit.connect("claude")`; by default that of the notebook's lab, or of the service that the
+        environment names.
         """
-        # By its name: what answers is a service, and feeds know of none.
+        # Imported by name, because feeds know no service.
         answers: Feed = import_module("kit.asking").ask(
             self, prompt, columns, on=on, model=model, max_cost=max_cost, every=every, most=most, repair=repair,
             cache=cache,
         )  # fmt: skip
         return answers
 
-    # --- orders -----------------------------------------------------------------------------------------------------
+    # --- control ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Take nothing in for now. The service holds the rows back where it can; else they are counted as skipped."""
+        """Stop taking rows until `resume`. The service keeps them if it can; otherwise they are counted as skipped."""
         if not self.ended and not self.shared.paused:
             self.shared.paused = True
             self._engine.go_on()
             self.shared.wake()
 
     def resume(self) -> None:
-        """Go on where it was paused."""
+        """Continue after a pause."""
         if not self.ended and self.shared.paused:
             self.shared.paused = False
             self._engine.go_on()
             self.shared.wake()
 
     def clear(self) -> None:
-        """Empty the buffer; total and position stay."""
+        """Empty the buffer. The total and the position stay the same."""
         self.shared.clear()
 
     def checkpoint(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Return where it stands, to go on with `from_checkpoint=`, in another kernel too; write it to a file if asked.
+        """Return the position, and with `path` write it to a file. Another feed continues with `from_checkpoint=`.
 
-        With it is the state of all that is folded from it (`per`, `newest_by`, `rolling`): the same verb, asked of a
-        feed that goes on from here, goes on with its result.
+        It contains the state of all folds of this feed (`per`, `newest_by`, `rolling`). Call the same verb on the feed
+        that continues, and the fold continues with its result.
         """
         if self.source.base is not None:
             return self.source.base.checkpoint(path)  # type: ignore[no-any-return]
@@ -281,7 +282,7 @@ class Feed(Rows):
         return place
 
     def close(self) -> None:
-        """End it; what it has taken in stays. May be called twice."""
+        """End the feed. Its rows stay available. May be called twice."""
         self._engine.end()
         self._engine.wait()
         if not self.ended:
@@ -317,11 +318,11 @@ _ARGUMENTS = [
     "merge",
     "tolerance",
 ]
-"""What a misspelt option may have been meant for."""
+"""The options to suggest for a misspelt one."""
 
 
 def _sorted(source: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return which options are the source's own, and which are filters by column."""
+    """Return the options of the source, and the others, which are filters by column."""
     own = options_of(source)
     taken = {name: value for name, value in options.items() if name in own}
     return taken, {name: value for name, value in options.items() if name not in own}

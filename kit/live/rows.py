@@ -59,7 +59,7 @@ class Rows(GivesFrames, OfOneProcess):
 
     @property
     def state(self) -> State:
-        """connecting, live, paused, reconnecting, closed or failed."""
+        """Its state: connecting, live, paused, reconnecting, closed or failed."""
         return self.shared.word
 
     @property

@@ -91,7 +91,7 @@ class FeedState:
 
     @property
     def word(self) -> State:
-        """connecting, live, paused, reconnecting, closed or failed."""
+        """Its state: connecting, live, paused, reconnecting, closed or failed."""
         if self.paused and self._word in ("connecting", "live", "reconnecting"):
             return "paused"
         return self._word

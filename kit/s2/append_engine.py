@@ -50,7 +50,7 @@ class BatchSubmitTicket:
         return (self._future if self._future.done() else asyncio.shield(self._future)).__await__()
 
     def done(self) -> bool:
-        """Return whether awaiting it takes no time."""
+        """Return whether it is finished, so that awaiting it takes no time."""
         return self._future.done()
 
     def told(self) -> AppendAck:
@@ -58,7 +58,7 @@ class BatchSubmitTicket:
         return self._future.result()
 
     def when_acked(self, call: Callable[[AppendAck], None]) -> None:
-        """Call a function with the acknowledgement, on the loop; never, where the batch fails."""
+        """Call a function with the acknowledgement, on the loop. It is not called if the batch fails."""
         self._future.add_done_callback(lambda future: None if future.exception() else call(future.result()))
 
     def __repr__(self) -> str:

@@ -27,20 +27,19 @@ class AppendSession(OfOneProcess):
         self._dropped = close_when_dropped(self, engine.close, warning=engine.unfinished)
 
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
-        """Return a ticket for the batch, which is on its way; waits first while too much is."""
+        """Send a batch, and return a ticket for it. Wait first while too much is unacknowledged."""
         return await self._engine.submit(inp)
 
     async def submit_encoded(self, payload: bytes, records: int, metered: int) -> BatchSubmitTicket:
-        """Return the same for a batch that is the protobuf message of an append already, with that many records and
-        bytes."""
+        """Send a batch that is an encoded protobuf message, with its numbers of records and bytes; return a ticket."""
         return await self._engine.submit_encoded(payload, records, metered)
 
     async def submit_frame(self, packed: Packed) -> BatchSubmitTicket:
-        """Return the same for a batch that was packed elsewhere, by `pack`."""
+        """Send a batch that was packed by `pack`, and return a ticket for it."""
         return await self._engine.submit_frame(packed)
 
     async def close(self) -> None:
-        """End the session once everything is appended; raises the error that ended it before."""
+        """End the session after everything is appended. Raise the error that ended it earlier, if there was one."""
         self._dropped.detach()
         await self._engine.close()
 
@@ -50,7 +49,7 @@ class AppendSession(OfOneProcess):
         await self._engine.abort()
 
     def when_over(self, call: Callable[[S2Error | None], None]) -> None:
-        """Call a function once the session is over, with the error that ended it, if any did."""
+        """Call a function when the session has ended, with the error that ended it, or None."""
         self._engine.when_over(call)
 
     async def __aenter__(self) -> Self:

@@ -22,7 +22,7 @@ from .types import AppendInput, ReadLimit, Record, SequencedRecord
 
 
 def metered_bytes(records: Iterable[Record | SequencedRecord]) -> int:
-    """Return what the records count towards limits and bills.
+    """Return the number of bytes that the records count for limits and bills.
 
     Each counts 8, plus 2 for each header, plus the lengths of names, values and body.
 

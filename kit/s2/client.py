@@ -125,7 +125,7 @@ class AccountVerbs:
 
     @verb
     def set_default_location(self, location: str) -> Operation[LocationInfo]:
-        """Return the location that basins are made in from now on where they name none."""
+        """Set the location of new basins that name none, and return it."""
         body = check_location(location)
         answer = yield from ask(
             self._state.transport, "PUT", "/v1/locations/default", op="set_default_location", body=body
@@ -159,7 +159,7 @@ class AccountVerbs:
         expires_at: datetime | None = None,
         auto_prefix_streams: bool = False,
     ) -> Operation[str]:
-        """Return the new access token; the service tells it this once."""
+        """Return the new access token; the service shows it only once."""
         info = AccessTokenInfo(check_token_id(id), scope, expires_at, auto_prefix_streams)
         answer = yield from ask(
             self._state.transport, "POST", "/v1/access-tokens", op="issue_access_token", body=_token_wanted(info)
@@ -247,7 +247,7 @@ class S2(AccountVerbs, AsyncFace[AccountState]):
     _make_driver = AsyncDriver
 
     def basin(self, name: str) -> S2Basin:
-        """Return a handle on a basin; no traffic."""
+        """Return a handle on a basin, without traffic."""
         return S2Basin(check_basin_name(name), self._state.transport)
 
     __getitem__ = basin
@@ -270,7 +270,7 @@ class SyncS2(AccountVerbs, SyncFace[AccountState]):
     _make_driver = Driver
 
     def basin(self, name: str) -> SyncS2Basin:
-        """Return a handle on a basin; no traffic."""
+        """Return a handle on a basin, without traffic."""
         return SyncS2Basin(check_basin_name(name), self._state.transport)
 
     __getitem__ = basin

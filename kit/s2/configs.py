@@ -9,7 +9,7 @@ from typing import Literal
 
 
 class Encryption(Enum):
-    """How records are encrypted where they are stored."""
+    """How records are encrypted in storage."""
 
     AEGIS_256 = "aegis-256"
     """AEGIS-256."""
@@ -61,7 +61,7 @@ class Timestamping:
 
 @dataclass(slots=True)
 class StreamConfig:
-    """A stream's settings; what is None is left as it is, or as the basin has it."""
+    """The settings of a stream; a setting that is None stays unchanged, or has the default of the basin."""
 
     storage_class: StorageClass | str | None = None
     """The default is `EXPRESS`."""
@@ -74,7 +74,7 @@ class StreamConfig:
 
 @dataclass(slots=True)
 class BasinConfig:
-    """A basin's settings; what is None is left as it is."""
+    """The settings of a basin; a setting that is None stays unchanged."""
 
     default_stream_config: StreamConfig | None = None
     """The settings of streams created from now on, where their own are None."""

@@ -45,12 +45,12 @@ class Endpoints:
 
     @classmethod
     def default(cls) -> Endpoints:
-        """Return the cloud's."""
+        """Return the addresses of the cloud."""
         return cls("https://a.s2.dev", "https://{basin}.b.s2.dev")
 
     @classmethod
     def from_env(cls) -> Endpoints:
-        """Return those that `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT` name; both are needed."""
+        """Return the addresses in `S2_ACCOUNT_ENDPOINT` and `S2_BASIN_ENDPOINT`; both are needed."""
         environment = OWN
         account, basin = (environment.address(name) for name in _NAMES)
         lacking = [name for name in _NAMES if not environment.text(name)]
@@ -68,7 +68,7 @@ class Endpoints:
 
     @property
     def basin(self) -> str:
-        """The origin that serves streams; may hold `{basin}`."""
+        """The origin that serves streams; it may contain `{basin}`."""
         return self._basin
 
     @property

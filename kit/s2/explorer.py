@@ -57,7 +57,7 @@ def connect(
 
 
 class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
-    """Explore S2: every verb gives a DataFrame or a handle.
+    """Explore S2: every verb returns a DataFrame or a handle.
 
     >>> import kit
     >>> with kit.Lab("s2", join=False) as lab:
@@ -92,7 +92,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         return self[basin].streams(prefix)
 
     def tokens(self, prefix: str = "") -> pd.DataFrame:
-        """Return one row per access token: its id, its end, and what it allows, without the credential."""
+        """Return one row per access token: its id, its expiry, and what it allows, without the credential."""
         return token_rows(self.client.list_all_access_tokens(prefix=prefix))
 
     def locations(self) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
         return metric_frame(answer, basin, stream)
 
     def create_basin(self, name: str, config: BasinConfig | None = None) -> Basin:
-        """Return a new basin; one that is there already is brought to this configuration."""
+        """Create a basin, or reconfigure the existing one; return a handle on it."""
         self.client.ensure_basin(name, config=config)
         self._names.forget()
         return self[name]
@@ -157,7 +157,7 @@ class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):
 
 
 class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
-    """A handle on a basin: `basin["stream"]` gives a stream, `streams()` lists them. Made by `s2["name"]`."""
+    """A handle on a basin: `basin["stream"]` returns a stream, `streams()` lists them. Made by `s2["name"]`."""
 
     def __init__(self, client: SyncS2, name: str, basins: Names | None = None) -> None:
         self.name = name
@@ -225,8 +225,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """Show all streams whose names begin with `prefix`, as they move: a live view of their records, in the order
-        of their times.
+        """Return a live view of all streams whose names begin with `prefix`: their records in the order of time.
 
         Streams are those that exist now; `source` says which one a record is from. `tolerance` is how many seconds a
         record waits for older ones of other streams; see `kit.Feed` for this, for `where` and for the bounds.
@@ -245,7 +244,7 @@ class Basin(Handles[str, Stream], LookingThrough, OfOneProcess):
         return live(source, rows, where, bounds, columns)
 
     def create(self, name: str, config: StreamConfig | None = None) -> Stream:
-        """Return a new stream; one that is there already is brought to this configuration."""
+        """Create a stream, or reconfigure the existing one; return a handle on it."""
         self._basin.ensure_stream(name, config=config)
         self._names.forget()
         return self[name]

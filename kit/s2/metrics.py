@@ -19,7 +19,7 @@ class MetricUnit(Enum):
 
 
 class TimeseriesInterval(Enum):
-    """How long a stretch of time each value covers."""
+    """The interval of time that each value covers."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -62,7 +62,7 @@ class Scalar:
 
 @dataclass(slots=True)
 class Accumulation:
-    """Totals over stretches of time."""
+    """Totals over intervals of time."""
 
     name: str
     unit: MetricUnit
@@ -73,7 +73,7 @@ class Accumulation:
 
 @dataclass(slots=True)
 class Gauge:
-    """Values as they were at moments."""
+    """Values at points in time."""
 
     name: str
     unit: MetricUnit

@@ -36,7 +36,7 @@ class RecordSubmitTicket:
         return self._of((yield from (yield from posted.__await__()).__await__()))
 
     def done(self) -> bool:
-        """Return whether awaiting it takes no time."""
+        """Return whether it is finished, so that awaiting it takes no time."""
         return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
 
     def told(self) -> IndexedAppendAck:
@@ -226,20 +226,20 @@ class Producer(OfOneProcess):
         self._dropped = close_when_dropped(self, work.close, warning=work.unfinished)
 
     async def submit(self, record: Record) -> RecordSubmitTicket:
-        """Return a ticket for the record; waits first while too much is on its way."""
+        """Submit a record, and return a ticket for it. Wait first while too much is unacknowledged."""
         return await self._work.submit(record)
 
     async def flush(self) -> None:
-        """Return when all records that were submitted are appended."""
+        """Wait until all submitted records are appended."""
         await self._work.flush()
 
     async def close(self) -> None:
-        """End the producer once everything is appended; raises the error that ended it before."""
+        """End the producer after everything is appended. Raise the error that ended it earlier, if there was one."""
         self._dropped.detach()
         await self._work.close()
 
     def check_open(self) -> None:
-        """Raise what a submit would."""
+        """Raise the error that `submit` would raise."""
         self._work.check_open()
 
     def unfinished(self) -> str:

@@ -122,7 +122,7 @@ class ReadSession(OfOneProcess):
         return self._begun().wait_caught_up()
 
     async def close(self) -> None:
-        """End the session and closes its connection. May be called twice, and while another task waits for a batch."""
+        """End the session and close its connection. May be called twice, and while another task waits for a batch."""
         if self._watched is not None:
             self._watched.detach()
         await self._reader.close()
@@ -162,7 +162,7 @@ class SyncReadSession(OfOneProcess):
         return self._plan.caught_up is not None
 
     def close(self) -> None:
-        """End the session and closes its connection."""
+        """End the session and close its connection."""
         self._batches.close()  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[ReadBatch]:

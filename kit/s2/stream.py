@@ -98,7 +98,7 @@ class StreamVerbs:
 
     @verb
     def append(self, inp: AppendInput) -> Operation[AppendAck]:
-        """Return where the records are now; all of them are appended, or none."""
+        """Append records, all or none, and return their positions."""
         check_input(inp)
         return (yield from append_message(self._state, encode_input(inp)))
 

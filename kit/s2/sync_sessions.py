@@ -34,12 +34,12 @@ class SyncBatchSubmitTicket:
         self._ticket = ticket
 
     def result(self, timeout: float | None = None) -> AppendAck:
-        """Return the acknowledgement; `TimeoutError` where it is not there within that many seconds."""
+        """Wait for the acknowledgement, and return it. Raise `TimeoutError` after `timeout` seconds."""
         ack: AppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
         return ack
 
     def done(self) -> bool:
-        """Return whether `result` takes no time."""
+        """Return whether it is finished, so that `result` takes no time."""
         return self._ticket.done()
 
     def __repr__(self) -> str:
@@ -57,18 +57,17 @@ class SyncAppendSession(OfOneProcess):
         self._pid = os.getpid()
 
     def submit(self, inp: AppendInput) -> SyncBatchSubmitTicket:
-        """Return a ticket for the batch, which is on its way; blocks first while too much is."""
+        """Send a batch, and return a ticket for it. Block first while too much is unacknowledged."""
         check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit, inp))
 
     def submit_encoded(self, payload: bytes, records: int, metered: int) -> SyncBatchSubmitTicket:
-        """Return the same for a batch that is the protobuf message of an append already, with that many records and
-        bytes."""
+        """Send a batch that is an encoded protobuf message, with its numbers of records and bytes; return a ticket."""
         check_process(self._pid, "an append session")
         return SyncBatchSubmitTicket(loop.call(self._session.submit_encoded, payload, records, metered))
 
     def close(self) -> None:
-        """End the session once everything is appended; raises the error that ended it before."""
+        """End the session after everything is appended. Raise the error that ended it earlier, if there was one."""
         check_process(self._pid, "an append session")
         loop.call(self._session.close)
 
@@ -95,7 +94,7 @@ class SyncRecordSubmitTicket:
         self._ticket: RecordSubmitTicket | None = None
 
     def result(self, timeout: float | None = None) -> IndexedAppendAck:
-        """Return the acknowledgement; `TimeoutError` where it is not there within that many seconds."""
+        """Wait for the acknowledgement, and return it. Raise `TimeoutError` after `timeout` seconds."""
         if self._ticket is None:
             self._catch_up(timeout)
         if self._ticket is None:
@@ -108,7 +107,7 @@ class SyncRecordSubmitTicket:
         self._ticket = ticket
 
     def done(self) -> bool:
-        """Return whether `result` takes no time."""
+        """Return whether it is finished, so that `result` takes no time."""
         return self._ticket is not None and self._ticket.done()
 
     def __repr__(self) -> str:
@@ -135,7 +134,7 @@ class SyncProducer(OfOneProcess):
         )
 
     def submit(self, record: Record) -> SyncRecordSubmitTicket:
-        """Return a ticket for the record; blocks first while too much is on its way."""
+        """Submit a record, and return a ticket for it. Block first while too much is unacknowledged."""
         check_process(self._pid, "a producer")
         self._producer.check_open()
         ticket = SyncRecordSubmitTicket(self._catch_up)
@@ -145,13 +144,13 @@ class SyncProducer(OfOneProcess):
         return ticket
 
     def flush(self) -> None:
-        """Return when all records that were submitted are appended."""
+        """Wait until all submitted records are appended."""
         check_process(self._pid, "a producer")
         self._catch_up()
         loop.call(self._producer.flush)
 
     def close(self) -> None:
-        """End the producer once everything is appended; raises the error that ended it before."""
+        """End the producer after everything is appended. Raise the error that ended it earlier, if there was one."""
         check_process(self._pid, "a producer")
         self._dropped.detach()
         self._handover.end()

@@ -12,7 +12,7 @@ from .fields import choice, flag, json_list, json_object, maybe, text, time
 
 @dataclass(slots=True)
 class ExactMatch:
-    """The one resource of this name; an empty name matches none."""
+    """The resource with this name; an empty name matches nothing."""
 
     value: str
 
@@ -25,7 +25,7 @@ class PrefixMatch:
 
 
 class Permission(Enum):
-    """What a token allows of a group of operations."""
+    """What a token allows in a group of operations."""
 
     READ = "read"
     WRITE = "write"

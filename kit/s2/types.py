@@ -34,7 +34,7 @@ class SequencedRecord:
     timestamp: int
 
     def is_command_record(self) -> bool:
-        """Return whether it was an order to the service, such as a fence or a trim, and no data."""
+        """Return whether it is a command to the service, such as a fence or a trim, and not data."""
         return len(self.headers) == 1 and not self.headers[0][0]
 
 
@@ -43,7 +43,7 @@ class CommandRecord:
 
     @staticmethod
     def fence(token: str) -> Record:
-        """Return a record from which on appends that name another fencing token fail. An empty token lifts the fence.
+        """Return a record that sets a fencing token: later appends with another token fail. An empty token lifts it.
 
         >>> CommandRecord.fence("writer-2")
         Record(body=b'writer-2', headers=[(b'', b'fence')], timestamp=None)
@@ -112,7 +112,7 @@ class ReadBatch:
 
 @dataclass(slots=True)
 class Page(Generic[T]):
-    """A piece of a listing."""
+    """One page of a listing."""
 
     items: list[T]
     has_more: bool

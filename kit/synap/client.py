@@ -49,7 +49,7 @@ class _Verbs:
 
     @verb
     def info(self, section: str | None = None) -> Operation[dict[str, Any]]:
-        """Return what the server tells of itself, by section: server, memory, stats, keyspace, ... Over HTTP only."""
+        """Return information about the server, by section: server, memory, stats, keyspace, ... Over HTTP only."""
         answer = yield Do("info", {} if section is None else {"section": section})
         if not isinstance(answer, dict):
             raise SynapWireError("the server's information has an unknown form", op="info")
@@ -57,7 +57,7 @@ class _Verbs:
 
     @verb
     def metrics(self) -> Operation[str]:
-        """Return the server's page of metrics, as Prometheus reads it. Over HTTP only."""
+        """Return the server's metrics as text, in the format of Prometheus. Over HTTP only."""
         response = yield Page("/metrics")
         text: str = response.text()
         return text

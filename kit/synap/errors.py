@@ -16,7 +16,7 @@ from ..core.errors import AnswerError, InputError, KitError, Silent, TransportEr
 
 
 class SynapError(KitError):
-    """Any failure of Synap: `message` in the server's own words, `status_code` (None where there was no answer).
+    """Any failure of Synap: `message` in the server's own words, `status_code` (None if there was no answer).
 
     >>> error = refusal("Queue not found: jobs", op="queue.stats", resource="jobs")
     >>> error.message, error.status_code

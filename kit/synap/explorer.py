@@ -63,7 +63,7 @@ def connect(
 
 
 class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
-    """Explore Synap: every verb gives a DataFrame.
+    """Explore Synap: every verb returns a DataFrame.
 
     `client` is the plain client. `syn["room"]` is a handle on a room; Tab completes the names of rooms. The server
     cannot show a queue's messages without removing them: `queues()` gives the figures of queues, and
@@ -149,7 +149,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         *,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Take up to `limit` messages, and acknowledges each: message_id, priority, retries, then the bodies."""
+        """Take up to `limit` messages, and acknowledge each: message_id, priority, retries, then the bodies."""
         from .tables import message_frame
 
         taken = []
@@ -242,7 +242,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         from_checkpoint: Any = None,
         **columns: Any,
     ) -> LiveView:
-        """Return a room as it moves, `syn.live("room")`, or topics, `syn.live(topics=["orders.*"])`: a live view.
+        """Return a live view of a room, `syn.live("room")`, or of topics, `syn.live(topics=["orders.*"])`.
 
         A room is followed from now on, or from `start` on, as in `read`. Topics store nothing: what is published
         while the connection is lost does not come, and the view tells the gap. `where`, or `column=value` here, says
@@ -270,7 +270,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return live(source, rows, where, bounds, columns)
 
     def watch_queue(self, *queues: str, every: float = 1.0, rows: int = 20, max_rows: int | None = None) -> LiveView:
-        """Return queues as they fill and empty: a live view with a row for each queue every few seconds.
+        """Return a live view of queues, with a row for each queue every few seconds.
 
         Their messages cannot be looked at without taking them; these are the figures that `queues()` gives.
         """
@@ -289,8 +289,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         body: str | None = None,
         priority: int | None = None,
     ) -> pd.DataFrame:
-        """Return what happened to each value: one row with its `offset` (room), `message_id` (queue) or `subscribers`
-        (topic).
+        """Publish values, and return one row for each: its `offset`, `message_id` or number of `subscribers`.
 
         `data` is a DataFrame or a Series, or values, one or many. A frame's rows become JSON objects, unless `body`
         names the column of the values; a column `event` names each event of a room. With `kind="auto"` the target is
@@ -351,7 +350,7 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         return metric_frame(figures, info, beside, time.time())
 
     def server(self) -> pd.DataFrame:
-        """Return what the server is, one row: address, version, uptime, transport."""
+        """Return one row about the server: address, version, uptime, transport."""
         from ..core.frames import from_rows
 
         health = self.client.health()

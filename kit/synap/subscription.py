@@ -112,7 +112,7 @@ class Subscription(OfOneProcess):
             await batches.aclose()
 
     async def batches(self) -> AsyncGenerator[list[TopicMessage], None]:
-        """List of what came since the last one; the connection ends with the iterator.
+        """Yield lists of the messages that came since the last one. The connection ends with the iterator.
 
         An empty list comes first, once the subscription stands.
         """

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """A message that was consumed, to be acknowledged by its `message_id`."""
+    """A message that was consumed, which is acknowledged by its `message_id`."""
 
     message_id: str
     payload: bytes
@@ -37,7 +37,7 @@ class QueueMessage:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event of a room. `data` is what was published: a JSON value, else text, else bytes."""
+    """An event of a room. `data` is what was published: a JSON value, otherwise text, otherwise bytes."""
 
     offset: int
     event: str

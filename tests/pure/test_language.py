@@ -16,9 +16,6 @@ import kit
 ROOT = Path(kit.__file__).parent
 PAGES = ROOT.parent / "notebooks"
 
-UNREAD = ("live/", "core/drivers.py", "core/operations.py", "core/retry.py")
-"""Files whose language is not settled yet; a file that has been read leaves this list."""
-
 WORDS = {
     r"nobody|somebody|whoever": "name who acts: the client, the caller, the user, the server",
     r"so many": "name the number: `count`, a limit, the largest number of",
@@ -42,8 +39,7 @@ NAMES = {
 
 @cache
 def sources() -> list[tuple[str, Path]]:
-    named = ((path.relative_to(ROOT).as_posix(), path) for path in sorted(ROOT.rglob("*.py")))
-    return [(name, path) for name, path in named if not name.startswith(UNREAD)]
+    return [(path.relative_to(ROOT).as_posix(), path) for path in sorted(ROOT.rglob("*.py"))]
 
 
 @cache

@@ -119,7 +119,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         return frame
 
     def append(self, data: Any, *, body: str | None = None, **extras: Any) -> Answer:
-        """Append, and return where the records are now. Takes a DataFrame, or bytes, texts and dicts, one or many.
+        """Append records, and return their positions. Takes a DataFrame, or bytes, texts and dicts, one or many.
 
         polars and Arrow, and whatever else is a stream of Arrow, count as DataFrames. A frame's rows become JSON
         objects, unless `body` names the column of the bodies (one called `body` alone is taken for that). What the log

@@ -42,7 +42,7 @@ class Looking(GivesFrames):
         body: BodyMode = "auto",
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return the records that are looked for, and a receipt that says what was looked at.
+        """Return the records that match, with a receipt that says what was searched.
 
         `text` is in the body, as bytes, or as JSON may write it; several in a list: any of them. `where` is a filter
         as in live views: "price > 3 and city = Oslo", {"city": "Oslo"}, a function of the rows, an expression of
@@ -131,7 +131,7 @@ class Looking(GivesFrames):
     def to_jsonl(
         self, path: Any, start: Any = "earliest", until: Any = None, *, where: Any = None, places: bool = False
     ) -> Written:
-        """Write the records to a file, a JSON value to a line, and return how many; memory does not grow with them.
+        """Write the records to a file, one JSON value per line, in bounded memory; return how many.
 
         A body that is JSON stays as it is; any other text becomes a JSON string. `append(Path(path))` makes the same
         bodies of it again. With `places=True` each line is an object that also has the position, the time, and what
@@ -158,7 +158,7 @@ class Looking(GivesFrames):
         columns: Sequence[str] | str | None = None,
         types: Mapping[str, Any] | None = None,
     ) -> Written:
-        """Write the columns of `read` to a CSV file, and return how many rows; memory does not grow with them.
+        """Write the columns of `read` to a CSV file, in bounded memory; return the number of rows.
 
         Times are ISO 8601 in UTC, lists and objects JSON, bytes that are not text base64; missing values are empty, and
         an empty text is `""`. The columns are those of `arrow`, or the `columns` that are named. A program that opens

@@ -1,4 +1,4 @@
-"""`explorer.browse()`: a small tree of what a service has, and for the chosen thing its details, its rows, its life."""
+"""`explorer.browse()`: a tree of what a service has, and for the chosen node its details, rows and live view."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLE = (
 
 
 class Browser:
-    """A tree to click through. Show it as the last line of a cell; without widgets it tells its first level."""
+    """A tree to click through. Show it as the last line of a cell. Without widgets it prints its first level."""
 
     def __init__(self, root: Node, owner: Any = None) -> None:
         self._tree = Tree(root)
@@ -66,14 +66,14 @@ class Browser:
             self._panel = kernel.detached(lambda: Panel(self))
             self._do(lambda turn: self._show(turn, self._tree.top))
         view = {"model_id": self._panel.box.model_id, "version_major": 2, "version_minor": 0}
-        # Text and table are for readers without a kernel.
+        # Text and table are for viewers without a kernel.
         data = {**self._repr_mimebundle_(), "application/vnd.jupyter.widget-view+json": view}
         kernel.publish(data, self._display, update=False)
         kernel.page_listens()
         self._shown = True
 
     def close(self) -> None:
-        """End a live view that is shown, and frees the widgets. May be called twice."""
+        """Close the live view, if one is shown, and free the widgets. May be called twice."""
         with self._lock:
             self._closed = True
             panel, self._panel = self._panel, None
@@ -126,7 +126,7 @@ class Browser:
     # --- in a thread, so that neither the kernel nor the page waits -------------------------------------------------
 
     def _do(self, deed: Callable[[int], None]) -> None:
-        """Do it aside, under a number: what a later deed has overtaken shows nothing any more."""
+        """Run an action in a thread, with a number: an action shows nothing after a later one has begun."""
         with self._lock:
             self._turn += 1
             turn = self._turn
@@ -253,7 +253,7 @@ def _failed(words: str) -> str:
 
 
 def variable_of(name: str, what: str = "rows") -> str:
-    """Return a variable's name made of a thing's.
+    """Return the name of a variable, made from the name of a node.
 
     >>> variable_of("sensors/boiler-1"), variable_of("1st")
     ('sensors_boiler_1_rows', '_1st_rows')

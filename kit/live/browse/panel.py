@@ -1,4 +1,4 @@
-"""The widgets of a browser: the tree as a list, a filter, buttons, and what the chosen thing shows."""
+"""The widgets of a browser: the tree as a list, a filter, buttons, and the details of the chosen node."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Deeds(Protocol):
 
 
 class Panel:
-    """The widgets; made detached from the cell that shows them, so that they answer while it runs."""
+    """The widgets. They are made outside of the context of the running cell, so that they answer while it runs."""
 
     def __init__(self, deeds: Deeds) -> None:
         self._painting = False
-        # Its name is for those who hear it; the style of the panel hides it from the eye.
+        # The label is for screen readers; the style of the panel hides it.
         self.tree = widgets.Select(
             options=[], rows=11, description="What there is", layout={"width": "auto", "margin": "2px"}
         )
@@ -77,12 +77,12 @@ class Panel:
 
     @property
     def needle(self) -> str:
-        """What the filter says."""
+        """The text of the filter."""
         return str(self.filter.value).strip()
 
     @property
     def question(self) -> str:
-        """What is to be found."""
+        """The text beside the Find button."""
         return str(self.words.value).strip()
 
     def _chosen(self, deeds: Deeds, path: tuple[str, ...] | None) -> None:
@@ -109,16 +109,16 @@ class Panel:
             control.disabled = node.log is None
 
     def put(self, html: str, widget: Any = None) -> None:
-        """Show something of the chosen thing."""
+        """Show HTML and perhaps a widget for the chosen node."""
         self.about.value = html
         self.place.children = [] if widget is None else [widget]
 
     def busy(self, on: bool) -> None:
-        """Show whether something is being asked for."""
+        """Show whether an action is running."""
         self.working.value = "<i>asking …</i>" if on else ""
 
     def close(self) -> None:
-        """Free every model, in the front end too."""
+        """Free all widget models, in the front end too."""
         free(self.box)
 
 

@@ -1,4 +1,4 @@
-"""What there is to browse, as a tree that is asked for branch by branch. No widgets."""
+"""The tree of what a service has, which is requested branch by branch. No widgets."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from ..view import LiveView
 
 MOST = 300
-"""Children of one node that are listed; a filter finds the others."""
+"""The largest number of children that are listed; a filter finds the others."""
 
 
 @dataclass(slots=True)
 class Node:
-    """One thing: what it is called, how it is reached in code, and what can be done with it."""
+    """One thing of a service: its name, the code that reaches it, and what can be done with it."""
 
     name: str
     kind: str
     code: str
-    """The expression that gives it."""
+    """The expression that returns it."""
     children: Callable[[], list[Node]] | None = None
     details: Callable[[], Mapping[str, Any]] | None = None
     read: Callable[[int], pd.DataFrame] | None = None
     live: Callable[[], LiveView] | None = None
     log: Callable[[], Looking] | None = None
-    """The log that it is, to find and profile in."""
+    """The log, if it is one: for Find and Profile."""
 
 
 @dataclass(slots=True)
@@ -41,13 +41,13 @@ class Branch:
     path: tuple[str, ...]
     open: bool = False
     branches: list[Branch] | None = None
-    """Its branches, once they were asked for."""
+    """The branches below, after they were requested."""
     trouble: str = ""
 
 
 @dataclass(slots=True)
 class Tree:
-    """The branches that are shown, and what happens to them."""
+    """All branches, and which of them are open."""
 
     root: Node
     top: Branch = field(init=False)
@@ -58,7 +58,7 @@ class Tree:
         self.top = Branch(self.root, 0, (self.root.name,))
 
     def called(self, name: str) -> None:
-        """Name the root as the user has it: the expressions of all that is in it begin with that."""
+        """Set the expression of the root in the user's code; the expressions of all nodes begin with it."""
         self._prefix, self._name = self.root.code, name
         self.root.code = self._named(self.root.code)
 
@@ -67,7 +67,7 @@ class Tree:
         return self._name + rest if self._name and rest != code and not rest[:1].isidentifier() else code
 
     def unfold(self, branch: Branch, *, again: bool = False) -> None:
-        """Open a branch; asks the service the first time, or `anew`. An error is kept to be shown, not raised."""
+        """Open a branch. Ask the service the first time, or `again`. An error is kept and shown, not raised."""
         if branch.node.children is None:
             return
         if branch.branches is None or again:
@@ -88,11 +88,11 @@ class Tree:
         branch.open = True
 
     def fold(self, branch: Branch) -> None:
-        """Close a branch; what is known of it stays."""
+        """Close a branch, and keep the branches below."""
         branch.open = False
 
     def shown(self, needle: str = "") -> list[Branch]:
-        """Return the branches in view, those without the needle in their name or below left out."""
+        """Return the open branches whose name, or a name below, contains the needle."""
         return list(_shown(self.top, needle.lower()))
 
 
@@ -110,6 +110,6 @@ def _holds(branch: Branch, needle: str) -> bool:
 
 
 def hidden(branch: Branch, needle: str = "") -> int:
-    """Return how many of an open branch's children are beyond what is listed."""
+    """Return how many children of an open branch are not listed."""
     hits = [child for child in branch.branches or () if not needle or _holds(child, needle.lower())]
     return max(0, len(hits) - MOST) if branch.open else 0

@@ -1,7 +1,7 @@
-"""What `per` and `rolling` compute of each group: figures that take every row once, batch by batch, in any cut.
+"""What `per` and `rolling` compute for each group: figures that take every row once, batch by batch.
 
-All but sums of floats are the same however the rows are cut into batches: integers and decimals are added exactly, and
-the approximate ones (`distinct`, `p99`) are kept in forms where order does not matter.
+All except sums of floats are the same however the rows are divided into batches: integers and decimals are added
+exactly, and the approximate ones (`distinct`, `p99`) are kept in forms that do not depend on the order of rows.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _EXACT = decimal.Context(prec=1000)
 
 
 class Aggregate(ABC):
-    """One figure of every group. A group is a slot: a row of its arrays."""
+    """One figure of every group. The number of a group is its slot: an index into the arrays."""
 
     def __init__(self, name: str, column: str | None, share: float | None = None) -> None:
         self.name, self.column, self.share = name, column, share
         self.size = 0
         self.misfits = 0
-        """Values of a kind that it has no use for, which were left out."""
+        """How many values were left out, because their type does not fit."""
 
     def fold(self, lot: Lot, slots: int) -> None:
-        """Take the rows of a batch; there are so many slots now."""
+        """Take the rows of a batch; `slots` is the number of groups so far."""
         if slots > self.size:
             self.grow(slots)
             self.size = slots
@@ -56,7 +56,7 @@ class Aggregate(ABC):
 
     @abstractmethod
     def grow(self, size: int) -> None:
-        """Make room for that many slots."""
+        """Make room for `size` slots."""
 
     @abstractmethod
     def take(self, column: Column) -> None:
@@ -68,14 +68,14 @@ class Aggregate(ABC):
 
     @abstractmethod
     def dump(self, slots: Slots) -> dict[str, Any]:
-        """Return what is known of some slots, as JSON has it."""
+        """Return the state of some slots, as values of JSON."""
 
     @abstractmethod
     def load(self, state: Mapping[str, Any], size: int) -> None:
-        """Know what `dump` told, of that many slots."""
+        """Restore what `dump` returned, for `size` slots."""
 
     def keep(self, slots: Slots) -> None:
-        """Keep these slots alone, which get the numbers from 0 on."""
+        """Keep only these slots, and number them from 0 on."""
         self.load(self.dump(slots), len(slots))
         self.size = len(slots)
 
@@ -107,7 +107,7 @@ class Count(Aggregate):
 
 
 class Sum(Aggregate):
-    """The sum: exact of integers and decimals, however large; of floats as they are added, so to about 15 digits."""
+    """The sum: exact for integers and decimals of any size; for floats added as they come, to about 15 digits."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -140,7 +140,7 @@ class Sum(Aggregate):
             self._whole[column.slots] += np.add.reduceat(values, column.starts).astype(object)
 
     def totals(self, slots: Slots) -> list[Any]:
-        """Return the sums as Python has them; None where there was no value."""
+        """Return the sums as Python numbers; None where there was no value."""
         sums: list[Any] = []
         for whole, part, floats, count in zip(
             self._whole[slots].tolist(), self._part[slots].tolist(), self._floats[slots].tolist(),
@@ -181,7 +181,7 @@ class Mean(Sum):
 
 
 class Chosen(Aggregate):
-    """One of the values: the least, the greatest, the first, the last. Missing ones are passed over."""
+    """One of the values: the least, the greatest, the first or the last. Missing values are skipped."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -206,7 +206,7 @@ class Chosen(Aggregate):
 
 
 class First(Chosen):
-    """The first value, as rows came."""
+    """The first value, in the order of rows."""
 
     def take(self, column: Column) -> None:
         new = ~self._seen[column.slots]
@@ -217,7 +217,7 @@ class First(Chosen):
 
 
 class Last(Chosen):
-    """The last value, as rows came."""
+    """The last value, in the order of rows."""
 
     def take(self, column: Column) -> None:
         self._values[column.slots] = objects(column.at(column.rows[column.starts + column.sizes - 1]))
@@ -226,7 +226,7 @@ class Last(Chosen):
 
 
 class Least(Chosen):
-    """The least value; among floats a NaN is none."""
+    """The least value; a NaN is skipped."""
 
     pick: Callable[..., Any] = staticmethod(min)
     reduce: Any = np.minimum
@@ -264,7 +264,7 @@ class Least(Chosen):
 
 
 class Greatest(Least):
-    """The greatest value; among floats a NaN is none."""
+    """The greatest value; a NaN is skipped."""
 
     pick = staticmethod(max)
     reduce = np.maximum
@@ -272,7 +272,7 @@ class Greatest(Least):
 
 
 class Distinct(Aggregate):
-    """About how many different values, within some 2 percent; what is missing is none."""
+    """The approximate number of different values, within about 2 percent; missing values are skipped."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -295,7 +295,7 @@ class Distinct(Aggregate):
 
 
 class Quantile(Aggregate):
-    """About the value below which a share of the values lie, within 1 percent of it."""
+    """The approximate value below which a share of the values lies, within 1 percent of it."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -337,7 +337,7 @@ _SHARE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
 def aggregate_of(name: str, text: Any) -> Aggregate:
-    """Return the aggregate that a text means.
+    """Return the aggregate that a text describes.
 
     >>> aggregate_of("slow", "p99:ms").share, aggregate_of("n", "count").column
     (0.99, None)

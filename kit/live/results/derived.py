@@ -1,4 +1,4 @@
-"""What sources of results have in common: what they say beside their rows, and where their work is done."""
+"""What sources of results have in common: notes and figures beside their rows, and threads for their work."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Return what a function gives that takes a while, made in a thread beside the loop and the kernel."""
+    """Call a slow function in a thread, so that it blocks neither the loop nor the kernel; return its result."""
     global _pool
     if _pool is None or _pool[0] != os.getpid():
         _pool = os.getpid(), ThreadPoolExecutor(_THREADS, "kit-result")
     try:
         coming = asyncio.get_running_loop().run_in_executor(_pool[1], function)
     except RuntimeError:
-        raise asyncio.CancelledError from None  # the interpreter is ending, and takes no more work
+        raise asyncio.CancelledError from None  # the interpreter is ending and accepts no more work
     return await coming
 
 
 class Derived(Source):
-    """A source whose chunks are whole results, made of other feeds."""
+    """A source whose chunks are whole results, computed from other feeds."""
 
     replaces: ClassVar[bool] = True
     begins: ClassVar[bool] = True
@@ -40,18 +40,18 @@ class Derived(Source):
     def __init__(self, label: str, keys: tuple[str, ...] = ()) -> None:
         self.label = label
         self.keys = keys
-        """The columns that tell rows apart, where there are such."""
+        """The columns that identify a row, if there are such columns."""
         self._schema = pa.schema([])
         self._notes: list[str] = []
         self._figures: dict[str, Any] = {}
 
     @property
     def key(self) -> str:
-        """Nothing that a checkpoint is of: that of what it stands on is."""
+        """A name only: a result has no checkpoint of its own, its feeds have."""
         return f"result:{self.label}"
 
     def settled(self, table: pa.Table, notes: Sequence[str], figures: Mapping[str, Any]) -> pa.RecordBatch:
-        """Return a result as the rows of a chunk; remember its columns, and what is said beside it."""
+        """Return a result as the batch of a chunk; remember its columns, notes and figures."""
         self._schema, self._notes, self._figures = table.schema, list(notes), dict(figures)
         batches = table.combine_chunks().to_batches()
         if batches:
@@ -59,7 +59,7 @@ class Derived(Source):
         return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in table.schema], schema=table.schema)
 
     def say(self, notes: Sequence[str], figures: Mapping[str, Any]) -> None:
-        """Say something else beside the result that there is."""
+        """Replace the notes and figures of the present result."""
         self._notes, self._figures = list(notes), dict(figures)
 
     def shape(self, batches: Sequence[pa.RecordBatch], *, preview: bool = False) -> tuple[pa.Table, dict[str, Any]]:
@@ -68,13 +68,13 @@ class Derived(Source):
         return table, {**self._figures, **({"notes": list(self._notes)} if self._notes else {})}
 
     def figures(self) -> dict[str, Any]:
-        """Return what is counted beside the result."""
+        """Return the figures of the result."""
         return self._figures
 
     def notes(self) -> list[str]:
-        """Return what one should know of it."""
+        """Return the notes of the result."""
         return self._notes
 
     def temporary(self, error: BaseException) -> bool:
-        """Return False: what it stands on tries again by itself."""
+        """Return False: the feeds that it reads reconnect by themselves."""
         return False

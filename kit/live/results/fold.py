@@ -1,4 +1,4 @@
-"""What a fold is: it is given each row of a feed once, in order, and can tell its result at any time."""
+"""The base of folds: a fold takes each row of a feed once, in order, and returns its result at any time."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ...core.errors import InputError, KitError
 from ...core.words import nearest
 
 _LARGEST = 1024 * 1024 * 1024
-"""Bytes of a state in a checkpoint, unpacked."""
+"""The largest state in a checkpoint, in bytes, unpacked."""
 
 
 def unseen(name: str, columns: Collection[str]) -> str:
-    """Return what to say of a column that no row has had so far."""
+    """Return the note about a column that no row has had so far."""
     near = nearest(name, columns)
     return f"no record has had {name!r} so far" + (f"; {near}" if near else "")
 
 
 class Fold(ABC):
-    """A result in the making. `lock` guards it: rows come in one thread, results are asked for in another."""
+    """A result that grows with each row. `lock` guards it: one thread adds rows, another one reads results."""
 
     label: str
-    """What it does with the rows, in a few words."""
+    """What it computes, in a few words."""
     keys: tuple[str, ...] = ()
-    """The columns that tell its rows apart."""
+    """The columns that identify a row of its result."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.lock = threading.Lock()
         self.missed = 0
-        """Rows that had left the buffer of the feed before this began."""
+        """How many rows had left the buffer of the feed before the fold began."""
         self.key = json.dumps(spec, sort_keys=True, default=str)
-        """What it computes: a checkpoint's state is that of the same fold."""
+        """What it computes, as JSON: a state in a checkpoint belongs to the fold with the same key."""
 
     @abstractmethod
     def add(self, table: pa.Table) -> None:
@@ -46,26 +46,26 @@ class Fold(ABC):
 
     @abstractmethod
     def result(self) -> pa.Table:
-        """Return what came of the rows so far."""
+        """Return the result of the rows so far."""
 
     @abstractmethod
     def figures(self) -> dict[str, int]:
-        """Return what is counted beside the result."""
+        """Return figures beside the result."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Return all that is known, as JSON has it."""
+        """Return the whole state, as values of JSON."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Know what `told` gave."""
+        """Restore what `state` returned."""
 
     def notes(self) -> Iterable[str]:
-        """Return what one should know beside the result."""
+        """Return what a reader should know about the result."""
         return ()
 
     def dump(self) -> str:
-        """Return all that is known, for a checkpoint."""
+        """Return the whole state as text, for a checkpoint."""
         with self.lock:
             whole = json.dumps({"missed": self.missed, **self.state()}, separators=(",", ":")).encode()
         if len(whole) > _LARGEST:
@@ -73,7 +73,7 @@ class Fold(ABC):
         return base64.b64encode(zlib.compress(whole, 1)).decode()
 
     def load(self, blob: Any) -> None:
-        """Know what `dump` gave; it comes from a file, and may be anything."""
+        """Restore what `dump` returned. It comes from a file, so it may be anything."""
         try:
             opened = zlib.decompressobj()
             whole = opened.decompress(base64.b64decode(blob, validate=True), _LARGEST)

@@ -1,4 +1,4 @@
-"""A fold as the source of a feed: what came of the rows so far, told again as they come."""
+"""A fold as the source of a feed: its result, again and again as rows come."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .fold import Fold
 from .ring import portions
 
 _GATHERED = 0.2
-"""Seconds in which rows gather, as a few large batches cost less than many small ones."""
+"""Seconds for which rows are collected: a few large batches cost less than many small ones."""
 _EVERY = 0.25
 _SHARE = 10
-"""The result is made so seldom that it takes no more than a tenth of the time."""
+"""The result is made at most so often that it takes one tenth of the time."""
 
 
 class Folded(Derived):
-    """The rows of a feed, folded. `owner` is the feed, which is not dropped while this lives."""
+    """The folded rows of a feed. `owner` is the feed: the reference keeps it alive."""
 
     resumes: ClassVar[bool] = True
 
@@ -47,7 +47,7 @@ class Folded(Derived):
         self._rested = False
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return the result so far, then again after rows have come."""
+        """Yield the result so far, then again after rows have come."""
         loop = asyncio.get_running_loop()
         came, fresh = asyncio.Event(), asyncio.Event()
         wake = waker(came)
@@ -80,7 +80,7 @@ class Folded(Derived):
                 self._tap.close()
 
     async def _work(self, came: asyncio.Event, fresh: asyncio.Event) -> None:
-        """Take what comes, until no more does."""
+        """Take rows as they come, until the feed ends."""
         reported: bool | None = False
         while True:
             came.clear()

@@ -1,4 +1,4 @@
-"""Which group a row belongs to: by the values of its keys, and by the window of time that it falls into."""
+"""The group of each row: by the values of its keys, and by its window of time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Numbers = npt.NDArray[np.int64]
 Key = tuple[Any, ...]
 
 NAN = float("nan")
-"""The one that stands for all in a key: no NaN equals another."""
+"""The NaN that replaces all others in keys, because no NaN equals another one."""
 _CODES = 2**62
 
 
 def keys_of(keys: Any) -> tuple[str, ...]:
-    """Return the names of key columns, of which one may be given alone.
+    """Return the names of key columns, given as one name or several.
 
     >>> keys_of("city"), keys_of(["city", "item"]), keys_of(None)
     (('city',), ('city', 'item'), ())
@@ -41,7 +41,7 @@ def keys_of(keys: Any) -> tuple[str, ...]:
 
 
 def key_of(parts: Sequence[Any]) -> Key:
-    """Return the key that a checkpoint tells."""
+    """Return a key from its form in a checkpoint."""
     values = [unplain(part) for part in parts]
     return tuple(
         tuple(part) if isinstance(part, list) else NAN if isinstance(part, float) and part != part else part
@@ -50,25 +50,25 @@ def key_of(parts: Sequence[Any]) -> Key:
 
 
 def parts_of(key: Key) -> list[Any]:
-    """Return a key as a checkpoint tells it."""
+    """Return a key in its form for a checkpoint."""
     return [plain(list(part) if isinstance(part, tuple) else part) for part in key]
 
 
 class Groups:
-    """The groups that there are, each with its number; numbers are given in the order in which groups appear."""
+    """All groups so far, numbered in the order in which they appeared."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.slots: dict[Key, int] = {}
         self.kinds = [pa.null()] * len(self.names)
         self.seen: set[str] = set()
-        """Columns of keys that rows have had."""
+        """The key columns that rows have had."""
 
     def __len__(self) -> int:
         return len(self.slots)
 
     def split(self, table: pa.Table, windows: Numbers | None = None) -> tuple[Lot, list[Key]]:
-        """Return the rows in groups, and the key of each; the window, where there are some, is its first part."""
+        """Return the rows in groups, and the key of each group. With windows, the first part of a key is its window."""
         codes = np.zeros(table.num_rows, np.int64)
         parts: list[tuple[Numbers, list[Any]]] = []
         if windows is not None:
@@ -83,7 +83,7 @@ class Groups:
             parts.append((place, values))
         lot = Lot(table, codes)
         keys = self._keys(lot, parts)
-        if len(set(keys)) < len(keys):  # 1 and 1.0, 0.0 and -0.0: one group to Python, as to SQL
+        if len(set(keys)) < len(keys):  # 1 and 1.0, 0.0 and -0.0 are one group in Python, as in SQL
             numbers: dict[Key, int] = {}
             of_group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
             again = np.empty(table.num_rows, np.int64)
@@ -111,18 +111,18 @@ class Groups:
         if pa.types.is_floating(array.type):
             values = [NAN if value != value else value for value in values]
         elif pa.types.is_boolean(array.type):
-            values = [None if value is None else (value,) for value in values]  # True is no 1
+            values = [None if value is None else (value,) for value in values]  # so that True is not equal to 1
         return np.asarray(pc.fill_null(coded.indices, len(values))).astype(np.int64), [*values, None]
 
     def number(self, lot: Lot, keys: Sequence[Key]) -> None:
-        """Give each group of a lot its number, a new one where it is new: in the order of rows, not of the batch."""
+        """Give each group of a lot its number. New groups are numbered in the order of their first rows."""
         slots = self.slots
         for n in np.argsort(lot.first_rows).tolist():
             slots.setdefault(keys[n], len(slots))
         lot.slots = np.fromiter(map(slots.__getitem__, keys), np.int64, len(keys))
 
     def columns(self, keys: Sequence[Key], skip: int = 0) -> list[pa.Array]:
-        """Return the columns of some groups' keys; `skip` parts at their front are none."""
+        """Return the columns of the keys of some groups, without the first `skip` parts."""
         columns = []
         for n, kind in enumerate(self.kinds):
             values = [key[n + skip] for key in keys]
@@ -130,7 +130,7 @@ class Groups:
         return columns
 
     def lacking(self, names: Iterable[str]) -> InputError | None:
-        """Return the error of a key that no row has had; None where all were seen."""
+        """Return the error for a key column that no row has had; None if rows have had all."""
         known = list(names)
         lacking = next((name for name in self.names if name not in self.seen), None)
         return never_had(lacking, known) if known and lacking is not None else None

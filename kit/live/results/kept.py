@@ -1,4 +1,4 @@
-"""Rows that a fold keeps, each with its number."""
+"""The rows that a fold keeps, each with its number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Kept:
-    """Rows by their numbers, which grow."""
+    """Rows and their numbers, in ascending order."""
 
     def __init__(self) -> None:
         self._tables: list[pa.Table] = []
@@ -34,21 +34,21 @@ class Kept:
         return sum(table.nbytes for table in self._tables)
 
     def add(self, table: pa.Table, numbers: Numbers) -> None:
-        """Keep rows, whose numbers are greater than all before."""
+        """Add rows, whose numbers are greater than all before."""
         if table.num_rows:
             self._tables.append(table)
             self._numbers.append(numbers)
             self.size += table.num_rows
 
     def all(self) -> pa.Table:
-        """Return all rows as one table, which they are from then on."""
+        """Return all rows as one table; the tables are joined once."""
         if len(self._tables) > 1:
             whole = unified([batch for table in self._tables for batch in table.to_batches()]).combine_chunks()
             self._tables, self._numbers = [whole], [self.numbers]
         return self._tables[0] if self._tables else pa.table({})
 
     def keep(self, numbers: Numbers) -> None:
-        """Keep the rows with these numbers alone."""
+        """Keep only the rows with these numbers."""
         if self.size == len(numbers):
             return
         whole, known = self.all(), self.numbers
@@ -56,7 +56,7 @@ class Kept:
         self._numbers, self.size = [numbers], len(numbers)
 
     def table(self, names: Iterable[str]) -> pa.Table:
-        """Return all rows, with all of these columns."""
+        """Return all rows; of these columns, the missing ones are null."""
         whole = self.all()
         for name in names:
             if name not in whole.column_names:
@@ -64,7 +64,7 @@ class Kept:
         return whole
 
     def dump(self, numbers: Numbers) -> list[Any]:
-        """Return the rows with these numbers, as JSON has it."""
+        """Return the rows with these numbers, as values of JSON."""
         self.keep(numbers)
         sink = pa.BufferOutputStream()
         whole = self.all()
@@ -73,7 +73,7 @@ class Kept:
         return [base64.b64encode(sink.getvalue().to_pybytes()).decode(), numbers.tolist()]
 
     def load(self, state: Any) -> None:
-        """Keep what `dump` told; ValueError where that cannot be."""
+        """Restore what `dump` returned; raise ValueError if it is damaged."""
         text, numbers = state
         row_numbers = np.array(numbers, np.int64)
         try:

@@ -1,4 +1,4 @@
-"""The rows of a batch sorted by group, and their columns as aggregates want them."""
+"""The rows of a batch sorted by group, and their columns in the form that aggregates need."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Lot:
         return self.order[self.starts + self.sizes - 1]
 
     def column(self, name: str) -> Column | None:
-        """Return the values of a column that are not missing; None where all are, or there is no such column."""
+        """Return the values of a column without the missing ones; None if there are none, or no such column."""
         if name not in self._columns:
             self._columns[name] = self._present(name)
         return self._columns[name]
@@ -86,12 +86,12 @@ class Column:
         return len(self.rows)
 
     def at(self, rows: Numbers) -> list[Any]:
-        """Return the values of some rows as Python has them."""
+        """Return the values of some rows as Python objects."""
         values: list[Any] = self._array.take(pa.array(rows)).to_pylist()
         return values
 
     def numbers(self) -> npt.NDArray[Any] | None:
-        """Return the values by group: `int64`, `float64`, or exact numbers of Python; None where they are none."""
+        """Return the values by group as `int64`, `float64` or exact numbers of Python; None if they are not numbers."""
         return self._numbers
 
     @cached_property
@@ -118,9 +118,9 @@ class Column:
         if numbers is not None and numbers.dtype == np.float64:
             whole = (np.abs(numbers) < _WHOLE) & (numbers == np.floor(numbers))
             as_whole = np.where(whole, numbers, 0).astype(np.int64).view(np.uint64)
-            numbers = np.where(np.isnan(numbers), np.nan, numbers)  # every NaN alike
+            numbers = np.where(np.isnan(numbers), np.nan, numbers)  # all NaNs get the same hash
             return np.where(whole, mixed(as_whole), mixed(numbers.view(np.uint64) ^ _OF_FLOATS))
-        # Of each different value once: they are few, or the work is the same.
+        # Each different value is hashed once: often there are few.
         import pandas as pd
 
         coded = self._array.dictionary_encode() if not pa.types.is_nested(self.kind) else None
@@ -139,7 +139,7 @@ class Column:
 
 
 def _of_number(value: int | Decimal, other: np.uint64) -> Any:
-    """Return the hash that the number has in a column of `int64` or `float64`; where it has none there, the other."""
+    """Return the hash that a number has in a column of `int64` or `float64`; `other` if it does not fit there."""
     if value == int(value) and -(2**63) <= value < 2**63:
         return mixed(np.array([int(value)], np.int64).view(np.uint64))[0]
     if value == float(value):
@@ -149,5 +149,5 @@ def _of_number(value: int | Decimal, other: np.uint64) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, Decimal):
-        value = value.normalize()  # 0.10 is 0.1 in a column of two digits
+        value = value.normalize()  # so that 0.10 and 0.1 are equal
     return value if isinstance(value, str) else f"{type(value).__name__} {value!r}"

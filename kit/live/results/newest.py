@@ -17,7 +17,7 @@ from .kept import Kept
 
 
 class Newest(Fold):
-    """The latest row per key, the one updated last at the end; rows for which a rule is true remove theirs."""
+    """The latest row of each key, the newest change last. Rows that pass `deletes` remove the row of their key."""
 
     def __init__(self, keys: Any, deletes: Any, most: int) -> None:
         self.keys = keys_of(keys)
@@ -33,7 +33,7 @@ class Newest(Fold):
         self._groups = Groups(self.keys)
         self._kept = Kept()
         self._number: dict[Key, int] = {}
-        """The number of the row that is the latest of its key."""
+        """The number of the latest row of each key."""
         self._columns: dict[str, None] = {}
         self.rows = self.deleted = 0
 

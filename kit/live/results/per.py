@@ -1,4 +1,4 @@
-"""Figures per key and per window of time, of all rows since the start, while no rows are kept."""
+"""Figures per key and per window of time, of all rows since the start; no rows are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EARLIEST = -(2**62)
 
 
 def micros(length: Any, name: str) -> int | None:
-    """Return a length of time in microseconds.
+    """Return a duration in microseconds.
 
     >>> micros("10s", "every"), micros(None, "late")
     (10000000, None)
@@ -44,7 +44,7 @@ def micros(length: Any, name: str) -> int | None:
 
 
 def aggregates_of(aggregates: Mapping[str, Any], keys: Sequence[str]) -> list[Aggregate]:
-    """Return the aggregates that were asked for by their names."""
+    """Return the aggregates that a user described, by their names."""
     if not aggregates:
         raise InputError("nothing to compute", hint=f"name what you want: {FORMS}")
     for name in aggregates:
@@ -54,8 +54,8 @@ def aggregates_of(aggregates: Mapping[str, Any], keys: Sequence[str]) -> list[Ag
 
 
 class Per(Fold):
-    """Aggregates of groups. A window closes when rows have come that are `late` behind its end; what then still comes
-    for it is counted as late, and nowhere else."""
+    """Aggregates of groups. A window closes when a row comes that is `late` after its end; later rows of the window are
+    only counted, as late."""
 
     def __init__(
         self, keys: Any, every: Any, time: str | None, late: Any, most: int, aggregates: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Per(Fold):
             return
         windows = moments // self._every
         if self._late is not None:
-            # As it was when each row came, and not at the end of the batch, which is cut by chance.
+            # As it was when each row came: where a batch ends is arbitrary.
             newest = np.maximum.accumulate(np.maximum(moments, self._newest))
             self._newest = int(newest[-1])
             table, windows = self._in_time(table, windows, (windows + 1) * self._every + self._late > newest)
@@ -126,7 +126,7 @@ class Per(Fold):
                 for aggregate in self.aggregates:
                     aggregate.fold(lot, len(self._groups))
                 return
-            # Up to the row that would open one group too many; then the oldest windows go.
+            # Fold up to the row that would open one group too many, then remove the oldest windows.
             at = int(np.sort(lot.first_rows[new])[room])
             if at:
                 self._fold(table.slice(0, at), None if windows is None else windows[:at])
@@ -134,7 +134,7 @@ class Per(Fold):
             self._let_go()
 
     def _let_go(self) -> None:
-        """Make room: the oldest windows leave the result."""
+        """Remove the oldest windows from the result, to make room."""
         sizes: dict[int, int] = {}
         if self._every is not None:
             for key in self._groups.slots:

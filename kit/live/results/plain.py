@@ -1,4 +1,4 @@
-"""Values of groups as Python has them: into arrays, and into JSON for a checkpoint and back."""
+"""Values of groups as Python objects: conversion to arrays, and to JSON for a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...core.json_columns import array_of
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
-    """Return values in an array of Python objects, lists among them too."""
+    """Return an array of Python objects, also where some of them are lists."""
     array = np.empty(len(values), object)
     for n, value in enumerate(values):
         array[n] = value
@@ -24,7 +24,7 @@ def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 
 def grown(array: npt.NDArray[Any], size: int, filler: Any = 0) -> npt.NDArray[Any]:
-    """Return an array with room for at least so many values, `filler` where there is none yet; it doubles."""
+    """Return an array with room for at least `size` values, filled up with `filler`; its size at least doubles."""
     if size <= len(array):
         return array
     more = np.full((max(size, 2 * len(array), 64), *array.shape[1:]), filler, array.dtype)
@@ -33,7 +33,7 @@ def grown(array: npt.NDArray[Any], size: int, filler: Any = 0) -> npt.NDArray[An
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it, with a mark where JSON has no such type.
+    """Return a value as JSON, with the name of its type where JSON has no such type.
 
     >>> plain(5), plain(Decimal("1.50")), unplain(plain(Decimal("1.50"))), unplain(plain(b"x"))
     (5, ['decimal', '1.50'], Decimal('1.50'), b'x')
@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return ["bytes", value.hex()]
     if isinstance(value, datetime):
-        # pandas' times have nanoseconds, and Python's may have a zone by its name.
+        # Times of pandas have nanoseconds, and times of Python may have a named zone.
         zone = None if value.tzinfo is None else str(getattr(value.tzinfo, "key", None) or "UTC")
         whole = value.replace(tzinfo=None) if zone is None else value.astimezone(_zone("UTC")).replace(tzinfo=None)
         return ["time", whole.isoformat(), zone]
@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
 
 
 def unplain(form: Any) -> Any:
-    """Return the value that `plain` told; ValueError where there is none."""
+    """Return the value of a form that `plain` made; raise ValueError if it is damaged."""
     if form is None or isinstance(form, bool | int | str):
         return form
     if not isinstance(form, list) or len(form) < 2:
@@ -115,7 +115,7 @@ def _zone(name: str) -> Any:
 
 
 def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
-    """Return Python values as a column: of `kind` where they are of it, else of what they are, else as text.
+    """Return Python values as a column: of `kind` where they fit, else of their own type, else as text.
 
     >>> array_of_plain([1, 2**70, None]).type, array_of_plain([1, 2.5]).type, array_of_plain([1, "a"]).type
     (Decimal128Type(decimal128(38, 0)), DataType(double), DataType(string))
@@ -124,7 +124,7 @@ def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa
         try:
             return pa.array(values, kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            pass  # an earlier batch had them in another type
+            pass  # earlier batches had another type
     present = [value for value in values if value is not None]
     if not present:
         return pa.nulls(len(values), kind if kind is not None else pa.null())
@@ -158,12 +158,12 @@ def _decimals(values: Sequence[Any]) -> pa.Array:
 
 
 def kind_text(kind: pa.DataType) -> str:
-    """Return a type as text that `kind_of_text` understands."""
+    """Return a type as text, for `kind_of_text`."""
     return base64.b64encode(pa.schema([("it", kind)]).serialize().to_pybytes()).decode()
 
 
 def kind_of_text(text: Any) -> pa.DataType:
-    """Return the type that `kind_text` told; ValueError where there is none."""
+    """Return the type of a text that `kind_text` made; raise ValueError if it is damaged."""
     try:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text, validate=True))).field(0).type
     except (pa.ArrowException, TypeError, OSError, KeyError, IndexError) as error:

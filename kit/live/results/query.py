@@ -1,4 +1,4 @@
-"""SQL over feeds that runs again when something came: its result is a feed, whose rows are replaced."""
+"""SQL over feeds that runs again when new rows came: its result is a feed, whose rows are replaced."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .ring import ring_of
 
 _SHORTEST = 0.05
 _SHARE = 2.0
-"""A query runs no more than one part in that many of the time."""
+"""A query runs at most for one half of the time."""
 _LABEL = 60
 _WHERE = "the query"
 
@@ -40,7 +40,7 @@ def live_sql(
     params: Sequence[Any] | Mapping[str, Any] = (),
     **tables: Any,
 ) -> Feed:
-    """Return the result of a query that runs again when something came, at most each `every` seconds: a feed.
+    """Return a feed with the result of a query that runs again when new rows came, at most once in `every` seconds.
 
     >>> import kit
     >>> feed = kit.Feed([{"city": "Oslo", "total": 2}, {"city": "Rome", "total": 3}, {"city": "Oslo", "total": 5}])
@@ -50,15 +50,15 @@ def live_sql(
     0  Oslo      7
     1  Rome      3
 
-    Tables are feeds and live views, of which the query sees the rows that are in the buffer; handles on streams, which
-    are followed from their earliest record on until the result is closed; and what `kit.sql` takes, read each time.
-    They are given by name, or are variables of the caller. What has left a buffer is not seen, and is told beside the
-    result: `feed.per(...)` counts whole streams.
+    A table can be a feed or a live view: the query sees the rows in its buffer. It can be a handle of a stream, which
+    is followed from its earliest record on until the result is closed. And it can be what `kit.sql` takes, which is
+    read each time. Tables are given by name, or are variables of the caller. The query does not see rows that have left
+    a buffer; notes beside the result count them. To count whole streams, use `feed.per(...)`.
 
-    The result has what every feed has: `df`, `wait(until=...)`, `kit.LiveView(result)`, plots, `on`, and it can be a
-    table of another query. Its rows are replaced each time. It runs in a thread of its own; a query that takes long is
-    run so seldom that it takes half of the time, and says so. When it fails, the error is in `problems` and shown in
-    the view; the last good result stays, marked stale. `into="polars"` or `"arrow"` makes `df` a table of that library.
+    The result is a feed: it has `df`, `wait(until=...)`, `on`, plots and `kit.LiveView(result)`, and can be a table of
+    another query. All its rows are replaced each time. The query runs in a thread of its own, for at most half of the
+    time: a slow query runs less often, and a note says so. If it fails, the error is in `problems` and in the view, and
+    the last good result stays, marked stale. `into="polars"` or `"arrow"` makes `df` a table of that library.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - as kit.sql finds tables
     namespace = {**frame.f_globals, **frame.f_locals}
@@ -73,7 +73,7 @@ def live_sql(
 
 
 def _tables(text: str, tables: Mapping[str, Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables that the query names, by the names that they were given."""
+    """Return the tables that the query uses, by name."""
     for name, value in tables.items():
         if not takes(value) and not _followed(value):
             raise InputError(
@@ -103,19 +103,19 @@ def _followed(value: Any) -> bool:
 
 
 def _feed(handle: Any) -> Feed:
-    """Return a feed of all that a handle has."""
+    """Return a feed of a handle, from its earliest record on."""
     return Feed(handle, start="earliest") if "start" in options_of(handle) else Feed(handle)
 
 
 class Query(Derived):
-    """A query and its tables; those that are feeds are watched."""
+    """A query and its tables; it watches the tables that are feeds."""
 
     def __init__(
         self, text: str, every: float, params: Sequence[Any] | Mapping[str, Any], tables: Mapping[str, Any]
     ) -> None:
         super().__init__(_short(text))
         self._text, self._every, self._params = text, every, params
-        query(text, {}, params, {})  # what it refuses of the parameters, it refuses here
+        query(text, {}, params, {})  # raises the errors of bad parameters at once
         self._fixed = {name: value for name, value in tables.items() if not _followed(value)}
         self._owned: list[Feed] = []
         self._feeds: dict[str, Rows] = {}
@@ -132,7 +132,7 @@ class Query(Derived):
         self._runs, self._took, self._stale = 0, 0.0, ""
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return the result as it is now, then again each time that something came."""
+        """Yield the result as it is now, then again each time that new rows came."""
         came = asyncio.Event()
         wake = waker(came)
         states = [feed.shared for feed in self._feeds.values()]
@@ -159,7 +159,7 @@ class Query(Derived):
                 self._answer.interrupt()
 
     async def close(self) -> None:
-        """Close the feeds that were made of handles."""
+        """Close the feeds that were made from handles."""
         for feed in self._owned:
             feed.close()
 
@@ -172,7 +172,7 @@ class Query(Derived):
         return [(state.news, state.buffer.first, state.caught_up, state.ended) for state in states]
 
     def _run(self) -> pa.RecordBatch:
-        """Run it once, in a thread."""
+        """Run the query once, in a thread."""
         tables = {name: ring.table() for name, ring in self._rings.items()}
         empty = [name for name, ring in self._rings.items() if not ring.columns and not self._feeds[name].ended]
         if empty:
@@ -180,7 +180,7 @@ class Query(Derived):
             return self.settled(self._last(), [*notes, *self._own_notes()], self._counted())
         if self._connection is None:
             self._connection = engine()
-            # It runs beside what a user computes, and again and again.
+            # It runs again and again while the user computes, so it takes few threads.
             self._connection.execute(f"SET threads = {max(1, (os.cpu_count() or 1) // 4)}")
         used = {**self._fixed, **tables}
         self._answer = answer = query(self._text, used, self._params, {}, self._connection)

@@ -1,4 +1,4 @@
-"""The rows in a feed's buffer as a table, kept up to date at the cost of what is new."""
+"""The rows in a feed's buffer as a table; an update costs only the new rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 
 def ring_of(state: FeedState) -> Ring:
-    """Return the ring of a feed, which all queries on it share."""
+    """Return the ring of a feed; all queries on the feed share it."""
     with _lock:
         known = _rings.get(state)
         ring = None if known is None else known()
@@ -35,7 +35,7 @@ def ring_of(state: FeedState) -> Ring:
 
 
 class Ring:
-    """What the buffer of a feed holds, decoded. Each row is decoded once, and goes when it leaves the buffer."""
+    """The decoded rows of a feed's buffer. Each row is decoded once, and removed when it leaves the buffer."""
 
     def __init__(self, state: FeedState) -> None:
         self._state = state
@@ -45,7 +45,7 @@ class Ring:
         self._lock = threading.Lock()
 
     def table(self) -> pa.Table:
-        """Return the rows as they are now; all of one result, where it is one."""
+        """Return the rows as they are now; for a result, all rows of one state of it."""
         with self._lock:
             self._update()
             return pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
@@ -73,7 +73,7 @@ class Ring:
             self._rows.replace(table.to_batches())
             return
         if first > self._rows.next:
-            self._rows.skip_to(first)  # so many came at once that they left before they were looked at
+            self._rows.skip_to(first)  # rows left the buffer before they were decoded
         for some in portions(batches):
             table, _ = source.shape(some)
             self._add(table)
@@ -91,13 +91,13 @@ class Ring:
             self._rows.add(batch)
 
     def _fitted(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-        """Return the rows with the columns that all have."""
+        """Return the rows with the columns of the schema."""
         fitted = unified([_none(self._schema), *batches]).combine_chunks().to_batches()
         return fitted[0] if fitted else _none(self._schema)
 
 
 def portions(batches: Sequence[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
-    """Return the same rows a few at a time, as decoding takes memory."""
+    """Return the same rows in smaller groups, because decoding takes memory."""
     groups: list[list[pa.RecordBatch]] = []
     rows = _AT_ONCE
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Figures of the last rows alone: so many of them, or those of the last seconds."""
+"""Figures of the last rows only: of the last `n` rows, or of the last seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .per import MOST, Per, aggregates_of, micros
 
 MOST_ROWS = 10_000_000
 _TIME = "\0time"
-"""Of the rows that are kept: their times, where they are asked for."""
+"""The column with the times of the kept rows, if `seconds` is given."""
 
 
 class Rolling(Fold):
@@ -47,7 +47,7 @@ class Rolling(Fold):
         self._moments = Moments(time)
         self._kept = Kept()
         self._trimmed = 0
-        """How many rows were left when it was trimmed last."""
+        """How many rows were left after the last trim."""
         self._newest = -(2**62)
         self._columns: dict[str, None] = {}
         self.rows = self.late = self.untimed = 0
@@ -70,7 +70,7 @@ class Rolling(Fold):
             if name in self._names:
                 rows = rows.append_column(name, table.column(name))
         self._kept.add(rows, numbers)
-        # Not at each batch: what is too old is left out of the result anyway.
+        # Not after each batch: `result` trims anyway.
         if self._kept.size > 2 * max(self._trimmed, self._n or 65_536):
             self._trim()
         if self._kept.size > 2 * MOST_ROWS:

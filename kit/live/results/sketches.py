@@ -1,7 +1,7 @@
-"""Approximate figures of many groups at once, in forms where neither the order of rows nor their cut matters.
+"""Approximate figures of many groups at once, in forms that do not depend on the order of rows or on batches.
 
-How many different values: HyperLogLog, 2048 registers for each group, off by 2.3 percent (one standard error).
-Quantiles: counts in buckets whose bounds grow by 2 percent (as DDSketch does), so off by 1 percent of the value.
+Number of different values: HyperLogLog, 2048 registers for each group, a standard error of 2.3 percent.
+Quantiles: counts in buckets whose bounds grow by 2 percent (as in DDSketch), so an error of 1 percent of the value.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 class Registers:
-    """How many different values each slot has seen, about."""
+    """The approximate number of different values of each slot."""
 
     def __init__(self) -> None:
         self._all = np.zeros((0, _REGISTERS), np.uint8)
 
     def grow(self, size: int) -> None:
-        """Make room for that many slots."""
+        """Make room for `size` slots."""
         self._all = grown(self._all, size)
 
     def add(self, slots: Numbers, hashes: npt.NDArray[np.uint64]) -> None:
-        """Take values by their hashes, each in its slot."""
+        """Add values by their hashes, each to its slot."""
         place = (hashes >> np.uint64(64 - _BITS)).astype(np.int64)
-        # Zeros at the front of what is left: the exponent of a float that holds all of its bits.
+        # The leading zeros of the rest, from the exponent of a float that holds all of its bits.
         rest = (hashes << np.uint64(_BITS)) >> np.uint64(_BITS + 1)
         rank = (64 - _BITS - np.frexp(rest.astype(np.float64))[1]).astype(np.uint8)
         np.maximum.at(self._all.reshape(-1), slots * _REGISTERS + place, rank)
 
     def counts(self, slots: Numbers) -> Numbers:
-        """Return how many different values some slots have seen."""
+        """Return the approximate number of different values of some slots."""
         counts = np.zeros(len(slots), np.int64)
         for at in range(0, len(slots), _AT_ONCE):
             some = self._all[slots[at : at + _AT_ONCE]]
@@ -66,7 +66,7 @@ class Registers:
         return base64.b64encode(zlib.compress(self._all[slots].tobytes(), 1)).decode()
 
     def load(self, text: str, size: int) -> None:
-        """Take what `dump` told."""
+        """Restore what `dump` returned."""
         opened = zlib.decompressobj()
         registers = opened.decompress(base64.b64decode(text, validate=True), size * _REGISTERS + 1)
         if len(registers) != size * _REGISTERS:
@@ -77,12 +77,12 @@ class Registers:
 _GROWTH = np.log(1.01 / 0.99)
 _ZERO = 1 << 17
 _FAR = 36_000
-"""No float needs a bucket further from that of 1."""
+"""The largest distance of a float's bucket from the bucket of 1."""
 _CODES = 18
 
 
 class Quantiles:
-    """How many values of each slot lie in which bucket."""
+    """How many values of each slot are in each bucket."""
 
     def __init__(self) -> None:
         self._codes = np.zeros(0, np.int64)
@@ -91,7 +91,7 @@ class Quantiles:
         self._waits = 0
 
     def add(self, slots: Numbers, values: npt.NDArray[np.float64]) -> None:
-        """Take values, each in its slot; a NaN is none."""
+        """Add values, each to its slot; a NaN is skipped."""
         known = ~np.isnan(values)
         if not known.all():
             slots, values = slots[known], values[known]
@@ -117,7 +117,7 @@ class Quantiles:
         self._counts = np.add.reduceat(counts[order], starts) if len(starts) else self._counts[:0]
 
     def at(self, slots: Numbers, share: float) -> npt.NDArray[np.float64]:
-        """Return the quantile of some slots; NaN where they have no values."""
+        """Return a quantile of some slots; NaN where a slot has no values."""
         self._settle()
         first = np.searchsorted(self._codes, slots << _CODES)
         last = np.searchsorted(self._codes, (slots + 1) << _CODES)
@@ -134,7 +134,7 @@ class Quantiles:
         return np.where(totals > 0, value, np.nan)
 
     def dump(self, slots: Numbers) -> list[list[int]]:
-        """Return the buckets of some slots, numbered anew from 0 on."""
+        """Return the buckets of some slots, which are numbered from 0 on."""
         self._settle()
         first = np.searchsorted(self._codes, slots << _CODES)
         last = np.searchsorted(self._codes, (slots + 1) << _CODES)
@@ -147,7 +147,7 @@ class Quantiles:
         return columns
 
     def load(self, state: Any, size: int) -> None:
-        """Take what `dump` told."""
+        """Restore what `dump` returned."""
         slots, codes, counts = (np.array(column, np.int64) for column in state)
         if not len(slots) == len(codes) == len(counts) or slots.ndim != 1 or codes.ndim != 1 or counts.ndim != 1:
             raise ValueError("buckets of several lengths")

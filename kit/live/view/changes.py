@@ -1,7 +1,7 @@
-"""What of a table is new to a page: rows that stay are neither sent nor laid out again, and stay marked.
+"""The changes of a table that are sent to pages: rows that stay are neither sent nor laid out again, and stay selected.
 
-A page that listens takes the new rows into the table that it has (`page_events.js`). Each table has a number, and its
-changes name the one that they belong to: a page that has another one asks for the whole.
+The script of a page (`page_events.js`) puts the new rows into the table that the page has. Each table has a number, and
+changes name the number that they apply to: a page that has another table asks for the whole one.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ _NUMBER = re.compile(r'<tr data-n="(\d+)">')
 
 
 class Changes:
-    """The last table that pages have, as far as they took what was sent."""
+    """The last table that was sent to pages."""
 
     def __init__(self) -> None:
         self._number = 0
         self._table = ""
         self.wanted_whole = True
-        """Whether some page has not the table that the next changes would belong to."""
+        """Whether a page lacks the table that the next changes would apply to."""
 
     def whole(self, table: str) -> str:
-        """Return the table for pages that have none."""
+        """Return a whole table, with a new number."""
         self._number += 1
         self._table, self.wanted_whole = table, False
         return main(table, moving=True, number=self._number)
 
     def since(self, table: str) -> str | None:
-        """Return what is new in a table; None where it is as well sent whole."""
+        """Return the changes from the last table to this one; None if the whole table should be sent."""
         before, after = _parts(self._table), _parts(table)
         if self.wanted_whole or (before[0], before[2]) != (after[0], after[2]):
             return None
@@ -46,12 +46,12 @@ class Changes:
         )
 
     def same(self, table: str) -> bool:
-        """Whether pages have this table."""
+        """Return whether pages have this table."""
         return table == self._table and not self.wanted_whole
 
 
 def _parts(table: str) -> tuple[str, list[str], str]:
-    """Return what is before the rows, the rows, and what is behind them with the rows that are empty."""
+    """Return the HTML before the rows, the rows, and the HTML after them, including empty rows."""
     head, _, rest = table.partition("<tbody>")
     rows, _, end = rest.partition("</tbody>")
     full, blank, empty = rows.partition(BLANK)

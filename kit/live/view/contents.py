@@ -1,4 +1,4 @@
-"""What a view holds, for its buttons and panes: rows as a frame, a file, one whole; what the log behind it has."""
+"""The contents of a view, for its buttons and panes: rows as a frame or a file, single rows, and the log behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Contents:
-    """The rows of one view and of the log that it follows; what is asked of them is left in variables, too."""
+    """The rows of one view and of the log that it follows. Results are also put into variables of the notebook."""
 
     def __init__(self, state: FeedState, page: Page, lock: AbstractContextManager[Any]) -> None:
         self._state, self._page, self._lock = state, page, lock
@@ -30,22 +30,22 @@ class Contents:
         return self._state.source.shape(self._state.batches()[1], preview=True)[0]
 
     def shown_rows(self, extra: int | None) -> tuple[pa.Table, list[int]]:
-        """Return the rows in the table, whole, with their numbers, and before them one that is wanted."""
+        """Return the whole rows of the table with their numbers; `extra`, if it is not among them, comes first."""
         with self._lock:
             return self._page.records(extra)
 
     def column_names(self) -> tuple[list[str], list[str]]:
-        """Return the columns that there are, and those that are shown."""
+        """Return the names of all columns, and of the shown ones."""
         with self._lock:
             return list(self._page.names), self._page.shown
 
     @property
     def widest(self) -> int:
-        """How many characters a column is wide at most."""
+        """The largest width of a column, in characters."""
         return self._page.widest
 
     def frame(self) -> str:
-        """Leave the rows in the buffer in a variable; tell how that went."""
+        """Put the rows in the buffer into a variable; return a message for the user."""
         try:
             name = self._leave("live", self._state.frame())
         except (KitError, RuntimeError) as error:
@@ -53,16 +53,16 @@ class Contents:
         return f"{len(kernel.shell().user_ns[name]):,} rows are in the variable {name}"
 
     def file_name(self) -> str:
-        """Return a file that is not there yet."""
+        """Return the name of a file that does not exist yet."""
         return saved.free_name(self._stem(), ".parquet")
 
     def save(self, path: str) -> str:
-        """Write the rows in the buffer to a file; tell how that went."""
+        """Write the rows in the buffer to a file; return a message for the user."""
         table = self._state.source.shape(self._state.batches()[1])[0]
         return f"{table.num_rows:,} rows are in {saved.save(table, path)}"
 
     def find(self, words: str) -> str:
-        """Find records in the log that is followed; return what was found, which is in a variable too."""
+        """Find records in the followed log, put them into a variable, and return them as HTML."""
         if not words:
             return drawing.note("write beside the button what to look for")
         frame, code = lookup.find(self._state.source.searched, words)
@@ -70,7 +70,7 @@ class Contents:
         return f"{text(f'{name} = log{code}')}{text(frame.kit.scan)}{lookup.frame_html(frame)}"
 
     def profile(self) -> str:
-        """Return a profile of the log that is followed; it is in a variable too."""
+        """Profile the followed log, put the profile into a variable, and return it as HTML."""
         profile = self._state.source.searched.profile(sample=lookup.PROFILED)
         name = self._leave("profile", profile)
         return f"{text(f'in the variable {name}')}{profile._repr_html_()}"

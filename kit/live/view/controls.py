@@ -1,4 +1,4 @@
-"""The widgets of one view: a line of state, buttons, a filter, and the HTML that is repainted: figures and table."""
+"""The widgets of one view: its state, buttons, a filter, and the HTML that is repainted: figures and table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .page_events import PageEvents
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
 NEWEST = ("", False)
-"""The order in which rows came."""
+"""The option of the Sort list for the order in which rows came."""
 PANES = {
     "columns": ("Columns", "columns", "Choose which columns are shown, and see what is in them"),
     "record": ("Record", "file-text-o", "See a row whole, decoded, to be copied"),
@@ -22,9 +22,9 @@ PANES = {
     "profile": ("Profile", "bar-chart", "Fields, hours and sizes of the log's records"),
     "save": ("Save", "download", "Write the rows to a file"),
 }
-"""What opens below the buttons: the words on its button, its icon, and what it is for."""
+"""The panes that open below the buttons: the text of the button, its icon, and its tooltip."""
 SEARCHING = ("find", "profile")
-"""What wants a log behind the feed."""
+"""The panes that need a log behind the feed."""
 _BUTTON = {"width": "auto", "flex": "0 0 auto", "margin": "2px"}
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
 _MOST_SORTED = 60
@@ -48,7 +48,7 @@ class Deeds(Protocol):
 
 
 class Controls:
-    """Widgets, made detached from the cell that shows them: they answer while it runs, where the front end allows."""
+    """The widgets. Made outside of the running cell's context, they answer while it runs, if the front end allows."""
 
     def __init__(self, deeds: Deeds, rows: int, *, searched: bool = False) -> None:
         detached(lambda: self._make(deeds, rows, searched))
@@ -59,7 +59,7 @@ class Controls:
         self.clear = button("Clear", "eraser", "Empty the table and the buffer")
         self.frame = button("DataFrame", "table", "Leave the rows in a variable of the notebook")
         self.stop = button("Stop", "stop", "End the feed and leave a snapshot")
-        # A box that is ticked, as a button that is pressed tells that to the eye alone.
+        # A checkbox, because screen readers do not announce a pressed button.
         self.follow = widgets.Checkbox(
             value=True, description="Follow", indent=False, tooltip="Show rows as they come",
             layout={"width": "auto", "flex": "0 0 auto", "margin": "2px 6px"},
@@ -82,13 +82,13 @@ class Controls:
         self.changes.add_class("kit-live-changes")
         self.message = widgets.HTML(layout={"margin": "0 2px"})
         self.page = PageEvents(deeds.page_told, deeds.press_row)
-        # Its views are counted, so that one that nobody sees costs nothing; it is in the order of Tab, to be scrolled.
+        # Its views are counted, so that a view on no page costs nothing. Tab reaches it, so that keys can scroll it.
         self.main = widgets.HTML(
             _view_count=0,
             tabbable=True,
             layout={"width": "auto", "max_height": "496px", "overflow": "auto", "margin": "0 2px 2px"},
         )
-        # In groups, so that a narrow page takes a line for each.
+        # In groups, so that a narrow page shows one group per line.
         acts = _group([self.pause, self.follow, self.clear, self.frame, self.stop])
         bar = widgets.HBox([self.state, acts], layout=_WRAPPED)
         looks = widgets.HBox([self.filter, self.rows, self.order, _group(list(self.panes.values()))], layout=_WRAPPED)
@@ -117,16 +117,16 @@ class Controls:
 
     @property
     def seen(self) -> bool:
-        """Whether some front end shows it, as far as that was told.
+        """Whether a front end shows the view.
 
-        Until it was, it counts as shown: the word may have to wait for a cell to end. Without a front end frames are
-        few all the same, as nobody says that they were taken.
+        It counts as shown until the first message about it, which may have to wait for a cell to end. Without a front
+        end few frames are sent anyway, because no front end confirms them.
         """
-        return not self._counted or (self.main._view_count or 0) > 0  # noqa: SLF001 - ipywidgets tells it by no other name
+        return not self._counted or (self.main._view_count or 0) > 0  # noqa: SLF001 - ipywidgets has no other name
 
     @property
     def held(self) -> bool:
-        """Whether it stands in a layout that somebody has made, which would break if it were taken away."""
+        """Whether the view is part of a layout that the user made, which would break without it."""
         return any(self.box in widget.children for widget in list(_alive.values()) if isinstance(widget, widgets.Box))
 
     def _count(self, deeds: Deeds) -> None:
@@ -134,7 +134,7 @@ class Controls:
         deeds.seen_changed()
 
     def show_paused(self, paused: bool, over: bool) -> int:
-        """Return the pause button as it should be; tells how many messages that took."""
+        """Update the pause button; return how many messages were sent."""
         label = ("Resume", "play") if paused else ("Pause", "pause")
         sent = 0
         if self.pause.description != label[0]:
@@ -147,7 +147,7 @@ class Controls:
         return sent
 
     def show_trouble(self, html: str) -> int:
-        """Return what went wrong, on lines of its own below the filter; takes no place where nothing did."""
+        """Show errors below the filter, or hide their place; return how many messages were sent."""
         if html == self.trouble.value:
             return 0
         self.trouble.value = html
@@ -155,7 +155,7 @@ class Controls:
         return 2
 
     def offer(self, names: Sequence[str], text_of: Callable[[str], str]) -> int:
-        """Offer the columns to sort by."""
+        """Offer columns to sort by; return how many messages were sent."""
         known = list(names)[:_MOST_SORTED]
         if known == self._offered:
             return 0
@@ -174,7 +174,7 @@ class Controls:
         return 1
 
     def stand_still(self, html: str) -> None:
-        """Become a picture: what a layout of somebody's own holds goes on being there."""
+        """Replace the widgets by a static picture, for a layout that the user made."""
         parts = [part for part in self.box.children if part is not self.main]
         self.main.unobserve_all()
         self.main.value = html
@@ -183,12 +183,12 @@ class Controls:
             free(part)
 
     def close(self) -> None:
-        """Free every model, in the front end too."""
+        """Free all widget models, in the front end too."""
         free(self.box)
 
 
 def button(text: str, icon: str, tooltip: str) -> Any:
-    """Return a button that is no wider than its words."""
+    """Return a button that is as wide as its text."""
     return widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=_BUTTON)
 
 
@@ -212,7 +212,7 @@ def _on_change(widget: Any, deed: Callable[[Any], None]) -> None:
 
 
 def free(widget: Any) -> None:
-    """Close a widget with what is in it, and with its layout and style, which are models of their own."""
+    """Close a widget with its children, its layout and its style, which are models too."""
     for child in getattr(widget, "children", ()):
         free(child)
     widget.unobserve_all()

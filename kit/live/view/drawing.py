@@ -1,4 +1,4 @@
-"""The HTML of a view: what a feed's state looks like. Pure functions; every value is escaped before it comes here."""
+"""The HTML of a view, by pure functions. Every value is escaped before it comes here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from html import escape
 from ...core.html import visible
 from .values import Cell, safe
 
-# Colours of Jupyter's theme where there is one. Elsewhere text has the page's own colour, whatever that is: quiet text
-# is the same but fainter, lines are a grey seen on white and on black, and what warns is marked beside its words.
+# Colours of Jupyter's theme where there is one. Elsewhere text has the colour of the page: secondary text is the same
+# but fainter, lines are a grey that is visible on white and on black, and warnings have a mark beside their text.
 STYLE = """<style>
 .kit-live{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);
 color:inherit;line-height:1.4}
@@ -48,22 +48,22 @@ background:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
 .jupyter-widgets-disconnected .kit-live-now::before{content:"was "}
 .kit-keys.jupyter-widgets-disconnected .kit-live-controls{display:none}
 </style>"""
-# The last four: a page whose kernel has begun anew keeps the widgets, which answer no more.
+# The last four rules: after a restart of the kernel a page keeps the widgets, which do not answer any more.
 
 _GREY = "#8a8a8a"
 _COLOURS = {"live": "#388e3c", "paused": "#f57c00", "reconnecting": "#f57c00", "failed": "#d32f2f"}
 _SEPARATOR = ' <span class="kit-live-sep">· </span>'
-"""Seen only where there is no style: between words that would run together."""
+"""Visible only without the style sheet, where words would run together."""
 _W, _H = 150, 28
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What stands above the table."""
+    """The figures above the table."""
 
     total: int
     rate: float | None
-    """None for a result, whose rows are replaced by others."""
+    """None for a result, whose rows are replaced."""
     line: Sequence[float]
     lag: int | None = None
     caught_up: bool | None = None
@@ -73,16 +73,16 @@ class Figures:
     waiting: int = 0
     """Rows that wait at the service while it is paused."""
     newer: int = 0
-    """Rows that came since the table stands still."""
+    """Rows that came after the table was stopped."""
     matching: int | None = None
-    """Rows that the view's own filter let through, where it has one."""
+    """Rows that pass the filter of the view, if it has one."""
     notes: Sequence[str] = ()
-    """What the source says of its rows."""
+    """Notes of the source about its rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A column's head; `width` in characters."""
+    """The head of a column; `width` is in characters."""
 
     name: Cell
     width: int
@@ -90,9 +90,9 @@ class Head:
 
 
 def state_line(state: str, what: str, *, stood: str = "") -> str:
-    """Return state and heading: the one part that a screen reader announces, and only when it changes.
+    """Return state and heading: the only part that a screen reader announces, and only when it changes.
 
-    With `stood`, the time of a picture that stands still: a state that may be past is told as such, and has no colour.
+    `stood` is the time of a snapshot: a state that may have changed since is shown as past, without a colour.
     """
     over = state in ("closed", "failed")
     colour = _COLOURS.get(state, _GREY) if not stood or over else _GREY
@@ -109,14 +109,14 @@ def state_line(state: str, what: str, *, stood: str = "") -> str:
 
 
 def errors(messages: Sequence[str]) -> str:
-    """Return what went wrong, each on lines of its own."""
+    """Return errors, each on lines of its own."""
     return "".join(
         f'<div class="kit-live-error" role="alert">{escape(visible(message[:600]))}</div>' for message in messages
     )
 
 
 def figures(shown: Figures) -> str:
-    """Return total, rate, throughput line, and what one should know."""
+    """Return total, rate, throughput line and warnings."""
     parts = [f'<span class="kit-live-figure kit-live-count"><b>{shown.total:,}</b> rows</span>']
     if shown.rate is not None:
         most = max(shown.line, default=0)
@@ -154,7 +154,7 @@ def _figure(words: str, title: str, warns: bool = False) -> str:
 
 
 def rate(value: float) -> str:
-    """Return a rate in a few characters, of steady width.
+    """Return a rate in a few characters, of nearly constant width.
 
     >>> rate(0), rate(3.26), rate(20_431.7)
     ('0', '3.3', '20,432')
@@ -178,7 +178,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int = 0) -> str:
-    """Return the table; `empty` rows below keep its height while it fills."""
+    """Return the table; `empty` blank rows at its end keep its height constant while it fills."""
     width = sum(head.width for head in heads)
     columns = "".join(f'<col style="width:{100 * head.width / max(width, 1):.2f}%">' for head in heads)
     titles = "".join(f'<th scope="col"{_title(head.name)}{_class(head.right)}>{head.name.text}</th> ' for head in heads)
@@ -190,17 +190,17 @@ def rows_table(heads: Sequence[Head], rows: Sequence[str], what: str, empty: int
 
 
 BLANK = '<tr aria-hidden="true">'
-"""How a row begins that is empty."""
+"""The start of a blank row."""
 
 
 def without_blanks(table: str) -> str:
-    """Return a table that need not keep its height, as nothing comes any more."""
+    """Return a table without its blank rows, after the last row has come."""
     head, blank, _ = table.partition(BLANK)
     return head + table[table.rindex("</tbody>") :] if blank else table
 
 
 def row(values: Sequence[Cell], heads: Sequence[Head], number: int) -> str:
-    """Return one row of the table, with its number in the feed, by which a page tells that it was clicked."""
+    """Return one row of the table, with its number in the feed, which a page sends when the row is clicked."""
     return (
         f'<tr data-n="{number}">'
         + "".join(
@@ -216,7 +216,7 @@ def note(text: str) -> str:
 
 
 def main(*parts: str, moving: bool = False, number: int = 0) -> str:
-    """Return the body of a view; one that is repainted is laid out only while it is on the screen."""
+    """Return the body of a view. With `moving`, the browser lays it out only while it is on the screen."""
     attribute = f' data-number="{number}"' if number else ""
     return f'<div class="kit-live{" kit-live-moving" if moving else ""}"{attribute}>{"".join(parts)}</div>'
 

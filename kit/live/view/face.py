@@ -1,4 +1,4 @@
-"""What is seen of a view: its widgets, repainted while somebody looks, and the snapshot that stays behind."""
+"""The visible part of a view: its widgets, repainted while a page shows them, and the snapshot that stays."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from .screen import Screen
 
 _IDLE = 1.0
-"""Seconds after which the line of a feed that was busy a moment ago moves on by itself."""
+"""Seconds after which the throughput line is painted again although no row came."""
 _FIGURES = 0.25
 """Seconds between two paintings of the figures."""
 _CELLS = 2500
-"""Values that a second's tables have in all: a table that takes a page long to lay out comes less often."""
+"""The largest number of values painted per second: large tables, which take long to lay out, are painted less often."""
 _SORTED = 1.0
 _WHOLE = 5.0
-"""Seconds after which a table is sent whole, where changes of it are sent in between."""
+"""Seconds after which a whole table is sent; only changes are sent in between."""
 _UNSEEN = 5.0
-"""Seconds between two paintings of what is on nobody's screen, as far as pages tell."""
+"""Seconds between two paintings of a view that no page has on the screen."""
 _by_cell: dict[str, tuple[int, Face]] = {}
 
 
 class Orders(Protocol):
-    """What the buttons ask of a view."""
+    """The verbs of a view that the buttons call."""
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...
@@ -48,13 +48,13 @@ class Orders(Protocol):
 
 
 class Face:
-    """The front of one view. It paints what the state of the feed says, and hands on what the buttons ask."""
+    """The visible part of one view. It paints the state of the feed, and calls the view when a button is pressed."""
 
     def __init__(self, state: FeedState, rows: int, title: str, orders: Orders, stop: Callable[[], None]) -> None:
         self.title = title
         self.page = Page(state, rows)
         self.due: float | None = None
-        """When it wants a repaint by itself."""
+        """When it must be repainted although nothing changed, by `time.monotonic`."""
         self.closed = False
         self._state, self._orders, self._stop = state, orders, stop
         self._controls: Controls | None = None
@@ -66,11 +66,11 @@ class Face:
         self._changes = Changes()
         self._follows = True
         self._stands = False
-        """Whether the table is to stand still."""
+        """Whether the table must not be repainted."""
         self._table_total = 0
         """How many rows had come when the table was made."""
         self._misread: InputError | None = None
-        """That the text in the filter is none."""
+        """The error of a filter that cannot be parsed."""
         self._shown_state: str | None = None
         self._snapshot = Snapshot(state, self.bundle)
         self._lock = threading.RLock()
@@ -79,7 +79,7 @@ class Face:
     # --- for the view -----------------------------------------------------------------------------------------------
 
     def bundle(self) -> dict[str, str]:
-        """Return it as it is now, as text and as HTML that stands still."""
+        """Return a snapshot of this moment, as text and HTML."""
         stood = _now()
         text = repr(self._orders) if self._state.ended else f"{repr(self._orders)[:-1]}, as of {stood}>"
         return {"text/plain": text, "text/html": self._snapshot.wrapped(self._still(stood))}
@@ -91,8 +91,8 @@ class Face:
         self._wake()
 
     def close(self) -> None:
-        """End it and leave a snapshot where it was; the widgets are freed, or in a layout of somebody's own become a
-        picture of it, which is freed by closing again once no layout has it."""
+        """Close the view and leave a snapshot. The widgets are freed. In a layout that the user made, they become a
+        static picture; closing the view again frees it when no layout contains it any more."""
         with self._lock:
             controls = self._controls
             if self.closed:
@@ -119,7 +119,7 @@ class Face:
         kernel.detached(controls.close)
 
     def show(self) -> None:
-        """Show it in the cell that runs."""
+        """Show the view in the running cell."""
         if kernel.kernel() is None:
             print(f"{self._orders!r}\n{kernel.elsewhere()}")
             return
@@ -128,12 +128,12 @@ class Face:
             return
         self._replace_in_cell()
         if self._controls is not None:
-            kernel.page_listens()  # as it does where widgets are made
+            kernel.page_listens()  # as when the widgets are made
         self._snapshot.show(self.widget.model_id)
 
     @property
     def widget(self) -> Any:
-        """Its widgets, made on first use."""
+        """The widgets, made on first use."""
         if self.closed:
             raise InputError("this view is closed", hint="make a new one with .live(), or LiveView(feed)")
         if self._controls is None:
@@ -159,7 +159,7 @@ class Face:
         self._state.watch(self._wake)
 
     def _replace_in_cell(self) -> None:
-        """Close the view that the running cell has shown the last time that it ran."""
+        """Close the view that an earlier run of the same cell has shown."""
         here = kernel.cell()
         if here is None:
             return
@@ -173,7 +173,7 @@ class Face:
         _by_cell[f"{identity}#{self._snapshot.name}"] = (run, self)
 
     def replaced(self) -> None:
-        """Close the view, as its cell has run again."""
+        """Close the view, because its cell runs again."""
         self._orders.close()
 
     # --- painting ---------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Face:
             screen.wake()
 
     def repaint(self, most: int) -> int:
-        """Show what is new, if somebody looks; tells how many messages that took. For the screen's thread."""
+        """Paint what is new, if a page shows it; return how many messages were sent. Runs in the screen's thread."""
         with self._lock:
             controls, now = self._controls, time.monotonic()
             if controls is None or self.closed:
@@ -226,7 +226,7 @@ class Face:
         self._changes.wanted_whole |= controls.page.wants_whole()
         if self._changes.same(table):
             return 0
-        # A page that runs no script of ours takes no changes. It may be there beside one that does.
+        # Pages without our script ignore changes, so a whole table is sent from time to time.
         if controls.page.listens and now < self._whole_at + _WHOLE and (changes := self._changes.since(table)):
             return self._put(controls.changes, changes)
         self._whole_at = now
@@ -234,7 +234,7 @@ class Face:
 
     @property
     def _pace(self) -> float:
-        """Seconds between two tables."""
+        """Seconds between two paintings of the table."""
         return max(0.1, self.page.cells / _CELLS, _SORTED if self.page.ordered else 0.0)
 
     def _put(self, widget: Any, html: str) -> int:
@@ -259,7 +259,7 @@ class Face:
         return sent + 1
 
     def _messages(self) -> list[str]:
-        """Return what went wrong, each once."""
+        """Return the messages of all errors, each once."""
         lines = [str(problem) for problem in self._state.problems[-3:]]
         lines += [f"filter: {error}" for error in (self._misread, self.page.lacking) if error is not None]
         if self._state.error is not None and self._state.word in ("failed", "reconnecting"):
@@ -291,13 +291,13 @@ class Face:
         try:
             self._table = self.page.html()
         except Exception as error:
-            # A row that cannot be shown must not end the view; the figures go on.
+            # A row that cannot be shown must not end the view.
             self._state.problem("showing the rows", error, wake=False)
             self._table = drawing.note(f"the newest rows cannot be shown: {type(error).__name__}: {error}")
         return self._table
 
     def _still(self, stood: str) -> str:
-        """Return the view as a picture of this moment."""
+        """Return a static picture of the view as it is now."""
         with self._lock:
             if not self._stands or not self._table:
                 self._made_table()
@@ -307,7 +307,7 @@ class Face:
             return drawing.main(drawing.STYLE, state, errors, self._figures(), table)
 
     def leave_snapshot(self) -> int:
-        """Bring the snapshot up to date; tell how many messages that took."""
+        """Update the snapshot; return how many messages were sent."""
         return 0 if self._controls is None and not self.closed else self._snapshot.leave()
 
     # --- the buttons ----------------------------------------------------------------------------------------------
@@ -319,12 +319,12 @@ class Face:
             self._orders.pause()
 
     def press_follow(self, on: bool) -> None:
-        """Show rows as they come, or let the table stand as it is."""
+        """Show rows as they come, or stop repainting the table."""
         self._follows = on
         self._again()
 
     def _stand(self) -> None:
-        """See whether the table is to stand still: because it was told to, or because somebody marks text in it."""
+        """Check whether the table must not change: Follow is off, or the user selects text in it."""
         assert self._controls is not None
         self._stands = not self._follows or self._controls.page.held
 
@@ -354,7 +354,7 @@ class Face:
         self._look(lambda: self.page.set_filter(test))
 
     def _look(self, change: Callable[[], None]) -> None:
-        """Look at the rows in another way, at once, though the table be told to stand still."""
+        """Change how rows are shown, and repaint at once, even if Follow is off."""
         with self._lock:
             change()
             self._table, self._table_at = "", 0.0
@@ -377,17 +377,17 @@ class Face:
             self._panes.press(controls, name)
 
     def press_row(self, number: int) -> None:
-        """See the row whole that was clicked."""
+        """Show the clicked row as a whole."""
         controls = self._controls
         if controls is not None:
             self._panes.show_row(controls, number)
 
     def page_told(self) -> None:
-        """Take in that a page holds the rows, has let go of them, or shows the view or not."""
+        """Repaint after a page has sent that the user selects rows, or that the view is on the screen or not."""
         self._again()
 
     def seen_changed(self) -> None:
-        """Note that a front end has begun to show the view, or has ceased to."""
+        """Repaint after a front end has begun or ceased to show the view."""
         screen = self._screen
         if screen is not None:
             screen.look_up()

@@ -1,4 +1,4 @@
-"""A glance at rows: what each column has in it, and one row whole."""
+"""Details of rows: a summary of each column, and single rows as a whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .values import cells, label
 
 MOST_COLUMNS = 50
 LONGEST = 100_000
-"""Characters of a value that a record shows."""
+"""The largest number of characters of a value that a record shows."""
 _HEX = 4096
 _BARS = 16
 _LINE = "font-size:12px;line-height:18px;color:inherit;background:none"
@@ -27,8 +27,7 @@ _CELL = f' style="text-align:left;vertical-align:top;padding:1px 14px 1px 0;{_LI
 
 
 def columns_html(table: pa.Table) -> str:
-    """Return what is in each column: how many values are missing and different, the least, the greatest, how they
-    spread."""
+    """Return a summary of each column: missing and distinct values, the least, the greatest, and a histogram."""
     heads = "".join(
         f'<th scope="col"{_CELL}>{title}</th> '
         for title in ("column", "missing", "distinct", "least", "greatest", "spread")
@@ -60,7 +59,7 @@ def _facts(values: pa.Array) -> Iterator[str]:
 
 
 def _spread(values: pa.Array, counted: Any) -> list[int]:
-    """Count to draw: numbers and times in equal steps, of other values the most frequent ones."""
+    """Return the counts of a histogram: numbers and times in equal steps, of other values the most frequent ones."""
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind):
         values, kind = values.cast(pa.int64()) if not pa.types.is_date32(kind) else values.cast(pa.int32()), pa.int64()
@@ -75,7 +74,7 @@ def _spread(values: pa.Array, counted: Any) -> list[int]:
 
 
 def _bars(counts: Sequence[int]) -> str:
-    """Return a tiny histogram."""
+    """Return a small histogram as SVG."""
     top = max(counts, default=0)
     if not top:
         return ""
@@ -88,7 +87,7 @@ def _bars(counts: Sequence[int]) -> str:
 
 
 def record_html(table: pa.Table, at: int) -> str:
-    """Return one row whole: texts as they are, nested values as JSON, bytes as hex; to be marked and copied."""
+    """Return one whole row: texts as they are, nested values as JSON, bytes as hex; for selecting and copying."""
     lines = []
     for name in table.column_names:
         value = table.column(name)[at].as_py() if not pa.types.is_timestamp(table.schema.field(name).type) else _time(
@@ -132,7 +131,7 @@ def _cut(text: str) -> str:
 
 
 def hexdump(data: bytes) -> str:
-    """Return bytes as hex, sixteen in a line, with what is text among them beside it.
+    """Return bytes as hex, sixteen in a line, with their printable characters beside them.
 
     >>> hexdump(b"kit\\x00\\xff")
     '00000000  6b 69 74 00 ff                                   kit..'
@@ -146,7 +145,7 @@ def hexdump(data: bytes) -> str:
 
 
 def row_lines(table: pa.Table, widest: int = 24, longest: int = 110) -> list[str]:
-    """Return the rows as lines of text in columns, to choose one of them."""
+    """Return the rows as lines of text in columns, for a list to choose from."""
     now = datetime.now().astimezone()
     columns = []
     for name in table.column_names[:8]:
@@ -157,6 +156,6 @@ def row_lines(table: pa.Table, widest: int = 24, longest: int = 110) -> list[str
 
 
 def _unescaped(text: str, longest: int) -> str:
-    """Return the text of a cell, cut: an option of a list is no HTML."""
+    """Return the text of a cell without HTML escapes, cut, for the options of a list."""
     text = unescape(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,4 +1,4 @@
-"""A feed on show: what `.live()` gives."""
+"""The view of a feed, which `.live()` returns."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ROWS = 20
 
 
 class LiveView(Rows):
-    """A feed on show, and all that a feed can do: `view.df`, `view.wait(n=...)`, `view.pause()`, `view.close()`.
+    """A view of a feed, with everything that a feed has: `view.df`, `view.wait(n=...)`, `view.pause()`, `view.close()`.
 
-    What `.live()` gives; `LiveView(feed)` shows a feed of your own. Show it as the last line of a cell, or with
-    `display(view)`. Where there are no widgets it shows a plain table. Running the cell that shows it again closes it.
+    `.live()` returns one, and `LiveView(feed)` shows any feed. Put it on the last line of a cell, or call
+    `display(view)`. Where there are no widgets it shows a plain table. If the cell runs again, the old view is closed.
     """
 
     def __init__(self, feed: Any, *, rows: int = ROWS, title: str | None = None, owns: bool | None = None) -> None:
@@ -39,19 +39,19 @@ class LiveView(Rows):
         self.title = title or self.feed.source.what
         super().__init__(self.feed.shared)
         self.after_stop: Callable[[], Any] = lambda: None
-        """What its Stop button does last, as where the keyboard is to go on from there."""
+        """Called after its Stop button was pressed, for example to set the keyboard focus."""
         self._face = Face(self.shared, rows, self.title, self, self._stop)
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Feed:  # type: ignore[override]
-        """Return the feed, once enough rows have come; see `Feed.wait`."""
+        """Wait until enough rows have come, and return the feed; see `Feed.wait`."""
         try:
             return self.feed.wait(n, until=until, timeout=timeout)
         finally:
-            # By the cell that waits: a run without a reader keeps what its cells say, not what comes between them.
+            # By the waiting cell: nbconvert keeps only outputs that come while a cell runs.
             self._face.leave_snapshot()
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
-        """Call a function with each lot of new rows; see `Feed.on`."""
+        """Call a function with each batch of new rows; see `Feed.on`."""
         return self.feed.on(callback)
 
     def when(self, where: Any, call: Callable[[pd.DataFrame], Any] | None = None, *, every: float = 0.0) -> Any:
@@ -59,15 +59,15 @@ class LiveView(Rows):
         return self.feed.when(where, call, every=every)
 
     def off(self, callback: Callable[[pd.DataFrame], Any]) -> None:
-        """End the calls of a function."""
+        """Stop calling a function; see `Feed.off`."""
         self.feed.off(callback)
 
     def checkpoint(self, path: Any = None) -> dict[str, Any]:
-        """Return where it stands, to go on from; see `Feed.checkpoint`."""
+        """Return the position of the feed, from which another one can continue; see `Feed.checkpoint`."""
         return self.feed.checkpoint(path)
 
     def per(self, keys: Any = None, **options: Any) -> Feed:
-        """Return figures per key, of every row since the feed began; see `Feed.per`."""
+        """Return figures for each key, of every row since the feed began; see `Feed.per`."""
         return self.feed.per(keys, **options)
 
     def newest_by(self, keys: Any, **options: Any) -> Feed:
@@ -75,7 +75,7 @@ class LiveView(Rows):
         return self.feed.newest_by(keys, **options)
 
     def rolling(self, keys: Any = None, **options: Any) -> Feed:
-        """Return figures per key of the last rows; see `Feed.rolling`."""
+        """Return figures for each key of the last rows; see `Feed.rolling`."""
         return self.feed.rolling(keys, **options)
 
     def ask(self, prompt: str, columns: Any = None, **options: Any) -> Feed:
@@ -83,16 +83,16 @@ class LiveView(Rows):
         return self.feed.ask(prompt, columns, **options)
 
     def pause(self) -> None:
-        """Take nothing in for now; leaves a snapshot."""
+        """Stop taking rows until `resume`, and leave a snapshot."""
         self.feed.pause()
         self._face.leave_snapshot()
 
     def resume(self) -> None:
-        """Go on where it was paused."""
+        """Continue after a pause."""
         self.feed.resume()
 
     def clear(self) -> None:
-        """Empty the buffer and the table; the total stays."""
+        """Empty the buffer and the table. The total stays the same."""
         self.feed.clear()
         self._face.clear()
 
@@ -108,7 +108,7 @@ class LiveView(Rows):
         return saved.save(self.shared.source.shape(self.shared.batches()[1])[0], path)
 
     def watch(self, seconds: float | None = None, every: float = 1.0) -> None:
-        """Print how it goes and its newest rows in the foreground, until the feed ends or Ctrl-C; for a terminal.
+        """Print the state and the newest rows again and again, until the feed ends or Ctrl-C; for a terminal.
 
         >>> with LiveView([{"n": 1}, {"n": 2}]) as view:
         ...     feed = view.wait()
@@ -131,14 +131,14 @@ class LiveView(Rows):
         print(repr(self))
 
     def close(self) -> None:
-        """End the view, frees its widgets, leaves a snapshot; ends the feed too, if `.live()` made it. May be called
+        """Close the view: free its widgets and leave a snapshot. End the feed if `.live()` made it. May be called
         twice."""
         if self._owns:
             self.feed.close()
         self._face.close()
 
     def _stop(self) -> None:
-        """End the feed too, whoever made it."""
+        """End the view and the feed, even if `.live()` did not make it."""
         self._owns = True
         self.close()
         self.after_stop()
@@ -151,7 +151,7 @@ class LiveView(Rows):
 
     @property
     def widget(self) -> Any:
-        """Its widgets, to put into a layout of your own; they are freed when the view is closed."""
+        """The widgets, for a layout of your own. They are freed when the view is closed."""
         return self._face.widget
 
     def __repr__(self) -> str:
@@ -167,7 +167,6 @@ class LiveView(Rows):
 
 
 def live(source: Source, rows: int, where: Any, bounds: Mapping[str, Any], columns: Mapping[str, Any]) -> LiveView:
-    """Return the view of a new feed, as the `live` verb of every service gives it; a bound that is None is the
-    default."""
+    """Return the view of a new feed, for the `live` verb of every service. Bounds that are None become the defaults."""
     limits = {name: value for name, value in bounds.items() if value is not None}
     return LiveView(Feed(source, where=where, **limits, **columns), rows=rows, owns=True)

@@ -1,4 +1,4 @@
-"""What Find and Profile of a log do below a button, and frames as they are shown there."""
+"""What the buttons Find and Profile do with a log, and how they show frames."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 READ = 100
-"""Records that a button reads or finds at most."""
+"""The largest number of records that a button reads or finds."""
 PROFILED = 100_000
-"""Records that a profile looks at."""
+"""The largest number of records that a profile reads."""
 _SHOWN_ROWS = 20
 _SHOWN_COLUMNS = 12
 
 
 def find(log: Any, words: str) -> tuple[pd.DataFrame, str]:
-    """Return the newest records that are asked for, and the code that does the same.
+    """Return the newest records that match, and the code that does the same.
 
-    The words are a path where they begin like one, a filter where they compare something, and else text.
+    The words are a path if they begin like one, a filter if they contain a comparison, and otherwise text.
     """
     kind = "path" if words[:1] in "$(!" else "where" if re.search("[=<>]", words) else "text"
     question: dict[str, Any] = {kind: words}
@@ -31,7 +31,7 @@ def find(log: Any, words: str) -> tuple[pd.DataFrame, str]:
 
 
 def frame_html(frame: pd.DataFrame) -> str:
-    """Return the first rows and columns of a frame."""
+    """Return the first rows and columns of a frame as HTML."""
     names = [str(name) for name in frame.columns[:_SHOWN_COLUMNS]]
     part = frame.iloc[:_SHOWN_ROWS, :_SHOWN_COLUMNS]
     rows = [[_short(value) for value in row] for row in part.itertuples(index=False, name=None)]
@@ -45,7 +45,7 @@ def frame_html(frame: pd.DataFrame) -> str:
 
 
 def _short(value: Any) -> str:
-    """Return a value's text, cut before anything looks at each of its characters: it may have megabytes."""
+    """Return a value's text. It is cut first, because it may have megabytes."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(" ", "milliseconds")  # all times of kit are UTC
     if isinstance(value, bytes | str):

@@ -1,4 +1,4 @@
-"""The rows of a feed that come first by one of their columns, kept while others come and go."""
+"""The first rows of a feed in the order of one column, kept up to date while rows come and leave the buffer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ...core.json_columns import text_of
 from ..columns import plain_array, unified
 
 KEPT = 1000
-"""Rows at the front that are kept: as those that are shown leave the buffer, the next ones are at hand."""
+"""The number of first rows that are kept: the next ones replace shown rows that leave the buffer."""
 NUMBER = "\0number"
 _KEY = "\0key"
 
 
 class Order:
-    """The first rows by a column; of equal ones the newest first, and those without a value last.
+    """The first rows by a column. Of equal rows the newest is first; rows without a value are last.
 
     >>> order = Order("n", descending=True)
     >>> order.take(pa.table({"n": [1, 3, 2]}), pa.array([0, 1, 2]))
@@ -30,11 +30,11 @@ class Order:
         self._cut = False
 
     def clear(self) -> None:
-        """Begin without rows."""
+        """Remove all rows."""
         self._kept, self._cut = None, False
 
     def take(self, table: pa.Table, numbers: pa.Array) -> None:
-        """Take more rows in, with their numbers in the feed."""
+        """Add rows with their numbers in the feed."""
         table = table.append_column(NUMBER, numbers)
         if self._kept is not None:
             table = unified([*self._kept.to_batches(), *table.to_batches()])
@@ -46,7 +46,7 @@ class Order:
         self._kept = table.take(at[:KEPT])
 
     def first(self, rows: int, kept_from: int) -> pa.Table | None:
-        """Return the first rows among those from a number on; None where all must be looked at again."""
+        """Return the first rows among those from a number on; None if all rows of the buffer must be added again."""
         if self._kept is None:
             return pa.table({NUMBER: pa.array([], pa.int64())})
         self._kept = self._kept.filter(pc.greater_equal(self._kept.column(NUMBER), kept_from))
@@ -55,7 +55,7 @@ class Order:
         return self._kept.slice(0, rows)
 
     def _key(self, table: pa.Table) -> pa.Array:
-        """Return the values to go by: those of a type that has no order by their text."""
+        """Return the values to sort by; values of a type without an order are sorted by their text."""
         if self.column not in table.column_names:
             return pa.nulls(table.num_rows, pa.int64())
         values = plain_array(table.column(self.column))

@@ -1,6 +1,6 @@
 """The newest rows of a feed, as the HTML of a table: each row is made once, and columns stay where they are.
 
-New columns come last, so a line that was made before them is only shorter than the head, and need not be made again.
+New columns come last. So a line that was made before them only lacks cells at its end, and is not made again.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ MOST_ROWS = 200
 MOST_COLUMNS = 24
 _NARROW, _SPACE = 5, 2
 WIDEST = 42
-"""Characters that a column is wide at most, until somebody wants it otherwise."""
+"""The largest width of a column in characters, by default."""
 _MOST_NAMES = 1000
 _SCANNED = 65_536
 _EMPTY = Cell("")
 
 
 class Page:
-    """What the table of a view shows: the newest rows or the first by a column, all or those that pass its filter."""
+    """The table of a view: the newest rows or the first by a column, all rows or those that pass its filter."""
 
     def __init__(self, state: FeedState, rows: int) -> None:
         self._state = state
         self.rows = rows
-        """How many are shown."""
+        """How many rows are shown."""
         self.matching: int | None = None
-        """How many rows passed the filter, where there is one."""
+        """How many rows passed the filter, if there is one."""
         self.lacking: InputError | None = None
-        """That the filter names a column which no row has had."""
+        """The error of a filter that names a column which no row has had."""
         self.names: dict[str, None] = {}
         """The columns that rows have had."""
         self.cells = 0
-        """How many values the table has, as it was made last."""
+        """How many values the last table had."""
         self.widest = WIDEST
         self._heads: dict[str, Head] = {}
         self._unshown: set[str] = set()
@@ -59,10 +59,10 @@ class Page:
         self._from = self._seen = 0
         self._numbers: list[int] = []
         self._result: tuple[int, list[pa.RecordBatch]] = (-1, [])
-        """Of a feed whose rows are replaced, those that are shown: another result may have come since."""
+        """The result that is shown: the feed may have a newer one."""
 
     def set_filter(self, test: Test | Callable[[pa.Table], Any] | None) -> None:
-        """Show only rows that pass; those that are still in the buffer are looked through."""
+        """Show only rows that pass a test, also of those that are in the buffer already."""
         self._test = test if test is None or isinstance(test, Test) else Test(test)
         self.matching = None if test is None else 0
         self.lacking = None
@@ -74,19 +74,19 @@ class Page:
         self._look_again()
 
     def choose(self, names: Sequence[str] | None) -> None:
-        """Show these columns, or those that come first."""
+        """Show these columns, or the first ones."""
         self._chosen = None if names is None else tuple(names)
         self._forget_columns()
         self._look_again()
 
     def set_widest(self, characters: int) -> None:
-        """Let no column be wider; what is longer is cut, and whole when one looks at its row."""
+        """Set the largest width of columns. Longer values are cut in the table only."""
         self.widest = characters
         self._forget_columns()
         self._look_again()
 
     def clear(self) -> None:
-        """Start empty, with the rows that come from now on."""
+        """Empty the table; show only rows that come from now on."""
         self._from = self._state.buffer.next
         self.names.clear()
         self._forget_columns()
@@ -94,7 +94,7 @@ class Page:
 
     @property
     def ordered(self) -> bool:
-        """Whether the rows stand by the values of a column."""
+        """Whether the rows are sorted by a column."""
         return self._order is not None
 
     @property
@@ -103,10 +103,10 @@ class Page:
         return list(self._heads)
 
     def html(self) -> str:
-        """Return the table as it is now, the newest row first; of a result the first rows, in its own order."""
+        """Return the table as it is now, the newest row first; for a result, its first rows in its own order."""
         result = self._state.source.replaces
         if result:
-            self._begin_anew()
+            self._begin_again()
         if self._order is not None:
             lines = self._sorted(self._order)
         else:
@@ -124,8 +124,8 @@ class Page:
         return shown + (note("; ".join(more)) if more else "")
 
     def records(self, extra: int | None = None) -> tuple[pa.Table, list[int]]:
-        """Return the rows that were shown last, whole, as far as they are kept, in the same order, with their numbers;
-        before them one that is wanted and no longer shown."""
+        """Return the rows of the last table that are still in the buffer, not cut and in the same order, with their
+        numbers. The row `extra` comes first if it is not among them."""
         requested = self._numbers if extra is None or extra in self._numbers else [extra, *self._numbers]
         pieces: list[pa.RecordBatch] = []
         numbers = []
@@ -136,7 +136,7 @@ class Page:
         return (self._state.source.shape(pieces)[0] if pieces else pa.table({})), numbers
 
     def _kept(self, number: int) -> list[pa.RecordBatch]:
-        """Return a row as it came; nothing where it has left the buffer."""
+        """Return a row as it came; an empty list if it has left the buffer."""
         if not self._state.source.replaces:
             first, batches = self._state.batches(number, number + 1)
             return batches if first == number else []
@@ -160,8 +160,8 @@ class Page:
         if self._order is not None:
             self._order.clear()
 
-    def _begin_anew(self) -> None:
-        """Look at a result from its first row on, where it is another one than the last time."""
+    def _begin_again(self) -> None:
+        """Begin with the first row of a result, if the result has changed."""
         if self._state.buffer.first != self._result[0]:
             self._result = self._state.batches()
             self._from = self._result[0]
@@ -195,8 +195,7 @@ class Page:
         return list(self._matches) if self._test is not None else self._newest()
 
     def _sorted(self, order: Order) -> list[tuple[int, str]]:
-        """Return the first rows by a column; all are looked at again where too many of the first have left the
-        buffer."""
+        """Return the first rows by a column. If too many of them have left the buffer, sort the whole buffer again."""
         for _ in range(2):
             for passed, numbers in self._scanned():
                 order.take(passed, pa.array(numbers, pa.int64()))
@@ -209,9 +208,9 @@ class Page:
         return list(zip(numbers, self._made(first.drop_columns([NUMBER]), numbers), strict=True)) if numbers else []
 
     def _scanned(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
-        """Return the rows that were not looked at yet and pass the filter, in pieces, with their numbers."""
+        """Yield the new rows that pass the filter, in pieces, with their numbers."""
         while self._seen < self._state.buffer.next:
-            # What left the buffer before it was looked at is gone; the rest begins at a later number.
+            # Rows may have left the buffer before they were read; then the rest begins at a later number.
             start = max(self._seen, self._state.batches(self._seen)[0])
             start, batches = self._state.batches(start, start + _SCANNED)
             if not batches:
@@ -235,12 +234,12 @@ class Page:
                 yield table, numbers
 
     def _made(self, table: pa.Table, numbers: Sequence[int]) -> list[str]:
-        """Return the rows as lines of HTML; columns that are new come after those known."""
+        """Return the rows as lines of HTML. New columns come after the known ones."""
         now = datetime.now().astimezone()
         columns: list[Sequence[Cell]] = []
         names = set(table.column_names)
         if self._state.source.replaces and not self._heads.keys() <= names:
-            self._heads.clear()  # a result of other columns, which has no rows of the one before
+            self._heads.clear()  # a result with other columns: nothing of the previous one stays
             self._unshown.clear()
         self.names.update(dict.fromkeys(table.column_names[:_MOST_NAMES]))
         for name in table.column_names if self._chosen is None else self._chosen:

@@ -1,29 +1,29 @@
-// What a page does for views beside what their widgets do: it tells of a row that is clicked, of rows that are held
-// still while one marks text, and of views that come onto the screen and leave it. Keys and focus stay where they are.
+// What a page does for views besides their widgets: it sends clicks on rows, selections of text during which rows must
+// not move, and whether a view is on the screen. It keeps keys for the widgets, and the focus inside the notebook.
 (() => {
-  document.currentScript?.remove(); // it has done its work: no script is left in the output
+  document.currentScript?.remove(); // no script is left in the output
   if (window.kitPageEvents) return;
   window.kitPageEvents = true;
   const page = Math.random().toString(36).slice(2, 10);
   const field = ".kit-page-events input";
   let count = 0;
-  let pressed = null; // the view in whose rows a button is down, and where
-  let held = null; // the view whose rows stand still
-  let last = null; // the part that had the keyboard last, and what is around it
+  let pressed = null; // the view in whose rows the mouse button is down, and where
+  let held = null; // the view whose rows must not move
+  let last = null; // the element that had the focus last, and its ancestors
 
   const part = (node) => (node.closest ? node.closest(".kit-keys") : null);
 
-  // What is told while something is on its way takes the place of what was told before, so the last ones are repeated.
+  // A new value replaces one that was not sent yet, so each value repeats the last events.
   function tell(box, what) {
     const input = box.querySelector(field);
     if (!input) return;
-    box.kitTold = [...(box.kitTold || []).slice(-7), `${++count} ${what}`];
-    input.value = [page, ...box.kitTold].join("|");
+    box.kitEvents = [...(box.kitEvents || []).slice(-7), `${++count} ${what}`];
+    input.value = [page, ...box.kitEvents].join("|");
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
-  // JupyterLab would take arrows as a way from cell to cell, and D twice, on a button, as the wish to delete the cell.
-  // It looks for this attribute and no other.
+  // Without this attribute, JupyterLab takes arrow keys as steps from cell to cell, and two D on a button as a command
+  // to delete the cell.
   addEventListener(
     "keydown",
     (event) => {
@@ -34,13 +34,13 @@
     true,
   );
 
-  function marked(box) {
+  function selected(box) {
     const selection = getSelection();
     return !selection.isCollapsed && box.contains(selection.anchorNode);
   }
 
   function settle() {
-    if (!held || pressed || marked(held)) return;
+    if (!held || pressed || selected(held)) return;
     tell(held, "go");
     held = null;
   }
@@ -51,7 +51,7 @@
       const rows = event.target.closest?.(".kit-live-moving .kit-live-rows");
       const box = rows && part(rows);
       if (!box || event.button) return;
-      // The row may have moved on when the button is up.
+      // The row may have moved when the button is released.
       const row = event.target.closest("tr[data-n]");
       pressed = { box, row: row && row.dataset.n, x: event.clientX, y: event.clientY };
       if (held && held !== box) tell(held, "go");
@@ -75,7 +75,7 @@
   addEventListener("pointercancel", () => ((pressed = null), settle()), true);
   document.addEventListener("selectionchange", settle);
 
-  // Rows that are new come beside the table, and are taken into it: those that stay are not made again.
+  // New rows come in a second table and are moved into the first one; rows that stay are not made again.
   function change(box) {
     const changes = box.querySelector(".kit-live-changes table");
     const table = box.querySelector(".kit-live-moving[data-number]");
@@ -111,21 +111,21 @@
     tell(box, seen ? "seen" : "unseen");
   }
   const boxes = () => [...document.querySelectorAll(field)].map(part).filter(Boolean);
-  const eye = new IntersectionObserver((list) => list.forEach((one) => look(one.target, one.isIntersecting)), {
+  const eye = new IntersectionObserver((list) => list.forEach((entry) => look(entry.target, entry.isIntersecting)), {
     rootMargin: "300px",
   });
   document.addEventListener("visibilitychange", () => boxes().forEach((box) => look(box)));
   addEventListener("pagehide", () => boxes().forEach((box) => look(box, false)));
 
-  // What is taken away while it has the keyboard leaves it to what was around it, not to the page.
+  // If the element with the focus is removed, the focus goes to one of its ancestors, not to the page.
   addEventListener("focusin", (event) => {
     const box = part(event.target);
     last = box && { node: event.target, around: around(box) };
   });
   function around(box) {
-    const found = [];
-    for (let node = box.parentElement; node && node !== document.body; node = node.parentElement) found.push(node);
-    return found;
+    const ancestors = [];
+    for (let node = box.parentElement; node && node !== document.body; node = node.parentElement) ancestors.push(node);
+    return ancestors;
   }
   function refocus() {
     if (!last || last.node.isConnected || document.activeElement !== document.body) return;

@@ -1,5 +1,5 @@
-"""What a page tells of a view beside what its widgets do: a row that is clicked, rows to be held still while text is
-marked, and whether the view is on the screen. `page_events.js` runs in the page and writes it into a hidden field."""
+"""Events of a page that widgets do not send: a click on a row, a selection of text during which rows must not move, and
+whether the view is on the screen. `page_events.js` runs in the page and writes events into a hidden field."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from traitlets import Unicode
 from ..kernel import KEYS
 
 _HELD = 60.0
-"""Seconds after which rows move on, though a page has not let go of them: it may be gone."""
+"""Seconds after which rows move again although a page still holds them: the page may be closed."""
 _PAGES = 20
-"""Pages that are remembered."""
+"""The largest number of pages that are remembered."""
 
 
 class Field(Text):  # type: ignore[misc]
-    """The hidden field; what a page writes into it is not told to other pages."""
+    """The hidden field. What a page writes into it is not sent to other pages."""
 
     value = Unicode("").tag(sync=True, echo_update=False)
 
 
 class PageEvents:
-    """What pages have told of one view. `changed` is called when that is news, `clicked` with the number of a row."""
+    """The events of one view on all pages. `changed` is called after an event, `clicked` with the number of a row."""
 
     def __init__(self, changed: Callable[[], None], clicked: Callable[[int], None] = lambda number: None) -> None:
         self.field = Field(continuous_update=False, layout={"display": "none"})
@@ -33,30 +33,30 @@ class PageEvents:
         self.field.observe(lambda change: self._read(str(change["new"])), "value")
         self._changed, self._clicked = changed, clicked
         self._pages: dict[str, bool] = {}
-        """Whether each page has it on the screen."""
+        """Whether the view is on the screen, for each page."""
         self._known: dict[str, int] = {}
-        """The number of the last thing that each page told."""
+        """The number of the last event of each page."""
         self._held_at: float | None = None
         self._wants_whole = False
 
     def beside(self, parts: Sequence[Any]) -> Any:
-        """Return a box with these widgets, which a page watches. A box without any is for beside something else."""
+        """Return a box with these widgets and the hidden field; the script of the page watches such boxes."""
         box = VBox([*parts, self.field])
         box.add_class(KEYS)
         return box
 
     @property
     def seen(self) -> bool:
-        """Whether it is on the screen of some page; as long as none has told, it is taken to be."""
+        """Whether it is on the screen of a page. It counts as seen until the first event."""
         return not self._pages or any(self._pages.values())
 
     @property
     def listens(self) -> bool:
-        """Whether it is on the screen of a page that runs the script, as far as pages have told."""
+        """Whether it is on the screen of a page that runs the script."""
         return any(self._pages.values())
 
     def wants_whole(self) -> bool:
-        """Return whether a page has asked for the whole table since this was asked last."""
+        """Return whether a page has asked for the whole table since the last call."""
         wants, self._wants_whole = self._wants_whole, False
         return wants
 
@@ -66,7 +66,7 @@ class PageEvents:
         return self._held_at is not None and time.monotonic() - self._held_at < _HELD
 
     def _read(self, words: str) -> None:
-        """Take in what a page has written: its own name, and the last things that it told, each with a number."""
+        """Read what a page has written: its name and its last events, each with a number."""
         page, *messages = words.split("|")
         for message in messages:
             number, _, what = message.partition(" ")

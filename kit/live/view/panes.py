@@ -1,4 +1,4 @@
-"""What opens below a view's buttons: its columns, a row whole, a file to save to. One of them at a time."""
+"""The panes that open below a view's buttons, one at a time: columns, a whole row, Find, Profile, Save."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIST = "<style>.kit-live-list select{font-family:var(--jp-code-font-family,mono
 
 
 class Panes:
-    """The pane of one view that is open, if one is."""
+    """The open pane of one view, if there is one."""
 
     def __init__(
         self, contents: Contents, choose: Callable[[Sequence[str] | None], None], widen: Callable[[int], None]
@@ -31,17 +31,17 @@ class Panes:
         self._contents, self._choose, self._widen = contents, choose, widen
         self._open: tuple[Controls, str] | None = None
         self._wanted: int | None = None
-        """The row that was clicked."""
+        """The number of the clicked row."""
 
     def press(self, controls: Controls, name: str) -> None:
-        """Open a pane in place of the one that is open; the one that is open is closed."""
+        """Close the open pane, and open another one; a second press on the same button only closes."""
         before = None if self._open is None else self._open[1]
         self.close()
         if before != name:
             self._show(controls, name)
 
     def show_row(self, controls: Controls, number: int) -> None:
-        """Open a row whole, by its number in the feed."""
+        """Show a whole row, by its number in the feed."""
         self.close()
         self._wanted = number
         self._show(controls, "record")
@@ -60,7 +60,7 @@ class Panes:
         self._open = (controls, name)
 
     def close(self) -> None:
-        """Free what is open."""
+        """Close the open pane, and free its widgets."""
         if self._open is None:
             return
         (controls, name), self._open = self._open, None
@@ -148,12 +148,12 @@ class Panes:
 
 
 def _on_enter(field: widgets.Text, act: Callable[[], None]) -> None:
-    """Let the Enter key in a field do what the button beside it does."""
+    """Call a function when Enter is pressed in a field."""
     field.on_msg(lambda _, content, __: act() if content.get("event") == "submit" else None)
 
 
 def _aside(make: Callable[[], str], output: Any) -> None:
-    """Fill a part in a thread: neither kernel nor page waits for what takes long."""
+    """Fill a widget from a thread, because it may take long and must block neither kernel nor page."""
 
     def run() -> None:
         try:

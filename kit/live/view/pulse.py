@@ -1,7 +1,7 @@
-"""A heart beat through the front end: once a second a number is sent after frames, and comes back once they were taken.
+"""A heartbeat through the front end: once a second a number is sent after the frames, and comes back after them.
 
-A link in the front end copies the number from one model to another, which the front end sends home. All of that is
-plain ipywidgets; messages are handled in order, so the number has everything before it behind it.
+A link in the front end copies the number from one model to another, which the front end sends back. All of that is
+plain ipywidgets. Messages are handled in order, so when the number returns, all earlier messages were handled.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from ipywidgets import CoreWidget, Widget, jsdlink
 from traitlets import Int, Unicode
 
 EVERY = 1.0
-"""Seconds between two beats: each answer makes the kernel busy for a moment, which its indicator shows. Frames of so
-long may be on their way; a page that answers late gets them as much slower."""
+"""Seconds between two beats: each answer makes the kernel busy for a moment, which its indicator shows. The frames of
+one second may be unconfirmed; a page that answers late gets fewer frames."""
 PATIENCE = 5.0
-"""Seconds without an answer after which one more lot is sent all the same."""
+"""Seconds without an answer after which frames are sent once more."""
 _BUSY = 0.12
-"""The same while a cell runs in a kernel that answers nothing meanwhile."""
+"""The same while a cell runs, in a kernel that receives no answers meanwhile."""
 _GIVEN_UP = 30.0
 _PROMPT = 0.15
-"""An answer within that many seconds is as quick as any."""
-_ANEW = 1.5
+"""Answers within this number of seconds do not slow down frames."""
+_REMADE_AFTER = 1.5
 
 
 class Beat(CoreWidget):  # type: ignore[misc]
-    """A number on its way out."""
+    """The number that is sent."""
 
     _model_name = Unicode("IntTextModel").tag(sync=True)
     value = Int(0).tag(sync=True)
 
 
 class Echo(CoreWidget):  # type: ignore[misc]
-    """The number when it comes back; it is not told to the front end again."""
+    """The number that comes back; it is not sent to the front end again."""
 
     _model_name = Unicode("IntTextModel").tag(sync=True)
     value = Int(0).tag(sync=True, echo_update=False)
 
 
 class Pulse:
-    """Says whether the front end is ready for more."""
+    """Knows whether the front end is ready for more messages."""
 
     def __init__(self) -> None:
         from ..kernel import detached
@@ -53,15 +53,15 @@ class Pulse:
         self.came = threading.Event()
         """Set when a number has come back."""
         self._aside: bool | None = None
-        """Whether answers come in a thread of their own; None before the first."""
+        """Whether answers come in another thread than the main one; None before the first answer."""
         self._models: list[Widget] = []
-        self._anew = 3
+        self._remakes = 3
         self._made_at = 0.0
         detached(self._make)
 
     def _make(self) -> None:
         self._made_at = time.monotonic()
-        # They begin with the last number: what was sent before needs no answer any more.
+        # They begin with the last number: no answer to earlier numbers is needed.
         out, back = Beat(value=self._sent), Echo(value=self._sent)
         self._out = out
         self._models = [out, back, jsdlink((out, "value"), (back, "value"))]
@@ -76,7 +76,7 @@ class Pulse:
         self.came.set()
 
     def beat(self) -> None:
-        """Send the next number, where it is time for one."""
+        """Send the next number, if it is time for one."""
         if self._back < self._sent and not self._missed and not self._late:
             return
         if self._back >= self._sent and time.monotonic() - self._sent_at < EVERY:
@@ -88,8 +88,8 @@ class Pulse:
 
     @property
     def pace(self) -> float:
-        """Seconds that there should be between two lots of frames: a page that is slow, or not on the screen, takes
-        its time to answer."""
+        """Seconds between two rounds of frames: longer for a page that answers late, because it is slow or not on the
+        screen."""
         return min(EVERY, max(0.0, self._took - _PROMPT))
 
     @property
@@ -97,12 +97,12 @@ class Pulse:
         return time.monotonic() - self._sent_at >= EVERY
 
     def free(self) -> bool:
-        """Return whether what was sent was taken, or has been waited for long enough."""
+        """Return whether the front end has answered, or the wait for an answer was long enough."""
         if self._back >= self._sent or not (self._late or self._missed):
             return True
         waited = time.monotonic() - self._sent_at
         if self._aside is not True and _busy():
-            self._try_anew()
+            self._remake()
             return waited >= _BUSY
         if waited < (PATIENCE if self._missed < 3 else _GIVEN_UP):
             return False
@@ -110,15 +110,15 @@ class Pulse:
         return True
 
     def forgive(self) -> None:
-        """Wait no more for what was sent before: a page that has just come may not know of it."""
+        """Stop waiting for earlier numbers, which a new page does not know."""
         self._back, self._missed = self._sent, 0
         self.came.set()
 
-    def _try_anew(self) -> None:
-        """Ask a page anew, with new models, now that it has a shell of its own for them: its first answer may have
-        gone to the main shell, where it waits for the cell, and the next ones wait behind it."""
-        if self._aside is None and self._anew and time.monotonic() - self._made_at > _ANEW:
-            self._anew -= 1
+    def _remake(self) -> None:
+        """Make new models, which a page answers in a subshell. Its answers for the old models may wait in the main
+        shell until the cell ends."""
+        if self._aside is None and self._remakes and time.monotonic() - self._made_at > _REMADE_AFTER:
+            self._remakes -= 1
             self.close()
             self._make()
 
@@ -130,7 +130,7 @@ class Pulse:
 
 
 def _busy() -> bool:
-    """Return whether a cell runs now, so that the main shell reads no messages."""
+    """Return whether a cell is running, so that the main shell reads no messages."""
     from ..kernel import kernel
 
     here = kernel()

@@ -1,4 +1,4 @@
-"""Rows of a feed as a file: CSV for others, Parquet with every type as it is."""
+"""Rows of a feed as a file: CSV for other programs, or Parquet with all types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMS = (".csv", ".parquet")
 
 
 def form_of(path: Any) -> str:
-    """Return what a file is to be, by the end of its name; refused where that says neither."""
+    """Return the format of a file by the end of its name; raise InputError for other names."""
     form = Path(path).suffix.lower()
     if form not in FORMS:
         raise InputError(f"{os.fspath(path)!r} is neither CSV nor Parquet", hint="end the name with .csv or .parquet")
@@ -25,7 +25,7 @@ def form_of(path: Any) -> str:
 
 
 def save(table: pa.Table, path: Any) -> Path:
-    """Write rows to a file, whole or not at all; the end of the name says what it is to be.
+    """Write rows to a file, completely or not at all. The end of the name selects the format.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -49,14 +49,14 @@ def save(table: pa.Table, path: Any) -> Path:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Return a column as CSV has it: numbers as they are, everything else as text."""
+    """Return a column for CSV: numbers as they are, everything else as text."""
     kind = column.type
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     return column if is_number else texts(column)
 
 
 def free_name(stem: str, form: str) -> str:
-    """Return the name of a file that is not there yet."""
+    """Return the name of a file that does not exist yet."""
     name, n = f"{stem}{form}", 2
     while Path(name).exists():
         name, n = f"{stem}_{n}{form}", n + 1

@@ -1,8 +1,8 @@
-"""One timer for all views: at most ten frames a second for each, and a bounded number of messages for all together.
+"""One timer for all views: at most ten frames a second for each, and a limited number of messages for all together.
 
-Once a second a front end is asked whether it took what was sent, and no more than the frames of a second are sent
-before it has answered. The word comes from a small model in the front end (see `pulse.py`), so a page that lags gets
-fewer frames, and a page that is gone next to none.
+Once a second the front end is asked whether it has handled all messages, and at most the frames of one second are sent
+before it answers. A small model in the front end answers (see `pulse.py`). So a slow page gets fewer frames, and a
+closed page almost none.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..kernel import detached
 
 TICK = 0.1
 PER_TICK = 8
-"""Messages in a tick; with the pulse's own, and what the controls send, that stays below a hundred a second."""
+"""Messages in a tick: with those of the pulse and the controls, fewer than a hundred a second."""
 _lock = threading.RLock()
 
 
 class Painted(Protocol):
-    """What a screen shows: the front of a view."""
+    """What a screen repaints: the visible part of a view."""
 
     due: float | None
 
     def repaint(self, most: int) -> int:
-        """Show what is new; tell how many messages that took."""
+        """Paint what is new; return how many messages were sent."""
 
 
 class Screen:
-    """The timer's thread; it runs while there is a view, and sleeps while nothing changes."""
+    """The thread of the timer. It runs while there are views, and sleeps while nothing changes."""
 
     def __init__(self) -> None:
         from .pulse import Pulse
@@ -41,21 +41,21 @@ class Screen:
         self._next = 0
         self.pulse = Pulse()
         self.sent = 0
-        """Messages sent to front ends, counted."""
+        """The number of messages sent to front ends."""
         self._thread = threading.Thread(target=detached, args=(self._run,), name="kit-views", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Look soon whether there is something to repaint."""
+        """Repaint soon."""
         self._changed.set()
 
     def look_up(self) -> None:
-        """Note that a front end has shown a sign of life."""
+        """Stop waiting for old answers, after a message from a front end, and repaint soon."""
         self.pulse.forgive()
         self._changed.set()
 
     def stop(self) -> None:
-        """End the thread and frees the pulse's models."""
+        """End the thread and free the models of the pulse."""
         self._stopped = True
         self._changed.set()
         if threading.current_thread() is not self._thread:
@@ -77,13 +77,13 @@ class Screen:
         return not self._stopped
 
     def _patience(self) -> float | None:
-        """Return seconds until a view wants a repaint by itself; None while none does."""
+        """Return the seconds until a view must be repainted although nothing changed; None if there is none."""
         now = time.monotonic()
         waits = [view.due - now for view in list(self.views) if view.due is not None]
         return max(0.0, min(waits)) if waits else None
 
     def _repaint(self) -> None:
-        """Repaint the views that have something new, beginning where the last round ended."""
+        """Repaint the views that have something new, beginning with the one where the last round ended."""
         views = list(self.views)
         left, sent = PER_TICK, 0
         for n in range(len(views)):
@@ -105,7 +105,7 @@ _pid = os.getpid()
 
 
 def add(view: Painted) -> Screen:
-    """Return the screen, with this view on it."""
+    """Add a view, and return the screen."""
     global _screen, _pid
     with _lock:
         if _screen is None or _pid != os.getpid():
@@ -115,7 +115,7 @@ def add(view: Painted) -> Screen:
 
 
 def remove(view: Painted) -> None:
-    """Take a view off; the last one ends the timer."""
+    """Remove a view; the timer ends with the last one."""
     global _screen
     with _lock:
         screen = _screen

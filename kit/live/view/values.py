@@ -1,4 +1,4 @@
-"""Values of columns as short text for a table: bounded, harmless, and quick for a few hundred rows."""
+"""Values of columns as short, escaped text for a table."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ...core.html import visible
 from ...core.moments import in_unit
 
 SHOWN = 120
-"""Characters of a value that are in the table; the rest is in its title, up to a bound."""
+"""The largest number of characters of a value in the table; its title shows up to `TITLE`."""
 TITLE = 1000
 _BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text and its title, both escaped; `width` is in characters."""
+    """The text of a cell and its title, both escaped; `width` is in characters."""
 
     text: str
     title: str = ""
@@ -34,12 +34,12 @@ _NONE = Cell("", "", 0)
 
 
 def cells(column: pa.ChunkedArray | pa.Array, now: datetime) -> list[Cell]:
-    """Return the values of a column, as they are shown."""
+    """Return the values of a column as cells."""
     kind = column.type
     if pa.types.is_timestamp(kind):
         return [_NONE if value is None else _moment(value, now) for value in _moments(column)]
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        # Cut before it becomes a Python object: a text may have megabytes.
+        # Cut before they become Python objects: a text may have megabytes.
         sizes = pc.binary_length(column).to_pylist()
         parts = pc.utf8_slice_codeunits(column, 0, TITLE + 1).to_pylist()
         return [_NONE if part is None else _text(part, size or 0) for part, size in zip(parts, sizes, strict=True)]
@@ -58,17 +58,17 @@ def cells(column: pa.ChunkedArray | pa.Array, now: datetime) -> list[Cell]:
 
 
 def right(kind: pa.DataType) -> bool:
-    """Return whether values of this type stand at the right of their column."""
+    """Return whether values of this type are aligned to the right."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def label(name: str, longest: int = 40) -> Cell:
-    """Return a column's name."""
+    """Return the name of a column as a cell."""
     return _cut(name, longest)
 
 
 def safe(text: str) -> str:
-    """Return text that stays text, on one line."""
+    """Return escaped text on one line."""
     return escape(text if text.isprintable() else visible(text).replace("\n", "⏎"))
 
 
@@ -77,7 +77,7 @@ def _short(text: str) -> Cell:
 
 
 def _head(value: pa.Scalar) -> bytes | None:
-    """Return the first bytes of a value, which may have megabytes."""
+    """Return the first bytes of a value: it may have megabytes."""
     buffer = value.as_buffer()
     return None if buffer is None else buffer.slice(0, min(buffer.size, TITLE + 4)).to_pybytes()
 
@@ -124,7 +124,7 @@ def _json(value: Any) -> str:
 
 
 def _moments(column: pa.ChunkedArray | pa.Array) -> Sequence[datetime | None]:
-    """Return times in the local zone; one past what Python knows is missing, as its text would be no help."""
+    """Return times in the local zone. Times later than Python's largest become None."""
     naive = column.type.tz is None
     late = pc.greater(in_unit(column, "ms").cast(pa.int64()), 253_402_214_400_000)
     if pc.any(late).as_py():
