@@ -7,12 +7,16 @@ import ssl
 from functools import cache
 
 
-@cache
 def trusting(verify: bool | str, protocol: str = "") -> ssl.SSLContext:
     """Return a context that checks certificates against the same authorities as every other call."""
+    # What the environment names counts as it is now: who is told of a certificate that is not trusted may set it then.
+    return _made(verify, protocol, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _made(verify: bool | str, protocol: str, file: str | None, folder: str | None) -> ssl.SSLContext:
     if isinstance(verify, str):
         return _for(ssl.create_default_context(cafile=verify), protocol)
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not (file or folder):
         import certifi
 

@@ -8,6 +8,7 @@ import http.server
 import os
 import resource
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -162,7 +163,7 @@ def test_a_silent_server(serve, run):
     assert time.monotonic() - started < 1.5
 
 
-def test_certificates_are_checked(run, certificate):
+def test_certificates_are_checked(run, certificate, monkeypatch):
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -186,6 +187,8 @@ def test_certificates_are_checked(run, certificate):
         assert "verify=ssl.SSLContext" in caught.value.hint
         for verify in (ssl.create_default_context(cafile=str(certificate / "cert.pem")), False):
             assert bytes(run(url, get(), verify=verify).body) == b"ok"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))  # set after it was refused
+        assert bytes(run(url, get()).body) == b"ok"
     finally:
         server.shutdown()
         serving.join()
@@ -447,6 +450,77 @@ def test_what_runs_elsewhere_is_reached_through_the_proxy_of_the_environment(ser
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert bytes(run("http://far.example", get()).body) == b"through"
     assert proxy.requests[0].startswith(b"GET http://far.example/x ")
+
+
+def _tunnel(target):
+    """A proxy that connects to one place, whatever it is asked for; and what it was asked for."""
+    asked, listener = [], socket.create_server(("127.0.0.1", 0))
+
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(4096)
+        asked.append(head)
+        with socket.create_connection(("127.0.0.1", target)) as server, client:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=copy, args=(server, client))
+            back.start()
+            copy(client, server)
+            back.join()
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return listener, asked
+
+
+def test_tls_through_the_proxy_of_the_environment(run, certificate, monkeypatch):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    listener, asked = _tunnel(server.server_port)
+    monkeypatch.setenv("https_proxy", f"http://user:pass@127.0.0.1:{listener.getsockname()[1]}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        post = call(Request("POST", "/x", op="post", body=b"there and back"))
+        answer = run("https://far.example", post, verify=False, credential=Secret("key_1"))
+        assert bytes(answer.body) == b"there and back"
+        assert asked[0].startswith(b"CONNECT far.example:443 ") and b"Basic dXNlcjpwYXNz" in asked[0]
+        assert b"key_1" not in asked[0]  # the credential is for the service alone
+        with pytest.raises(Unreachable, match="CERTIFICATE"):
+            run("https://far.example", get())
+    finally:
+        listener.close()
+        server.shutdown()
+        serving.join()
+        server.server_close()
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
