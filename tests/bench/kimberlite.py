@@ -142,11 +142,21 @@ def bare_small() -> Figures:
     """The same page, received and thrown away."""
     from kit.kimberlite.wire import requests
 
-    page = asked(2, requests.ReadEvents(int(os.environ["BENCH_STREAM"]), 0, 100 * (BODY + 8)))
+    return thrown_away(asked(2, requests.ReadEvents(int(os.environ["BENCH_STREAM"]), 0, 100 * (BODY + 8))))
+
+
+def bare_call() -> Figures:
+    """The same row, received and thrown away."""
+    from kit.kimberlite.wire import requests
+
+    return thrown_away(asked(2, requests.Query(ONE_ROW, [])))
+
+
+def thrown_away(request: bytes) -> Figures:
     with bare() as (sock, drained):
 
         def ask() -> None:
-            sock.sendall(page)
+            sock.sendall(request)
             drained()
 
         return timed(ask, size())
@@ -164,6 +174,22 @@ def official_small() -> Figures:
         stream = int(os.environ["BENCH_STREAM"])
         assert len(read()) >= 100
         return timed(read, size())
+
+
+ONE_ROW = "SELECT id FROM bench WHERE id = 1"
+
+
+def ours_call() -> Figures:
+    """One row of SQL, as an object."""
+    with ours() as k:
+        assert len(k.client.query(ONE_ROW).rows) == 1
+        return timed(lambda: k.client.query(ONE_ROW), size())
+
+
+def official_call() -> Figures:
+    with official() as client:
+        assert len(client.query(ONE_ROW).rows) == 1
+        return timed(lambda: client.query(ONE_ROW), size())
 
 
 def ours_query() -> Figures:
@@ -267,6 +293,9 @@ SIDES: dict[str, Side] = {
         official_small,
         bare_small,
         small_frame,
+        ours_call,
+        bare_call,
+        official_call,
         ours_query,
         official_query,
         ours_append,
@@ -301,6 +330,8 @@ def rows(pairs: Pairs) -> None:
         )
         pairs.alone(name, "ours_read", env, "memory / frame", 2.0, size=EVENTS)
         pairs.compare("Kimberlite: read 100 events to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
+        pairs.compare("Kimberlite: one small call, the server alone", "bare_call", "official_call", env, size=500)
+        pairs.compare("Kimberlite: one small call", "ours_call", "official_call", env, goal=0.8, size=500)
         name = "Kimberlite: read 100 events, the server alone"
         pairs.compare(name, "bare_small", "official_small", env, size=300)
         name = "Kimberlite: read 100 events, a frame of them by pandas alone"
