@@ -129,6 +129,8 @@ class _Driver:
             if body is not None:
                 headers["content-type"] = "application/json"
             headers.update((name.lower(), value) for name, value in revealed(request.headers).items())
+            for framing in ("content-length", "transfer-encoding"):
+                headers.pop(framing, None)  # where the body ends is said once, below
             lines = head_lines(headers)
         elif body is not None:
             lines += b"content-type: application/json\r\n"

@@ -417,6 +417,19 @@ def test_line_ends_in_headers_are_refused_before_traffic(serve, run):
     assert not server.requests
 
 
+def test_a_callers_headers_do_not_say_where_the_body_ends(run):
+    server = RawServer(lambda head: [plain(b"{}")], bodies=True)
+    headers = {"Content-Length": "999", "Transfer-Encoding": "chunked", "Content-Type": "text/plain", "X-A": "1"}
+    assert run(server.url, call(Request("POST", "/x", headers=headers, body=b"five!"))).status == 200
+    server.close()
+    lines = server.requests[0].lower().split(b"\r\n")
+    assert [line for line in lines if b"length" in line or b"encoding" in line] == [
+        b"accept-encoding: gzip", b"content-length: 5",
+    ]  # fmt: skip
+    assert b"content-type: text/plain" in lines and b"x-a: 1" in lines
+    assert server.bodies == [b"five!"]
+
+
 def test_what_comes_fast_is_taken_in_large_pieces(serve, run):
     size = 64 * 1024 * 1024
     head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size
