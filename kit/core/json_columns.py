@@ -143,17 +143,29 @@ def _exact(value: float) -> float:
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16,}[,}\]\s]")
 _TEXTS = {str, type(None)}
 _HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{300}")
+_WHOLE_ZERO = re.compile(rb"[:,\[\s]-0[,}\]\s]")
 
 
 def _may_differ(table: pa.Table, lines: pa.Buffer) -> bool:
-    """Return whether Arrow may have rounded an integer that stands among floats, or taken a number for infinite."""
+    """Return whether Arrow may have rounded an integer that stands among floats, given its zero a sign, or taken a
+    number for infinite."""
     floats = [column for column in table.columns if _holds_floats(column.type)]
+    if any(map(_has_negative_zero, floats)) and _WHOLE_ZERO.search(memoryview(lines)) is not None:
+        return True
     if not floats or all(
         pa.types.is_floating(column.type) and not (pc.max(pc.abs(column)).as_py() or 0) >= 2**53 for column in floats
     ):
         return False
     text = memoryview(lines)
     return _LONG_INTEGER.search(text) is not None or _HUGE_NUMBER.search(text) is not None or b"Inf" in bytes(text)
+
+
+def _has_negative_zero(column: pa.ChunkedArray) -> bool:
+    """Return whether a column of floats has a zero with a sign; of what is nested that is not known."""
+    if not pa.types.is_float64(column.type):
+        return True
+    parts = [(chunk.buffers()[1], chunk.offset, len(chunk)) for chunk in column.chunks if len(chunk)]
+    return any((np.frombuffer(data, np.int64, count, 8 * first) == -(2**63)).any() for data, first, count in parts)
 
 
 def _holds_floats(kind: pa.DataType) -> bool:

@@ -324,3 +324,13 @@ def test_numbers_that_arrow_writes_as_python_does(value):
     assert column is not None
     looked_up = value == int(value) or not 1e-4 <= abs(value) < 1e10
     assert column[0].as_py() == ("1" if looked_up else json.dumps(value))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_zero_of_an_integer_has_no_sign_among_floats(nested):
+    bodies = ["-0", "0.0", "-0.0", "1.5"]
+    lines = "".join(f'{{"a": {f"[{body}]" if nested else body}}}\n' for body in bodies).encode() * 100
+    collected = ObjectColumns()
+    collected.add_lines(lines, 400)
+    values = collected.table().column("a").to_pylist()[:4]
+    assert str([value[0] for value in values] if nested else values) == "[0.0, 0.0, -0.0, 1.5]"
