@@ -214,7 +214,7 @@ def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | 
         return answer(prompt)
     if answer is not None:
         return answer
-    if not _somebody_there():
+    if not _can_ask_user():
         return None
     question = (
         prompt.get("prompt") or prompt.get("message") or prompt.get("type") if isinstance(prompt, dict) else prompt
@@ -226,7 +226,7 @@ def _answer_to(state: Mapping[str, Any], answer: Answer) -> Mapping[str, Any] | 
     return reply or None
 
 
-def _somebody_there() -> bool:
+def _can_ask_user() -> bool:
     """Return whether the user can be asked: in a kernel whose front end takes input, or in a terminal."""
     if "ipykernel" in sys.modules:
         from IPython.core.getipython import get_ipython

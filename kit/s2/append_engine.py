@@ -38,7 +38,7 @@ _LATE = 0.05
 
 
 class BatchSubmitTicket:
-    """The acknowledgement of a batch, once it is appended: `ack = await ticket`. May be awaited often, or never."""
+    """The acknowledgement of a batch, once it is appended: `ack = await ticket`. Await it any number of times."""
 
     __slots__ = ("_future",)
 

@@ -37,7 +37,7 @@ class BasinVerbs:
 
     @verb
     def create_stream(self, name: str, *, config: StreamConfig | None = None) -> Operation[StreamInfo]:
-        """Return the new stream. Its name is any text of up to 512 bytes; `/` reads well between levels."""
+        """Create a stream. Its name is a text of up to 512 bytes; use `/` between levels."""
         body: dict[str, Any] = {"stream": check_stream_name(name)}
         if config is not None:
             body["config"] = stream_config_json(config)

@@ -65,7 +65,7 @@ class AccountVerbs:
     def create_basin(
         self, name: str, *, config: BasinConfig | None = None, location: str | None = None
     ) -> Operation[BasinInfo]:
-        """Return the new basin. Its name is 8 to 48 lowercase letters, digits and hyphens, and unique in the whole
+        """Create a basin. Its name is 8 to 48 lowercase letters, digits and hyphens, and unique in the whole
         service."""
         body: dict[str, Any] = {"basin": check_basin_name(name)}
         # The same token on every try: a try whose answer was lost may have created the basin.

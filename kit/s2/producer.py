@@ -22,7 +22,7 @@ _Posted = asyncio.Future[BatchSubmitTicket]
 
 
 class RecordSubmitTicket:
-    """The acknowledgement of a record, once it is appended: `ack = await ticket`. May be awaited often, or never."""
+    """The acknowledgement of a record, once it is appended: `ack = await ticket`. Await it any number of times."""
 
     __slots__ = ("_index", "_posted")
 

@@ -67,8 +67,8 @@ def build(routes: Sequence[Route], key: str, limit: RateLimit) -> App:
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_routed,
-            Gone: _nobody,
-            ClientDisconnect: _nobody,
+            Gone: _no_reader,
+            ClientDisconnect: _no_reader,
             sqlite3.OperationalError: _not_kept,
             Exception: _broken,
         },
@@ -91,7 +91,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     return Refusal(error.status_code, f"there is nothing at {request.url.path[:200]}").response()
 
 
-async def _nobody(request: Request, error: Exception) -> Response:
+async def _no_reader(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # never sent: the connection is closed
 
 

@@ -110,7 +110,7 @@ def build(desk: Desk, routes: Sequence[BaseRoute]) -> App:
         exception_handlers={
             Refusal: refused,
             HTTPException: _not_routed,
-            ClientDisconnect: _nobody,
+            ClientDisconnect: _no_reader,
             sqlite3.OperationalError: _not_kept,
             Exception: _broken,
         },
@@ -124,7 +124,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     return Refusal(error.status_code, error.detail, error.headers).response()
 
 
-async def _nobody(request: Request, error: Exception) -> Response:
+async def _no_reader(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # never sent: the connection is closed
 
 
