@@ -186,8 +186,17 @@ def test_finding_and_profiling(lab, monkeypatch):
     assert panel.find.disabled and panel.profile.disabled and panel.words.disabled
     for name in ("demo-shop", "orders"):
         panel.tree.value = next(path for label, path in panel.tree.options if name in label)
+        browser.settle()
+    # What is chosen opens; its button closes it, and opens it again.
+    basin = browser._chosen.path[:-2]
+    panel.tree.value = basin
+    browser.settle()
+    for shown in (False, True):
         panel.fold.click()
         browser.settle()
+        assert ("orders" in str(panel.tree.options)) == shown
+    panel.tree.value = next(path for label, path in panel.tree.options if "orders" in label)
+    browser.settle()
     assert not panel.find.disabled and not panel.words.disabled
     panel.find.click()
     browser.settle()
