@@ -18,6 +18,8 @@ import pyarrow.json
 THREADS_FROM = 4 * 1024 * 1024
 _WINDOW = 1024
 """Lines that are checked at once, as Arrow copies its whole input before it reads the first line."""
+_LEAST = 64
+"""The fewest lines in a window, where the lines that do not fit are close together."""
 _ONE_IN = 64
 """If more than one line in this number is refused, refusals are not the exception."""
 _ROW = re.compile(r"(?:in row|string index) (\d+)")
@@ -93,9 +95,9 @@ def refused(lines: Lines, types: Mapping[str, pa.DataType], *, others: bool = Fa
     where it does not tell."""
     numbers: list[int] = []
     most = len(lines) // _ONE_IN + 1
-    at = 0
+    at, window = 0, _WINDOW
     while at < len(lines):
-        stop = min(at + _WINDOW, len(lines))
+        stop = min(at + window, len(lines))
         start = lines.start(at)
         part = lines.buffer.slice(start, (lines.start(stop) if stop < len(lines) else lines.buffer.size) - start)
         if not begins_like_an_object(part):
@@ -103,21 +105,23 @@ def refused(lines: Lines, types: Mapping[str, pa.DataType], *, others: bool = Fa
         try:
             read(part, types, others=others)
         except pa.ArrowInvalid as error:
-            number = _hinted(str(error), lines, at, start)
+            number = _hinted(str(error), lines, at, start, part)
             if number is None or not at <= number < stop or len(numbers) == most:
                 return None
             numbers.append(number)
+            # A number that is too large is refused only after all of the window was read.
+            window = min(_WINDOW, max(_LEAST, 4 * (number - at)))
             at = number + 1
         else:
-            at = stop
+            at, window = stop, min(_WINDOW, 2 * window)
     return numbers
 
 
-def _hinted(message: str, lines: Lines, first: int, start: int) -> int | None:
+def _hinted(message: str, lines: Lines, first: int, start: int, part: pa.Buffer) -> int | None:
     """Return the line that an error of Arrow's is about."""
     if row := _ROW.search(message):
         return first + int(row[1])
     if text := _TEXT.search(message):
-        place = bytes(memoryview(lines.buffer)[start:]).find(text[1].encode())
+        place = bytes(part).find(text[1].encode())
         return lines.at(start + place) if place >= 0 else None
     return None

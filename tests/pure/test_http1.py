@@ -54,6 +54,7 @@ KEPT = [True, True, True, True, True, False, False, True, True, True, False]
 
 
 @pytest.mark.parametrize(("answer", "kept"), list(zip(ANSWERS, KEPT, strict=True)))
+@settings(deadline=None)
 @given(places=st.lists(st.integers(0, 200), max_size=8))
 def test_answers_in_any_pieces(answer, kept, places):
     whole = read([answer], ended=True)
@@ -114,7 +115,7 @@ def test_answers_are_read_as_h11_reads_them(answer):
         assert value in (found.encode(), found.encode("latin-1", "replace"))
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_damaged_answers_are_never_read_otherwise_than_by_h11(data):
     raw = bytearray(data.draw(st.sampled_from(ANSWERS)))
@@ -126,7 +127,7 @@ def test_damaged_answers_are_never_read_otherwise_than_by_h11(data):
     agreed(bytes(raw), data.draw(st.booleans()))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 @example(b"HTTP/1.1 200 OK\r\n\r\n")
 def test_any_bytes(data):
@@ -181,6 +182,7 @@ def test_a_head_without_end_is_refused_before_it_is_large():
         incoming.begin(b"a: " + b"b" * 10_000)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=30))
 def test_headers_are_lines_or_are_refused(name, value):
     try:
@@ -197,6 +199,7 @@ def test_a_refused_value_is_not_quoted_back():
     assert "key_" not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_targets_hold_no_line_end_and_no_space(text):
     found = quoted("/" + text)

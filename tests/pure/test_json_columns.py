@@ -317,7 +317,7 @@ def test_few_rows_that_do_not_fit_are_looked_at_alone(monkeypatch, kind):
     assert sum(looked) < 1200  # the sample, the exceptions, and numbers that may have been written in several ways
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e11, 1e11) | st.floats(-1e-3, 1e-3))
 def test_numbers_that_arrow_writes_as_python_does(value):
     column = json_columns._texts_of_floats(pa.array([value, *[0.5] * 20]), "a", lambda: pa.py_buffer(b'{"a":1}\n' * 21))
