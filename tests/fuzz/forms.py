@@ -163,7 +163,7 @@ def read_files(data: bytes, chance: random.Random) -> None:
     for name in ("_kit_manifest.json", "journal.jsonl"):
         (folder / name).write_bytes(data)
     for read in (
-        lambda: checkpoint.told_in(str(folder / "checkpoint.json"), "key"),
+        lambda: checkpoint.read(str(folder / "checkpoint.json"), "key"),
         lambda: Manifest.read(Store(str(folder))),
         lambda: Journal(folder / "journal.jsonl").close(),
     ):
