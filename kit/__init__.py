@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from .core.errors import KitError
     from .core.progress import show as progress
     from .core.tables.difference import diff
-    from .dasking.writing import from_frame
+    from .engines.dasking.writing import from_frame
+    from .engines.joining import sql
+    from .engines.parquet.scanning import scan
     from .front import connect
-    from .joining import sql
     from .lab.lab import Lab
-    from .live.feed import Feed
+    from .live.feed.feed import Feed
     from .live.results.query import live_sql
     from .live.view import LiveView
-    from .parquet.scanning import scan
 
 if sys.version_info < (3, 11):  # noqa: UP036  a checkout may be tried with any
     _told = f"kit needs Python 3.11 or later, and this is {sys.version.split()[0]}: {sys.executable}"
@@ -36,7 +36,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  a checkout may be tried with any
     raise SystemExit(_told) if sys.argv[:1] == ["-m"] else ImportError(_told)
 
 _WHERE = {
-    "Feed": "kit.live.feed:Feed",
+    "Feed": "kit.live.feed.feed:Feed",
     "Lab": "kit.lab.lab:Lab",
     "LiveView": "kit.live.view:LiveView",
     "connect": "kit.front:connect",
@@ -44,15 +44,15 @@ _WHERE = {
     "live_sql": "kit.live.results.query:live_sql",
     "calls": "kit.core.calls:calls",
     "progress": "kit.core.progress:show",
-    "scan": "kit.parquet.scanning:scan",
-    "sql": "kit.joining:sql",
+    "scan": "kit.engines.parquet.scanning:scan",
+    "sql": "kit.engines.joining:sql",
     "KitError": "kit.core.errors:KitError",
     "amdahl": "kit.amdahl",
     "claude": "kit.claude",
     "core": "kit.core",
-    "from_frame": "kit.dasking.writing:from_frame",
+    "from_frame": "kit.engines.dasking.writing:from_frame",
     "kimberlite": "kit.kimberlite",
-    "nest": "kit.nesting:nest",
+    "nest": "kit.notebook.nesting:nest",
     "plots": "kit.plots",
     "s2": "kit.s2",
     "synap": "kit.synap",
@@ -104,13 +104,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Load the extension for `%load_ext kit`: magics for SQL and prompts, and `asyncio.run(...)` inside cells."""
-    from .magics import load
+    from .notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Undo what `%load_ext kit` did, for `%unload_ext kit`."""
-    from .magics import unload
+    from .notebook.magics import unload
 
     unload(shell)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .core.errors import InputError
 
 if TYPE_CHECKING:
-    from .claude.explorer import Claude
-    from .live.feed import Feed
+    from .claude.explore.explorer import Claude
+    from .live.feed.feed import Feed
 
 
 def ask(
@@ -26,10 +26,10 @@ def ask(
     cache: Any,
 ) -> Feed:
     """Return a feed of the same rows with answers beside them; see `Feed.ask`."""
-    from .claude.asking import AskSource
-    from .claude.cache import cache_of
-    from .claude.columns_spec import spec_of
-    from .live.feed import Feed
+    from .claude.client.batches.cache import cache_of
+    from .claude.explore.asking import AskSource
+    from .claude.wire.columns_spec import spec_of
+    from .live.feed.feed import Feed
 
     if feed.source.replaces:
         raise InputError("ask: this feed's rows are replaced as a whole", hint="use the feed that it was made from")
@@ -58,7 +58,7 @@ def ask(
 
 def explorer_of(given: Any) -> Claude:
     """Return the explorer that is meant: it, a lab's, else the notebook's lab's, else that of the environment."""
-    from .claude.explorer import Claude
+    from .claude.explore.explorer import Claude
 
     if isinstance(given, Claude):
         return given
@@ -71,7 +71,7 @@ def explorer_of(given: Any) -> Claude:
         )
     import sys
 
-    from .magic_explorers import reached
+    from .notebook.magic_explorers import reached
 
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     explorer: Claude = reached("claude", {} if shell is None else shell.user_ns)

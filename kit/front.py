@@ -14,23 +14,23 @@ from .core.errors import InputError, KitError
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from .amdahl.explorer import Amdahl
-    from .claude.explorer import Claude
+    from .amdahl.explore.explorer import Amdahl
+    from .claude.explore.explorer import Claude
     from .core.secrets import Secret
     from .kimberlite import DataClass, TenantId
-    from .kimberlite.explorer import Kimberlite
+    from .kimberlite.explore.explorer import Kimberlite
     from .s2 import Compression, Endpoints, Retry, Timeout
-    from .s2.explorer import S2Explorer
-    from .synap.explorer import Synap
+    from .s2.explore.explorer import S2Explorer
+    from .synap.explore.explorer import Synap
 
     Variables = Mapping[str, str] | Environment | None
 
 EXPLORERS = {
-    "s2": "kit.s2.explorer",
-    "kimberlite": "kit.kimberlite.explorer",
-    "synap": "kit.synap.explorer",
-    "claude": "kit.claude.explorer",
-    "amdahl": "kit.amdahl.explorer",
+    "s2": "kit.s2.explore.explorer",
+    "kimberlite": "kit.kimberlite.explore.explorer",
+    "synap": "kit.synap.explore.explorer",
+    "claude": "kit.claude.explore.explorer",
+    "amdahl": "kit.amdahl.explore.explorer",
 }
 """One module for each service; its `connect(environment, **arguments)` makes the explorer of a `CLIENT`."""
 
@@ -134,7 +134,7 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
     if service not in EXPLORERS:
         raise InputError(f"no service is called {service!r}", hint=f"there are: {', '.join(EXPLORERS)}")
     if profile is not None:
-        from .profiles import environment as of_profile
+        from .notebook.profiles import environment as of_profile
 
         environment = of_profile(profile, service)
     module = importlib.import_module(EXPLORERS[service])

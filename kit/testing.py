@@ -185,7 +185,7 @@ def tables(make: Make) -> None:
     import pyarrow as pa
 
     from .core.errors import SetupError
-    from .joining import sql
+    from .engines.joining import sql
 
     log = make()
     log.append(_ROWS)
@@ -248,7 +248,7 @@ def copied(make: Make) -> None:
 
 def live(make: Make) -> None:
     """Check that a feed has each record once and in order, from a place on, or from now on."""
-    from .live.feed import Feed
+    from .live.feed.feed import Feed
 
     log = make()
     log.append(_ROWS[:10])

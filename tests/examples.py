@@ -20,7 +20,7 @@ class _Finder(doctest.DocTestFinder):
     def _from_module(self, module: ModuleType | None, object: Any) -> bool:
         if super()._from_module(module, object):  # type: ignore[misc]
             return True
-        if module is None or getattr(object, "__module__", None) != module.__name__.rpartition(".")[0]:
+        if module is None or not module.__name__.startswith(f"{getattr(object, '__module__', None)}."):
             return False
         return getattr(object, "__name__", None) in _defined(module)
 

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 import kit
-from kit.live.source import Chunk, Source
+from kit.live.feed.source import Chunk, Source
 
 from .bench.measure import resident_mb
 

@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from kit.claude import AsyncClaudeClient
-from kit.claude.cache import Cache
+from kit.claude.client.batches.cache import Cache
 from tests.lab.claudelite import ClaudeLab
 
 TOPICS = ["billing", "delivery", "praise"]
@@ -304,7 +304,7 @@ async def cancelled(lab: ClaudeLab, over: pd.DataFrame, name: int, chance: rando
 CHILD = """
 import os, sys, warnings
 import pandas as pd
-import kit.claude.explorer as explorer
+import kit.claude.explore.explorer as explorer
 from tests.prompts import prompts_of
 warnings.simplefilter("ignore")
 c = explorer.connect(os.environ)

@@ -18,12 +18,12 @@ from kit.s2 import (
     Scalar,
     SequencedRecord,
     StreamInfo,
-    wire,
 )
-from kit.s2.fields import json_list, json_object, maybe, time_json, whole
-from kit.s2.messages import encode_record, encode_tail
-from kit.s2.metrics import Metric
-from kit.s2.tokens import scope_json
+from kit.s2.wire import json_messages as wire
+from kit.s2.wire.fields import json_list, json_object, maybe, time_json, whole
+from kit.s2.wire.messages import encode_record, encode_tail
+from kit.s2.wire.metrics import Metric
+from kit.s2.wire.tokens import scope_json
 
 
 def encode_batch(batch: ReadBatch) -> bytes:

@@ -42,15 +42,15 @@ The same, awaited:
 <AsyncAmdahlClient at https://amdahl.example/api/platform/v1>
 """
 
-from .agents import get_agent_status, resume_agent, start_agent, stream_agent, wait_for_agent
-from .client import AmdahlClient, AsyncAmdahlClient
-from .data import query_data
+from .client.agents import get_agent_status, resume_agent, start_agent, stream_agent, wait_for_agent
+from .client.client import AmdahlClient, AsyncAmdahlClient
+from .client.data import query_data
+from .client.pages import archive_page, create_page, get_page, list_pages, update_page
+from .client.paging import iter_pages
+from .client.retrying import with_retry
+from .client.webhooks import delete_webhook, list_webhooks, register_webhook, update_webhook, verify_webhook_signature
 from .errors import AmdahlError
-from .pages import archive_page, create_page, get_page, list_pages, update_page
-from .paging import iter_pages
-from .retrying import with_retry
 from .types import TERMINAL, AgentSession, Page, QueryResult, RateLimit, Webhook
-from .webhooks import delete_webhook, list_webhooks, register_webhook, update_webhook, verify_webhook_signature
 
 __all__ = [
     "TERMINAL",

@@ -24,7 +24,7 @@ from .errors import (
 from .types import BatchResponse, BatchResult, Model, Response, Usage, UsageStats
 
 if TYPE_CHECKING:
-    from .client import AsyncClaudeClient, ClaudeClient
+    from .client.client import AsyncClaudeClient, ClaudeClient
 
 __all__ = [
     "AsyncClaudeClient",
@@ -51,7 +51,7 @@ _CLIENTS = ("AsyncClaudeClient", "ClaudeClient")
 def __getattr__(name: str) -> Any:
     if name not in _CLIENTS:
         raise AttributeError(f"kit.claude has no {name!r}")
-    from . import client
+    from .client import client
 
     for one in _CLIENTS:
         globals()[one] = _public(getattr(client, one))

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .into import with_into
+from .tables.into import with_into
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def calls() -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    from .frames import to_frame
+    from .tables.frames import to_frame
 
     rows = list(_ring)
     columns = list(zip(*rows, strict=True)) if rows else [()] * 9

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .errors import KitError
-from .into import GivesFrames
+from .tables.into import GivesFrames
 from .words import nearest
 
 KEPT = 10.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar
 
 from . import calls
 from .html import table, text
-from .into import GivesFrames
 from .log.declared import Declares
 from .processes import OfOneProcess
+from .tables.into import GivesFrames
 
 if TYPE_CHECKING:
     import pandas as pd

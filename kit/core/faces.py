@@ -15,7 +15,7 @@ from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
-from .operations import Operation, Walk
+from .http.operations import Operation, Walk
 from .processes import OfOneProcess
 
 P = ParamSpec("P")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from .frames import TIME, free_name, to_frame
+from .tables.frames import TIME, free_name, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd

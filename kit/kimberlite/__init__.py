@@ -63,24 +63,24 @@ from .errors import (
 from .types import Event, Position, StreamId, TenantId, Timestamp
 
 if TYPE_CHECKING:
-    from .client import AsyncClient, Client
-    from .enums import DataClass
-    from .listing import StreamRow
-    from .sql import ExecuteResult, QueryResult
-    from .structs import Audit
-    from .subscription import AsyncSubscription, Subscription
+    from .client.client import AsyncClient, Client
+    from .client.listing import StreamRow
+    from .client.sql import ExecuteResult, QueryResult
+    from .client.subscription import AsyncSubscription, Subscription
+    from .wire.protocol.enums import DataClass
+    from .wire.protocol.structs import Audit
 
 # The client loads on first use: the tables of the wire format are most of the import's cost.
 _WHERE = {
-    "AsyncClient": "client",
-    "AsyncSubscription": "subscription",
-    "Audit": "structs",
-    "Client": "client",
-    "DataClass": "enums",
-    "ExecuteResult": "sql",
-    "QueryResult": "sql",
-    "StreamRow": "listing",
-    "Subscription": "subscription",
+    "AsyncClient": "client.client",
+    "AsyncSubscription": "client.subscription",
+    "Audit": "wire.protocol.structs",
+    "Client": "client.client",
+    "DataClass": "wire.protocol.enums",
+    "ExecuteResult": "client.sql",
+    "QueryResult": "client.sql",
+    "StreamRow": "client.listing",
+    "Subscription": "client.subscription",
 }
 
 __all__ = [

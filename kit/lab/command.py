@@ -325,7 +325,7 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _profiles(options: argparse.Namespace) -> int:
-    from .. import profiles
+    from ..notebook import profiles
 
     entries = profiles.read()
     if not entries:
@@ -340,7 +340,7 @@ def _profiles(options: argparse.Namespace) -> int:
 def _add_profile(options: argparse.Namespace) -> int:
     import getpass
 
-    from .. import profiles
+    from ..notebook import profiles
 
     profiles.keep(options.name, options.service, dict(options.fields), getpass.getpass)
     print(f"kept in {profiles.path()}: kit.connect({options.service!r}, profile={options.name!r})")
@@ -348,7 +348,8 @@ def _add_profile(options: argparse.Namespace) -> int:
 
 
 def _test_profile(options: argparse.Namespace) -> int:
-    from .. import front, profiles
+    from .. import front
+    from ..notebook import profiles
 
     services = [service for name, service in profiles.read() if name == options.name]
     rows, failures = [], 0
@@ -363,7 +364,7 @@ def _test_profile(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from ..doctor import examine
+    from ..notebook.doctor import examine
 
     report = examine()
     print(repr(report), flush=True)

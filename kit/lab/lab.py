@@ -8,21 +8,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from ..core.errors import InputError, KitError, SetupError
-from ..core.into import GivesFrames
-from ..core.operations import Request, call
+from ..core.http.operations import Request, call
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
+from ..core.tables.into import GivesFrames
 from . import child, running
 from .services import NAMES, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..amdahl.explorer import Amdahl
-    from ..claude.explorer import Claude
-    from ..kimberlite.explorer import Kimberlite
-    from ..s2.explorer import S2Explorer
-    from ..synap.explorer import Synap
+    from ..amdahl.explore.explorer import Amdahl
+    from ..claude.explore.explorer import Claude
+    from ..kimberlite.explore.explorer import Kimberlite
+    from ..s2.explore.explorer import S2Explorer
+    from ..synap.explore.explorer import Synap
 
 
 T = TypeVar("T")
@@ -178,7 +178,7 @@ class Lab(GivesFrames, OfOneProcess):
         """Return one row per service: service, url, state (up or down) and latency_ms, the time of a small request."""
         import pyarrow as pa
 
-        from ..core.frames import from_rows
+        from ..core.tables.frames import from_rows
 
         rows = []
         for name in self._names:
@@ -217,7 +217,7 @@ class Lab(GivesFrames, OfOneProcess):
         0
         >>> lab.close()
         """
-        from ..core.frames import from_rows
+        from ..core.tables.frames import from_rows
 
         if service not in (None, "*", *self._names):
             raise InputError(f"this lab has no service {service!r}", hint=f"it has {', '.join(self._names)}")

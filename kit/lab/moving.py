@@ -139,7 +139,7 @@ def _clicks(rng: random.Random) -> Iterator[bytes]:
 
 async def _kimberlite(env: Mapping[str, str], stack: AsyncExitStack) -> Steps:
     from ..core.environment import Environment
-    from ..kimberlite.explorer import connect
+    from ..kimberlite.explore.explorer import connect
 
     rng = random.Random()
     explorer = connect(Environment(env))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import KitError
-from ..core.http import Driver, Settings
-from ..core.operations import Request, Timeouts, call
+from ..core.http.exchange import Driver, Settings
+from ..core.http.operations import Request, Timeouts, call
 from ..core.secrets import hidden
 from ..version import __version__
 from . import descriptors

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..core.json_columns import ObjectColumns, array_of
+from ..core.tables.json_columns import ObjectColumns, array_of
 from ..core.tables.scalars import Refused, json_text
 from ..core.tables.texts import text_of_bytes
 

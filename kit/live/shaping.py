@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import InputError
-from ..core.frames import BodyMode, choose_mode, is_text
+from ..core.tables.frames import BodyMode, choose_mode, is_text
 from ..core.tables.typed import checked
 
 FEW = 64

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.frames import times
-from ..core.moments import in_unit
+from ..core.tables.frames import times
+from ..core.tables.moments import in_unit
 from .columns import plain_array
 
 Numbers = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ def feed_of(source: Any) -> Any:
     """Return the feed that is given, or that a view shows; None where it is neither."""
     if isinstance(source, pd.DataFrame):
         return None
-    from ..live.feed import Feed
+    from ..live.feed.feed import Feed
 
     feed = source if isinstance(source, Feed) else getattr(source, "feed", None)
     return feed if isinstance(feed, Feed) else None
@@ -35,7 +35,7 @@ def frame_of(source: Any, plot: str, such: str) -> pd.DataFrame:
     elif hasattr(source, "__arrow_c_stream__"):
         import pyarrow as pa
 
-        from ..core.frames import to_frame
+        from ..core.tables.frames import to_frame
 
         frame = to_frame(pa.table(source))
     else:

@@ -16,7 +16,7 @@ from .figure import Margins, bundle
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..live.feed import Feed
+    from ..live.feed.feed import Feed
     from ..live.view.page_events import PageEvents
 
 EVERY = 1.0

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 from ..core.lazy import names as _names
 from ..core.lazy import shown as _shown
 from .checks import metered_bytes
+from .client.endpoints import Endpoints
 from .configs import (
     BasinConfig,
     BasinInfo,
@@ -52,7 +53,6 @@ from .configs import (
     Timestamping,
     TimestampingMode,
 )
-from .endpoints import Endpoints
 from .errors import (
     AppendConditionError,
     FencingTokenMismatchError,
@@ -62,28 +62,8 @@ from .errors import (
     S2ServerError,
     SeqNumMismatchError,
 )
-from .metrics import (
-    AccountMetricSet,
-    Accumulation,
-    BasinMetricSet,
-    Gauge,
-    Label,
-    MetricUnit,
-    Scalar,
-    StreamMetricSet,
-    TimeseriesInterval,
-)
 from .positions import SeqNum, StreamPosition, TailOffset, Timestamp
 from .settings import AppendRetryPolicy, Batching, Compression, Retry, Timeout
-from .tokens import (
-    AccessTokenInfo,
-    AccessTokenScope,
-    ExactMatch,
-    Operation,
-    OperationGroupPermissions,
-    Permission,
-    PrefixMatch,
-)
 from .types import (
     AppendAck,
     AppendInput,
@@ -95,38 +75,63 @@ from .types import (
     Record,
     SequencedRecord,
 )
+from .wire.metrics import (
+    AccountMetricSet,
+    Accumulation,
+    BasinMetricSet,
+    Gauge,
+    Label,
+    MetricUnit,
+    Scalar,
+    StreamMetricSet,
+    TimeseriesInterval,
+)
+from .wire.tokens import (
+    AccessTokenInfo,
+    AccessTokenScope,
+    ExactMatch,
+    Operation,
+    OperationGroupPermissions,
+    Permission,
+    PrefixMatch,
+)
 
 if TYPE_CHECKING:
-    from .append_engine import BatchSubmitTicket
-    from .append_session import AppendSession
-    from .basin import S2Basin, SyncS2Basin
-    from .batching import append_inputs, append_record_batches
-    from .client import S2, SyncS2
-    from .producer import Producer, RecordSubmitTicket
-    from .read_session import ReadSession, SyncReadSession
-    from .stream import S2Stream, SyncS2Stream
-    from .sync_sessions import SyncAppendSession, SyncBatchSubmitTicket, SyncProducer, SyncRecordSubmitTicket
+    from .client.basin import S2Basin, SyncS2Basin
+    from .client.client import S2, SyncS2
+    from .client.sessions.append_engine import BatchSubmitTicket
+    from .client.sessions.append_session import AppendSession
+    from .client.sessions.batching import append_inputs, append_record_batches
+    from .client.sessions.producer import Producer, RecordSubmitTicket
+    from .client.sessions.read_session import ReadSession, SyncReadSession
+    from .client.sessions.sync_sessions import (
+        SyncAppendSession,
+        SyncBatchSubmitTicket,
+        SyncProducer,
+        SyncRecordSubmitTicket,
+    )
+    from .client.stream import S2Stream, SyncS2Stream
 
 # The client loads on first use: the transport is most of the import's cost.
 _WHERE = {
-    "AppendSession": "append_session",
-    "BatchSubmitTicket": "append_engine",
-    "Producer": "producer",
-    "ReadSession": "read_session",
-    "RecordSubmitTicket": "producer",
-    "S2": "client",
-    "S2Basin": "basin",
-    "S2Stream": "stream",
-    "SyncAppendSession": "sync_sessions",
-    "SyncBatchSubmitTicket": "sync_sessions",
-    "SyncProducer": "sync_sessions",
-    "SyncReadSession": "read_session",
-    "SyncRecordSubmitTicket": "sync_sessions",
-    "SyncS2": "client",
-    "SyncS2Basin": "basin",
-    "SyncS2Stream": "stream",
-    "append_inputs": "batching",
-    "append_record_batches": "batching",
+    "AppendSession": "client.sessions.append_session",
+    "BatchSubmitTicket": "client.sessions.append_engine",
+    "Producer": "client.sessions.producer",
+    "ReadSession": "client.sessions.read_session",
+    "RecordSubmitTicket": "client.sessions.producer",
+    "S2": "client.client",
+    "S2Basin": "client.basin",
+    "S2Stream": "client.stream",
+    "SyncAppendSession": "client.sessions.sync_sessions",
+    "SyncBatchSubmitTicket": "client.sessions.sync_sessions",
+    "SyncProducer": "client.sessions.sync_sessions",
+    "SyncReadSession": "client.sessions.read_session",
+    "SyncRecordSubmitTicket": "client.sessions.sync_sessions",
+    "SyncS2": "client.client",
+    "SyncS2Basin": "client.basin",
+    "SyncS2Stream": "client.stream",
+    "append_inputs": "client.sessions.batching",
+    "append_record_batches": "client.sessions.batching",
 }
 
 __all__ = [

@@ -27,19 +27,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import AsyncSynapClient, SynapClient
+    from .client.client import AsyncSynapClient, SynapClient
+    from .client.subscription import Subscription
     from .errors import SynapError, SynapInputError, SynapTimeoutError, SynapTransportError, SynapWireError
-    from .subscription import Subscription
     from .types import QueueMessage, Stats, StreamEvent, TopicMessage
 
 # The client loads on first use.
 _WHERE = {
-    "AsyncSynapClient": "client",
+    "AsyncSynapClient": "client.client",
     "QueueMessage": "types",
     "Stats": "types",
     "StreamEvent": "types",
-    "Subscription": "subscription",
-    "SynapClient": "client",
+    "Subscription": "client.subscription",
+    "SynapClient": "client.client",
     "SynapError": "errors",
     "SynapInputError": "errors",
     "SynapTimeoutError": "errors",

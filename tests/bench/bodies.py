@@ -53,7 +53,7 @@ def broken(n: int, body: bytes) -> bytes:
 def timed(change: Callable[[int, bytes], bytes] | None) -> Figures:
     import pyarrow as pa
 
-    from kit.core.frames import expand_bodies
+    from kit.core.tables.frames import expand_bodies
 
     found = []
     for n in range(size()):
@@ -108,7 +108,7 @@ def wide_bodies() -> list[bytes]:
 def wide() -> Figures:
     import pyarrow as pa
 
-    from kit.core.frames import expand_bodies, to_frame
+    from kit.core.tables.frames import expand_bodies, to_frame
 
     bodies = pa.array(wide_bodies(), pa.binary())
     expand_bodies(bodies.slice(0, 300), "json")

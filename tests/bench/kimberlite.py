@@ -29,10 +29,10 @@ def body(n: int) -> bytes:
 
 @contextmanager
 def ours():
-    import kit.core.frames
-    import kit.kimberlite.explorer
+    import kit.core.tables.frames
+    import kit.kimberlite.explore.explorer
 
-    with kit.kimberlite.explorer.connect(os.environ) as k:
+    with kit.kimberlite.explore.explorer.connect(os.environ) as k:
         yield k
 
 
@@ -99,7 +99,7 @@ def bare():
                 left -= sock.recv_into(held[: min(left, len(held))])
             return length
 
-        from kit.kimberlite.wire import requests
+        from kit.kimberlite.wire.protocol.codec import requests
 
         sock.sendall(asked(1, requests.Handshake(5, os.environ["KIMBERLITE_API_KEY"])))
         drained()
@@ -107,15 +107,15 @@ def bare():
 
 
 def asked(number: int, payload: object) -> bytes:
-    from kit.kimberlite.wire import encode_request
+    from kit.kimberlite.wire.protocol.codec import encode_request
 
     return encode_request(number, int(os.environ["KIMBERLITE_TENANT"]), payload)
 
 
 def drain_read() -> Figures:
     """The same pages, each asked for when the one before it has come, their bytes received and thrown away."""
-    from kit.kimberlite.reading import PAGE
-    from kit.kimberlite.wire import requests
+    from kit.kimberlite.client.reading import PAGE
+    from kit.kimberlite.wire.protocol.codec import requests
 
     stream, per_page = int(os.environ["BENCH_STREAM"]), -(-PAGE // BODY)
     pages = [
@@ -140,14 +140,14 @@ def ours_small() -> Figures:
 
 def bare_small() -> Figures:
     """The same page, received and thrown away."""
-    from kit.kimberlite.wire import requests
+    from kit.kimberlite.wire.protocol.codec import requests
 
     return thrown_away(asked(2, requests.ReadEvents(int(os.environ["BENCH_STREAM"]), 0, 100 * (BODY + 8))))
 
 
 def bare_call() -> Figures:
     """The same row, received and thrown away."""
-    from kit.kimberlite.wire import requests
+    from kit.kimberlite.wire.protocol.codec import requests
 
     return thrown_away(asked(2, requests.Query(ONE_ROW, [])))
 
@@ -257,9 +257,9 @@ def official_append() -> Figures:
 
 def drain_append() -> Figures:
     """The same batches in the same number of requests under way, encoded beforehand; the answers are thrown away."""
-    from kit.kimberlite.appending import WINDOW
-    from kit.kimberlite.bulk import batches
-    from kit.kimberlite.wire import requests
+    from kit.kimberlite.client.appending import WINDOW
+    from kit.kimberlite.explore.bulk import batches
+    from kit.kimberlite.wire.protocol.codec import requests
 
     with ours() as k:
         name = f"bytes-{os.getpid()}"

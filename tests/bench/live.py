@@ -28,10 +28,10 @@ PER_GOAL, SQL_GOAL = 35.0, 10.0
 SETUP = """
 import asyncio, threading, time
 import kit
-from kit.live.source import Chunk, Source
+from kit.live.feed.source import Chunk, Source
 from kit.s2 import AppendInput, Record
-from kit.s2.columns import columns_of, record_table
-from kit.s2.messages import encode_record
+from kit.s2.wire.columns import columns_of, record_table
+from kit.s2.wire.messages import encode_record
 from kit.live.shaping import Bodies
 
 def varint(n):

@@ -31,7 +31,7 @@ def body(n: int) -> bytes:
 
 def basin() -> Any:
     import kit
-    import kit.core.frames
+    import kit.core.tables.frames
 
     return kit.connect("s2")[BASIN]
 

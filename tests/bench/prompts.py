@@ -46,8 +46,8 @@ def reading() -> Figures:
     """Seconds of a core for the answers of a whole batch, prose and fences among them: read, checked, put into columns."""
     import pandas as pd
 
-    from kit.claude.answers import column_values, values_in
-    from kit.claude.columns_spec import Unfit, spec_of
+    from kit.claude.wire.answers import column_values, values_in
+    from kit.claude.wire.columns_spec import Unfit, spec_of
 
     spec = spec_of(COLUMNS + ", n: int 0..10, tags: list[str], reason: str")
     texts = []
@@ -72,9 +72,9 @@ def reading() -> Figures:
 
 def looking_up() -> Figures:
     """Seconds of a core for as many questions as there are rows, all of them known."""
-    from kit.claude.cache import Cache, Keys
-    from kit.claude.columns_spec import spec_of
+    from kit.claude.client.batches.cache import Cache, Keys
     from kit.claude.types import BatchResult, Usage
+    from kit.claude.wire.columns_spec import spec_of
 
     spec = spec_of(COLUMNS)
     prompts = [spec.asked(f"mail {n}: I was charged twice") for n in range(size())]

@@ -29,7 +29,7 @@ def body(n: int) -> bytes:
 
 def ours_read() -> Figures:
     import kit
-    import kit.core.frames
+    import kit.core.tables.frames
 
     stream = kit.connect("s2")[BASIN]["read"]
     stream.read(limit=1, body="bytes")
@@ -238,8 +238,8 @@ def ours_append() -> Figures:
 def bytes_append() -> Figures:
     """The same messages, encoded beforehand, in a session of ours: what the server and the way to it leave."""
     import kit
-    from kit.s2.appending import append_encoded
-    from kit.s2.inputs import encode_inputs
+    from kit.s2.client.appending import append_encoded
+    from kit.s2.wire.inputs import encode_inputs
 
     stream = kit.connect("s2")[BASIN].create(f"bytes-{os.getpid()}")
     messages = list(encode_inputs(frame_to_append()["body"].to_numpy()))
@@ -254,11 +254,11 @@ def bytes_append() -> Figures:
 
 def sessions_loaded() -> None:
     """What speaks HTTP/2 loads when it is first used: loading is not what is timed."""
-    import kit.s2.connect
-    import kit.s2.http2_exchange
+    import kit.s2.client.sessions.connect
+    import kit.s2.client.sessions.http2_exchange
     from kit.core import loop
 
-    assert kit.s2.connect and kit.s2.http2_exchange and loop.portal()
+    assert kit.s2.client.sessions.connect and kit.s2.client.sessions.http2_exchange and loop.portal()
 
 
 def official_append() -> Figures:

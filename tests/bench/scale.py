@@ -32,8 +32,8 @@ def body(n: int) -> bytes:
 
 def fill(records: int) -> None:
     import kit
-    from kit.s2.appending import append_encoded
-    from kit.s2.inputs import encode_inputs
+    from kit.s2.client.appending import append_encoded
+    from kit.s2.wire.inputs import encode_inputs
 
     stream = kit.connect("s2").create_basin(BASIN).create(NAME)
     for first in range(0, records, 100_000):

@@ -33,10 +33,10 @@ def body(n: int) -> str:
 
 @contextmanager
 def ours():
-    import kit.core.frames
-    import kit.synap.explorer
+    import kit.core.tables.frames
+    import kit.synap.explore.explorer
 
-    with kit.synap.explorer.connect(os.environ) as syn:
+    with kit.synap.explore.explorer.connect(os.environ) as syn:
         yield syn
 
 
@@ -141,7 +141,7 @@ def ours_get() -> Figures:
 
 def bare_get() -> Figures:
     """The same request, its answer received and thrown away."""
-    from kit.synap import wire
+    from kit.synap.wire import frames as wire
 
     with ours() as syn:
         syn.client.kv.get("key:1")
@@ -186,7 +186,7 @@ def ours_publish() -> Figures:
 
 def bytes_publish() -> Figures:
     """The same requests, encoded beforehand and sent as the connection takes them; the answers are thrown away."""
-    from kit.synap import wire
+    from kit.synap.wire import frames as wire
 
     with ours() as syn:
         name = f"bytes-{os.getpid()}"

@@ -20,7 +20,7 @@ def server(tmp_path_factory):
 
 
 def connected(server):
-    return f"import kit.claude.explorer\nc = kit.claude.explorer.connect({server.env!r})"
+    return f"import kit.claude.explore.explorer\nc = kit.claude.explore.explorer.connect({server.env!r})"
 
 
 WATCH = """() => {

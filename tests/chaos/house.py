@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.core.operations import Request, call
+from kit.core.http.operations import Request, call
 from kit.lab import descriptors, running
 
 ROOT = Path(__file__).parents[2]

@@ -15,22 +15,23 @@ from typing import Any
 
 import duckdb
 
-from kit import magic_text, sql_text
 from kit.amdahl import verify_webhook_signature
-from kit.amdahl import wire as amdahl
-from kit.amdahl.results import ResultReader, result_of
-from kit.claude import wire as claude
-from kit.claude.client import ClaudeClient
-from kit.claude.journal import Journal
-from kit.claude.streaming import _Chat
-from kit.core import retry
-from kit.core.chunked import framing_of
+from kit.amdahl.wire import json_messages as amdahl
+from kit.amdahl.wire.results import ResultReader, result_of
+from kit.claude.client.batches.journal import Journal
+from kit.claude.client.client import ClaudeClient
+from kit.claude.client.streaming import _Chat
+from kit.claude.wire import json_messages as claude
 from kit.core.errors import KitError
 from kit.core.faces import state_of
-from kit.core.operations import Response, asked_pause
-from kit.live import checkpoint
-from kit.parquet.manifest import Manifest
-from kit.parquet.store import Store
+from kit.core.http import retry
+from kit.core.http.chunked import framing_of
+from kit.core.http.operations import Response, asked_pause
+from kit.engines import sql_text
+from kit.engines.parquet.manifest import Manifest
+from kit.engines.parquet.store import Store
+from kit.live.feed import checkpoint
+from kit.notebook import magic_text
 
 from .mutate import cuts
 from .running import Difference, Target

@@ -10,11 +10,11 @@ import h11
 import pyarrow as pa
 
 from kit.core import prometheus
-from kit.core.chunked import Chunked, Malformed
 from kit.core.errors import KitError
-from kit.core.frames import expand_bodies
-from kit.core.json_columns import ObjectColumns
-from kit.core.sse import EventParser
+from kit.core.http.chunked import Chunked, Malformed
+from kit.core.http.sse import EventParser
+from kit.core.tables.frames import expand_bodies
+from kit.core.tables.json_columns import ObjectColumns
 
 from .mutate import cuts
 from .running import Difference, Target

@@ -7,11 +7,10 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.kimberlite.bulk import part
-from kit.kimberlite.reading import Page
-from kit.kimberlite.results import result_columns
+from kit.kimberlite.client.reading import Page
+from kit.kimberlite.explore.bulk import part
 from kit.kimberlite.types import Timestamp
-from kit.kimberlite.wire import (
+from kit.kimberlite.wire.protocol.codec import (
     FrameReader,
     Push,
     Request,
@@ -26,6 +25,7 @@ from kit.kimberlite.wire import (
     requests,
     responses,
 )
+from kit.kimberlite.wire.results import result_columns
 
 from .mutate import cuts
 from .running import Difference, Target

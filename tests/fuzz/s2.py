@@ -8,12 +8,14 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.s2 import Compression, ReadBatch, SequencedRecord, StreamPosition, decoding, wire
-from kit.s2.columns import columns_of
+from kit.s2 import Compression, ReadBatch, SequencedRecord, StreamPosition
 from kit.s2.errors import no_side_effects, retryable
-from kit.s2.frames import FrameReader, encode_frame, encode_terminal
-from kit.s2.messages import read_batch_of
-from kit.s2.wire import error_of
+from kit.s2.wire import decoding
+from kit.s2.wire import json_messages as wire
+from kit.s2.wire.columns import columns_of
+from kit.s2.wire.frames import FrameReader, encode_frame, encode_terminal
+from kit.s2.wire.json_messages import error_of
+from kit.s2.wire.messages import read_batch_of
 from tests.s2json import encode_batch
 
 from .mutate import cuts

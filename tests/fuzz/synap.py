@@ -8,10 +8,12 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.core.operations import Response
-from kit.synap import columns, fast_values, rpc_commands, subscription, wire
-from kit.synap.operations import Do, judged
-from kit.synap.stream import decoded
+from kit.core.http.operations import Response
+from kit.synap.client import subscription
+from kit.synap.client.operations import Do, judged
+from kit.synap.client.stream import decoded
+from kit.synap.wire import columns, fast_values, rpc_commands
+from kit.synap.wire import frames as wire
 
 from .mutate import cuts
 from .running import Difference, Target

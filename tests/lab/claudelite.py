@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from kit.claude import ClaudeClient
-from kit.claude.explorer import Claude, connect
+from kit.claude.explore.explorer import Claude, connect
 from kit.lab.claude.server import ClaudeServer
 from kit.lab.claude.tuning import Tuning
 from kit.lab.faults import FaultPlan, Rule

@@ -25,11 +25,11 @@ import h2.settings
 import hyperframe.frame
 
 from kit.s2.errors import FencingTokenMismatchError, S2ServerError, SeqNumMismatchError
-from kit.s2.frames import FrameReader, encode_frame, encode_terminal
-from kit.s2.messages import encode_ack, input_of
 from kit.s2.positions import StreamPosition
 from kit.s2.types import AppendAck, AppendInput, Record
-from kit.s2.wire import error_json
+from kit.s2.wire.frames import FrameReader, encode_frame, encode_terminal
+from kit.s2.wire.json_messages import error_json
+from kit.s2.wire.messages import encode_ack, input_of
 
 
 class Log:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from kit.kimberlite.explorer import Kimberlite, connect
+from kit.kimberlite.explore.explorer import Kimberlite, connect
 from kit.lab.faults import FaultPlan, Rule
 from kit.lab.kimberlite.server import KimberliteServer
 from kit.lab.services import House

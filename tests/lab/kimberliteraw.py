@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kit.kimberlite.wire import FrameReader, Push, Response, decode, encode_request, requests, responses
+from kit.kimberlite.wire.protocol.codec import FrameReader, Push, Response, decode, encode_request, requests, responses
 from kit.lab.faults import FaultPlan, Rule
 from kit.lab.kimberlite.server import KimberliteServer
 from kit.lab.kimberlite.tuning import Tuning

@@ -3,7 +3,7 @@
 import sys
 
 import kit
-from kit.parquet import writing
+from kit.engines.parquet import writing
 
 if __name__ == "__main__":
     basin, stream, path = sys.argv[1:]

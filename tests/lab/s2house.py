@@ -17,9 +17,9 @@ from kit.lab.faults import FaultPlan, Rule
 from kit.lab.s2.server import S2Server
 from kit.lab.s2.tuning import Tuning, now
 from kit.lab.services import House
-from kit.s2.frames import FrameReader
-from kit.s2.messages import encode_input
 from kit.s2.types import AppendInput, Record
+from kit.s2.wire.frames import FrameReader
+from kit.s2.wire.messages import encode_input
 
 TOKEN = "the-root-token"
 BASIN = "test-basin"

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kit.kimberlite import responses as told
-from kit.kimberlite.messages import Push, SubscriptionClosed, SubscriptionEvents
-from kit.kimberlite.wire import FrameReader, Request, decode, encode, encode_response, requests
+from kit.kimberlite.wire.protocol import responses as told
+from kit.kimberlite.wire.protocol.codec import FrameReader, Request, decode, encode, encode_response, requests
+from kit.kimberlite.wire.protocol.messages import Push, SubscriptionClosed, SubscriptionEvents
 
 KEY = "the-key"
 

@@ -12,7 +12,7 @@ from kit.lab.faults import FaultPlan, Rule
 from kit.lab.services import House
 from kit.lab.synap.server import SynapServer
 from kit.lab.synap.tuning import Tuning
-from kit.synap import wire
+from kit.synap.wire import frames as wire
 
 
 class SynapLab:

@@ -126,7 +126,7 @@ def test_run_answers_a_pause(a, answer):
 
 
 def test_a_pause_nobody_can_answer_is_handed_back(a, monkeypatch):
-    monkeypatch.setattr("kit.amdahl.sessions._can_ask_user", lambda: False)
+    monkeypatch.setattr("kit.amdahl.explore.sessions._can_ask_user", lambda: False)
     session = a.run("copilot", "Draft", ask=True, seconds=0.2)
     assert session.state["status"] == "awaiting_input"
     assert "awaiting" in session.events()["type"].iloc[-1] or "input" in session.events()["type"].iloc[-1]
@@ -182,7 +182,7 @@ def test_a_flood_of_forged_deliveries_takes_no_memory_and_pushes_out_none(a):
     import hmac
     import tracemalloc
 
-    import kit.amdahl.receiver as receiver
+    import kit.amdahl.explore.receiver as receiver
 
     def genuine(n):
         body = json.dumps({"event": "session.completed", "n": n}).encode()

@@ -63,8 +63,8 @@ class Session:
 
 @pytest.fixture(autouse=True)
 def _quick_reconnects(monkeypatch):
-    from kit.amdahl import agents
-    from kit.core.retry import Policy
+    from kit.amdahl.client import agents
+    from kit.core.http.retry import Policy
 
     monkeypatch.setattr(agents, "_RECONNECTS", Policy(attempts=5, base=0.001, cap=0.01))
 

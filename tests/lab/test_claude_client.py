@@ -19,7 +19,7 @@ from kit.claude import (
     RateLimitError,
     TimeoutError,
 )
-from kit.claude import streaming as streams
+from kit.claude.client import streaming as streams
 from kit.core.errors import InputError
 from tests.lab.claudelite import ClaudeLab
 

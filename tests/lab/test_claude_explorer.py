@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from kit.claude import BudgetExceededError, ClaudeAPIError, RateLimitError, TimeoutError
-from kit.claude.explorer import connect
+from kit.claude.explore.explorer import connect
 from kit.core.errors import InputError, SetupError
 from tests.lab.claudelite import ClaudeLab
 
@@ -99,7 +99,7 @@ def test_an_interrupt_keeps_what_is_paid_for(own_lab, tmp_path):
     """In a process of its own, as Ctrl-C comes: while the third of five parts is under way, one at a time."""
     code = f"""
     import sys, os
-    import kit.claude.explorer as explorer
+    import kit.claude.explore.explorer as explorer
     c = explorer.connect(os.environ)
     prompts = [f"Count to {{n}}" + (" [lab delay=20]" if n == 11 else "") for n in range(1, 26)]
     try:
@@ -128,7 +128,7 @@ def test_an_interrupt_keeps_what_is_paid_for(own_lab, tmp_path):
 def test_a_crash_keeps_what_is_paid_for(own_lab, tmp_path):
     code = f"""
     import os
-    import kit.claude.explorer as explorer
+    import kit.claude.explore.explorer as explorer
     c = explorer.connect(os.environ)
     prompts = [f"Count to {{n}}" + (" [lab delay=20]" if n == 11 else "") for n in range(1, 26)]
     c.batch(prompts, model="haiku", keep=r"{tmp_path / "kept.jsonl"}", side_by_side=1)

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from kit.claude import AsyncClaudeClient
-from kit.claude.cache import Cache, age_of
-from kit.claude.pace import Pace
+from kit.claude.client.batches.cache import Cache, age_of
+from kit.claude.client.batches.pace import Pace
 from kit.core.errors import InputError
 from kit.plots import usage as usage_plot
 from tests import prompts as fire
@@ -256,7 +256,7 @@ def test_two_processes_that_ask_the_same_pay_once(lab, kept):
     code = f"""
     import os
     import pandas as pd
-    import kit.claude.explorer as explorer
+    import kit.claude.explore.explorer as explorer
     c = explorer.connect(os.environ)
     over = pd.DataFrame({{"body": [f"{{n}} charged [lab delay=0.05]" for n in range(60)]}})
     print("begun", flush=True)

@@ -110,7 +110,7 @@ def test_no_credential_is_to_be_seen(cluster, lab, orders, basin):
 
 
 def test_a_worker_without_the_credential_says_so(orders):
-    from kit.dasking import credentials
+    from kit.engines.dasking import credentials
 
     lazy = orders.to_dask(partitions=1)
     before, credentials._held = credentials._held, {}
@@ -145,8 +145,8 @@ def test_at_most_once_never_writes_again_what_a_lost_worker_began(cluster, strea
     lazy = dd.from_pandas(pd.DataFrame({"n": range(40)}), npartitions=4)
     told = kit.from_frame(lazy).append_to(stream, delivery="at most once")
     assert told["status"].tolist() == ["written"] * 4
-    from kit.dasking.reading import Elsewhere
-    from kit.dasking.writing import Writer
+    from kit.engines.dasking.reading import Elsewhere
+    from kit.engines.dasking.writing import Writer
 
     class Dies(Writer):
         def __call__(self, frame, number):

@@ -10,13 +10,13 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import kit
-from kit.claude import wire
+from kit.claude.wire import json_messages as wire
 from kit.core import progress
 from kit.core.errors import InputError, KitError, short_traceback
-from kit.core.operations import Response
+from kit.core.http.operations import Response
 from kit.kimberlite.errors import KimberliteInputError
-from kit.magic_text import order_of
-from kit.magics import KitMagics
+from kit.notebook.magic_text import order_of
+from kit.notebook.magics import KitMagics
 from kit.s2.errors import S2InputError
 from kit.synap import SynapInputError
 

@@ -12,11 +12,11 @@ from typing import get_overloads
 import pytest
 
 import kit
-from kit import profiles
 from kit.amdahl import AmdahlClient
 from kit.front import EXPLORERS
 from kit.kimberlite import Client
 from kit.lab.command import main
+from kit.notebook import profiles
 from kit.synap import SynapClient
 
 pytestmark = pytest.mark.lab
@@ -53,7 +53,7 @@ def test_each_service_has_its_own_arguments():
 def test_each_service_is_known_wherever_services_are_listed():
     from kit.front import SMALL_QUESTIONS
     from kit.lab.services import NAMES
-    from kit.profiles import FIELDS
+    from kit.notebook.profiles import FIELDS
 
     assert set(EXPLORERS) == set(NAMES) == set(FIELDS) == set(SMALL_QUESTIONS)
     assert all(hasattr(kit.Lab, name) and hasattr(kit, name) for name in EXPLORERS)

@@ -28,7 +28,7 @@ from kit.amdahl import (
     wait_for_agent,
 )
 from kit.claude import ClaudeAPIError
-from kit.kimberlite import requests
+from kit.kimberlite.wire.protocol import requests
 from kit.synap import SynapClient, SynapError
 
 from .kimberliteraw import Raw

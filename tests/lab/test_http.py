@@ -18,9 +18,9 @@ import pytest
 
 from kit.core import calls
 from kit.core.errors import AnswerError, InputError, Lost, Silent, TransportError, Unreachable
-from kit.core.http import AsyncDriver, Driver, Settings
-from kit.core.operations import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
-from kit.core.retry import Policy
+from kit.core.http.exchange import AsyncDriver, Driver, Settings
+from kit.core.http.operations import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
+from kit.core.http.retry import Policy
 from kit.core.secrets import Secret
 
 from .rawserver import RawServer, endless, plain
@@ -678,8 +678,8 @@ def test_a_call_that_finds_no_place_for_its_connection_says_so(serve, monkeypatc
         stream = yield Open(Request("GET", "/x"))
         yield Emit(stream.status)
 
-    monkeypatch.setattr("kit.core.connections.MOST", 2)
-    monkeypatch.setattr("kit.core.loop_connections.MOST", 2)
+    monkeypatch.setattr("kit.core.http.connections.MOST", 2)
+    monkeypatch.setattr("kit.core.http.loop_connections.MOST", 2)
     late = get(timeouts=Timeouts(0.1, 5))
     if colour == "sync":
         driver = Driver(Settings("test", server.url))

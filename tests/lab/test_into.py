@@ -44,7 +44,7 @@ def test_a_verb_gives_what_is_wanted(lab, name):
     assert list(frame.columns) == table.column_names == polars.columns
     if name not in MOVING:
         assert len(frame) == table.num_rows == polars.height
-        from kit.core.frames import to_frame
+        from kit.core.tables.frames import to_frame
 
         pd.testing.assert_frame_equal(to_frame(table), frame, check_dtype=False)
         assert polars.equals(pl.from_arrow(table), null_equal=True)

@@ -9,9 +9,9 @@ import pytest
 
 import kit
 from kit.core import calls
-from kit.core.dataset import MissingRange, View
 from kit.core.errors import InputError, KitError
-from kit.joining import QueryError, query
+from kit.core.log.dataset import MissingRange, View
+from kit.engines.joining import QueryError, query
 
 pytestmark = pytest.mark.lab
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.kimberlite.schema import Unread
 from kit.kimberlite.types import MAX_U32, MAX_U64
-from kit.kimberlite.wire import requests
+from kit.kimberlite.wire.protocol.codec import requests
+from kit.kimberlite.wire.protocol.schema import Unread
 from tests.lab.kimberliteraw import Refused, Served, fresh, read_all, refused, stream_of
 
 pytestmark = pytest.mark.lab

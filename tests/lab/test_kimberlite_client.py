@@ -28,7 +28,7 @@ from kit.kimberlite import (
     UnauthorizedError,
     WireError,
 )
-from kit.kimberlite.wire import requests, responses
+from kit.kimberlite.wire.protocol.codec import requests, responses
 
 from .kimberlitelite import KimberliteLab
 from .smallkimberlite import Cut, Silence, SmallServer

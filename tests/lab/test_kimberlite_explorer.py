@@ -5,8 +5,8 @@ import pytest
 
 from kit.core.errors import SetupError
 from kit.kimberlite import KimberliteInputError, OffsetMismatchError, Position, QueryExecutionError
-from kit.kimberlite.explorer import connect
-from kit.kimberlite.wire import responses
+from kit.kimberlite.explore.explorer import connect
+from kit.kimberlite.wire.protocol.codec import responses
 
 from .kimberlitelite import KimberliteLab
 from .smallkimberlite import SmallServer

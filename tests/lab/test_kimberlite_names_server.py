@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kit.kimberlite.explorer import connect
-from kit.kimberlite.wire import requests
+from kit.kimberlite.explore.explorer import connect
+from kit.kimberlite.wire.protocol.codec import requests
 from tests.lab.kimberliteraw import Refused, Served, fresh
 
 kimberlite = pytest.importorskip("kimberlite", reason="the official client is not installed: pip install kimberlite")

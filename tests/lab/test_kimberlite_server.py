@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from kit.kimberlite.enums import CloseReason, ClusterMode, ConsentPurpose, DataClass
 from kit.kimberlite.errors import server_error
-from kit.kimberlite.results import result_columns
-from kit.kimberlite.structs import Audit
 from kit.kimberlite.types import MAX_U32, MAX_U64, Timestamp
-from kit.kimberlite.wire import Response, encode_request, frame, requests, responses
+from kit.kimberlite.wire.protocol.codec import Response, encode_request, frame, requests, responses
+from kit.kimberlite.wire.protocol.enums import CloseReason, ClusterMode, ConsentPurpose, DataClass
+from kit.kimberlite.wire.protocol.structs import Audit
+from kit.kimberlite.wire.results import result_columns
 from kit.lab.kimberlite.sql.workers import Workers
 from tests.lab.kimberliteraw import Raw, Refused, Served, fresh, in_child, read_all, refused, stream_of
 

@@ -107,7 +107,7 @@ def test_nothing_goes_out_in_plain():
 
 def test_the_explorer_and_what_it_gives_to_other_processes(lab, front, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-    from kit.core.certificates import trusting
+    from kit.core.http.certificates import trusting
 
     trusting.cache_clear()
     with kit.connect("kimberlite", address=f"kimberlites://localhost:{front.port}", tenant_id=1, api_key=lab.key) as k:

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 import kit
-from kit.core.frames import TIME
 from kit.core.log.log import Log
 from kit.core.log.source import Outgoing, Piece, Ranged, Sent
 from kit.core.tables.encode import bodies_of
-from kit.live.source import Chunk, Source
+from kit.core.tables.frames import TIME
+from kit.live.feed.source import Chunk, Source
 from kit.testing import LOG_CHECKS, check_log
 
 pytestmark = pytest.mark.lab
@@ -168,9 +168,9 @@ def test_a_log_that_breaks_its_promise_is_found(broken):
 
 def gaps_table() -> str:
     """What each log takes beside the rest, and what it lacks, as the reference shows it."""
-    from kit.kimberlite.handle import Stream as OfKimberlite
-    from kit.s2.handle import Stream as OfS2
-    from kit.synap.handle import Room
+    from kit.kimberlite.explore.handle import Stream as OfKimberlite
+    from kit.s2.explore.handle import Stream as OfS2
+    from kit.synap.explore.handle import Room
 
     kinds = {"S2 stream": OfS2, "Kimberlite stream": OfKimberlite, "Synap room": Room}
     lines = ["| verb | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]

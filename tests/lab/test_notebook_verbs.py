@@ -16,12 +16,16 @@ from kit.core.log.log import Log
 from .. import notebooks
 
 SHOWN = {
-    "01-s2": ("kit.s2.explorer:S2Explorer", "kit.s2.explorer:Basin", "kit.s2.handle:Stream"),
-    "02-kimberlite": ("kit.kimberlite.explorer:Kimberlite", "kit.kimberlite.explorer:Stream"),
-    "03-synap": ("kit.synap.explorer:Synap", "kit.synap.explorer:Room"),
-    "04-claude": ("kit.claude.explorer:Claude",),
-    "05-amdahl": ("kit.amdahl.explorer:Amdahl", "kit.amdahl.sessions:Session", "kit.amdahl.sessions:Sessions"),
-    "06-live": ("kit.live.feed:Feed", "kit.live.view:LiveView"),
+    "01-s2": ("kit.s2.explore.explorer:S2Explorer", "kit.s2.explore.explorer:Basin", "kit.s2.explore.handle:Stream"),
+    "02-kimberlite": ("kit.kimberlite.explore.explorer:Kimberlite", "kit.kimberlite.explore.explorer:Stream"),
+    "03-synap": ("kit.synap.explore.explorer:Synap", "kit.synap.explore.explorer:Room"),
+    "04-claude": ("kit.claude.explore.explorer:Claude",),
+    "05-amdahl": (
+        "kit.amdahl.explore.explorer:Amdahl",
+        "kit.amdahl.explore.sessions:Session",
+        "kit.amdahl.explore.sessions:Sessions",
+    ),
+    "06-live": ("kit.live.feed.feed:Feed", "kit.live.view:LiveView"),
 }
 
 WITHOUT = {

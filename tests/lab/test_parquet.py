@@ -17,7 +17,7 @@ import pytest
 
 import kit
 from kit.core.errors import InputError, KitError
-from kit.parquet import writing
+from kit.engines.parquet import writing
 
 pytestmark = pytest.mark.lab
 
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_what_is_finished(lab, basin, tmp_path):
     stream.append([{"n": n, "fill": random.Random(n).randbytes(300).hex()} for n in range(3000)])
     path = tmp_path / "f"
     code = (
-        "import sys, resource, kit\nfrom kit.parquet import writing\n"
+        "import sys, resource, kit\nfrom kit.engines.parquet import writing\n"
         "writing.GROUP_BYTES, writing._Files.most = 100_000, int(sys.argv[4])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))\n"
         "kit.connect('s2')[sys.argv[1]][sys.argv[2]].to_parquet(sys.argv[3], limit=int(sys.argv[5]))"

@@ -11,10 +11,10 @@ import pytest
 
 import kit
 from kit.core.errors import InputError
-from kit.parquet import writing
-from kit.parquet.manifest import Manifest
-from kit.parquet.partitions import folder
-from kit.parquet.store import Store
+from kit.engines.parquet import writing
+from kit.engines.parquet.manifest import Manifest
+from kit.engines.parquet.partitions import folder
+from kit.engines.parquet.store import Store
 
 pytestmark = pytest.mark.lab
 

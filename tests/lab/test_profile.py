@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from kit.core.dataset import Piece
 from kit.core.errors import InputError, Interrupted
+from kit.core.log.dataset import Piece
 from kit.core.log.finding.scan import Scan
 from kit.core.log.profiling.profile import Profile, profile
 

@@ -7,7 +7,7 @@ import pytest
 import kit
 from kit.claude import AuthenticationError, ClaudeClient
 from kit.s2 import Endpoints, SyncS2
-from kit.s2.explorer import S2Explorer
+from kit.s2.explore.explorer import S2Explorer
 from kit.synap import AsyncSynapClient, SynapClient, SynapError
 
 pytestmark = pytest.mark.lab

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from kit.s2.frames import encode_frame
+from kit.s2.wire.frames import encode_frame
 
 from .s2house import BASIN, S2S, TOKEN, code, framed, house, input_bytes, made
 

@@ -39,8 +39,8 @@ from kit.s2 import (
     SyncS2,
     Timeout,
 )
-from kit.s2.appending import append_encoded
-from kit.s2.messages import encode_input
+from kit.s2.client.appending import append_encoded
+from kit.s2.wire.messages import encode_input
 from tests.real import ABSENT, running_s2, s2_program
 
 from .h2server import Cutter, H2Server, ack_of, working

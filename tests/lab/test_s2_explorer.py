@@ -21,7 +21,7 @@ from kit.s2 import (
     StreamConfig,
     Timestamp,
 )
-from kit.s2.explorer import connect
+from kit.s2.explore.explorer import connect
 
 pytestmark = pytest.mark.lab
 

@@ -24,13 +24,13 @@ import pytest
 import zstandard
 
 import kit
-from kit.lab.s2 import chunks, cipher, inputs
+from kit.lab.s2.records import chunks, cipher, inputs
 from kit.s2.checks import metered_bytes
 from kit.s2.errors import S2ServerError
-from kit.s2.frames import FrameReader, encode_frame
-from kit.s2.messages import ack_of, encode_input, read_batch_of
 from kit.s2.positions import StreamPosition
 from kit.s2.types import AppendInput, CommandRecord, Record
+from kit.s2.wire.frames import FrameReader, encode_frame
+from kit.s2.wire.messages import ack_of, encode_input, read_batch_of
 
 from .s2house import BASIN, S2S, TOKEN, code, framed, house, input_bytes, made
 

@@ -12,7 +12,7 @@ import pytest
 
 import kit
 from kit.core.errors import InputError
-from kit.joining import QueryError
+from kit.engines.joining import QueryError
 
 pytestmark = pytest.mark.lab
 

@@ -25,9 +25,9 @@ from kit.synap import (
     SynapWireError,
     TopicMessage,
     inputs,
-    subscription,
-    wire,
 )
+from kit.synap.client import subscription
+from kit.synap.wire import frames as wire
 
 from .synaplite import SynapLab
 

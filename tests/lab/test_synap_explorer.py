@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kit.synap import SynapClient, SynapError, SynapInputError
-from kit.synap.explorer import connect
+from kit.synap.explore.explorer import connect
 
 from .synaplite import SynapLab
 

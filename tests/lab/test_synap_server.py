@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from kit.synap import wire
+from kit.synap.wire import frames as wire
 
 from .synaplite import Raw, SynapLab
 

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.amdahl import AmdahlError, paging, results, verify_webhook_signature, wire, with_retry
-from kit.amdahl.client import settings_of
+from kit.amdahl import AmdahlError, verify_webhook_signature, with_retry
+from kit.amdahl.client import paging
+from kit.amdahl.client.client import settings_of
+from kit.amdahl.wire import json_messages as wire
+from kit.amdahl.wire import results
 from kit.core.environment import Environment
 from kit.core.errors import AnswerError, InputError, SetupError
-from kit.core.frames import to_frame
-from kit.core.operations import Emit, Request, Response, asked_pause
+from kit.core.http.operations import Emit, Request, Response, asked_pause
+from kit.core.tables.frames import to_frame
 
 
 def answer(payload, status=200, **headers):
@@ -325,7 +328,7 @@ def test_rows_are_found_and_read_like_a_full_reading(rows, separators, wrapped, 
 
 
 def _plain(rows):
-    from kit.core.json_columns import ObjectColumns
+    from kit.core.tables.json_columns import ObjectColumns
 
     collected = ObjectColumns(fast=False)
     collected.add_rows(rows)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.core.chunked import Chunked, Malformed, Sized, framing_of
+from kit.core.http.chunked import Chunked, Malformed, Sized, framing_of
 
 
 def fed(framing, data, cuts=()):

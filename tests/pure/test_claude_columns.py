@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pandas as pd
 import pytest
 
-from kit.claude.answers import agreed, column_values, values_in
-from kit.claude.columns_spec import Column, Unfit, spec_of
-from kit.claude.template import filled
+from kit.claude.wire.answers import agreed, column_values, values_in
+from kit.claude.wire.columns_spec import Column, Unfit, spec_of
+from kit.claude.wire.template import filled
 from kit.core.errors import InputError
 
 SHORT = "topic: billing|delivery|praise, score: float 0..1, n?: int 0..10, sure: bool, tags: list[str], why (in brief)"

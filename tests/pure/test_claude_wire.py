@@ -9,14 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kit.claude as claude
-from kit.claude import batching, prices, tasks, types, wire
-from kit.claude.client import ClaudeClient
-from kit.claude.guard import Guard
-from kit.claude.journal import Journal, key_of
-from kit.claude.spend_log import SpendLog
+from kit.claude import types
+from kit.claude.client import tasks
+from kit.claude.client.batches import batching
+from kit.claude.client.batches.journal import Journal, key_of
+from kit.claude.client.client import ClaudeClient
+from kit.claude.client.guard import Guard
+from kit.claude.client.spend_log import SpendLog
+from kit.claude.wire import json_messages as wire
+from kit.claude.wire import prices
 from kit.core.errors import InputError, KitError, Lost, Silent, Unreachable
 from kit.core.faces import state_of
-from kit.core.operations import Pause, Request, Response
+from kit.core.http.operations import Pause, Request, Response
 
 
 def answer(status, value, **headers):

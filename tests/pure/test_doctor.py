@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from kit import doctor
+from kit.notebook import doctor
 
 
 def found(report, what):

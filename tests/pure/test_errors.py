@@ -75,9 +75,9 @@ def test_what_a_user_branches_on_stays_as_it_came():
 def test_reprs_and_bars_cannot_act_on_a_terminal():
     from kit.claude import ClaudeClient
     from kit.core import progress
-    from kit.kimberlite.explorer import Stream
+    from kit.kimberlite.explore.explorer import Stream
     from kit.s2 import Endpoints, SyncS2
-    from kit.synap.explorer import Room
+    from kit.synap.explore.explorer import Room
 
     line = ACTING + "\nline"
     s2 = SyncS2("token", endpoints=Endpoints("http://127.0.0.1:9", "http://127.0.0.1:9"))

@@ -12,10 +12,10 @@ from kit.claude import AsyncClaudeClient, ClaudeClient
 from kit.core.faces import AsyncFace, verb, walk
 from kit.kimberlite import AsyncClient, Client
 from kit.s2 import S2, S2Basin, S2ClientError, S2Stream, SyncS2
-from kit.s2.basin import SyncS2Basin
-from kit.s2.stream import SyncS2Stream
+from kit.s2.client.basin import SyncS2Basin
+from kit.s2.client.stream import SyncS2Stream
 from kit.synap import AsyncSynapClient, SynapClient
-from kit.synap.kv import AsyncKV, SyncKV
+from kit.synap.client.kv import AsyncKV, SyncKV
 
 CLIENTS = [
     *(S2, SyncS2, S2Basin, SyncS2Basin, S2Stream, SyncS2Stream, Client, AsyncClient),

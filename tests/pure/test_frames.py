@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.frames import TIME, choose_mode, empty, expand_bodies, from_rows, to_frame
+from kit.core.tables.frames import TIME, choose_mode, empty, expand_bodies, from_rows, to_frame
 
 SCHEMA = pa.schema(
     [

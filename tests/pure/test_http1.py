@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kit.core.chunked import Malformed
 from kit.core.errors import InputError, Lost
-from kit.core.http1 import Incoming, head_lines, origin_of, parse_head, quoted
+from kit.core.http.chunked import Malformed
+from kit.core.http.http1 import Incoming, head_lines, origin_of, parse_head, quoted
 
 
 def read(pieces, method="GET", ended=False):

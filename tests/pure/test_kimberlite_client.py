@@ -16,10 +16,10 @@ from kit.kimberlite import (
     TenantId,
     TimeoutError,
 )
-from kit.kimberlite.address import Place, Settings, place_of
-from kit.kimberlite.sql import is_read, statement
-from kit.kimberlite.stream_registry import StreamRegistry
-from kit.kimberlite.tables import capped, metric_frame
+from kit.kimberlite.client.address import Place, Settings, place_of
+from kit.kimberlite.client.sql import is_read, statement
+from kit.kimberlite.client.stream_registry import StreamRegistry
+from kit.kimberlite.explore.tables import capped, metric_frame
 from kit.kimberlite.testing import MockClient
 
 TENANT, STREAM = TenantId(1), StreamId(1, 100)

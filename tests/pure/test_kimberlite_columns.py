@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.core.frames import to_frame
-from kit.kimberlite.blobs import Blobs
-from kit.kimberlite.bulk import SCHEMA, batches, part
-from kit.kimberlite.columns import blobs_from_arrow
+from kit.core.tables.frames import to_frame
+from kit.kimberlite.client.reading import Page
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
-from kit.kimberlite.reading import Page
-from kit.kimberlite.results import _TYPES, TYPES_MARK, WIRE_TEXT, result_columns
-from kit.kimberlite.sqltypes import Type, declared_of_column, type_of
+from kit.kimberlite.explore.bulk import SCHEMA, batches, part
 from kit.kimberlite.types import Timestamp
-from kit.kimberlite.wire import Request, Response, decode, payload_of, requests, responses
+from kit.kimberlite.wire.blobs import Blobs
+from kit.kimberlite.wire.columns import blobs_from_arrow
+from kit.kimberlite.wire.protocol.codec import Request, Response, decode, payload_of, requests, responses
+from kit.kimberlite.wire.results import _TYPES, TYPES_MARK, WIRE_TEXT, result_columns
+from kit.kimberlite.wire.sqltypes import Type, declared_of_column, type_of
 
 BLOBS = st.lists(st.binary(max_size=300), max_size=100)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.kimberlite.naming import arranged, grouped
+from kit.kimberlite.wire.naming import arranged, grouped
 
 SEEN = [
     ("SELECT COUNT(*) AS n FROM t", ["COUNT(*)"], ["n"]),

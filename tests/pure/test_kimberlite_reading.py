@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kit.core.drivers import BlockingDriver
-from kit.kimberlite.address import Settings
-from kit.kimberlite.blobs import Blobs
-from kit.kimberlite.bulk import SCHEMA, part, timed
-from kit.kimberlite.operations import Post, Take
-from kit.kimberlite.reading import Page, Run, pages
-from kit.kimberlite.stream_registry import StreamRegistry
-from kit.kimberlite.wire import Response, payload_of, requests, responses
+from kit.core.http.drivers import BlockingDriver
+from kit.kimberlite.client.address import Settings
+from kit.kimberlite.client.operations import Post, Take
+from kit.kimberlite.client.reading import Page, Run, pages
+from kit.kimberlite.client.stream_registry import StreamRegistry
+from kit.kimberlite.explore.bulk import SCHEMA, part, timed
+from kit.kimberlite.wire.blobs import Blobs
+from kit.kimberlite.wire.protocol.codec import Response, payload_of, requests, responses
 
 STREAM = 1 << 32 | 7
 

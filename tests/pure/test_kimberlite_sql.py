@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.kimberlite.results import result_columns
 from kit.kimberlite.types import Timestamp
-from kit.kimberlite.wire import decode
+from kit.kimberlite.wire.protocol.codec import decode
+from kit.kimberlite.wire.results import result_columns
 from kit.lab.kimberlite import schema as streams_schema
 from kit.lab.kimberlite.refusal import Refusal
 from kit.lab.kimberlite.sql import functions, stamps

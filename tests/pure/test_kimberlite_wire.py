@@ -14,15 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.kimberlite import postcard, requests, responses, structs
-from kit.kimberlite.blobs import Blobs
-from kit.kimberlite.enums import CloseReason, ClusterMode, DataClass
 from kit.kimberlite.errors import CODES, KimberliteInputError, WireError
-from kit.kimberlite.postcard import Reader
-from kit.kimberlite.schema import Unread
 from kit.kimberlite.types import Timestamp
-from kit.kimberlite.values import Rows, read_rows
-from kit.kimberlite.wire import (
+from kit.kimberlite.wire.blobs import Blobs
+from kit.kimberlite.wire.protocol import postcard, requests, responses, structs
+from kit.kimberlite.wire.protocol.codec import (
     PUSH,
     RESPONSE,
     FrameReader,
@@ -41,6 +37,10 @@ from kit.kimberlite.wire import (
     peek,
     read_header,
 )
+from kit.kimberlite.wire.protocol.enums import CloseReason, ClusterMode, DataClass
+from kit.kimberlite.wire.protocol.postcard import Reader
+from kit.kimberlite.wire.protocol.schema import Unread
+from kit.kimberlite.wire.values import Rows, read_rows
 
 STREAM = 4294967303
 SUBSCRIPTION = 5871781006564002453

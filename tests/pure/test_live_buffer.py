@@ -13,9 +13,9 @@ import pytest
 
 import kit
 from kit.core.errors import AnswerError, InputError, KitError, Lost
-from kit.live.buffer import Buffer
-from kit.live.rates import Rates
-from kit.live.source import Chunk, Source, gathered
+from kit.live.feed.buffer import Buffer
+from kit.live.feed.rates import Rates
+from kit.live.feed.source import Chunk, Source, gathered
 
 PATIENCE = 10
 

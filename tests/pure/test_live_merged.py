@@ -9,7 +9,7 @@ import pytest
 
 import kit
 from kit.core.errors import InputError, KitError
-from kit.live.source import Chunk, Source
+from kit.live.feed.source import Chunk, Source
 
 PATIENCE = 20
 

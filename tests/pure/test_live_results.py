@@ -14,11 +14,11 @@ import pytest
 import kit
 from kit.core.errors import InputError, KitError
 from kit.live.columns import unified
+from kit.live.feed.source import Chunk, Source
 from kit.live.results.newest import Newest
 from kit.live.results.per import Per
 from kit.live.results.rolling import Rolling
 from kit.live.results.sketches import Quantiles, Registers, mixed
-from kit.live.source import Chunk, Source
 
 PATIENCE = 20
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

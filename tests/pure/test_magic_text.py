@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kit.core.errors import InputError
-from kit.magic_text import filled, order_of
+from kit.notebook.magic_text import filled, order_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.core.pruning import mentions, narrowed
+from kit.core.tables.pruning import mentions, narrowed
 
 SCHEMA = pa.schema([("n", pa.uint64()), ("time", pa.timestamp("ms", "UTC")), ("s", pa.string())])
 BIG = 2**64 - 1

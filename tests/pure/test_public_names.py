@@ -39,18 +39,18 @@ USED_IN = {
 """Names that no example uses by name, as other calls give them: a test that runs what they are, and the call in it."""
 
 EXPLORED = (
-    "kit.s2.explorer:S2Explorer",
-    "kit.s2.explorer:Basin",
-    "kit.s2.handle:Stream",
-    "kit.kimberlite.explorer:Kimberlite",
-    "kit.kimberlite.explorer:Stream",
-    "kit.synap.explorer:Synap",
-    "kit.synap.explorer:Room",
-    "kit.claude.explorer:Claude",
-    "kit.amdahl.explorer:Amdahl",
-    "kit.amdahl.sessions:Session",
+    "kit.s2.explore.explorer:S2Explorer",
+    "kit.s2.explore.explorer:Basin",
+    "kit.s2.explore.handle:Stream",
+    "kit.kimberlite.explore.explorer:Kimberlite",
+    "kit.kimberlite.explore.explorer:Stream",
+    "kit.synap.explore.explorer:Synap",
+    "kit.synap.explore.explorer:Room",
+    "kit.claude.explore.explorer:Claude",
+    "kit.amdahl.explore.explorer:Amdahl",
+    "kit.amdahl.explore.sessions:Session",
     "kit.lab.lab:Lab",
-    "kit.live.feed:Feed",
+    "kit.live.feed.feed:Feed",
     "kit.live.view:LiveView",
 )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.core.retry import ONCE, Outcome, Policy, pause_before_retry, retry_after
+from kit.core.http.retry import ONCE, Outcome, Policy, pause_before_retry, retry_after
 
 P = Policy(attempts=4, base=1.0, cap=5.0)
 FULL = {"jitter": lambda: 1.0}

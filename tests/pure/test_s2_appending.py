@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.s2.client.sessions.http2_exchange import _Frames, _GoAway
+from kit.s2.client.sessions.thread_queue import ThreadQueue
+from kit.s2.client.sessions.unacked import Batch, Unacked
 from kit.s2.errors import S2ClientError
-from kit.s2.http2_exchange import _Frames, _GoAway
 from kit.s2.positions import StreamPosition
-from kit.s2.thread_queue import ThreadQueue
 from kit.s2.types import AppendAck
-from kit.s2.unacked import Batch, Unacked
 
 
 def ack_of(start, end):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.s2 import Batching, Record, S2ClientError, append_inputs, append_record_batches, metered_bytes
-from kit.s2.batching import Accumulator
+from kit.s2.client.sessions.batching import Accumulator
 
 NEVER = timedelta(0)
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kit.core.frames import to_frame
-from kit.s2 import ReadBatch, S2ClientError, SequencedRecord, StreamPosition, columns, decoding, metered_bytes
-from kit.s2.columns import RecordColumns, columns_of, command_mask, record_table
+from kit.core.tables.frames import to_frame
+from kit.s2 import ReadBatch, S2ClientError, SequencedRecord, StreamPosition, metered_bytes
 from kit.s2.errors import WireError
-from kit.s2.messages import encode_record, encode_tail, read_batch_of, varint
-from kit.s2.proto import messages
+from kit.s2.wire import columns, decoding
+from kit.s2.wire.columns import RecordColumns, columns_of, command_mask, record_table
+from kit.s2.wire.messages import encode_record, encode_tail, read_batch_of, varint
+from kit.s2.wire.proto import messages
 from tests.s2json import encode_batch
 
 DECODERS = ["objects", "layout", "small", *(["ptars"] if decoding.compiled() else [])]
@@ -339,7 +340,7 @@ def test_many_batches():
 
 def test_import_loads_neither_pandas_nor_decoders():
     heavy = ("pandas", "google.protobuf", "ptars")
-    code = f"import kit.s2.columns, kit.s2.inputs, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import kit.s2.wire.columns, kit.s2.wire.inputs, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
 
@@ -354,7 +355,7 @@ def test_the_outline_of_a_batch_is_enough_to_place_its_records():
 
 def test_a_first_small_read_does_without_the_protobuf_runtime():
     payload = (plain(100) + encode_tail(StreamPosition(100, 5))).hex()
-    code = f"from kit.s2.columns import columns_of; import sys; found = columns_of(bytes.fromhex({payload!r})); "
+    code = f"from kit.s2.wire.columns import columns_of; import sys; found = columns_of(bytes.fromhex({payload!r})); "
     code += "print(len(found), found.tail.seq_num, 'google.protobuf' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["100", "100", "False"]

@@ -27,7 +27,7 @@ from kit.s2.errors import (
     no_side_effects,
     retryable,
 )
-from kit.s2.wire import error_json, error_of
+from kit.s2.wire.json_messages import error_json, error_of
 
 # code: status, retryable, proves that nothing was written
 TABLE = {

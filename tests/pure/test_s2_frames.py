@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.s2 import Compression, S2ClientError, S2ServerError
-from kit.s2.compression import compress, decompress
 from kit.s2.errors import CutOff, SeqNumMismatchError, WireError
-from kit.s2.frames import MAX_FRAME, MAX_PAYLOAD, Frame, FrameReader, encode_frame, encode_terminal
+from kit.s2.wire.compression import compress, decompress
+from kit.s2.wire.frames import MAX_FRAME, MAX_PAYLOAD, Frame, FrameReader, encode_frame, encode_terminal
 
 PACKINGS = [Compression.NONE, Compression.ZSTD, Compression.GZIP]
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.s2 import AppendInput, Batching, Record, S2ClientError, append_record_batches, metered_bytes
-from kit.s2.inputs import encode_inputs
-from kit.s2.messages import encode_input, input_of
+from kit.s2.wire.inputs import encode_inputs
+from kit.s2.wire.messages import encode_input, input_of
 
 U64 = st.sampled_from([0, 1, 127, 128, 2**32, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 BYTES = st.binary(max_size=20) | st.sampled_from([b"", b"x" * 127, b"x" * 128, b"y" * 17_000])

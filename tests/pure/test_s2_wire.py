@@ -43,16 +43,14 @@ from kit.s2 import (
     TimeseriesInterval,
     Timestamping,
     TimestampingMode,
-    messages,
-    resources,
-    tokens,
-    wire,
 )
 from kit.s2.checks import check_input
 from kit.s2.errors import WireError
-from kit.s2.fields import dumps, loads, time, time_json
-from kit.s2.metrics import metrics_from_json
-from kit.s2.proto import messages as kinds
+from kit.s2.wire import json_messages as wire
+from kit.s2.wire import messages, resources, tokens
+from kit.s2.wire.fields import dumps, loads, time, time_json
+from kit.s2.wire.metrics import metrics_from_json
+from kit.s2.wire.proto import messages as kinds
 from tests import s2json
 
 U64 = st.sampled_from([0, 1, 127, 128, 16383, 16384, 2**32, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
@@ -211,7 +209,7 @@ from google.protobuf import descriptor_pool, descriptor_pb2
 file = descriptor_pb2.FileDescriptorProto(name="s2/v1/s2.proto", package="s2.v1", syntax="proto3")
 file.message_type.add(name="ReadBatch").field.add(name="other", number=9, type=9, label=1)
 descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
-from kit.s2.messages import read_batch_of
+from kit.s2.wire.messages import read_batch_of
 assert len(read_batch_of(bytes.fromhex("0a00")).records) == 1
 try:
     descriptor_pool.Default().FindMessageTypeByName("s2.v1.AppendInput")

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 import kit
-from kit.core.http import Settings
-from kit.core.http1 import origin_of
-from kit.core.proxies import proxy_of
+from kit.core.http.exchange import Settings
+from kit.core.http.http1 import origin_of
+from kit.core.http.proxies import proxy_of
 from kit.core.secrets import Secret
 
 PACKAGE = Path(kit.__file__).parent
@@ -41,7 +41,7 @@ FORBIDDEN = {
     "ssl._create_unverified_context",
 }
 REASONS = {
-    ("joining.py", "eval"): "a lambda of a constant text, in a space that holds the tables as its variables",
+    ("engines/joining.py", "eval"): "a lambda of a constant text, in a space that holds the tables as its variables",
 }
 """Where one of these stands after all, and why."""
 
@@ -75,14 +75,14 @@ def test_html_is_made_in_few_places(path):
     """Whoever writes markup by hand may forget to escape: it is made by `core.html` and what draws for it."""
     makers = {
         "claude/types.py",
-        "lab/claude/writer.py",
-        "lab/claude/described.py",
+        "lab/claude/model/writer.py",
+        "lab/claude/routes/described.py",
         "core/html.py",
         "core/progress.py",
         "core/log/profiling/profile_page.py",
         "core/tables/difference.py",
         "live",
-        "claude/live.py",
+        "claude/explore/live.py",
         "lab/jupyter",
     }
     name = str(path.relative_to(PACKAGE))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.shape import shape_of
+from kit.core.tables.shape import shape_of
 
 VALUES = st.recursive(
     st.none()

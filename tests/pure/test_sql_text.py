@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.sql_text import bound, literal
+from kit.engines.sql_text import bound, literal
 
 SPACE = {"x": 5, "name": "it's", "when": pd.Timestamp("2026-01-02"), "n": np.int64(7), "table": pd.DataFrame()}
 

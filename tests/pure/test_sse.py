@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import AnswerError
-from kit.core.sse import EventParser
+from kit.core.http.sse import EventParser
 
 
 def parse(*pieces: bytes) -> list[tuple[str, str, str]]:

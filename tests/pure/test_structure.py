@@ -12,7 +12,9 @@ import kit
 
 ROOT = Path(kit.__file__).parent
 WINGS = {"s2", "kimberlite", "synap", "claude", "amdahl"}
-SHARED = {"live", "plots", "parquet", "dasking"}
+SHARED = {"live", "plots", "engines"}
+LAYERS = {"wire": 1, "client": 2, "explore": 3}
+"""The rooms of a wing, the lowest first; what stands beside them, as types and errors, is below all of them."""
 
 
 @cache
@@ -70,6 +72,25 @@ def test_a_wing_imports_no_other_and_not_the_lab(wing):
     for name, found in imports().items():
         if room(name) == wing:
             assert not {one for one in found if room(one) in WINGS - {wing} | {"lab"}}, name
+
+
+def layer(name: str) -> int | None:
+    """Return how high a module of a wing stands; None for others, and for the wing's own list of names."""
+    parts = name.split(".")
+    return LAYERS.get(parts[2], 0) if len(parts) > 2 and parts[1] in WINGS else None
+
+
+def test_arrows_of_a_wing_point_down():
+    for name, found in imports().items():
+        here = layer(name)
+        if here is not None:
+            assert not {one for one in found if room(one) == room(name) and (layer(one) or 0) > here}, name
+
+
+def test_the_lab_knows_what_is_on_the_wire_and_no_client():
+    for name, found in imports().items():
+        if room(name) == "lab" and name not in ("kit.lab.lab", "kit.lab.moving"):  # these two give clients to users
+            assert not {one for one in found if (layer(one) or 0) > LAYERS["wire"]}, name
 
 
 def test_what_all_share_knows_no_service():

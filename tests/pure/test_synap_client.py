@@ -10,10 +10,10 @@ from kit.core.environment import Environment
 from kit.core.errors import InputError, KitError, SetupError
 from kit.core.faces import state_of
 from kit.synap import AsyncSynapClient, Stats, SynapClient, SynapError, SynapInputError, SynapTransportError
-from kit.synap.bulk import values_of
+from kit.synap.client.settings import settings
 from kit.synap.errors import code_of, refusal
-from kit.synap.explorer import connect
-from kit.synap.settings import settings
+from kit.synap.explore.bulk import values_of
+from kit.synap.explore.explorer import connect
 
 SECRET = "sk_live_0123456789"
 

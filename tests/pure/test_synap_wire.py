@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from thunder_rpc import Value
 from thunder_rpc.wire import Request as TheirRequest
 
-from kit.synap import columns, fast_values, wire
 from kit.synap.errors import SynapInputError, SynapWireError
-from kit.synap.event_template import encoded_event
+from kit.synap.wire import columns, fast_values
+from kit.synap.wire import frames as wire
+from kit.synap.wire.event_template import encoded_event
 
 VECTORS = [
     (wire.request(1, "PING"), "080000009301a450494e4790"),

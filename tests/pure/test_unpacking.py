@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from kit.core.errors import AnswerError, Lost
-from kit.core.unpacking import Unpacker
+from kit.core.http.unpacking import Unpacker
 
 BODY = bytes(range(256)) * 4
 PACKED = {"content-encoding": " GZIP "}

@@ -3,13 +3,13 @@
 import pytest
 
 from kit.core.errors import Lost, Unreachable
-from kit.core.operations import Pause, Request, Response, call
-from kit.core.retry import Policy
+from kit.core.http.operations import Pause, Request, Response, call
+from kit.core.http.retry import Policy
 from kit.s2 import AppendRetryPolicy, Endpoints, Retry
+from kit.s2.client.transport import Transport, ask
 from kit.s2.errors import S2ClientError, S2ServerError, no_side_effects
 from kit.s2.settings import Compression
-from kit.s2.transport import Transport, ask
-from kit.synap.connection_base import Exchange, answered
+from kit.synap.client.connection_base import Exchange, answered
 from kit.synap.errors import SynapTransportError, of_transport
 
 

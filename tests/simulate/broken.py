@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kit.core.faces import verb
-from kit.kimberlite import appending as kimberlite_appending
-from kit.kimberlite import client as kimberlite_client
-from kit.kimberlite import subscription as kimberlite_subscription
+from kit.kimberlite.client import appending as kimberlite_appending
+from kit.kimberlite.client import client as kimberlite_client
+from kit.kimberlite.client import subscription as kimberlite_subscription
 from kit.kimberlite.errors import NetworkError, TimeoutError
-from kit.live import engine, state
-from kit.s2 import append_engine, reading
-from kit.s2 import stream as s2_stream
-from kit.s2 import transport as s2_transport
+from kit.live.feed import engine, state
+from kit.s2.client import stream as s2_stream
+from kit.s2.client import transport as s2_transport
+from kit.s2.client.sessions import append_engine, reading
 from kit.s2.positions import StreamPosition
 from kit.s2.types import AppendAck
-from kit.synap import async_connection, connection_base, kv, sync_connection
-from kit.synap import driver as synap_driver
+from kit.synap.client import async_connection, connection_base, kv, sync_connection
+from kit.synap.client import driver as synap_driver
 
 Patch = tuple[Any, str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import kit
 from kit.claude import AsyncClaudeClient, ClaudeAPIError, ClaudeClient
-from kit.claude.wire import patience
+from kit.claude.wire.json_messages import patience
 
 from .running import Op, Run, Scenario
 

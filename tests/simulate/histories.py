@@ -10,8 +10,8 @@ from typing import Any
 from kit.core.errors import KitError, TransportError
 from kit.kimberlite import OffsetMismatchError
 from kit.s2 import AppendInput, CommandRecord, ReadUnwrittenError, Record, SeqNum
+from kit.s2.client.sessions.reading import SILENCE
 from kit.s2.errors import AppendConditionError, no_side_effects
-from kit.s2.reading import SILENCE
 from tests.linearizable.check import check
 from tests.linearizable.history import History, operations
 from tests.linearizable.models import MODELS, chained, record_hash

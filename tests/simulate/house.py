@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import kit.lab.amdahl.sandbox as amdahl_sandbox
 import kit.lab.amdahl.server as amdahl_server
+import kit.lab.amdahl.sql.sandbox as amdahl_sandbox
 import kit.lab.claude.server as claude_server
 import kit.lab.kimberlite.listener as kimberlite_listener
 import kit.lab.kimberlite.server as kimberlite_server
 import kit.lab.kimberlite.sql.workers as kimberlite_workers
-import kit.lab.s2.listener as s2_listener
+import kit.lab.s2.http.listener as s2_listener
 import kit.lab.s2.server as s2_server
 import kit.lab.synap.server as synap_server
 import kit.lab.web as web
@@ -41,7 +41,7 @@ from .faults import Fault
 from .network import Listening
 from .world import World
 
-_WORKER = "from kit.lab.amdahl import worker; worker._LOCKED['threads'] = '1'; worker.main()"
+_WORKER = "from kit.lab.amdahl.sql import worker; worker._LOCKED['threads'] = '1'; worker.main()"
 """With several threads the engine gives rows that are not ordered in another order each time."""
 TOKEN = "5e" * 24
 _SHARED = Path("/dev/shm")

@@ -21,17 +21,17 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from kit.core import connections, loop_connections, retry
 from kit.core import loop as background
-from kit.kimberlite import appending, reading, subscription
+from kit.core.http import connections, loop_connections, retry
+from kit.kimberlite.client import appending, reading, subscription
 from kit.lab.amdahl import fields as amdahl_fields
 from kit.lab.amdahl import limits as amdahl_limits
 from kit.lab.claude import keys as claude_keys
 from kit.lab.claude import ledger as claude_ledger
-from kit.lab.claude import tasks as claude_tasks
-from kit.live import rates
-from kit.s2 import batching
-from kit.synap import sync_connection
+from kit.lab.claude.routes import tasks as claude_tasks
+from kit.live.feed import rates
+from kit.s2.client.sessions import batching
+from kit.synap.client import sync_connection
 
 from . import sockets
 from .faults import MOMENTS, Fault

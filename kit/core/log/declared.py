@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
 
 from ..errors import InputError, KitError
-from ..into import beside, with_into
+from ..tables.into import beside, with_into
 from ..words import nearest
 
 P = ParamSpec("P")

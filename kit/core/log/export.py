@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from .. import progress
-from ..dataset import View
 from ..errors import InputError, KitError, warn
 from ..files import draft
-from ..frames import is_utf8
 from ..html import one_line
+from ..tables.frames import is_utf8
 from ..tables.texts import objects, texts
 from ..words import nearest
+from .dataset import View
 from .finding.find import Criteria, passing, whole
 from .finding.scan import size_of
 from .source import Ranged

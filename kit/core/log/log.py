@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from ...live.source import Source
+    from ...engines.parquet.scanning import Scan
+    from ...live.feed.source import Source
     from ...live.view import LiveView
-    from ...parquet.scanning import Scan
     from ..completion import Names
-    from ..dataset import View
-    from ..frames import BodyMode
+    from ..tables.frames import BodyMode
+    from .dataset import View
     from .source import Ranged
 
 Answer = TypeVar("Answer")
@@ -223,8 +223,8 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         the time, that become folders. Memory does not grow with the records. Where later ones do not fit the columns,
         the next file has wider ones, and `kit.scan` shows all with the widest.
         """
-        from ...parquet.scanning import Scan
-        from ...parquet.writing import write
+        from ...engines.parquet.scanning import Scan
+        from ...engines.parquet.writing import write
 
         view = self._view("to_parquet", extras, start, limit, until, body, types)
         write(view, path, partition_by, resume, compression)
@@ -251,7 +251,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         its own, and reads the same again if it has to. Make a `distributed.Client` before this: its workers are handed
         the credential, which is in no graph, key or dashboard.
         """
-        from ...dasking.reading import of_view
+        from ...engines.dasking.reading import of_view
 
         frame: dd.DataFrame = of_view(
             self._view("to_dask", extras, start, limit, until, body, types), partitions, rows, every
@@ -281,7 +281,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
     def _view(
         self, verb: str, extras: Mapping[str, Any], start: Any, limit: Any, until: Any, body: BodyMode, types: Any
     ) -> View:
-        from ..dataset import View
+        from .dataset import View
 
         return View(self._opened(verb, extras), start, limit, until, body, types)
 
@@ -295,11 +295,11 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         columns: Sequence[str] | str | None,
         types: Mapping[str, Any] | None,
     ) -> pd.DataFrame:
-        from ..frames import to_frame
+        from ..tables.frames import to_frame
         from ..tables.typed import checked
 
         if columns is not None:
-            from ..dataset import View
+            from .dataset import View
 
             view = View(source, start, limit, until, body, types, strict=True)
             return to_frame(view.collect(columns), {"body": view.shape.mode})
@@ -316,7 +316,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
                 interrupted = True
         rows, attrs = source.shown(pieces_read, body, typed)
         if not rows.num_rows and not interrupted:  # it has the same columns as the log's reads
-            from ..dataset import View
+            from .dataset import View
 
             whole = View(source, "earliest", None, None, body, types, strict=True)
             rows, attrs = whole.schema.empty_table(), {**attrs, "body": whole.shape.mode}

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..into import GivesFrames
+from ..tables.into import GivesFrames
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..dataset import Ranged
-    from ..frames import BodyMode
+    from ..tables.frames import BodyMode
     from .copying.copied import Copied
+    from .dataset import Ranged
     from .export import Written
     from .profiling.profile import Profile
 

@@ -14,8 +14,8 @@ from ..words import nearest
 from .places import At, FromEnd, Place, place_of
 
 if TYPE_CHECKING:
-    from ..frames import BodyMode
     from ..secrets import Secret
+    from ..tables.frames import BodyMode
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def shown(
     `as_text` gives bodies of text in their displayed form; `fast=False` avoids, for few rows, what the fast JSON reader
     takes to start.
     """
-    from ..frames import expand_bodies
+    from ..tables.frames import expand_bodies
 
     table = rows.drop_columns([raw])
     expanded = expand_bodies(rows[raw], body, taken=table.column_names, raw=raw, types=types, fast=fast)

@@ -38,7 +38,7 @@ class KitAccessor:
         is longer than a cell holds is cut and ends with "…"; `attrs["cut"]` counts these.
 
         >>> import pandas as pd
-        >>> from kit.core.frames import to_frame
+        >>> from kit.core.tables.frames import to_frame
         >>> frame = pd.DataFrame({"at": pd.to_datetime(["2026-01-02T03:04Z"]), "id": [2**60]})
         >>> frame.kit.excel().values.tolist()
         [[Timestamp('2026-01-02 03:04:00'), '1152921504606846976']]

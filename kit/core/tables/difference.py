@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import InputError
-from ..frames import from_rows, to_frame
 from ..html import across, cell, visible
 from ..words import nearest
+from .frames import from_rows, to_frame
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 _SIGNS = {ADDED: "+", REMOVED: "−", CHANGED: "~"}  # noqa: RUF001  a minus as wide as the plus

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import InputError
-from ..frames import to_frame
 from ..words import is_slip, nearest
+from .frames import to_frame
 
 Mask = npt.NDArray[np.bool_]
 

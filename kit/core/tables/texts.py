@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import InputError
-from ..frames import is_utf8
 from .encode import Table
+from .frames import is_utf8
 
 
 def texts(column: pa.Array) -> pa.Array:

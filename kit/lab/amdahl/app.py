@@ -17,11 +17,11 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from ..faults import App
+from .agents.streams import Gone
 from .answers import Refusal, answer
-from .deliveries import BUSINESS
 from .limits import RateLimit
-from .streams import Gone
-from .webhooks import USER
+from .pages.deliveries import BUSINESS
+from .pages.webhooks import USER
 
 BASE = "/api/platform/v1"
 SCOPES = (

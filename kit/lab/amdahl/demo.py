@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from . import pages, records
+from .agents import records
+from .agents.plans import plan
 from .answers import compact
 from .fields import now, stamp
-from .plans import plan
+from .pages import pages
 
 _PAGES: tuple[dict[str, Any], ...] = (
     {

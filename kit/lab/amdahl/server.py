@@ -7,16 +7,16 @@ from ..services import House
 from ..store import Store
 from ..web import WebServer
 from . import demo, schema
-from .agents import Agents
+from .agents.agents import Agents
+from .agents.sessions import Sessions
 from .answers import injected
 from .app import build
-from .data import Data
-from .deliveries import Deliveries
 from .limits import RateLimit, Tuning
-from .pages import Pages
-from .sandbox import Sandbox, require_engine
-from .sessions import Sessions
-from .webhooks import Webhooks
+from .pages.deliveries import Deliveries
+from .pages.pages import Pages
+from .pages.webhooks import Webhooks
+from .sql.data import Data
+from .sql.sandbox import Sandbox, require_engine
 
 
 class AmdahlServer:

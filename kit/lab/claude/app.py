@@ -21,7 +21,7 @@ from .answers import Refusal
 from .fields import Fields
 from .keys import Key, Keys, RateLimit
 from .ledger import Ledger
-from .runs import Pool
+from .model.runs import Pool
 from .tuning import Tuning
 
 PREFIX = "/v1"

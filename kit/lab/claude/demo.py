@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import Any
 
-from ...claude.prices import cost_of
+from ...claude.wire.prices import cost_of
 
 PROJECT = "lab"
 DAYS = 40

@@ -12,7 +12,7 @@ from typing import Any
 from ..store import Store
 from .answers import Refusal
 from .keys import Key
-from .runs import Run
+from .model.runs import Run
 
 DAY = 24 * 3600
 PERIODS = ("month", "week", "day")

@@ -8,12 +8,13 @@ from ..faults import Faulty
 from ..services import House
 from ..store import Store
 from ..web import WebServer
-from . import chat, control, demo, described, health, process, schema, streams, tasks, usage
+from . import demo, schema
 from .answers import injected
 from .app import Desk, build
 from .keys import Keys, RateLimit, main_key
 from .ledger import Ledger
-from .runs import Pool
+from .model.runs import Pool
+from .routes import chat, control, described, health, process, streams, tasks, usage
 from .tuning import Tuning
 
 

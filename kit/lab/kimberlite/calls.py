@@ -9,25 +9,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...kimberlite import requests, responses
-from ...kimberlite.blobs import Blobs
-from ...kimberlite.enums import CloseReason, ClusterMode
-from ...kimberlite.framing import MAX_PAYLOAD, OFFICIAL_LIMIT, VERSION
-from ...kimberlite.messages import Request
-from ...kimberlite.postcard import U64, option, varint
-from ...kimberlite.sqltypes import TYPES_MARK
-from ...kimberlite.structs import ColumnInfo, IndexInfo, TableInfo
 from ...kimberlite.types import MAX_U32
-from ...kimberlite.wire import payload_of
+from ...kimberlite.wire.blobs import Blobs
+from ...kimberlite.wire.framing import MAX_PAYLOAD, OFFICIAL_LIMIT, VERSION
+from ...kimberlite.wire.protocol import requests, responses
+from ...kimberlite.wire.protocol.codec import payload_of
+from ...kimberlite.wire.protocol.enums import CloseReason, ClusterMode
+from ...kimberlite.wire.protocol.messages import Request
+from ...kimberlite.wire.protocol.postcard import U64, option, varint
+from ...kimberlite.wire.protocol.structs import ColumnInfo, IndexInfo, TableInfo
+from ...kimberlite.wire.sqltypes import TYPES_MARK
 from ...version import __version__
-from .access import Identity, Keys
-from .audit import AuditLog
-from .consents import Consents
+from .accounts.access import Identity, Keys
+from .accounts.audit import AuditLog
+from .accounts.consents import Consents
+from .accounts.tenants import Registry
 from .refusal import EXECUTION, INVALID, NO_SUBSCRIPTION, SYNTAX, TENANT_TOO_LARGE, UNAUTHORIZED, Refusal
 from .sql.workers import Workers
 from .streams import Stream, Streams
 from .subscriptions import Subscriptions
-from .tenants import Registry
 
 HANDSHAKE = ["query", "append", "subscribe"]
 EXTENSIONS = ["kit.events.v1", "kit.streams.v1", TYPES_MARK, "kit.batch.v1"]

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ...kimberlite import requests, responses
 from ...kimberlite.errors import KimberliteInputError, WireError
-from ...kimberlite.framing import VERSION, frame_of
-from ...kimberlite.messages import RESPONSE, Request
-from ...kimberlite.postcard import varint
-from ...kimberlite.wire import FrameReader, decode, encode_response
+from ...kimberlite.wire.framing import VERSION, frame_of
+from ...kimberlite.wire.protocol import requests, responses
+from ...kimberlite.wire.protocol.codec import FrameReader, decode, encode_response
+from ...kimberlite.wire.protocol.messages import RESPONSE, Request
+from ...kimberlite.wire.protocol.postcard import varint
 from ..faults import FaultPlan, Rule, reset
-from .access import Identity, Keys
+from .accounts.access import Identity, Keys
 from .calls import EXTENSIONS, HANDSHAKE, Call, Calls, Raw
 from .metrics import Metrics
 from .refusal import BUSY, EXISTS, INTERNAL, INVALID, STORAGE, STREAM_NOT_FOUND, UNAUTHORIZED, Refusal

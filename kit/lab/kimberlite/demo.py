@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from ...kimberlite import requests
-from ...kimberlite.blobs import Blobs
-from ...kimberlite.enums import DataClass
-from ...kimberlite.messages import Request
 from ...kimberlite.types import Timestamp
-from ...kimberlite.wire import payload_of
+from ...kimberlite.wire.blobs import Blobs
+from ...kimberlite.wire.protocol import requests
+from ...kimberlite.wire.protocol.codec import payload_of
+from ...kimberlite.wire.protocol.enums import DataClass
+from ...kimberlite.wire.protocol.messages import Request
 from ..mixing import mixed
 from .sql.workers import Workers
 

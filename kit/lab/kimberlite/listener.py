@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from ...kimberlite.framing import MAX_PAYLOAD
+from ...kimberlite.wire.framing import MAX_PAYLOAD
 from ..faults import FaultPlan
 from ..web import HOST, listening_socket
-from .access import Keys
+from .accounts.access import Keys
 from .calls import Calls
 from .connection import Connection
 from .metrics import Metrics

@@ -8,15 +8,15 @@ from ..services import House
 from ..store import Store
 from ..web import WebServer
 from . import demo, schema, side
-from .access import Keys
-from .audit import AuditLog
+from .accounts.access import Keys
+from .accounts.audit import AuditLog
+from .accounts.consents import Consents
+from .accounts.tenants import Registry
 from .calls import Calls
-from .consents import Consents
 from .listener import Listener
 from .metrics import Metrics
 from .sql.workers import Workers
 from .streams import Streams
-from .tenants import Registry
 from .tuning import Tuning
 
 

@@ -9,8 +9,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from ...kimberlite.blobs import Blobs
 from ...kimberlite.types import MAX_U32
+from ...kimberlite.wire.blobs import Blobs
 from ..store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
 

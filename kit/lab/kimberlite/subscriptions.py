@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from ...kimberlite.blobs import Blobs
-from ...kimberlite.enums import CloseReason
-from ...kimberlite.messages import Push, SubscriptionClosed, SubscriptionEvents
 from ...kimberlite.types import MAX_U32, MAX_U64
-from ...kimberlite.wire import encode
+from ...kimberlite.wire.blobs import Blobs
+from ...kimberlite.wire.protocol.codec import encode
+from ...kimberlite.wire.protocol.enums import CloseReason
+from ...kimberlite.wire.protocol.messages import Push, SubscriptionClosed, SubscriptionEvents
 from .streams import Streams
 
 BATCH_GROUP = "kit-batch"

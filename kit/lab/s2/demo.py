@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 
-from ...s2.messages import varint
-from .chunks import placed
-from .configs import INFINITE, resolved
-from .inputs import body_part
-from .rows import stamp
+from ...s2.wire.messages import varint
+from .account.configs import INFINITE, resolved
+from .account.rows import stamp
+from .records.chunks import placed
+from .records.inputs import body_part
 from .schema import stored_time
 
 BASIN = "demo-shop"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...s2.errors import S2ServerError, WireError
-from ...s2.fields import loads
-from .answers import refusal
-from .call import Call
-from .catalog import Catalog
-from .cipher import key_of
-from .configs import Layer, stream_layer
-from .log import Log
-from .shelf import Shelf
-from .stream import Stream
+from ...s2.wire.fields import loads
+from .account.catalog import Catalog
+from .account.configs import Layer, stream_layer
+from .account.usage import Usage
+from .http.answers import refusal
+from .http.call import Call
+from .records.cipher import key_of
+from .records.log import Log
+from .records.shelf import Shelf
+from .records.stream import Stream
 from .tuning import Tuning
-from .usage import Usage
 
 _FORMATS = {"raw": False, "json": False, "base64": True, "json-binsafe": True}
 

@@ -9,21 +9,22 @@ from pathlib import Path
 
 from ..services import House
 from ..store import Store
-from . import appends, demo, reads, schema
-from .app import NAME, Api, Routes, guarded
-from .catalog import Catalog
-from .chunks import Chunk
-from .control import Basins, Locations, Streams
-from .faulty import Faulty
+from . import demo, schema
+from .account.catalog import Catalog
+from .account.control import Basins, Locations, Streams
+from .account.tokens import Tokens
+from .account.usage import Usage
+from .http.app import NAME, Api, Routes, guarded
+from .http.faulty import Faulty
+from .http.listener import Listener
 from .hub import Hub
-from .listener import Listener
-from .log import Log
-from .shelf import Shelf
-from .stream import Stream
-from .sweeper import Sweeper
-from .tokens import Tokens
+from .records import appends, reads
+from .records.chunks import Chunk
+from .records.log import Log
+from .records.shelf import Shelf
+from .records.stream import Stream
+from .records.sweeper import Sweeper
 from .tuning import Tuning, now
-from .usage import Usage
 
 _PAGE = 16384
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .journal import Journal
-from .pairs import Pairs
-from .queues import Queues
-from .rooms import Rooms
-from .topics import Topics
+from .data.journal import Journal
+from .data.pairs import Pairs
+from .data.queues import Queues
+from .data.rooms import Rooms
+from .data.topics import Topics
 
 if TYPE_CHECKING:
     from ..faults import FaultPlan

@@ -12,14 +12,14 @@ from ..store import Store
 from ..web import HOST, WebServer, listening_socket
 from . import demo, schema
 from .access import USERS, Access
-from .app import App, injected
-from .connection import Connection
+from .data.journal import Journal
+from .data.pairs import Pairs
+from .data.queues import Queues
+from .data.rooms import Rooms
+from .data.topics import Topics
 from .home import Home
-from .journal import Journal
-from .pairs import Pairs
-from .queues import Queues
-from .rooms import Rooms
-from .topics import Topics
+from .protocols.app import App, injected
+from .protocols.connection import Connection
 from .tuning import Tuning
 
 MAX_CONNECTIONS = 10_000

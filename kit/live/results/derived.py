@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 
 from ..columns import unified
-from ..source import Source
+from ..feed.source import Source
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from ...core.errors import InputError, KitError
-from ..source import Chunk, Position, waker
-from ..state import FeedState
-from ..tap import Mark, Tap
+from ..feed.source import Chunk, Position, waker
+from ..feed.state import FeedState
+from ..feed.tap import Mark, Tap
 from .derived import Derived, in_thread
 from .fold import Fold
 from .ring import portions

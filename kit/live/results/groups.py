@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.errors import InputError
-from ...core.json_columns import text_of
 from ...core.tables.filters import never_had
+from ...core.tables.json_columns import text_of
 from ..columns import plain_array, wider
 from .lots import Lot
 from .plain import array_of_plain, plain, unplain

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from ...core.errors import InputError
 from ...core.html import one_line
-from ...core.into import Into, checked
+from ...core.tables.into import Into, checked
 from ...core.words import nearest
-from ...joining import Answer, engine, named_tables, query
-from ...sql_tables import takes
-from ..adapters import can_follow, options_of
-from ..feed import RESULT_BYTES, RESULT_ROWS, Feed
-from ..rows import Rows
-from ..source import Chunk, Position, waker
+from ...engines.joining import Answer, engine, named_tables, query
+from ...engines.sql_tables import takes
+from ..feed.adapters import can_follow, options_of
+from ..feed.feed import RESULT_BYTES, RESULT_ROWS, Feed
+from ..feed.rows import Rows
+from ..feed.source import Chunk, Position, waker
 from .derived import Derived, in_thread
 from .ring import ring_of
 

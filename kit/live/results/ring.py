@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..buffer import Buffer
 from ..columns import unified
+from ..feed.buffer import Buffer
 
 if TYPE_CHECKING:
-    from ..state import FeedState
+    from ..feed.state import FeedState
 
 _AT_ONCE = 65_536
 _ALL = 2**62

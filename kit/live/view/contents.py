@@ -15,7 +15,7 @@ from .page import Page
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..state import FeedState
+    from ..feed.state import FeedState
 
 
 class Contents:

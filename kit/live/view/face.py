@@ -19,7 +19,7 @@ from .page import Page
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from ..state import FeedState
+    from ..feed.state import FeedState
     from .controls import Controls
     from .screen import Screen
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...core.errors import InputError
 from ...core.html import one_line
-from ..feed import Feed
-from ..rows import Rows
+from ..feed.feed import Feed
+from ..feed.rows import Rows
 from . import drawing, saved
 from .face import Face
 from .page import MOST_ROWS
@@ -18,7 +18,7 @@ from .page import MOST_ROWS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..source import Source
+    from ..feed.source import Source
 
 ROWS = 20
 

@@ -21,7 +21,7 @@ from .order import NUMBER, Order
 from .values import Cell, cells, label, right
 
 if TYPE_CHECKING:
-    from ..state import FeedState
+    from ..feed.state import FeedState
 
 MOST_ROWS = 200
 MOST_COLUMNS = 24

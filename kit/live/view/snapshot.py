@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import kernel
 
 if TYPE_CHECKING:
-    from ..state import FeedState
+    from ..feed.state import FeedState
 
 _AFTER = 15.0
 """Seconds from the first snapshot of rows to the next; the interval doubles each time. Few snapshots, because each one

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...dataset import View
 from ...errors import InputError
 from ...files import draft
 from ...html import one_line, table, text
+from ..dataset import View
 from ..finding.scan import size_of
 from ..source import Ranged
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ... import progress
-from ...ahead import ahead
-from ...dataset import View
 from ...errors import Interrupted, KitError, warn
 from ...html import one_line
 from ...words import nearest
+from ..ahead import ahead
+from ..dataset import View
 from ..finding.find import Criteria, passing, whole
 from ..source import Piece, Ranged
 from .copied import Copied, Notebook

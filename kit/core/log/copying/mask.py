@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import InputError, KitError
-from ...json_columns import parsed_object
+from ...tables.json_columns import parsed_object
 from ...tables.scalars import json_text
 from ...words import nearest
 

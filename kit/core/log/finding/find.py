@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ... import progress
-from ...ahead import ahead
-from ...dataset import MissingRange, Piece, Ranged, View, within
 from ...errors import Interrupted, KitError, warn
-from ...frames import TIME
 from ...html import one_line
 from ...tables import filters
+from ...tables.frames import TIME
 from ...tables.typed import checked
 from ...words import nearest
+from ..ahead import ahead
+from ..dataset import MissingRange, Piece, Ranged, View, within
 from ..places import count_of
 from . import matching
 from .around import Around
@@ -30,7 +30,7 @@ from .scan import Scan
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ...frames import BodyMode
+    from ...tables.frames import BodyMode
 
 WINDOW = 1000
 """Records that the first step backwards reads; later steps read about `_STEP` bytes."""

@@ -17,8 +17,8 @@ from .scan import Scan
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ...dataset import Ranged
-    from ...frames import BodyMode
+    from ...tables.frames import BodyMode
+    from ..dataset import Ranged
 
 
 def find_many(

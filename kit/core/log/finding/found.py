@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ...dataset import Ranged, View
-from ...frames import BodyMode, expand_bodies, to_frame
 from ...html import text
-from ...into import remember
+from ...tables.frames import BodyMode, expand_bodies, to_frame
+from ...tables.into import remember
+from ..dataset import Ranged, View
 from .scan import Scan
 
 MATCH = "match"

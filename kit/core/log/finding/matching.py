@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import KitError
-from ...frames import is_utf8
-from ...json_columns import array_of, parsed_object
 from ...tables import filters
+from ...tables.frames import is_utf8
+from ...tables.json_columns import array_of, parsed_object
 from ...tables.kinds import HUGE, LARGE, Kind, flags_of_integer
 from .jsonpath import Question
 
 if TYPE_CHECKING:
-    from ...dataset import Ranged
+    from ..dataset import Ranged
 
 Mask = npt.NDArray[np.bool_]
 _SAMPLED, _RARE, _TRIES = 8192, 1, 256
@@ -309,7 +309,7 @@ def parted(where: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _expression(one: Any, source: Ranged, known: Callable[[], pa.Schema]) -> Test:
-    from ...pruning import mentions
+    from ...tables.pruning import mentions
 
     schema = known()
     names = tuple(name for name in schema.names if mentions(one, schema, name))
@@ -365,8 +365,8 @@ class _Rows:
     def _quick(self, head: pa.Table, column: pa.Array, keys: Mapping[str, str]) -> Mask | None:
         """Return the mask of a page whose values are of one kind under each key, read by Arrow; None where they are
         not."""
-        from ...frames import json_lines
-        from ...json_columns import read_lines
+        from ...tables.frames import json_lines
+        from ...tables.json_columns import read_lines
 
         if not len(column):
             return np.zeros(0, bool)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames import is_utf8, json_lines
-from ...json_columns import ObjectColumns, TooManyKeys, parsed_object, read_lines
+from ...tables.frames import is_utf8, json_lines
+from ...tables.json_columns import ObjectColumns, TooManyKeys, parsed_object, read_lines
 from ...tables.kinds import BOOLEAN, DEEPEST, LIST, OBJECT, TEXT, Kind
 from .tally import Field, Places
 

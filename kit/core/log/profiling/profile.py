@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ... import progress
-from ...ahead import ahead
-from ...dataset import Piece, Ranged, View
 from ...errors import Interrupted, KitError
-from ...frames import TIME, to_frame
 from ...html import one_line
+from ...tables.frames import TIME, to_frame
+from ..ahead import ahead
+from ..dataset import Piece, Ranged, View
 from ..finding.find import whole
 from ..finding.scan import Scan, size_of
 from ..places import count_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ....kimberlite.sqltypes import TYPES, Type
+from ....kimberlite.wire.sqltypes import TYPES, Type
 from ..refusal import EXECUTION, Refusal
 from .dialect import Statement
 from .tokens import Token, syntax_error

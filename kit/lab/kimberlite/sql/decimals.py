@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from ....kimberlite.sqltypes import Type, digits_of, summed
+from ....kimberlite.wire.sqltypes import Type, digits_of, summed
 from ..refusal import EXECUTION, Refusal
 from .schema import Table
 from .tokens import Token

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ....kimberlite.sqltypes import TYPES, Type
+from ....kimberlite.wire.sqltypes import TYPES, Type
 from . import decimals
 from .stamps import as_datetime, is_stamp, nanoseconds, of_datetime, of_text, shown, stamp
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ....kimberlite.blobs import Blobs
 from ....kimberlite.types import Timestamp
+from ....kimberlite.wire.blobs import Blobs
 from ..refusal import EXECUTION, Refusal
 from . import schema
 from .dialect import Statement
@@ -68,7 +68,7 @@ class Helpers:
         return self._db
 
     def _streams(self, tenant: int) -> Iterator[tuple[Any, ...]]:
-        from ....kimberlite.enums import DataClass
+        from ....kimberlite.wire.protocol.enums import DataClass
 
         for number, name, kind, length, size, made in self._store().execute(
             "select number, name, data_class, length, bytes, made from streams where tenant = ? order by number",

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ....kimberlite.framing import MAX_PAYLOAD
-from ....kimberlite.postcard import varint, write_text, zigzag
-from ....kimberlite.sqltypes import TYPES, Type
-from ....kimberlite.values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP
+from ....kimberlite.wire.framing import MAX_PAYLOAD
+from ....kimberlite.wire.protocol.postcard import varint, write_text, zigzag
+from ....kimberlite.wire.sqltypes import TYPES, Type
+from ....kimberlite.wire.values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP
 from ..refusal import EXECUTION, Refusal
 from .decimals import number, shown
 from .functions import as_text
@@ -110,7 +110,7 @@ class Encoder:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        from ....kimberlite.columns import contents
+        from ....kimberlite.wire.columns import contents
 
         wide = pa.large_binary()
         columns = [_cells(column, kind) for column, kind in zip(zip(*rows, strict=True), self._kinds, strict=True)]
@@ -189,7 +189,7 @@ def _cells(column: Sequence[Any], kind: Type | None) -> Any:
 def _numbers(values: Any, tag: int) -> Any:
     import numpy as np
 
-    from ....kimberlite.columns import varint_column
+    from ....kimberlite.wire.columns import varint_column
 
     folded = (values.astype(np.int64) << 1 ^ values.astype(np.int64) >> 63).view(np.uint64)
     return varint_column(folded, bytes([tag]))[0]
@@ -226,7 +226,7 @@ def _texts(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from ....kimberlite.columns import varint_column
+    from ....kimberlite.wire.columns import varint_column
 
     wide = pa.large_binary()
     data = column.cast(wide)

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ....kimberlite.sqltypes import Type
+from ....kimberlite.wire.sqltypes import Type
 from .ddl import Column
 
 FOREVER = 2**63 - 1

@@ -7,11 +7,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from ....kimberlite.framing import MAX_PAYLOAD
-from ....kimberlite.naming import grouped
-from ....kimberlite.postcard import TEXT as WIRE_TEXT
-from ....kimberlite.postcard import list_of
-from ....kimberlite.sqltypes import TYPES_MARK
+from ....kimberlite.wire.framing import MAX_PAYLOAD
+from ....kimberlite.wire.naming import grouped
+from ....kimberlite.wire.protocol.postcard import TEXT as WIRE_TEXT
+from ....kimberlite.wire.protocol.postcard import list_of
+from ....kimberlite.wire.sqltypes import TYPES_MARK
 from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
 from . import decimals, schema
 from .database import Database
@@ -314,8 +314,8 @@ def _order(statement: Statement, names: list[str]) -> list[int]:
 
 def _result(columns: list[str], rows: list[tuple[Any, ...]]) -> bytes:
     """Return a small result."""
-    from ....kimberlite.responses import Query
-    from ....kimberlite.schema import kind_of
+    from ....kimberlite.wire.protocol.responses import Query
+    from ....kimberlite.wire.protocol.schema import kind_of
 
     out = bytearray()
     kind_of(Query).write(out, Query(columns, rows))

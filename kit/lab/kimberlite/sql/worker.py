@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from ....kimberlite.wire import decode
+from ....kimberlite.wire.protocol.codec import decode
 from ...confined import watch_memory
 from ..refusal import INTERNAL, STORAGE, Refusal
 from .pipe import HEAD, LENGTH

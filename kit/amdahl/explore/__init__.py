@@ -1,0 +1,1 @@
+"""Amdahl in a notebook: the explorer, sessions, deliveries, listings as frames."""

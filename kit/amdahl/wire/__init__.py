@@ -1,0 +1,1 @@
+"""The platform's JSON, to Python and to columns and back. No I/O."""

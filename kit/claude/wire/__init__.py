@@ -1,0 +1,1 @@
+"""The service's JSON and the answers of models, to Python and to columns. No I/O."""

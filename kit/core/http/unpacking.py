@@ -1,0 +1,45 @@
+"""Decompressing bodies, with a bound on their size. No I/O."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+from ..errors import AnswerError, Lost
+
+
+class Unpacker:
+    """Decompresses a body piece by piece, never to more than `limit` bytes in all."""
+
+    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        packing = headers.get("content-encoding", "identity").strip().lower()
+        if packing not in ("identity", "gzip", ""):
+            raise AnswerError(f"the answer is compressed as {packing!r}, which was not requested")
+        self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise self._too_large()
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return the next part of the body; may be empty while more is needed."""
+        if self._gzip is not None:
+            try:
+                piece = self._gzip.decompress(piece, self.limit - self.total + 1)
+            except zlib.error as error:
+                raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
+        self.total += len(piece)
+        if self.total > self.limit:
+            raise self._too_large()
+        return piece
+
+    def finish(self) -> None:
+        """Check at the body's end that it is complete."""
+        if self._gzip is not None and self.total and not self._gzip.eof:
+            raise Lost("the answer's gzip data ends too early")
+
+    def _too_large(self) -> AnswerError:
+        return AnswerError(
+            f"the answer is larger than the limit of {self.limit:,} bytes", hint="ask for less, page by page"
+        )

@@ -1,0 +1,1 @@
+"""SQL over handles and frames, Parquet, Dask."""

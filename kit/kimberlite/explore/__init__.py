@@ -1,0 +1,1 @@
+"""Kimberlite in a notebook: the explorer, handles, what feeds follow, listings as frames."""

@@ -1,0 +1,1 @@
+"""Kimberlite's bytes, to Python and to columns and back. No I/O."""

@@ -1,0 +1,1 @@
+"""The messages of the protocol: their fields, their numbers, their encoding."""

@@ -1,0 +1,1 @@
+"""Agent sessions: their steps, their state, and their streams."""

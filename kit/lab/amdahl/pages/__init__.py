@@ -1,0 +1,1 @@
+"""Pages and webhooks, and the lists of them."""

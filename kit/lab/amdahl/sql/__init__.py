@@ -1,0 +1,1 @@
+"""SQL over the table of interactions, in processes of its own."""

@@ -1,0 +1,1 @@
+"""The place of a model: text from a prompt, by rules."""

@@ -1,0 +1,1 @@
+"""Tenants, keys, consents, and the log of who did what."""

@@ -1,0 +1,1 @@
+"""What an account has: basins, streams, tokens, and the use of them."""

@@ -1,0 +1,1 @@
+"""Records: appended, stored, read and removed."""

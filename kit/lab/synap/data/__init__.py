@@ -1,0 +1,1 @@
+"""Keys, queues, rooms and topics, and the journal that keeps them."""

@@ -1,0 +1,1 @@
+"""The ways in: SynapRPC, REST, the command endpoint, WebSockets."""

@@ -1,0 +1,1 @@
+"""A feed: its source, its engine, its state, and what happens with its rows."""

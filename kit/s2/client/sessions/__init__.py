@@ -1,0 +1,1 @@
+"""Work that lasts: append and read sessions, producers, and the exchange that they run on."""

@@ -1,0 +1,1 @@
+"""S2 in a notebook: the explorer, handles, what feeds follow, listings as frames."""

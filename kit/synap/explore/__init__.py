@@ -1,0 +1,1 @@
+"""Synap in a notebook: the explorer, handles, what feeds follow, listings as frames."""

@@ -1,0 +1,1 @@
+"""Synap's bytes and JSON, to Python and to columns and back. No I/O."""
