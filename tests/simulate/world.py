@@ -38,6 +38,7 @@ from .faults import MOMENTS, Fault
 from .loop import Loop, Stuck
 
 _DATED = (amdahl_fields, claude_ledger, claude_tasks, appending, reading, subscription)
+_SLEEP = time.sleep
 WALL = 1_790_000_000.0
 """The time of day at which each run begins."""
 
@@ -58,6 +59,7 @@ class World:
         self._chance = random.Random(f"{seed}/names")
         self.loop = Loop(random.Random(f"{seed}/network"))
         self.jumped = 0.0
+        self._thread = threading.get_ident()
         self._undo: list[tuple[Any, str, Any]] = []
 
     # --- the clock --------------------------------------------------------------------------------------------------
@@ -69,7 +71,10 @@ class World:
         return WALL + self.loop.now + self.jumped
 
     def sleep(self, seconds: float) -> None:
-        self.loop.until(lambda: False, seconds)
+        if threading.get_ident() != self._thread:
+            _SLEEP(seconds)
+        else:
+            self.loop.until(lambda: False, seconds)
 
     def plan(self, faults: list[Fault]) -> None:
         """Let these go wrong, counted from now."""
@@ -188,8 +193,12 @@ def _no_thread(thread: threading.Thread) -> None:
 
 
 def _waiting(loop: Loop) -> Callable[..., bool]:
+    real, here = threading.Condition.wait, threading.get_ident()
+
     def wait(self: Any, timeout: float | None = None) -> bool:
-        """As the library's own; while it waits, the loop runs."""
+        """As the library's own; while it waits, the loop runs. Threads from before the run wait as ever."""
+        if threading.get_ident() != here:
+            return real(self, timeout)
         mine = threading._allocate_lock()
         mine.acquire()
         self._waiters.append(mine)
