@@ -28,6 +28,16 @@ def test_every_verb_keeps_its_promises_under_faults(service, seed, monkeypatch):
     assert sum(one.met for one in report.tallies.values()) >= 5 and report.kills[service] == 1
 
 
+def test_what_comes_twice_is_read_once():
+    """A frame of a read session was delivered two times, and its records were taken two times."""
+    bench, report = bench_of("s2", 999235), Report()
+    try:
+        one_run(bench, "feed", "999235/feed/11", report)
+    finally:
+        bench.close()
+    assert not report.violations, report.table()
+
+
 def test_the_verdict_sees_what_it_is_there_to_see():
     run = Run(None, "append", "1/append/0", Trouble(), "sync", random.Random(1))
     run.once([1, 2], [1], [1, 2, 3])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ....core.errors import KitError
+from ....core.errors import KitError, Lost
 from ....core.http.operations import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from ....core.secrets import Secret
 from ...checks import check_read, metered_bytes
@@ -75,6 +75,10 @@ class Plan:
             waited = 0 if self._tail_seen is None else math.ceil(now() - self._tail_seen)
             params["wait"] = max(0, self.wait - waited)
         return params
+
+    def repeats(self, taken: Taken[Any]) -> bool:
+        """Return whether a frame has records that were read before: something on the way has sent bytes twice."""
+        return bool(taken.records) and self.next_seq is not None and taken.last - taken.records + 1 < self.next_seq
 
     def took(self, taken: Taken[Any]) -> None:
         """Move on after a frame."""
@@ -157,6 +161,8 @@ def session(
                     if frame.terminal:
                         raise named(frame.error(), "read_session", path)
                     taken = take(frame.payload)
+                    if plan.repeats(taken):
+                        raise Lost(f"records before {plan.next_seq:,} came again")
                     plan.took(taken)
                     tries = 1
                     if taken.item is not None:
