@@ -107,9 +107,6 @@ def test_nothing_goes_out_in_plain():
 
 def test_the_explorer_and_what_it_gives_to_other_processes(lab, front, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-    from kit.core.http.certificates import trusting
-
-    trusting.cache_clear()
     with kit.connect("kimberlite", address=f"kimberlites://localhost:{front.port}", tenant_id=1, api_key=lab.key) as k:
         k.append("tls_frame", [{"n": n} for n in range(5)])
         assert k.read("tls_frame")["n"].tolist() == [0, 1, 2, 3, 4]
@@ -121,7 +118,6 @@ def test_the_explorer_and_what_it_gives_to_other_processes(lab, front, certifica
                      tls=ssl.create_default_context(cafile=str(certificate / "cert.pem"))) as k:  # fmt: skip
         with pytest.raises(KimberliteInputError, match="cannot be sent to another process"):
             k["tls_frame"].source().recipe()
-    trusting.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_contents(wheel):
     assert "kit/py.typed" in names
     assert "kit/__main__.py" in names
     packed = {Path(name).name for name in names if name.startswith("kit/lab/notebooks/")}
-    shipped = [path for path in (ROOT / "notebooks").iterdir() if path.suffix in (".ipynb", ".md")]
+    shipped = [path for path in (ROOT / "notebooks").iterdir() if path.suffix in (".ipynb", ".md", ".png")]
     assert {path.name for path in shipped} == packed
     assert packed
     tops = {name.split("/")[0] for name in names}

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from tqdm import tqdm
+
 from kit.core import loop as background
 from kit.core.http import connections, loop_connections, retry
 from kit.kimberlite.client import appending, reading, subscription
@@ -115,6 +117,7 @@ class World:
         put(threading, "_time", self.monotonic)
         put(threading.Condition, "wait", _waiting(loop))
         put(threading.Thread, "start", _no_thread)
+        put(tqdm, "monitor_interval", 0)  # a thread that looks after bars
         put(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4))
         put(secrets, "token_hex", lambda size=32: chance.randbytes(size).hex())
         put(secrets, "token_bytes", lambda size=32: chance.randbytes(size))

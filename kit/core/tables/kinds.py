@@ -67,7 +67,9 @@ class Kind:
         elif kind is list:
             if depth >= DEEPEST:
                 self._be_text()
-            elif not self.flags & TEXT:
+            elif self.flags & TEXT:
+                self.flags |= LIST  # what is in it makes no difference any more
+            else:
                 self.flags |= LIST
                 item = self.item
                 if item is None:
@@ -78,7 +80,9 @@ class Kind:
         elif kind is dict:
             if depth >= DEEPEST:
                 self._be_text()
-            elif not self.flags & TEXT:
+            elif self.flags & TEXT:
+                self.flags |= OBJECT
+            else:
                 self.flags |= OBJECT
                 fields = self.fields
                 if fields is None:
