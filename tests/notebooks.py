@@ -53,11 +53,8 @@ def stilled(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                     continue  # a live thing; without a kernel it is an empty frame
                 del output.data[WIDGETS]
             if "image/png" in output.get("data", {}):
-                picture = output.data["image/png"]
-                output.data["image/png"] = _small(picture)
-                if "text/html" in output.data:  # the same picture, with what it shows in words
-                    html = output.data["text/html"].replace(picture.replace("\n", ""), output.data["image/png"])
-                    output.data["text/html"] = html
+                output.data["image/png"] = _small(output.data["image/png"])
+                output.data.pop("text/html", None)  # the same picture once more: a notebook that is run has it
             if (
                 kept
                 and output.output_type == "stream"
