@@ -170,9 +170,7 @@ def test_changes_of_shape_are_found_where_they_are():
 def test_an_object_after_a_text_is_an_object():
     told = profile(Bodies([b'{"a": "x"}', b'{"a": {"b": 1}}', b'{"a": [2]}'], random.Random(2)))
     found = {row.field: row.types for row in told.df.itertuples()}
-    assert (
-        set(found["a"].replace(" 33 %", "").split(", ")) == {"text", "object", "list"} and found["a.b"] == "integer"
-    )
+    assert set(found["a"].replace(" 33 %", "").split(", ")) == {"text", "object", "list"} and found["a.b"] == "integer"
 
 
 def test_hours_and_sizes():
