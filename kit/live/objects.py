@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..core.tables.json_columns import ObjectColumns, array_of
+from ..core.tables.json_columns import ObjectColumns
+from ..core.tables.json_values import array_of
 from ..core.tables.scalars import Refused, json_text
 from ..core.tables.texts import text_of_bytes
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.tables import json_columns
-from kit.core.tables.json_columns import ObjectColumns, TooManyKeys, type_of, widen
+from kit.core.tables.json_columns import ObjectColumns, TooManyKeys
+from kit.core.tables.json_values import type_of, widen
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),

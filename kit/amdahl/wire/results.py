@@ -95,7 +95,7 @@ class ResultReader:
             if not self._take(rest[start:end]):
                 payload = None
         if payload is None:
-            from ...core.tables.json_columns import sound
+            from ...core.tables.json_values import sound
 
             payload = wire.judge(Response(response.status, response.headers, rest))
             self._columns.add_rows(sound(_listed(response.status, payload)))
@@ -158,7 +158,7 @@ class ResultReader:
         if self._take(rows):
             self._left_over = b""
             return
-        from ...core.tables.json_columns import sound
+        from ...core.tables.json_values import sound
 
         try:
             listed = json.loads(b"[" + rows + b"]")
@@ -274,7 +274,7 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
             kind = column.get("type")
             repeated = column.get("mode") == "REPEATED"
             declared[column["name"]] = kind.upper() if isinstance(kind, str) and not repeated else ""
-    from ...core.tables.json_columns import sound
+    from ...core.tables.json_values import sound
 
     named: dict[str, str] = sound(declared)
     return named
@@ -291,7 +291,7 @@ def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
             kind = _nested(column)
             if kind is not None:
                 types[column["name"]] = kind
-    from ...core.tables.json_columns import sound
+    from ...core.tables.json_values import sound
 
     named: dict[str, Any] = sound(types)
     return named

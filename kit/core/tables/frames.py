@@ -25,7 +25,8 @@ from ..errors import InputError
 from . import accessor as accessor  # makes `df.kit`
 from .intervals import timedeltas
 from .into import remember
-from .json_columns import ObjectColumns, TooManyKeys, array_of, parsed_object, sound
+from .json_columns import ObjectColumns, TooManyKeys, parsed_object
+from .json_values import array_of, sound
 from .moments import in_unit
 from .names import distinct
 from .typed import carriers, convert

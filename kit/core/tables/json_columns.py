@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -25,7 +24,8 @@ import pyarrow.compute as pc
 
 from ..errors import KitError
 from ..json_reading import Lines, begins_like_an_object, read, refused
-from .kinds import DEEPEST, MAX_KEYS, Kind, kind_of, kind_of_type, merged
+from .json_values import array_of, recast, recast_or_none, sound, type_of
+from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 
 SAMPLE = 200
 SMALL = 256
@@ -40,108 +40,7 @@ class TooManyKeys(KitError):
     """The objects have too many different keys: columns would be useless, or far larger than the text."""
 
 
-def type_of(value: Any) -> pa.DataType:
-    """Return the column type that holds one JSON value."""
-    return kind_of(value).type()
-
-
-def widest(types: Iterable[pa.DataType]) -> pa.DataType:
-    """Return the narrowest type that holds values of all the given ones."""
-    kind, data_type = Kind(), pa.null()
-    for one in types:
-        if pa.types.is_binary(one) and pa.types.is_string(data_type):
-            data_type = one  # text is bytes too
-            continue
-        if pa.types.is_binary(data_type) and pa.types.is_string(one):
-            continue
-        if pa.types.is_null(data_type):
-            data_type = one
-        if not pa.types.is_null(one):
-            kind.merge(kind_of_type(one))
-            data_type = data_type if data_type.equals(one) else kind.type()
-    return data_type
-
-
-def widen(a: pa.DataType, b: pa.DataType) -> pa.DataType:
-    """Return the narrowest type that holds both."""
-    return widest((a, b))
-
-
-def sound(value: Any, depth: int = 0) -> Any:
-    """Return the value with keys that a column can be named by: what UTF-8 cannot hold is shown as escapes.
-
-    >>> sound({"a": 1, "\\ud800": {"\\udfff": 2}})
-    {'a': 1, '\\\\ud800': {'\\\\udfff': 2}}
-    """
-    if depth > DEEPEST or not isinstance(value, dict | list):
-        return value
-    if isinstance(value, list):
-        return [sound(item, depth + 1) for item in value]
-    return {key if key.isascii() else _clean(key): sound(item, depth + 1) for key, item in value.items()}
-
-
-def text_of(value: Any) -> str | None:
-    """Return a value for a column of text: strings as they are, the rest as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return Python values as a column of a type that holds them; as text where it does not."""
-    if pa.types.is_string(kind):
-        if {*map(type, values)} <= _TEXTS:
-            with suppress(UnicodeEncodeError, pa.ArrowInvalid):
-                return pa.array(values, kind)
-        return pa.array([_clean(text_of(value)) for value in values], kind)
-    try:
-        return pa.array(_fitted(values, kind), kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
-        return pa.array([_clean(text_of(value)) for value in values], pa.string())
-
-
-def _clean(text: str | None) -> str | None:
-    """Replace lone surrogates by their escapes: they are legal in JSON but not in UTF-8."""
-    if text is not None and not text.isascii():
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text
-
-
-def _fitted(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
-    """Return values inside lists and objects brought to the type decided for them."""
-    if pa.types.is_string(kind):
-        return [_clean(text_of(value)) for value in values]
-    if pa.types.is_list(kind):
-        if _plain(kind.value_type):
-            return values
-        return [None if value is None else _fitted(value, kind.value_type) for value in values]
-    if pa.types.is_struct(kind):
-        inner = {field.name: field.type for field in kind}
-        # Missing keys stay missing: Arrow fills them in faster.
-        return [
-            None
-            if value is None
-            else {name: _fitted((item,), inner[name])[0] for name, item in value.items() if name in inner}
-            for value in values
-        ]
-    if pa.types.is_floating(kind):
-        return [None if value is None else _exact(value) for value in values]
-    return values
-
-
-def _plain(kind: pa.DataType) -> bool:
-    """Return whether Arrow accepts Python's values of that type."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
-
-
-def _exact(value: float) -> float:
-    if isinstance(value, int) and int(float(value)) != value:
-        raise OverflowError("a digit would be lost")
-    return float(value)
-
-
 _LONG_INTEGER = re.compile(rb"[:,\[\s]-?\d{16,}[,}\]\s]")
-_TEXTS = {str, type(None)}
 _HUGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 _WHOLE_ZERO = re.compile(rb"[:,\[\s]-0[,}\]\s]")
 
@@ -174,36 +73,6 @@ def _holds_floats(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(_holds_floats(field.type) for field in kind)
     return bool(pa.types.is_floating(kind))
-
-
-def recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return a column as a wider type; where a digit would be lost it becomes text instead."""
-    cast = _recast(chunk, kind)
-    if cast is not None:
-        return cast
-    if pa.types.is_nested(kind) or pa.types.is_string(kind):
-        return array_of(chunk.to_pylist(), kind)
-    try:
-        return chunk.cast(kind)
-    except pa.ArrowInvalid:
-        return array_of(chunk.to_pylist(), pa.string())
-
-
-def _recast(chunk: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """Return the column as another type, if that takes nothing but the column: a float does not tell how it was
-    written."""
-    if chunk.type.equals(kind):
-        return chunk
-    if chunk.null_count == len(chunk):
-        return pa.nulls(len(chunk), kind)
-    if pa.types.is_string(kind) and (pa.types.is_integer(chunk.type) or pa.types.is_boolean(chunk.type)):
-        return chunk.cast(kind)
-    if pa.types.is_integer(chunk.type) and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        try:
-            return chunk.cast(kind)
-        except pa.ArrowInvalid:
-            return None
-    return None
 
 
 def _joined(chunks: list[pa.Array]) -> pa.Array:
@@ -439,7 +308,7 @@ class ObjectColumns:
                 columns[name] = [pa.nulls(piece.rows, kind)]
                 continue
             there = piece.columns[name]
-            chunks = [] if there is None else [_recast(chunk, kind) for chunk in there]
+            chunks = [] if there is None else [recast_or_none(chunk, kind) for chunk in there]
             if there and piece.text is not None and pa.types.is_string(kind) and pa.types.is_floating(there[0].type):
                 chunks = [_texts_of_floats(_joined(there), name, piece.text)]
             if there is not None and all(chunk is not None for chunk in chunks):

@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 
 from ..errors import InputError
 from .frames import BodyMode, choose_mode, is_text, is_utf8, json_lines, names_of
-from .json_columns import SMALL, ObjectColumns, TooManyKeys, array_of, parsed_object, read_lines
+from .json_columns import SMALL, ObjectColumns, TooManyKeys, parsed_object, read_lines
+from .json_values import array_of
 from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 from .typed import carrier, convert
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.tables.json_columns import text_of
+from ...core.tables.json_values import text_of
 from ..columns import plain_array, unified
 
 KEPT = 1000

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from ...errors import KitError
 from ...tables import filters
 from ...tables.frames import is_utf8
-from ...tables.json_columns import array_of, parsed_object
+from ...tables.json_columns import parsed_object
+from ...tables.json_values import array_of
 from ...tables.kinds import HUGE, LARGE, Kind, flags_of_integer
 from .jsonpath import Question
 
