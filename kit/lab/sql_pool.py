@@ -108,7 +108,7 @@ class Pool(Generic[P]):
                 return process
             if self._closed:
                 raise self._stopping
-            self._all = {log for log in self._all if not log.over}
+            self._all = {process for process in self._all if not process.over}
             process = self._make()
             self._all.add(process)
             try:

@@ -17,11 +17,10 @@ import pyarrow as pa
 
 from ..core.tables.json_columns import ObjectColumns
 from ..core.tables.json_values import array_of
-from ..core.tables.scalars import Refused, json_text
+from ..core.tables.scalars import Refused, is_missing, json_text
 from ..core.tables.texts import text_of_bytes
 
 _OF_JSON = (str, int, float, bool, type(None))
-_MISSING = ("NAType", "NaTType", "NoneType")
 
 
 def rows_table(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
@@ -46,7 +45,7 @@ def rows_table(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
 def objects_array(values: Sequence[Any]) -> pa.Array:
     """Return objects as a column: of times, dates, durations, numbers, decimals or bytes where all values are of that
     kind; lists and dicts as their JSON would be; everything else as text."""
-    present = [value for value in values if type(value).__name__ not in _MISSING]
+    present = [value for value in values if not is_missing(value)]
     try:
         if present and all(isinstance(value, datetime) for value in present):
             return _times(values, present)
@@ -57,9 +56,9 @@ def objects_array(values: Sequence[Any]) -> pa.Array:
             return array if isinstance(array, pa.Array) else array.combine_chunks()
         if any(isinstance(value, bytes | bytearray) for value in present):
             raise ValueError("bytes among other values")
-        plain = [None if type(value).__name__ in _MISSING else json.loads(json_text(value)) for value in values]
+        plain = [None if is_missing(value) else json.loads(json_text(value)) for value in values]
     except (Refused, ValueError, TypeError, OverflowError, pa.ArrowException):
-        plain = [None if type(value).__name__ in _MISSING else _text(value) for value in values]
+        plain = [None if is_missing(value) else _text(value) for value in values]
         return array_of(plain, pa.string())
     collected = ObjectColumns()
     collected.add_rows([{"": value} for value in plain])

@@ -288,21 +288,7 @@ class Blocking(KimberliteScenario):
     name = "kimberlite.blocking"
     pieces = 60
     connections = 5
-    kinds = (
-        "cut",
-        "cut",
-        "end",
-        "stall",
-        "swallow",
-        "twice",
-        "refuse",
-        "drop",
-        "hang",
-        "jump",
-        "freeze",
-        "outage",
-        "cancel",
-    )
+    kinds = Follow.kinds
 
     def ops(self, chance: random.Random) -> list[Op]:
         kinds = ("write", "write", "take", "wait")

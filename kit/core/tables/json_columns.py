@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import KitError
-from ..json_reading import Lines, begins_like_an_object, read, refused
+from .json_reading import Lines, begins_like_an_object, read, refused
 from .json_values import array_of, recast, recast_or_none, sound, type_of
 from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 

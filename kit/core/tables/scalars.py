@@ -42,6 +42,11 @@ class Refused(Exception):
         return cls(f"{shown(value)} is {article} {kind}, which cannot be written as JSON", hint, path)
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value stands for none: None, and what pandas has for it."""
+    return value is None or type(value).__name__ in _MISSING
+
+
 def shown(value: Any) -> str:
     """Return a value for a message, cut where it is long."""
     try:

@@ -19,19 +19,23 @@ class Changes:
     def __init__(self) -> None:
         self._number = 0
         self._table = ""
+        self._cut: tuple[str, list[str], str] | None = None
+        """The parts of it, once they were needed."""
         self.wanted_whole = True
         """Whether a page lacks the table that the next changes would apply to."""
 
     def whole(self, table: str) -> str:
         """Return a whole table, with a new number."""
         self._number += 1
-        self._table, self.wanted_whole = table, False
+        self._table, self._cut, self.wanted_whole = table, None, False
         return main(table, moving=True, number=self._number)
 
     def since(self, table: str) -> str | None:
         """Return the changes from the last table to this one; None if the whole table should be sent."""
-        before, after = _parts(self._table), _parts(table)
-        if self.wanted_whole or (before[0], before[2]) != (after[0], after[2]):
+        if self.wanted_whole:
+            return None
+        before, after = self._cut or _parts(self._table), _parts(table)
+        if (before[0], before[2]) != (after[0], after[2]):
             return None
         known = set(before[1])
         new = [row for row in after[1] if row not in known]
@@ -39,7 +43,7 @@ class Changes:
             return None
         order = ",".join(match[1] for row in after[1] if (match := _NUMBER.match(row)))
         self._number += 1
-        self._table = table
+        self._table, self._cut = table, after
         return (
             f'<table data-of="{self._number - 1}" data-to="{self._number}" data-order="{order}">'
             f"<tbody>{''.join(new)}</tbody></table>"
