@@ -135,6 +135,8 @@ def command_mask(batch: pa.RecordBatch) -> pa.Array | None:
     """Return which records are commands: those with exactly one header, whose name is empty. None where no record
     is."""
     headers = batch.column("headers")
+    if not len(headers.values):
+        return None
     pairs = headers.flatten()
     if not len(pairs):
         return None
@@ -163,17 +165,16 @@ def record_table(
     table = pa.Table.from_batches(chunks, SCHEMA)
     columns = {"seq_num": table.column("seq_num")}
     timestamps = table.column("timestamp")
-    late = pc.greater(timestamps, pa.scalar(_LAST_TIME, pa.uint64()))
-    count = pc.sum(late).as_py() or 0
     attrs: dict[str, Any] = {}
-    if count:
+    if any(len(chunk) and chunk.to_numpy().max() > _LAST_TIME for chunk in timestamps.chunks):
+        late = pc.greater(timestamps, pa.scalar(_LAST_TIME, pa.uint64()))
         columns["time"] = pc.if_else(late, None, timestamps).cast(pa.int64()).cast(TIME)
         columns["timestamp"] = timestamps
-        attrs["times_out_of_range"] = count
+        attrs["times_out_of_range"] = pc.sum(late).as_py()
     else:
         columns["time"] = pa.chunked_array([chunk.view(pa.int64()).view(TIME) for chunk in timestamps.chunks], TIME)
     headers = table.column("headers")
-    if any(len(chunk.flatten()) for chunk in headers.chunks):
+    if any(len(chunk.values) and len(chunk.flatten()) for chunk in headers.chunks):
         columns["headers"] = headers
     raw = table.column("body")
     if raw.num_chunks > 1 and (types or body == "json" or (body == "auto" and choose_mode(raw) == "json")):

@@ -34,7 +34,20 @@ _PAD = 32
 """Zeros after the data, so that looking for a field after the last one finds none."""
 _CONTINUES = np.uint64(0x8080808080808080)
 _ONE = np.uint64(1)
-_SEVEN = np.uint64(0x7F)
+_LONGEST = 8
+"""Bytes of the longest number that is read here: longer ones, from 2**56 on, are left to the other decoders."""
+_CONTINUING = [np.uint64(0x8080808080808080 >> 8 * (8 - size)) for size in range(9)]
+"""For each number of bytes: the bits that say whether another byte follows ..."""
+_CONTINUED = [np.uint64(0x8080808080808080 >> 8 * (9 - size) if size else 0) for size in range(9)]
+"""... what they are, as a byte follows each but the last ..."""
+_DIGITS = [np.uint64(0x7F7F7F7F7F7F7F7F >> 8 * (8 - size)) for size in range(9)]
+"""... and the other bits, which are the number."""
+_CLOSER = [
+    (1, (np.uint64(0x007F007F007F007F), np.uint64(0x7F007F007F007F00), np.uint64(1))),
+    (2, (np.uint64(0x00003FFF00003FFF), np.uint64(0x3FFF00003FFF0000), np.uint64(2))),
+    (4, (np.uint64(0x000000000FFFFFFF), np.uint64(0x0FFFFFFF00000000), np.uint64(4))),
+]
+"""Pairs of seven bits become fourteen where numbers have more than one byte, pairs of these 28, and of these 56."""
 
 
 def by_objects(batches: Sequence[Any]) -> pa.RecordBatch:
@@ -126,19 +139,19 @@ def by_layout(payloads: Sequence[bytes], outlines: Sequence[Any]) -> pa.RecordBa
             return None
         placed.append(bounds + at)
         at += len(payload)
-    return _laid_out(payloads, np.concatenate(placed, axis=1))
-
-
-def _laid_out(payloads: Sequence[bytes], placed: Ints) -> pa.RecordBatch | None:
-    """Return columns of records of which are known where tag, content and end of each should be; None where they are
-    not."""
-    head, start, end = placed
+    head, start, end = np.concatenate(placed, axis=1)
     data = b"".join([*payloads, bytes(_PAD)])
+    if not (np.frombuffer(data, np.uint8)[head] == 0x0A).all():
+        return None
+    return _laid_out(data, start, end)
+
+
+def _laid_out(data: bytes, start: Ints, end: Ints) -> pa.RecordBatch | None:
+    """Return columns of records of which are known where the content of each begins and ends; None where it is another
+    than expected."""
     octets = np.frombuffer(data, np.uint8)
     # The eight bytes from every position on, as one number; not copied.
     words: Words = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))
-    if not (octets[head] == 0x0A).all():
-        return None
     here, numbers = start, []
     for tag in (0x08, 0x10, 0x22):
         field = _field(octets, words, here, tag)
@@ -169,12 +182,11 @@ def _bounds(outline: Any, size: int) -> Ints | None:
 
 def by_walking(payload: bytes) -> tuple[pa.RecordBatch, StreamPosition | None] | None:
     """Return columns and the tail from the bytes of one small batch, or None where it is not laid out as expected."""
-    heads, starts, ends = [], [], []
+    starts, ends = [], []
     at, size = 0, len(payload)
     tail: StreamPosition | None = None
     try:
         while at < size and payload[at] == 0x0A:
-            heads.append(at)
             length, start = payload[at + 1], at + 2
             if length > 0x7F:  # mostly two bytes; a call for each record would be most of what this takes
                 length, start = length & 0x7F | payload[start] << 7, start + 1
@@ -196,7 +208,7 @@ def by_walking(payload: bytes) -> tuple[pa.RecordBatch, StreamPosition | None] |
         return None
     if at != size:
         return None
-    batch = _laid_out((payload,), np.array((heads, starts, ends), np.int64))
+    batch = _laid_out(payload + bytes(_PAD), np.array(starts, np.int64), np.array(ends, np.int64))
     return None if batch is None else (batch, tail)
 
 
@@ -217,18 +229,31 @@ def _field(octets: npt.NDArray[np.uint8], words: Words, at: Ints, tag: int) -> t
     """Return where the next field begins, and the number in this one; zero where the field is not there."""
     there = octets[at] == tag
     word = words[at + 1]
+    everywhere = bool(there.all())
+    if everywhere and len(word):
+        # Mostly all of them take as many bytes as the first.
+        octet, size = int(word[0]), 1
+        while octet & 0x80 and size < _LONGEST:
+            octet, size = octet >> 8, size + 1
+        if (word & _CONTINUING[size] == _CONTINUED[size]).all():
+            return at + (1 + size), _packed(word & _DIGITS[size], size)
     ending = ~word & _CONTINUES
     last = ending & (~ending + _ONE)
     if not last[there].all():
         return None  # more than eight bytes long
-    value = word & ((last << _ONE) - _ONE)
-    size = np.frexp(last.astype(np.float64))[1] >> 3
-    number = value & _SEVEN
-    for n in range(1, int(size.max(initial=1))):
-        number |= (value >> np.uint64(n)) & (_SEVEN << np.uint64(7 * n))
-    if there.all():
-        return at + 1 + size, number
-    return at + np.where(there, 1 + size, 0), np.where(there, number, np.uint64(0))
+    sizes = np.frexp(last.astype(np.float64))[1] >> 3
+    number = _packed(word & ((last << _ONE) - _ONE) & _DIGITS[_LONGEST], int(sizes.max(initial=1)))
+    if everywhere:
+        return at + 1 + sizes, number
+    return at + np.where(there, 1 + sizes, 0), np.where(there, number, np.uint64(0))
+
+
+def _packed(digits: Words, size: int) -> Words:
+    """Return the numbers whose digits of seven bits stand in bytes, of which at most `size` are not zero."""
+    for within, (low, high, gap) in _CLOSER:
+        if size > within:
+            digits = digits & low | (digits & high) >> gap
+    return digits
 
 
 def _cut(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
