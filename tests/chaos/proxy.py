@@ -53,6 +53,8 @@ class Proxy:
         self.late = False
         self.record: list[bytes] = []
         """What the server sent while `recording`."""
+        self.requests: list[bytes] = []
+        """What clients sent then."""
         self.recording = False
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -142,8 +144,8 @@ class _Link:
             self._bind(side)
         if proxy.late and side == "down":
             await asyncio.sleep(self.lag)
-        if proxy.recording and side == "down":
-            proxy.record.append(data)
+        if proxy.recording:
+            (proxy.record if side == "down" else proxy.requests).append(data)
         fault = self.fault
         if fault is None or fault.side != side:
             writer.write(data)

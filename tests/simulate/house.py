@@ -29,6 +29,7 @@ import kit.lab.s2.http.listener as s2_listener
 import kit.lab.s2.server as s2_server
 import kit.lab.synap.server as synap_server
 import kit.lab.web as web
+from kit.kimberlite.wire.extensions import Extensions
 from kit.lab import store
 from kit.lab.faults import FaultPlan, Rule
 from kit.lab.kimberlite.refusal import Refusal
@@ -84,8 +85,8 @@ class Steps(store.Store):
 class StatementSteps:
     """A process for SQL of Kimberlite, without the process."""
 
-    def __init__(self, folder: Path, *, writes: bool) -> None:
-        self._folder, self._writes = folder, writes
+    def __init__(self, folder: Path, extensions: Extensions, *, writes: bool) -> None:
+        self._folder, self._writes, self._extensions = folder, writes, extensions
         self._out = io.BytesIO()
         self._worker: Worker | None = None
         self.started: dict[str, Any] = {}
@@ -104,7 +105,7 @@ class StatementSteps:
         pass
 
     async def start(self) -> None:
-        self._worker = Worker(self._folder, self._out, writes=self._writes)
+        self._worker = Worker(self._folder, self._out, writes=self._writes, extensions=self._extensions)
         self.started = json.loads(self._said()[1])
 
     async def run(self, order: dict[str, Any], body: bytes, seconds: float) -> Any:

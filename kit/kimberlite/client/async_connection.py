@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ...core import loop
 from ...core.http.drivers import LoopDriver, OpenHandles
 from ..errors import KimberliteError, NetworkError, WireError
+from ..wire.extensions import Extensions
 from ..wire.framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
 from ..wire.protocol.codec import PUSH, decode, peek
 from .address import Place, Settings
@@ -256,9 +257,9 @@ class Crossing:
         return self.connection.closed
 
     @property
-    def capabilities(self) -> tuple[str, ...]:
-        """The server's capabilities beyond the protocol."""
-        return self.connection.capabilities
+    def extensions(self) -> Extensions:
+        """What the server does beyond the protocol."""
+        return self.connection.extensions
 
     async def connect(self) -> None:
         """Connect now."""

@@ -147,7 +147,7 @@ class _Calls:
         if not pages:
             return []
         stop = pages[-1].first + len(pages[-1].events)
-        runs = yield from reading.stored(self._state.registry, self._state.capabilities, packed, pages[0].first, stop)
+        runs = yield from reading.stored(self._state.registry, self._state.extensions, packed, pages[0].first, stop)
         return reading.events_of(self._state.registry, packed, pages, runs)
 
     @walk
@@ -196,7 +196,7 @@ class _Calls:
                 "positions are counted per stream, so a stream or a tenant is needed",
                 hint="give stream_id= for one stream, or tenant_id= for all of a tenant's",
             )
-        rows = yield from list_streams(self._state.registry, self._state.capabilities, tenant)
+        rows = yield from list_streams(self._state.registry, self._state.extensions, tenant)
         chosen = [row.id for row in rows if not row.hidden]
         ordered: list[tuple[tuple[int, int], Event]] = []
         for packed in chosen:
@@ -204,9 +204,7 @@ class _Calls:
             runs: list[reading.Run] = []
             if events:
                 first, last = events[0].position.value, events[-1].position.value
-                runs = yield from reading.stored(
-                    self._state.registry, self._state.capabilities, packed, first, last + 1
-                )
+                runs = yield from reading.stored(self._state.registry, self._state.extensions, packed, first, last + 1)
             order = {run.first + n: run.position + n for run in runs for n in range(run.length)}
             for event in events:
                 at = event.position.value
@@ -239,7 +237,7 @@ class _Calls:
         The real server does not list streams: their numbers are tried one after the other, and a name is known only
         where this client made or used the stream. `hidden` marks what looks like a table's own log.
         """
-        rows = yield from list_streams(self._state.registry, self._state.capabilities, self._state.tenant(tenant_id))
+        rows = yield from list_streams(self._state.registry, self._state.extensions, self._state.tenant(tenant_id))
         self._state.registry.native.update(row.id for row in rows)
         return rows
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ...core import calls
 from ..errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedError, WireError
+from ..wire.extensions import Extensions
 from ..wire.framing import HEADER_SIZE, VERSION
 from ..wire.protocol.codec import Head, encode_request, requests, responses
 from .address import Settings
@@ -31,7 +32,7 @@ class ConnectionBase:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.capabilities: tuple[str, ...] = ()
+        self.extensions = Extensions()
         self.closed = False
         self.generation = 0
         """Which connection this is, counted from 1; more than 1 means that one was lost."""
@@ -58,7 +59,7 @@ class ConnectionBase:
             refusal = UnauthorizedError("the server requires an API key", 3)
             refusal.op, refusal.resource = "connect", self.settings.where
             raise refusal
-        self.capabilities = tuple(answer.capabilities)
+        self.extensions = Extensions.of(answer.capabilities)
 
     def frame(self, post: Post) -> tuple[int, bytes]:
         """Return the next number, and the request as bytes."""

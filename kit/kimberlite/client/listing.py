@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..errors import KimberliteInputError, ServerError, StreamNotFoundError
 from ..types import StreamId, Timestamp
+from ..wire.extensions import STREAMS_TABLE, Extensions
 from ..wire.protocol.codec import requests
 from .operations import Operation, Post, Take, answer_of, asked, raise_refusal, responses
-from .reading import EVENTS_TABLE
 from .stream_registry import StreamRegistry
 
 _AT_ONCE = 32
 _GAP = 16
 """Missing numbers in a row that end the search; on the real server numbers are dense."""
 _MOST = 10_000
+_COLUMNS = "stream_id, stream_number, name, length, data_class, created"
+_LISTED = f"SELECT {_COLUMNS} FROM {STREAMS_TABLE} ORDER BY stream_number"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,17 @@ class StreamRow:
         return StreamId.from_u64(self.id)
 
 
-def list_streams(
-    registry: StreamRegistry, capabilities: Collection[str], tenant: int | None
-) -> Operation[list[StreamRow]]:
+def list_streams(registry: StreamRegistry, extensions: Extensions, tenant: int | None) -> Operation[list[StreamRow]]:
     """Return the streams of a tenant, in the order of their numbers."""
     if tenant is None:
         raise KimberliteInputError("the tenant is missing", hint="give tenant_id=, here or to the client")
-    if EVENTS_TABLE in capabilities:
+    if extensions.streams:
         return (yield from _listed_by_server(registry, tenant))
     return (yield from _tried(registry, tenant))
 
 
 def _listed_by_server(registry: StreamRegistry, tenant: int) -> Operation[list[StreamRow]]:
-    sql = "SELECT stream_id, stream_number, name, length, data_class, created FROM kit_streams ORDER BY stream_number"
-    post = Post("list_streams", requests.Query(sql), tenant)
+    post = Post("list_streams", requests.Query(_LISTED), tenant)
     answer = yield from asked(registry.settings, post, responses.Query)
     cells: Sequence[Any] = answer.rows
     rows = []

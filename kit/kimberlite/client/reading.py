@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from ...core.http.operations import Emit
 from ..errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError
 from ..types import MAX_U64, Event, Position, StreamId, TenantId
 from ..wire.blobs import Blobs
+from ..wire.extensions import EVENTS_TABLE, Extensions
 from ..wire.protocol.codec import event_count, requests
 from .operations import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
 from .stream_registry import StreamRegistry
@@ -21,12 +22,10 @@ _SMALL = 64 * 1024
 _LEAST = 16 * 1024
 _GUESS = 256
 """The assumed size of an event before the first one of its stream was read."""
-EVENTS_TABLE = "kit.events.v1"
-"""The capability of a server that reports when, and in which order over all streams, events were stored."""
 _TOLD = 50_000
 """Events whose times are requested at once."""
 _RUNS = (
-    "SELECT MIN(stream_offset) AS first, COUNT(*) AS n, MIN(position) AS at, ts FROM kit_events"
+    f"SELECT MIN(stream_offset) AS first, COUNT(*) AS n, MIN(position) AS at, ts FROM {EVENTS_TABLE}"  # noqa: S608
     " WHERE stream_id = $1 AND stream_offset >= $2 AND stream_offset < $3"
     " GROUP BY ts, position - stream_offset ORDER BY first"
 )
@@ -124,15 +123,15 @@ class Run(NamedTuple):
 
 
 def stored(
-    registry: StreamRegistry, capabilities: Collection[str], packed: int, first: int, stop: int
+    registry: StreamRegistry, extensions: Extensions, packed: int, first: int, stop: int
 ) -> Operation[list[Run]]:
     """Return when these events were stored and their place in the whole log; nothing where the server does not say."""
     runs: list[Run] = []
-    if EVENTS_TABLE not in capabilities:
+    if not extensions.events:
         return runs
     for start in range(first, stop, _TOLD):
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
-        post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource="kit_events")
+        post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource=EVENTS_TABLE)
         answer = yield from asked(registry.settings, post, responses.Query)
         rows: Sequence[Any] = answer.rows
         runs += [Run(at, count, position, when.nanoseconds) for at, count, position, when in rows]

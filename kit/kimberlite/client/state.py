@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...core import faces
 from ..types import TenantId
+from ..wire.extensions import Extensions
 from .address import Settings
 from .stream_registry import StreamRegistry
 
@@ -18,10 +19,10 @@ class ClientState(faces.ClientState):
     registry: StreamRegistry
 
     @property
-    def capabilities(self) -> tuple[str, ...]:
-        """The server's capabilities beyond the protocol."""
-        names: tuple[str, ...] = self.driver.capabilities
-        return names
+    def extensions(self) -> Extensions:
+        """What the server does beyond the protocol."""
+        extensions: Extensions = self.driver.extensions
+        return extensions
 
     def tenant(self, given: TenantId | int | None = None) -> int | None:
         """Return the tenant of a call: the one given, else the client's own."""

@@ -28,6 +28,7 @@ from ..errors import (
     TimeoutError,
 )
 from ..types import Event, Position, StreamId, TenantId
+from ..wire.extensions import BATCH_GROUP
 from ..wire.protocol.codec import requests
 from ..wire.protocol.enums import CloseReason
 from ..wire.protocol.messages import SubscriptionClosed, SubscriptionEvents
@@ -43,8 +44,6 @@ _NUDGE = 0.1
 _HEARTBEAT = 20.0
 """The same for a server that pushes by itself; it closes connections that are silent for 300 seconds."""
 _PROGRESS = 0.05
-BATCHES = "kit-batch"
-"""The consumer group of clients that take several events in one push of the lab's server; official ones cannot."""
 
 
 class Flow:
@@ -162,8 +161,8 @@ class Flow:
         if self.next is None:
             self.next = await connection.run(length(self.registry, self.packed))
         group = self._group
-        if group is None and any(name.startswith("kit.") for name in connection.capabilities):
-            group = BATCHES
+        if group is None and connection.extensions.batches:
+            group = BATCH_GROUP
         room = max(1, self._window - len(self._events))
         payload = requests.Subscribe(self.packed, self.next, room, group)
         generation = connection.generation
@@ -180,7 +179,7 @@ class Flow:
     async def _follow(self) -> None:
         """Keep the connection awake, and makes another when it breaks."""
         assert self._broken is not None
-        batching = any(name.startswith("kit.") for name in self.connection.capabilities)
+        batching = self.connection.extensions.batches
         try:
             while not self.closed:
                 try:

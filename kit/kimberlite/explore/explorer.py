@@ -25,7 +25,6 @@ from ..types import Position, StreamId, TenantId
 from ..wire.protocol.enums import DataClass
 from ..wire.protocol.structs import Audit
 from .handle import Stream
-from .streams import tells_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,8 +104,9 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         `df.attrs["as_text"]`; a result that was cut by the server says so by a warning, and in `attrs["truncated"]`.
         Columns have the names and the order of the SELECT, `AS` included, also where the server forgets them.
         """
+        from ..wire.extensions import TYPES_MARK
         from ..wire.results import result_columns
-        from .tables import capped, declared_types, mentioned, result_frame, tells_types
+        from .tables import capped, declared_types, mentioned, result_frame
 
         client = self.client
         if sql.is_write(sql_text):
@@ -119,12 +119,12 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
             sql.query_payload(state.registry, sql_text, params, at, state.settings.tenant_id, audit)
         )
         declared: dict[str, str] = {}
-        if not tells_types(payload):
+        if not state.extensions.types or TYPES_MARK.encode() not in payload[-65536:]:
             names = mentioned(sql_text, client.list_tables())
             declared = declared_types({name: client.describe_table(name) for name in names})
         result = result_columns(payload, declared, sql_text)
         attrs: dict[str, Any] = {"truncated": False}
-        if not tells_times(self.client) and (note := capped(len(result))):
+        if not state.extensions.events and (note := capped(len(result))):
             attrs = {"truncated": True, "note": note}
             warn(note)
         return result_frame(result, attrs)
@@ -156,7 +156,9 @@ class Kimberlite(Explorer[Client], Handles[StreamLike, Stream], LookingThrough):
         from ...core.tables.frames import to_frame
         from .inserting import statements
 
-        statements_of = statements(table, self.client.describe_table(table), data, lab=tells_times(self.client))
+        statements_of = statements(
+            table, self.client.describe_table(table), data, lab=state_of(self.client).extensions.types
+        )
         results = []
         with progress.bar(
             sum(one.rows for one in statements_of), what=f"insert into {table}"[:40], unit=" rows"

@@ -20,10 +20,11 @@ from ..client.stream_registry import StreamLike
 from ..errors import KimberliteInputError, OffsetMismatchError
 from ..types import Position, Timestamp
 from ..wire.columns import blobs_from_arrow
+from ..wire.extensions import EVENTS_TABLE
 from ..wire.protocol.structs import Audit
 from ..wire.results import result_columns
 from .bulk import SCHEMA, batches, part, timed
-from .streams import found, made_or_found, tells_times
+from .streams import found, made_or_found
 
 if TYPE_CHECKING:
     from .feeding import StreamSource
@@ -75,7 +76,7 @@ class StreamRange(Ranged):
     ) -> tuple[pa.Table, dict[str, Any]]:
         table, attrs = super().shown(self._timed(pages), body, types)
         return table, {
-            "time": "server" if self.times and tells_times(self.client) else "not reported by the server",
+            "time": "server" if self.times and self._state.extensions.events else "not reported by the server",
             **attrs,
         }
 
@@ -85,16 +86,16 @@ class StreamRange(Ranged):
         if not self.times or not some:
             return some
         first, stop = some[0].column(0)[0].as_py(), some[-1].column(0)[-1].as_py() + 1
-        runs = reading.stored(state.registry, state.capabilities, self.packed, first, stop)
+        runs = reading.stored(state.registry, state.extensions, self.packed, first, stop)
         return timed(some, state.driver.run(runs))
 
     def place(self, moment: int, *, last: bool = False) -> int | None:
         state = self._state
-        if not tells_times(self.client):
+        if not state.extensions.events:
             return None
         chosen, compared = ("MAX", "<") if last else ("MIN", ">=")
         text = (
-            f"SELECT {chosen}(stream_offset) AS at FROM kit_events WHERE stream_id = $1 AND stream_offset >= $2"  # noqa: S608
+            f"SELECT {chosen}(stream_offset) AS at FROM {EVENTS_TABLE} WHERE stream_id = $1 AND stream_offset >= $2"  # noqa: S608
             f" AND stream_offset < $3 AND ts {compared} $4"
         )
         # The server's times are 64 bits of nanoseconds; no event is outside that range.

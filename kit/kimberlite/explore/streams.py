@@ -5,15 +5,9 @@ from __future__ import annotations
 from ...core.faces import state_of
 from ...core.words import nearest
 from ..client.client import Client
-from ..client.reading import EVENTS_TABLE
 from ..client.stream_registry import StreamLike, resolve
 from ..errors import KimberliteInputError
 from ..types import StreamId
-
-
-def tells_times(client: Client) -> bool:
-    """Return whether the server tells when events were stored, and lists streams by name: the lab's does."""
-    return EVENTS_TABLE in state_of(client).capabilities
 
 
 def found(client: Client, stream: StreamLike) -> int:
@@ -29,7 +23,7 @@ def found(client: Client, stream: StreamLike) -> int:
     known = state.registry.ids.get((tenant, stream))
     if known is not None:
         return known
-    if not tells_times(client):
+    if not state.extensions.streams:
         return int(state.driver.run(resolve(state.registry, tenant, stream)))  # only creating it reveals its number
     rows = client.list_streams()
     for row in rows:

@@ -15,7 +15,6 @@ from ...core.tables.moments import in_unit
 from ..client.listing import StreamRow
 from ..wire.protocol.structs import ColumnInfo, TableInfo
 from ..wire.results import ResultColumns
-from ..wire.sqltypes import TYPES_MARK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,11 +85,6 @@ def declared_types(described: Mapping[str, Sequence[ColumnInfo]]) -> dict[str, s
             if types.setdefault(column.name, column.data_type) != column.data_type:
                 unsure.add(column.name)
     return {name: kind for name, kind in types.items() if name not in unsure}
-
-
-def tells_types(payload: bytes) -> bool:
-    """Return whether the server put the columns' types behind the rows."""
-    return TYPES_MARK.encode() in payload[-65536:]
 
 
 def capped(rows: int) -> str | None:

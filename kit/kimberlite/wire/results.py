@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 from ...core.tables.names import distinct
 from ..errors import WireError
 from .cells import Cells, ObjectCells, WireCells, scan
+from .extensions import TYPES_MARK
 from .naming import arranged
 from .protocol.codec import peek, responses
 from .protocol.postcard import TEXT as WIRE_TEXT
 from .protocol.postcard import Reader, list_of
-from .sqltypes import MOST_DIGITS, TYPES_MARK, Type, declared_of_column, digits_of, type_of
+from .sqltypes import MOST_DIGITS, Type, declared_of_column, digits_of, type_of
 from .values import BIGINT, BOOLEAN, NULL, TEXT, TIMESTAMP, read_rows
 
 TIME = pa.timestamp("ns", "UTC")

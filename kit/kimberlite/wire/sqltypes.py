@@ -6,9 +6,6 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
-TYPES_MARK = "kit.types.v1"
-"""The capability of a server that sends types, and the marker that precedes them."""
-
 
 class Type(Enum):
     """The kind of values in a column, independent of the type's name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...kimberlite.types import MAX_U32
 from ...kimberlite.wire.blobs import Blobs
+from ...kimberlite.wire.extensions import BATCH_GROUP, Extensions
 from ...kimberlite.wire.framing import MAX_PAYLOAD, OFFICIAL_LIMIT, VERSION
 from ...kimberlite.wire.protocol import requests, responses
 from ...kimberlite.wire.protocol.codec import payload_of
@@ -18,7 +19,6 @@ from ...kimberlite.wire.protocol.enums import CloseReason, ClusterMode
 from ...kimberlite.wire.protocol.messages import Request
 from ...kimberlite.wire.protocol.postcard import U64, option, varint
 from ...kimberlite.wire.protocol.structs import ColumnInfo, IndexInfo, TableInfo
-from ...kimberlite.wire.sqltypes import TYPES_MARK
 from ...version import __version__
 from .accounts.access import Identity, Keys
 from .accounts.audit import AuditLog
@@ -30,9 +30,6 @@ from .streams import Stream, Streams
 from .subscriptions import Subscriptions
 
 HANDSHAKE = ["query", "append", "subscribe"]
-EXTENSIONS = ["kit.events.v1", "kit.streams.v1", TYPES_MARK, "kit.batch.v1"]
-"""What this server has beyond the real one: the tables kit_events and kit_streams, the types of a result's columns
-after its rows, and several events in one push for clients that ask for it."""
 _INFO = ["query", "append", "subscribe.v2", "admin.v1", "schema.v1", "server_info.v1"]
 _OVERHEAD = 64
 """The largest number of bytes in a page's frame that are not events."""
@@ -84,7 +81,9 @@ class Calls:
         registry: Registry,
         audit: AuditLog,
         consents: Consents,
+        extensions: Extensions,
     ) -> None:
+        self.extensions = extensions
         self._streams = streams
         self._workers = workers
         self._ready = ready
@@ -189,8 +188,9 @@ class Calls:
             call.identity.reads_stream(stream.name)
         if len(call.subscriptions) >= 1000:
             raise Refusal(INVALID, "a connection has at most 1000 subscriptions")
+        batch = self.extensions.batches and request.consumer_group == BATCH_GROUP
         made = call.subscriptions.add(
-            call.tenant, request.stream_id, request.from_offset, request.initial_credits, request.consumer_group
+            call.tenant, request.stream_id, request.from_offset, request.initial_credits, batch
         )
         call.after = made.start
         return responses.Subscribe(made.id, request.from_offset, request.initial_credits)
@@ -252,7 +252,7 @@ class Calls:
         return responses.GetServerInfo(
             build_version=f"kit {__version__}",
             protocol_version=VERSION,
-            capabilities=[*_INFO, *EXTENSIONS],
+            capabilities=[*_INFO, *self.extensions.names()],
             uptime_secs=int(time.monotonic() - self._started),
             cluster_mode=ClusterMode.STANDALONE,
             tenant_count=len(self._registry),

@@ -18,7 +18,7 @@ from ...kimberlite.wire.protocol.messages import RESPONSE, Request
 from ...kimberlite.wire.protocol.postcard import varint
 from ..faults import FaultPlan, Rule, reset
 from .accounts.access import Identity, Keys
-from .calls import EXTENSIONS, HANDSHAKE, Call, Calls, Raw
+from .calls import HANDSHAKE, Call, Calls, Raw
 from .metrics import Metrics
 from .refusal import BUSY, EXISTS, INTERNAL, INVALID, STORAGE, STREAM_NOT_FOUND, UNAUTHORIZED, Refusal
 from .streams import Streams
@@ -243,7 +243,8 @@ class Connection(asyncio.Protocol):
             self._identity = replace(identity, bound=tenant)
             auth["api_key", "success"] += 1
             self._frames.limit = self._home.largest
-        return responses.Handshake(VERSION, self._identity is not None, [*HANDSHAKE, *EXTENSIONS])
+        capabilities = [*HANDSHAKE, *self._home.calls.extensions.names()]
+        return responses.Handshake(VERSION, self._identity is not None, capabilities)
 
     def _frame(self, number: int, answer: Any) -> bytes:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ...kimberlite.wire.extensions import EVERYTHING, Extensions
 from ..services import House
 from ..store import Store
 from ..web import WebServer
@@ -41,12 +42,12 @@ class KimberliteServer:
             self._begun.set()
 
     async def _start(self) -> None:
-        house = self._house
+        house, extensions = self._house, EVERYTHING if self._tuning.extensions else Extensions()
         self._store = Store(house.folder / "kimberlite.sqlite", schema.SQL)
         if house.demo:
             await self._store.write(demo.fill_streams)
         self._streams = Streams(self._store)
-        self._workers = Workers(house.folder, self._tuning.statement)
+        self._workers = Workers(house.folder, self._tuning.statement, extensions)
         # The SQL processes take a moment to start; everything else does not wait for them.
         self._ready = asyncio.ensure_future(self._prepare())
         keys, metrics = Keys(house.token, self._store), Metrics()
@@ -60,6 +61,7 @@ class KimberliteServer:
             registry,
             self._audit,
             Consents(self._store),
+            extensions,
         )
         port = house.port(self.name)
         self._listener = Listener(self._streams, calls, keys, house.faults, metrics, self._tuning, port)

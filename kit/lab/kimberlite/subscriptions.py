@@ -13,8 +13,6 @@ from ...kimberlite.wire.protocol.enums import CloseReason
 from ...kimberlite.wire.protocol.messages import Push, SubscriptionClosed, SubscriptionEvents
 from .streams import Streams
 
-BATCH_GROUP = "kit-batch"
-"""The consumer group of clients that take several events in one frame; the official client loses all but the first."""
 _SPREAD = 0x517CC1B727220A95
 _SINGLE, _BATCH = 64, 2048
 """Events in one push."""
@@ -116,11 +114,11 @@ class Subscriptions:
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, tenant: int, stream: int, offset: int, credits: int, group: str | None) -> Subscription:
+    def add(self, tenant: int, stream: int, offset: int, credits: int, batch: bool) -> Subscription:
         """Return a new one, not yet started."""
         self._count += 1
         id = (tenant * _SPREAD + stream + self._count) & MAX_U64
-        made = Subscription(id, stream, offset, credits, group == BATCH_GROUP, self._streams, self._send)
+        made = Subscription(id, stream, offset, credits, batch, self._streams, self._send)
         self._all[id] = made
         return made
 

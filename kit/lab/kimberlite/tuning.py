@@ -10,13 +10,16 @@ from ..tuned import Tuned
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Tuned):
-    """Numbers that a test or a demo may change; each has a variable `KIT_KIMBERLITE_<NAME>`, in seconds."""
+    """Numbers that a test or a demo may change; each has a variable `KIT_KIMBERLITE_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_KIMBERLITE_"
+    from_zero: ClassVar[tuple[str, ...]] = ("extensions",)
 
     idle: float = 300
-    """How long a client may be silent before the connection is closed."""
+    """Seconds that a client may be silent before the connection is closed."""
     statement: float = 10
-    """The time limit for one statement of SQL."""
+    """Seconds that one statement of SQL may take."""
     stall: float = 60
-    """How long a client may take to read what was sent to it."""
+    """Seconds that a client may take to read what was sent to it."""
+    extensions: float = 1
+    """0 for a server without those of `kit.kimberlite.wire.extensions`, as the real one is."""

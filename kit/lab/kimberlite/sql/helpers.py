@@ -12,6 +12,7 @@ from typing import Any
 
 from ....kimberlite.types import Timestamp
 from ....kimberlite.wire.blobs import Blobs
+from ....kimberlite.wire.extensions import EVENTS_TABLE, STREAMS_TABLE, Extensions
 from ..refusal import EXECUTION, Refusal
 from . import schema
 from .dialect import Statement
@@ -31,27 +32,29 @@ Bounds = dict[str, tuple[int, int]]
 class Helpers:
     """Makes these tables in the temporary part of a tenant's database; they end with the transaction."""
 
-    def __init__(self, streams: Path) -> None:
-        self._path = streams
+    def __init__(self, streams: Path, extensions: Extensions) -> None:
+        self._path, self._extensions = streams, extensions
         self._db: sqlite3.Connection | None = None
 
     def make(self, db: sqlite3.Connection, tenant: int, statement: Statement, params: list[Any]) -> list[str]:
         """Make those that the statement names; their names."""
         made = []
-        if "kit_streams" in statement.names:
+        if self._extensions.streams and STREAMS_TABLE in statement.names:
             db.execute(
-                "create temp table kit_streams (stream_id INTEGER, stream_number INTEGER, name TEXT, data_class TEXT,"
-                ' length INTEGER, bytes INTEGER, created "TIMESTAMP")'
+                f"create temp table {STREAMS_TABLE} (stream_id INTEGER, stream_number INTEGER, name TEXT,"
+                ' data_class TEXT, length INTEGER, bytes INTEGER, created "TIMESTAMP")'
             )
-            db.executemany("insert into kit_streams values (?, ?, ?, ?, ?, ?, ?)", self._streams(tenant))
-            made.append("kit_streams")
-        if "kit_events" in statement.names:
+            rows = self._streams(tenant)
+            db.executemany(f"insert into {STREAMS_TABLE} values (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+            made.append(STREAMS_TABLE)
+        if self._extensions.events and EVENTS_TABLE in statement.names:
             db.execute(
-                "create temp table kit_events (position INTEGER, tenant_id INTEGER, stream_id INTEGER,"
+                f"create temp table {EVENTS_TABLE} (position INTEGER, tenant_id INTEGER, stream_id INTEGER,"
                 ' stream_offset INTEGER, ts "TIMESTAMP", data_b64 TEXT)'
             )
-            db.executemany("insert into kit_events values (?, ?, ?, ?, ?, ?)", self._events(tenant, statement, params))
-            made.append("kit_events")
+            rows = self._events(tenant, statement, params)
+            db.executemany(f"insert into {EVENTS_TABLE} values (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+            made.append(EVENTS_TABLE)
         if any(token.text.startswith("[information_schema.") for token in statement.tokens):
             made += self._schema(db)
         return made

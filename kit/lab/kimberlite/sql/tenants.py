@@ -7,11 +7,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from ....kimberlite.wire.extensions import EVERYTHING, TYPES_MARK, Extensions
 from ....kimberlite.wire.framing import MAX_PAYLOAD
 from ....kimberlite.wire.naming import grouped
 from ....kimberlite.wire.protocol.postcard import TEXT as WIRE_TEXT
 from ....kimberlite.wire.protocol.postcard import list_of
-from ....kimberlite.wire.sqltypes import TYPES_MARK
 from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
 from . import decimals, schema
 from .database import Database
@@ -36,12 +36,13 @@ def file_of(folder: Path, tenant: int) -> Path:
 class Tenants:
     """The tables of all tenants, each in a file of its own."""
 
-    def __init__(self, folder: Path, *, writes: bool) -> None:
+    def __init__(self, folder: Path, *, writes: bool, extensions: Extensions = EVERYTHING) -> None:
         self._folder = folder
         self._writes = writes
         self._open: OrderedDict[int, Database] = OrderedDict()
         self._none: Database | None = None
-        self._helpers = Helpers(folder / "kimberlite.sqlite")
+        self._types = extensions.types
+        self._helpers = Helpers(folder / "kimberlite.sqlite", extensions)
 
     def newest(self) -> int:
         """Return the newest position of all."""
@@ -121,9 +122,11 @@ class Tenants:
             order = _order(statement, columns)
             if order == list(range(len(columns))):
                 encoder = Encoder(columns, kinds)
-                return _with_types(encoder.body(cursor), encoder.types())
-            encoder = Encoder([columns[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
-            return _with_types(encoder.body(Reordered(cursor, order)), encoder.types())
+                body = encoder.body(cursor)
+            else:
+                encoder = Encoder([columns[n] for n in order], [kinds[n] if n < len(kinds) else "" for n in order])
+                body = encoder.body(Reordered(cursor, order))
+            return _with_types(body, encoder.types()) if self._types else body
 
         return base.run(statement, params, seconds, names, use, views=position is not None)
 

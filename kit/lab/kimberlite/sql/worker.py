@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from ....kimberlite.wire.extensions import EVERYTHING, Extensions
 from ....kimberlite.wire.protocol.codec import decode
 from ...confined import watch_memory
 from ..refusal import INTERNAL, STORAGE, Refusal
@@ -36,9 +37,9 @@ from .tenants import Tenants
 class Worker:
     """Carries out the orders of one server."""
 
-    def __init__(self, folder: Path, out: IO[bytes], *, writes: bool) -> None:
+    def __init__(self, folder: Path, out: IO[bytes], *, writes: bool, extensions: Extensions = EVERYTHING) -> None:
         self.busy = threading.Event()
-        self._tenants = Tenants(folder, writes=writes)
+        self._tenants = Tenants(folder, writes=writes, extensions=extensions)
         self._out = out
         self.send(b"S", json.dumps({"position": self._tenants.newest() if writes else 0}).encode())
 
@@ -103,7 +104,7 @@ def _read(orders: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
 
 
 def main() -> None:
-    """Run the worker that the server starts: the folder, whether to write, and the memory limit in bytes."""
+    """Run the worker that the server starts: the folder, whether to write, the limit of memory, and extensions."""
     settings = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
@@ -112,7 +113,8 @@ def main() -> None:
     os.dup2(2, 1)
     orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(orders,), daemon=True).start()
-    worker = Worker(Path(settings["folder"]), out, writes=settings["writes"])
+    extensions = Extensions.of(settings["extensions"])
+    worker = Worker(Path(settings["folder"]), out, writes=settings["writes"], extensions=extensions)
     threading.Thread(target=watch_memory, args=(worker.busy, settings["memory"]), daemon=True).start()
     while True:
         order, body = orders.get()

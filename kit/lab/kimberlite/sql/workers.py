@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ....kimberlite.wire.extensions import EVERYTHING, Extensions
 from ...sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
 from ..refusal import BUSY, EXECUTION, INTERNAL, Refusal
 from .pipe import HEAD, LENGTH
@@ -33,11 +34,11 @@ class Result:
 class Workers:
     """Runs statements: writing ones one after the other, reading ones a few at a time."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, extensions: Extensions = EVERYTHING) -> None:
         self._seconds = seconds
         self._folder = folder
-        self._writer = _pool(folder, writes=True)
-        self._readers = _pool(folder, writes=False)
+        self._writer = _pool(folder, extensions, writes=True)
+        self._readers = _pool(folder, extensions, writes=False)
         self._write = asyncio.Lock()
         self._last = 0
         """The newest position that was given out."""
@@ -101,16 +102,17 @@ class Workers:
             return result
 
 
-def _pool(folder: Path, *, writes: bool) -> Pool[_Process]:
-    make = lambda: _Process(folder, writes=writes)  # noqa: E731
+def _pool(folder: Path, extensions: Extensions, *, writes: bool) -> Pool[_Process]:
+    make = lambda: _Process(folder, extensions, writes=writes)  # noqa: E731
     return Pool(make, 1 if writes else READERS, Refusal, Refusal(BUSY, STOPPING))
 
 
 class _Process:
     """One process."""
 
-    def __init__(self, folder: Path, *, writes: bool) -> None:
-        self._settings = {"folder": str(folder), "writes": writes, "memory": MEMORY}
+    def __init__(self, folder: Path, extensions: Extensions, *, writes: bool) -> None:
+        names = extensions.names()
+        self._settings = {"folder": str(folder), "writes": writes, "memory": MEMORY, "extensions": names}
         self._child: asyncio.subprocess.Process | None = None
         self.started: dict[str, Any] = {}
         self._ended = False
