@@ -98,7 +98,7 @@ class StreamSource(Source):
             tail = None if columns.tail is None else columns.tail.seq_num
             newest = readings[-1].tail
             caught_up = newest is not None and (last is None or last + 1 >= newest.seq_num)
-            if not self._commands:
+            if last is not None and not self._commands:
                 columns = columns.without_commands()
             if last is None and newest is not None:
                 last = newest.seq_num - 1
