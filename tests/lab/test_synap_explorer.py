@@ -6,6 +6,7 @@ import uuid
 import pandas as pd
 import pytest
 
+import kit
 from kit.synap import SynapClient, SynapError, SynapInputError
 from kit.synap.explore.explorer import connect
 
@@ -92,6 +93,12 @@ def test_streams_and_read(syn):
     with pytest.raises(SynapError, match="not found") as caught:
         syn.read("nowhere")
     assert caught.value.status_code == 400
+
+
+def test_a_read_takes_one_transport(request, syn):
+    assert len(syn.read("vans", limit=3)) == 3
+    native = "SynapRPC" in request.node.name
+    assert kit.calls()["op"].tolist()[-2:] == (["SSTATS", "SREAD"] if native else ["stream.stats", "stream.consume"])
 
 
 def test_what_is_gone_is_counted(syn):

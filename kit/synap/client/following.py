@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from .. import inputs
 from ..errors import SynapError, SynapTransportError, SynapWireError
 from ..wire.columns import SCHEMA
-from .operations import Do, Operation, member
-from .reading import earliest_in, page
+from .operations import Operation
+from .reading import earliest_in, figures, page
 
 BATCH = 10_000
 _QUICK, _SLOW = 0.05, 1.0
@@ -93,10 +93,9 @@ class Follower:
         """Return what there is now."""
         restarted, missed = False, 0
         if first:
-            stats = yield from self._stats()
-            self.generation = stats["generation"]
+            self.generation, _, stop = yield from figures(self.room)
             if self._at is None:
-                self._at = stats["total_published"]
+                self._at = stop
         assert self._at is not None
         at = self._at
         events = SCHEMA.empty_table()
@@ -107,23 +106,23 @@ class Follower:
             if earliest_in(error) is None:
                 raise
         # Requested after the events: generations only grow, so if it is unchanged, the events belong to it.
-        stats = yield from self._stats()
-        if stats["generation"] != self.generation:
-            self.generation, restarted = stats["generation"], True
-            at = stats["min_offset"]
+        generation, oldest, stop = yield from figures(self.room)
+        if generation != self.generation:
+            self.generation, restarted = generation, True
+            at = oldest
             events = yield from page(self.room, self._subscriber, at, self._batch)
-        elif not events.num_rows and stats["total_published"] > at:
+        elif not events.num_rows and stop > at:
             # Events were added or dropped in the meantime, or the server's cursor is wrong after it emptied the room:
             # then all are read, and the old ones skipped.
             try:
-                events = yield from page(self.room, self._subscriber, max(at, stats["min_offset"]), self._batch)
+                events = yield from page(self.room, self._subscriber, max(at, oldest), self._batch)
             except SynapError as error:
                 earliest = earliest_in(error)
                 if earliest is None:
                     raise
                 events = yield from page(self.room, self._subscriber, earliest, self._batch)
             if not events.num_rows:
-                events = yield from page(self.room, self._subscriber, stats["min_offset"], 2**31)
+                events = yield from page(self.room, self._subscriber, oldest, 2**31)
                 events = events.filter(pc.greater_equal(events["offset"], at))
         if events.num_rows:
             begin = events["offset"][0].as_py()
@@ -133,7 +132,3 @@ class Follower:
             self._at = at
         assert self.generation is not None
         return EventBatch(events, self._at, self.generation, missed, restarted)
-
-    def _stats(self) -> Operation[dict[str, int]]:
-        answer = yield Do("stream.stats", {"room": self.room})
-        return {name: member(answer, name, int) for name in ("generation", "min_offset", "total_published")}

@@ -124,7 +124,7 @@ def _many(settings: Settings, commands: Sequence[Do]) -> Operation[list[Any]]:
     if not commands:
         return []
     if settings.native:
-        return (yield from _natively(commands))
+        return (yield from natively(commands))
     if settings.slow_by_http and (yield Bulk()):
         return (yield from _natively_first(commands))
     return (yield from _by_http(commands))
@@ -134,7 +134,7 @@ def _natively_first(commands: Sequence[Do]) -> Operation[list[Any]]:
     """Ask over SynapRPC, where the password is hashed once; over HTTP what it tells less of, or could not be sent."""
     places = [n for n, command in enumerate(commands) if rpc_commands.tells_all(command.command, command.payload)]
     results: list[Any] = [None] * len(commands)
-    answers = (yield from _natively([commands[n] for n in places])) if places else []
+    answers = (yield from natively([commands[n] for n in places])) if places else []
     for n, answer in zip(places, answers, strict=True):
         results[n] = answer
     rest = [n for n in range(len(commands)) if n not in places or _is_lost(results[n])]
@@ -152,7 +152,7 @@ def _by_http(commands: Sequence[Do]) -> Operation[list[Any]]:
     long = [n for n, body in enumerate(bodies) if not body or len(body) > MAX_BODY]
     if long:
         yield from _check_long(commands, bodies, long)
-        answers = yield from _natively([commands[n] for n in long])
+        answers = yield from natively([commands[n] for n in long])
         by_place = dict(zip(long, answers, strict=True))
     others = [n for n in range(len(commands)) if not long or n not in by_place]
     responses = (yield Http([_request(commands[n], bodies[n]) for n in others])) if others else []
@@ -188,7 +188,8 @@ def _check_long(commands: Sequence[Do], bodies: Sequence[bytes], long: Sequence[
         )
 
 
-def _natively(commands: Sequence[Do]) -> Operation[list[Any]]:
+def natively(commands: Sequence[Do]) -> Operation[list[Any]]:
+    """Return the payloads or errors of commands over SynapRPC, many under way at once."""
     calls = [rpc_commands.call_of(one.command, one.payload) for one in commands]
     bodies = yield Rpc(calls, all(one.safe for one in commands))
     answers: list[Any] = []
@@ -320,5 +321,6 @@ __all__ = [
     "Page",
     "SynapTransportError",
     "Walk",
+    "natively",
     "work",
 ]

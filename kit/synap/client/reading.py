@@ -6,10 +6,11 @@ import re
 
 import pyarrow as pa
 
+from .. import inputs
 from ..errors import SynapError, refusal
 from ..wire import columns
 from ..wire import frames as wire
-from .operations import Bulk, Calls, Do, Emit, Operation, Walk, member, raised
+from .operations import Bulk, Calls, Do, Emit, Operation, Walk, member, natively, raised
 
 PAGE = 10_000
 _AHEAD = 2
@@ -20,6 +21,13 @@ def earliest_in(error: SynapError) -> int | None:
     """Return the oldest offset that an error names."""
     match = _EARLIEST.search(error.message)
     return int(match[1]) if match else None
+
+
+def figures(room: str) -> Operation[tuple[int, int, int]]:
+    """Return a room's generation, oldest offset and number of events ever, over the transport that its pages take."""
+    one = Do("stream.stats", {"room": inputs.name(room, "a room")})
+    [stats] = raised((yield from natively([one])) if (yield Bulk()) else [(yield one)])
+    return member(stats, "generation", int), member(stats, "min_offset", int), member(stats, "total_published", int)
 
 
 def page(room: str, subscriber: str, start: int, limit: int) -> Operation[pa.Table]:

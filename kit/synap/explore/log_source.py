@@ -17,7 +17,7 @@ from ...core.log.source import Outgoing, Pages, Piece, Ranged, Sent
 from ...core.secrets import Secret
 from ...core.tables.frames import BodyMode
 from ..client.client import SynapClient
-from ..client.reading import page, pages
+from ..client.reading import figures, page, pages
 from ..client.stream import decoded
 from ..errors import SynapInputError
 from ..inputs import JsonText
@@ -49,9 +49,7 @@ class RoomRange(Ranged):
 
     def bounds(self) -> tuple[int, int]:
         with nullcontext() if self._names is None else self._names.explained(self.room, "syn.streams()", "Room '"):
-            stats = self.client.stream.stats(self.room)
-        self._attrs["generation"] = stats["generation"]
-        first, stop = int(stats["min_offset"]), int(stats["total_published"])
+            self._attrs["generation"], first, stop = state_of(self.client).driver.run(figures(self.room))
         return min(first, stop), stop
 
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
