@@ -110,26 +110,11 @@ def socket_pieces(
     if model is None:
         model = state.driver.run(route(state, prompt, project))
     chat = _Chat(state, prompt, model, timeout, project)
-    try:
-        with connect(
-            chat.url,
-            additional_headers=revealed(chat.headers),
-            open_timeout=min(CONNECT_TIMEOUT, chat.left()),
-            close_timeout=1,
-            max_size=_FRAME,
-        ) as socket:
-            socket.send(chat.message())
-            while not chat.done:
-                yield chat.feed(socket.recv(chat.left()))
-    except ClaudeAPIError:
-        raise  # some of ours are OSErrors too
-    except chat.FAILURES as error:
-        failed = chat.failure(error)
-    else:
-        return
-    finally:
-        chat.over()
-    raise failed
+    with chat, connect(chat.url, **chat.options()) as socket:
+        socket.send(chat.message())
+        while not chat.done:
+            yield chat.feed(socket.recv(chat.left()))
+    chat.check()
 
 
 async def async_socket_pieces(
@@ -143,45 +128,29 @@ async def async_socket_pieces(
     if model is None:
         model = await state.driver.run(route(state, prompt, project))
     chat = _Chat(state, prompt, model, timeout, project)
-    try:
-        async with connect(
-            chat.url,
-            additional_headers=revealed(chat.headers),
-            open_timeout=min(CONNECT_TIMEOUT, chat.left()),
-            close_timeout=1,
-            max_size=_FRAME,
-        ) as socket:
+    with chat:
+        async with connect(chat.url, **chat.options()) as socket:
             await socket.send(chat.message())
             while not chat.done:
                 async with asyncio.timeout(chat.left()):
                     frame = await socket.recv()
                 yield chat.feed(frame)
-    except ClaudeAPIError:
-        raise  # some of ours are OSErrors too
-    except chat.FAILURES as error:
-        failed = chat.failure(error)
-    else:
-        return
-    finally:
-        chat.over()
-    raise failed
+    chat.check()
 
 
 class _Chat:
-    """One chat over a WebSocket: sending the prompt and interpreting the frames."""
+    """One chat over a WebSocket, but for the calls of the socket: what is sent, what frames mean, how it ended."""
 
     def __init__(self, state: ClientState, prompt: str, model: str, timeout: float, project: str | None) -> None:
-        from websockets.exceptions import WebSocketException
-
-        self.FAILURES = (WebSocketException, OSError, EOFError)
         settings = state.driver.settings
         self.url = f"ws{settings.base_url.removeprefix('http').rstrip('/')}/v1/stream"
         key = state.project_keys.get(project or "") or settings.credential
         self.request_id = uuid.uuid4().hex
-        self.headers: dict[str, str | Secret] = {"x-request-id": self.request_id}
+        self._headers: dict[str, str | Secret] = {"x-request-id": self.request_id}
         if key is not None:
-            self.headers["authorization"] = key.after("Bearer ")
+            self._headers["authorization"] = key.after("Bearer ")
         self.done = False
+        self._failed: ClaudeAPIError | None = None
         self._sent = False
         self._recorded = False
         self._state, self._prompt, self._model, self._project = state, prompt, model, project
@@ -190,6 +159,30 @@ class _Chat:
         self._text: list[str] = []
         self._size = 0
         self._started, self._clock = calls.now(), time.perf_counter()
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the socket."""
+        opening = min(CONNECT_TIMEOUT, self.left())
+        headers = revealed(self._headers)
+        return {"additional_headers": headers, "open_timeout": opening, "close_timeout": 1, "max_size": _FRAME}
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        """Keep a failure of the socket for `check`: raised in here, it would hold the request's headers."""
+        from websockets.exceptions import WebSocketException
+
+        # Some errors of ours are OSErrors too.
+        if isinstance(error, WebSocketException | OSError | EOFError) and not isinstance(error, ClaudeAPIError):
+            self._failed = self._failure(error)
+        self._over()
+        return self._failed is not None
+
+    def check(self) -> None:
+        """Raise the failure of the socket, if there was one."""
+        if self._failed is not None:
+            raise self._failed
 
     def message(self) -> str:
         """Return the message that requests the answer."""
@@ -261,7 +254,7 @@ class _Chat:
             f"stream: {message[:500]}", detail=message, request_id=self.request_id, paid=False if early else None
         )
 
-    def failure(self, error: Exception) -> ClaudeAPIError:
+    def _failure(self, error: Exception) -> ClaudeAPIError:
         """Return the exception for a socket that could not be opened, or broke."""
         from websockets.exceptions import InvalidStatus
 
@@ -278,7 +271,7 @@ class _Chat:
             return ClaudeAPIError(f"{what}: could not connect to {self.url}: {reason}", **fields)
         return ClaudeAPIError(f"{what}: the connection broke: {reason}", **fields)
 
-    def over(self) -> None:
+    def _over(self) -> None:
         """Record the cost, however the chat ended: an answer that was left early has been paid for."""
         if self._sent and not self._recorded:
             self._state.book.unknown("stream", self._model, self._project, self.request_id)
