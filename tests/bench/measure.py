@@ -92,11 +92,12 @@ class Pairs:
         size: int = 0,
         rounds: int | None = None,
     ) -> None:
-        """The two sides in turn, who goes first changing, after one round that is thrown away; a row per figure."""
+        """The two sides in turn, who goes first changing, after one round that is thrown away unless there is one only;
+        a row per figure."""
         if self.only not in name:
             return
         size = self.size(size) if size else 0
-        if not self.quick:
+        if not self.quick and rounds != 1:
             self._once(ours, env, size)
             self._once(theirs, env, size)
         pairs = []
