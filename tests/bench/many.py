@@ -10,7 +10,9 @@ import asyncio
 import json
 import os
 import time
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from .measure import Figures, Pairs, Side, resident_mb, size
 from .measure import main as run
@@ -156,6 +158,46 @@ def open_feeds() -> Figures:
     return {f"of {FEED_KB} KB a feed": memory / FEED_KB, f"of {IDLE_PERCENT:g} % of a core": idle / IDLE_PERCENT}
 
 
+def bare_feeds() -> Figures:
+    """The same signs of life on as many bare sockets of one loop, thrown away: the bound of an idle feed."""
+
+    class Idle(asyncio.Protocol):
+        beats = 0
+
+        def __init__(self, heard: asyncio.Event, request: bytes) -> None:
+            self.heard, self.request = heard, request
+
+        def connection_made(self, transport: Any) -> None:
+            transport.write(self.request)
+
+        def data_received(self, data: bytes) -> None:
+            self.heard.set()
+            Idle.beats += 1
+
+    async def main() -> float:
+        url = urlsplit(os.environ["S2_BASIN_ENDPOINT"])
+        request = (
+            f"GET /v1/streams/all/records?tail_offset=0 HTTP/1.1\r\nhost: {url.netloc}\r\ns2-basin: {BASIN}\r\n"
+            f"authorization: Bearer {os.environ['S2_ACCESS_TOKEN']}\r\ncontent-type: s2s/proto\r\n\r\n"
+        ).encode()
+        loop, transports = asyncio.get_running_loop(), []
+        for _ in range(size()):
+            heard = asyncio.Event()
+            transport, _ = await loop.create_connection(partial(Idle, heard, request), url.hostname, url.port)
+            transports.append(transport)
+            await asyncio.wait_for(heard.wait(), 20)
+        await asyncio.sleep(3)
+        Idle.beats, used, began = 0, time.process_time(), time.perf_counter()
+        await asyncio.sleep(15)
+        share = (time.process_time() - used) / (time.perf_counter() - began) * 100
+        assert Idle.beats >= size(), Idle.beats
+        for transport in transports:
+            transport.close()
+        return share
+
+    return {f"of {IDLE_PERCENT:g} % of a core": asyncio.run(main()) / IDLE_PERCENT}
+
+
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +211,7 @@ SIDES: dict[str, Side] = {
     side.__name__: side
     for side in (
         ours_listed, official_listed, ours_profiled, official_profiled, side_by_side, one_stream, open_feeds,
+        bare_feeds,
     )
 }  # fmt: skip
 
@@ -208,6 +251,8 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(name, "side_by_side", "one_stream", env, goal=1.3, size=total)
         for figure in (f"of {FEED_KB} KB a feed", f"of {IDLE_PERCENT:g} % of a core"):
             pairs.alone(f"S2: {FEEDS:,} feeds open, none of them with news", "open_feeds", env, figure, 1.0, size=FEEDS)
+        name = f"S2: {FEEDS:,} bare sockets that get the same signs of life"
+        pairs.alone(name, "bare_feeds", env, f"of {IDLE_PERCENT:g} % of a core", None, size=FEEDS)
 
 
 if __name__ == "__main__":

@@ -385,6 +385,9 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(name, "ours_read", "official_read", env, figures={"time": 0.1, "peak memory": None}, size=RECORDS)
         pairs.compare(f"{name}, against its bytes only", "ours_read", "drain_read", env, goal=1.5, size=RECORDS)
         pairs.compare(f"{name}, against its bytes copied once", "ours_read", "keep_read", env, goal=1.3, size=RECORDS)
+        pairs.compare(
+            "S2: 1 M x 200 B copied once, against its bytes only", "keep_read", "drain_read", env, size=RECORDS
+        )
         pairs.alone(f"{name}", "ours_read", env, "memory / frame", 2.0, size=RECORDS)
         pairs.compare("S2: read 100 records to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
         name = "S2: read 100 records, the server alone"
@@ -397,9 +400,11 @@ def rows(pairs: Pairs) -> None:
         for some in pairs.growth(1_000, 10_000):
             name = f"S2: append a frame of {some:,}"
             pairs.compare(name, "ours_append", "official_append", env, goal=0.7, size=some)
+            pairs.compare(f"{name}, the server alone", "bytes_append", "official_append", env, size=some)
         pairs.compare("S2: append a frame of 250,000", "ours_append", "official_append", env, goal=0.3, size=250_000)
-        name = "S2: append a frame of 250,000, against its bytes only"
-        pairs.compare(name, "ours_append", "bytes_append", env, size=250_000)
+        name = "S2: append a frame of 250,000"
+        pairs.compare(f"{name}, against its bytes only", "ours_append", "bytes_append", env, size=250_000)
+        pairs.compare(f"{name}, the server alone", "bytes_append", "official_append", env, size=250_000)
         goals = {"p50": 1.0, "p99": 1.0}
         pairs.compare("S2: append to seen", "ours_tail", "official_tail", env, figures=goals, size=400)
 
