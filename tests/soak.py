@@ -1,7 +1,7 @@
 """All five services for a long while: `python -m tests.soak --minutes 20 --seed 1`.
 
-Feeds stay open while others read, write, query and join, and while servers are ended now and then, gently or with
-SIGKILL, and started again on their data. Memory, file descriptors, threads and tasks of this process and of the servers
+Feeds, figures folded from them and live queries stay open while others read, write, query, join, search and copy from
+service to service, and while servers are ended now and then, gently or with SIGKILL, and started again on their data. Memory, file descriptors, threads and tasks of this process and of the servers
 are sampled; they must stay flat once warm, and at the end every row must be accounted for.
 """
 
@@ -34,10 +34,15 @@ from kit.s2 import Retry, Timeout
 from .chaos.house import House
 
 SERVICES = ("s2", "kimberlite", "synap", "claude", "amdahl")
+KEYS = 7
 GROWTH = 1.12, 24e6
 """Memory in the last quarter, against the second: so many times as much and so many bytes more are taken for flat."""
 MORE = 6
 """So many more descriptors, threads or tasks are taken for flat."""
+
+
+def row(n: int) -> bytes:
+    return b'{"n":%d,"k":%d}' % (n, n % KEYS)
 
 
 class Soak:
@@ -45,6 +50,7 @@ class Soak:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.chance = random.Random(seed)
+        self.folder = folder
         self.stop = threading.Event()
         self.count: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -89,13 +95,13 @@ class Soak:
         # After a doubtful end the stream says what was written, and the writer goes on from there.
         tail = stream.position().seq_num
         self.s2_rows = max(self.s2_rows, tail)
-        stream.append([b'{"n":%d}' % n for n in range(tail, tail + 50)], match_seq_num=tail)
+        stream.append([row(n) for n in range(tail, tail + 50)], match_seq_num=tail)
         self.s2_rows = tail + 50
 
     def kimberlite_write(self) -> None:
         k = self.at["kimberlite"]
         tail = len(k["numbers"])
-        k.append("numbers", [b'{"n":%d}' % n for n in range(tail, tail + 50)], expected_offset=tail)
+        k.append("numbers", [row(n) for n in range(tail, tail + 50)], expected_offset=tail)
         self.kimberlite_rows = max(self.kimberlite_rows, tail + 50)
 
     def kimberlite_sql(self) -> None:
@@ -139,14 +145,35 @@ class Soak:
         found = kit.sql("select count(*) as n from o join e using (n)", o=orders, e=events)
         assert 0 <= found["n"].iloc[0] <= 200
 
+    def find(self) -> None:
+        """Look for one number among the newest: it is there once."""
+        log = self.chance.choice(self.logs())
+        wanted = int(log.tail(1, body="json")["n"].iloc[0]) - self.chance.randrange(1000)
+        if wanted >= 0:
+            found = log.find(path=f"$.n == {wanted}", start="tail-5000")
+            assert found["n"].tolist() == [wanted] and found.kit.scan.complete, (wanted, found, found.kit.scan)
+
+    def copy(self) -> None:
+        """Copy what is new to the other service; what was broken off goes on where it was."""
+        for n, (log, other) in enumerate(zip(self.logs(), self.copies(), strict=True)):
+            log.copy_to(other, checkpoint=self.folder / f"copied-{n}")
+
+    def logs(self) -> list[Any]:
+        return [self.at["s2"]["soak-basin"]["numbers"], self.at["kimberlite"]["numbers"]]
+
+    def copies(self) -> list[Any]:
+        return [self.at["kimberlite"]["copied"], self.at["s2"]["soak-basin"]["copied"]]
+
     # --- the whole --------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self.s2_rows = self.kimberlite_rows = self.asked = self.confirmed = self.numbered = 0
         self.tried, self.sent, self.taken = set[str](), set[str](), Counter[str]()
         self.pages_tried, self.pages = set[str](), set[str]()
-        self.at["s2"].create_basin("soak-basin").create("numbers")
-        self.at["kimberlite"].create("numbers")
+        basin = self.at["s2"].create_basin("soak-basin")
+        for name in ("numbers", "copied"):
+            basin.create(name)
+            self.at["kimberlite"].create(name)
         self.at["kimberlite"].execute("CREATE TABLE things (name TEXT PRIMARY KEY, n BIGINT)")
         self.at["kimberlite"].execute("INSERT INTO things (name, n) VALUES ($1, $2)", "soak", 0)
         self.at["synap"].client.queue.create("soak", ack_deadline_secs=3600, max_depth=1_000_000)
@@ -157,6 +184,14 @@ class Soak:
         self.next = dict.fromkeys(self.feeds, 0)
         for name, feed in self.feeds.items():
             feed.on(lambda frame, name=name: self._came(name, frame))
+        self.s2_write()
+        self.kimberlite_write()
+        self.figures = {name: feed.per("k", rows="count", total="sum:n") for name, feed in self.feeds.items()}
+        self.newest = {name: feed.newest_by("k") for name, feed in self.feeds.items()}
+        self.live = kit.live_sql(
+            "select a.k, count(*) as rows, max(a.n) as newest, max(b.n) as other from a join b using (k) group by 1",
+            a=self.newest["seq_num"], b=self.newest["offset"],
+        )  # fmt: skip
         self.threads = [
             self.worker("s2 writes", 0.1, self.s2_write),
             self.worker("kimberlite writes", 0.1, self.kimberlite_write),
@@ -166,6 +201,8 @@ class Soak:
             self.worker("claude", 0.2, self.claude_ask),
             self.worker("amdahl", 0.4, self.amdahl_ask),
             self.worker("joins", 1.0, self.join),
+            self.worker("finds", 1.0, self.find),
+            self.worker("copies", 2.0, self.copy),
         ]
 
     def _came(self, name: str, frame: Any) -> None:
@@ -234,11 +271,19 @@ class Soak:
             check(feed.total == ends[name] == self.next[name], f"{name}: {feed.total}, {self.next[name]}, {ends[name]}")
             self.count[f"rows of the feed of {name}"] = feed.total
             self.count[f"reconnects of the feed of {name}"] = feed.stats()["reconnects"]
+            self.folded(name, ends[name])
+        self.answered(ends)
+        for feed in self.feeds.values():
             feed.close()
         whole = self.at["s2"]["soak-basin"]["numbers"].read(body="json")
         check(whole["n"].tolist() == list(range(tail)), "s2: the rows are not what was written")
         there = self.at["kimberlite"].read("numbers", body="json", times=False)
         check(there["n"].tolist() == list(range(ends["offset"])), "kimberlite: the rows are not what was written")
+        self.copy()
+        for n, (other, end) in enumerate(zip(self.copies(), ends.values(), strict=True)):
+            there = other.read(body="json")
+            check(there["n"].tolist() == list(range(end)), f"copy {n}: {len(there)} records of {end}, or another order")
+        self.count["records copied"] = sum(ends.values())
         done = int(self.at["kimberlite"].query("SELECT n FROM things WHERE name = $1", "soak")["n"].iloc[0])
         check(self.confirmed <= done <= self.asked, f"{self.confirmed} statements confirmed, {done} done")
         c = self.at["synap"].client
@@ -258,6 +303,33 @@ class Soak:
         check(spent.tokens <= told.total_tokens <= most, f"{spent} and the service says {told.total_tokens} tokens")
         self.count["rows"] = tail + ends["offset"] + len(self.sent) + len(self.pages) + spent.calls
 
+    def folded(self, name: str, end: int) -> None:
+        """The figures folded from a feed cover its whole stream, whatever was restarted."""
+        wanted = {k: (len(range(k, end, KEYS)), sum(range(k, end, KEYS))) for k in range(min(KEYS, end))}
+        found: dict[int, tuple[int, int]] = {}
+        until = time.monotonic() + 10
+        while found != wanted and time.monotonic() < until:
+            time.sleep(0.1)
+            frame = self.figures[name].df
+            found = {
+                int(k): (int(r), int(t)) for k, r, t in zip(frame["k"], frame["rows"], frame["total"], strict=True)
+            }
+        self.check(found == wanted, f"figures of {name}: {found} for {wanted}")
+
+    def answered(self, ends: dict[str, int]) -> None:
+        """The live query over the newest rows of both has the last of each key."""
+        wanted = {k: tuple(range(k, end, KEYS)[-1] for end in (ends["seq_num"], ends["offset"])) for k in range(KEYS)}
+        found: dict[int, tuple[int, ...]] = {}
+        until = time.monotonic() + 15
+        while found != wanted and time.monotonic() < until:
+            time.sleep(0.2)
+            frame = self.live.df
+            found = {
+                int(k): (int(a), int(b)) for k, a, b in zip(frame["k"], frame["newest"], frame["other"], strict=True)
+            }
+        self.check(found == wanted, f"the live query: {found} for {wanted}")
+        self.check(not len(self.live.problems), f"the live query had problems: {self.live.problems}")
+
     def check(self, held: bool, told: str) -> None:
         if not held:
             self.problems.append(told)
@@ -265,6 +337,8 @@ class Soak:
     def flat(self) -> str:
         """What the samples say, quarter by quarter; growth beyond what is taken for flat is a problem."""
         quarter = len(self.samples) // 4
+        if not quarter:
+            return "too short to say what grows"
         lines = [f"{'':<26}{'2nd quarter':>14}{'3rd':>14}{'4th':>14}"]
         for name in self.samples[0]:
             parts = [
@@ -279,6 +353,8 @@ class Soak:
         self.stop.set()
         for feed in getattr(self, "feeds", {}).values():
             feed.close()
+        if hasattr(self, "live"):
+            self.live.close()
         for one in self.at.values():
             one.close()
         for house in self.houses.values():
