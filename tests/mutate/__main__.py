@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 JUDGED = Path(__file__).parent / "equivalent.txt"
 MOST = 10
 """So many files of tests are asked about a change: what they do not see is taken to be seen by none."""
+SLOW = 0.3
+"""Tests that take so many seconds are asked after all others."""
 
 
 def judged() -> dict[str, str]:
@@ -26,9 +28,11 @@ def judged() -> dict[str, str]:
 
 
 def coming_by(change: Change, calls: Calls) -> list[list[str]]:
-    """Return the tests that call the function that is changed, by file: the module's own first, then those with the most.
+    """Return the tests that call the function that is changed, in parts to be run one after the other.
 
-    What runs once, when a module is imported, is guarded by the tests that call anything there, and by those of the service.
+    The module's own file is the first, as importing all of them takes longer than most tests; then those with the most
+    tests that come by; slow tests of all files are the last. What runs once, when a module is imported, is guarded by
+    the tests that call anything there, and by those of the service.
     """
     wing = f"test_{change.path.split('/')[1]}_"
     files: dict[str, list[tuple[float, str]]] = {}
@@ -39,7 +43,12 @@ def coming_by(change: Change, calls: Calls) -> list[list[str]]:
             files.setdefault(path, []).append((took, test))
     own = Path(change.path).stem
     ordered = sorted(files, key=lambda path: (own not in path, -len(files[path])))[:MOST]
-    return [[test for _, test in sorted(files[path])] for path in ordered]
+    parts = [
+        [test for path in some for took, test in sorted(files[path]) if took < SLOW]
+        for some in (ordered[:1], ordered[1:4], ordered[4:])
+    ]
+    parts.append([test for took, test in sorted(one for path in ordered for one in files[path]) if took >= SLOW])
+    return [part for part in parts if part]
 
 
 def main() -> int:

@@ -172,10 +172,10 @@ def calls(tree: Tree, kept: Path) -> Calls:
     }
 
 
-def judge(tree: Tree, change: Change | None, files: list[list[str]]) -> str:
+def judge(tree: Tree, change: Change | None, parts: list[list[str]]) -> str:
     """Return by what a change is noticed: the name of a test, or a word; empty where nothing notices it.
 
-    `files` has the tests of each file, those files first that are tried first.
+    Each part is a run of its own, up to the first test that fails.
     """
     if change is not None:
         source = change.applied(tree.before[change.path])
@@ -186,11 +186,7 @@ def judge(tree: Tree, change: Change | None, files: list[list[str]]) -> str:
         (tree.folder / change.path).write_bytes(source)
     noticed = tree.folder / "noticed.txt"
     try:
-        # The first file alone, as importing all of them takes longer than most tests.
-        for some in (files[:1], files[1:4], files[4:]):
-            tests = [test for file in some for test in file]
-            if not tests:
-                continue
+        for tests in parts:
 
             def work(tests: list[str] = tests) -> int:
                 plugin = Which({test: n for n, test in enumerate(tests)})

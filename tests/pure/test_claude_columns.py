@@ -76,6 +76,8 @@ def test_a_pydantic_model():
 
     spec = spec_of(Ticket)
     assert spec.columns[1] == Column("score", "float", low=0, high=1, about="how angry")
+    told = pydantic.create_model("Told", topic=(str, pydantic.Field(description="x" * 400)))
+    assert spec_of(told).columns[0].about == "x" * 300
     assert values_in('{"topic": "praise", "score": 0.25}', spec) == ("praise", 0.25, None)
     with pytest.raises(Unfit, match="half is none"):
         values_in('{"topic": "praise", "score": 0.5}', spec)

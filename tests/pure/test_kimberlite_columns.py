@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -18,8 +19,10 @@ from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamN
 from kit.kimberlite.explore.bulk import SCHEMA, batches, part
 from kit.kimberlite.types import Timestamp
 from kit.kimberlite.wire.blobs import Blobs
+from kit.kimberlite.wire.cells import WireCells, scan
 from kit.kimberlite.wire.columns import blobs_from_arrow
-from kit.kimberlite.wire.protocol.codec import Request, Response, decode, payload_of, requests, responses
+from kit.kimberlite.wire.protocol.codec import Request, Response, decode, payload_of, peek, requests, responses
+from kit.kimberlite.wire.protocol.postcard import Reader
 from kit.kimberlite.wire.results import _TYPES, TYPES_MARK, WIRE_TEXT, result_columns
 from kit.kimberlite.wire.sqltypes import Type, declared_of_column, type_of
 
@@ -147,6 +150,35 @@ def test_a_result_in_columns_is_the_result_in_objects(data: Any) -> None:
             column = column.cast(pa.int64())
         expected = [row[n].nanoseconds if isinstance(row[n], Timestamp) else row[n] for row in rows]
         assert column.to_pylist() == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_usual_rows_are_found_all_at_once(data: Any) -> None:
+    """What this gives up is read cell by cell, to the same: so ask it itself."""
+    kinds = data.draw(st.lists(COLUMN, min_size=1, max_size=5))
+    rows = data.draw(st.lists(st.tuples(*[st.none() | kind for kind in kinds]), max_size=40))
+    rows += [tuple(sign * 2**n for _ in kinds) for n in range(63) for sign in (1, -1)]
+    payload = answer([""] * len(kinds), rows)
+    reader = Reader(payload, peek(payload).body)
+    _TYPES.read(reader)
+    found = scan(reader, len(kinds))
+    assert found is not None
+    places, count = found
+    assert count == len(rows) and reader.at == len(payload)
+    for n in range(len(kinds)):
+        cells = WireCells(payload, np.frombuffer(payload, np.uint8), places[n])
+        expected = [row[n] for row in rows]
+        assert cells.booleans().tolist() == [one is True for one in expected]
+        assert cells.texts().to_pylist() == [one if isinstance(one, str) else "" for one in expected]
+        numbers = [one.nanoseconds if isinstance(one, Timestamp) else one for one in expected]
+        assert cells.integers().tolist() == [one if type(one) is int else 0 for one in numbers]
+
+
+@pytest.mark.parametrize("last", [None, False, True])
+def test_flags_end_where_the_message_ends(last: bool | None) -> None:
+    flags = [None, True, False] * 20 + [last]
+    assert result_columns(answer(["a"], [(flag,) for flag in flags])).table.column("a").to_pylist() == flags
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from enum import EnumType
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from kit.core.errors import AnswerError, InputError, TransportError
 from kit.kimberlite import errors
 from kit.kimberlite.errors import CODES, KimberliteError, ServerError, server_error
 from kit.kimberlite.types import MAX_U32, MAX_U64, Position, StreamId, TenantId, Timestamp
+from kit.kimberlite.wire.protocol import enums
 
 
 def test_ids_and_positions():
@@ -121,3 +123,9 @@ def test_retryable():
     assert not errors.KimberliteInputError("wrong").is_retryable()
     assert errors.NetworkError("gone").maybe_received
     assert not errors.NetworkError("refused", maybe_received=False).maybe_received
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(enums).values() if isinstance(kind, EnumType) and len(kind)])
+def test_members_of_enums_are_counted_from_zero(kind):
+    """Postcard writes the place of a member, so numbers have no gaps and none stands twice."""
+    assert [member.value for member in kind] == list(range(len(kind.__members__)))

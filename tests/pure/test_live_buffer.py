@@ -74,6 +74,7 @@ def test_rows_keep_their_numbers_while_old_ones_go():
         assert first == max(start, buffer.first)
         assert found == list(range(first, max(first, min(stop, total))))
     assert kept(buffer)[1] == list(range(total - 1000, total))
+    assert buffer.rows(total - 5, total - 5) == (total - 5, [])  # not a batch of no rows
     assert len(buffer._pieces) < 40  # small ones are joined
     assert buffer.clear() == 1000
     assert (len(buffer), buffer.first, buffer.next, buffer.bytes) == (0, total, total, 0)

@@ -58,13 +58,19 @@ def test_the_same_bytes_as_from_objects(records, batching, match_seq_num, fencin
 
 def test_many_records():
     raw = [os.urandom(n % 400) for n in range(40_000)]
-    found = list(encode_inputs(raw, timestamps=np.arange(40_000, dtype=np.uint64), match_seq_num=5))
+    headers = [[(b"n", b"%d" % n)] * (n % 3) for n in range(40_000)]
+    times = np.arange(40_000, dtype=np.uint64)
+    found = list(encode_inputs(raw, timestamps=times, headers=headers, match_seq_num=5))
     assert [one.records for one in found] == [1000] * 40
     assert bodies_of(found) == raw
     appends = [input_of(one.payload) for one in found]
     assert [append.match_seq_num for append in appends] == list(range(5, 40_005, 1000))
     assert [record.timestamp for append in appends for record in append.records] == list(range(40_000))
-    assert sum(one.metered_bytes for one in found) == sum(8 + len(body) for body in raw)
+    assert [record.headers for append in appends for record in append.records] == headers
+    assert sum(one.metered_bytes for one in found) == sum(
+        8 + len(body) + sum(2 + len(name) + len(value) for name, value in pairs)
+        for body, pairs in zip(raw, headers, strict=True)
+    )
 
 
 def test_large_records():

@@ -39,6 +39,7 @@ FORMS = [
         0.5, None, True, False, "", "a" * 31, "a" * 32, [], [1] * 15, [1] * 16, {}, {str(n): n for n in range(15)}, {str(n): n for n in range(16)},
     )],
     (b"\xca\x3f\x00\x00\x00", 0.5),
+    (b"\x81\xa0\xc0", {"": None}),
 ]  # fmt: skip
 
 
@@ -50,8 +51,14 @@ def test_every_form_of_a_value_is_read_in_small_messages_and_in_large_ones(data,
     filler = b"\x00" * 5000
     found = wire.unpack(b"\x92" + data + sized(0xC6, 4, len(filler), filler))
     assert found == [value, filler] and type(found[0]) is type(value)
+    assert wire.unpack(b"\x92" + sized(0xC6, 4, len(filler), filler) + data) == [filler, value]
     with pytest.raises(wire.Refused):
         wire.unpack(b"\x92" + sized(0xC6, 4, len(filler), filler) + data[:-1])
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 65535, 65536, 2**32 - 1])
+def test_an_array_begins_as_the_library_writes_it(length):
+    assert wire.array_head(length) == msgpack.packb("Array").join((b"\x81", msgpack.Packer().pack_array_header(length)))
 
 
 def test_requests_have_numbers_that_fit():
@@ -220,6 +227,16 @@ def test_values_in_bulk_are_those_one_by_one(values):
     body = wire.answer(3, values)[4:]
     number, at = wire.peek(body)
     assert (number, fast_values.read_values(body, at)) == (3, values)
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 255, 256, 65535, 65536])
+def test_lengths_of_every_form(size):
+    for value, widths in (("a" * size, fast_values._STR), (b"a" * size, fast_values._BIN)):
+        packed = msgpack.packb(value)
+        assert fast_values._size(b"\x00" + packed, 1, widths) == (size, 1 + len(packed) - size)
+        if len(packed) - size > 1:  # one byte of head has no check of its own: what follows finds no room
+            with pytest.raises(wire.Refused):
+                fast_values._size(packed[:-1], 0, widths)
 
 
 # --- events ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ...core.metrics import Sample, tidy
 from ...core.tables.frames import TIME, to_frame
 from ..types import BatchResult, Paid, UsageStats
+from .json_messages import count
 from .prices import PRICES
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def log_frame(entries: Iterable[Any]) -> pd.DataFrame:
         entry["details"] if "details" in entry else {name: value for name, value in entry.items() if name not in known}
         for entry in rows
     ]
+    steps = [count(entry.get("step")) for entry in rows]
     columns: dict[str, list[Any]] = {
-        "step": [_count(entry.get("step"), place) for place, entry in enumerate(rows, start=1)],
+        "step": [place if step is None else step for place, step in enumerate(steps, start=1)],
         "time": _moments(pd, [entry.get("timestamp") for entry in rows], local=False),
         "action": [_said(entry.get("action")) for entry in rows],
         "details": [_said(detail) if detail else None for detail in details],
@@ -93,7 +95,7 @@ def artifact_frame(artifacts: Iterable[Any]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
         "path": [_said(row.get("path")) for row in rows],
         "type": [_said(row.get("type")) for row in rows],
-        "size_bytes": [_count(row.get("size_bytes"), None) for row in rows],
+        "size_bytes": [count(row.get("size_bytes")) for row in rows],
         "created_at": _moments(pd, [row.get("created_at") for row in rows], local=True),
     }
     return to_frame(_table(columns, (_TEXT, _TEXT, _INT, TIME)), nullable=("size_bytes",))
@@ -166,11 +168,6 @@ def estimate_frame(rows: Sequence[tuple[str, int, int, int, float]]) -> pd.DataF
 
 def _table(columns: Mapping[str, Sequence[Any]], kinds: Sequence[Any]) -> pa.Table:
     return pa.table({name: pa.array(values, kind) for (name, values), kind in zip(columns.items(), kinds, strict=True)})
-
-
-def _count(value: Any, otherwise: int | None) -> int | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    return value if good else otherwise
 
 
 def _said(value: Any) -> str | None:

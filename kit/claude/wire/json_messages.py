@@ -300,8 +300,8 @@ def usage_of(value: Any) -> Usage | None:
 
 
 def count(value: Any) -> int | None:
-    """Return a number of something."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a number of something, if it is one that a column of whole numbers holds."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def number(value: Any) -> float | None:

@@ -141,11 +141,11 @@ class WireCells(Cells):
 
     def booleans(self) -> npt.NDArray[np.bool_]:
         matching = self.tags == BOOLEAN
-        bits = self._data[np.minimum(self._places + 1, len(self._data) - 1)]
-        if (bits[matching] > 1).any():
+        bits = self._data[self._places[matching] + 1]
+        if (bits > 1).any():
             raise WireError("a flag is neither 0 nor 1")
-        values: npt.NDArray[np.bool_] = matching & (bits == 1)
-        return values
+        matching[matching] = bits == 1
+        return matching
 
 
 class ObjectCells(Cells):

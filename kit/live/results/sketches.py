@@ -151,9 +151,9 @@ class Quantiles:
         slots, codes, counts = (np.array(column, np.int64) for column in state)
         if not len(slots) == len(codes) == len(counts) or slots.ndim != 1 or codes.ndim != 1 or counts.ndim != 1:
             raise ValueError("buckets of several lengths")
-        if len(slots) and not (slots.min() >= 0 and slots.max() < size and 0 <= codes.min() < 1 << _CODES):
+        if len(slots) and not (slots.min() >= 0 and slots.max() < size):
             raise ValueError("buckets of no group")
-        if len(codes) and codes.max() >= 1 << _CODES:
+        if len(codes) and not (codes.min() >= 0 and codes.max() < 1 << _CODES):
             raise ValueError("no such bucket")
         self._codes, self._counts = (slots << _CODES) | codes, counts
         self._waiting, self._waits = [], 0

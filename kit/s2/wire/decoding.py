@@ -258,8 +258,7 @@ def _packed(digits: Words, size: int) -> Words:
 
 def _cut(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
     """Return the pieces of the data between starts and ends, which follow each other with gaps."""
-    edges = np.empty(2 * len(starts) + 1, np.int32)
-    edges[0] = 0
+    edges = np.zeros(2 * len(starts) + 1, np.int32)
     edges[1::2] = starts
     edges[2::2] = ends
     # Gaps and pieces as one column: every second value is a piece.
