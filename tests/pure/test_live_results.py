@@ -380,10 +380,10 @@ def test_a_closed_result_leaves_its_feed_alone():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"n": "som:total"}, "did you mean 'sum'"), ({"n": "sum"}, "names no column"), ({"n": 3}, "is no aggregate"),
-        ({}, "nothing to compute"), ({"n": "count", "every": "soon"}, "no length of time"), ({"n": "count", "every": 10}, "no length"),
+        ({"n": "som:total"}, "did you mean 'sum'"), ({"n": "sum"}, "names no column"), ({"n": 3}, "is not an aggregate"),
+        ({}, "nothing to compute"), ({"n": "count", "every": "soon"}, "not a length of time"), ({"n": "count", "every": 10}, "not a length"),
         ({"n": "count", "late": "1s"}, "are of windows"), ({"k": "count"}, "the name of a key"), ({"n": "count", "most": 0}, "most=0"),
-        ({"evry": "10s"}, "is no aggregate"), ({"n": "p100:x"}, "is no aggregate"),
+        ({"evry": "10s"}, "is not an aggregate"), ({"n": "p100:x"}, "is not an aggregate"),
     ],
 )  # fmt: skip
 def test_what_per_refuses(wrong, told):

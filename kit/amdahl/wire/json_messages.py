@@ -107,7 +107,7 @@ def _number(text: str | None) -> float | None:
 
 
 def event_payload(kind: str, data: str) -> dict[str, Any]:
-    """Return the object that an event carries; text that is no object is kept as its `data`."""
+    """Return the object that an event carries; text that is not an object is kept as its `data`."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

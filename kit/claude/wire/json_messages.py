@@ -173,7 +173,7 @@ _RAN = "the program behind the service ran, and failed in its own words above; a
 
 
 def refusal(answer: Answer, what: str, elapsed: float = 0.0, task_timeout: float | None = None) -> ClaudeAPIError:
-    """Return the exception for an answer that is no success."""
+    """Return the exception for an answer that is not a success."""
     detail = detail_of(answer)
     text = detail_text(detail)
     kind = _kind(answer.status, text, elapsed, task_timeout)

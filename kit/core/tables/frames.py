@@ -313,7 +313,7 @@ def _lines_again(chunk: pa.Array) -> pa.Buffer:
 
 
 def json_lines(chunk: pa.Array) -> tuple[pa.Buffer, list[int]]:
-    """Return the bodies one to a line, and the numbers of those that are no objects (an empty object stands in for
+    """Return the bodies one to a line, and the numbers of those that are not objects (an empty object stands in for
     them).
 
     A body counts as fit for a line of its own only if it starts and ends like an object and has no line end inside:

@@ -13,7 +13,7 @@ _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
 def moment(milliseconds: int) -> str:
-    """Return a time since 1970 as people read it; numbers that are no such time stay numbers.
+    """Return a time since 1970 as people read it; numbers that cannot be such a time stay numbers.
 
     >>> moment(1_767_225_600_000), moment(7 * 10**18)
     ('2026-01-01 00:00:00 UTC', '7000000000000000000')

@@ -49,7 +49,7 @@ def read(checkpoint: Any, key: str) -> tuple[Position, dict[str, str]]:
         if larger:
             raise InputError(f"checkpoint {place} is larger than any that is written")
     if not isinstance(checkpoint, dict) or checkpoint.get("form") != FORM:
-        raise InputError("from_checkpoint= is no checkpoint", hint="give what feed.checkpoint() gave, or its file")
+        raise InputError("from_checkpoint= is not a checkpoint", hint="give what feed.checkpoint() gave, or its file")
     if checkpoint.get("source") != key:
         raise InputError(f"the checkpoint is of {checkpoint.get('source')!r}, not of {key!r}")
     position, folds = checkpoint.get("position"), checkpoint.get("folds", {})

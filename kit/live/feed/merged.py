@@ -132,7 +132,7 @@ class Merged(Source):
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 3600:
             raise InputError(f"tolerance={tolerance!r}: give a number of seconds from 0 to 3600")
         if any(source.replaces for source in sources):
-            raise InputError("a result is no log to merge", hint="join it in kit.live_sql")
+            raise InputError("a result cannot be merged as a log", hint="join it in kit.live_sql")
         self._sources, self._tolerance = list(sources), float(tolerance)
         self._names = distinct(source.label for source in sources)
         services = {source.service for source in sources}

@@ -163,7 +163,7 @@ class Sum(Aggregate):
     def load(self, state: Mapping[str, Any], size: int) -> None:
         self._whole = objects([unplain(value) for value in _listed(state["whole"], size)])
         if any(isinstance(total, bool) or not isinstance(total, int | decimal.Decimal) for total in self._whole):
-            raise ValueError("a sum is no number")
+            raise ValueError("a sum is not a number")
         self._part = _numbers(state["part"], size, np.float64)
         self._counts = _numbers(state["counts"], size, np.int64)
         self._floats = _numbers(state["floats"], size, np.bool_)
@@ -343,16 +343,16 @@ def aggregate_of(name: str, text: Any) -> Aggregate:
     (0.99, None)
     >>> aggregate_of("total", "som:total")
     Traceback (most recent call last):
-    kit.core.errors.InputError: total='som:total' is no aggregate
+    kit.core.errors.InputError: total='som:total' is not an aggregate
       did you mean 'sum'?
     """
     if not isinstance(text, str):
-        raise InputError(f"{name}={text!r} is no aggregate", hint=f"write a text: {FORMS}")
+        raise InputError(f"{name}={text!r} is not an aggregate", hint=f"write a text: {FORMS}")
     kind, colon, column = (part.strip() for part in text.partition(":"))
     share = 0.5 if kind == "median" else float(percent[1]) / 100 if (percent := _SHARE.fullmatch(kind)) else None
     if share is None and kind not in _KINDS:
         hint = nearest(kind, [*_KINDS, "median"]) or f"write {FORMS}"
-        raise InputError(f"{name}={text!r} is no aggregate", hint=hint)
+        raise InputError(f"{name}={text!r} is not an aggregate", hint=hint)
     if not column and (kind != "count" or colon):
         raise InputError(f"{name}={text!r} names no column", hint=f'write "{kind}:" and the column, as in {FORMS}')
     return Quantile(name, column, share) if share is not None else _KINDS[kind](name, column or None)

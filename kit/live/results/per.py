@@ -40,7 +40,7 @@ def micros(length: Any, name: str) -> int | None:
             nanoseconds = -1
         if nanoseconds >= (0 if name == "late" else 1_000_000):
             return int(nanoseconds // 1000)
-    raise InputError(f"{name}={length!r} is no length of time", hint='give "10s", "1min", "1h", or a timedelta')
+    raise InputError(f"{name}={length!r} is not a length of time", hint='give "10s", "1min", "1h", or a timedelta')
 
 
 def aggregates_of(aggregates: Mapping[str, Any], keys: Sequence[str]) -> list[Aggregate]:

@@ -350,7 +350,7 @@ def open_answer(message: Any) -> tuple[int, bool, Any]:
 
 
 def peek(body: bytes) -> tuple[int, int]:
-    """Return the number of an answer, and where its value begins; 0 for the place where it is no good answer.
+    """Return the number of an answer, and where its value begins; 0 for the place where it is not a good answer.
 
     >>> peek(bytes.fromhex("920181a24f6b81a3537472a4504f4e47"))
     (1, 6)

@@ -47,7 +47,7 @@ async def _serve(desk: Desk, socket: WebSocket) -> None:
     except (ValueError, RecursionError):
         return await _error(socket, "Invalid JSON format")
     if not isinstance(value, dict):
-        return await _error(socket, "Server error: the message is no object")
+        return await _error(socket, "Server error: the message is not an object")
     kind = value.get("type")
     try:
         if kind == "chat":

@@ -161,7 +161,7 @@ def _calls(
             if first == calls[-1].at + 2 and tokens[words[k + 1]].is_sign(")"):
                 calls[-1].other = others[_name(token)]
                 if calls[-1].function in _SUMS:
-                    message = f"type mismatch: {calls[-1].function} of '{token.name}', whose values are no numbers"
+                    message = f"type mismatch: {calls[-1].function} of '{token.name}', whose values are not numbers"
                     raise Refusal(EXECUTION, message)
         elif calls and calls[-1].function in (*_SUMS, *_HANDED_ON) and _name(token) in columns:
             first = k - 2 if tokens[words[k - 1]].is_sign(".") else k

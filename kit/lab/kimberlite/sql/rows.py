@@ -207,7 +207,7 @@ def _booleans(values: Any) -> Any:
 
 
 def _times(column: Sequence[Any]) -> Any:
-    """Return the nanoseconds of a column of times, or None where some of its bytes are no time."""
+    """Return the nanoseconds of a column of times, or None where some of its bytes are not a time."""
     import numpy as np
 
     none = stamp(0)

@@ -15,7 +15,7 @@ from .scan import scanned
 
 
 def draft_of(payload: bytes) -> Draft:
-    """Return the append that a message asks for; `WireError` where it is no message, a refusal where it breaks a
+    """Return the append that a message asks for; `WireError` where it is not a message, a refusal where it breaks a
     limit."""
     draft = scanned(payload)
     if draft is None:
