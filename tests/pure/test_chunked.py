@@ -104,6 +104,7 @@ def test_an_announced_length_is_not_allocated():
         ({"content-length": "5"}, Sized), ({}, None), ({"transfer-encoding": "gzip, chunked"}, None),
         ({"transfer-encoding": "chunked", "content-length": "5"}, None), ({"content-length": "5, 5"}, None),
         ({"content-length": "-5"}, None), ({"content-length": "²"}, None), ({"content-length": "9" * 30}, None),
+        ({"content-length": "9" * 18}, Sized), ({"content-length": "9" * 19}, None),
     ],
 )  # fmt: skip
 def test_which_framing(headers, kind):

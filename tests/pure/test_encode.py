@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 
 from kit.core.errors import InputError
@@ -29,6 +30,12 @@ def test_single_columns_and_what_is_none():
         5,
     ):
         assert column_of(none) is None
+
+
+def test_what_json_has_no_form_for_is_refused_with_its_row():
+    for one in (pd.Series([1j]), pd.DataFrame({"a": [1j]}), pd.Index([1j]), pd.DataFrame({"a": pd.array([1j])})):
+        with pytest.raises(InputError, match="complex number"):
+            rows_of(bodies_of(one, InputError).bodies)
 
 
 def rows_of(bodies):

@@ -12,6 +12,7 @@ SEEN = [
     ("SELECT v AS x, SUM(n) AS s, AVG(n) FROM t GROUP BY v", ["v", "SUM(n)", "AVG(n)"], ["x", "s", "AVG(n)"]),
     ("SELECT COUNT(DISTINCT v) AS d FROM t", ["COUNT(v)"], ["d"]),
     ("SELECT COUNT(*) FILTER (WHERE n > (5)) AS big FROM t", ["COUNT(*)"], ["big"]),
+    ("SELECT COUNT(*) FILTER (WHERE n > 5) big FROM t", ["COUNT(*)"], ["big"]),
     ('SELECT MIN(v) AS "lowest ""one""", sum("n") FROM t', ["MIN(v)", "SUM(n)"], ['lowest "one"', "SUM(n)"]),
     ("SELECT DISTINCT v AS w FROM t", ["v"], ["w"]),
     ("SELECT COUNT(*) AS a, COUNT(*) AS b FROM t", ["COUNT(*)", "COUNT(*)"], ["a", "b"]),

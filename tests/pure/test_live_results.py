@@ -137,6 +137,10 @@ def test_hashes_and_buckets_are_those_of_earlier_checkpoints():
     quantiles = Quantiles()
     quantiles.add(np.zeros(6, np.int64), np.array([1.0, -1.0, 0.0, 1.7976931348623157e308, 5e-324, 100.0]))
     assert quantiles.dump(one) == [[0] * 6, [95071, 131072, 131073, 167073, 167304, 202561], [1] * 6]
+    assert np.isnan(Quantiles().at(one, 0.5)).all()
+    some = Quantiles()
+    some.add(np.zeros(3, np.int64), np.array([1.0, 5.0, 100.0]))
+    assert some.at(np.arange(2), 1.0) == pytest.approx([100.0, np.nan], rel=0.011, nan_ok=True)
     for count, about, kept in ((0, 0, 0), (1000, 998, 1735), (100_000, 101_245, 14_250)):
         registers = Registers()
         registers.grow(1)

@@ -81,6 +81,8 @@ def test_text_bytes_and_types_of_the_callers():
     bodies = pa.array([b"a", b"\xff"], pa.binary())
     assert shape_of(pa.chunked_array([bodies[:1]])).decode(bodies).columns["body"].to_pylist() == ["a", "\\xff"]
     assert shape_of(pa.chunked_array([bodies])).mode == "bytes"
+    binary = pa.chunked_array([bodies[1:]])
+    assert (shape_of(binary).mode, shape_of(binary, "text").mode) == ("bytes", "text")
     assert shape_of(pa.chunked_array([], pa.binary())).mode == "bytes"
     typed = shape_of(pa.chunked_array([], pa.binary()), "auto", types={"n": pa.float64()})
     assert typed.decode(pa.array([b'{"n":1}'], pa.binary())).columns["n"].to_pylist() == [1.0]

@@ -140,7 +140,7 @@ class WireCells(Cells):
         return _utf8(pieces.take(pa.array(np.arange(0, 2 * count, 2))).cast(pa.binary()))
 
     def booleans(self) -> npt.NDArray[np.bool_]:
-        matching = self.tags == BOOLEAN
+        matching: npt.NDArray[np.bool_] = self.tags == BOOLEAN
         bits = self._data[self._places[matching] + 1]
         if (bits > 1).any():
             raise WireError("a flag is neither 0 nor 1")

@@ -124,9 +124,9 @@ class Quantiles:
         sums = np.concatenate([[0], np.cumsum(self._counts)])
         totals = sums[last] - sums[first]
         rank = sums[first] + np.floor(share * np.maximum(totals - 1, 0)).astype(np.int64)
-        places = np.clip(np.searchsorted(sums[1:], rank, side="right"), 0, max(len(self._codes) - 1, 0))
         if not len(self._codes):
             return np.full(len(slots), np.nan)
+        places = np.minimum(np.searchsorted(sums[1:], rank, side="right"), len(self._codes) - 1)
         code = (self._codes[places] & ((1 << _CODES) - 1)) - _ZERO
         with np.errstate(over="ignore"):
             size = np.exp((np.abs(code) - 1 - _FAR) * _GROWTH) * 0.99  # in the middle of a bucket, by ratio
