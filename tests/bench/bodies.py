@@ -138,7 +138,7 @@ SIDES: dict[str, Side] = {
 
 def rows(pairs: Pairs) -> None:
     rate = f"of {RATE:,} records/s"
-    pairs.alone("JSON bodies: flat records to columns on one core, inverted", "clean", {}, rate, 1.0, size=RECORDS)
+    pairs.alone("JSON bodies: flat records to columns on one core, inverted", "clean", {}, {rate: 1.0}, size=RECORDS)
     for what, side in (
         ("a float for an integer", "floats"),
         ("a text for an integer", "texts"),

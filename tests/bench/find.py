@@ -160,7 +160,7 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(f"{name}, against a read of the bytes", "find_text", "read_bytes", env, goal=1.3, size=RECORDS)
         pairs.compare(f"{name}, against its bytes only", "find_text", "drain_read", env, goal=1.3, size=RECORDS)
         pairs.compare(f"{name}, where nothing is", "find_nothing", "drain_read", env, size=RECORDS)
-        pairs.alone(f"{name}, MB beside the frame", "find_text", env, "MB more", 100.0, size=RECORDS)
+        pairs.alone(f"{name}, MB beside the frame", "find_text", env, {"MB more": 100.0}, size=RECORDS)
         name = "find(path=) in 1 M x 200 B, against the official client's loop"
         pairs.compare(name, "find_path", "official_path", env, goal=1 / 4, size=RECORDS)
         pairs.compare(f"{name}, a number", "find_number", "official_number", env, goal=1 / 4, size=RECORDS)

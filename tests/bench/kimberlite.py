@@ -328,7 +328,7 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(
             f"{name}, with the server's times", "ours_read_with_times", "official_read", env, goal=1.0, size=EVENTS
         )
-        pairs.alone(name, "ours_read", env, "memory / frame", 2.0, size=EVENTS)
+        pairs.alone(name, "ours_read", env, {"memory / frame": 2.0}, size=EVENTS)
         pairs.compare("Kimberlite: read 100 events to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
         pairs.compare("Kimberlite: one small call, the server alone", "bare_call", "official_call", env, size=500)
         pairs.compare("Kimberlite: one small call", "ours_call", "official_call", env, goal=0.8, size=500)

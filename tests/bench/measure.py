@@ -111,14 +111,16 @@ class Pairs:
             self.add(Row(name, ratios, its_goal, figure, a, b, size))
 
     def alone(
-        self, name: str, side: str, env: Mapping[str, str], figure: str, goal: float | None, *, size: int = 0
+        self, name: str, side: str, env: Mapping[str, str], figures: Mapping[str, float | None], *, size: int = 0
     ) -> None:
-        """A figure that is a ratio by itself."""
+        """Figures that are ratios by themselves, with their goals."""
         if self.only not in name:
             return
         size = self.size(size) if size else 0
-        found = [self._once(side, env, size)[figure] for _ in range(1 if self.quick else self.rounds)]
-        self.add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
+        runs = [self._once(side, env, size) for _ in range(1 if self.quick else self.rounds)]
+        for figure, goal in figures.items():
+            found = [run[figure] for run in runs]
+            self.add(Row(name, found, goal, figure, statistics.median(found), 0.0, size))
 
     def add(self, row: Row) -> None:
         if self.quick:

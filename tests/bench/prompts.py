@@ -112,14 +112,13 @@ def rows(pairs: Pairs) -> None:
         name = "Claude: 1 000 small prompts with columns, against the batch without"
         pairs.compare(name, "with_columns", "without_columns", lab.env(), goal=1.1, size=1000)
     pairs.alone(
-        "Claude: 10 000 answers read and checked, in seconds of one core", "reading", {}, "time", 1.0, size=10_000
+        "Claude: 10 000 answers read and checked, in seconds of one core", "reading", {}, {"time": 1.0}, size=10_000
     )
     pairs.alone(
         "Claude: 100 000 rows looked up in the cache, in seconds of one core",
         "looking_up",
         {},
-        "time",
-        1.0,
+        {"time": 1.0},
         size=100_000,
     )
 

@@ -388,7 +388,7 @@ def rows(pairs: Pairs) -> None:
         pairs.compare(
             "S2: 1 M x 200 B copied once, against its bytes only", "keep_read", "drain_read", env, size=RECORDS
         )
-        pairs.alone(f"{name}", "ours_read", env, "memory / frame", 2.0, size=RECORDS)
+        pairs.alone(f"{name}", "ours_read", env, {"memory / frame": 2.0}, size=RECORDS)
         pairs.compare("S2: read 100 records to a frame", "ours_small", "official_small", env, goal=0.6, size=300)
         name = "S2: read 100 records, the server alone"
         pairs.compare(name, "bare_small", "official_small", env, size=300)

@@ -272,7 +272,7 @@ def rows(pairs: Pairs) -> None:
             pairs.compare(f"Synap: read {some:,} events to a frame", "ours_read", "official_read", env, size=some)
         name = "Synap: read 200 k events x 200 B to a frame"
         pairs.compare(name, "ours_read", "official_read", env, goal=1 / 8, size=EVENTS)
-        pairs.alone(name, "ours_read", env, "memory / frame", 2.0, size=EVENTS)
+        pairs.alone(name, "ours_read", env, {"memory / frame": 2.0}, size=EVENTS)
         pairs.compare(f"{name}, a column per JSON key", "ours_read_json", "official_read", env, goal=1 / 5, size=EVENTS)
         name = "Synap: read 10 k keys to a frame"
         pairs.compare(name, "ours_keys", "official_keys", env, goal=1 / 5, size=10_000)
