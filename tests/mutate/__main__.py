@@ -83,11 +83,11 @@ def main() -> int:
             tests = coming_by(change, calls)
             if n % 25 == 0:
                 # The same tests without a change must pass, or the machine is what fails them.
-                wrong = running.judge(tree, None, tests)
+                wrong = running.judge(tree, None, tests, calls)
                 controls += 1
                 if wrong:
                     print(f"UNCHANGED, and yet: {wrong}", flush=True)
-            by = running.judge(tree, change, tests) if tests else ""
+            by = running.judge(tree, change, tests, calls) if tests else ""
             if by:
                 killed += 1
             else:

@@ -24,8 +24,8 @@ LIBRARIES = [
     "IPython", "anyio._backends._asyncio", "duckdb", "google.protobuf.message", "h2.connection", "httpx", "hypothesis",
     "ipywidgets", "matplotlib.pyplot", "msgpack", "numpy", "pandas", "pyarrow.compute", "pyarrow.parquet", "websockets",
 ]  # fmt: skip
-LONGEST = 900
-"""Seconds after which tests are taken not to end."""
+LONGEST = 60, 10
+"""Seconds after which tests are taken not to end: so many, and so many times as long as they took."""
 
 
 class Tree:
@@ -172,7 +172,7 @@ def calls(tree: Tree, kept: Path) -> Calls:
     }
 
 
-def judge(tree: Tree, change: Change | None, parts: list[list[str]]) -> str:
+def judge(tree: Tree, change: Change | None, parts: list[list[str]], calls: Calls) -> str:
     """Return by what a change is noticed: the name of a test, or a word; empty where nothing notices it.
 
     Each part is a run of its own, up to the first test that fails.
@@ -195,7 +195,7 @@ def judge(tree: Tree, change: Change | None, parts: list[list[str]]) -> str:
                 return code
 
             noticed.write_text("")
-            code = in_fork(tree, work, LONGEST)
+            code = in_fork(tree, work, LONGEST[0] + LONGEST[1] * sum(calls[test][0] for test in tests))
             if code is None:
                 return "no end"
             if code != 0:

@@ -214,3 +214,17 @@ def test_rows_are_filled_with_values_and_never_with_code():
 def test_what_cannot_be_filled_is_refused(template, data, words):
     with pytest.raises(InputError, match=words):
         filled(template, pd.DataFrame(data, dtype=object))
+
+
+def test_how_many_choices_and_columns_there_may_be():
+    for count, good in ((1, False), (2, True), (500, True), (501, False)):
+        texts = tuple(f"t{n}" for n in range(count))
+        if good:
+            assert Column("a", "choice", texts).checked().choices == texts
+        else:
+            with pytest.raises(InputError, match=f"has {count} choices: give from 2 to 500"):
+                Column("a", "choice", texts).checked()
+    assert len(spec_of({f"c{n}": str for n in range(100)}).columns) == 100
+    for count in (0, 101):
+        with pytest.raises(InputError):
+            spec_of({f"c{n}": str for n in range(count)})

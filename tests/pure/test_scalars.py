@@ -163,6 +163,12 @@ def test_how_deep_values_may_be(encoder):
     assert json_text(nested(200)) == b"[" * 201 + b"]" * 201
     with pytest.raises(Refused, match="nested more than 200 deep"):
         json_text([nested(200), float("nan")])  # a missing number is none of the quick encoder's
+    for step in (lambda inner: {"a": inner}, lambda inner: np.array([inner, None], object)):
+        value = float("nan")
+        for _ in range(300):
+            value = step(value)
+        with pytest.raises(Refused, match="nested more than 200 deep"):
+            json_text(value)
 
 
 def test_values_in_messages_are_cut():
