@@ -74,3 +74,8 @@ def test_retry_after_date():
     assert retry_after({"retry-after": date}, now=lambda: 1792567670.0) == pytest.approx(10.0)
     assert retry_after({"retry-after": date}, now=lambda: 2e9) == 0.0
     assert retry_after({"retry-after": "Wed, 99 Oct 2026 07:28:00 GMT"}) is None
+
+
+def test_a_very_long_row_of_failures_waits_for_the_longest_pause():
+    patient = Policy(attempts=5000, base=0.5, cap=8.0)
+    assert pause_before_retry(patient, Outcome(), attempt=2000, jitter=lambda: 1.0) == 8.0

@@ -68,7 +68,7 @@ def pause_before_retry(
     elif outcome.maybe_received and not safe:
         return None
     # Full jitter: clients that failed together must not come back together.
-    pause = min(policy.cap, policy.base * 2.0 ** (attempt - 1)) * jitter()
+    pause = grown(policy.base, policy.cap, attempt) * jitter()
     if outcome.asked_pause is not None:
         if outcome.asked_pause > LONGEST_PAUSE:
             return None
@@ -76,6 +76,15 @@ def pause_before_retry(
     if policy.deadline is not None and elapsed + pause > policy.deadline:
         return None
     return pause
+
+
+def grown(base: float, cap: float, failures: int) -> float:
+    """Return a pause that doubles with each failure in a row, up to a cap.
+
+    >>> [grown(0.5, 8.0, failures) for failures in (1, 2, 3, 5000)]
+    [0.5, 1.0, 2.0, 8.0]
+    """
+    return min(cap, base * 2.0 ** min(failures - 1, 60))
 
 
 def retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:

@@ -210,12 +210,11 @@ class Flow:
                 return await self._begin()
             except (NetworkError, TimeoutError, BusyError) as error:
                 # Requesting an event twice is harmless, so every such error may be retried.
-                outcome = retry.Outcome(maybe_received=True)
-                attempts = retry.pause_before_retry(self._settings.policy, outcome, attempt=tries)
-                if attempts is None:
+                pause = retry.pause_before_retry(self._settings.policy, retry.Outcome(), attempt=tries)
+                if pause is None:
                     raise error
                 tries += 1
-                await asyncio.sleep(attempts)
+                await asyncio.sleep(pause)
 
     async def _credit(self, credits: int) -> int:
         assert self._id is not None

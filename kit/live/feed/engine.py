@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ...core import loop
+from ...core.http.retry import grown
 from .source import Chunk
 from .state import FeedState
 
@@ -150,8 +151,7 @@ class Engine:
                     self.state.end(error)
                     return
                 self.state.lost(error)
-            pause = min(_LONGEST, _FIRST * 2.0 ** min(tries - 1, 30))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            await asyncio.sleep(grown(_FIRST, _LONGEST, tries) * random.uniform(0.5, 1.0))
 
     def _again(self, error: Exception, tries: int) -> bool:
         from ...core.errors import AnswerError

@@ -11,7 +11,7 @@ from ...core.environment import OWN
 from ...core.errors import CLOSED, CLOSED_HINT, KitError
 from ...core.http.exchange import Settings
 from ...core.http.operations import Operation, Pause, Request, Response, Timeouts
-from ...core.http.retry import LONGEST_PAUSE, retry_after
+from ...core.http.retry import LONGEST_PAUSE, grown, retry_after
 from ...core.secrets import Secret, hidden
 from ..checks import check_retry
 from ..errors import S2Error, S2InputError, S2ServerError, as_client_error, no_side_effects, retryable
@@ -90,7 +90,7 @@ class Transport(Generic[D]):
     def pause(self, tries: int) -> float:
         """Return seconds before the next try: a base that doubles, and as much again at random."""
         first, last = (delay.total_seconds() for delay in (self.retry.min_base_delay, self.retry.max_base_delay))
-        base = min(first * 2.0 ** min(tries - 1, 60), last)
+        base = grown(first, last, tries)
         return base + random.uniform(0, base)
 
     def repeats(self, error: S2Error, tries: int, *, appends: bool = False) -> bool:
@@ -138,7 +138,7 @@ def ask(
             limit=MAX_ANSWER,
             retries=tries - 1,
         )
-        pause = transport.pause(tries)
+        least = 0.0
         try:
             response: Response = yield request
         except KitError as failure:
@@ -147,12 +147,12 @@ def ask(
             if response.ok:
                 return response
             error = named(error_of(response.status, response.body), op, path)
-            pause = max(pause, asked_pause(response.headers))
+            least = asked_pause(response.headers)
         if not transport.repeats(error, tries, appends=appends):
             error.tried_before = unsure
             raise error
         unsure = unsure or not no_side_effects(error)
-        yield Pause(pause)
+        yield Pause(max(transport.pause(tries), least))
         tries += 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from typing import Any, TypeVar
 
 from ...core import calls as call_log
 from ...core.http.operations import Pause
+from ...core.http.retry import Outcome, pause_before_retry
 from ..errors import SynapError, SynapTimeoutError, SynapTransportError, SynapWireError, refusal
 from ..wire import frames as wire
 from ..wire.rpc_commands import Call
-from .settings import Place, Settings
+from .settings import POLICY, Place, Settings
 
 T = TypeVar("T")
 Operation = Generator[Any, Any, T]
@@ -36,7 +36,6 @@ class Exchange:
 
 CONNECT = "connect"
 """The step that asks the driver for a connection."""
-_TRIES = 3
 
 
 class ConnectionBase:
@@ -96,11 +95,8 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
     answers: list[Any] = [None] * len(calls)
     todo: Sequence[int] = range(len(calls))
     unsure = False
-    for attempt in range(_TRIES):
-        if attempt:
-            yield Pause(min(2.0, 0.1 * 2.0**attempt) * random.random())
-            for n in todo:
-                answers[n] = None
+    tries = 1
+    while True:
         started, clock = time.time(), time.perf_counter()
         error = ""
         try:
@@ -113,7 +109,7 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
                 if answers[n] is None or isinstance(answers[n], SynapError):
                     answers[n] = failure
         finally:
-            log(calls, answers, todo, started, time.perf_counter() - clock, attempt, error)
+            log(calls, answers, todo, started, time.perf_counter() - clock, tries - 1, error)
         todo = [
             n
             for n in todo
@@ -121,9 +117,13 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
             and not isinstance(answers[n], SynapWireError)
             and (safe or not answers[n].maybe_received)
         ]
-        if not todo:
-            break
-    return answers
+        pause = pause_before_retry(POLICY, Outcome(), attempt=tries) if todo else None
+        if pause is None:
+            return answers
+        yield Pause(pause)
+        for n in todo:
+            answers[n] = None
+        tries += 1
 
 
 def probed() -> Operation[SynapError | None]:
@@ -145,7 +145,7 @@ def log(
     todo: Sequence[int],
     started: float,
     seconds: float,
-    attempt: int,
+    retries: int,
     error: str,
 ) -> None:
     """Add a row for an exchange; calls that were under way together are one."""
@@ -155,4 +155,4 @@ def log(
     received = sum(len(answers[n]) for n in todo if isinstance(answers[n], bytes))
     op = name if len(todo) == 1 else f"{name} x {len(todo)}"
     status = 0 if error else 200
-    call_log.record("synap", op, started, seconds, bytes_in=received, status=status, retries=attempt, error=error)
+    call_log.record("synap", op, started, seconds, bytes_in=received, status=status, retries=retries, error=error)

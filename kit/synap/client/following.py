@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...core.http.retry import grown
 from .. import inputs
 from ..errors import SynapError, SynapTransportError, SynapWireError
 from ..wire.columns import SCHEMA
@@ -77,7 +78,7 @@ class Follower:
                     raise
                 failures += 1
                 self.reconnects += 1
-                await asyncio.sleep(min(10.0, 0.2 * 2.0 ** min(failures, 6)))
+                await asyncio.sleep(grown(0.4, 10.0, failures))
                 continue
             failures = 0
             if batch.events.num_rows or batch.restarted or first:

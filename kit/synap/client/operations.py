@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...core.errors import KitError
-from ...core.http import retry
 from ...core.http.operations import Emit, Request, Response, call
 from ..errors import (
     SynapError,
@@ -34,7 +33,7 @@ from ..errors import (
 from ..inputs import JsonText
 from ..wire import rpc_commands
 from ..wire.frames import read_answer
-from .settings import Settings
+from .settings import POLICY, Settings
 
 T = TypeVar("T")
 Operation = Generator[Any, Any, T]
@@ -42,7 +41,6 @@ Walk = Generator[Any, Any, None]
 
 MAX_BODY = 2 * 1024 * 1024
 """The largest body that the server accepts over HTTP."""
-POLICY = retry.Policy(attempts=3, base=0.1, cap=2.0, statuses=frozenset({429, 502, 503, 504}))
 
 
 @dataclass(frozen=True, slots=True)

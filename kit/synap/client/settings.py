@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 from ...core.environment import OWN, Environment, missing, origin
 from ...core.http.operations import Timeouts
+from ...core.http.retry import Policy
 from ...core.secrets import Secret, fit, hidden, without_password
 from ..errors import SynapInputError
 
 HTTP_PORT, RPC_PORT = 15500, 15501
+POLICY = Policy(attempts=3, base=0.1, cap=2.0, statuses=frozenset({429, 502, 503, 504}))
+"""How both transports repeat what failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ...core import loop
 from ...core.html import one_line
+from ...core.http.retry import grown
 from ...core.processes import OfOneProcess, check_process
 from ...core.secrets import revealed
 from ..errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PING_SOCKET, PING_RPC = 30.0, 60.0
 """Seconds between pings; the server disconnects a SynapRPC client after five minutes without a frame."""
 _MAX_MESSAGE = 64 * 1024 * 1024
-_BACKOFF, _LONGEST = 0.2, 10.0
+_FIRST, _LONGEST = 0.4, 10.0
 _NO_SOCKETS = (
     "the released server's WebSockets do not work: give rpc_url=synap://host:port, the address of its SynapRPC (port"
     " 15501 unless it was moved), and messages come over that"
@@ -139,7 +140,7 @@ class Subscription(OfOneProcess):
             if self._is_closed():
                 return
             failures += 1
-            await asyncio.sleep(min(_LONGEST, _BACKOFF * 2.0 ** min(failures, 8)) * (0.5 + random.random() / 2))
+            await asyncio.sleep(grown(_FIRST, _LONGEST, failures) * random.uniform(0.5, 1.0))
 
     async def tables(self) -> AsyncGenerator[pa.Table, None]:
         """Return the same as `batches()` in columns: time (whole seconds, of the server), topic, id, data (as JSON)."""

@@ -9,6 +9,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ....core.http.retry import grown
+
 WORKERS, QUEUE = 5, 50
 """The assumed number of prompts that the service runs at once, and that may wait, if it does not report them."""
 _LONGEST = 5.0
@@ -79,9 +81,8 @@ class Pace:
         left = until - now
         if left <= 0:
             return None
-        pause = min(_LONGEST, 0.5 * 2.0 ** min(self.refusals, 10), boundary) if seconds is None else seconds
         self.refusals += 1
-        pause = min(pause, left)
+        pause = min(left, grown(0.5, min(_LONGEST, boundary), self.refusals) if seconds is None else seconds)
         self.opens = max(self.opens, now + pause)
         return pause
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import KitError, TransportError
+from ...http.retry import grown
 from ..finding.find import whole
 from ..finding.matching import total_bytes
 from ..source import Moved, Ranged
@@ -16,7 +17,6 @@ from .copied import Copied
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRIES = 8
-_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 _MOVES = 64
 """How often a batch is tried again because other writers appended first."""
 
@@ -57,8 +57,8 @@ class Sender:
             except KitError as error:
                 if not (isinstance(error, TransportError) or error.status in _AGAIN) or tries >= _TRIES:
                     raise
-                time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
                 tries += 1
+                time.sleep(grown(0.1, 5.0, tries))
                 uncertain = True
         self._done(page, stop, end)
 

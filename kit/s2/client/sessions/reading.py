@@ -143,7 +143,6 @@ def session(
     tries = 1
     advised = -math.inf
     while True:
-        pause = transport.pause(tries)
         stream: Stream | None = None
         again = False
         error: S2Error | None = None
@@ -184,7 +183,7 @@ def session(
         if error is not None:
             if not transport.repeats(error, tries):
                 raise error
-            yield Pause(pause)
+            yield Pause(transport.pause(tries))
             tries += 1
 
 
