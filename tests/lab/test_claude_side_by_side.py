@@ -54,6 +54,11 @@ def mail(count, words=""):
 # --- side by side -----------------------------------------------------------------------------------------------------
 
 
+def test_a_health_that_is_not_readable_stops_no_batch(lab, c):
+    lab.fault("garbage", "/health")
+    assert set(c.batch([f"Count to {n}" for n in range(30)], "haiku")["status"]) == {"completed"}
+
+
 def test_the_places_of_the_service_are_used_and_rows_stay_in_order(c):
     began = time.monotonic()
     frame = c.batch([f"Count to {n + 1} [lab delay=0.1]" for n in range(40)], "haiku")

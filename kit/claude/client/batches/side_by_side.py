@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ....core.faces import state_of
 from ...errors import ClaudeAPIError, ClaudeInputError, RateLimitError
 from ...types import BatchResult, Caller
+from ...wire.json_messages import parsed
 from ...wire.prices import likely_cost
 from ..exchange import ask
 from ..guard import Guard
@@ -306,8 +307,7 @@ class Runner:
             self._before = None if counted is None else counted - client.book.spent.cost
         with contextlib.suppress(ClaudeAPIError):
             answer = await client.drive(ask(state_of(client), "GET", "/health", "health", within=_LOOK, repeat=False))
-            health = answer.json()
-            self._pace.adjust(health if isinstance(health, dict) else {})
+            self._pace.adjust(parsed(answer, "health"))
 
     async def _counted(self, client: Caller) -> float | None:
         """Return the USD that the service has counted this month, or None where it does not say just now."""
