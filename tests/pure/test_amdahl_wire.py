@@ -510,3 +510,11 @@ def test_hostile_bytes_give_declared_errors_only(tail):
             results.result_of(Response(200, {}, body))
         except AmdahlError:
             pass
+
+
+@pytest.mark.parametrize("told", [None, True, "7", 1.5, []])
+def test_a_number_of_rows_that_is_none_is_counted(told):
+    rows = [{"a": 1}, {"a": 2}]
+    assert results.result_of(answer({"rows": rows, "rowCount": told})).row_count == 2
+    assert results.result_of(answer({"rows": rows})).row_count == 2
+    assert results.result_of(answer({"rows": rows, "rowCount": 7})).row_count == 7

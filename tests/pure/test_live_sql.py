@@ -168,3 +168,25 @@ def test_a_ring_is_what_the_feed_has():
         assert ring.table().num_rows == 0
     with pytest.raises(InputError):
         kit.live_sql("select 1 from feed", every=True)
+
+
+def test_frames_are_given_by_name_too(given):
+    orders = given()
+    orders.put({"n": 1}, {"n": 2})
+    rates = pd.DataFrame({"n": [2], "rate": [0.5]})
+    with kit.live_sql("select rate from o join r using (n)", every=0.2, o=orders.feed, r=rates) as found:
+        assert until(found, lambda df: len(df) == 1)["rate"].tolist() == [0.5]
+
+
+def test_a_ring_keeps_rows_while_columns_come_and_widen(given):
+    orders = given()
+    ring = Ring(orders.feed.shared)
+    rows = [{"n": 1}, {"n": 2, "x": "a"}, {"n": 2.5}, {"x": "b"}, {"y": True}]
+    for n, row in enumerate(rows, 1):
+        orders.put(row)
+        deadline = time.monotonic() + PATIENCE
+        while ring.table().num_rows < n and time.monotonic() < deadline:
+            time.sleep(0.01)
+        names = ring.columns
+        assert set(names) == {name for one in rows[:n] for name in one}
+        assert ring.table().to_pylist() == [{name: one.get(name) for name in names} for one in rows[:n]]

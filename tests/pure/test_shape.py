@@ -1,6 +1,8 @@
 """Columns decided before the first batch: what fits is in them, what does not is kept beside them."""
 
+import datetime
 import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -88,3 +90,37 @@ def test_text_bytes_and_types_of_the_callers():
     assert typed.decode(pa.array([b'{"n":1}'], pa.binary())).columns["n"].to_pylist() == [1.0]
     with pytest.raises(InputError, match="body='xml'"):
         shape_of(pa.chunked_array([bodies]), "xml")
+
+
+@pytest.mark.parametrize("other", [b'{"d": 1, "n": 2}', b'{"n": "text"}'])
+def test_types_of_the_callers_decide_beside_those_of_the_sample(other):
+    """Also where a row that does not fit its sample has all of them read by hand."""
+    types = {"d": pa.decimal128(20, 2), "t": pa.timestamp("ms")}
+    good = b'{"d": "12.30", "t": "2026-01-02T03:04:05.006", "n": 1}'
+    fine = b'{"d": "0.001", "t": "2026-01-02T03:04:05.0060001", "n": 3}'
+    shape = shaped([good], types=types)
+    table = pa.table(shape.decode(pa.array([good, other, fine], pa.binary())).columns)
+    first, second, third = table.to_pylist()
+    assert first == {
+        "n": 1, "d": Decimal("12.30"), "t": datetime.datetime(2026, 1, 2, 3, 4, 5, 6000), "body": None,
+    }  # fmt: skip
+    assert second["d"] == (1 if b"d" in other else None)
+    assert (second["n"], second["body"]) == ((2, None) if b"d" in other else (None, other))
+    assert (third["n"], third["body"]) == (3, fine)
+    assert (third["d"], third["t"]) == (None, None)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_row_is_kept_raw_where_that_column_is_asked_for(raw):
+    sample = pa.chunked_array([pa.array([b'{"a": 1, "b": 2}'], pa.binary())])
+    shape = shape_of(sample, "json", raw=raw)
+    bodies = pa.array([b'{"a": 1, "b": 2}', b'{"a": 1, "c": 2}'], pa.binary())
+    assert shape.raw is raw
+    for names in (None, ["a"], ["a", "b"], ["body"], ["a", "body"], []):
+        decoded = shape.decode(bodies, names)
+        columns = ["a", "b", *(["body"] if raw else [])]
+        assert sorted(decoded.columns) == [name for name in columns if names is None or name in names]
+        if "body" in decoded.columns:
+            assert decoded.columns["body"].to_pylist() == [None, b'{"a": 1, "c": 2}']
+            assert decoded.unfit == 1
+    assert shape.decode(bodies).wider.raw is not raw

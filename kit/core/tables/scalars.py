@@ -209,9 +209,8 @@ def _moment(value: datetime) -> str:
         from datetime import UTC
 
         value = value.astimezone(UTC)  # an offset in seconds has no ISO form
-        offset = timedelta(0)
     text = value.isoformat()
-    return text.removesuffix("+00:00") + "Z" if not offset and text.endswith("+00:00") else text
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
 def iso_duration(count: int, per_second: int) -> str:

@@ -116,9 +116,7 @@ class Shape:
         if self.mode == "text":
             return self._texts(bodies)
         keys = [key for key, name in self.names.items() if names is None or name in names]
-        whole = len(keys) == len(self.names) and (names is None or not self.raw or self.body in names)
-        if names is not None and self.raw and self.body in names:
-            whole = True
+        whole = names is None or (self.body in names if self.raw else len(keys) == len(self.names))
         if not whole and not keys:
             return Decoded({})
         return _Decoding(self, keys, whole).run(bodies)
