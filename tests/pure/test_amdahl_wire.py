@@ -518,3 +518,45 @@ def test_a_number_of_rows_that_is_none_is_counted(told):
     assert results.result_of(answer({"rows": rows, "rowCount": told})).row_count == 2
     assert results.result_of(answer({"rows": rows})).row_count == 2
     assert results.result_of(answer({"rows": rows, "rowCount": 7})).row_count == 7
+
+
+@pytest.mark.parametrize("rows", [[], [{}, {}], [dict.fromkeys("0123456789")]])
+def test_columns_without_values_have_their_declared_types(rows):
+    types = {
+        "INT64": "int64", "FLOAT": "double", "BOOLEAN": "bool", "STRING": "string", "JSON": "string", "TIME": "string",
+        "GEOGRAPHY": "string", "BYTES": "binary", "DATE": "date32[day]", "NUMERIC": "double",
+    }  # fmt: skip
+    columns = [{"name": str(n), "type": kind} for n, kind in enumerate(types)]
+    table = results.result_of(answer({"rows": rows, "columns": columns})).table
+    assert [str(kind) for kind in table.schema.types] == list(types.values())
+    assert table.num_rows == len(rows)
+    assert all(column.null_count == len(rows) for column in table.columns)
+
+
+@pytest.mark.parametrize("mode", ["REPEATED", "repeated"])
+def test_lists_and_objects_of_an_empty_result(mode):
+    inside = [{"name": "x", "type": "FLOAT64"}, {"name": "t", "type": "TIMESTAMP"}, {"type": "INT64"}, 5]
+    deep = {"name": "deep", "type": "INT64"}
+    for _ in range(60):
+        deep = {"name": "deep", "type": "ARRAY", "items": deep}
+    columns = [
+        {"name": "a", "type": "ARRAY", "items": {"type": "INT64"}},
+        {"name": "b", "type": "INT64", "mode": mode},
+        {"name": "c", "type": "RECORD", "fields": inside},
+        {"name": "d", "type": "STRUCT", "fields": [{"name": "y", "type": "RECORD", "fields": inside, "mode": mode}]},
+        {"name": "e", "type": "STRUCT", "fields": []},
+        {"name": "f", "type": "INT64"},
+        deep,
+    ]
+    result = results.result_of(answer({"rows": [], "columns": columns}))
+    *types, innermost = result.table.schema.types
+    plain = "struct<x: double, t: string>"
+    assert [str(kind).replace("element: ", "item: ") for kind in types] == [
+        "list<item: int64>", "list<item: int64>", plain, f"struct<y: list<item: {plain}>>", "null", "int64",
+    ]  # fmt: skip
+    assert str(innermost).count("list<") == 51  # what is deeper is text
+    assert result.notes == []
+    rows = [{"b": [1, 2], "c": {"x": 0.5}}]
+    found = results.result_of(answer({"rows": rows, "columns": columns[:3]}))
+    assert found.notes == []
+    assert found.table.to_pylist() == [{"a": None, "b": [1, 2], "c": {"x": 0.5}}]

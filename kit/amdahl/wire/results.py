@@ -272,7 +272,7 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
             declared[column] = ""
         elif isinstance(column, dict) and isinstance(column.get("name"), str):
             kind = column.get("type")
-            repeated = column.get("mode") == "REPEATED"
+            repeated = str(column.get("mode")).upper() == "REPEATED"
             declared[column["name"]] = kind.upper() if isinstance(kind, str) and not repeated else ""
     from ...core.tables.json_values import sound
 
@@ -398,9 +398,12 @@ def convert(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     if kind == "BYTES" and text:
         values = [None if value is None else base64.b64decode(value, validate=True) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(values, pa.binary())])
-    if kind in ("STRING", "JSON", "TIME", "GEOGRAPHY") and pa.types.is_null(column.type):
-        return column.cast(pa.string())
+    if kind in _WITHOUT_VALUES and pa.types.is_null(column.type):
+        return column.cast(_WITHOUT_VALUES[kind])
     return column
+
+
+_WITHOUT_VALUES = {"STRING": "string", "JSON": "string", "TIME": "string", "GEOGRAPHY": "string", "BYTES": "binary"}
 
 
 def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
