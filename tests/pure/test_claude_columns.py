@@ -216,6 +216,26 @@ def test_what_cannot_be_filled_is_refused(template, data, words):
         filled(template, pd.DataFrame(data, dtype=object))
 
 
+def test_a_whole_number_written_with_a_point_is_exact_or_refused():
+    spec = spec_of("a: int")
+    for text, value in (("7.0", 7), ("9007199254740992.0", 2**53), ("-9007199254740992.0", -(2**53)), ("1e3", 1000)):
+        assert values_in(f'{{"a": {text}}}', spec) == (value,)
+    for text in ("7.5", "9007199254740994.0", "-9007199254740994.0", "1e300"):
+        with pytest.raises(Unfit, match="not a whole number"):
+            values_in(f'{{"a": {text}}}', spec)
+    for text in (str(2**63), str(-(2**63) - 1)):
+        with pytest.raises(Unfit, match="too large"):
+            values_in(f'{{"a": {text}}}', spec)
+    assert values_in(f'{{"a": {-(2**63)}}}', spec) == (-(2**63),)
+
+
+def test_a_choice_of_no_text_is_refused():
+    assert spec_of('a: "x"|"y|z"').columns[0].choices == ("x", "y|z")
+    for spec in ('a: ""|x', 'a: " "|x'):
+        with pytest.raises(InputError, match="must be text"):
+            spec_of(spec)
+
+
 def test_how_many_choices_and_columns_there_may_be():
     for count, good in ((1, False), (2, True), (500, True), (501, False)):
         texts = tuple(f"t{n}" for n in range(count))

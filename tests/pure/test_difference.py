@@ -102,6 +102,13 @@ def test_what_is_shown_of_numbers_and_of_what_is_missing():
     )
 
 
+def test_numbers_of_two_types_are_compared_to_the_last_digit():
+    a = pd.DataFrame({"id": [1, 2], "n": [2**53 + 1, 7]})
+    b = pd.DataFrame({"id": [1, 2], "n": [2.0**53, 7.0]})
+    assert kit.diff(a, b, "id").counts["changed"] == 1
+    assert kit.diff(a, pd.DataFrame({"id": [1, 2], "n": [0, 7]}), "id").counts["changed"] == 1
+
+
 def test_rows_without_a_key():
     a, b = pd.DataFrame({"n": [1, 1, 2]}), pd.DataFrame({"n": [2, 1, 3]})
     assert told(kit.diff(a, b)) == [("removed", '{"n": 1}', None), ("added", None, '{"n": 3}')]

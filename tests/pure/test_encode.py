@@ -38,6 +38,16 @@ def test_what_json_has_no_form_for_is_refused_with_its_row():
             rows_of(bodies_of(one, InputError).bodies)
 
 
+def test_levels_of_an_index_are_columns_if_they_have_names():
+    frame = pd.DataFrame({"a": [1]}, index=pd.Index([5], name="i"))
+    assert rows_of(bodies_of(frame, InputError).bodies) == [b'{"i":5,"a":1}']
+    assert rows_of(bodies_of(frame.rename_axis(None), InputError).bodies) == [b'{"a":1}']
+    two = pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(5, 6)], names=["i", None]))
+    with pytest.raises(InputError, match="level 1 of the index has no name"):
+        bodies_of(two, InputError)
+    assert rows_of(bodies_of(two.rename_axis(["i", "j"]), InputError).bodies) == [b'{"i":5,"j":6,"a":1}']
+
+
 def rows_of(bodies):
     """The bodies as bytes: they are an Arrow column or a list."""
     found = bodies.to_pylist() if isinstance(bodies, pa.ChunkedArray | pa.Array) else list(bodies)

@@ -335,3 +335,13 @@ def test_the_zero_of_an_integer_has_no_sign_among_floats(nested):
     collected.add_lines(lines, 400)
     values = collected.table().column("a").to_pylist()[:4]
     assert str([value[0] for value in values] if nested else values) == "[0.0, 0.0, -0.0, 1.5]"
+
+
+def test_lists_of_objects_are_counted_before_they_are_read():
+    """Each item takes a place for each key: 300 keys and a million items without any are 300 million places."""
+    wide = {"a": pa.list_(pa.struct([(f"k{n}", pa.int64()) for n in range(300)]))}
+    many = pa.py_buffer(b'{"a":[' + b"{}," * 10**6 + b"{}]}")
+    assert json_columns._inflates(many, wide)
+    assert not json_columns._inflates(pa.py_buffer(b'{"a":"' + b"x" * 3 * 10**6 + b'"}'), wide)
+    assert not json_columns._inflates(many, {"a": wide["a"].value_type})
+    assert not json_columns._inflates(many, {"a": pa.list_(pa.int64())})

@@ -61,6 +61,14 @@ def test_an_array_begins_as_the_library_writes_it(length):
     assert wire.array_head(length) == msgpack.packb("Array").join((b"\x81", msgpack.Packer().pack_array_header(length)))
 
 
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 255, 256, 65535, 65536, 2**31, 2**32 - 1])
+def test_a_packed_answer_has_its_number(number):
+    packed = wire.answer_packed(number, wire.array_head(1), b"\xa4Null")
+    assert int.from_bytes(packed[:4], "little") == len(packed) - 4
+    assert msgpack.unpackb(packed[4:]) == [number, {"Ok": {"Array": ["Null"]}}]
+    assert wire.peek(packed[4:])[0] == number
+
+
 def test_requests_have_numbers_that_fit():
     for number in (0, 1, wire.PUSH):
         assert wire.read_request(msgpack.packb([number, "PING", []])) == (number, "PING", [])

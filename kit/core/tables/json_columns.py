@@ -143,7 +143,7 @@ def _room(size: int) -> int:
 def _inflates(buffer: pa.Buffer, types: Mapping[str, pa.DataType]) -> bool:
     """Return whether objects in lists could take far more room than their text: each item has a place for each key."""
     fields = sum(_fields_in_lists(kind) for kind in types.values() if pa.types.is_nested(kind))
-    if not fields or fields * buffer.size // 2 <= _room(buffer.size):
+    if fields * buffer.size // 2 <= _room(buffer.size):
         return False
     text = bytes(buffer)
     return fields * (text.count(b",") + text.count(b"[")) > _room(buffer.size)
