@@ -52,6 +52,8 @@ def test_success(payload, expected):
         (404, {"data": {"error": {"code": "not_found", "message": "gone"}}}, "not_found", "gone"),
         (400, {"error": "invalid_argument", "message": "no task"}, "invalid_argument", "no task"),
         (400, {"error": "The task is empty", "code": "invalid_argument"}, "invalid_argument", "The task is empty"),
+        (400, {"error": "bad thing", "message": "why"}, "bad thing", "why"),
+        (400, {"error": "oops"}, "oops", "HTTP 400"),
         (409, {"code": "conflict", "message": "busy"}, "conflict", "busy"),
         (500, b"<html>oops</html>", "unknown", "<html>oops</html>"),
         (502, b"x" * 1000, "unknown", "x" * 200),

@@ -102,6 +102,13 @@ def test_what_is_shown_of_numbers_and_of_what_is_missing():
     )
 
 
+def test_a_text_shows_a_third_of_the_rows_that_a_page_shows():
+    found = kit.diff(pd.DataFrame({"id": range(99), "n": 1}), pd.DataFrame({"id": range(99), "n": 2}), "id")
+    assert len(found) == 99
+    assert len(repr(found).splitlines()) == 1 + 20
+    assert found._repr_html_().count('<td class="v gone">') == 60
+
+
 def test_numbers_of_two_types_are_compared_to_the_last_digit():
     a = pd.DataFrame({"id": [1, 2], "n": [2**53 + 1, 7]})
     b = pd.DataFrame({"id": [1, 2], "n": [2.0**53, 7.0]})

@@ -24,7 +24,7 @@ from kit.kimberlite.wire.columns import blobs_from_arrow
 from kit.kimberlite.wire.protocol.codec import Request, Response, decode, payload_of, peek, requests, responses
 from kit.kimberlite.wire.protocol.postcard import Reader
 from kit.kimberlite.wire.results import _TYPES, TYPES_MARK, WIRE_TEXT, result_columns
-from kit.kimberlite.wire.sqltypes import Type, declared_of_column, type_of
+from kit.kimberlite.wire.sqltypes import MOST_DIGITS, Type, declared_of_column, digits_of, type_of
 
 BLOBS = st.lists(st.binary(max_size=300), max_size=100)
 
@@ -173,6 +173,18 @@ def test_usual_rows_are_found_all_at_once(data: Any) -> None:
         assert cells.texts().to_pylist() == [one if isinstance(one, str) else "" for one in expected]
         numbers = [one.nanoseconds if isinstance(one, Timestamp) else one for one in expected]
         assert cells.integers().tolist() == [one if type(one) is int else 0 for one in numbers]
+
+
+@pytest.mark.parametrize(
+    ("declared", "digits"),
+    [
+        ("DECIMAL(1,1)", (1, 1)), ("DECIMAL(1,2)", None), ("DECIMAL(0,0)", None), ("DECIMAL(0)", None),
+        (f"DECIMAL({MOST_DIGITS})", (MOST_DIGITS, 0)), (f"DECIMAL({MOST_DIGITS + 1})", None),
+        (f"DECIMAL({MOST_DIGITS + 1},2)", None),
+    ],
+)  # fmt: skip
+def test_how_many_digits_a_decimal_may_have(declared, digits):
+    assert digits_of(declared) == digits
 
 
 @pytest.mark.parametrize("last", [None, False, True])

@@ -130,9 +130,8 @@ def _big_endian(raw: Bytes, at: Places, width: Places) -> Places:
 
 
 def _integers(raw: Bytes, at: Places) -> tuple[Places, Places]:
-    """Return the integers at these places, and where they end."""
-    if int(at.max()) + 9 > len(raw):
-        raise _Other
+    """Return the integers at these places, which are behind a template and so not in the zeros at the end, and where
+    they end."""
     first = raw[at]
     width = _INT_WIDTH[first]
     if (width < 0).any():
@@ -145,8 +144,6 @@ def _integers(raw: Bytes, at: Places) -> tuple[Places, Places]:
 
 def _lengths(raw: Bytes, at: Places, widths: npt.NDArray[np.int64], mask: int) -> tuple[Places, Places]:
     """Return where the texts or bytes at these places begin and end."""
-    if int(at.max()) + 5 > len(raw):
-        raise _Other
     first = raw[at]
     width = widths[first]
     if (width < 0).any():
