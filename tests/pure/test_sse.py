@@ -23,6 +23,12 @@ def test_all_line_ends(end):
     assert parse(stream) == [("step", "a\nb", "1"), ("message", "", "1")]
 
 
+def test_a_piece_of_nothing_between_both_halves_of_a_line_end():
+    assert [data for _, data, _ in parse(b"data: 1\r", b"", b"\ndata: 2\r", b"", b"", b"\n\r", b"", b"\n")] == ["1\n2"]
+    for end in (b"\n", b"\r"):
+        assert parse(b"data: 1", end, b"data: 2", end, end, b"\n") == [("message", "1\n2", "")]
+
+
 STREAM = (
     'id: 1\r\ndata: {"text":"é€😀"}\r\n\r\n: ping\r\n\r\nretry: 250\r\nid: 2\r\ndata: x\r\ndata: y\r\n\r\n'.encode()
 )

@@ -46,11 +46,11 @@ class EventParser:
 
     def feed(self, piece: bytes) -> list[Event]:
         """Return the events that this piece completes."""
-        if self._after_cr and piece:
-            self._after_cr = False
-            if piece[:1] == b"\n":
-                piece = piece[1:]
-        self._after_cr = piece.endswith(b"\r") or (self._after_cr and not piece)
+        if not piece:
+            return []
+        if self._after_cr and piece[:1] == b"\n":
+            piece = piece[1:]
+        self._after_cr = piece.endswith(b"\r")
         events = []
         lines = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         for number, line in enumerate(lines):
