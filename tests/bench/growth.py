@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .bodies import body
-from .measure import resident_mb
+from .measure import peak_mb, resident_mb
 
 BASIN = "bench-growth"
 STRAIGHT = 1.1
@@ -84,18 +84,12 @@ def side(verb: str, count: int) -> dict[str, float]:
         assert int(done) == count, (verb, done, count)
     finally:
         shutil.rmtree(folder)
-    return {"seconds": took, "cpu": used, "mb": max(0.0, peak() - before)}
+    return {"seconds": took, "cpu": used, "mb": max(0.0, peak_mb() - before)}
 
 
 def forget_peak() -> None:
     """Let the system count the peak of this process's memory anew: that of loading libraries is larger than a verb's."""
     Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak() -> float:
-    """Return the most memory since then, in MB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def once(verb: str, count: int, env: dict[str, str]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""One recorded answer, served again and again from memory: what is timed then is the client alone."""
+"""A recorded answer, served again and again from memory: what is timed then is the client alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import threading
 
 
 class Replay:
-    """A server that answers every request with the same body."""
+    """A server that answers every request with the same body, but for the first one of each connection."""
 
-    def __init__(self, body: bytes, content_type: str = "application/json") -> None:
-        self._answer = (
-            f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n".encode(),
-            body,
-        )
+    def __init__(self, first: bytes, body: bytes) -> None:
+        self._first, self._body = first, body
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -32,9 +29,12 @@ class Replay:
     def _serve(self, connection: socket.socket) -> None:
         with connection:
             try:
+                body = self._first
                 while self._request(connection):
-                    for part in self._answer:
-                        connection.sendall(part)
+                    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+                    connection.sendall(head.encode())
+                    connection.sendall(body)
+                    body = self._body
             except OSError:
                 return
 

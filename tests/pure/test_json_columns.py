@@ -267,7 +267,7 @@ def lines_with(kinds, chance, count, every):
     for n in range(count):
         total = chance.choice(TOTALS) if chance.random() < 0.02 else TOTALS[0]
         lines.append(b'{"n":%d,"city":"city %d","total":%b}' % (n, n % 7, total % n if b"%" in total else total))
-    for n in range(chance.randrange(every), count, every):
+    for n in range(chance.randrange(every), count, every) if kinds else ():
         lines[n] = EXCEPTIONS[chance.choice(kinds)]
     return lines
 
@@ -316,6 +316,34 @@ def test_few_rows_that_do_not_fit_are_looked_at_alone(monkeypatch, kind):
     table = collected.table()
     assert table.num_rows == 20_000
     assert sum(looked) < 1200  # the sample, the exceptions, and numbers that may have been written in several ways
+
+
+@pytest.mark.parametrize(("kind", "searched"), [("text", 1), ("text for a float", 1), ("truth", 1), ("huge", 4)])
+def test_rows_like_those_that_did_not_fit_before_are_found_by_their_text(monkeypatch, kind, searched):
+    lines = lines_with([kind], random.Random(2), 20_000, 1000)
+    searches = []
+    original = json_columns.read_most
+    monkeypatch.setattr(json_columns, "read_most", lambda *given: (searches.append(1), original(*given))[1])
+    (ours, _), (plain_table, _) = both(lines, 5000)
+    assert ours.equals(plain_table)
+    assert sum(searches) == searched  # a number with too many digits begins like the others
+
+
+@pytest.mark.parametrize("inside", [b'{"n":"x"}', b'"\\"n\\": x"', b'[{"n" : [1]}]'])
+def test_a_key_that_also_stands_elsewhere_misleads_nobody(inside):
+    lines = [line[:-1] + b',"more":' + inside + b"}" for line in lines_with([], random.Random(3), 9000, 9001)]
+    for n in (500, 4000, 7000):
+        lines[n] = b'{"n":"text","city":"a","total":2.5,"more":null}'
+    (ours, _), (plain_table, _) = both(lines, 3000)
+    assert ours.equals(plain_table)
+
+
+def test_windows_grow_and_shrink_around_rows_that_do_not_fit():
+    lines = lines_with(["broken"], random.Random(4), 40_000, 9000)
+    lines[20_000:20_010] = [EXCEPTIONS["cut"]] * 10
+    lines[30_000] = b'{"n":' + b"9" * 5_000_000 + b"}"
+    (ours, bad), (plain_table, plain_bad) = both(lines, 40_000)
+    assert bad == plain_bad and ours.equals(plain_table)
 
 
 @settings(max_examples=1000, deadline=None)

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import KitError
-from .json_reading import Lines, begins_like_an_object, read, refused
+from .json_reading import Lines, begins_like_an_object, most_apart, other_than, read, read_most
 from .json_values import array_of, recast, recast_or_none, sound, type_of
 from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 
@@ -119,15 +120,20 @@ def read_lines(
     buffer = pa.py_buffer(lines)
     if not begins_like_an_object(buffer):
         return None
-    if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
-        return None
-    if _inflates(buffer, types):
+    if _too_large(buffer, types):
         return None
     try:
         table = read(buffer, types, others=others)
     except pa.ArrowInvalid:
         return None
     return None if _may_differ(table, buffer) else table
+
+
+def _too_large(buffer: pa.Buffer, types: Mapping[str, pa.DataType]) -> bool:
+    """Return whether the columns could take far more room than their text."""
+    if len(types) > MAX_KEYS and _sparse(_lines_in(buffer), len(types), buffer.size):
+        return True
+    return _inflates(buffer, types)
 
 
 def _sparse(rows: int, keys: int, size: int) -> bool:
@@ -198,8 +204,8 @@ class ObjectColumns:
         self._pieces: list[_Piece] = []
         self._exceptions = False
         """Whether the last lines had some that did not fit: the next ones are not tried without looking for such."""
-        self._suspects: dict[str, pa.DataType] = {}
-        """The keys that did not fit there, and are looked at first: a few columns are read faster than all of them."""
+        self._suspects: list[re.Pattern[bytes]] = []
+        """What finds values like those that did not fit."""
 
     @property
     def types(self) -> dict[str, pa.DataType]:
@@ -427,43 +433,54 @@ class ObjectColumns:
         self._add(buffer.slice(cut), count - first, again, start + cut)
 
     def _set_apart(self, buffer: pa.Buffer, count: int | None, text: Callable[[], pa.Buffer]) -> bool:
-        """Return whether all but a few of the lines were read, and those one by one."""
-        lines, numbers, table = Lines(buffer), list[int](), None
-        if self._reading and len(lines) > SMALL and count in (None, len(lines)):
-            for types in (self._suspects, self._reading) if self._exceptions else (self._reading,):
-                numbers = refused(lines, types, others=types is not self._reading) or []
-                table = self._read(lines.without(numbers), len(lines)) if numbers else None
-                if table is not None or not numbers:
-                    break
-        self._exceptions = table is not None
-        if table is None:
+        """Return whether all but a few of the lines were read by Arrow, and those one by one."""
+        self._exceptions = False
+        lines = Lines(buffer)
+        if not self._reading or len(lines) <= SMALL or count not in (None, len(lines)):
             return False
+        self._check_sparse(buffer, len(lines))
+        parts = self._guessed(lines)
+        if parts is None:
+            parts = None if _too_large(buffer, self._reading) else read_most(lines, self._reading)
+            if parts is None or _may_differ(parts[1], lines.without(parts[0])):
+                return False
+        numbers, table = parts
+        self._exceptions = bool(numbers)
         apart = {n: parsed_object(lines[n]) for n in numbers}
-        unlike = [
-            name
+        unlike = {
+            name: self._reading[name]
             for row in apart.values()
             for name, value in (row or {}).items()
             if name in self._reading and not kind_of_type(self._reading[name]).holds(value)
-        ]
-        if not unlike:
-            # No JSON, which any key shows; or no UTF-8, which texts show.
-            texts = [name for name, kind in self._reading.items() if pa.types.is_string(kind)]
-            plain = all(lines[n].isascii() for n in numbers)
-            unlike = [*self._reading][:1] if plain or not texts else texts
-        self._suspects = {name: self._reading[name] for name in unlike}
+        }
+        self._suspects = [pattern for pattern in map(other_than, unlike, unlike.values()) if pattern is not None]
         self.add_table(table, 0, lambda: Lines(text()).without(numbers), apart)
         return True
+
+    def _guessed(self, lines: Lines) -> tuple[list[int], pa.Table] | None:
+        """Return the lines that do not fit in the way of those before, and a table of the others; None where this is
+        not all."""
+        most = most_apart(lines)
+        matches = [islice(pattern.finditer(lines.buffer), most + 1) for pattern in self._suspects]
+        numbers = sorted({lines.at(match.start()) for some in matches for match in some})
+        if not numbers or len(numbers) > most:
+            return None
+        table = self._read(lines.without(numbers), len(lines))
+        return None if table is None else (numbers, table)
 
     def _read(self, buffer: pa.Buffer, count: int | None) -> pa.Table | None:
         """Return Arrow's own reading of the lines, or None where they do not fit the types known so far."""
         if not self._reading or not buffer.size:
             return None
+        self._check_sparse(buffer, count)
+        table = read_lines(buffer, self._reading)
+        return None if table is None or (count is not None and table.num_rows != count) else table
+
+    def _check_sparse(self, buffer: pa.Buffer, count: int | None) -> None:
         if self._too_sparse(buffer.size // 3 + 1 if count is None else count):
             count = _lines_in(buffer)
             if self._too_sparse(count):
                 raise TooManyKeys(f"{len(self._reading)} keys over {count} rows are nearly all empty")
-        table = read_lines(buffer, self._reading)
-        return None if table is None or (count is not None and table.num_rows != count) else table
 
     def _too_sparse(self, rows: int) -> bool:
         return _sparse(rows, len(self._reading), self._bytes)
