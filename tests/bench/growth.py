@@ -5,8 +5,8 @@ records: loading and connecting are in none of the figures. Time is the least of
 machine only adds to it; memory is what the verb needs at its peak beyond what the process had.
 
 "Straight" says by how much ten times the records take more than ten times the processor's time, where the fixed part
-(what a hundred records take) is left out: 1.00 is a straight line. It is told from 10 000 records on, below which the
-fixed part is most of it; the processor's time of this process is less disturbed by others than the clock's.
+(what a hundred records take) is left out: 1.00 is a straight line. It is told from 10 000 records on, and from where the
+fixed part is no longer most of it; the processor's time of this process is less disturbed by others than the clock's.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def straightness(of: dict[int, dict[str, float]]) -> float:
     steps = [
         (of[b]["cpu"] - fixed) / STEP / (of[a]["cpu"] - fixed)
         for a, b in itertools.pairwise(sizes)
-        if a >= 10_000 and of[a]["cpu"] > fixed
+        if a >= 10_000 and of[a]["cpu"] > 2 * fixed
     ]
     return max(steps, default=1.0)
 

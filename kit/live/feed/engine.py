@@ -24,6 +24,8 @@ from .state import FeedState
 _FIRST, _LONGEST = 0.1, 10.0
 _ASK_TAIL = 2.0
 _CLOSING = 5.0
+_CLOSE = 0.01
+"""Seconds between chunks from which on the source has waited."""
 STRANGE = 5
 """How often to try again after answers that did not come from the service, but from a proxy or a starting server."""
 
@@ -161,12 +163,16 @@ class Engine:
         return isinstance(error, AnswerError) and tries < STRANGE
 
     async def _take(self, chunks: AsyncIterator[Chunk]) -> None:
+        clock, before = asyncio.get_running_loop().time, 0.0
         try:
             async for chunk in chunks:
                 await self._hold()
                 self._hand_on(chunk)
-                # A source that never waits must not keep other tasks from running on the loop.
-                await asyncio.sleep(0)
+                # A source that never waits must not keep other tasks from running on the loop; one that does, and has
+                # no news, need not wake it twice.
+                if chunk.batch.num_rows or clock() - before < _CLOSE:
+                    await asyncio.sleep(0)
+                before = clock()
         finally:
             closing: Any = getattr(chunks, "aclose", None)
             if closing is not None:
