@@ -464,6 +464,7 @@ def test_the_largest_frame() -> None:
         ("06 01 05 61 62", "ends before the last"),
         ("06 01 00 02", "neither 0 nor 1"),
         ("04 01 01 63 01 01 05", "no value of kind 5"),
+        ("04 01 01 63 01 01 ff ff ff ff 1f", "more than 32 bits"),
         ("04 01 01 63 02 01 00 00", "among rows of 1"),
         ("04 01 01 63 ffffffff0f 01 00", "items are stated"),
         ("04 01 01 63 03 02 00 00", "rows are stated"),

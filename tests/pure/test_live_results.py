@@ -234,6 +234,13 @@ def test_quantiles_leave_out_what_is_no_number():
     assert [none[name] for name in ("low", "mid", "high")] == [None] * 3
 
 
+@pytest.mark.parametrize("value", [1.7976931348623157e308, 1.78e308, math.inf, 2.3e-308])
+def test_quantiles_at_the_ends_of_floats(value):
+    for sign in (1, -1):
+        found = fed(lambda: Per(None, None, None, None, 9, {"mid": "median:x"}), [pa.table({"x": [sign * value] * 3})])
+        assert found.result().to_pylist()[0]["mid"] == pytest.approx(sign * value, rel=0.0101)
+
+
 @pytest.mark.parametrize("kind", ["int", "float", "text"])
 def test_distinct_and_quantiles_are_near_and_the_same_in_any_cut(kind):
     dice = np.random.default_rng(3)

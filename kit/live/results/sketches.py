@@ -130,6 +130,8 @@ class Quantiles:
         code = (self._codes[places] & ((1 << _CODES) - 1)) - _ZERO
         with np.errstate(over="ignore"):
             size = np.exp((np.abs(code) - 1 - _FAR) * _GROWTH) * 0.99  # in the middle of a bucket, by ratio
+        # The middle of the last bucket of finite numbers is beyond them; infinity has a bucket of its own.
+        size = np.where(np.abs(code) < 1 + 2 * _FAR, np.minimum(size, np.finfo(np.float64).max), size)
         value = np.where(code == 0, 0.0, np.sign(code) * size)
         return np.where(totals > 0, value, np.nan)
 
