@@ -10,6 +10,7 @@ It runs in a thread of its own, so clients of both colours can be tested against
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import threading
 import time
@@ -347,8 +348,10 @@ class Cutter(_Threaded):
         self._tasks.add(task)
         up, down = self.plan(self.connections)
         self.connections += 1
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        ends = [writer]
         try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            ends.append(far_writer)
             pumps = [
                 asyncio.create_task(self._pump(reader, far_writer, up)),
                 asyncio.create_task(self._pump(far_reader, writer, down)),
@@ -362,11 +365,10 @@ class Cutter(_Threaded):
         except asyncio.CancelledError:
             pass
         finally:
-            if self.connections % 2:
-                linger = struct.pack("ii", 1, 0)
-                for one in (writer, far_writer):
-                    one.get_extra_info("socket").setsockopt(1, 13, linger)
-            for one in (writer, far_writer):
+            for one in ends:
+                if self.connections % 2:
+                    with contextlib.suppress(OSError):  # it is closed already
+                        one.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))
                 one.transport.abort()
             self._tasks.discard(task)
 
