@@ -329,6 +329,19 @@ def test_rows_like_those_that_did_not_fit_before_are_found_by_their_text(monkeyp
     assert sum(searches) == searched  # a number with too many digits begins like the others
 
 
+@pytest.mark.parametrize(("keys", "kept"), [(1, 1), (8, 8), (9, 0)])
+def test_few_keys_are_looked_for_however_many_do_not_fit(keys, kept):
+    """A row that is all texts is known by one of them; rows that differ in many keys are left to Arrow."""
+    names = [f"k{n}" for n in range(20)]
+    rows = [dict.fromkeys(names, n) for n in range(1000)]
+    for n in range(keys):
+        rows[500 + n] = {**rows[500 + n], names[n]: "x", names[-1]: "y"}
+    collected = ObjectColumns()
+    collected.add_lines(lines_of(rows), len(rows))
+    assert len(collected._suspects) == kept
+    assert collected.table().equals(table_of(rows, fast=False))
+
+
 @pytest.mark.parametrize("inside", [b'{"n":"x"}', b'"\\"n\\": x"', b'[{"n" : [1]}]'])
 def test_a_key_that_also_stands_elsewhere_misleads_nobody(inside):
     lines = [line[:-1] + b',"more":' + inside + b"}" for line in lines_with([], random.Random(3), 9000, 9001)]

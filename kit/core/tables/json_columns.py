@@ -31,6 +31,8 @@ from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 SAMPLE = 200
 SMALL = 256
 """Up to this many rows are read one by one instead of being cut further."""
+_SUSPECTS = 8
+"""The most keys by whose values the next rows that do not fit are looked for."""
 _SPARSE_BYTES = 256 * 1024 * 1024
 _NESTED_CELLS = 4 * 1024 * 1024
 """Cells of columns that nested values may take, or `_CELLS_PER_BYTE` times their text where that is more."""
@@ -447,15 +449,19 @@ class ObjectColumns:
         numbers, table = parts
         self._exceptions = bool(numbers)
         apart = {n: parsed_object(lines[n]) for n in numbers}
-        unlike = {
-            name: self._reading[name]
-            for row in apart.values()
-            for name, value in (row or {}).items()
-            if name in self._reading and not kind_of_type(self._reading[name]).holds(value)
-        }
-        self._suspects = [pattern for pattern in map(other_than, unlike, unlike.values()) if pattern is not None]
+        # One key of each row tells it. Each pattern is a look through the whole text: many are slower than Arrow.
+        unlike = {name: self._reading[name] for name in map(self._unlike, apart.values()) if name is not None}
+        patterns = map(other_than, unlike, unlike.values()) if len(unlike) <= _SUSPECTS else ()
+        self._suspects = [pattern for pattern in patterns if pattern is not None]
         self.add_table(table, 0, lambda: Lines(text()).without(numbers), apart)
         return True
+
+    def _unlike(self, row: Mapping[str, Any] | None) -> str | None:
+        """Return the first key whose value is of another type than expected."""
+        for name, value in (row or {}).items():
+            if name in self._reading and not kind_of_type(self._reading[name]).holds(value):
+                return name
+        return None
 
     def _guessed(self, lines: Lines) -> tuple[list[int], pa.Table] | None:
         """Return the lines that do not fit in the way of those before, and a table of the others; None where this is
