@@ -121,6 +121,31 @@ def test_figures_are_those_of_a_plain_loop(n, seed):
             assert row["exact"] and abs(row["distinct"] - distinct) <= 1, (name, row["distinct"], distinct)
 
 
+@pytest.mark.parametrize("n", range(8))
+def test_types_are_those_of_the_values_whatever_column_holds_them(n, seed):
+    """Empty objects, and what is nested too deep for a column, are columns of text; so are mixtures of all sorts."""
+    chance = random.Random(seed + n)
+    deep_object, deep_list, many = {"k": 1}, [1], {f"k{n}": {"x": 1, "y": 2, "z": 3} for n in range(400)}
+    for _ in range(4):
+        deep_object, deep_list = {"d": deep_object}, {"d": deep_list}
+    sorts = [{}, {"x": {}}, {"x": 1}, "{}", "text", 1, 2**64, 0.5, True, [], [{}], None, deep_object, deep_list]
+    bodies = []
+    for _ in range(chance.randrange(1, 6)):
+        few = chance.sample(sorts, chance.randrange(1, 3))
+        rows = chance.choice((1, 2, 30, 1500))
+        bodies += [json.dumps({"a": chance.choice(few), "b": {"c": chance.choice(few)}}).encode() for _ in range(rows)]
+    if not n:
+        bodies.append(json.dumps({"a": many}).encode())
+    frame = profile(Bodies(bodies, chance)).df.set_index("field")
+    fields, _ = plain(bodies)
+    for name in set(fields) & set(frame.index):
+        types = dict(fields[name]["types"])
+        if {"integer", "number"} <= set(types):
+            types["number"] += types.pop("integer")
+        assert {word.split()[0] for word in frame.loc[name]["types"].split(", ")} == set(types), name
+    assert len(frame) == min(len(fields), 512)
+
+
 def deep(body):
     return body.count(b"{") > 30 or body.count(b"[") > 1000
 
@@ -171,6 +196,10 @@ def test_an_object_after_a_text_is_an_object():
     told = profile(Bodies([b'{"a": "x"}', b'{"a": {"b": 1}}', b'{"a": [2]}'], random.Random(2)))
     found = {row.field: row.types for row in told.df.itertuples()}
     assert set(found["a"].replace(" 33 %", "").split(", ")) == {"text", "object", "list"} and found["a.b"] == "integer"
+
+
+def test_a_text_that_is_json_in_utf_16_is_a_text():
+    assert profile(Bodies([b"7\x00", b"7"], random.Random(1))).forms == {"text": 1, "other JSON": 1}
 
 
 def test_hours_and_sizes():

@@ -85,6 +85,10 @@ def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, plac
     return Written(target, records, size, time.monotonic() - began)
 
 
+def _refused(name: str) -> None:
+    raise ValueError(name)  # NaN and infinities are no JSON
+
+
 def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
     """Return a body as a line: JSON as it is, any other text as a JSON string."""
     if body is None or not is_utf8(body):
@@ -92,12 +96,13 @@ def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
             f"the record at {at} is bytes that are not text, which a line of JSON cannot hold",
             hint="leave it out with where=, or use to_parquet(), which keeps bytes",
         )
+    text = body.decode()
     try:
-        value = json.loads(body)
+        value = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
-        return json.dumps(body.decode(), ensure_ascii=False).encode()
+        return json.dumps(text, ensure_ascii=False).encode()
     if isinstance(value, str):
-        return json.dumps(body.decode(), ensure_ascii=False).encode()  # the quotes are part of the value
+        return json.dumps(text, ensure_ascii=False).encode()  # the quotes are part of the value
     if b"\n" in body or b"\r" in body:
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return body

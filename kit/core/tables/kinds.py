@@ -65,12 +65,10 @@ class Kind:
         elif kind is bool:
             self.flags |= BOOLEAN
         elif kind is list:
+            self.flags |= LIST
             if depth >= DEEPEST:
                 self._be_text()
-            elif self.flags & TEXT:
-                self.flags |= LIST  # what is in it makes no difference any more
-            else:
-                self.flags |= LIST
+            elif not self.flags & TEXT:  # else what is in it makes no difference any more
                 item = self.item
                 if item is None:
                     item = self.item = Kind()
@@ -78,12 +76,10 @@ class Kind:
                 for one in value:
                     item.learn(one, depth + 1)
         elif kind is dict:
+            self.flags |= OBJECT
             if depth >= DEEPEST:
                 self._be_text()
-            elif self.flags & TEXT:
-                self.flags |= OBJECT
-            else:
-                self.flags |= OBJECT
+            elif not self.flags & TEXT:
                 fields = self.fields
                 if fields is None:
                     fields = self.fields = {}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ...tables.frames import is_utf8, json_lines
 from ...tables.json_columns import ObjectColumns, TooManyKeys, parsed_object, read_lines
-from ...tables.kinds import BOOLEAN, DEEPEST, LIST, OBJECT, TEXT, Kind
+from ...tables.kinds import DEEPEST, OBJECT, TEXT, Kind
 from .tally import Field, Places
 
 MOST = 512
@@ -62,7 +62,7 @@ class Fields:
         bad = set(collected.bad)
         for name in table.column_names:
             if name not in mixed:
-                self._column(name, _whole(table.column(name)), places)
+                self._column(name, _whole(table.column(name)), places, collected.kinds[name])
         self._types = {name: kind for name, kind in collected.expected.items() if name not in mixed}
         if mixed or bad:
             rows = [parsed_object(body) for body in bodies.to_pylist()]
@@ -80,7 +80,7 @@ class Fields:
             known = self.fields[name] = Field(name)
         return known
 
-    def _column(self, name: str, column: pa.Array, places: Places, depth: int = 0) -> None:
+    def _column(self, name: str, column: pa.Array, places: Places, seen: Kind | None = None) -> None:
         if column.null_count == len(column):
             return
         if column.null_count:
@@ -90,9 +90,13 @@ class Fields:
         kind = column.type
         if pa.types.is_struct(kind):
             self._tally(name, "object", column, places)
+            inside = (seen and seen.fields) or {}
             for n, field in enumerate(kind):
                 # Fields have the places of their parent.
-                self._column(f"{name}.{field.name}", pc.struct_field(column, n), places, depth + 1)
+                self._column(f"{name}.{field.name}", pc.struct_field(column, n), places, inside.get(field.name))
+            return
+        if seen is not None and seen.flags == OBJECT:
+            self._tally(name, "object", pa.nulls(len(column)), places)  # {} in all rows: a column of text
             return
         type_name = "list" if pa.types.is_list(kind) else _OF_ARROW.get(str(kind), "text")
         self._tally(name, type_name, column, places)
@@ -135,12 +139,11 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _mixed(kind: Kind) -> bool:
-    """Return whether values of several types, or numbers that no column holds, were seen in one place."""
+    """Return whether values of several types, or ones that no column holds, were seen in one place."""
     flags = kind.flags
-    plain = flags & ~(BOOLEAN | TEXT | LIST | OBJECT)
-    if sum(bool(flags & one) for one in (BOOLEAN, TEXT, LIST, OBJECT)) + bool(plain) > 1:
-        return True
-    if plain and pa.types.is_string(kind.type()):
+    if flags == OBJECT and not kind.fields:
+        return False
+    if flags & ~TEXT and pa.types.is_string(kind.type()):
         return True
     return any(map(_mixed, (kind.fields or {}).values()))
 
@@ -176,7 +179,7 @@ def _form(body: bytes | None) -> str:
     if not is_utf8(body):
         return "bytes"
     try:
-        json.loads(body)
+        json.loads(body.decode())  # of bytes it would read UTF-16 too
     except (ValueError, RecursionError):
         return "text"
     return "other JSON"
