@@ -337,6 +337,47 @@ def _plain(rows):
     return collected.table()
 
 
+_KINDS = {
+    "STRING": st.text(max_size=3),
+    "TIMESTAMP": st.sampled_from(["2026-01-02T03:04:05Z", "1969-12-31T23:59:59.999999Z", 1.5, "soon"]),
+    "NUMERIC": st.sampled_from(["1.5", "12345678901234567.5", 3]),
+    "INT64": st.sampled_from([0, -1, 2**53 + 1, 2**63 - 1, 2**64, "7"]),
+    "FLOAT64": st.sampled_from([0, -0.0, 0.5, 1e300, 2**53 + 1, -(2**70), "NaN"]),
+    "BOOL": st.booleans(),
+    "BYTES": st.sampled_from(["AQI=", "no bytes"]),
+    "JSON": st.sampled_from([{"a": 1}, [1], "x", 1]),
+}
+
+
+@st.composite
+def stated(draw):
+    """Columns with their types, and rows of them; some values are of other types, and some keys are others."""
+    kinds = draw(st.lists(st.sampled_from([*_KINDS]), min_size=1, max_size=4))
+    odd = draw(st.booleans())
+    rows = []
+    for _ in range(draw(st.integers(0, 40))):
+        row = {f"c{n}": draw(st.none() | _KINDS[kind]) for n, kind in enumerate(kinds)}
+        if odd and draw(st.integers(0, 9)) == 0:
+            row[draw(st.sampled_from(["c0", "more"]))] = draw(cells)
+        rows.append(row)
+    if odd and rows and draw(st.booleans()):
+        del rows[draw(st.integers(0, len(rows) - 1))]["c0"]
+    return rows, [{"name": f"c{n}", "type": kind} for n, kind in enumerate(kinds)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(stated(), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_rows_read_as_what_the_server_states_are_what_a_full_reading_gives(given, separators):
+    rows, columns = given
+    body = json.dumps({"rows": rows, "columns": columns}, separators=separators).encode()
+    result = results.result_of(Response(200, {}, body))
+    notes = []
+    plain = results.typed(_plain(rows), len(rows), {one["name"]: one["type"] for one in columns}, notes, {})
+    assert result.table.schema == plain.schema
+    assert repr(result.table.to_pylist()) == repr(plain.to_pylist())  # 0.0 is not -0.0
+    assert result.notes == notes
+
+
 @settings(max_examples=300, deadline=None)
 @given(flat_rows, st.sampled_from([(",", ":"), (", ", ": ")]), st.integers(1, 40), st.integers(1, 200))
 def test_pieces_and_blocks_of_any_size_give_the_same(rows, separators, size, block):

@@ -80,7 +80,8 @@ class ResultReader:
     def feed(self, piece: bytes | bytearray) -> None:
         """Take the next piece of the body."""
         self._buffer += piece
-        if len(self._buffer) >= _BLOCK and not self._whole:
+        # A smaller answer is read in one go: what it says of its columns stands at its end.
+        if len(self._buffer) >= (2 * _BLOCK if self._parting is None else _BLOCK) and not self._whole:
             self._cut()
 
     def finish(self, response: Response) -> Result:
@@ -92,6 +93,8 @@ class ResultReader:
         payload: dict[str, Any] | None = None
         if rows_at is not None:
             payload, start, end = rows_at
+            if not self._columns.rows and (types := stated_types(payload, rest[start:end])):
+                self._columns.expect(types)
             if not self._take(rest[start:end]):
                 payload = None
         if payload is None:
@@ -278,6 +281,34 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
 
     named: dict[str, str] = sound(declared)
     return named
+
+
+_TEXTS = ("STRING", "TIMESTAMP", "DATETIME", "DATE", "TIME", "NUMERIC", "BIGNUMERIC", "BYTES", "GEOGRAPHY")
+"""What is a text in JSON."""
+
+
+def stated_types(payload: Mapping[str, Any], rows: bytes) -> dict[str, pa.DataType]:
+    """Return the types to read the columns as, by those that the server states.
+
+    Empty where it leaves one out, or where the first row says otherwise.
+    """
+    import pyarrow as pa
+
+    from ...core.tables.json_columns import parsed_object
+    from ...core.tables.kinds import kind_of_type
+
+    names = {**dict.fromkeys(_TEXTS, "string"), **_NUMBERS}
+    declared = declared_types(payload)
+    if not declared or not all(kind in names for kind in declared.values()):
+        return {}
+    types = {name: pa.type_for_alias(names[kind]) for name, kind in declared.items()}
+    parting = Parting.of(rows, 0)
+    end = rows.find(parting.between) + 1 if parting is not None else 0
+    first = parsed_object(rows[:end] if end > 0 else rows)
+    if first is None or set(first) != set(types):
+        return {}
+    fits = all(kind_of_type(types[name]).holds(value) for name, value in first.items())
+    return types if fits else {}
 
 
 def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:

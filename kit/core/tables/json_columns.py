@@ -200,6 +200,7 @@ class ObjectColumns:
         self._given = {name: kind_of_type(kind) for name, kind in self.given.items()}
         self._reading: dict[str, pa.DataType] = dict(self.given)
         """What the next rows are expected to be; not text just because one row did not fit."""
+        self._promised = False
         self._fast = fast
         self._max_keys = max_keys
         self._bytes = 0
@@ -226,7 +227,7 @@ class ObjectColumns:
         """
         buffer = pa.py_buffer(lines)
         self._bytes += buffer.size
-        if not self.kinds:
+        if not self.kinds and not self._promised:
             head = bytes(memoryview(buffer)[: 64 * 1024]).split(b"\n")[:SAMPLE]
             rows = [row for row in map(parsed_object, head) if row is not None]
             self.kinds, last = self._seen(rows)
@@ -235,6 +236,10 @@ class ObjectColumns:
             # Arrow gives columns in this order: given types are no reason to come first.
             self._reading = {name: self._reading[name] for row in rows for name in row} | self._reading
         self._add(buffer, count, _Once(again) if again is not None else (lambda: buffer), 0)
+
+    def expect(self, types: Mapping[str, pa.DataType]) -> None:
+        """Take these for the types of the rows to come, without a look at the first. What does not fit takes longer."""
+        self._reading, self._promised = dict(types), True
 
     @property
     def expected(self) -> dict[str, pa.DataType]:

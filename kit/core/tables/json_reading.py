@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
-THREADS_FROM = 4 * 1024 * 1024
+THREADS_FROM = 5 * 512 * 1024
 _WINDOW = 1024
 """Lines that are read at once, at first: what is before a line that does not fit is read again with it set apart."""
 _LEAST, _WIDEST = 64, 8192
@@ -47,7 +47,7 @@ def read(buffer: pa.Buffer, types: Mapping[str, pa.DataType], *, others: bool = 
         read_options=pa.json.ReadOptions(
             # A small buffer is read faster in one go than handed to threads.
             use_threads=buffer.size > THREADS_FROM,
-            block_size=max(THREADS_FROM, buffer.size // 2) + 1,
+            block_size=(buffer.size // 2 if buffer.size > THREADS_FROM else buffer.size) + 1,
         ),
         parse_options=pa.json.ParseOptions(
             explicit_schema=pa.schema(list(types.items())),
