@@ -11,6 +11,7 @@ import asyncio
 import os
 import statistics
 import time
+from typing import Any
 
 from .measure import Figures, Pairs, Side, asked_bare, peak_mb, resident_mb, size, small_frame, timed
 from .measure import main as run
@@ -215,10 +216,14 @@ async def objects(make, seq_num, limit) -> float:
 # --- appending ------------------------------------------------------------------------------------------------------
 
 
-def frame_to_append():
+FIRST = 1_500
+"""Records that both sides append beforehand, in the way that is timed: a session that has two batches."""
+
+
+def frame_to_append(rows: int | None = None):
     import pandas
 
-    return pandas.DataFrame({"body": [body(n) for n in range(size())]})
+    return pandas.DataFrame({"body": [body(n) for n in range(size() if rows is None else rows)]})
 
 
 def ours_append() -> Figures:
@@ -227,11 +232,11 @@ def ours_append() -> Figures:
     stream = kit.connect("s2")[BASIN].create(f"append-{os.getpid()}")
     frame = frame_to_append()
     sessions_loaded()
-    stream.append(b"first")
+    stream.append(frame_to_append(FIRST))
     started = time.perf_counter()
     ack = stream.append(frame)
     took = time.perf_counter() - started
-    assert ack.end.seq_num == len(frame) + 1
+    assert ack.end.seq_num == len(frame) + FIRST
     return {"time": took}
 
 
@@ -244,11 +249,11 @@ def bytes_append() -> Figures:
     stream = kit.connect("s2")[BASIN].create(f"bytes-{os.getpid()}")
     messages = list(encode_inputs(frame_to_append()["body"].to_numpy()))
     sessions_loaded()
-    stream.append(b"first")
+    stream.append(frame_to_append(FIRST))
     started = time.perf_counter()
     ack = append_encoded(stream.client, messages).ack
     took = time.perf_counter() - started
-    assert ack.end.seq_num == size() + 1
+    assert ack.end.seq_num == size() + FIRST
     return {"time": took}
 
 
@@ -270,16 +275,21 @@ def official_append() -> Figures:
         async with official() as s2:
             name = f"append-{os.getpid()}"
             await s2[BASIN].create_stream(name)
-            await s2[BASIN][name].append(s2_sdk.AppendInput(records=[s2_sdk.Record(body=b"first")]))
+
+            async def append(given: Any) -> int:
+                tickets = []
+                async with s2[BASIN][name].append_session() as session:
+                    for start in range(0, len(given), 1000):
+                        records = [s2_sdk.Record(body=one) for one in given["body"].iloc[start : start + 1000]]
+                        tickets.append(await session.submit(s2_sdk.AppendInput(records=records)))
+                return [await ticket for ticket in tickets][-1].end.seq_num
+
+            await append(frame_to_append(FIRST))
             started = time.perf_counter()
-            tickets = []
-            async with s2[BASIN][name].append_session() as session:
-                for start in range(0, len(frame), 1000):
-                    records = [s2_sdk.Record(body=one) for one in frame["body"].iloc[start : start + 1000]]
-                    tickets.append(await session.submit(s2_sdk.AppendInput(records=records)))
-            acks = [await ticket for ticket in tickets]
-            assert acks[-1].end.seq_num == len(frame) + 1
-            return time.perf_counter() - started
+            end = await append(frame)
+            took = time.perf_counter() - started
+            assert end == len(frame) + FIRST
+            return took
 
     return {"time": asyncio.run(main())}
 
