@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 import tempfile
 import time
@@ -25,6 +26,12 @@ def judged() -> dict[str, str]:
     """Return the changes that change nothing, with the reason."""
     pairs = [line.split(" ## ", 1) for line in JUDGED.read_text().splitlines() if " ## " in line]
     return {name.strip(): reason for name, reason in pairs}
+
+
+def survived(log: str) -> set[str]:
+    """Return the names of the changes that nothing noticed in a run, by what it printed; lines may have moved since."""
+    found = re.findall(r"^ *\d+ (\S+?):\d+: (.*)\n +SURVIVED", log, re.M)
+    return {f"{path}: {change}" for path, change in found}
 
 
 def coming_by(change: Change, calls: Calls) -> list[list[str]]:
@@ -56,6 +63,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--only", default="", help="a part of the path of files")
+    parser.add_argument("--survivors", type=Path, help="the log of an earlier run: try only what survived there")
     parser.add_argument("--judged", action="store_true", help="try those too that are judged to change nothing")
     parser.add_argument(
         "--calls", type=Path, default=Path(tempfile.gettempdir()) / "kit-mutate-calls.json",
@@ -72,6 +80,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tree = running.Tree(ROOT, Path(folder))
         possible = [change for change in tree.changes if asked.only in change.path]
+        if asked.survivors is not None:
+            names = survived(asked.survivors.read_text())
+            possible = [change for change in possible if change.name in names]
         chosen = chance.sample(possible, min(asked.count, len(possible)))
         print(f"seed {seed}: {len(chosen)} of {len(possible)} changes", flush=True)
         calls = running.calls(tree, asked.calls)
