@@ -60,6 +60,8 @@ def test_success(payload, expected):
         (503, b"", "unknown", "HTTP 503"),
         (500, [1, 2], "unknown", "HTTP 500"),
         (500, {"error": {"code": 5, "message": None}}, "unknown", "HTTP 500"),
+        (500, {"error": {"code": "c", "message": ["m"]}}, "c", "HTTP 500"),
+        (500, {"error": {"code": "", "message": ""}}, "unknown", "HTTP 500"),
         (500, {"error": None}, "unknown", "HTTP 500"),
         (200, {"data": {"success": False, "error": {"code": "internal", "message": "no"}}}, "internal", "no"),
         (200, {"success": False, "error": {"code": "internal", "message": "no"}}, "internal", "no"),

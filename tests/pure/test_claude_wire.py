@@ -197,12 +197,14 @@ def test_no_report_of_a_task_breaks_the_reader(result, used):
 def test_outcomes_of_tasks_inside_a_good_status():
     with pytest.raises(claude.BudgetExceededError) as caught:
         wire.task_outcome({"status": "cost_exceeded", "result": {"error": "Cost $90"}, "usage": {"total_cost": 90.0}})
-    assert caught.value.estimated_cost == 90.0 and caught.value.paid is True
+    assert caught.value.estimated_cost == 90.0 and caught.value.paid is True and caught.value.status_code == 200
     with pytest.raises(claude.BudgetExceededError) as caught:
         wire.task_outcome({"status": "failed", "result": {"error": "Insufficient budget"}, "usage": {}})
     assert caught.value.paid is False
-    with pytest.raises(claude.TimeoutError):
+    assert caught.value.status_code == 200
+    with pytest.raises(claude.TimeoutError, match="too long") as late:
         wire.task_outcome({"status": "timeout", "result": {"error": "too long"}})
+    assert late.value.status_code == 200
 
 
 def test_bodies_leave_out_what_the_service_would_misread():

@@ -81,6 +81,12 @@ def test_rows_by_key():
         (1, "changed", "city", "Oslo", "Molde"),
         (4, "added", None, None, '{"id": 4, "city": "Bodø", "n": 4}'),
     ]
+    assert repr(found).splitlines()[1:] == [
+        "  ~ 3 n: 3 -> ",
+        '  \N{MINUS SIGN} 2: {"id": 2, "city": "Bergen", "n": null}',
+        "  ~ 1 city: Oslo -> Molde",
+        '  + 4: {"id": 4, "city": "Bodø", "n": 4}',
+    ]
     assert kit.diff(a, a, "id").equal and kit.diff(a, a.iloc[::-1], "id").equal
 
 

@@ -38,6 +38,15 @@ def test_what_json_has_no_form_for_is_refused_with_its_row():
             rows_of(bodies_of(one, InputError).bodies)
 
 
+@pytest.mark.parametrize("many", [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 2)])
+def test_what_is_in_a_list_of_any_kind_is_written_as_in_a_column(many):
+    kind = pa.duration("ms")
+    alone = pa.table({"a": pa.array([1500, None], kind)})
+    assert rows_of(bodies_of(alone, InputError).bodies) == [b'{"a":"P0DT0H0M1.500S"}', b'{"a":null}']
+    table = pa.table({"a": pa.array([[1500, None], None], many(kind))})
+    assert rows_of(bodies_of(table, InputError).bodies) == [b'{"a":["P0DT0H0M1.500S",null]}', b'{"a":null}']
+
+
 def test_levels_of_an_index_are_columns_if_they_have_names():
     frame = pd.DataFrame({"a": [1]}, index=pd.Index([5], name="i"))
     assert rows_of(bodies_of(frame, InputError).bodies) == [b'{"i":5,"a":1}']

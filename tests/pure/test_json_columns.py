@@ -137,6 +137,18 @@ def test_depth_is_bounded(depth):
         assert str(collected.types["a"]).count("list") <= 5
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("depth", [4, 5, 9])
+def test_a_type_of_the_callers_may_be_deeper_than_that(depth, fast):
+    kind, value = pa.int64(), 1
+    for level in range(depth):
+        kind, value = (pa.list_(kind), [value]) if level % 2 else (pa.struct([("x", kind)]), {"x": value})
+    collected = ObjectColumns(fast=fast, given={"a": kind})
+    collected.add_lines(lines_of([{"a": value}, {"a": None}, {"a": [value]}]), 3)
+    assert collected.bad == [2]
+    assert collected.table().column("a").to_pylist() == [value, None, None]
+
+
 def test_thousands_of_keys_are_refused_early():
     collected = ObjectColumns()
     objects = [{f"k{n}": 1} for n in range(5000)]
@@ -316,6 +328,30 @@ def test_few_rows_that_do_not_fit_are_looked_at_alone(monkeypatch, kind):
     table = collected.table()
     assert table.num_rows == 20_000
     assert sum(looked) < 1200  # the sample, the exceptions, and numbers that may have been written in several ways
+
+
+def test_two_objects_in_one_line_leave_the_other_lines_fast(monkeypatch):
+    """Arrow takes them for two rows, and does not tell where: the lines are cut in halves around them."""
+    lines = lines_with([], random.Random(5), 20_000, 20_001)
+    lines[7000] = EXCEPTIONS["two objects"]
+    looked = []
+    original = json_columns.parsed_object
+    monkeypatch.setattr(json_columns, "parsed_object", lambda line: (looked.append(1), original(line))[1])
+    collected = ObjectColumns()
+    collected.add_lines(b"".join(line + b"\n" for line in lines), len(lines))
+    assert sum(looked) < 1200
+    assert collected.bad == [7000]
+    numbers = collected.table().column("n").to_pylist()
+    assert numbers == [None if n == 7000 else n for n in range(20_000)]
+
+
+@pytest.mark.parametrize("last", ["text", "broken", "other keys"])
+def test_two_objects_in_one_line_move_the_row_that_arrow_tells(last):
+    """Arrow counts objects, so it tells a row behind the last line."""
+    lines = lines_with([], random.Random(6), 400, 401)
+    lines[280], lines[399] = EXCEPTIONS["two objects"], EXCEPTIONS[last]
+    (ours, bad), (plain_table, plain_bad) = both(lines, 400)
+    assert bad == plain_bad and ours.equals(plain_table)
 
 
 @pytest.mark.parametrize(("kind", "searched"), [("text", 1), ("text for a float", 1), ("truth", 1), ("huge", 4)])

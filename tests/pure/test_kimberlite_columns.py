@@ -333,6 +333,13 @@ def test_decimals_are_exact(declared: str, kind: pa.DataType | None) -> None:
     assert found.table.column("d").to_pylist() == [*wanted, Decimal(7)]
 
 
+@pytest.mark.parametrize("texts", [["12", "-3", None], [None, None]])
+def test_decimals_of_no_declared_form_have_the_digits_they_have(texts: list[str | None]) -> None:
+    found = result_columns(answer(["d"], [(text,) for text in texts]), {"d": "DECIMAL"})
+    assert found.table.schema.types == [pa.decimal128(38, 0)] and not found.as_text
+    assert [None if one is None else str(one) for one in found.table.column("d").to_pylist()] == texts
+
+
 @pytest.mark.parametrize("text", ["1" * 39, "340282366920938463463374607431768211455", "123456789", "1.005", "NaN"])
 def test_decimals_that_do_not_fit_stay_texts(text: str) -> None:
     found = result_columns(answer(["d"], [(text,), ("1.5",)]), {"d": "DECIMAL(10,2)"})

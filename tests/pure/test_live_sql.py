@@ -1,13 +1,18 @@
 """Live queries: a result that keeps itself true, from feeds of the test's own."""
 
+import contextlib
+import hmac
 import threading
 import time
 
+import httpx
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 import kit
+from kit.amdahl.client.webhooks import SIGNATURE_HEADERS
+from kit.amdahl.explore.receiver import Deliveries
 from kit.core.errors import InputError, KitError
 from kit.live.results.ring import Ring
 
@@ -149,6 +154,24 @@ def test_variables_of_the_caller_are_tables(given):
 def test_what_it_refuses(given, text, options, told):
     with pytest.raises(KitError, match=told):
         kit.live_sql(text, **{"t": given().feed, **options})
+
+
+@pytest.mark.parametrize(("more", "cut"), [(0, False), (1, True), (100, True)])
+def test_a_result_is_named_by_the_beginning_of_its_query(given, more, cut):
+    start = "select n from t where n <> 123456789 and n <> 1234567890 --"
+    text = start + "x" * (60 - len(start) + more)
+    with kit.live_sql(text.replace(" from", "\n  from"), t=given().feed) as found:
+        assert repr(found).startswith(f"<Feed of {text[:59] + '…' if cut else text}, ")
+
+
+def test_a_table_can_be_deliveries():
+    """They have no beginning to start from, as streams have."""
+    with contextlib.closing(Deliveries("secret")) as hooks:
+        with kit.live_sql("select event, verified from hooks", every=0.1, hooks=hooks) as found:
+            body = b'{"event":"session.completed"}'
+            signature = hmac.new(b"secret", body, "sha256").hexdigest()
+            httpx.post(hooks.url, content=body, headers={SIGNATURE_HEADERS[0]: signature}, trust_env=False)
+            assert until(found, len)["verified"].tolist() == [True]
 
 
 def test_a_ring_is_what_the_feed_has():

@@ -65,6 +65,7 @@ VALUES = [
     (pd.Timedelta(1, "ns"), "P0DT0H0M0.000000001S"),
     (pd.Timedelta(1500, "ns"), "P0DT0H0M0.000001500S"),
     (pd.Timedelta(2000, "ns"), "P0DT0H0M0.000002S"),
+    (pd.Timedelta(61_000_000_001, "ns"), "P0DT0H1M1.000000001S"),
     (Decimal("1.10"), "1.10"),
     (Decimal("NaN"), None),
     (b"\xff", "/w=="),

@@ -68,6 +68,21 @@ def test_the_wider_types_hold_everything(sample, rows):
     assert not decoded.misfits and decoded.unfit == 0
 
 
+@pytest.mark.parametrize(("count", "odd"), [(400, [300]), (400, [3]), (3000, [0, 1500, 2999])])
+@pytest.mark.parametrize("longest", [None, 0, 200, -1])
+def test_rows_that_do_not_fit_leave_the_others_of_a_large_batch_in_their_places(count, odd, longest):
+    rows = [b'{"a":%d,"b":"row %d"}' % (n, n) for n in range(count)]
+    for n in odd:
+        rows[n] = b'{"a":"odd","b":"row %d"}' % n
+    if longest is not None:
+        rows[longest] = rows[longest][:-2] + b"x" * 200_000 + b'"}'
+    decoded = shaped([b'{"a":1,"b":"x"}']).decode(pa.array(rows, pa.binary()))
+    assert decoded.unfit == len(odd)
+    assert decoded.columns["a"].to_pylist() == [None if n in odd else n for n in range(count)]
+    assert decoded.columns["b"].to_pylist() == [json.loads(row)["b"] for row in rows]
+    assert decoded.columns["body"].to_pylist() == [row if n in odd else None for n, row in enumerate(rows)]
+
+
 @settings(max_examples=100, deadline=None)
 @given(ROWS, ROWS, st.sets(st.sampled_from(["a", "b"]), min_size=1))
 def test_some_columns_are_what_they_are_among_all(sample, rows, wanted):

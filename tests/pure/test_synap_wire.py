@@ -5,6 +5,7 @@ import tracemalloc
 import uuid
 
 import msgpack
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -274,6 +275,13 @@ def test_events_at_once_are_those_one_by_one(events):
     assert table.schema == columns.SCHEMA
     assert table["data"].to_pylist() == [data for _, _, _, data, _ in events]
     assert table["offset"].to_pylist() == [offset for offset, *_ in events]
+
+
+@pytest.mark.parametrize("seconds", [-1, -33, -200, -40_000, -100_000, -(2**31), -(2**31) - 1])
+def test_a_time_before_1970_is_that_time(seconds):
+    events = [(n, "e", str(uuid.uuid4()), b"", stamp) for n, stamp in enumerate([7, seconds])]
+    _, table = table_of(events)
+    assert table["time"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_pylist() == [7, seconds]
 
 
 def test_the_template_inside_of_data_confuses_nobody():

@@ -110,7 +110,7 @@ def query(text: str) -> Test:
     tests = []
     for part in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
         match = _COMPARISON.fullmatch(part)
-        if match is None or (match[3][:1] and match[3][:1] in "=<>!"):
+        if match is None or match[3].startswith(("=", "<", ">", "!")):
             raise InputError(
                 f"the filter {text!r} cannot be understood at {part!r}",
                 hint="write column=value, column > 3, or several joined by " and "; text in quotes is searched for",

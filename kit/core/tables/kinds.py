@@ -171,21 +171,24 @@ class Kind:
         """Whether a column of text is one for good, and not only because nothing else was seen so far."""
         return bool(self.flags) and not (self.flags == OBJECT and not self.fields)
 
-    def holds(self, value: Any, depth: int = 0) -> bool:
-        """Return whether one more value would leave the type of the column as it is."""
+    def holds(self, value: Any) -> bool:
+        """Return whether one more value would leave the type of the column as it is.
+
+        What was seen ends at `DEEPEST` by itself; a type that a caller gave may go deeper.
+        """
         if value is None:
             return True
         flags, kind = self.flags, type(value)
         if not flags & ~OBJECT and kind is str and not self.fields:
             return True  # text so far, and text from now on
         if kind is list:
-            if flags == LIST and depth < DEEPEST:
+            if flags == LIST:
                 item = self.item or Kind()
-                return all(item.holds(one, depth + 1) for one in value)
+                return all(item.holds(one) for one in value)
         elif kind is dict:
-            if flags == OBJECT and depth < DEEPEST:
+            if flags == OBJECT:
                 fields = self.fields or {}
-                return all(key in fields and fields[key].holds(one, depth + 1) for key, one in value.items())
+                return all(key in fields and fields[key].holds(one) for key, one in value.items())
         else:
             more = BOOLEAN if kind is bool else flags_of_integer(value) if kind is int else FLOAT
             if kind in (bool, int, float) and flags and not flags & ~(BOOLEAN | _NUMBERS):
@@ -207,7 +210,7 @@ class Kind:
     def resolved(self) -> tuple[pa.DataType, int]:
         flags = self.flags
         if flags == LIST:
-            kind, fields = self.item.resolved() if self.item is not None else (pa.string(), 0)
+            kind, fields = (self.item or Kind()).resolved()
             return pa.list_(kind), fields
         if flags == OBJECT and self.fields:
             count, inside = len(self.fields), []

@@ -123,7 +123,7 @@ class Quantiles:
         last = np.searchsorted(self._codes, (slots + 1) << _CODES)
         sums = np.concatenate([[0], np.cumsum(self._counts)])
         totals = sums[last] - sums[first]
-        rank = sums[first] + np.floor(share * np.maximum(totals - 1, 0)).astype(np.int64)
+        rank = sums[first] + np.floor(share * (totals - 1)).astype(np.int64)
         if not len(self._codes):
             return np.full(len(slots), np.nan)
         places = np.minimum(np.searchsorted(sums[1:], rank, side="right"), len(self._codes) - 1)

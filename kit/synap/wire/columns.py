@@ -110,7 +110,8 @@ def _table(widths: Mapping[int, int]) -> npt.NDArray[np.int64]:
     return table
 
 
-_INT_WIDTH = _table({**dict.fromkeys(range(128), 0), 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD2: 4, 0xD3: 8})
+# Numbers in a form with a sign, which the server writes for those below 0 only, are read one by one.
+_INT_WIDTH = _table({**dict.fromkeys(range(128), 0), 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8})
 _STR_WIDTH = _table({**dict.fromkeys(range(0xA0, 0xC0), 0), 0xD9: 1, 0xDA: 2, 0xDB: 4})
 _BIN_WIDTH = _table({0xC4: 1, 0xC5: 2, 0xC6: 4})
 
