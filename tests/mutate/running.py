@@ -40,17 +40,32 @@ class Tree:
                 shutil.copy2(root / name, folder / name)
         self.changes = changes(folder)
         self.before = {path: (folder / path).read_bytes() for path in {change.path for change in self.changes}}
+        self._times = {path: (folder / path).stat().st_mtime for path in self.before}
+        self._changed = 0
 
     def mark(self) -> None:
         """Have all files that can be changed tell which functions are called."""
         for path, source in self.before.items():
             (self.folder / path).write_text(marked(path, source))
 
+    def change(self, change: Change, source: bytes) -> None:
+        """Write the file with the change, as of a time of its own.
+
+        Python takes a compiled form for that of a file by the second and the size: two changes of one file within a
+        second would be taken for each other.
+        """
+        self._changed += 1
+        self._write(change.path, source, self._changed)
+
     def restore(self) -> None:
         """Undo marks and changes."""
         for path, source in self.before.items():
             if (self.folder / path).read_bytes() != source:
-                (self.folder / path).write_bytes(source)
+                self._write(path, source, self._times[path])
+
+    def _write(self, path: str, source: bytes, time: float) -> None:
+        (self.folder / path).write_bytes(source)
+        os.utime(self.folder / path, (time, time))
 
 
 class Which:
@@ -183,7 +198,7 @@ def judge(tree: Tree, change: Change | None, parts: list[list[str]], calls: Call
             compile(source, change.path, "exec", dont_inherit=True)
         except SyntaxError:
             return "no Python"
-        (tree.folder / change.path).write_bytes(source)
+        tree.change(change, source)
     noticed = tree.folder / "noticed.txt"
     try:
         for tests in parts:
