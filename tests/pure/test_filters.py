@@ -80,8 +80,9 @@ def test_several_comparisons():
 
 @pytest.mark.parametrize("text", ["a= =5", "a=<5", "=5", "a=1 and b", "a b=1", "a=!1", "a > > 1", "1 < a < 2 and = 3"])
 def test_what_is_not_understood(text):
-    with pytest.raises(InputError, match="cannot be understood at"):
+    with pytest.raises(InputError, match="cannot be understood at") as refused:
         query(text)
+    assert str(refused.value.hint).startswith("write column=value")
 
 
 def test_an_empty_value_is_one():

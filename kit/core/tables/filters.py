@@ -113,7 +113,7 @@ def query(text: str) -> Test:
         if match is None or match[3].startswith(("=", "<", ">", "!")):
             raise InputError(
                 f"the filter {text!r} cannot be understood at {part!r}",
-                hint="write column=value, column > 3, or several joined by " and "; text in quotes is searched for",
+                hint='write column=value, column > 3, or several joined by " and "; text in quotes is searched for',
             )
         tests.append(_compared(*match.groups()))
     columns = tuple(name for test in tests for name in test.columns)
