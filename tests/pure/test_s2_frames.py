@@ -72,8 +72,9 @@ def test_a_message_that_no_frame_holds():
     for packing in PACKINGS:
         with pytest.raises(S2ClientError, match="2,097,151 bytes, not 2,097,152"):
             encode_frame(bytes(MAX_FRAME), packing)
-    with pytest.raises(S2ClientError):
-        encode_terminal(500, bytes(MAX_FRAME))
+    assert len(encode_terminal(500, bytes(MAX_FRAME - 3))) == MAX_FRAME + 3
+    with pytest.raises(S2ClientError, match="at most 2,097,149 bytes, not 2,097,150"):
+        encode_terminal(500, bytes(MAX_FRAME - 2))
 
 
 def test_flags():
@@ -84,6 +85,7 @@ def test_flags():
     assert read(raw_frame(0x30, packed)) == [Frame(b"x" * 2000, reconnect=True)]
     # Small payloads may be packed too, and as a stream that does not tell its size.
     assert read(raw_frame(0x20, streamed_zstd(b"x"))) == [Frame(b"x")]
+    assert read(raw_frame(0x20, zstandard.ZstdCompressor().compress(b""))) == [Frame(b"")]
     assert read(raw_frame(0x40, gzip.compress(b"x"))) == [Frame(b"x")]
 
 
@@ -193,6 +195,8 @@ def test_frames_before_a_broken_one_come_first():
         (0x20, zstandard.ZstdCompressor().compress(b"x" * 5000) + b"x"),
         (0x20, b"\x50\x2a\x4d\x18\x04\0\0\0skip"),
         (0x20, b"\x28\xb5\x2f\xfd"),
+        (0x20, b"\x28\xb5\x2f\xfd\x20\x00\x29\0\0hello"),  # it says that it holds nothing
+        (0x20, b"\x28\xb5\x2f\xfd\x20\x07\x29\0\0hello"),
         (0x20, streamed_zstd(b"x", compression_params=zstandard.ZstdCompressionParameters(window_log=27))),
         (0x40, b""),
         (0x40, b"not gzip"),
@@ -228,7 +232,7 @@ def test_bombs_go_off_within_bounds(bomb):
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_the_limit_is_exact(packing):
-    for data in (b"", b"x", bytes(5000), os.urandom(5000)):
+    for data in (b"", b"x", bytes(5000), os.urandom(5000), bytes(400_000)):  # the last has blocks of one byte
         for pack in (
             compress,
             lambda data, how: streamed_zstd(data) if how is Compression.ZSTD else compress(data, how),

@@ -66,8 +66,8 @@ def _unpack_zstd(data: bytes, limit: int) -> bytes:
         size = zstandard.frame_content_size(data)
         if size > limit:
             raise _too_large(limit)
-        # A streaming encoder does not know the size when it begins.
-        unpacked = unpacker.decompress(data) if size >= 0 else _read(unpacker.stream_reader(data), limit)
+        # A streaming encoder does not know the size when it begins. Where it is 0, the library looks at no block.
+        unpacked = unpacker.decompress(data) if size > 0 else _read(unpacker.stream_reader(data), limit)
         end = _zstd_end(data, zstandard.frame_header_size(data))
     except zstandard.ZstdError as error:
         raise WireError(f"its zstd data is damaged: {error}") from None
