@@ -101,7 +101,7 @@ class Chunked:
         at = 0
         while at < len(data) and not self.over:
             if self._left:
-                part = data if not at and len(data) <= self._left else data[at : at + self._left]
+                part = data[at : at + self._left]
                 at += len(part)
                 self._left -= len(part)
                 self._ending = not self._left

@@ -115,7 +115,7 @@ class _Place:
 
     def refused(self, row: int, error: Refused) -> NoReturn:
         if self.refuse is None:
-            raise _Inside(self.first + row, error)
+            raise _Inside(row, error)
         raise self.refuse(f"row {self.first + row}, column {self.column!r}: {error}", hint=error.hint) from None
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Column = TypeVar("Column", "pa.Array", "pa.ChunkedArray")
-_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+_UNITS = ["s", "ms", "us", "ns"]
 
 
 def moment(milliseconds: int) -> str:
@@ -36,7 +36,7 @@ def in_unit(column: Column, unit: str) -> Column:
 
     kind = column.type
     target = pa.timestamp(unit, kind.tz)
-    if _DIGITS[kind.unit] <= _DIGITS[unit]:
+    if _UNITS.index(kind.unit) <= _UNITS.index(unit):
         return column.cast(target)
     # Arrow truncates, which moves a time before 1970 towards 1970.
     cut = column.cast(target, safe=False)
