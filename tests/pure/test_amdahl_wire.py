@@ -105,7 +105,9 @@ def test_rate_limit_headers():
     assert wire.rate_limit({}, 0) is None
     limit = wire.rate_limit({"x-ratelimit-remaining": "7", "x-ratelimit-reset": "12.5"}, 99.0)
     assert (limit.remaining, limit.reset, limit.seen_at) == (7, 12.5, 99.0)
-    assert wire.rate_limit({"x-ratelimit-remaining": "many"}, 0).remaining is None
+    for told in ("many", "-1", "\u00b2", "1" * 20, "9" * 5000):
+        assert wire.rate_limit({"x-ratelimit-remaining": told}, 0).remaining is None
+    assert wire.rate_limit({"x-ratelimit-remaining": "9" * 19}, 0).remaining == 10**19 - 1
 
 
 # --- signatures ---------------------------------------------------------------------------------------------------
@@ -572,7 +574,8 @@ def test_columns_without_values_have_their_declared_types(rows):
         "GEOGRAPHY": "string", "BYTES": "binary", "DATE": "date32[day]", "NUMERIC": "double",
     }  # fmt: skip
     columns = [{"name": str(n), "type": kind} for n, kind in enumerate(types)]
-    table = results.result_of(answer({"rows": rows, "columns": columns})).table
+    nameless = [{"type": "INT64"}, {"name": 7, "type": "INT64"}, 5, None]
+    table = results.result_of(answer({"rows": rows, "columns": columns + nameless})).table
     assert [str(kind) for kind in table.schema.types] == list(types.values())
     assert table.num_rows == len(rows)
     assert all(column.null_count == len(rows) for column in table.columns)

@@ -168,6 +168,13 @@ def test_whole_numbers_that_no_column_holds():
             values_in(f'{{"n": {text}}}', spec)
 
 
+def test_how_long_an_answer_is_guessed_to_be():
+    """Each key, and what its kind takes; a list as four of its items. The estimate of a batch is made of it."""
+    assert spec_of("ok: bool").likely_tokens == 11 and spec_of("why").likely_tokens == 48
+    assert spec_of("topic: a|b, score: float, n?: int").likely_tokens == 13 + 12 + 12
+    assert spec_of("tags: list[str]").likely_tokens == 168 and spec_of("ns: list[int]").likely_tokens == 24
+
+
 def test_columns_of_a_frame_have_one_type_whatever_is_missing():
     spec = spec_of("a: x|y, b: float, c: int, d: bool, e: str, f: list[int]")
     full = [["x", "y"], [1.5, 2.0], [1, 2], [True, False], ["s", "t"], [[1], []]]

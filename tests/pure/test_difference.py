@@ -70,6 +70,13 @@ def test_records(a, b, expected):
     assert sum(found.counts.values()) == len(expected)
 
 
+def test_long_lists_are_compared_place_by_place():
+    a, b = list(range(3000)), [7, *range(1, 3000)]
+    assert told(kit.diff(a, b)) == [("$[0]", "changed", "0", "7")]
+    assert told(kit.diff(a, [*a, 5])) == [("$[3000]", "added", None, "5")]
+    assert told(kit.diff(a, a[:-1])) == [("$[2999]", "removed", "2999", None)]
+
+
 def test_rows_by_key():
     a = pd.DataFrame({"id": [1, 2, 3], "city": ["Oslo", "Bergen", None], "n": pd.array([1, None, 3], "Int64")})
     b = pd.DataFrame({"id": [3, 1, 4], "city": [None, "Molde", "Bodø"], "n": pd.array([None, 1, 4], "Int64")})

@@ -10,8 +10,11 @@ from hypothesis import given, settings
 
 from kit.core.errors import InputError
 from kit.core.tables.encode import bodies_of, column_of
+from kit.core.tables.texts import texts
 from tests.values.given import appends
 from tests.values.model import parsed, problem
+
+INF = float("inf")
 
 
 def test_single_columns_and_what_is_none():
@@ -34,7 +37,7 @@ def test_single_columns_and_what_is_none():
 
 def test_what_json_has_no_form_for_is_refused_with_its_row():
     for one in (pd.Series([1j]), pd.DataFrame({"a": [1j]}), pd.Index([1j]), pd.DataFrame({"a": pd.array([1j])})):
-        with pytest.raises(InputError, match="complex number"):
+        with pytest.raises(InputError, match=r"^row 0, column '(a|body)': .* is a complex number"):
             rows_of(bodies_of(one, InputError).bodies)
 
 
@@ -47,6 +50,23 @@ def test_what_is_in_a_list_of_any_kind_is_written_as_in_a_column(many):
     assert rows_of(bodies_of(table, InputError).bodies) == [b'{"a":["P0DT0H0M1.500S",null]}', b'{"a":null}']
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.5, None, INF], [[0.5, 1.0], [], [None, INF]], [[[0.5]], None, [[1.0], [2.0, INF]]],
+        [{"x": 0.5}, None, {"x": INF}], [[{"x": 0.5}], [], [{"x": None}, {"x": INF}]],
+    ],
+)  # fmt: skip
+def test_a_refused_value_is_told_with_the_row_that_it_is_inside_of(values):
+    column = pa.array(values)
+    for one in (column, pa.chunked_array([column[:1], column[1:]]), pa.concat_arrays([column, column]).slice(3)):
+        with pytest.raises(InputError, match=r"^row 2, column 'a': inf cannot be written as JSON"):
+            bodies_of(pa.table({"a": one}), InputError)
+    if isinstance(values[0], dict):
+        with pytest.raises(InputError, match=r"^row 2, column 'body': inf cannot be written as JSON"):
+            bodies_of(column, InputError)
+
+
 def test_levels_of_an_index_are_columns_if_they_have_names():
     frame = pd.DataFrame({"a": [1]}, index=pd.Index([5], name="i"))
     assert rows_of(bodies_of(frame, InputError).bodies) == [b'{"i":5,"a":1}']
@@ -55,6 +75,12 @@ def test_levels_of_an_index_are_columns_if_they_have_names():
     with pytest.raises(InputError, match="level 1 of the index has no name"):
         bodies_of(two, InputError)
     assert rows_of(bodies_of(two.rename_axis(["i", "j"]), InputError).bodies) == [b'{"i":5,"j":6,"a":1}']
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_bytes_in_a_file_of_text_are_the_text_that_they_are(kind):
+    assert texts(pa.array([b"ab", None, "\u00fc".encode()], kind)).to_pylist() == ["ab", None, "\u00fc"]
+    assert texts(pa.array([b"ab", None, b"\xff\xfe"], kind)).to_pylist() == ["ab", None, "base64://4="]
 
 
 def rows_of(bodies):

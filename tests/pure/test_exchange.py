@@ -117,10 +117,17 @@ def test_connections_belong_to_a_loop():
 
 
 def test_environment_chooses_the_way(monkeypatch):
+    def ways():
+        async def on_a_loop():
+            return AsyncDriver(Settings("Service", "http://127.0.0.1:9"))._connected()
+
+        return type(driver()._connected()).__name__, type(asyncio.run(on_a_loop())).__name__
+
     monkeypatch.setenv("KIT_HTTP", "smoke")
     with pytest.raises(KitError, match="names no way to speak HTTP"):
-        driver()._connected()
+        ways()
     monkeypatch.setenv("KIT_HTTP", "httpx")
-    assert type(driver()._connected()).__name__ == "HttpxPool"
-    monkeypatch.delenv("KIT_HTTP")
-    assert type(driver()._connected()).__name__ == "Pool"
+    assert ways() == ("HttpxPool", "HttpxLoopPool")
+    for way in ("direct", ""):
+        monkeypatch.setenv("KIT_HTTP", way)
+        assert ways() == ("Pool", "LoopPool")

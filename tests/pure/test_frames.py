@@ -129,6 +129,18 @@ def test_durations_and_intervals_become_timedeltas():
     assert frame["back"].iloc[0] == "P-1Y-2MT-0.000000001S" and pd.isna(frame["back"].iloc[1])
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (59, "PT59S"), (60, "PT1M"), (61, "PT1M1S"), (3599, "PT59M59S"), (3600, "PT1H"), (3661, "PT1H1M1S"), (-61, "PT-1M-1S"),
+        (59.75, "PT59.75S"), (60.5, "PT1M0.5S"), (61.25, "PT1M1.25S"), (90_061, "PT25H1M1S"),
+    ],
+)  # fmt: skip
+def test_intervals_beside_one_of_months_are_told_by_hours_minutes_and_seconds(seconds, told):
+    column = pa.array([(1, 0, 0), (0, 0, int(seconds * 10**9))], pa.month_day_nano_interval())
+    assert to_frame(pa.table({"i": column}))["i"].tolist() == ["P1M", told]
+
+
 def test_rows_with_a_schema_first():
     frame = from_rows(
         [{"z": 1, "at": "2026-01-02T03:04:05.678Z", "id": 7}, {"id": "b", "at": None}],
@@ -210,8 +222,8 @@ def test_keys_like_position_columns_are_renamed_visibly():
 
 
 def test_text_shows_foreign_bytes_as_escapes():
-    out = expand_bodies(pa.array([b"ok", b"\xff!", None]), "text")
-    assert out.columns["body"].to_pylist() == ["ok", "\\xff!", None]
+    out = expand_bodies(pa.array([b"ok", b"\xff!", None, b"fine"]), "text")
+    assert out.columns["body"].to_pylist() == ["ok", "\\xff!", None, "fine"]
     assert out.undecoded == 1
 
 

@@ -404,6 +404,28 @@ def test_numbers_that_arrow_writes_as_python_does(value):
     assert column[0].as_py() == ("1" if looked_up else json.dumps(value))
 
 
+def test_what_is_expected_next_is_not_text_because_one_row_of_many_has_one():
+    collected = ObjectColumns()
+    rows = [{"a": n, "b": n} for n in range(1000)]
+    collected.add_rows(rows)
+    assert [str(kind) for kind in collected.expected.values()] == ["int64", "int64"]
+    rows[500] = {"a": 0.5, "b": "text"}
+    collected.add_lines("\n".join(map(json.dumps, rows)).encode(), 1000)
+    assert [str(kind) for kind in collected.expected.values()] == ["double", "int64"]
+    assert [str(kind) for kind in collected.types.values()] == ["double", "string"]
+
+
+def test_lines_of_more_than_one_block_are_whole_whatever_comes_behind_them():
+    """Arrow gives blocks of some megabytes as pieces of a column."""
+    rows = [{"n": n, "x": n + 0.5, "pad": "p" * 2000} for n in range(3000)]
+    collected = ObjectColumns()
+    collected.add_lines("\n".join(map(json.dumps, rows)).encode(), 3000)
+    collected.add_rows([{"n": 0.5, "x": "text"}])
+    table = collected.table()
+    assert table["n"].to_pylist() == [*map(float, range(3000)), 0.5]
+    assert table["x"].to_pylist() == [*(f"{n}.5" for n in range(3000)), "text"]
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_zero_of_an_integer_has_no_sign_among_floats(nested):
     bodies = ["-0", "0.0", "-0.0", "1.5"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from kit.core.tables.frames import to_frame
 from kit.kimberlite.client.reading import Page
+from kit.kimberlite.client.sql import QueryResult
 from kit.kimberlite.errors import KimberliteError, KimberliteInputError, StreamNotFoundError, WireError
 from kit.kimberlite.explore.bulk import SCHEMA, batches, part
 from kit.kimberlite.types import Timestamp
@@ -63,6 +65,17 @@ def test_events_of_one_size_become_columns(event: bytes, count: int, start: int,
     for more in (1, 2):
         mixed = Blobs.from_raw(raw[: len(raw) - (2 - more) * 2], count + more)
         assert mixed.to_arrow().to_pylist() == [*items, items[0], b"x"][: count + more]
+
+
+def test_events_of_one_size_take_no_memory_beside_their_column() -> None:
+    page, before = Blobs.from_raw((b"\x64" + bytes(100)) * 50_000, 50_000), pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        column = page.to_arrow()
+        taken = tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - before
+    finally:
+        tracemalloc.stop()
+    assert column.nbytes == 50_000 * 104 and taken < 1.1 * column.nbytes
 
 
 @settings(max_examples=150, deadline=None)
@@ -401,6 +414,28 @@ def test_types_told_behind_the_rows() -> None:
 def test_names_that_occur_twice() -> None:
     found = result_columns(answer(["id", "id", "id_2", "id"], [(1, 2, 3, 4)])).table
     assert found.column_names == ["id", "id_2", "id_2_2", "id_3"]
+
+
+def test_rows_that_were_read_become_a_table() -> None:
+    rows = [
+        (1, "a", None, True, Timestamp(5), 1),
+        (-(2**63), None, None, None, None, "x"),
+        (3, "c", None, False, Timestamp(7), None),
+    ]
+    table = pa.table(QueryResult(["n", "s", "none", "b", "at", "n"], rows))
+    assert table.column_names == ["n", "s", "none", "b", "at", "n_2"]
+    assert table.schema.types == [
+        pa.int64(), pa.string(), pa.null(), pa.bool_(), pa.timestamp("ns", "UTC"), pa.string(),
+    ]  # fmt: skip
+    found = [column.to_pylist() for column in table.set_column(4, "at", table["at"].cast(pa.int64())).columns]
+    assert found == [
+        [1, -(2**63), 3],
+        ["a", None, "c"],
+        [None] * 3,
+        [True, None, False],
+        [5, None, 7],
+        ["1", "x", None],
+    ]
 
 
 def test_frames() -> None:

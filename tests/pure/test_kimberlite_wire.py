@@ -392,6 +392,8 @@ def test_a_page_is_cut_at_a_size() -> None:
 
 def test_equal_events_however_their_lengths_are_written() -> None:
     assert Blobs.from_raw(b"\x81\x00a\x01b", 2) == Blobs.of([b"a", b"b"])
+    for other in ([b"a", b"c"], [b"a"], [b"a", b"b", b""], [b"b", b"a"], []):
+        assert Blobs.from_raw(b"\x81\x00a\x01b", 2) != Blobs.of(other) and Blobs.of([b"a", b"b"]) != Blobs.of(other)
 
 
 # --- bytes that are no message --------------------------------------------------------------------------------------
@@ -472,6 +474,7 @@ def test_the_largest_frame() -> None:
         ("04 01 01 63 01 01 02 05 61", "stated"),
         ("0b 05 00 00", "stated"),
         ("1a 01 00 00 0d 00 00 00 00 00 00 00 00 00", "ConsentPurpose has no variant 13"),
+        ("1a 01 00 00 8080808010 00 00 00 00 00 00 00 00 00", "more than 32 bits"),
         ("2a 01 00 05 00 00 00 00 00 00", "no variant 5"),
         ("16 00 05 00 00 02 00", "ClusterMode has no variant 2"),
     ],

@@ -164,6 +164,15 @@ def test_old_windows_leave_a_full_result_at_the_same_row_in_any_cut():
         fed(lambda: Per("user", None, None, None, 300, {"n": "count"}), cut(rows, 0))
 
 
+def test_of_a_full_result_the_oldest_windows_leave_until_a_quarter_is_free():
+    moments = [BEGAN + timedelta(seconds=n) for n in range(9)]
+    fold = Per(None, "1s", "at", None, 8, {"n": "count"})
+    fold.add(pa.table({"at": moments[:8]}))
+    assert fold.result()["window"].to_pylist() == moments[:8] and fold.figures()["windows_gone"] == 0
+    fold.add(pa.table({"at": moments[8:]}))
+    assert fold.result()["window"].to_pylist() == moments[2:] and fold.figures()["windows_gone"] == 2
+
+
 def test_rows_without_a_time_are_counted_and_in_no_window():
     rows = [
         {"at": "2026-01-01T00:00:01Z"},
@@ -292,6 +301,14 @@ def test_rolling_is_of_the_last_rows():
             seen = max(one["at"] for one in rows[: at + 1]) if row["at"] > newest - timedelta(seconds=5) else None
             expected += seen is not None and row["at"] > seen - timedelta(seconds=5)
         assert recent.result().to_pylist() == [{"n": expected}]
+
+
+@pytest.mark.parametrize("n", [1, 10_000_000])
+def test_rolling_is_of_one_row_or_of_ten_million(n):
+    fold = fed(lambda: Rolling(None, n, None, None, {"n": "count", "t": "sum:x"}), [pa.table({"x": [1, 2, 3]})])
+    assert fold.result().to_pylist() == [{"n": 1, "t": 3} if n == 1 else {"n": 3, "t": 6}]
+    with pytest.raises(InputError, match="a number of rows from 1 to 10,000,000"):
+        Rolling(None, 0 if n == 1 else n + 1, None, None, {"n": "count"})
 
 
 class Numbers(Source):

@@ -55,6 +55,8 @@ def test_bounds_are_exact_up_to_the_largest_position():
         assert narrowed(position == value(at), SCHEMA, "n", 0, BIG) == (at, at + 1)
         assert narrowed(position >= value(at), SCHEMA, "n", 0, BIG) == (at, BIG)
     assert narrowed(None, SCHEMA, "n", 3, 9) == (3, 9)
+    for at in (0, 7, BIG):
+        assert narrowed(position == value(7), SCHEMA, "n", at, at) == (at, at)
     low, high = narrowed((position < value(3)) & (position > value(5)), SCHEMA, "n", 0, 99)
     assert low == high
 

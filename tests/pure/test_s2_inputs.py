@@ -81,6 +81,13 @@ def test_large_records():
     assert [one.records for one in found[:4]] == [1, 2, 2, 1]
 
 
+def test_no_more_is_laid_out_at_once_than_a_few_appends():
+    """A log of many gigabytes is appended in the memory of a few appends."""
+    column, before = pa.array([bytes(1_048_568)] * 64), pa.total_allocated_bytes()
+    for _ in encode_inputs(column):
+        assert pa.total_allocated_bytes() - before < 20 * 1_048_576
+
+
 @pytest.mark.parametrize(
     "bodies",
     [

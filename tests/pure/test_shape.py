@@ -125,6 +125,25 @@ def test_types_of_the_callers_decide_beside_those_of_the_sample(other):
     assert (third["d"], third["t"]) == (None, None)
 
 
+@pytest.mark.parametrize("sample", [b'{"a": null}', b'{"a": {}}'])
+def test_a_column_that_is_text_for_want_of_values_tells_of_those_that_are_none(sample):
+    """Otherwise a caller that reads on would never learn that the column could be one of numbers."""
+    shape = shaped([sample])
+    for value, held, fits in ((None, None, True), ("x", "x", True), (5, "5", False), ([1], "[1]", False)):
+        decoded = shape.decode(pa.array([json.dumps({"a": value}).encode()], pa.binary()))
+        assert decoded.columns["a"].to_pylist() == [held]
+        assert (decoded.misfits, bool(decoded.wider)) == ((frozenset(), False) if fits else ({"a"}, True))
+
+
+@pytest.mark.parametrize("odd", [[0], [700], [999], [3, 4, 500, 998], range(0, 1000, 7)])
+def test_the_few_of_many_rows_that_do_not_fit_are_kept_raw(odd):
+    rows = [b'{"a": "%s"}' % (b"x" * (n % 40)) if n in odd else b'{"a": %d}' % n for n in range(1000)]
+    decoded = shaped([b'{"a": 1}']).decode(pa.array(rows, pa.binary()))
+    assert decoded.columns["a"].to_pylist() == [None if n in odd else n for n in range(1000)]
+    assert decoded.columns["body"].to_pylist() == [row if n in odd else None for n, row in enumerate(rows)]
+    assert decoded.unfit == len(odd)
+
+
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_row_is_kept_raw_where_that_column_is_asked_for(raw):
     sample = pa.chunked_array([pa.array([b'{"a": 1, "b": 2}'], pa.binary())])

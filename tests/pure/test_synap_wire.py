@@ -238,6 +238,17 @@ def test_values_in_bulk_are_those_one_by_one(values):
     assert (number, fast_values.read_values(body, at)) == (3, values)
 
 
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256, 65535, 65536, 70000])
+def test_as_many_values_as_there_are(count):
+    values = [None] * count
+    body = wire.answer(3, values)[4:]
+    assert fast_values.read_values(body, wire.peek(body)[1]) == values
+    for short in (body[:-5], body + wire.NULL):
+        if count:
+            with pytest.raises(wire.Refused):
+                fast_values.read_values(short, wire.peek(short)[1])
+
+
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 255, 256, 65535, 65536])
 def test_lengths_of_every_form(size):
     for value, widths in (("a" * size, fast_values._STR), (b"a" * size, fast_values._BIN)):

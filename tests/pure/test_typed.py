@@ -131,6 +131,8 @@ def test_lengths_of_time_to_the_ends_and_never_rounded():
     assert told(ends, pa.duration("ns")) == ([LAST, FIRST], [False, False])
     beyond = ["PT9223372036.854775808S", "-PT9223372036.854775808S", "-PT9223372036.854775809S"]
     assert told(beyond, pa.duration("ns")) == ([None] * 3, [True] * 3)
+    for one in beyond:
+        assert told([one], pa.duration("ns")) == ([None], [True])
 
 
 @pytest.mark.parametrize(
