@@ -2,6 +2,7 @@
 
 import json
 import random
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,41 @@ def test_records(a, b, expected):
     found = kit.diff(a, b)
     assert told(found) == expected and found.equal is (not expected) and bool(found) is bool(expected)
     assert sum(found.counts.values()) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({(1, 2): 1}, {(1, 2): 2}), ({1: "a"}, {"1": "a"}), (Decimal("1"), "1"), (b"a", "b'a'"), ([1], [True]),
+        (pd.Timestamp("2026-01-01"), "2026-01-01 00:00:00"),
+    ],
+)  # fmt: skip
+def test_what_json_cannot_tell_apart_is_told_apart_in_lists_too(one, other):
+    for a, b in ((one, other), ([0, one], [0, other]), ({"k": [[one]]}, {"k": [[other]]})):
+        assert not kit.diff({"x": a}, {"x": b}).equal and kit.diff({"x": a}, {"x": a}).equal
+
+
+@pytest.mark.parametrize("depth", [150, 200, 250, 990, 5000])
+@pytest.mark.parametrize("inside", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_records_are_compared_however_deep_they_are(depth, inside):
+    def deep(value):
+        for _ in range(depth):
+            value = inside(value)
+        return value
+
+    assert kit.diff(deep(1), deep(1.0)).equal
+    ((path, change, _, _),) = told(kit.diff(deep(1), deep(2)))
+    step = ".a" if isinstance(inside(0), dict) else "[0]"
+    assert (path, change) == ("$" + step * min(depth, 200), "changed")  # what is deeper is told as a whole
+    for other in (deep([1]), deep({"b": 1}), deep({}), deep([1, 1])):
+        assert not kit.diff(deep(1), other).equal and not kit.diff(other, deep(1)).equal
+
+
+def test_a_record_that_contains_itself():
+    a, b, c = [1], [1], [2]
+    for one in (a, b, c):
+        one.append(one)
+    assert kit.diff(a, b).equal and not kit.diff(a, c).equal
 
 
 def test_long_lists_are_compared_place_by_place():

@@ -172,11 +172,10 @@ def _lists(a: Sequence[Any], b: Sequence[Any], path: str, depth: int) -> Iterato
         steps: Sequence[tuple[str, int, int, int, int]] = [("replace", 0, len(a), 0, len(b))]
     else:
         steps = SequenceMatcher(None, [_json(row) for row in a], [_json(row) for row in b], False).get_opcodes()
-    for step, first, last, start, end in steps:
-        if step == "equal":
-            continue
+    for _, first, last, start, end in steps:
         both = min(last - first, end - start)
         for n in range(both):
+            # Also where their texts are equal: what JSON does not have is written as something else.
             yield from _walk(a[first + n], b[start + n], f"{path}[{start + n}]", depth + 1)
         for n in range(first + both, last):
             yield f"{path}[{n}]", REMOVED, _json(a[n]), None
@@ -206,8 +205,31 @@ def _same(a: Any, b: Any) -> bool:
         return False
     try:
         return bool(a == b) or (_is_missing(a) and _is_missing(b))
-    except (RecursionError, ValueError, TypeError):
+    except RecursionError:
+        return isinstance(a, Mapping | list | tuple) and _same_throughout(a, b)
+    except (ValueError, TypeError):
         return False
+
+
+def _same_throughout(a: Any, b: Any) -> bool:
+    """Compare what is nested too deep for Python's own comparison."""
+    waiting, seen = [(a, b)], set[tuple[int, int]]()
+    while waiting:
+        one, other = waiting.pop()
+        if (id(one), id(other)) in seen:
+            continue  # it contains itself
+        seen.add((id(one), id(other)))
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            if one.keys() != other.keys():
+                return False
+            waiting += [(value, other[name]) for name, value in one.items()]
+        elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+            if len(one) != len(other):
+                return False
+            waiting += zip(one, other, strict=True)
+        elif not _same(one, other):
+            return False
+    return True
 
 
 def _json(value: Any) -> str:
