@@ -329,6 +329,12 @@ def test_numbers_in_text_stay_text_where_nothing_says_otherwise() -> None:
     assert to_frame(result_columns(answer(["n"], [])).table).columns.tolist() == ["n"]
 
 
+@pytest.mark.parametrize("cells", [[0, 1, None], ["false", "true", None], [False, True, None]])
+def test_what_stands_for_booleans_in_a_column_of_them(cells: list[Any]) -> None:
+    found = result_columns(answer(["ok"], [(cell,) for cell in cells]), {"ok": "BOOLEAN"})
+    assert found.table.column("ok").to_pylist() == [False, True, None] and not found.as_text
+
+
 def test_integers_in_a_column_of_fractions() -> None:
     found = result_columns(answer(["n"], [("1.5",), (2,), (None,)]), {"n": "REAL"})
     assert found.table.column("n").to_pylist() == [1.5, 2.0, None] and not found.as_text
@@ -368,6 +374,9 @@ def test_decimals_that_do_not_fit_stay_texts(text: str) -> None:
         ("TIME", "Date(5)"),
         ("BYTES", "?"),
         ("BOOLEAN", 7),
+        ("BOOLEAN", 2),
+        ("BOOLEAN", -1),
+        ("BOOLEAN", "yes"),
         ("BIGINT", "1.5"),
         ("TIMESTAMP", "soon"),
     ],

@@ -202,6 +202,9 @@ def _decimals(column: pa.Array, declared: str) -> pa.Array:
     return wide.cast(pa.decimal128(MOST_DIGITS, min(MOST_DIGITS, pc.max(behind).as_py() or 0)))
 
 
+_BITS = pa.array([0, 1, None], pa.int64())
+
+
 def _converted(column: pa.Array, kind: Type) -> pa.Array:
     """Return the column converted to the declared type."""
     text = pa.types.is_string(column.type)
@@ -223,6 +226,6 @@ def _converted(column: pa.Array, kind: Type) -> pa.Array:
         return pa.array(values, pa.binary())
     if kind is Type.TIMESTAMP and text:
         return column.cast(pa.timestamp("ns", "UTC"))
-    if kind is Type.BOOLEAN and pa.types.is_integer(column.type) and pc.any(pc.greater(column, 1)).as_py():
+    if kind is Type.BOOLEAN and pa.types.is_integer(column.type) and not pc.all(pc.is_in(column, _BITS)).as_py():
         raise ValueError("not a boolean")
     return column.cast(ARROW[kind])
