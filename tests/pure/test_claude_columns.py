@@ -168,6 +168,11 @@ def test_whole_numbers_that_no_column_holds():
             values_in(f'{{"n": {text}}}', spec)
 
 
+def test_by_which_columns_answers_agree():
+    assert spec_of("why, topic: a|b, score: float, n?: int, ok: bool").compared == ["topic", "n", "ok"]
+    assert spec_of("why, score: float").compared == ["why", "score"]
+
+
 def test_how_long_an_answer_is_guessed_to_be():
     """Each key, and what its kind takes; a list as four of its items. The estimate of a batch is made of it."""
     assert spec_of("ok: bool").likely_tokens == 11 and spec_of("why").likely_tokens == 48

@@ -419,6 +419,15 @@ def test_what_per_refuses(wrong, told):
         feed.per("k", **wrong)
 
 
+def test_a_key_has_the_name_of_the_column_of_windows_where_there_are_none():
+    with kit.Feed([{"window": 1}, {"window": 1}]) as feed:
+        with pytest.raises(InputError, match="a key cannot be called 'window'"):
+            feed.per("window", every="1s", n="count")
+        found = feed.per("window", n="count")
+        found.wait(timeout=PATIENCE)
+        assert found.df.to_dict("list") == {"window": [1], "n": [2]}
+
+
 def test_what_the_others_refuse():
     with kit.Feed([{"k": 1}]) as feed:
         for call in (
@@ -428,6 +437,30 @@ def test_what_the_others_refuse():
         ):  # fmt: skip
             with pytest.raises(InputError):
                 call()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("kinds", lambda kinds: []), ("kinds", lambda kinds: kinds * 2), ("aggregates", lambda saved: []),
+        ("aggregates", lambda saved: saved * 2), ("keys", lambda keys: [key * 2 for key in keys]), ("keys", lambda keys: [[]]),
+        ("numbers", lambda numbers: numbers[1:]),
+    ],
+)  # fmt: skip
+def test_a_state_of_another_number_of_columns_is_refused(name, changed):
+    import base64
+    import zlib
+
+    def make():
+        return Per("k", None, None, None, 9, {"n": "count"})
+
+    state = json.loads(zlib.decompress(base64.b64decode(fed(make, [pa.table({"k": [1, 1]})]).dump())))
+    fold, again = make(), make()
+    again.load(base64.b64encode(zlib.compress(json.dumps(state).encode())).decode())
+    assert again.result().to_pylist() == [{"k": 1, "n": 2}]
+    state[name] = changed(state[name])
+    with pytest.raises(InputError, match="is damaged"):
+        fold.load(base64.b64encode(zlib.compress(json.dumps(state).encode())).decode())
 
 
 @pytest.mark.parametrize("seed", range(4))
