@@ -604,6 +604,8 @@ def test_lists_and_objects_of_an_empty_result(mode):
     ]  # fmt: skip
     assert str(innermost).count("list<") == 51  # what is deeper is text
     assert result.notes == []
+    for told in ({"schema": columns}, {"schema": {"fields": columns}}, {"columns": {"fields": columns}}):
+        assert results.result_of(answer({"rows": [], **told})).table.schema.equals(result.table.schema)
     rows = [{"b": [1, 2], "c": {"x": 0.5}}]
     found = results.result_of(answer({"rows": rows, "columns": columns[:3]}))
     assert found.notes == []

@@ -195,7 +195,12 @@ def test_columns_of_a_frame_have_one_type_whatever_is_missing():
 def test_what_most_say():
     assert agreed(Column("a", "int"), [2, 1, 1, None]) == (1, 2)
     assert agreed(Column("a", "float"), [0.1, 0.9, 0.2]) == (0.2, 1)
+    assert agreed(Column("a", "choice", ("x", "y", "z")), ["x", "z", "y", "z"]) == (
+        "z",
+        2,
+    )  # the one in the middle is y
     assert agreed(Column("a", many=True), [["x"], ["y"], ["x"]]) == (["x"], 2)
+    assert agreed(Column("a", "float", many=True), [[0.1], [0.3], [0.2], [0.3]]) == ([0.3], 2)
     assert agreed(Column("a"), []) == (None, 0)
 
 

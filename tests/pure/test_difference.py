@@ -194,6 +194,16 @@ def test_wrong_questions():
         kit.diff({}, {}, "id")
 
 
+@pytest.mark.parametrize(("count", "place"), [(2000, "line 8"), (2001, "$")])
+def test_long_texts_are_compared_as_a_whole(count, place):
+    lines = [f"line {n}" for n in range(count)]
+    other = [*lines[:7], "other", *lines[8:]]
+    assert [row[0] for row in told(kit.diff("\n".join(lines), "\n".join(other)))] == [place]
+    assert [row[0] for row in told(kit.diff(lines, [lines[-1], *lines[:-1]]))][1:] == (
+        ["$[1999]"] if count == 2000 else [f"$[{n}]" for n in range(1, count)]
+    )
+
+
 def test_it_equals_a_plain_comparison(seed):
     for n in range(seed, seed + 40):
         chance = random.Random(n)

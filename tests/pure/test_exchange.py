@@ -131,3 +131,16 @@ def test_environment_chooses_the_way(monkeypatch):
     for way in ("direct", ""):
         monkeypatch.setenv("KIT_HTTP", way)
         assert ways() == ("Pool", "LoopPool")
+
+
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:1"])
+def test_a_proxy_is_used_with_and_without_await(monkeypatch, proxy):
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+
+    async def awaited():
+        return AsyncDriver(Settings("Service", "http://service.example"))._connected()
+
+    kinds = [type(pool).__name__ for pool in (driver("http://service.example")._connected(), asyncio.run(awaited()))]
+    assert kinds == (["HttpxPool", "HttpxLoopPool"] if proxy else ["Pool", "LoopPool"])

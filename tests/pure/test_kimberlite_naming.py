@@ -16,6 +16,7 @@ SEEN = [
     ('SELECT MIN(v) AS "lowest ""one""", sum("n") FROM t', ["MIN(v)", "SUM(n)"], ['lowest "one"', "SUM(n)"]),
     ("SELECT DISTINCT v AS w FROM t", ["v"], ["w"]),
     ("SELECT COUNT(*) AS a, COUNT(*) AS b FROM t", ["COUNT(*)", "COUNT(*)"], ["a", "b"]),
+    ("SELECT t.v AS x, COUNT(t.n) AS n FROM t GROUP BY t.v", ["v", "COUNT(n)"], ["x", "n"]),
     ("SELECT v, COUNT(*) AS n FROM t GROUP BY 1 ORDER BY n DESC LIMIT 3", ["v", "COUNT(*)"], ["v", "n"]),
 ]
 
@@ -56,6 +57,13 @@ def test_columns_come_in_the_order_of_the_select():
 )
 def test_anything_else_is_left_as_it_came(sql, told):
     assert arranged(sql, told) is None
+
+
+def test_a_group_is_a_column_or_else_the_name_that_one_is_shown_under():
+    found = grouped("SELECT a AS x, b AS y, COUNT(*) FROM t GROUP BY Y, x")
+    assert found.groups == ("b", "a") and found.in_server_order() == [1, 0, 2]
+    found = grouped("SELECT n AS v, v AS n FROM t GROUP BY v, n")
+    assert found.groups == ("v", "n") and found.in_server_order() == [1, 0]
 
 
 def test_a_comma_or_a_from_inside_does_not_end_an_item():

@@ -39,7 +39,7 @@ from kit.kimberlite.wire.protocol.codec import (
 )
 from kit.kimberlite.wire.protocol.enums import CloseReason, ClusterMode, DataClass
 from kit.kimberlite.wire.protocol.postcard import Reader
-from kit.kimberlite.wire.protocol.schema import Unread
+from kit.kimberlite.wire.protocol.schema import Unread, kind_of
 from kit.kimberlite.wire.values import Rows, read_rows
 
 STREAM = 4294967303
@@ -368,6 +368,8 @@ def test_blobs(items: list[bytes]) -> None:
     again = Blobs.from_raw(blobs.raw, len(items))
     assert blobs == again == items and list(again) == items and len(again) == len(items)
     assert again.content_bytes == sum(map(len, items)) and again.nbytes == len(again.raw)
+    later = again[1:]
+    assert later.content_bytes == sum(map(len, items[1:])) and later.nbytes == len(later.raw)
     for n in range(len(items)):
         assert again[n] == items[n] and again[n - len(items)] == items[n]
     cut = again[1:5]
@@ -571,6 +573,22 @@ def test_nothing_is_allocated_for_what_is_only_announced(body: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [str, list[str], requests.Cell, *(one for one in vars(structs).values() if dataclasses.is_dataclass(one))],
+    ids=repr,
+)  # fmt: skip
+def test_items_of_a_list_may_be_as_small_as_they_can_be(item: Any) -> None:
+    """All bytes 0 are the smallest value of each type."""
+    alone = Reader(bytes(1000))
+    smallest = kind_of(item).read(alone)
+    whole = postcard.varint(40) + bytes(40 * alone.at)
+    reader = Reader(whole)
+    assert kind_of(list[item]).read(reader) == [smallest] * 40 and reader.at == len(whole)
+    with pytest.raises(WireError):
+        kind_of(list[item]).read(Reader(whole[:-1]))
 
 
 # --- values that do not fit -----------------------------------------------------------------------------------------

@@ -227,6 +227,10 @@ def test_equal_numbers_of_all_types_are_one_value():
     ]
     found = fed(lambda: Per(None, None, None, None, 9, {"d": "distinct:x", "n": "count:x"}), tables, 1).result()
     assert found.to_pylist() == [{"d": 3, "n": 12}]
+    ends = [2**53 + 2, 2**62, 2**63 - 1024, -(2**63)]
+    tables = [pa.table({"x": pa.array([made(one) for one in ends])}) for made in (int, float, Decimal)]
+    tables.append(pa.table({"x": pa.array([*ends[:3], 2**63], pa.uint64())}))
+    assert fed(lambda: Per(None, None, None, None, 9, {"d": "distinct:x"}), tables).result().to_pylist() == [{"d": 5}]
     parts = [["0.5", "0.10"], ["0.50", "0.1", "0.123456789"]]
     tables = [pa.table({"x": pa.array(map(Decimal, some))}) for some in parts] + [pa.table({"x": [0.5, 2.0**63]})]
     tables.append(pa.table({"x": pa.array([2**63, 2**63 + 1], pa.uint64())}))

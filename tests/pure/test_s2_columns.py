@@ -363,6 +363,9 @@ def test_the_outline_of_a_batch_is_enough_to_place_its_records():
     outline = messages().Outline.FromString(payload)
     found = decoding.by_layout([payload], [outline])
     assert isinstance(found, pa.RecordBatch) and found.num_rows == 5
+    payloads = [payload, plain(3, first=5), plain(4, first=8)]
+    several = decoding.by_layout(payloads, [messages().Outline.FromString(one) for one in payloads])
+    assert several is not None and several.equals(columns_of(*payloads, decoder="objects").batch)
     assert decoding.by_layout([payload + b"\x1a\x00"], [outline]) is None
 
 

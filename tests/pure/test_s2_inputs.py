@@ -196,6 +196,11 @@ def test_nothing_to_append():
         (["a"], {"headers": [[], []]}, "2 lists of headers for 1 bodies"),
         (["a"], {"headers": pa.array([5])}, "headers must be lists of names and values, not int64"),
         (["a"], {"headers": pa.array([[5]])}, "headers must be lists of names and values"),
+        (
+            ["a"],
+            {"headers": pa.array([[{"name": b"k", "value": b"v", "more": b"w"}]])},
+            "headers must be lists of names and values",
+        ),
         (["a"], {"headers": [5]}, "headers cannot be a column"),
         (["a"], {"headers": [[(None, b"v")]]}, "the name of header 0 is missing"),
         (

@@ -144,6 +144,29 @@ def test_the_few_of_many_rows_that_do_not_fit_are_kept_raw(odd):
     assert decoded.unfit == len(odd)
 
 
+def test_what_a_sample_begins_with_does_not_decide_alone():
+    late = pa.chunked_array([pa.array([b"text"] * 1000 + [b"\xff"], pa.binary())])
+    assert (shape_of(late.slice(0, 1000)).mode, shape_of(late).mode, shape_of(late, "text").mode) == (
+        "text",
+        "bytes",
+        "text",
+    )
+    some = pa.chunked_array([pa.array([b'{"n": 1}', b"\xff"], pa.binary())])
+    assert (shape_of(some).mode, shape_of(some, types={"n": pa.int64()}).mode) == ("bytes", "json")
+
+
+@pytest.mark.parametrize(
+    ("other", "types", "raw"),
+    [
+        (b'{"a": 2}', None, False), (b"[2]", None, True), (b"", None, True), (b'{"a": }', None, True),
+        (b'{"a": "x"}', None, False), (b'{"a": "x"}', {"a": pa.int64()}, True), (b'{"a": 300}', {"a": pa.int8()}, True),
+    ],
+)  # fmt: skip
+def test_a_sample_with_a_row_that_has_no_columns_needs_raw_bodies(other, types, raw):
+    for sample in ([other, b'{"a": 1}'], [b'{"a": 1}', other, b'{"a": 1}']):
+        assert shaped(sample, types=types, raw=False).raw is raw
+
+
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_row_is_kept_raw_where_that_column_is_asked_for(raw):
     sample = pa.chunked_array([pa.array([b'{"a": 1, "b": 2}'], pa.binary())])

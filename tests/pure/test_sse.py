@@ -58,6 +58,15 @@ def test_ids_stay_and_retry_is_kept():
     assert parser.retry == 1.5
     parser.feed(b"id: with\0nul\ndata: c\n\nretry: soon\n\n")
     assert (parser.last_id, parser.retry) == ("7", 1.5)
+    for told, seconds in (
+        (b"0", 0),
+        (b"0" * 20 + b"250", 0.25),
+        (b"3600000", 3600),
+        (b"3600001", 3600),
+        (b"9" * 5000, 3600),
+    ):
+        parser.feed(b"retry: " + told + b"\n\n")
+        assert parser.retry == seconds
 
 
 def test_size_is_bounded():

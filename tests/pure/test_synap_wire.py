@@ -295,6 +295,15 @@ def test_a_time_before_1970_is_that_time(seconds):
     assert table["time"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_pylist() == [7, seconds]
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 65_535, 65_536])
+def test_an_answer_may_have_any_number_of_events(count):
+    identity = str(uuid.uuid4())
+    _, table = table_of([(n, "e", identity, b"", 7) for n in range(count)])
+    assert table["offset"].to_pylist() == [*range(count)]
+    values = [None] * count
+    assert fast_values.read_values(wire.answer(1, values)[4:], wire.peek(wire.answer(1, values)[4:])[1]) == values
+
+
 def test_the_template_inside_of_data_confuses_nobody():
     trap = encoded_event(5, "e", str(uuid.uuid4()), b"inner", 1)
     events = [(n, "e", str(uuid.uuid4()), trap * 3, 2) for n in range(4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 
 import pytest
 
@@ -54,6 +55,8 @@ def test_what_is_broken_or_was_not_asked_for():
         Unpacker({"content-encoding": "br"}, 10)
     with pytest.raises(AnswerError, match="damaged"):
         Unpacker(PACKED, 10).feed(b"no gzip at all")
+    with pytest.raises(AnswerError, match="damaged"):
+        Unpacker(PACKED, len(BODY)).feed(zlib.compress(BODY))  # packed the same way, but not in the form of gzip
     unpacker = Unpacker(PACKED, 10_000)
     unpacker.feed(gzip.compress(BODY)[:-1])
     with pytest.raises(Lost, match="ends too early"):

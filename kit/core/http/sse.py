@@ -82,7 +82,7 @@ class EventParser:
             self.last_id = value
             self._named = True
         elif name == "retry" and value.isascii() and value.isdigit():
-            self.retry = min(int(value[:12]), 3_600_000) / 1000
+            self.retry = min(int(value.lstrip("0")[:12] or 0), 3_600_000) / 1000
         return None
 
     def _dispatch(self) -> Event | None:

@@ -396,9 +396,9 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     kind = column.type
     _refuse_years(column, where)
     if kind.tz is None:
-        return pc.replace_substring(column.cast(TEXT), " ", "T", max_replacements=1)
+        return pc.replace_substring(column.cast(TEXT), " ", "T")
     utc = column.cast(pa.timestamp(kind.unit, "UTC"))
-    text = pc.replace_substring(utc.cast(TEXT), " ", "T", max_replacements=1)
+    text = pc.replace_substring(utc.cast(TEXT), " ", "T")
     if kind.tz == "UTC":
         return text
     # In whole seconds: near the limits of nanoseconds, the same moment in another zone is out of range.
@@ -412,7 +412,7 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     odd = pa.array((rest != 0) | (there < _FIRST) | (there >= _LAST))
     offset = pa.array([f"{'-' if n < 0 else '+'}{abs(n) // 60:02d}:{abs(n) % 60:02d}" for n in minutes.tolist()], TEXT)
     fraction = pc.replace_substring_regex(text, r"^[^.]*Z?|Z$", "")
-    written = _joined(pc.replace_substring(local.cast(TEXT), " ", "T", max_replacements=1), fraction, offset)
+    written = _joined(pc.replace_substring(local.cast(TEXT), " ", "T"), fraction, offset)
     return pc.if_else(odd, text, written)
 
 

@@ -33,11 +33,11 @@ def scan(reader: Reader, width: int) -> tuple[Ints, int] | None:
     if width > 127:
         return None
     data = np.frombuffer(reader.data, np.uint8)
-    # The padding behind the end is not a valid kind of cell.
+    # The padding behind the end is not a valid kind of cell, and no width.
     data = np.append(data, np.full(_BEHIND, 255, np.uint8))
     at, left, windows = reader.at, count, list[Ints]()
     while left:
-        starts = at + np.flatnonzero(data[at : min(at + _WINDOW, len(data) - _BEHIND)] == width)
+        starts = at + np.flatnonzero(data[at : at + _WINDOW] == width)
         cells, ends = _followed(data, starts, width)
         if not len(starts) or starts[0] != at:
             return None

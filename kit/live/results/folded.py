@@ -75,7 +75,6 @@ class Folded(Derived):
             self._state.unwatch(wake)
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            self._rested = self._rested and not work.cancelled() and work.exception() is None
             if not self._rested:
                 self._tap.close()
 

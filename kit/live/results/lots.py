@@ -17,7 +17,7 @@ from .plain import objects
 from .sketches import mixed
 
 Numbers = npt.NDArray[np.int64]
-_WHOLE = 2.0**53
+_INT64 = 2.0**63
 _OF_FLOATS = np.uint64(0x5851F42D4C957F2D)
 
 
@@ -116,7 +116,7 @@ class Column:
         if numbers is not None and numbers.dtype == np.int64:
             return mixed(numbers.view(np.uint64))
         if numbers is not None and numbers.dtype == np.float64:
-            whole = (np.abs(numbers) < _WHOLE) & (numbers == np.floor(numbers))
+            whole = (numbers >= -_INT64) & (numbers < _INT64) & (numbers == np.floor(numbers))
             as_whole = np.where(whole, numbers, 0).astype(np.int64).view(np.uint64)
             numbers = np.where(np.isnan(numbers), np.nan, numbers)  # all NaNs get the same hash
             return np.where(whole, mixed(as_whole), mixed(numbers.view(np.uint64) ^ _OF_FLOATS))
