@@ -106,6 +106,12 @@ def test_a_record_that_contains_itself():
     assert kit.diff(a, b).equal and not kit.diff(a, c).equal
 
 
+def test_lists_of_up_to_two_thousand_are_aligned():
+    for count, changes in ((2000, 2), (2001, 2001)):
+        a = list(range(count))
+        assert len(told(kit.diff(a, [-1, *a[:-1]]))) == changes
+
+
 def test_long_lists_are_compared_place_by_place():
     a, b = list(range(3000)), [7, *range(1, 3000)]
     assert told(kit.diff(a, b)) == [("$[0]", "changed", "0", "7")]
