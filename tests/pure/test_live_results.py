@@ -315,6 +315,35 @@ def test_rolling_is_of_one_row_or_of_ten_million(n):
         Rolling(None, 0 if n == 1 else n + 1, None, None, {"n": "count"})
 
 
+@pytest.mark.parametrize("every", [None, 1])
+@pytest.mark.parametrize(
+    ("given", "sums", "left_out"),
+    [
+        ([["1", "x"], [1, 2], [None, None], ["x"], [3, 4]], 10, 3), ([[1, 2], [2.5], [3]], 8.5, 0), ([[True], [5, 6]], 12, 0),
+        ([[2**53 + 1], [0.5], [2]], 2.0**53 + 4, 0), ([[2**64 - 1], [-5]], 2**64 - 6, 0), ([[2**53 + 1], [1, None]], 2**53 + 2, 0),
+    ],
+)  # fmt: skip
+def test_what_came_in_columns_of_other_types_is_in_rolling_figures(given, sums, left_out, every):
+    """A batch of texts beside numbers had made all of them texts, and a sum of none."""
+    numbers = [pa.uint64() if values[0] == 2**64 - 1 else None for values in given]
+    # Where a batch has no values, JSON gives a column of text.
+    kinds = [pa.string() if values[0] is None else kind for values, kind in zip(given, numbers, strict=True)]
+    tables = [pa.table({"x": pa.array(values, kind)}) for values, kind in zip(given, kinds, strict=True)]
+    asked = {"t": "sum:x", "n": "count:x", "least": "min:x", "first": "first:x"}
+    rolling, whole = (
+        fed(lambda: Rolling(None, 100, None, None, asked), tables, every),
+        Per(None, None, None, None, 10, asked),
+    )
+    for table in tables:
+        whole.add(table)
+    assert rolling.result().to_pylist() == whole.result().to_pylist() and rolling.result().to_pylist()[0]["t"] == sums
+    notes = [note for note in rolling.notes() if note.startswith("t:")]
+    assert notes == ([f"t: {left_out} values of another kind left out (types= fixes a column)"] if left_out else [])
+    some = fed(lambda: Rolling(None, 2, None, None, {"t": "sum:x"}), tables, every)
+    last = [value for values in given for value in values][-2:]
+    assert some.result().to_pylist() == [{"t": sum(value or 0 for value in last)}]
+
+
 class Numbers(Source):
     """Numbers from a position on, in chunks; it breaks now and then."""
 

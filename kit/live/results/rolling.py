@@ -45,12 +45,14 @@ class Rolling(Fold):
             *(aggregate.column for aggregate in aggregates_of(aggregates, self.keys) if aggregate.column),
         }
         self._moments = Moments(time)
-        self._kept = Kept()
+        self._kept = Kept(apart=True)
         self._trimmed = 0
         """How many rows were left after the last trim."""
         self._newest = -(2**62)
         self._columns: dict[str, None] = {}
         self.rows = self.late = self.untimed = 0
+        self._misfits: dict[str, int] = {}
+        """How many values the last result left out of each aggregate, because their type does not fit."""
 
     def add(self, table: pa.Table) -> None:
         self._columns.update(dict.fromkeys(table.column_names))
@@ -68,7 +70,10 @@ class Rolling(Fold):
             table = table.filter(pa.array(in_time))
         for name in table.column_names:
             if name in self._names:
-                rows = rows.append_column(name, table.column(name))
+                column = table.column(name)
+                if column.null_count == len(column):  # whatever type a batch gives to nothing, it says nothing
+                    column = pa.nulls(len(column))
+                rows = rows.append_column(name, column)
         self._kept.add(rows, numbers)
         # Not after each batch: `result` trims anyway.
         if self._kept.size > 2 * max(self._trimmed, self._n or 65_536):
@@ -82,14 +87,17 @@ class Rolling(Fold):
             numbers = numbers[-self._n :]
         elif len(numbers):
             assert self._span is not None
-            numbers = numbers[np.asarray(self._kept.all().column(_TIME)) > self._newest - self._span]
+            times = [np.asarray(table.column(_TIME)) for table in self._kept.tables()]
+            numbers = numbers[np.concatenate(times) > self._newest - self._span]
         self._kept.keep(numbers)
         self._trimmed = self._kept.size
 
     def result(self) -> pa.Table:
         self._trim()
         per = Per(self.keys, None, None, None, MOST, self._aggregates)
-        per.add(self._kept.all())
+        for table in self._kept.tables():
+            per.add(table)
+        self._misfits = {aggregate.name: aggregate.misfits for aggregate in per.aggregates if aggregate.misfits}
         return per.result()
 
     def figures(self) -> dict[str, int]:
@@ -99,6 +107,8 @@ class Rolling(Fold):
     def notes(self) -> Iterable[str]:
         for name in self._names - self._columns.keys() if self._columns else ():
             yield unseen(name, self._columns)
+        for name, count in self._misfits.items():
+            yield f"{name}: {count:,} values of another kind left out (types= fixes a column)"
         if self.late:
             yield f"{self.late:,} late"
         if self.untimed:
@@ -114,7 +124,7 @@ class Rolling(Fold):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._kept.load(state["kept"])
-        if self._kept.size and self._kept.all().schema.field(_TIME).type != pa.int64():
+        if any(table.schema.field(_TIME).type != pa.int64() for table in self._kept.tables()):
             raise ValueError("rows without times")
         self._columns = dict.fromkeys(str(name) for name in state["columns"])
         self._newest, self.rows, self.late, self.untimed = map(int, state["rows"])
