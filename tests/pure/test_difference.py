@@ -236,6 +236,36 @@ def test_it_equals_a_plain_comparison(seed):
         assert {tuple(one) for one in rows[rows["change"] == "changed"][["id", "column"]].values.tolist()} == changed
 
 
+def test_whole_numbers_beside_floats_keep_all_their_digits():
+    large = 2**53 + 1
+    a, b = (pd.DataFrame({"id": [large], "x": [0.5], "v": [value]}) for value in (1, 2))
+    found = kit.diff(a, b, key=["id", "x"])
+    assert told(found) == [(large, 0.5, "changed", "v", "1", "2")] and found.df["id"].dtype == np.int64
+    found = kit.diff(a, b.assign(id=large + 1), key="id")
+    assert [json.loads(one)["id"] for one in (found.df["a"][0], found.df["b"][1])] == [large, large + 1]
+
+
+def test_arrays_of_numpy_are_compared_item_by_item():
+    """Parquet files give lists as such; equal ones were told to differ, and long ones to be equal."""
+    items = np.arange(3000)
+    other = items.copy()
+    other[1500] = -1
+    a, same, b = (pd.DataFrame({"id": [1], "v": [one], "w": [{"in": one}]}) for one in (items, items.copy(), other))
+    for key in ("id", None):
+        assert kit.diff(a, same, key).equal and not kit.diff(a, b, key).equal
+    assert list(kit.diff(a, b, "id").df["column"]) == ["v", "w"]
+    assert told(kit.diff({"v": items}, {"v": other})) == [("$.v[1500]", "changed", "1500", "-1")]
+    assert kit.diff({"v": items}, {"v": items.tolist()}).equal
+
+
+def test_two_columns_of_one_name_are_refused():
+    """One of the two was left aside, and what differed in it."""
+    a, b = (pd.DataFrame([[value, 2]], columns=["n", "n"]) for value in (1, 3))
+    for one, two, which in ((a, b, "first"), (b[["n"]].iloc[:, :1], b, "second")):
+        with pytest.raises(InputError, match=f"two columns of the {which} frame are called 'n'"):
+            kit.diff(one, two)
+
+
 def test_a_page_is_escaped_and_bounded():
     marked = "<img src=x onerror=alert(1)>"
     deep = json.loads('{"a":' * 500 + "1" + "}" * 500)

@@ -115,6 +115,10 @@ def diff(a: Any, b: Any, key: str | Sequence[str] | None = None, *, ignore: str 
     [['$.city', '"Oslo"', '"Bergen"']]
     """
     left, right = _frame_of(a), _frame_of(b)
+    for frame, which in ((left, "first"), (right, "second")):
+        if frame is not None and not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()][0]
+            raise InputError(f"two columns of the {which} frame are called {twice!r}", hint="rename one of them")
     left_out = [ignore] if isinstance(ignore, str) else [*ignore]
     if left is not None and right is not None:
         return _of_frames(left, right, None if key is None else [key] if isinstance(key, str) else [*key], left_out)
@@ -150,6 +154,7 @@ def _of_records(a: Any, b: Any, ignore: Sequence[str]) -> Difference:
 
 
 def _walk(a: Any, b: Any, path: str, depth: int) -> Iterator[Row]:
+    a, b = _listed(a), _listed(b)
     if isinstance(a, Mapping) and isinstance(b, Mapping) and depth < _DEEPEST:
         for name in dict.fromkeys([*a, *b]):
             inner = f"{path}.{name}" if isinstance(name, str) and name.isidentifier() else f"{path}[{_json(name)}]"
@@ -200,19 +205,25 @@ def _texts(a: str, b: str) -> Iterator[Row]:
                 yield f"line {n + 1}", ADDED, None, other[n]
 
 
+def _listed(value: Any) -> Any:
+    """Return arrays of numpy, as frames of Parquet files hold them, as lists: `==` of such is not one answer."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
 def _same(a: Any, b: Any) -> bool:
+    a, b = _listed(a), _listed(b)
     if isinstance(a, bool) != isinstance(b, bool):
         return False
     try:
         return bool(a == b) or (_is_missing(a) and _is_missing(b))
-    except RecursionError:
+    except (RecursionError, ValueError):
         return isinstance(a, Mapping | list | tuple) and _same_throughout(a, b)
-    except (ValueError, TypeError):
+    except TypeError:
         return False
 
 
 def _same_throughout(a: Any, b: Any) -> bool:
-    """Compare what is nested too deep for Python's own comparison."""
+    """Compare what is nested too deep for Python's own comparison, or has arrays of numpy in it."""
     waiting, seen = [(a, b)], set[tuple[int, int]]()
     while waiting:
         one, other = waiting.pop()
@@ -240,7 +251,7 @@ def _json(value: Any) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 def _is_missing(value: Any) -> bool:
@@ -313,13 +324,13 @@ def _by_key(
         for n in np.flatnonzero(_differs(left, right)).tolist():
             changed.add(n)
             pair = (_shown(left.iloc[n]), _shown(right.iloc[n]))
-            changes.append((int(rows_b[n]), order, CHANGED, name, *pair, a[key].iloc[rows_a[n]]))
+            changes.append((int(rows_b[n]), order, CHANGED, name, *pair, (a, rows_a[n])))
     removed = [(n, one) for one, n in places_a.items() if one not in places_b]
     added = [(n, one) for one, n in places_b.items() if one not in places_a]
-    changes += [(n, -1, REMOVED, None, _json(_plain(a.iloc[n].to_dict())), None, a[key].iloc[n]) for n, _ in removed]
-    changes += [(n, -1, ADDED, None, None, _json(_plain(b.iloc[n].to_dict())), b[key].iloc[n]) for n, _ in added]
+    changes += [(n, -1, REMOVED, None, _json(_row(a, n)), None, (a, n)) for n, _ in removed]
+    changes += [(n, -1, ADDED, None, None, _json(_row(b, n)), (b, n)) for n, _ in added]
     changes.sort(key=lambda row: row[:2])
-    columns: dict[str, Any] = {name: [row[6][name] for row in changes] for name in key}
+    columns: dict[str, Any] = {name: [frame[name].iloc[n] for *_, (frame, n) in changes] for name in key}
     for at, name in ((2, "change"), (3, "column"), (4, "a"), (5, "b")):
         columns[name if name not in columns else f"{name}_"] = pd.Series([row[at] for row in changes], dtype="str")
     counts = {ADDED: len(added), REMOVED: len(removed), CHANGED: len(changed)}
@@ -355,6 +366,11 @@ def _differs(left: pd.Series, right: pd.Series) -> Any:
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): None if _is_missing(value) else value for name, value in row.items()}
+
+
+def _row(frame: pd.DataFrame, number: int) -> dict[str, Any]:
+    """Return a row; `frame.iloc[number]` would make whole numbers beside others floats."""
+    return _plain({name: frame[name].iloc[number] for name in frame.columns})
 
 
 def _shown(value: Any) -> str | None:
