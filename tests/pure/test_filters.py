@@ -62,6 +62,37 @@ def test_what_is_missing_true_or_a_time():
     assert query("gone=1")(ROWS).tolist() == query("gone>1")(ROWS).tolist() == [False] * 5
 
 
+def test_a_time_is_compared_with_all_its_digits():
+    """They had been cut to those of the column, or to microseconds: what lay between was found, or was missed."""
+    for unit, per in (("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
+        for zone, text in (("UTC", "Z"), (None, ""), ("Asia/Tokyo", "+00:00")):
+            counts = [-1, 0, 1, 2, 1500]
+            rows = pa.table({"at": pa.array([*counts, None], pa.timestamp(unit, zone))})
+            for digits in ("", ".0", ".0005", ".0015", ".001", ".000001", ".000000002", ".0000000015", ".999999999"):
+                said = Decimal(digits or 0).quantize(Decimal(10) ** -9, "ROUND_FLOOR")
+                for sign, compare in SIGNS.items():
+                    meant = [compare(Decimal(count) / per, said) for count in counts]
+                    assert query(f"at {sign} 1970-01-01T00:00:00{digits}{text}")(rows).tolist() == [*meant, False], (
+                        unit,
+                        digits,
+                        sign,
+                    )
+    far = pa.table({"at": pa.array([2**63 - 1], pa.timestamp("ns", "UTC"))})
+    assert query("at < 9999-01-01T00:00Z")(far).tolist() == query("at > 0002-01-01T00:00Z")(far).tolist() == [True]
+    kind = pa.timestamp("ms", "UTC")
+    assert scalar_of("2020-01-01T00:00:00.120Z", kind).type == kind  # so that a search can skip by it
+
+
+def test_numbers_and_objects_are_equal_by_their_values():
+    """A whole number from 2**53 on had no equal in a column of floats, and a list or an object raised Arrow's error."""
+    values = [2.0**53, 3.0, 2.0**60, 2.0**64, 1e300, float("nan"), None]
+    rows = pa.table({"x": values})
+    for said in (2**53, 2**53 + 1, 3, 2**60, 2**63, 2**64, int(1e300), 10**400, -1):
+        assert equals("x", said)(rows).tolist() == [value is not None and value == said for value in values]
+    nested = pa.table({"o": [{"a": 1}, {"a": 2}, None], "l": [[1], [2], None]})
+    assert equals("o", {"a": 1})(nested).tolist() == equals("l", [[1]])(nested).tolist() == [True, False, False]
+
+
 def test_texts_are_looked_for_in_all_columns_without_regard_to_case():
     assert query("ann")(ROWS).tolist() == query(" 'ANN' ")(ROWS).tolist() == [True, False, False, False, False]
     assert query("'a=b'")(ROWS).tolist() == [False, False, False, True, False]

@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -191,8 +191,8 @@ def _equal(column: pa.ChunkedArray, value: Any) -> Mask:
 def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: pa.Scalar) -> Mask:
     try:
         return _truth(function(column, scalar))
-    except pa.ArrowInvalid:
-        # Numbers without a common Arrow type: Python compares them exactly.
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # Numbers without a common Arrow type, lists and objects: Python compares them exactly.
         operand, compare = scalar.as_py(), _EXACT[function]
         return np.array([value is not None and compare(value, operand) for value in column.to_pylist()], bool)
 
@@ -208,19 +208,38 @@ def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar | None:
             return None
         if pa.types.is_integer(kind) and isinstance(value, float):
             return pa.scalar(value)
+        if pa.types.is_floating(kind) and isinstance(value, int):
+            # Beyond 2**53 it may be no float, and then is compared as what it is.
+            return _whole(value, pa.int64())
         if isinstance(value, str) and pa.types.is_integer(kind):
             whole = re.fullmatch(r"[-+]?\d+", value)
             # A value beyond the range of the column's type is compared too.
             return pa.scalar(float(value)) if not whole else _whole(int(value), kind)
         if isinstance(value, str) and pa.types.is_timestamp(kind):
-            # As displayed: without a zone it is local time.
-            moment = datetime.fromisoformat(value)
-            return pa.scalar(moment.astimezone() if kind.tz else moment, kind)
+            return _moment(value, kind)
         if isinstance(value, str) and not pa.types.is_string(kind):
             return pa.scalar(value.encode() if _bytes(kind) else value).cast(kind)
         return pa.scalar(value, kind)
     except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException):
         return None
+
+
+def _moment(text: str, kind: pa.DataType) -> pa.Scalar:
+    """Return a time as it is displayed, with all its digits: without a zone it is local time."""
+    moment = datetime.fromisoformat(text)
+    if kind.tz:
+        moment = moment.astimezone(UTC)
+    fraction = re.search(r"[.,](\d+)", text)
+    digits = fraction[1][:9].ljust(9, "0") if fraction else "0"
+    if int(digits[6:] or 0):
+        seconds = pa.scalar(moment.replace(microsecond=0), pa.timestamp("s", kind.tz)).value
+        exact = pa.scalar(seconds * 10**9 + int(digits), pa.timestamp("ns", kind.tz))
+    else:
+        exact = pa.scalar(moment, pa.timestamp("us" if int(digits) else "s", kind.tz))
+    try:
+        return exact.cast(kind)
+    except pa.ArrowInvalid:
+        return exact  # between two times that the column can hold, or beyond them all
 
 
 def _whole(value: int, kind: pa.DataType) -> pa.Scalar:
