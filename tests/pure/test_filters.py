@@ -54,6 +54,12 @@ def test_what_is_missing_true_or_a_time():
         assert query(f"n={word}")(ROWS).tolist() == [False, False, True, False, False]
         assert query(f"n!={word}")(ROWS).tolist() == [True, True, False, True, True]
         assert query(f"gone={word}")(ROWS).tolist() == [True] * 5
+    words = pa.table({"s": ["null", None, "None"]})
+    assert query("s='null'")(words).tolist() == [True, False, False] and query('s!="None"')(words).tolist() == [
+        True,
+        True,
+        False,
+    ]
     assert query("b=TRUE")(ROWS).tolist() == [True, False, False, True, False]
     assert query("b=false")(ROWS).tolist() == [False, False, True, False, True]
     assert query("b=1")(ROWS).tolist() == [False] * 5

@@ -96,7 +96,8 @@ def equals(name: str, value: Any) -> Test:
 def query(text: str) -> Test:
     """Return the rows that a text asks for: `column=value`, `!=`, `<`, `<=`, `>`, `>=`, several joined by `and`.
 
-    A text without any of these signs, or one in quotes, is looked for in all columns, without regard to case.
+    `column=null` is for what is missing, `column="null"` for that text. A text without any of these signs, or one in
+    quotes, is looked for in all columns, without regard to case.
 
     >>> rows = pa.table({"name": ["Ann", "Bob"], "age": [30, 40]})
     >>> query("age > 35")(rows).tolist(), query("an")(rows).tolist(), query("name=Bob and age=40")(rows).tolist()
@@ -161,8 +162,9 @@ def _called(function: Callable[[Any], Any]) -> Test:
 
 
 def _compared(name: str, sign: str, value: str) -> Test:
-    value = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    test = equals(name, None if value.lower() in ("null", "none") else value)
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    value = value[1:-1] if quoted else value
+    test = equals(name, None if not quoted and value.lower() in ("null", "none") else value)
     if sign in ("=", "=="):
         return test
     if sign == "!=":
