@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -44,21 +46,20 @@ class KitAccessor:
         [[Timestamp('2026-01-02 03:04:00'), '1152921504606846976']]
         """
         cut = 0
-        columns = {}
-        for name, column in self._frame.items():
+        columns: dict[int, Any] = {}
+        for name, (_, column) in enumerate(self._frame.items()):  # by number, as two may have one name
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                column = column.astype(object)
             kind = column.dtype
-            if isinstance(kind, pd.DatetimeTZDtype):
+            if isinstance(kind, pd.DatetimeTZDtype) or getattr(getattr(kind, "pyarrow_dtype", None), "tz", None):
                 columns[name] = column.dt.tz_convert("UTC").dt.tz_localize(None)
             elif pd.api.types.is_integer_dtype(kind):
-                large = (
-                    bool((column.dropna().abs() >= _EXACT).any())
-                    if kind.kind == "i"
-                    else bool((column.dropna() >= _EXACT).any())
-                )
+                known = column.dropna()
+                large = bool((known >= _EXACT).any() or (kind.kind == "i" and (known <= -_EXACT).any()))
                 columns[name] = column.astype("str").where(column.notna(), None) if large else column
             elif pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind):
                 columns[name] = column
-            elif isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_timedelta64_dtype(kind):
+            elif pd.api.types.is_timedelta64_dtype(kind):
                 columns[name] = column.astype(object)
             else:
                 texts = [_cell(value) for value in column.tolist()]
@@ -69,6 +70,7 @@ class KitAccessor:
                 ]
                 columns[name] = pd.Series(texts, index=column.index, dtype=object)
         frame = pd.DataFrame(columns, index=self._frame.index)
+        frame.columns = self._frame.columns
         frame.attrs.update({**self._frame.attrs, "cut": cut})
         return frame
 
@@ -87,6 +89,12 @@ def _cell(value: Any) -> Any:
             return f"base64:{b64encode(value).decode()}"
     if isinstance(value, str):
         return _clean(value)
+    if isinstance(value, int) and abs(value) >= _EXACT:
+        return str(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, list | dict | tuple):
         return _clean(json.dumps(value, ensure_ascii=False, default=_plain))
     return None if value is None or value is pd.NA or value is pd.NaT or value != value else value
@@ -100,4 +108,6 @@ def _clean(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     return _cell(value) if isinstance(value, bytes) else str(value)
