@@ -1,6 +1,7 @@
 """Columns to pandas: the promised dtypes, empty or full, and bodies in every form."""
 
 import json
+from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.tables.frames import TIME, choose_mode, empty, expand_bodies, from_rows, to_frame
+from kit.core.tables.frames import TIME, choose_mode, empty, expand_bodies, from_rows, times, to_frame
 
 SCHEMA = pa.schema(
     [
@@ -274,3 +275,16 @@ def test_frames_of_one_schema_share_nothing_that_can_be_changed():
     first.loc[0, "a"] = 5
     assert second.columns.name is None and [*second.columns] == ["a", "b"]
     assert to_frame(table).columns.name is None and to_frame(table)["a"].tolist() == [1, 2]
+
+
+def test_a_text_that_is_no_time_does_not_cost_the_others_theirs():
+    """Beside it, times before 1678 and after 2262 had become missing, such as the year 1 that services write for never."""
+    known = {
+        "0001-01-01T00:00:00Z": datetime(1, 1, 1, tzinfo=UTC),
+        "1969-12-31T23:59:59.999999999Z": datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+        "2026-01-01T02:00:00.1234567+02:00": datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC),
+        "9999-12-31T23:59:59.999999Z": datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+    }
+    for none in ([], ["never"], [None], ["now", "", "0001-01-01T00:00:00+01:00"]):
+        found = times(pa.array([*known, *none], pa.string()))
+        assert found.type == TIME and found.to_pylist() == [*known.values(), *[None] * len(none)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Literal, get_args
 
@@ -150,11 +151,24 @@ def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None
 
 def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return RFC 3339 texts as times; a text that is not a time is missing."""
+    # More digits than Arrow takes are cut, which is rounding down before 1970 too.
+    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")
     try:
         return in_unit(text.cast(pa.timestamp("us", "UTC")), "ms")
     except pa.ArrowInvalid:
-        parsed = pd.to_datetime(text.to_pandas(), utc=True, errors="coerce", format="ISO8601")
-        return pa.array(parsed.dt.floor("ms"), pa.timestamp("ns", "UTC")).cast(TIME)
+        texts = text.to_pandas()
+        parsed = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").dt.floor("ms").tolist()
+        moments = [_far_time(one) if moment is pd.NaT else moment for one, moment in zip(texts, parsed, strict=True)]
+        return in_unit(pa.array(moments, pa.timestamp("us", "UTC")), "ms")
+
+
+def _far_time(text: Any) -> datetime | None:
+    """Return a time that pandas does not read, because other texts beside it are none or it is far from today."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def milliseconds(values: pa.Array) -> tuple[pa.Array, int]:
