@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.tables.frames import TIME, choose_mode, empty, expand_bodies, from_rows, times, to_frame
+from kit.core.tables.frames import FIRST_TIME, TIME, choose_mode, empty, expand_bodies, from_rows, times, to_frame
 
 SCHEMA = pa.schema(
     [
@@ -285,6 +285,8 @@ def test_a_text_that_is_no_time_does_not_cost_the_others_theirs():
         "2026-01-01T02:00:00.1234567+02:00": datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC),
         "9999-12-31T23:59:59.999999Z": datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
     }
-    for none in ([], ["never"], [None], ["now", "", "0001-01-01T00:00:00+01:00"]):
+    for none in ([], ["never"], [None], ["now", "today", ""]):
         found = times(pa.array([*known, *none], pa.string()))
         assert found.type == TIME and found.to_pylist() == [*known.values(), *[None] * len(none)]
+    early = times(pa.array(["0001-01-01T00:00:00+01:00", "x"])).cast(pa.int64()).to_pylist()
+    assert early == [FIRST_TIME - 3_600_000, None]

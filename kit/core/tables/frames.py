@@ -156,10 +156,14 @@ def times(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     try:
         return in_unit(text.cast(pa.timestamp("us", "UTC")), "ms")
     except pa.ArrowInvalid:
-        texts = text.to_pandas()
-        parsed = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").dt.floor("ms").tolist()
-        moments = [_far_time(one) if moment is pd.NaT else moment for one, moment in zip(texts, parsed, strict=True)]
-        return in_unit(pa.array(moments, pa.timestamp("us", "UTC")), "ms")
+        # To pandas "now" and "today" are times.
+        texts = pc.if_else(pc.match_substring_regex(text, r"^\d"), text, None).to_pandas()
+        parsed = pa.array(pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601"), from_pandas=True)
+        far = [
+            None if known else _far_time(one) for one, known in zip(texts, parsed.is_valid().to_pylist(), strict=True)
+        ]
+        kind = pa.timestamp("us", "UTC")
+        return in_unit(pc.coalesce(parsed.cast(kind), pa.array(far, kind)), "ms")
 
 
 def _far_time(text: Any) -> datetime | None:
