@@ -344,6 +344,20 @@ def test_what_came_in_columns_of_other_types_is_in_rolling_figures(given, sums, 
     assert some.result().to_pylist() == [{"t": sum(value or 0 for value in last)}]
 
 
+def test_a_whole_number_keeps_its_digits_where_a_later_one_is_a_float():
+    large = 2**53 + 1
+    asked = {"first": "first:x", "last": "last:x", "least": "min:x", "most": "max:x", "total": "sum:x"}
+    fold = Per("g", None, None, None, 10, asked)
+    keys = Per("x", None, None, None, 10, {"n": "count"})
+    for table in (pa.table({"g": ["a"], "x": [large]}), pa.table({"g": ["b"], "x": [0.5]})):
+        fold.add(table)
+        keys.add(table)
+    for row, value in zip(fold.result().to_pylist(), (large, 0.5), strict=True):
+        assert {row[name] for name in ("first", "last", "least", "most")} == {str(value)}
+        assert row["total"] == float(value)
+    assert keys.result()["x"].to_pylist() == [str(large), "0.5"]
+
+
 class Numbers(Source):
     """Numbers from a position on, in chunks; it breaks now and then."""
 

@@ -150,7 +150,10 @@ class Sum(Aggregate):
         return sums
 
     def result(self, slots: Slots) -> pa.Array:
-        return array_of_plain(self.totals(slots))
+        totals = self.totals(slots)
+        if any(isinstance(total, float) for total in totals):
+            return pa.array([None if total is None else float(total) for total in totals], pa.float64())
+        return array_of_plain(totals)
 
     def dump(self, slots: Slots) -> dict[str, Any]:
         return {

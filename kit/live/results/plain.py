@@ -137,11 +137,21 @@ def array_of_plain(values: Sequence[Any], kind: pa.DataType | None = None) -> pa
     ):
         return _decimals(values)
     if all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in present):
+        if not all(_is_float(value) for value in present if isinstance(value, int)):
+            return pa.array([None if value is None else str(value) for value in values], pa.string())
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     try:
         return pa.array(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return array_of(values, pa.string())
+
+
+def _is_float(value: int) -> bool:
+    """Return whether a float has all digits of a whole number."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def _decimals(values: Sequence[Any]) -> pa.Array:
