@@ -160,6 +160,8 @@ def test_wrong_questions_are_refused_before_any_traffic(lab, basin):
         ({"path": "$.a ~ 3"}, "cannot be understood at '~ 3'"),
         ({"path": "$.a < true"}, "compares numbers or texts"),
         ({"path": "$.a =~ '['"}, "not a regex"),
+        ({"path": "$.a =~ 5"}, "cannot be understood at '5'"),
+        ({"path": "$.zip == 0150"}, "cannot be understood at '0150'"),
         ({"path": "(" * 100 + "$.a" + ")" * 100}, "brackets"),
         ({"where": 5}, "is not a filter"),
         ({"header": 5}, "is not a header"),
@@ -273,6 +275,10 @@ def test_kimberlite_and_synap(lab):
         ("$..b > 3 || $.c", {"a": [[{"b": 4}]]}, True),
         ("!($.a) && $.b", {"b": 0}, True),
         ('$["\\u00e5"] == "\\n"', {"å": "\n"}, True),
+        ("$['\\u00e5'] == '\"\\n\\''", {"å": "\"\n'"}, True),
+        (r"$.a =~ '^\d+\.\d$'", {"a": "12.5"}, True),
+        (r"$.a =~ '^\d+\.\d$'", {"a": "d+.d"}, False),
+        (r'$.a =~ "\bit\"s\b"', {"a": 'so it"s'}, True),
     ],
 )
 def test_paths(text, value, holds):

@@ -6,7 +6,7 @@ $.items[*].sku == "a-1"              true where any of them is
 $..error                             at any depth; a path alone asks whether it is there
 $.total >= 10 and not $.paid         `and`, `or`, `not`, and brackets; `&&`, `||`, `!` mean the same
 $.city in ['Oslo', 'Bergen']         one of several
-$.name =~ '^Ann'                     a regular expression that matches somewhere in a text
+$.name =~ '^Ann [0-9]'               a regular expression that matches somewhere in a text; its backslashes stay
 
 Numbers are compared with numbers and texts with texts: `1` is neither `true` nor `"1"`. `!=` is true where `==` is not,
 so also where nothing is there; the other comparisons are false there. Keys with other characters than letters, digits,
@@ -50,7 +50,7 @@ class Question:
 _TOKEN = re.compile(
     r"""\s*(?:
     (?P<path>\$(?:\.\.?(?:\*|[\w-]+)|(?:\.\.?)?\[\s*(?:-?\d+|\*|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*\])*)
-    |(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))
+    |(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w.]))
     |(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
     |(?P<sign>==|!=|<>|<=|>=|=~|=|<|>|&&|\|\||!|\(|\)|\[|\]|,)
     |(?P<word>[^\W\d]\w*)
@@ -151,14 +151,18 @@ class _Parser:
             several = self._list()
             holds, names, _ = _places(path, _equal(several))
             return _Told(holds, names | (_needed(several[0]) if len(several) == 1 else frozenset()))
-        operand = self._literal()
         if sign == "=~":
+            kind, text, place = self._take()
+            if kind != "text":
+                raise self._wrong(place)
+            operand = text[1:-1].replace("\\" + text[0], text[0])
             try:
                 pattern = re.compile(operand)
-            except (re.error, TypeError, RecursionError) as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise self._refuse(f"path={self._text!r:.80}: {operand!r} is not a regex: {error}") from None
             holds, names, _ = _places(path, _matched(pattern))
             return _Told(holds, names)
+        operand = self._literal()
         if sign == "!=":
             same, _, _ = _places(path, _equal([operand]))
             return _Told(lambda value: not same(value))
@@ -223,12 +227,14 @@ _HINT = """write path="$.customer.city == 'Oslo'"; there are ==, !=, <, <=, >, >
 
 
 def _unquoted(text: str) -> str:
-    if text[0] == '"':
-        try:
-            return str(json.loads(text))
-        except ValueError:
-            pass  # escapes that JSON does not have
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1], flags=re.DOTALL)
+    inner = text[1:-1]
+    if text[0] == "'":  # as JSON would write it
+        own = {"'": "'", None: '\\"'}
+        inner = re.sub(r'\\(.)|"', lambda match: own.get(match[1], match[0]), inner, flags=re.DOTALL)
+    try:
+        return str(json.loads(f'"{inner}"', strict=False))
+    except ValueError:  # escapes that JSON does not have
+        return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1], flags=re.DOTALL)
 
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
