@@ -168,6 +168,12 @@ def test_numbers_that_the_type_does_not_hold_are_told():
     assert told([0, 2**64 - 1], pa.uint64(), pa.uint64()) == ([0, 2**64 - 1], [False, False])
     assert told([0.5, 2.0**24 + 2], pa.float32(), pa.float64())[0] == [0.5, 2.0**24 + 2]
     assert told([5, -1], pa.uint32(), pa.int64()) == ([5, None], [False, True])
+    for kind, largest in ((pa.float32(), float(np.finfo(np.float32).max)), (pa.float16(), 65504.0)):
+        found, wrong = convert(pa.array([largest, -1e300, float("inf"), 0.1, None, 2 * largest]), kind)
+        assert wrong.tolist() == [False, True, False, False, False, True]  # they had become infinite
+        assert found.to_pylist()[:3] == [largest, None, float("inf")] and found[3].as_py() == pytest.approx(
+            0.1, rel=1e-3
+        )
 
 
 def test_dates_texts_and_categories():
@@ -180,6 +186,14 @@ def test_dates_texts_and_categories():
         ["b", "a", None, "b"],
         None,
     )
+    for number, most in ((pa.int8(), 128), (pa.uint8(), 256), (pa.int16(), 2**15)):
+        kind = pa.dictionary(number, pa.string())
+        given = [str(n) for n in range(most)]
+        column, wrong = convert(pa.array(given), kind)
+        assert (column.type, column.to_pylist(), wrong) == (kind, given, None)
+        column, wrong = convert(pa.array([*given, None, "one more", "5"]), kind)  # the whole read had failed
+        assert column.type == kind and column.to_pylist() == [*given, None, None, "5"]
+        assert np.flatnonzero(wrong).tolist() == [most + 1]
     same = pa.array([1, 2])
     assert convert(same, pa.int64()) == (same, None)
 

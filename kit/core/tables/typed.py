@@ -4,7 +4,8 @@
     durations                     ISO 8601 text (`P1DT2H3M4.5S`)
     decimals                      their digits, as text or number
     bytes                         base64 text
-    integers, floats              numbers that the type holds exactly
+    integers                      numbers that the type holds exactly
+    floats                        numbers in the range of the type, with the digits that it has
     categories                    their values
 
 A value that does not fit its type is not forced into it: it is reported as wrong, and the caller keeps its raw form.
@@ -101,8 +102,7 @@ def convert(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]
     if types.is_struct(kind):
         return _structs(column, kind)
     if types.is_dictionary(kind):
-        items, wrong = convert(column, kind.value_type)
-        return items.dictionary_encode().cast(kind), wrong
+        return _categories(column, kind)
     try:
         return _at_once(column, kind), None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
@@ -137,6 +137,19 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 
+def _categories(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask | None]:
+    """Return a column of categories; values for which the type has no more numbers are wrong."""
+    items, wrong = convert(column, kind.value_type)
+    items = items.dictionary_encode()
+    most = 2 ** (kind.index_type.bit_width - pa.types.is_signed_integer(kind.index_type))
+    if len(items.dictionary) > most:
+        beyond = np.asarray(pc.fill_null(pc.greater_equal(items.indices, most), False))
+        wrong = beyond if wrong is None else wrong | beyond
+        kept = pc.if_else(pa.array(beyond), None, items.indices)
+        items = pa.DictionaryArray.from_arrays(kept, items.dictionary.slice(0, most))
+    return items.cast(kind), wrong
+
+
 def _at_once(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         bare = pc.invert(pc.match_substring_regex(column, _ZONE))
@@ -149,7 +162,10 @@ def _at_once(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return _joined("1970-01-01T", column).cast(pa.timestamp(kind.unit)).cast(kind)
     if _own(kind):
         return pa.array([None if value is None else _one(value, kind) for value in column.to_pylist()], kind)
-    return column.cast(kind)
+    made = column.cast(kind)
+    if pa.types.is_floating(kind) and pc.any(pc.and_not(pc.is_inf(made), pc.is_inf(column))).as_py():
+        raise ValueError("a number is too large for the type, which would take it for infinite")
+    return made
 
 
 def _joined(*parts: Any) -> pa.Array:
