@@ -83,6 +83,25 @@ def test_bytes_in_a_file_of_text_are_the_text_that_they_are(kind):
     assert texts(pa.array([b"ab", None, b"\xff\xfe"], kind)).to_pylist() == ["ab", None, "base64://4="]
 
 
+def test_a_category_that_no_row_has_is_not_sent_and_another_is_told_with_its_row():
+    column = pd.Categorical([1.0, 1.0, INF, None])
+    frame = pd.DataFrame({"c": column})
+    assert rows_of(bodies_of(frame.iloc[[0, 3]], InputError).bodies) == [b'{"c":1.0}', b'{"c":null}']
+    nested = pa.table({"c": pa.array([[1.0], [1.0, INF]], pa.list_(pa.float64()))})
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 3], pa.int32()), nested["c"].chunk(0).values.dictionary_encode())
+    for data, row in ((frame, 2), (pa.table({"c": lists}), 1)):
+        with pytest.raises(InputError, match=f"row {row}, column 'c': inf cannot be written as JSON"):
+            bodies_of(data, InputError)
+
+
+def test_a_map_with_a_key_twice_is_refused_with_its_row():
+    kind = pa.map_(pa.string(), pa.int64())
+    table = pa.table({"m": pa.array([[("a", 1)], None, [("a", 1), ("a", 2)]], kind)})
+    assert rows_of(bodies_of(table.slice(0, 2), InputError).bodies) == [b'{"m":{"a":1}}', b'{"m":null}']
+    with pytest.raises(InputError, match="row 2, column 'm': two keys of the map are the same"):
+        bodies_of(table, InputError)
+
+
 def rows_of(bodies):
     """The bodies as bytes: they are an Arrow column or a list."""
     found = bodies.to_pylist() if isinstance(bodies, pa.ChunkedArray | pa.Array) else list(bodies)

@@ -111,12 +111,13 @@ def test_durations_and_intervals_become_timedeltas():
             "months": pa.array([(14, 3, 1_500_000_000), (0, 0, 0)], pa.month_day_nano_interval()),
             "clock": pa.array([(1, 0, 82_800 * 10**9), (0, 0, -35_999_999 * 10**6)], pa.month_day_nano_interval()),
             "back": pa.array([(-14, 0, -1), None], pa.month_day_nano_interval()),
+            "least": pa.array([(0, 0, -(2**63)), (0, 0, 5)], pa.month_day_nano_interval()),
             "none": pa.array([], pa.month_day_nano_interval()).take(pa.array([None, None], pa.int64())),
         }
     )
     frame = to_frame(table)
     assert repr(frame)
-    assert {name: kind for name, kind in dtypes(frame).items() if name not in ("months", "clock", "back")} == {
+    assert {name: kind for name, kind in dtypes(frame).items() if name not in ("months", "clock", "back", "least")} == {
         "d": "timedelta64[ms]",
         "i": "timedelta64[us]",
         "fine": "timedelta64[ns]",
@@ -127,6 +128,7 @@ def test_durations_and_intervals_become_timedeltas():
     assert frame["fine"].to_numpy().astype("int64").tolist() == [day + 1, -day]
     assert frame["months"].tolist() == ["P1Y2M3DT1.5S", "PT0S"]
     assert frame["clock"].tolist() == ["P1MT23H", "PT-9H-59M-59.999S"]
+    assert frame["least"].tolist() == ["PT-2562047H-47M-16.854775808S", "PT0.000000005S"]
     assert frame["back"].iloc[0] == "P-1Y-2MT-0.000000001S" and pd.isna(frame["back"].iloc[1])
 
 

@@ -172,6 +172,13 @@ def test_how_deep_values_may_be(encoder):
             json_text(value)
 
 
+def test_a_number_of_numpy_that_python_does_not_have_is_refused():
+    """It had ended in a RecursionError."""
+    for value in (np.longdouble(1.5), [np.array([1.5], np.longdouble)]):
+        with pytest.raises(Refused, match="is a longdouble, which cannot be written as JSON"):
+            json_text({"a": value})
+
+
 def test_values_in_messages_are_cut():
     class Bad:
         def __repr__(self):

@@ -343,7 +343,11 @@ def _of_type(column: pa.Array, where: _Place) -> pa.Array:
     if types.is_duration(kind):
         return _between('"', _durations(column), '"')
     if types.is_dictionary(kind):
-        return _of_type(column.dictionary, where).take(column.indices)
+        try:
+            return _of_type(column.dictionary, _Place(where.column, 0, None)).take(column.indices)
+        except _Inside:
+            # It may be a value that no row has; else the row is to be named.
+            return _of_type(column.dictionary.take(column.indices), where)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _lists(column, where)
     if types.is_struct(kind):
@@ -355,9 +359,19 @@ def _of_type(column: pa.Array, where: _Place) -> pa.Array:
 
 def _object_fragments_of(column: pa.Array, where: _Place) -> pa.Array:
     """Return values that Arrow has no quicker way for: bytes, maps, extension types."""
-    values = column.to_pylist(maps_as_pydicts="strict") if pa.types.is_map(column.type) else column.to_pylist()
+    values = column.to_pylist() if not pa.types.is_map(column.type) else _maps(column, where)
     missing = np.asarray(column.is_null())
     return pc.if_else(pa.array(missing), pa.scalar(None, TEXT), _object_fragments(values, where))
+
+
+def _maps(column: pa.Array, where: _Place) -> list[Any]:
+    maps = list[Any]()
+    for row, value in enumerate(column):
+        try:
+            maps.append(value.as_py(maps_as_pydicts="strict"))
+        except KeyError:  # Arrow's, of a key that a map has twice
+            where.refused(row, Refused("two keys of the map are the same", "rename one of them"))
+    return maps
 
 
 def _between(before: str, middle: pa.Array, after: str) -> pa.Array:

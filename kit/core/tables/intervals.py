@@ -25,7 +25,8 @@ def timedeltas(column: pa.Array) -> Any:
     parts = np.where(missing, np.zeros(1, _PARTS), parts)
     days, nanos = parts["days"].astype(np.int64), parts["nanos"]
     unit, size, longest = ("ns", 1, 10**5) if (nanos % 1000).any() else ("us", 1000, 10**8)
-    far = (np.abs(days) > longest) | (np.abs(nanos // size) > _DAY * 10**12 // size)
+    most, counts = _DAY * 10**12 // size, nanos // size
+    far = (np.abs(days) > longest) | (counts > most) | (counts < -most)  # the least number has no absolute value
     if parts["months"].any() or far.any():
         texts = [None if value is None else iso_duration(*value) for value in column.to_pylist()]
         return pd.array(pa.array(texts, pa.string()), dtype="str")

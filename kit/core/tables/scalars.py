@@ -143,7 +143,9 @@ def _foreign(value: Any, path: str, depth: int) -> Any:
                 return [_plain(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
             return _plain(value.tolist(), path, depth)
         if isinstance(value, np.generic) and not isinstance(value, np.complexfloating | np.void):
-            return _plain(value.item(), path, depth)
+            item = value.item()
+            if type(item) is not type(value):  # a long double stays one
+                return _plain(item, path, depth)
     if module in ("pandas", "polars") and hasattr(value, "to_list"):
         return _plain(value.to_list(), path, depth)
     if module == "pyarrow" and hasattr(value, "as_py") and value.as_py() is not value:
