@@ -147,6 +147,34 @@ def test_a_clock_of_ones_own_decides_what_ago_means():
     assert place_of("2026-01-02T00:00:00Z") == Moment(1_767_312_000_000)
 
 
+@pytest.mark.parametrize(
+    ("given", "nanoseconds"),
+    [
+        (pd.Timestamp("2026-01-02T00:00:00.123456789Z"), 1_767_312_000_123_456_789),
+        (pd.Timestamp("1969-12-31T23:59:59.999999999Z"), -1),
+        ("2026-01-02T00:00:00.123456789+01:00", 1_767_308_400_123_456_789),
+        ("2026-01-02T00:00:00,1234567Z", 1_767_312_000_123_456_700),
+        (np.datetime64("1969-12-31T23:59:59.999999"), -1000),
+        (np.datetime64(-1, "ns"), -1),
+        (np.datetime64("9999-12-31"), 253_402_214_400 * 10**9),
+        (datetime(1, 1, 1, tzinfo=UTC), -62_135_596_800 * 10**9),
+    ],
+    ids=str,
+)
+def test_a_time_keeps_all_its_digits(given, nanoseconds):
+    assert place_of(given).nanoseconds == nanoseconds
+    assert place_of(given).ceiling == -(-nanoseconds // 10**6)
+
+
+def test_a_time_between_two_milliseconds_is_between_their_records(lab):
+    stream = lab.s2["places-basin"].create("between")
+    stream.append([kit.s2.Record(b"%d" % n, timestamp=1_767_312_000_000 + n) for n in range(4)])
+    between = pd.Timestamp("2026-01-02T00:00:00.001500Z")
+    assert stream.read(between)["seq_num"].tolist() == [2, 3]
+    assert stream.read(until=between)["seq_num"].tolist() == [0, 1]
+    assert stream.read(until=between, columns="seq_num")["seq_num"].tolist() == [0, 1]
+
+
 def test_some_columns_and_the_oldest_records(log):
     assert numbers(log.head(3)) == [0, 1, 2]
     assert log.read(5, limit=3, columns=["n"]).columns.tolist() == ["n"]

@@ -140,9 +140,9 @@ class Ranged(ABC):
         if isinstance(place, FromEnd):
             first, stop = bounds or self.bounds()
             return max(first, stop - place.count)
-        position = self.place(place.milliseconds)
+        position = self.place(place.ceiling)
         if position is None:
-            position = self._bisected(place.milliseconds, *(bounds or self.bounds()))
+            position = self._bisected(place.ceiling, *(bounds or self.bounds()))
         return position
 
     def _bisected(self, moment: int, first: int, stop: int) -> int:

@@ -89,17 +89,25 @@ class StreamRange(Ranged):
         runs = reading.stored(state.registry, state.extensions, self.packed, first, stop)
         return timed(some, state.driver.run(runs))
 
+    def at(self, place: Place, bounds: tuple[int, int] | None = None) -> int:
+        # Events have times in nanoseconds, several of them in one millisecond.
+        if isinstance(place, Moment) and self._state.extensions.events:
+            return self._at(place.nanoseconds)
+        return super().at(place, bounds)
+
     def place(self, moment: int, *, last: bool = False) -> int | None:
+        return self._at(moment * 1_000_000, last=last) if self._state.extensions.events else None
+
+    def _at(self, nanoseconds: int, *, last: bool = False) -> int:
+        """Return the position of the first event at or after a time, or that after the last one before it."""
         state = self._state
-        if not state.extensions.events:
-            return None
         chosen, compared = ("MAX", "<") if last else ("MIN", ">=")
         text = (
             f"SELECT {chosen}(stream_offset) AS at FROM {EVENTS_TABLE} WHERE stream_id = $1 AND stream_offset >= $2"  # noqa: S608
             f" AND stream_offset < $3 AND ts {compared} $4"
         )
         # The server's times are 64 bits of nanoseconds; no event is outside that range.
-        when = Timestamp(min(max(moment * 1_000_000, -(2**63)), 2**63 - 1))
+        when = Timestamp(min(max(nanoseconds, -(2**63)), 2**63 - 1))
         _, stop = self.bounds()
         starts = range(0, stop, _LOOKED_THROUGH)
         for start in reversed(starts) if last else starts:

@@ -32,4 +32,4 @@ def start_of(place: Place) -> Start:
     """
     if isinstance(place, At):
         return SeqNum(place.position)
-    return TailOffset(place.count) if isinstance(place, FromEnd) else Timestamp(max(0, place.milliseconds))
+    return TailOffset(place.count) if isinstance(place, FromEnd) else Timestamp(max(0, place.ceiling))

@@ -78,7 +78,7 @@ class StreamRange(Ranged):
     def pages(self, start: Place, limit: int | None, until: Place | None) -> Pages:
         begin, end, stop = start_of(start), None, None
         if isinstance(until, Moment):
-            end = max(0, until.milliseconds)
+            end = max(0, until.ceiling)
         elif until is not None:
             # The service ends a read at a time or after a count, so a position becomes a count after the first record.
             first, stop = self.at(start), self.at(until)
