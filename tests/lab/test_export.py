@@ -6,6 +6,7 @@ import json
 import uuid
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pyarrow as pa
@@ -34,6 +35,7 @@ BODIES = [
     b"5",
     b"[1, 2]",
     b'{"a":\n 2}',
+    b'{"a": 0.10000000000000000055,\r\n "b": 1.10, "c": 1e400, "a": 2}\r\n',
     '{"å": "\u2028"}'.encode(),
     b"",
     b"null",
@@ -52,7 +54,7 @@ def test_lines_come_back_as_they_were(basin, tmp_path):
     assert told.records == len(BODIES) == len(lines) and told.bytes == (tmp_path / "x.jsonl").stat().st_size
     assert all(json.loads(line.decode(), parse_constant=pytest.fail) is not None or line == b"null" for line in lines)
     assert again.append(tmp_path / "x.jsonl").records == len(BODIES)
-    expected = [b'{"a": 2}' if b"\n" in body else body for body in BODIES]
+    expected = [body.strip().replace(b"\n", b" ").replace(b"\r", b" ") for body in BODIES]
     assert again.read(body="bytes")["body"].tolist() == expected
     assert (
         stream.to_jsonl(tmp_path / "part.jsonl", start=1, until=5, where=lambda rows: rows["seq_num"] > 2).records == 2
@@ -110,6 +112,32 @@ def test_csv_has_the_columns_of_read_and_keeps_every_value(basin, tmp_path):
     assert stream.to_csv(tmp_path / "z.csv", where="n < 3", columns="n").records == 3
     with pytest.raises(InputError, match="has no column 'zap'"):
         stream.to_csv(tmp_path / "z.csv", columns=["zap"])
+
+
+def test_a_column_of_csv_is_of_one_kind_in_all_parts_of_a_large_file(basin, tmp_path):
+    """The kind was that of the last part: it had rounded large numbers of the others, or failed on their words."""
+    rows = [{"id": "12345678901234567", "word": "true", "late": "", "small": "5"}] * 20_000
+    rows.append({"id": "1.5", "word": "7", "late": "false", "small": "1.5"})
+    with (tmp_path / "x.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "word", "late", "small"])
+        writer.writeheader()
+        writer.writerows(rows)
+    stream = basin.create(name())
+    assert stream.append(tmp_path / "x.csv").records == 20_001
+    frame = stream.read()
+    assert frame["id"].tolist() == [row["id"] for row in rows] and frame["word"].tolist() == [
+        row["word"] for row in rows
+    ]
+    assert frame["small"].tolist() == [5.0] * 20_000 + [1.5]
+    assert frame["late"].isna().sum() == 20_000 and frame["late"].iloc[-1] is np.False_
+
+
+def test_names_of_columns_in_csv_may_look_like_values(basin, tmp_path):
+    (tmp_path / "x.csv").write_text("007,NA,null,true,1.0\n0012,1.10,0012,0012,\n")
+    stream = basin.create(name())
+    assert stream.append(tmp_path / "x.csv").records == 1
+    found = json.loads(stream.read(body="text")["body"][0])
+    assert found == {"007": "0012", "NA": 1.1, "null": "0012", "true": "0012", "1.0": None}
 
 
 def test_parquet_and_folders(basin, tmp_path):

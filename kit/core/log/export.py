@@ -104,7 +104,8 @@ def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
     if isinstance(value, str):
         return json.dumps(text, ensure_ascii=False).encode()  # the quotes are part of the value
     if b"\n" in body or b"\r" in body:
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        # They are outside of texts, where they are escapes: the value stays as it is written.
+        return body.strip().replace(b"\n", b" ").replace(b"\r", b" ")
     return body
 
 
@@ -213,13 +214,17 @@ def _parquet(path: Path) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 def _csv(path: Path, source: Ranged) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Return rows whose columns are numbers or truth values only where every one of them is; the file is read twice."""
-    kinds: dict[str, int] = {}
+    fits: dict[str, list[bool]] = {}
+    full = set[str]()
     for batch in _csv_texts(path, source):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            kind = kinds.get(name, 0)
-            while kind < len(_KINDS) and not _KINDS[kind][0](column):
-                kind += 1
-            kinds[name] = kind
+            # Each kind is looked for in every part: what one part holds may be no number of the kind of the others.
+            known = fits.get(name, [True] * len(_KINDS))
+            fits[name] = [fit and test(column) for fit, (test, _) in zip(known, _KINDS, strict=True)]
+            if column.null_count < len(column):
+                full.add(name)
+    # Without a value, a column is of numbers that are missing.
+    kinds = {name: [*known, True].index(True, 0 if name in full else 1) for name, known in fits.items()}
     at = 0
     for batch in _csv_texts(path, source):
         at += batch.nbytes
@@ -232,11 +237,9 @@ def _csv(path: Path, source: Ranged) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 def _csv_texts(path: Path, source: Ranged) -> Iterator[pa.RecordBatch]:
     try:
+        parse = pa.csv.ParseOptions(newlines_in_values=True)
         with path.open("rb") as file:
-            head = next(pa.csv.open_csv(file, read_options=pa.csv.ReadOptions(autogenerate_column_names=True)), None)
-        if head is None:
-            return
-        names = [str(column[0].as_py() or "") for column in head.columns]
+            names = pa.csv.open_csv(file, parse_options=parse).schema.names
         convert = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=True,
@@ -244,7 +247,6 @@ def _csv_texts(path: Path, source: Ranged) -> Iterator[pa.RecordBatch]:
             quoted_strings_can_be_null=False,
         )
         with path.open("rb") as file:
-            parse = pa.csv.ParseOptions(newlines_in_values=True)
             for batch in pa.csv.open_csv(file, parse_options=parse, convert_options=convert):
                 for start in range(0, batch.num_rows, _ROWS):
                     yield batch.slice(start, _ROWS)
@@ -257,7 +259,7 @@ def _all(column: pa.Array, texts: pa.Array) -> bool:
 
 
 def _is_bool(column: pa.Array) -> bool:
-    return column.null_count < len(column) and _all(column, pc.is_in(column, pa.array(["true", "false"])))
+    return _all(column, pc.is_in(column, pa.array(["true", "false", None])))
 
 
 def _is_integer(column: pa.Array) -> bool:
