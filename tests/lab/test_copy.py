@@ -107,6 +107,13 @@ def test_what_cannot_be_hidden_is_not_sent(basin, people):
     mixed.append([b'{"email": "a"}', b"email: a@x.org", b'{"email": "b", "email": "c"}'])
     with pytest.raises(InputError, match="the record at 1 is not a JSON object"):
         mixed.copy_to(target, mask={"email": "drop"})
+    for body in (b'{"email": "a", "t": "\\ud800"}', b'{"email": "a", "t": ' + b"[" * 300 + b"]" * 300 + b"}"):
+        odd = basin.create(name())
+        odd.append([body])
+        with pytest.raises(InputError, match="the record at 0: "):  # it was an error from inside
+            odd.copy_to(target, mask={"email": "drop"})
+    with pytest.raises(InputError, match=r"the record at 0: .* is a set, which cannot be written as JSON"):
+        people.copy_to(target, mask={"email": lambda email: {email}})
     assert target.read().empty
     people.copy_to(target, mask={"rare": "drop"}, rare=True, until=3)
     both = basin.create(name())

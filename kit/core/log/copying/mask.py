@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import InputError, KitError
 from ...tables.json_columns import parsed_object
-from ...tables.scalars import json_text
+from ...tables.scalars import Refused, json_text
 from ...words import nearest
 
 WAYS = ("hash", "last4", "drop", "null")
@@ -53,7 +53,7 @@ class Mask:
         """Return bodies with the fields hidden; refuse one in which they cannot be found."""
         masked = []
         for row, body in enumerate(bodies.to_pylist()):
-            value = parsed_object(body)
+            value = None if body is None else parsed_object(body)
             if value is None:
                 raise self._refuse(
                     f"the record at {places[row].as_py()} is not a JSON object, so nothing can be hidden in it",
@@ -62,7 +62,10 @@ class Mask:
             for name, way in self._ways.items():
                 if self._hide(value, name, way):
                     self.seen.add(name)
-            masked.append(json_text(value))
+            try:
+                masked.append(json_text(value))
+            except Refused as error:
+                raise self._refuse(f"the record at {places[row].as_py()}: {error}", hint=error.hint) from None
         return pa.array(masked, pa.binary())
 
     def _hide(self, value: Any, name: str, way: Callable[[Any], Any] | None) -> bool:
