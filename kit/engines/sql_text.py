@@ -27,6 +27,8 @@ _COMMENT_MARK = re.compile(r"/\*|\*/")
 _ESCAPING = re.compile(r"(?<!\w)[eE]\Z")
 _ESCAPES = re.compile(r"(?:\\.|''|[^\\'])*'", re.DOTALL)
 _REST = {quote: re.compile(f"(?:{quote}{quote}|[^{quote}])*{quote}") for quote in "'\"`"}
+_TOUCHING_BEFORE = re.compile(r"""[\w'"`$}.]\Z""")
+_TOUCHING_AFTER = re.compile(r"""[\w'"`${]|\.\d""")
 _SHOWN = 30
 
 
@@ -140,8 +142,7 @@ def _dollar_end(text: str, start: int, shown: str) -> tuple[int, str]:
 
 def _check_alone(text: str, place: re.Match[str], expression: str) -> None:
     """Refuse an expression that would melt into what stands beside it."""
-    beside = text[max(0, place.start() - 1) : place.start()] + text[place.end() : place.end() + 1]
-    if any(char.isalnum() or char in "_'\"`$" for char in beside):
+    if _TOUCHING_BEFORE.search(text[: place.start()]) or _TOUCHING_AFTER.match(text, place.end()):
         raise InputError(
             f"{{{expression}}} is directly beside {text[max(0, place.start() - 10) : place.end() + 10]!r}",
             hint="an expression in braces is a whole value; it cannot be a name or a part of a text",
@@ -150,11 +151,14 @@ def _check_alone(text: str, place: re.Match[str], expression: str) -> None:
 
 def _plain(value: Any, expression: str) -> Any:
     """Return values of numpy and pandas as Python's own; what no service could bind is refused."""
-    if hasattr(value, "to_pydatetime"):
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        # Python's own times have no nanoseconds, and numpy's become numbers where they have some.
+        value = _of_pandas(value) if value.dtype.kind in "mM" else value.item()
+    if type(value).__name__ in ("NaTType", "NAType"):
+        value = None
+    if hasattr(value, "to_pydatetime") and not value.nanosecond:
         value = value.to_pydatetime()
-    elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    kinds = (type(None), bool, int, float, str, bytes, dt.date, dt.time, decimal.Decimal)
+    kinds = (type(None), bool, int, float, str, bytes, dt.date, dt.time, dt.timedelta, decimal.Decimal)
     if not isinstance(value, kinds):
         kind = type(value).__name__
         raise InputError(
@@ -163,6 +167,12 @@ def _plain(value: Any, expression: str) -> Any:
     if isinstance(value, decimal.Decimal) and not value.is_finite():
         raise InputError(f"{{{expression}}} is {value}: SQL has no such number", hint="use None, or a float")
     return value
+
+
+def _of_pandas(value: Any) -> Any:
+    import pandas as pd
+
+    return pd.Timestamp(value[()]) if value.dtype.kind == "M" else pd.Timedelta(value[()])
 
 
 _EXPONENT = 100
@@ -184,19 +194,26 @@ def literal(value: Any) -> str:
     if isinstance(value, decimal.Decimal):
         if not value.is_finite() or abs(value.adjusted()) > _EXPONENT:
             raise InputError(f"{value} is not a number that SQL can compare with")
-        return f"({value:f})" if value < 0 else f"{value:f}"
+        return f"({value:f})" if value.is_signed() else f"{value:f}"
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{value} is not a number that SQL can compare with")
-        return f"({value!r})" if value < 0 else repr(value)
+        # A zero has a sign too: two of them in a row would begin a comment.
+        return f"({value!r})" if math.copysign(1, value) < 0 else repr(value)
     if isinstance(value, dt.datetime):
+        if getattr(value, "nanosecond", 0):
+            raise InputError(f"{value} has digits below a microsecond, which not all dialects read", hint="round it")
         if value.tzinfo is not None:
             value = value.astimezone(dt.UTC).replace(tzinfo=None)
         return f"TIMESTAMP '{value.isoformat(' ', 'microseconds')}'"
     if isinstance(value, dt.date):
         return f"DATE '{value.isoformat()}'"
     if isinstance(value, dt.time):
+        if value.tzinfo is not None:
+            raise InputError(f"{value} has a zone, which a time of day in SQL has not", hint="take the zone off")
         return f"TIME '{value:%H:%M:%S.%f}'"
+    if isinstance(value, dt.timedelta):
+        raise InputError("durations cannot be bound here", hint="compare with a time, or with a number")
     if isinstance(value, bytes):
         raise InputError("bytes cannot be bound here", hint="decode them first")
     # Dialects read quotes, backslashes and control characters differently, so they are written by number.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ WIDE: Mapping[str, pa.DataType | None] = {
     "BIGNUM": pa.string(),
 }
 """Integers of more than 64 bits: the engine's names, and the types in Arrow; None for the engine's default."""
+
+_DIGITS = 38
 
 
 def integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -53,6 +56,15 @@ def parameter(name: str, value: Any) -> Any:
     if getattr(value, "nanosecond", 0) > 0 or getattr(value, "nanoseconds", 0) % 1000 > 0:
         raise InputError(
             f"{name} is {value}, but SQL accepts no parameter with digits below a microsecond",
-            hint=f"write it into the query: timestamp_ns '{value}'",
+            hint=f"write it into the query: timestamp_ns '{value}'" if hasattr(value, "nanosecond") else "round it",
         )
+    if isinstance(value, decimal.Decimal) and value.is_finite():
+        # The engine takes what does not fit its decimals as a float.
+        _, digits, exponent = value.as_tuple()
+        assert isinstance(exponent, int)
+        if max(len(digits) + max(exponent, 0), 1 - exponent) > _DIGITS:
+            raise InputError(
+                f"{name} is {value}, but a decimal in SQL has at most {_DIGITS} digits",
+                hint="round it, or give a float",
+            )
     return value

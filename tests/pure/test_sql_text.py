@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kit.core.errors import InputError
 from kit.engines.sql_text import bound, literal
+from kit.engines.sql_values import parameter
 
 SPACE = {"x": 5, "name": "it's", "when": pd.Timestamp("2026-01-02"), "n": np.int64(7), "table": pd.DataFrame()}
 
@@ -63,6 +64,61 @@ def test_literals_are_their_values(value):
 
 def test_negative_numbers_stand_behind_a_minus():
     assert duckdb.sql(f"select 1 -{literal(-5)}").fetchall() == [(6,)]
+
+
+@pytest.mark.parametrize("value", [-0.0, decimal.Decimal("-0"), decimal.Decimal("-0.00")])
+def test_a_negative_zero_behind_a_minus_begins_no_comment(value):
+    assert duckdb.sql(f"select 1 -{literal(value)} + 4").fetchall() == [(5,)]
+
+
+NANOSECONDS = "2026-01-02T00:00:00.000000001"
+
+
+@pytest.mark.parametrize(
+    "value", [np.datetime64(NANOSECONDS), np.array(NANOSECONDS, "M8[ns]"), pd.Timestamp(NANOSECONDS)]
+)
+def test_times_keep_their_nanoseconds(value):
+    """An engine that knows them gets them, and any other refuses them."""
+    _, [given] = bound("a = {x}", lambda _: value, "${0}".format)
+    assert isinstance(given, pd.Timestamp) and given == pd.Timestamp(NANOSECONDS)
+    with pytest.raises(InputError, match="digits below a microsecond"):
+        parameter("$1", given)
+    with pytest.raises(InputError, match="digits below a microsecond"):
+        literal(given)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.datetime64("2026-01-02T00:00:00.000000000"), dt.datetime(2026, 1, 2)),
+        (np.timedelta64(5_000, "ns"), dt.timedelta(microseconds=5)),
+        (pd.Timedelta("1h"), dt.timedelta(hours=1)),
+        (np.float64(2.5), 2.5),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (np.datetime64("NaT", "ns"), None),
+    ],
+)
+def test_values_of_numpy_and_pandas_are_pythons_own(value, plain):
+    assert bound("a = {x}", lambda _: value, "${0}".format)[1] == [plain]
+
+
+@pytest.mark.parametrize("value", [dt.time(1, 2, tzinfo=dt.UTC), dt.timedelta(hours=1)])
+def test_what_dialects_write_differently_has_no_literal(value):
+    with pytest.raises(InputError):
+        literal(value)
+
+
+@pytest.mark.parametrize("text", ["1" * 39, "1E+38", "1E-38", f"1.{'1' * 38}"])
+def test_a_decimal_that_the_engine_would_take_as_a_float_is_refused(text):
+    with pytest.raises(InputError, match="at most 38 digits"):
+        parameter("$1", decimal.Decimal(text))
+
+
+@pytest.mark.parametrize("text", ["1" * 38, "1E+37", "1E-37", f"1.{'1' * 37}", "-0", "0.00"])
+def test_a_decimal_that_fits_comes_back_as_it_is(text):
+    value = decimal.Decimal(text)
+    assert duckdb.sql("select $1", params=[parameter("$1", value)]).fetchall() == [(value,)]
 
 
 def test_times_of_a_zone_are_utc():
@@ -146,7 +202,10 @@ def test_parameters_read_the_text_as_duckdb_does(text, made):
     assert bound(text, lambda _: 1, lambda n, _: f"${n}") == (made, [1])
 
 
-@pytest.mark.parametrize("text", ["select t_{x}", "select {x}_t", "select 'a'{x}", "select 1{x}"])
+@pytest.mark.parametrize(
+    "text",
+    ["select t_{x}", "select {x}_t", "select 'a'{x}", "select 1{x}", "select {x}{x}", "select 1.{x}", "select {x}.5"],
+)
 def test_an_expression_stands_alone(text):
     with pytest.raises(InputError, match="is directly beside"):
         as_literals(text, "v")
