@@ -344,6 +344,22 @@ def test_what_came_in_columns_of_other_types_is_in_rolling_figures(given, sums, 
     assert some.result().to_pylist() == [{"t": sum(value or 0 for value in last)}]
 
 
+def test_the_two_hours_in_which_clocks_are_set_back_are_two():
+    zone, first = pa.timestamp("s", "Europe/Berlin"), 1_698_539_400  # half past two, and once more an hour later
+    table = pa.table({"t": pa.array([first + 3600, first, first + 3600], zone)})
+    keys, newest = Per("t", None, None, None, 10, {"n": "count"}), Newest("t", None, 10)
+    bounds = Per(None, None, None, None, 10, {"least": "min:t", "most": "max:t"})
+    for fold in (keys, newest, bounds):
+        fold.add(table)
+        fold.load(fold.dump())
+        fold.add(table)
+    assert keys.result()["t"].type == zone == bounds.result()["most"].type
+    assert keys.result()["t"].cast(pa.int64()).to_pylist() == [first + 3600, first]
+    assert keys.result()["n"].to_pylist() == [4, 2]
+    assert newest.result()["t"].cast(pa.int64()).to_pylist() == [first, first + 3600]
+    assert [bounds.result()[name].cast(pa.int64())[0].as_py() for name in ("least", "most")] == [first, first + 3600]
+
+
 def test_a_whole_number_keeps_its_digits_where_a_later_one_is_a_float():
     large = 2**53 + 1
     asked = {"first": "first:x", "last": "last:x", "least": "min:x", "most": "max:x", "total": "sum:x"}

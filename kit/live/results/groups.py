@@ -14,7 +14,7 @@ from ...core.errors import InputError
 from ...core.tables.filters import never_had
 from ...core.tables.json_values import text_of
 from ..columns import plain_array, wider
-from .lots import Lot
+from .lots import Lot, listed
 from .plain import array_of_plain, plain, unplain
 
 Numbers = npt.NDArray[np.int64]
@@ -107,7 +107,7 @@ class Groups:
             array = pa.array([text_of(value) for value in array.to_pylist()], pa.string())
         self.kinds[n] = wider(self.kinds[n], array.type)
         coded = array.dictionary_encode(null_encoding="encode")
-        values = coded.dictionary.to_pylist()
+        values = listed(coded.dictionary)
         if pa.types.is_floating(array.type):
             values = [NAN if value != value else value for value in values]
         elif pa.types.is_boolean(array.type):

@@ -32,6 +32,16 @@ def starts_of(sorted_codes: npt.NDArray[Any]) -> Numbers:
     return np.flatnonzero(np.concatenate([[True], sorted_codes[1:] != sorted_codes[:-1]]))
 
 
+def listed(array: pa.Array) -> list[Any]:
+    """Return values as Python objects. Times are in UTC: in a zone, Python takes the two hours in which clocks are set
+    back for the same."""
+    kind = array.type
+    if pa.types.is_timestamp(kind) and kind.tz not in (None, "UTC"):
+        array = array.cast(pa.timestamp(kind.unit, "UTC"))
+    values: list[Any] = array.to_pylist()
+    return values
+
+
 class Lot:
     """Rows of a table in groups: `order` sorts them by group, each group begins at one of `starts`."""
 
@@ -87,8 +97,7 @@ class Column:
 
     def at(self, rows: Numbers) -> list[Any]:
         """Return the values of some rows as Python objects."""
-        values: list[Any] = self._array.take(pa.array(rows)).to_pylist()
-        return values
+        return listed(self._array.take(pa.array(rows)))
 
     def numbers(self) -> npt.NDArray[Any] | None:
         """Return the values by group as `int64`, `float64` or exact numbers of Python; None if they are not numbers."""
