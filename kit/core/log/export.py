@@ -188,8 +188,8 @@ def _lines(path: Path, source: Ranged) -> Iterator[tuple[list[bytes], int]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             at += len(line)
-            line = line.strip()
-            if not line:
+            line = line.strip(b"\r\n")  # spaces are a part of the body
+            if not line.strip():
                 continue
             try:
                 value = json.loads(line.decode())

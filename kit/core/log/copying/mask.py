@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +14,12 @@ import pyarrow as pa
 
 from ...errors import InputError, KitError
 from ...tables.json_columns import parsed_object
+from ...tables.json_values import sound
 from ...tables.scalars import Refused, json_text
 from ...words import nearest
 
+_NOT_WHOLE = re.compile(rb"[0-9][.eE]|-0")
+"""What numbers have that Python may write in another way: digits that a float does not hold, 1.10, 1e3."""
 WAYS = ("hash", "last4", "drop", "null")
 
 
@@ -33,6 +39,8 @@ class Mask:
             raise refuse("mask_key= is a key of 1 to 64 bytes")
         self._ways: dict[str, Callable[[Any], Any] | None] = {}
         self._refuse = refuse
+        self._mark = secrets.token_hex(16)
+        self._number = re.compile(rb'"' + self._mark.encode() + rb'([-+.0-9eE]+)"')
         self.seen: set[str] = set()
         """Fields that records have had."""
         for name, way in given.items():
@@ -59,14 +67,29 @@ class Mask:
                     f"the record at {places[row].as_py()} is not a JSON object, so nothing can be hidden in it",
                     hint="it was not sent; leave such records out with where=, or start after it with start=",
                 )
+            if _NOT_WHOLE.search(body) is not None:
+                value = sound(json.loads(body.decode(), parse_float=self._kept, parse_int=self._kept))
             for name, way in self._ways.items():
                 if self._hide(value, name, way):
                     self.seen.add(name)
             try:
-                masked.append(json_text(value))
+                masked.append(self._number.sub(rb"\1", json_text(value)))
             except Refused as error:
                 raise self._refuse(f"the record at {places[row].as_py()}: {error}", hint=error.hint) from None
         return pa.array(masked, pa.binary())
+
+    def _kept(self, text: str) -> Any:
+        """Return a number; as a marked text where Python would write it in another way."""
+        number = _number_of(text)
+        return number if str(number) == text and not isinstance(number, str) else self._mark + text
+
+    def _plain(self, value: Any) -> Any:
+        """Return a value with numbers in place of marked texts."""
+        if isinstance(value, str) and value.startswith(self._mark):
+            return _number_of(value[len(self._mark) :])
+        if isinstance(value, list):
+            return [self._plain(item) for item in value]
+        return {key: self._plain(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     def _hide(self, value: Any, name: str, way: Callable[[Any], Any] | None) -> bool:
         """Return whether the field is there; every one of that name is hidden, as a key may hold dots itself."""
@@ -82,7 +105,8 @@ class Mask:
                 if way is None:
                     del value[key]
                 else:
-                    value[key] = [way(one) for one in value[key]] if isinstance(value[key], list) else way(value[key])
+                    given = self._plain(value[key])
+                    value[key] = [way(one) for one in given] if isinstance(given, list) else way(given)
             elif name.startswith(f"{key}."):
                 hidden |= self._hide(value[key], name[len(key) + 1 :], way)
         return hidden
@@ -94,6 +118,12 @@ class Mask:
         raw = text.encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(raw) if self._key is None else hashlib.blake2b(raw, key=self._key, digest_size=32)
         return digest.hexdigest()[:16]
+
+
+def _number_of(text: str) -> int | float | str:
+    """Return a number; its text where no float is as large."""
+    number = int(text) if text.lstrip("-").isdigit() else float(text)
+    return text if number in (math.inf, -math.inf) else number
 
 
 def _last4(value: Any) -> Any:
