@@ -18,6 +18,8 @@ _KEPT = 4096
 """Hashes that are kept of a field: up to this many different values are counted exactly, more to within 1.6 %."""
 _FREQUENT = 2000
 """Values whose occurrences are counted."""
+_TRUTHS = 0x1B873593CC9E2D51
+"""Set before false and true, so that their hashes are not those of 0 and 1."""
 _LONG = 200
 """Texts of this many bytes or more are not counted among the frequent values."""
 
@@ -56,6 +58,8 @@ class Distinct:
                 bits = numbers.view(np.int64).copy()
                 bits[whole] = numbers[whole].astype(np.int64)
                 numbers = bits
+            elif numbers.dtype.kind == "b":
+                numbers = numbers.astype(np.int64) + _TRUTHS  # true is not 1
             hashes = pd.util.hash_array(numbers.astype(np.int64, copy=False))
         if len(self._hashes) == _KEPT:
             hashes = hashes[hashes < self._hashes[-1]]
@@ -79,7 +83,8 @@ class Frequent:
     """The most frequent values. A count may be too low by up to `error`."""
 
     def __init__(self) -> None:
-        self._counts: dict[Any, int] = {}
+        self._counts: dict[tuple[bool, Any], int] = {}
+        """The count of each value, told apart by whether it is a boolean: to Python 1 is true."""
         self.error = 0
 
     def add(self, values: list[Any], counts: npt.NDArray[np.int64]) -> None:
@@ -90,7 +95,8 @@ class Frequent:
             values, counts = [values[n] for n in order[:_FREQUENT]], counts[order[:_FREQUENT]]
         known = self._counts
         for value, count in zip(values, counts.tolist(), strict=True):
-            known[value] = known.get(value, 0) + count
+            key = isinstance(value, bool), value
+            known[key] = known.get(key, 0) + count
         if len(known) > 2 * _FREQUENT:
             ranked = sorted(known.items(), key=lambda item: -item[1])
             self.error += ranked[_FREQUENT][1]
@@ -98,8 +104,8 @@ class Frequent:
 
     def top(self, count: int) -> list[tuple[Any, int]]:
         """Return the most frequent ones, as far as they surely are among them."""
-        ranked = sorted(self._counts.items(), key=lambda item: (-item[1], str(item[0])))
-        return [(value, times) for value, times in ranked[:count] if times > self.error]
+        ranked = sorted(self._counts.items(), key=lambda item: (-item[1], str(item[0][1])))
+        return [(value, times) for (_, value), times in ranked[:count] if times > self.error]
 
 
 class Field:
