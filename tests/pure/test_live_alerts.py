@@ -93,6 +93,15 @@ def test_no_more_often_than_asked(given):
     assert time.monotonic() - began >= 0.5 and calls.frames[1]["price"].tolist() == [10, 11, 12, 13]
 
 
+def test_whole_numbers_that_waited_beside_floats_keep_their_digits(given):
+    prices, calls = given(), Calls()
+    prices.feed.when("price > 3", call=calls, every=0.5)
+    for count, price in enumerate((9, 0, 2**53 + 1, 0, 10.5, 0), 1):
+        prices.put({"price": price})
+        prices.feed.wait(count, timeout=PATIENCE)
+    assert calls.wait(2)[1]["price"].tolist() == [str(2**53 + 1), "10.5"]
+
+
 def test_errors_of_the_function_and_of_the_condition_are_shown(given):
     prices = given()
 

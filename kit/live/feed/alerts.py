@@ -14,6 +14,7 @@ import pyarrow as pa
 from ...core.errors import InputError
 from ...core.tables.filters import Mask, matching, names, tests_of
 from ...core.tables.frames import to_frame
+from ..columns import unified
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Alert:
         self._names: dict[str, None] = {}
         self._met: set[Any] = set()
         """For a result: the keys of the rows that meet the condition. For other rows: whether the last one met it."""
-        self._waiting: list[pd.DataFrame] = []
+        self._waiting: list[tuple[pa.Table, Mapping[str, Any]]] = []
         self._called_at = float("-inf")
         self._timer: threading.Timer | None = None
         self._lock = threading.RLock()
@@ -65,7 +66,7 @@ class Alert:
         crossed = self._of_result(table, mask) if self._state.source.replaces else self._of_rows(mask)
         if crossed.any():
             with self._lock:
-                self._waiting.append(to_frame(matching(table, crossed), attrs))
+                self._waiting.append((matching(table, crossed), attrs))
                 self.fired += int(crossed.sum())
                 self.at = datetime.now().astimezone()
             self._state.wake()
@@ -96,8 +97,6 @@ class Alert:
 
     def _deliver(self) -> None:
         """Call the function with all rows that wait, unless it was called less than `every` seconds ago."""
-        import pandas as pd
-
         with self._lock:
             if not self._waiting:
                 return
@@ -110,7 +109,13 @@ class Alert:
                 return
             waiting, self._waiting = self._waiting, []
             self._called_at = time.monotonic()
-        self.function(waiting[0] if len(waiting) == 1 else pd.concat(waiting))
+        # Not frames: to pandas a column of whole numbers and one of floats are floats, and digits are lost.
+        whole = (
+            waiting[0][0]
+            if len(waiting) == 1
+            else unified([batch for table, _ in waiting for batch in table.to_batches()])
+        )
+        self.function(to_frame(whole, waiting[-1][1]))
 
     def _later(self) -> None:
         with self._lock:
