@@ -46,10 +46,12 @@ def binned(
     *,
     most: int,
     until: int | None = None,
+    rests: int | None = None,
 ) -> Binned:
     """Return the sums of amounts in intervals, for each key apart. There must be a row.
 
     `until` is the end of the known time: up to then, no rows means that none came. By default it ends with the rows.
+    `rests` is how many series without a name stay apart, by default as many as are drawn; all others are one, "".
     """
     at = nanoseconds(times)
     first, last = int(at.min()), int(at.max())
@@ -58,7 +60,7 @@ def binned(
     begin = width.begin(first)
     count = (end - begin) // width.ns + 1
     bins = (at - begin) // width.ns
-    order, codes, names = _keyed(keys, amounts, count)
+    order, codes, names = _keyed(keys, amounts, count, rests)
     table = np.bincount(codes * count + bins, weights=amounts, minlength=len(names) * count).reshape(-1, count)
     starts = begin + np.arange(count, dtype="int64") * width.ns
     gap = _NEARLY * (last - first) / max(len(at) - 1, 1)
@@ -69,7 +71,7 @@ def binned(
     return Binned(width, starts, dict(zip(names, table, strict=True)), order, first, last, sorted({*unfinished}))
 
 
-def _keyed(keys: pd.Series[Any] | None, amounts: Any, count: int) -> tuple[Ranked, Any, list[str]]:
+def _keyed(keys: pd.Series[Any] | None, amounts: Any, count: int, rests: int | None) -> tuple[Ranked, Any, list[str]]:
     """Return the order of the series, and for each row the number of its own."""
     if keys is None:
         return Ranked([""], []), np.zeros(len(amounts), dtype="int64"), [""]
@@ -77,7 +79,8 @@ def _keyed(keys: pd.Series[Any] | None, amounts: Any, count: int) -> tuple[Ranke
     names = [str(value) for value in values]
     sizes = pd.Series(np.bincount(codes, weights=np.abs(amounts), minlength=len(names)), index=names)
     order = ranked(sizes)
-    shown = len(order.named) + min(MOST_RESTS, max(1, _CELLS // int(count)), len(order.rest))
+    most = min(MOST_RESTS, max(1, _CELLS // int(count))) if rests is None else rests
+    shown = len(order.named) + min(most, len(order.rest))
     if shown < len(names):
         # More would be a smear; series that are not drawn still count among the others.
         drawn = [*order.named, *order.rest][:shown]

@@ -94,7 +94,9 @@ def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
 def numbers_of(frame: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
     """Return a column as floats, missing ones as NaN."""
     column = frame[name]
-    if column.dtype == object or str(column.dtype).startswith("decimal"):
+    if str(column.dtype).startswith("decimal"):
+        column = column.astype("double[pyarrow]")
+    elif column.dtype == object:
         column = pd.to_numeric(column, errors="coerce").where(column.notna())
         if column.isna().sum() > frame[name].isna().sum():
             raise InputError(f"{argument}={name!r}: the column does not hold numbers")
@@ -105,7 +107,10 @@ def numbers_of(frame: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
 
 def texts_of(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column as names of series; a missing value is "(none)"."""
-    codes, values = pd.factorize(column)
+    try:
+        codes, values = pd.factorize(column)
+    except (TypeError, NotImplementedError):  # lists and objects have no hash
+        codes, values = pd.factorize(column.map(str, na_action="ignore").astype(object))
     names = np.array([*(str(value) or '""' for value in values), NONE], dtype=object)
     return pd.Series(names[codes], index=column.index, dtype=object)  # a missing value has the code -1: the last name
 

@@ -279,7 +279,7 @@ class _Timed:
         rows = measure.rows.dropna(subset=["time"])
         times = pd.to_datetime(rows["time"], utc=True)
         if chart.every and measure.adds:
-            bins = binned(times, rows["value"].to_numpy(), rows["series"], chart.every, most=0)
+            bins = binned(times, rows["value"].to_numpy(), rows["series"], chart.every, most=0, rests=len(rows))
             last = len(bins.starts) - 1
             open_ends = [last] if int(bins.starts[-1]) + bins.every.ns > now() else []
             return _Timed(chart, bins.starts, bins.every.ns, bins.amounts, bins.order, open_ends, "")
@@ -351,7 +351,7 @@ def _over_time(paper: Sheet, panel: Panel, timed: _Timed, whole: tuple[int, int]
         }
         marks.value_axis(panel, measure.unit, words, *marks.bounds(table, from_zero=measure.adds))
         marks.lines(paper, panel, lines, order, names)
-        if timed.chart.every:
+        if timed.chart.every and not measure.adds:
             notes.append(f"the last of each {every}")
         elif measure.adds and timed.unfinished:
             notes.append(f"last {every} not over (dotted)")

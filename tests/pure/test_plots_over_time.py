@@ -2,6 +2,7 @@
 
 import io
 import time
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from kit import plots
 from kit.core.errors import InputError
+from kit.core.tables.frames import to_frame
 from kit.plots.marks import MOST_POINTS, thin
 from kit.plots.times import interval, span
 
@@ -296,3 +298,23 @@ def test_spans_and_intervals():
     assert span(at("2025-01-01"), at("2026-01-01")) == "1 Jan 2025 to 1 Jan 2026"
     assert interval(None, at("2026-01-01 10:00"), at("2026-01-01 12:30")).name == "minute"
     assert interval("h", 0, 1).name == "hour"
+
+
+def test_decimals_with_missing_values_are_numbers():
+    times = pd.date_range("2026-01-01", periods=3, freq="1h", tz="UTC")
+    for kind in (pa.decimal128(10, 2), pa.decimal256(50, 2)):
+        table = pa.table({"time": pa.array(times), "price": pa.array([Decimal("1.50"), None, Decimal(3)], kind)})
+        assert plots.over_time(table, "price").lines[0].get_ydata().tolist() == [1.5, 3.0]
+        assert "4.5 in all" in subtitle(plots.throughput(table, "price", every="1h"))
+
+
+def test_lists_and_objects_tell_rows_apart():
+    time = pd.Timestamp("2026-01-01", tz="UTC")
+    for tags in ([{"a": 1}, {"a": 2}, None], [[1], [2], None]):
+        plain = pd.DataFrame({"time": [time] * 3, "depth": [1, 2, 3], "tags": pd.Series(tags, dtype=object)})
+        kept = to_frame(pa.table({"time": pa.array([time] * 3), "depth": [1, 2, 3], "tags": tags}))
+        for frame in (plain, kept):
+            names = [line.get_label() for line in plots.over_time(frame, "depth", by="tags").lines]
+            assert sorted(names) == sorted(["(none)", *(str(tag) for tag in tags[:2])])
+            assert len(plots.throughput(frame, by="tags").lines) == 3
+        assert len(plots.over_time(plain, "depth").lines) == 3

@@ -311,3 +311,15 @@ def test_hostile_labels_are_short_harmless_text():
 def test_wrong_input_is_told(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_every_one_of_many_series_over_days_is_among_the_others():
+    """What was left over after a hundred of them became a series of its own, in front of all others."""
+    names = [f"m{n:03}" for n in range(150)]
+    for days in (2, 250):
+        times = pd.date_range("2025-01-01", periods=days, freq="D", tz="UTC")
+        frame = pd.concat([tidy(times, 1.0, unit="tokens", model=name, interval="day") for name in names])
+        ax = plots.usage(frame, over="day")
+        marks = [artist.get_label() for artist in (*ax.containers, *ax.lines, *ax.collections)]
+        assert sorted(marks) == sorted([*names[:MOST_SERIES], f"{150 - MOST_SERIES} others"])
+        assert "the last of each" not in subtitle(ax)  # these are sums
