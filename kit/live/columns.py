@@ -27,9 +27,15 @@ def unified(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     if all(batch.schema.equals(batches[0].schema) for batch in batches):
         return pa.Table.from_batches(batches)
     kinds: dict[str, pa.DataType] = {}
+    nothing: dict[str, pa.DataType] = {}
     for batch in batches:
-        for field in batch.schema:
-            kinds[field.name] = wider(kinds.get(field.name, pa.null()), field.type)
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            if len(column) and column.null_count == len(column):
+                nothing.setdefault(field.name, field.type)  # JSON's nulls alone are a column of text, and say nothing
+                kinds.setdefault(field.name, pa.null())
+            else:
+                kinds[field.name] = wider(kinds.get(field.name, pa.null()), field.type)
+    kinds = {name: nothing.get(name, kind) if pa.types.is_null(kind) else kind for name, kind in kinds.items()}
     columns = {}
     for name, kind in kinds.items():
         columns[name] = _column(

@@ -34,3 +34,13 @@ def test_two_columns_of_one_name_are_both_kept() -> None:
     table = pa.table([[1], [2], [3]], names=["x", "x", "y"])
     for item in (table, table.to_batches()[0], pd.DataFrame([[1, 2, 3]], columns=["x", "x", "y"])):
         assert unified(batches_of(item)).to_pydict() == wanted
+
+
+def test_a_piece_without_values_does_not_make_numbers_texts():
+    """Such a piece of JSON is a column of text."""
+    none, some = pa.record_batch({"x": pa.array([None], pa.string())}), pa.record_batch({"x": [1, 2]})
+    for pieces, values in (([some, none], [1, 2, None]), ([none, some, none], [None, 1, 2, None])):
+        found = unified(pieces)
+        assert found["x"].type == pa.int64() and found["x"].to_pylist() == values
+    assert unified([none, pa.record_batch({"y": [1]})])["x"].type == pa.string()
+    assert unified([none.slice(0, 0), some])["x"].type == pa.string()  # a schema counts

@@ -360,6 +360,13 @@ def test_the_two_hours_in_which_clocks_are_set_back_are_two():
     assert [bounds.result()[name].cast(pa.int64())[0].as_py() for name in ("least", "most")] == [first, first + 3600]
 
 
+def test_the_newest_rows_keep_their_types_where_the_last_ones_have_no_value():
+    fold = Newest("id", None, 10)
+    for key, value in (("a", 5), ("b", None), ("c", 7)):
+        fold.add(pa.table({"id": [key], "x": pa.array([value], pa.string() if value is None else None)}))
+    assert fold.result()["x"].to_pylist() == [5, None, 7]
+
+
 def test_a_whole_number_keeps_its_digits_where_a_later_one_is_a_float():
     large = 2**53 + 1
     asked = {"first": "first:x", "last": "last:x", "least": "min:x", "most": "max:x", "total": "sum:x"}
