@@ -46,6 +46,30 @@ def test_the_result_is_replaced_as_rows_come(given):
         assert found.wait(timeout=PATIENCE).state == "closed"
 
 
+@pytest.mark.parametrize("first", ["numbers", "nothing"])
+def test_rows_without_a_value_do_not_make_the_numbers_of_others_texts(first):
+    """JSON's nulls alone are a column of text, of which there is no sum."""
+    tables = {
+        "numbers": pa.table({"x": [1, 2], "y": ["a", None]}),
+        "nothing": pa.table({"x": pa.nulls(1, pa.string())}),
+    }
+    order, more = sorted(tables, key=lambda name: name != first), threading.Event()
+
+    def rows():
+        yield tables[order[0]]
+        assert more.wait(PATIENCE)
+        yield tables[order[1]]
+
+    feed = kit.Feed(rows())
+    with kit.live_sql("select count(*) n, count(x) known, any_value(x) x from t", every=0.1, t=feed) as found:
+        until(found, lambda df: len(df) and df["n"][0] == tables[first].num_rows)
+        more.set()
+        until(found, lambda df: df["n"][0] == 3)
+        with kit.live_sql("select sum(x) total from t", every=0.1, t=feed) as sums:
+            assert until(sums, lambda df: len(df))["total"].tolist() == [3] and not sums.problems
+    feed.close()
+
+
 def test_queries_over_queries_frames_and_two_feeds(given):
     orders, claims = given(), given()
     prices = pd.DataFrame({"item": ["tea", "cake"], "price": [2, 5]})  # noqa: F841  the query finds it

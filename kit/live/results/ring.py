@@ -48,7 +48,11 @@ class Ring:
         """Return the rows as they are now; for a result, all rows of one state of it."""
         with self._lock:
             self._update()
-            return pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
+            table = pa.Table.from_batches(self._rows.rows(0)[1], self._schema)
+        for n, field in enumerate(table.schema):
+            if pa.types.is_null(field.type):
+                table = table.set_column(n, field.name, pa.nulls(table.num_rows, pa.string()))
+        return table
 
     @property
     def columns(self) -> list[str]:
@@ -79,6 +83,10 @@ class Ring:
             self._add(table)
 
     def _add(self, table: pa.Table) -> None:
+        for n, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+            if len(column) and column.null_count == len(column) and pa.types.is_string(column.type):
+                # A batch of JSON's nulls alone is a column of text, beside which numbers would become texts.
+                table = table.set_column(n, name, pa.nulls(len(column)))
         if not table.schema.equals(self._schema):
             before, self._schema = self._schema, _both(self._schema, table.schema)
             if not before.equals(self._schema):
