@@ -30,6 +30,8 @@ T = TypeVar("T")
 _READS = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "COPY", "SET", "EXECUTE", "MULTI")
 """Statements that return rows, or that write only a requested file."""
 _BATCH = 65_536
+_TEXTS = ("UHUGEINT", "BIGNUM", "BIT", "TIME WITH TIME ZONE")
+"""Types whose values the engine hands over as others, without a word; as texts they are what they are."""
 
 
 @overload
@@ -359,13 +361,32 @@ def _widened(view: View) -> bool:
 
 
 def _shown(relation: Any) -> tuple[Any, list[str]]:
-    """Return the relation with integers that the engine does not hand over rightly as texts, and the types that it
-    had."""
+    """Return the relation with what the engine does not hand over rightly as texts, and the types that it had."""
     kinds = [str(kind) for kind in relation.types]
-    if not any(kind in ("UHUGEINT", "BIGNUM") for kind in kinds):
+    wanted = [_handed(kind) for kind in relation.types]
+    if not any(wanted):
         return relation, kinds
-    texts = [f"#{n}::varchar" if kind in ("UHUGEINT", "BIGNUM") else f"#{n}" for n, kind in enumerate(kinds, 1)]
-    return relation.project(", ".join(texts)), kinds
+    return relation.project(", ".join(f"#{n}::{kind}" if kind else f"#{n}" for n, kind in enumerate(wanted, 1))), kinds
+
+
+def _handed(kind: Any) -> str | None:
+    """Return the type that a column has to get before it is handed over; None where it can stay as it is."""
+    if str(kind) in _TEXTS:
+        return "VARCHAR"
+    if kind.id not in ("list", "array", "struct", "map"):
+        return None
+    children = dict(kind.children)
+    size = children.pop("size", "") if kind.id == "array" else ""
+    handed = {name: _handed(child) for name, child in children.items()}
+    if not any(handed.values()):
+        return None
+    inner = [handed[name] or str(child) for name, child in children.items()]
+    if kind.id == "map":
+        return f"MAP({', '.join(inner)})"
+    if kind.id != "struct":
+        return f"{inner[0]}[{size}]"
+    names = ['"' + name.replace('"', '""') + '"' for name in children]
+    return f"STRUCT({', '.join(map(' '.join, zip(names, inner, strict=True)))})"
 
 
 def _with_rows(relation: Any) -> Any:

@@ -6,6 +6,7 @@ columns get other names for the engine, and the answer has the real names again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,14 @@ class Tables:
         self._fields: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         self._times: dict[str, set[pa.DataType]] = {}
         lowered = text.lower()
-        self.space = {name: self._seen(name, value, name.lower() in lowered) for name, value in namespace.items()}
+        words = {*re.findall(r"\w+", lowered)}
+        self.space = {
+            # Other letters than those of ASCII may become several signs, of which not all are letters.
+            name: self._seen(
+                name, value, name.lower() in (words if name.isascii() and name.isidentifier() else lowered)
+            )
+            for name, value in namespace.items()
+        }
 
     def real_names(self, names: Sequence[str]) -> list[str]:
         """Return the names of an answer's columns: the real ones, and each only once."""
@@ -124,6 +132,13 @@ class Tables:
             return value
         if isinstance(value, pa.Table | pa.RecordBatch):
             table = value if isinstance(value, pa.Table) else pa.Table.from_batches([value])
+            for field, column in zip(table.schema, table.columns, strict=True):
+                if (
+                    pa.types.is_duration(field.type)
+                    and field.type.unit == "ns"
+                    and _are_fine(column.drop_null().cast(pa.int64()))
+                ):
+                    raise _too_fine(name, field.name, "cast it to pa.duration('us')")
             safe = self.safe(table.schema)
             return ds.dataset(pa.Table.from_batches([shown_as(batch, safe) for batch in table.to_batches()], safe))
         if isinstance(value, pa.RecordBatchReader):
@@ -146,16 +161,13 @@ class Tables:
         names = safe.names
         if names != real:
             frame = frame.set_axis(names, axis=1)
-        fine = [n for n, kind in enumerate(kinds) if pa.types.is_temporal(kind) and _has_nanoseconds(frame.iloc[:, n])]
+        fine = [n for n, kind in enumerate(kinds) if _is_moment(kind) and _has_nanoseconds(frame.iloc[:, n])]
         if not fine and safe.types == kinds:
             return frame
         # The engine would truncate them to microseconds; from Arrow it accepts nanoseconds, but not durations.
         short = [names[n] for n in fine if pa.types.is_duration(kinds[n])]
         if short:
-            raise InputError(
-                f"{table}: the durations in {short[0]!r} have digits below a microsecond, which SQL does not store",
-                hint=f'round them first, for example {table}["{short[0]}"].dt.floor("us"), or give nanoseconds',
-            )
+            raise _too_fine(table, short[0], f'for example {table}["{short[0]}"].dt.floor("us")')
         try:
             arrow = pa.Table.from_pandas(frame, preserve_index=False)
             safe = pa.schema(
@@ -299,9 +311,23 @@ def _kind(dtype: Any) -> pa.DataType:
     return pa.null()
 
 
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_duration(kind))
+
+
 def _has_nanoseconds(column: pd.Series[Any]) -> bool:
     """Return whether times or durations have digits below a microsecond."""
     if getattr(column.dt, "unit", "") != "ns":
         return False
-    numbers = column.dropna().astype("int64").to_numpy()
-    return bool((numbers % 1000).any())
+    return _are_fine(column.dropna().astype("int64"))
+
+
+def _are_fine(numbers: Any) -> bool:
+    return bool((numbers.to_numpy() % 1000).any())
+
+
+def _too_fine(table: str, column: str, how: str) -> InputError:
+    return InputError(
+        f"{table}: the durations in {column!r} have digits below a microsecond, which SQL does not store",
+        hint=f"round them first, {how}, or give nanoseconds",
+    )

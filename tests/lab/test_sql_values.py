@@ -272,3 +272,44 @@ def test_times_are_found_among_more_than_a_million_events(lab):
     assert count["n"].tolist() == [0]
     count = kit.sql("select count(*) as n from t where time < $1", t=t, params=[middle])
     assert count["n"].tolist() == [first]
+
+
+def test_a_frame_with_times_of_day_is_a_table_like_any_other():
+    """Even one that a query does not mean stopped it, where its name is a part of the query's text."""
+    f = kit.sql("select time '10:11:12.123456' as t, 1 as n")
+    assert kit.sql("select t, n from f").equals(f)
+    days = pd.DataFrame({"d": pd.Series(pa.array([1], pa.date32()), dtype=pd.ArrowDtype(pa.date32()))})
+    assert kit.sql("select d from days where d = date '1970-01-02'", days=days)["d"].dt.strftime("%F").tolist() == [
+        "1970-01-02"
+    ]
+
+
+def test_durations_that_would_be_rounded_are_refused_in_arrow_as_in_frames():
+    fine = pa.table({"d": pa.array([1001, None], pa.duration("ns"))})
+    for table in (fine, fine.to_batches()[0], fine.to_pandas()):
+        with pytest.raises(InputError, match="x: the durations in 'd' have digits below a microsecond"):
+            kit.sql("select d from x", x=table)
+        assert kit.sql("select 'xx' as a", x=table)["a"].tolist() == ["xx"]  # it does not name the table
+    whole = pa.table({"d": pa.array([1000, None], pa.duration("ns"))})
+    assert kit.sql("select d from x", x=whole)["d"].tolist() == [pd.Timedelta("1us"), pd.NaT]
+
+
+LARGEST = "340282366920938463463374607431768211455"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (f"[{LARGEST}::uhugeint, null]", [LARGEST, None]),
+        (f"[{LARGEST}::uhugeint]::uhugeint[1]", [LARGEST]),
+        (f"""{{'a': [{{'b "c"': {LARGEST}::uhugeint}}], 'n': 1}}""", {"a": [{'b "c"': LARGEST}], "n": 1}),
+        (f"map {{7: {LARGEST}::uhugeint}}", [(7, LARGEST)]),
+        ("[12345678901234567890123::bignum]", ["12345678901234567890123"]),
+        ("'101'::bit", "101"),
+        ("'10:00:00+02'::timetz", "10:00:00+02"),
+    ],
+)
+def test_what_the_engine_hands_over_as_something_else_is_text(expression, value):
+    query = f"select {expression} as a"
+    assert kit.sql(query, into="arrow").to_pylist() == [{"a": value}]
+    assert kit.sql(query, arrow=True).read_all().to_pylist() == [{"a": value}]
