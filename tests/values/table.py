@@ -359,6 +359,8 @@ Text that looks like a time, or like a number, stays text.
 
 **Bodies that are not JSON objects**, or have a key twice, have their bytes in the column `body`, and are counted in
 `df.attrs["undecoded"]`. A range that is longer than its sample (2000 records) always has that column in `arrow()` and Dask.
+What reads some keys only (`columns=`, SQL, a filter of `find`) looks at no other: a body that is refused for what stands under
+another key, such as one that is there twice, then gives the values of those keys.
 
 **An empty read** has the columns beside the bodies, and `body`.
 """
