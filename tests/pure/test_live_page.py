@@ -68,6 +68,8 @@ def test_times_are_local_with_the_date_where_it_is_another_day():
     assert today.title == NOW.isoformat(sep=" ", timespec="milliseconds")
     late = cells(pa.chunked_array([pa.array([2**60], pa.int64()).cast(kind)]), NOW)
     assert late[0].text == ""
+    early = cells(pa.chunked_array([pa.array([-(2**60), -62_135_596_800_000], pa.int64()).cast(kind)]), NOW)
+    assert early[0].text == "" and early[1].text.startswith("0001-01-01 ")
 
 
 def test_columns_stay_where_they_are_while_rows_change():

@@ -6,6 +6,7 @@ import threading
 import time
 
 import ipywidgets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -268,7 +269,21 @@ def test_sorted_rows_are_exact_while_the_first_ones_leave_the_buffer():
     assert order.first(0, kept_from=0).column(NUMBER).to_pylist() == []
 
 
-@pytest.mark.parametrize("values", [[{"a": 2}, {"a": 1}, None], [[2], [1]], [None, None], [True, False], [b"b", b"a"]])
+def test_a_new_row_does_not_stand_where_rows_are_that_were_cut():
+    order = Order("n", descending=True)
+    order.take(pa.table({"n": range(2 * KEPT, 0, -1)}), pa.array(range(2 * KEPT)))
+    assert order.first(5, kept_from=KEPT // 2).column("n")[0].as_py() == 2 * KEPT - KEPT // 2
+    order.take(pa.table({"n": [0] * KEPT}), pa.array(range(2 * KEPT, 3 * KEPT)))
+    assert order.first(5, kept_from=KEPT - 5).column("n").to_pylist() == [*range(KEPT + 5, KEPT, -1)]
+    assert order.first(6, kept_from=KEPT - 5) is None  # the next one is 1000, which is not known here
+    order.take(pa.table({"n": [KEPT + 3, 5]}), pa.array([3 * KEPT, 3 * KEPT + 1]))
+    assert order.first(6, kept_from=KEPT - 5).column("n").to_pylist() == [1005, 1004, 1003, 1003, 1002, 1001]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[{"a": 2}, {"a": 1}, None], [[2], [1]], [None, None], [True, False], [b"b", b"a"], np.array([2, 1], np.float16)],
+)
 def test_every_type_has_some_order(values):
     feed = gone(kit.Feed([{"x": value, "n": n} for n, value in enumerate(values)]))
     page = Page(feed.shared, 5)
@@ -305,6 +320,25 @@ def test_a_row_is_seen_whole():
     assert row_lines(pa.table({"a": ["x<y"]})) == ["1. x<y"]
 
 
+@pytest.mark.parametrize(
+    ("unit", "number", "shown"),
+    [
+        ("s", -1, "1969-12-31 23:59:59.000<"),
+        ("ms", 1, "1970-01-01 00:00:00.001<"),
+        ("us", -1, "1969-12-31 23:59:59.999999<"),
+        ("ns", -1, "1969-12-31 23:59:59.999999999<"),
+        ("ns", 1_500, "1970-01-01 00:00:00.0000015<"),
+        ("s", -62_135_596_800, "0001-01-01 00:00:00.000<"),
+        ("s", -(10**12), "-29719-04-05 22:13:20<"),
+        ("s", 10**13, "10000000000000&gt;<"),
+    ],
+)
+def test_a_time_of_a_row_has_all_its_digits(unit, number, shown):
+    assert shown in record_html(pa.table({"t": pa.array([number], pa.timestamp(unit))}), 0)
+    zoned = record_html(pa.table({"t": pa.array([number, None], pa.timestamp(unit, "UTC"))}), 0)
+    assert shown.rpartition(".")[2].rstrip("<") in zoned
+
+
 def test_what_is_in_columns():
     table = pa.table(
         {
@@ -314,10 +348,17 @@ def test_what_is_in_columns():
             "deep": [[1], None, [2], []],
             "big": [1e308, -1e308, float("nan"), float("inf")],
             "raw": [b"\xff", b"a", b"a", None],
+            "large": pa.array([2**63, 2**63 + 1, 2**63 + 1, 2**63 + 1], pa.uint64()),
+            "clock": pa.array([1, 2, 3, None], pa.time32("s")),
+            "half": np.array([1, 2, 3, 4], np.float16),
+            "some": [2.0, float("nan"), 1.0, None],
         }
     )
     html = columns_html(table)
-    assert html.count("<tr>") == 7 and "<i>" not in html and "4 rows in the buffer" in html
+    assert re.search(r">some</th> <td[^>]*>1</td> <td[^>]*>3</td> <td[^>]*>1.0</td> <td[^>]*>2.0</td>", html)
+    large = html.partition(">large<")[2].partition("</tr>")[0]
+    assert large.count("<rect") == 2  # a float does not tell them apart
+    assert html.count("<tr>") == 11 and "<i>" not in html and "4 rows in the buffer" in html
     assert re.search(r">n</th> <td[^>]*>1</td> <td[^>]*>3</td> <td[^>]*>1</td> <td[^>]*>4</td> <td[^>]*><svg", html)
 
 

@@ -22,6 +22,7 @@ LONGEST = 100_000
 """The largest number of characters of a value that a record shows."""
 _HEX = 4096
 _BARS = 16
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _LINE = "font-size:12px;line-height:18px;color:inherit;background:none"
 _CELL = f' style="text-align:left;vertical-align:top;padding:1px 14px 1px 0;{_LINE}"'
 
@@ -43,7 +44,9 @@ def columns_html(table: pa.Table) -> str:
 
 def _facts(values: pa.Array) -> Iterator[str]:
     yield f"{values.null_count:,}"
-    if pa.types.is_null(values.type) or pa.types.is_nested(values.type):
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())
+    if pa.types.is_null(values.type) or pa.types.is_nested(values.type) or pa.types.is_interval(values.type):
         yield from ("", "", "", "")
         return
     counted = pc.value_counts(values.drop_null())
@@ -52,9 +55,12 @@ def _facts(values: pa.Array) -> Iterator[str]:
         yield from ("", "")
     else:
         now = datetime.now().astimezone()
-        at = pc.sort_indices(counted.field("values"))
+        known = counted.field("values")
+        if pa.types.is_floating(known.type) and not pc.all(pc.is_nan(known)).as_py():
+            known = known.filter(pc.invert(pc.is_nan(known)))
+        at = pc.sort_indices(known)
         for place in (at[0], at[-1]):
-            yield cells(counted.field("values").take(pa.array([place.as_py()])), now)[0].text
+            yield cells(known.take(pa.array([place.as_py()])), now)[0].text
     yield _bars(_spread(values.drop_null(), counted))
 
 
@@ -62,15 +68,23 @@ def _spread(values: pa.Array, counted: Any) -> list[int]:
     """Return the counts of a histogram: numbers and times in equal steps, of other values the most frequent ones."""
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind):
-        values, kind = values.cast(pa.int64()) if not pa.types.is_date32(kind) else values.cast(pa.int32()), pa.int64()
+        values = values.cast(pa.int64() if kind.bit_width == 64 else pa.int32())
+        kind = values.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = np.asarray(values.cast(pa.float64(), safe=False))
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers) or not np.isfinite(float(numbers.max()) - float(numbers.min())):
             return []
+        # From the least one on, as floats do not tell large numbers apart; for whole ones this is exact.
+        numbers = _from_least(np.asarray(values)) if pa.types.is_integer(kind) else numbers - numbers.min()
         return [int(count) for count in np.histogram(numbers, _BARS)[0]]
     counts = np.sort(np.asarray(counted.field("counts")))[::-1][:_BARS]
     return [int(count) for count in counts]
+
+
+def _from_least(numbers: Any) -> Any:
+    wide = numbers.astype("uint64")  # negative ones wrap, and so do the differences, which are right again
+    return (wide - np.uint64(int(numbers.min()) % 2**64)).astype(float)
 
 
 def _bars(counts: Sequence[int]) -> str:
@@ -103,8 +117,19 @@ def record_html(table: pa.Table, at: int) -> str:
 
 
 def _time(column: pa.ChunkedArray) -> str | None:
-    cell = cells(column, datetime.now().astimezone())[0]
-    return cell.title or None
+    """Return a time with all of its digits."""
+    number = column.cast(pa.int64())[0].as_py()
+    if number is None:
+        return None
+    shown = cells(column, datetime.now().astimezone())[0].title
+    if not shown:
+        return str(column.cast(pa.timestamp(column.type.unit)).cast(pa.string())[0]) + (
+            " UTC" if column.type.tz else ""
+        )
+    digits = _DIGITS[column.type.unit]
+    fine = f"{number % 10**digits:0{digits}d}".rstrip("0") if digits else ""
+    whole, _, rest = shown.partition(".")
+    return f"{whole}.{fine:0<3}{rest[3:]}"
 
 
 def _whole(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,14 +37,20 @@ class Order:
     def take(self, table: pa.Table, numbers: pa.Array) -> None:
         """Add rows with their numbers in the feed."""
         table = table.append_column(NUMBER, numbers)
+        known = 0 if self._kept is None else self._kept.num_rows
         if self._kept is not None:
             table = unified([*self._kept.to_batches(), *table.to_batches()])
         direction = "descending" if self.descending else "ascending"
         keys = [(_KEY, direction, "at_end"), (NUMBER, "descending", "at_end")]
         ordered = table.append_column(_KEY, self._key(table))
         at = pc.sort_indices(ordered.select([_KEY, NUMBER]), sort_keys=keys)
+        most = KEPT
+        if self._cut:
+            # Rows that were cut are before a new row that is behind all that were kept.
+            kept = np.flatnonzero(np.asarray(at) < known)
+            most = min(KEPT, int(kept[-1]) + 1 if len(kept) else 0)
         self._cut = self._cut or len(at) > KEPT
-        self._kept = table.take(at[:KEPT])
+        self._kept = table.take(at[:most])
 
     def first(self, rows: int, kept_from: int) -> pa.Table | None:
         """Return the first rows among those from a number on; None if all rows of the buffer must be added again."""
@@ -61,6 +68,10 @@ class Order:
         values = plain_array(table.column(self.column))
         if pa.types.is_null(values.type):
             return pa.nulls(table.num_rows, pa.int64())
+        if pa.types.is_float16(values.type):
+            return values.cast(pa.float32())
+        if pa.types.is_interval(values.type):
+            return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
         if pa.types.is_nested(values.type):
             return pa.array([None if value is None else text_of(value) for value in values.to_pylist()], pa.string())
         return values

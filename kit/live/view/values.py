@@ -124,17 +124,25 @@ def _json(value: Any) -> str:
 
 
 def _moments(column: pa.ChunkedArray | pa.Array) -> Sequence[datetime | None]:
-    """Return times in the local zone. Times later than Python's largest become None."""
+    """Return times in the local zone. Times that Python does not have become None."""
     naive = column.type.tz is None
-    late = pc.greater(in_unit(column, "ms").cast(pa.int64()), 253_402_214_400_000)
-    if pc.any(late).as_py():
-        column = pc.if_else(late, None, column)
+    numbers = in_unit(column, "ms").cast(pa.int64())
+    beyond = pc.or_(pc.greater(numbers, 253_402_214_400_000), pc.less(numbers, -62_135_596_800_000))
+    if pc.any(beyond).as_py():
+        column = pc.if_else(beyond, None, column)
     moments = in_unit(column, "us").to_pylist()
-    return moments if naive else [None if moment is None else moment.astimezone() for moment in moments]
+    return moments if naive else [None if moment is None else _local(moment) for moment in moments]
+
+
+def _local(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone()
+    except OverflowError:
+        return moment  # the first day of the year 1, which some write for no time at all
 
 
 def _moment(moment: datetime, now: datetime) -> Cell:
     clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
     today = moment.date() == now.date()
-    text = clock if today else f"{moment:%Y-%m-%d} {clock}"
+    text = clock if today else f"{moment.date().isoformat()} {clock}"
     return Cell(text, moment.isoformat(sep=" ", timespec="milliseconds"), len(text))
