@@ -185,3 +185,35 @@ def test_one_of_many(syn):
         syn.topics["nothing"]
     assert caught.value.status_code == 404
     assert "queues" in repr(syn.queues) and "one row per queue" in syn.queues.__doc__
+
+
+def test_a_drain_that_is_refused_takes_no_messages(syn):
+    name = f"d-{uuid.uuid4().hex[:8]}"
+    syn.client.queue.create(name)
+    syn.publish(name, [{"job": 1}, {"job": 2}])
+    with pytest.raises(kit.KitError, match="is not a type"):
+        syn.drain(name, 2, types={"job": "nonsense"})
+    with pytest.raises(kit.KitError, match="is not a mode"):
+        syn.drain(name, 2, body="nonsense")
+    assert syn.drain(name, 2)["job"].tolist() == [1, 2]
+
+
+def test_a_drain_that_breaks_off_hands_over_what_it_took(tmp_path):
+    lab = SynapLab(tmp_path)
+    with connect(lab.env) as syn:
+        syn.client.queue.create("jobs")
+        syn.publish("jobs", [{"job": n} for n in range(5000)])
+
+        def end():
+            while lab_client.queue.stats("jobs")["depth"] > 4990:
+                pass
+            lab.close()
+
+        with SynapClient(lab.url, api_key=lab.key) as lab_client:
+            ending = threading.Thread(target=end)
+            ending.start()
+            with pytest.raises(SynapError) as caught:
+                syn.drain("jobs", 5000)
+            ending.join()
+        taken = caught.value.partial["job"].tolist()
+        assert len(taken) >= 10 and taken == list(range(len(taken)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from ...core import progress
 from ...core.completion import Handles, Listing, Names
 from ...core.environment import Environment, missing, origin
-from ...core.errors import warn
+from ...core.errors import Interrupted, KitError, warn
 from ...core.explorer import Explorer
 from ...core.faces import state_of
 from ...core.log.declared import named
@@ -22,6 +22,7 @@ from ..client.operations import Operation
 from ..client.settings import credential
 from ..client.subscription import Subscription
 from ..errors import SynapError, SynapInputError
+from ..types import QueueMessage
 from .handle import Room
 
 if TYPE_CHECKING:
@@ -149,16 +150,24 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         *,
         types: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Take up to `limit` messages, and acknowledge each: message_id, priority, retries, then the bodies."""
+        """Take up to `limit` messages, and acknowledge each: message_id, priority, retries, then the bodies.
+
+        If it breaks off, the error's `partial` holds the messages that were taken.
+        """
         from .tables import message_frame
 
-        taken = []
-        for _ in range(inputs.whole(limit, "limit")):
-            message = self.client.queue.consume(queue, consumer_id)
-            if message is None:
-                break
-            taken.append(message)
-            self.client.queue.ack(queue, message.message_id)
+        most = inputs.whole(limit, "limit")
+        message_frame([], body, queue, types)  # what is refused of these must not cost messages
+        taken: list[QueueMessage] = []
+        try:
+            while len(taken) < most and (message := self.client.queue.consume(queue, consumer_id)) is not None:
+                taken.append(message)
+                self.client.queue.ack(queue, message.message_id)
+        except KeyboardInterrupt:
+            raise Interrupted(message_frame(taken, body, queue, types), "messages") from None
+        except KitError as error:
+            error.partial = message_frame(taken, body, queue, types)  # type: ignore[attr-defined]
+            raise
         return message_frame(taken, body, queue, types)
 
     def move(
