@@ -533,3 +533,20 @@ def test_a_feed_is_quiet_about_warnings():
         with kit.Feed(Counting(10, 1)) as feed:
             feed.wait(timeout=PATIENCE)
             assert "counting" in repr(feed) and "<table" in feed._repr_html_()
+
+
+def test_no_row_is_lost_at_positions_that_a_float_does_not_tell_apart():
+    first = 2**53
+
+    class High(Source):
+        label, position_column = "high", "n"
+
+        async def open(self, after):
+            begin = first if after is None else after
+            rows = range(begin, first + 6)[: 5 if after is None else 6]  # what was the last row comes again
+            yield Chunk(pa.record_batch({"n": pa.array(rows, pa.uint64())}), rows[-1])
+            if after is None:
+                raise Lost("cut")
+
+    with kit.Feed(High()) as feed:
+        assert feed.wait(timeout=PATIENCE).df["n"].tolist() == [*range(first, first + 6)]

@@ -180,11 +180,12 @@ class Engine:
 
     def _hand_on(self, chunk: Chunk) -> None:
         name = self.source.position_column
-        if name is not None and chunk.batch.num_rows and isinstance(self.position, int):
+        if name is not None and chunk.batch.num_rows and isinstance(self.position, int) and self.position >= 0:
             import numpy as np
 
             numbers = chunk.batch.column(name).to_numpy()
-            known = int(np.searchsorted(numbers, self.position, side="right"))
+            # In the type of the column: with another one numpy compares floats, which are too coarse from 2**53 on.
+            known = int(np.searchsorted(numbers, numbers.dtype.type(self.position), side="right"))
             if known:
                 chunk.batch = chunk.batch.slice(known)
         if chunk.last is not None:
