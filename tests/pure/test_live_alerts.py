@@ -121,3 +121,13 @@ def test_errors_of_the_function_and_of_the_condition_are_shown(given):
     ):
         with pytest.raises(InputError):
             prices.feed.when(**wrong)
+
+
+def test_a_key_without_a_value_is_another_one_than_the_text_none(given):
+    orders, calls = given(), Calls()
+    with orders.feed.per("city", total="sum:total") as totals:
+        totals.when("total > 1", call=calls)
+        orders.put({"city": None, "total": 5})
+        assert calls.wait(1)[0]["total"].tolist() == [5]
+        orders.put({"city": "None", "total": 6})
+        assert calls.wait(2)[1]["city"].tolist() == ["None"]

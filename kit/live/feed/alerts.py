@@ -89,7 +89,7 @@ class Alert:
             met: set[Any] = {True} if mask.any() else set()
             crossed = mask if met and not self._met else np.zeros(len(mask), bool)
         else:
-            rows = [tuple(map(str, row.values())) for row in table.select(keys).to_pylist()]
+            rows = [tuple(map(repr, row.values())) for row in table.select(keys).to_pylist()]
             met = {row for row, meets in zip(rows, mask.tolist(), strict=True) if meets}
             crossed = mask & np.array([row not in self._met for row in rows], bool)
         self._met = met
