@@ -213,7 +213,8 @@ def _version(name: str) -> str | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
+    numbers = [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]
+    return (*numbers, *[0] * (3 - len(numbers)))
 
 
 def _shell() -> Any:

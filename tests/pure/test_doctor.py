@@ -90,3 +90,7 @@ def test_the_command(runtime):
     done = subprocess.run([sys.executable, "-m", "kit", "doctor"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok  Python" in done.stdout
+
+
+def test_a_version_without_its_last_zero_is_the_same():
+    assert doctor._numbers("3.0") == doctor._numbers("3.0.0") > doctor._numbers("2.9.9")
