@@ -10,10 +10,11 @@ import pytest
 from kit.amdahl import AmdahlError, verify_webhook_signature, with_retry
 from kit.amdahl.client import paging
 from kit.amdahl.client.client import settings_of
+from kit.amdahl.client.http_session import Answer
 from kit.amdahl.wire import json_messages as wire
 from kit.core.environment import Environment
 from kit.core.errors import AnswerError, InputError, SetupError
-from kit.core.http.operations import Emit, Request, Response, asked_pause
+from kit.core.http.operations import Emit, Request, Response, Stream, asked_pause
 
 
 def answer(payload, status=200, **headers):
@@ -289,3 +290,12 @@ def test_what_is_missing_is_named():
         ).credential.reveal()
         == "k"
     )
+
+
+@pytest.mark.parametrize("size", [None, 1, 2, 3])
+def test_a_letter_in_two_pieces_of_an_answer_is_one_letter(size):
+    body = "zürich €".encode()
+    head = Stream(200, {}, None)
+    pieces = Answer(head, "/", iter([body[:2], body[2:9], body[9:]])).iter_content(size, decode_unicode=True)
+    assert "".join(pieces) == "zürich €"
+    assert "".join(Answer(head, "/", iter([body[:-1]])).iter_content(size, decode_unicode=True)) == "zürich \ufffd"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json as _json
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -170,10 +171,16 @@ class Answer:
     def iter_content(self, chunk_size: int | None = None, decode_unicode: bool = False) -> Iterator[Any]:
         """Yield the body in pieces as they come, none longer than `chunk_size`."""
         size = chunk_size or _PIECE
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a letter may be in two pieces
         for piece in self._rest() if self._content is None else [self._content]:
             for start in range(0, len(piece), size):
                 part = piece[start : start + size]
-                yield part.decode("utf-8", "replace") if decode_unicode else part
+                if not decode_unicode:
+                    yield part
+                elif text := decoder.decode(part):
+                    yield text
+        if decode_unicode and (text := decoder.decode(b"", final=True)):
+            yield text
 
     def iter_lines(self, chunk_size: int | None = None, decode_unicode: bool = False) -> Iterator[Any]:
         """Yield the body line by line, without the line ends."""
