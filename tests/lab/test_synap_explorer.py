@@ -217,3 +217,8 @@ def test_a_drain_that_breaks_off_hands_over_what_it_took(tmp_path):
             ending.join()
         taken = caught.value.partial["job"].tolist()
         assert len(taken) >= 10 and taken == list(range(len(taken)))
+
+
+def test_bytes_that_are_no_text_are_no_message_of_a_topic(syn):
+    with pytest.raises(SynapInputError, match="record 1 is not UTF-8"):
+        syn.publish("images", [b"text", b"\xff\xfe"], kind="topic")

@@ -429,6 +429,11 @@ def _stats_of(family: str, names: list[str]) -> Operation[list[tuple[str, Mappin
 def _publish_all(topic: str, values: list[Any]) -> Operation[list[int]]:
     from ..client.operations import Bulk, Calls, Do, member, raised
 
+    binary = [n for n, value in enumerate(values) if isinstance(value, bytes)]
+    if binary:
+        raise SynapInputError(
+            f"record {binary[0]} is not UTF-8, and messages of topics are JSON", hint="encode it as text"
+        )
     if (yield Bulk()):
         answers = raised((yield Calls([("PUBLISH", (topic, inputs.as_text(value))) for value in values], safe=False)))
     else:
