@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from kit.core.environment import Environment
@@ -174,3 +175,14 @@ def test_frames_become_values():
     assert [json.loads(value) for value in values_of({"a": 1})[0]] == [{"a": 1}]
     with pytest.raises(SynapInputError, match="no such column"):
         values_of(frame, body="nothing")
+
+
+def test_a_single_column_is_written_as_a_column_of_a_table_is():
+    times = pa.array([123456789], pa.time64("ns"))
+    assert values_of(times)[0] == ['"00:00:00.123456789"']
+    assert values_of(pa.table({"body": pa.array([[1]], pa.list_(pa.time64("ns")))}))[0] == ['["00:00:00.000000001"]']
+    assert values_of(pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([times]))))[0] == ['"00:00:00.123456789"']
+    assert values_of(pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())))[0] == ['{"a":1}', "null"]
+    with pytest.raises(SynapInputError, match="outside the years 1 to 9999"):
+        values_of(pa.array([253402300800], pa.timestamp("s")))
+    assert values_of(pa.chunked_array([], pa.int64())) == ([], [])

@@ -38,6 +38,11 @@ _QUOTED = r'["\\\x00-\x1f]'
 _ZONE = pa.scalar("Z", TEXT)
 _FIRST, _LAST = -62_135_596_800, 253_402_300_800
 """Seconds of the years 1 to 9999."""
+_UNCHANGED = (
+    *(pa.types.is_null, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary),
+)
+"""The types whose values go out as they are."""
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -215,6 +220,21 @@ def _raw(column: Any, refuse: type[KitError]) -> Any:
             return pa.chunked_array([_fragments(column.combine_chunks(), where)])
         return column
     return [record_bytes(value, n, refuse) for n, value in enumerate(column)]
+
+
+def values_in(column: Any, refuse: type[KitError]) -> tuple[list[Any], bool]:
+    """Return the values of a column: texts and bytes as they are, others as JSON, and whether these are JSON.
+
+    Python's own values of what Arrow holds lack digits of times, the keys of maps, and years after 9999.
+    """
+    where = _Place("body", 0, refuse)
+    column = _arrow_column(column, where)
+    if not isinstance(column, pa.ChunkedArray):
+        return column, False
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if any(is_one(kind) for is_one in _UNCHANGED):
+        return column.to_pylist(), False
+    return _fragments(column.combine_chunks(), where).to_pylist(), True
 
 
 def record_bytes(one: Any, number: int, refuse: type[KitError]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ...core.tables.encode import Table, column_of, json_bytes, record_bytes, table_of
+from ...core.tables.encode import Table, column_of, json_bytes, record_bytes, table_of, values_in
 from .. import inputs
 from ..errors import SynapInputError
 
@@ -29,9 +29,9 @@ def values_of(data: Any, body: str | None = None, event: str = "event") -> tuple
         if "event" in table.names and (body is not None or len(table.names) > 1):
             events = [inputs.name(one, "an event") for one in _listed(table.column("event", "event"))]
             table = table.without(["event"])
-        values: list[Any] = _objects(table) if column is None else _listed(column)
+        values: list[Any] = _objects(table) if column is None else _values(column)
     elif (single := column_of(data)) is not None:
-        values = _listed(single)
+        values = _values(single)
     elif isinstance(data, list | tuple) or (hasattr(data, "__next__")):
         values = list(data)
     else:
@@ -53,6 +53,11 @@ def _given(value: Any, number: int) -> Any:
 def _objects(table: Table) -> list[Any]:
     """Return a JSON object for each row."""
     return [inputs.JsonText(event) for event in table.objects().to_pylist()]
+
+
+def _values(column: Any) -> list[Any]:
+    values, as_json = values_in(column, SynapInputError)
+    return [inputs.JsonText(value) for value in values] if as_json else values
 
 
 def _listed(column: Any) -> list[Any]:
