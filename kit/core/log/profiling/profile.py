@@ -216,8 +216,10 @@ class Profile:
 
     def _row(self, field: Field) -> dict[str, Any]:
         objects = self._fields.forms["JSON object"]
-        present, usual = field.present, field.types.most_common(1)[0][0]
-        types = _numbers_as_one(field.types)
+        present, types = field.present, _numbers_as_one(field.types)
+        usual = types[0][0]
+        # Whole numbers are tallied as such where a page has no others.
+        alike = [kind for kind in (("number", "integer") if usual == "number" else (usual,)) if kind in field.lowest]
         exact = field.distinct.exact
         plain = usual not in ("list", "object")
         top = field.frequent.top(_TOP)
@@ -229,8 +231,8 @@ class Profile:
             "distinct": min(present, field.distinct.count) if plain else None,
             "exact": exact if plain else None,
             "top": ", ".join(f"{_shown(value)} ({_share(count, present)})" for value, count in top if count > 1),
-            "min": _shown(field.lowest[usual]) if usual in field.lowest else None,
-            "max": _shown(field.highest[usual]) if usual in field.highest else None,
+            "min": _shown(min(field.lowest[kind] for kind in alike)) if alike else None,
+            "max": _shown(max(field.highest[kind] for kind in alike)) if alike else None,
             "first": min(field.begins.values())[0],
             "last": max(field.ends.values())[0],
         }
