@@ -14,6 +14,10 @@ from ...core.tables.json_values import recast, widest
 from .partitions import KEYS, condition, from_path, unpacked
 from .store import Store
 
+_UNITS = ("s", "ms", "us", "ns")
+_YEARS = (1677, 2262)
+"""Nanoseconds reach from the one to the other."""
+
 
 def of_file(path: Any, file: str, schema: pa.Schema, own: list[str]) -> pa.Table:
     """Return one file of a scan, with the columns of all."""
@@ -52,7 +56,7 @@ def dataset(paths: list[str], store: Store, own: list[str]) -> Any:
     if not paths:
         return ds.dataset(pa.table({}))
     files = [_File.read(path, store, own) for path in paths]
-    merged = pa.schema(_merged([file.schema for file in files]))
+    merged = pa.schema(_exact(field, files, store) for field in _merged([file.schema for file in files]))
     if any(file.keys is not None for file in files):
         return _partitioned(files, merged, store)
     options = {"filesystem": store.filesystem, "format": "parquet", "partition_base_dir": store.root}
@@ -91,8 +95,42 @@ def _merged(schemas: list[pa.Schema]) -> list[pa.Field]:
     return [pa.field(name, _widest(types[name])) for name in names]
 
 
+def _exact(field: pa.Field, files: list[_File], store: Store) -> pa.Field:
+    """Return the column in a type that holds the numbers and times of all files, by what the files say of them."""
+    kind = field.type
+    fine = pa.types.is_timestamp(kind) and kind.unit == "ns"
+    if not (pa.types.is_floating(kind) or kind == pa.uint64() or fine):
+        return field
+    own = [(file, file.schema.field(field.name).type) for file in files if field.name in file.schema.names]
+    if not any(other != kind and (fine or pa.types.is_integer(other)) for _, other in own):
+        return field
+    ends = [end for file, other in own if other != kind or not fine for end in _ends(file, field.name, store)]
+    if fine:
+        return field if all(_YEARS[0] < end.year < _YEARS[1] for end in ends) else field.with_type(pa.string())
+    whole = [end for end in ends if isinstance(end, int)]
+    if pa.types.is_floating(kind):
+        return field if all(abs(end) <= 2**53 for end in whole) else field.with_type(pa.string())
+    if all(end >= 0 for end in whole):
+        return field
+    return field.with_type(pa.int64() if all(end < 2**63 for end in whole) else pa.string())
+
+
+def _ends(file: _File, name: str, store: Store) -> Iterator[Any]:
+    """Yield the least and the greatest value of a column in each part of a file, where the file states them."""
+    parts = pq.read_metadata(file.path, filesystem=store.filesystem)
+    for n in range(parts.num_row_groups):
+        for place in range(parts.num_columns):
+            column = parts.row_group(n).column(place)
+            if column.path_in_schema == name and column.is_stats_set and column.statistics.has_min_max:
+                yield from (column.statistics.min, column.statistics.max)
+
+
 def _widest(types: list[pa.DataType]) -> pa.DataType:
-    return types[0] if all(kind.equals(types[0]) for kind in types) else widest(types)
+    if all(kind.equals(types[0]) for kind in types):
+        return types[0]
+    if all(pa.types.is_timestamp(kind) and kind.tz == types[0].tz for kind in types):
+        return max(types, key=lambda kind: _UNITS.index(kind.unit))
+    return pa.float64() if all(pa.types.is_floating(kind) for kind in types) else widest(types)
 
 
 class Widened(ds.Dataset):  # type: ignore[misc]

@@ -114,7 +114,11 @@ def condition(keys: pa.RecordBatch) -> ds.Expression:
 
 
 def _values(table: pa.Table, name: str) -> pa.ChunkedArray:
-    return table.column(name) if name in table.column_names else pc.strftime(table.column("time"), format=TIMES[name])
+    if name not in table.column_names:
+        return pc.strftime(table.column("time"), format=TIMES[name])
+    column = table.column(name)
+    # Arrow does not put dictionaries with a null together again.
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _text(value: pa.Scalar) -> str:

@@ -34,14 +34,15 @@ class Scan:
         self.path = os.fspath(path) if hasattr(path, "__fspath__") else path
         self._store = Store(path)
         self._found: Any = None
-        self.manifest = None if any(char in self.path for char in "*?[") else Manifest.read(self._store)
+        self._pattern = any(char in self.path for char in "*?[") and not self._store.exists()
+        self.manifest = None if self._pattern else Manifest.read(self._store)
         """What the folder says of itself, where `to_parquet` wrote it."""
 
     def _files(self) -> list[str]:
         store = self._store
         if self.manifest is not None:
             return [store.where(part.name) for part in self.manifest.parts]
-        if any(char in self.path for char in "*?["):
+        if self._pattern:
             return store.matching()
         if store.is_file():
             return [store.root]

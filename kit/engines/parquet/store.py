@@ -56,6 +56,10 @@ class Store:
     def is_file(self) -> bool:
         return os.path.isfile(self.root) if self.local else bool(self._fs.isfile(self.root))
 
+    def exists(self) -> bool:
+        """Return whether there is a file or folder of this very name."""
+        return os.path.exists(self.root) if self.local else bool(self._fs.exists(self.root))
+
     def matching(self) -> list[str]:
         """Return the files that the path stands for as a pattern, in order."""
         return sorted(glob.glob(self.root, recursive=True) if self.local else self._fs.glob(self.root))
