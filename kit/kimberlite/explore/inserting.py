@@ -16,6 +16,7 @@ the row again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -39,6 +40,7 @@ _BYTES = 1024 * 1024
 """About the largest number of bytes in one statement; `_ROWS` is that of rows."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INT2": 16, "INTEGER": 32, "INT": 32, "INT4": 32}
 _EXACT = 2**53
+_LARGEST = int(sys.float_info.max)
 _FLOAT_DIGITS = 15
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -117,6 +119,8 @@ def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
     for row, value in enumerate(_values(column)):
         value = cell_of(value)
         try:
+            if isinstance(value, _Unknown):
+                raise Refused(value.why)
             if value is None and not declared.nullable:
                 raise Refused("a value is missing, but the column needs one")
             cells.append(None if value is None else made(value))
@@ -129,10 +133,16 @@ def _cells(column: Any, declared: ColumnInfo, lab: bool) -> list[Any]:
 
 def _values(column: Any) -> list[Any]:
     """Return a column's values, none with fewer digits than it has."""
+    if type(getattr(column, "dtype", None)).__name__ == "ArrowDtype":
+        made = pa.array(column.array)
+        column = made if isinstance(made, pa.ChunkedArray) else pa.chunked_array([made])
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_time64(column.type) and column.type.unit == "ns":
             return [None if n is None else _Nanoseconds(n) for n in column.cast(pa.int64()).to_pylist()]
-        return list(column.to_pylist())
+        try:
+            return list(column.to_pylist(maps_as_pydicts="strict"))
+        except (OverflowError, ValueError, KeyError):
+            return [_plain(value) for value in column]
     if isinstance(column, list):
         return column
     return list(column.array)
@@ -143,6 +153,22 @@ class _Nanoseconds:
     """A time of day in nanoseconds, finer than Python's."""
 
     count: int
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """A value that Python has no form for, and why."""
+
+    why: str
+
+
+def _plain(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py(maps_as_pydicts="strict")
+    except KeyError:
+        return _Unknown("two keys of the map are the same")
+    except (OverflowError, ValueError):
+        return _Unknown(f"a time is outside the years 1 to 9999, or {value.type} has no form in Python")
 
 
 _Make = Callable[[Any], Any]
@@ -161,7 +187,7 @@ def _integer(declared: str, lab: bool) -> _Make:
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong(value, "a whole number")
         if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-            raise Refused(f"{value} does not fit into {bits} bits")
+            raise Refused(f"{shown(value)} does not fit into {bits} bits")
         return int(value)
 
     return make
@@ -173,10 +199,10 @@ def _real(declared: str, lab: bool) -> _Make:
             raise _wrong(value, "a number")
         if value in (float("inf"), float("-inf")):
             raise Refused("the number is not finite", "replace it, for example by None")
+        if isinstance(value, int) and (abs(value) > _LARGEST or int(float(value)) != value):
+            raise Refused(f"{shown(value)} has more digits than a REAL", "declare the column DECIMAL or TEXT")
         if float(value).is_integer() and abs(value) <= _EXACT and str(value)[0:2] != "-0":
             return int(value)
-        if isinstance(value, int) and int(float(value)) != value:
-            raise Refused(f"{value} has more digits than a REAL", "declare the column DECIMAL or TEXT")
         if not lab:
             raise Refused(
                 f"this server cannot store {value!r} in a REAL",
@@ -230,12 +256,15 @@ def _text(declared: str, lab: bool) -> _Make:
 
     def as_json(value: Any) -> Any:
         if isinstance(value, bool | int):
-            return value if not lab else json.dumps(value)
+            try:
+                return value if not lab else json.dumps(value)
+            except ValueError:  # Python writes some thousand digits at most
+                raise Refused("the number has too many digits", "give its text") from None
         if not lab:
             raise Refused("this server would store a text instead", "declare the column TEXT")
         if isinstance(value, str):
             try:
-                json.loads(text(value))
+                json.loads(text(value), parse_constant=_no_constant)
             except (ValueError, RecursionError):
                 raise Refused(f"{shown(value)} is not JSON text", "give json.dumps(...) of it") from None
             return str(value)
@@ -244,6 +273,10 @@ def _text(declared: str, lab: bool) -> _Make:
         return json_text(value).decode()
 
     return uuid if word == "UUID" else as_json if word in ("JSON", "JSONB") else text
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN is Python's, not of JSON
 
 
 def _boolean(declared: str, lab: bool) -> _Make:
@@ -269,7 +302,10 @@ def _bytes(declared: str, lab: bool) -> _Make:
 def _date(declared: str, lab: bool) -> _Make:
     def make(value: Any) -> int:
         if isinstance(value, datetime) and value.tzinfo is None and value.time() == time() and not _finer(value):
-            value = value.date()  # pandas' dates
+            try:
+                value = value.date()  # pandas' dates
+            except NotImplementedError:
+                raise Refused(f"{value} is outside the years 1 to 9999") from None
         if not isinstance(value, date) or isinstance(value, datetime):
             raise _wrong(value, "a date")
         return value.toordinal() - _EPOCH
@@ -300,12 +336,12 @@ def _timestamp(declared: str, lab: bool) -> _Make:
         elif not isinstance(value, datetime):
             raise _wrong(value, "a time")
         elif value.tzinfo is None:
-            raise Refused(f"{value!r} has no time zone", 'give it one: df["at"].dt.tz_localize("UTC")')
+            raise Refused(f"{shown(value)} has no time zone", 'give it one: df["at"].dt.tz_localize("UTC")')
         else:
             try:
                 stamp = Timestamp.of(value)
             except KimberliteInputError:
-                raise Refused(f"{value!r} is outside the years that 64 bits of nanoseconds can hold") from None
+                raise Refused(f"{shown(value)} is outside the years that 64 bits of nanoseconds can hold") from None
         if stamp.nanoseconds < 0 and not lab:
             raise Refused(f"{value!r} is before 1970, which this server stores as 1970-01-01", "declare TEXT")
         return stamp
