@@ -265,3 +265,11 @@ def test_how_many_choices_and_columns_there_may_be():
     for count in (0, 101):
         with pytest.raises(InputError):
             spec_of({f"c{n}": str for n in range(count)})
+
+
+def test_a_value_of_a_dict_goes_into_the_prompt_as_it_is():
+    rows = [{"n": 2**53 + 1}, {"n": 0.5}, {"n": True}]
+    assert filled("is {n}?", rows)[0] == [f"is {2**53 + 1}?", "is 0.5?", "is True?"]
+    assert filled("is {n}?", [{"n": 1}, {"n": 2.5}])[0] == ["is 1?", "is 2.5?"]
+    with pytest.raises(InputError, match="column 'n', row 1 is missing"):
+        filled("is {n}?", [{"n": 1}, {"m": 2}])

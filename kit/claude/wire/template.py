@@ -44,6 +44,8 @@ def filled(template: Any, over: Any) -> tuple[list[str], Any]:
 
     Each value goes in as it is, once: braces, or anything else that it holds, are part of its text.
     """
+    import pandas as pd
+
     frame = frame_of(over)
     if not isinstance(template, str):
         raise ClaudeInputError(
@@ -60,7 +62,10 @@ def filled(template: Any, over: Any) -> tuple[list[str], Any]:
                 f"prompt: over= has no column {name!r}",
                 hint=nearest(name, known) or f"it has {', '.join(known)[:200]}; write {{{{ or }}}} for a brace",
             )
-        columns[name] = _texts(name, frame[known[name]])
+        column = frame[known[name]]
+        if isinstance(over, list):  # a column of the frame would be floats, where one of its values is
+            column = pd.Series([row.get(known[name]) for row in over], index=frame.index, dtype=object)
+        columns[name] = _texts(name, column)
     if not columns:
         raise ClaudeInputError(
             "the prompt names no column of over=", hint="write {" + next(iter(known), "column") + "}"
