@@ -58,24 +58,27 @@ def need(frame: pd.DataFrame, columns: tuple[str, ...], plot: str, such: str) ->
 
 def time_column(frame: pd.DataFrame, time: str | None) -> str:
     """Return the name of the column of times: the one asked for, else the first that has a zone, else the first."""
-    name = time or next(
-        (column for column in frame.columns if isinstance(frame[column].dtype, pd.DatetimeTZDtype)), None
-    )
+    name = time or next((column for column, kind in frame.dtypes.items() if isinstance(kind, pd.DatetimeTZDtype)), None)
     name = name or next(
-        (column for column in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[column])), None
+        (column for column, kind in frame.dtypes.items() if pd.api.types.is_datetime64_any_dtype(kind)), None
     )
     if name is None or name not in frame.columns:
         raise InputError(
             f"time={time!r}: there is no such column" if time else "the frame has no column of times",
             hint=f"name one with time=; there are: {listed(frame.columns)}",
         )
-    return str(name)
+    return _one_of(frame, name, "time")
 
 
 def times_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     """Return a column as times in UTC."""
     try:
-        return pd.to_datetime(frame[name], utc=True)
+        return pd.to_datetime(frame[name], utc=True).dt.as_unit("ns")
+    except pd.errors.OutOfBoundsDatetime:
+        raise InputError(
+            f"time={name!r}: it has times before 1678 or after 2262, which no plot reaches",
+            hint=f"leave these rows out: df[df[{name!r}].dt.year.between(1678, 2261)]",
+        ) from None
     except (ValueError, TypeError) as error:
         raise InputError(f"time={name!r}: the column does not hold times: {error}") from None
 
@@ -88,6 +91,12 @@ def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
             f"{argument}={name!r}: there is no such column",
             hint=(f"{near} " if near else "") + f"there are: {listed(frame.columns)}",
         )
+    return _one_of(frame, name, argument)
+
+
+def _one_of(frame: pd.DataFrame, name: str, argument: str) -> str:
+    if list(frame.columns).count(name) > 1:
+        raise InputError(f"{argument}={name!r}: several columns have this name", hint="rename all but one")
     return name
 
 

@@ -67,7 +67,7 @@ def _latency(
         need(frame, (time, what), "latency", "kit.calls(), or name the columns with what= and time=")
     times = times_of(frame, column_of(frame, time, "time"))
     values = numbers_of(frame, column_of(frame, what, "what"), "what")
-    there = times.notna() & values.notna()
+    there = times.notna() & np.isfinite(values)
     at, ms = nanoseconds(times[there]), values[there].to_numpy()
     order = np.argsort(at, kind="stable")
     at, ms = at[order], ms[order]

@@ -19,6 +19,7 @@ _NO_LABELS = frozenset({*TIDY, "interval", "call"})
 _BOUNDS = ("le", "quantile")
 """Labels of distributions: their values are bounds, and amounts of different bounds are never added."""
 _DISTRIBUTION = ("_bucket", "_created")
+_INTERVALS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MANY = 6
 """From this many metrics on, a first word that all share is left out."""
 _SOUGHT = ("cost", "tokens", "storage", "bytes", "append", "read", "ops", "requests", "depth", "messages")
@@ -65,6 +66,8 @@ class Measure:
     """The labels that all its rows share."""
     summed: tuple[str, ...]
     """Labels that the caller asked to sum over."""
+    every: int = 0
+    """The interval that the frame states for its amounts, in nanoseconds; 0 where it states none."""
 
     @property
     def zero(self) -> bool:
@@ -202,7 +205,14 @@ def _measure(metric: str, name: str, unit: str, part: pd.DataFrame, chosen: tupl
         rows = rows.groupby(["time", "series"], dropna=False, sort=False)["value"].sum(min_count=1).reset_index()
     adds = calls or ("interval" in part.columns and bool(part["interval"].notna().all()))
     same = {label: str(part[label].iloc[0]) for label in labels if label not in telling} if not calls else {}
-    return Measure(metric, name, unit, adds, rows, tuple(by), same, summed)
+    every = _stated(part["interval"]) if adds and not calls else 0
+    return Measure(metric, name, unit, adds, rows, tuple(by), same, summed, every)
+
+
+def _stated(intervals: pd.Series[Any]) -> int:
+    """Return the one interval that all rows state, in nanoseconds."""
+    stated = {str(interval) for interval in intervals}
+    return _INTERVALS.get(stated.pop(), 0) * 1_000_000_000 if len(stated) == 1 else 0
 
 
 def _distinguishing(part: pd.DataFrame, telling: list[str]) -> list[str]:

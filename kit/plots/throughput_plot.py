@@ -215,7 +215,7 @@ def _amounts(frame: pd.DataFrame, what: str, how: How | None) -> tuple[Any, str]
     if what == "rows":
         return np.ones(len(frame)), "rows"
     if what == "bytes" and "bytes" not in frame.columns and "body" in frame.columns:
-        sizes = frame["body"].map(len, na_action="ignore")
+        sizes = frame["body"].map(_size, na_action="ignore")
         return sizes.fillna(0).to_numpy(dtype=float), "bytes"
     if not isinstance(what, str) or what not in frame.columns:
         hint = "'rows', 'bytes' (of a column `body`), or a column of numbers; there are: "
@@ -223,6 +223,12 @@ def _amounts(frame: pd.DataFrame, what: str, how: How | None) -> tuple[Any, str]
     if how == "count":
         return frame[what].notna().to_numpy(dtype=float), "rows"
     return numbers_of(frame, what, "what").fillna(0).to_numpy(), unit_of_column(what)
+
+
+def _size(body: Any) -> int:
+    if not isinstance(body, str | bytes):
+        raise InputError(f"what='bytes': a body is a {type(body).__name__}, not text or bytes", hint="name a column")
+    return len(body if isinstance(body, bytes) or body.isascii() else body.encode("utf-8", "surrogatepass"))
 
 
 def unit_of_column(name: str) -> str:

@@ -203,7 +203,7 @@ def _totals(measure: Measure) -> pd.Series[float]:
     rows = measure.rows
     if measure.adds:
         return rows.groupby("series", sort=False)["value"].sum()
-    return rows.sort_values("time", kind="stable").groupby("series", sort=False)["value"].last()
+    return rows.sort_values("time", kind="stable", na_position="first").groupby("series", sort=False)["value"].last()
 
 
 def _limits(charts: list[_Chart]) -> dict[int, tuple[float, float]]:
@@ -294,7 +294,7 @@ class _Timed:
             table = table.iloc[np.argsort(nanoseconds(times), kind="stable")]
             table = table.groupby(["at", "series"], sort=True)["value"].last().unstack()
         starts = table.index.to_numpy(dtype="int64")
-        width = pd.Timedelta(chart.every).value if chart.every else int(np.diff(starts).min()) if measure.adds else 0
+        width = pd.Timedelta(chart.every).value if chart.every else _width(measure, starts)
         values = {str(key): table[key].to_numpy(dtype=float) for key in table.columns}
         order = ranked(
             pd.Series({key: float(np.nansum(np.abs(column))) for key, column in values.items()}), MOST_SERIES
@@ -304,6 +304,14 @@ class _Timed:
         last = len(starts) - 1 - cut
         unfinished = [last] if width and int(starts[-1]) + width > now() else []
         return _Timed(chart, starts[cut:], width, {k: v[cut:] for k, v in values.items()}, order, unfinished, before)
+
+
+def _width(measure: Measure, starts: Any) -> int:
+    """Return the interval of amounts: the stated one, as those between may be left out; else the shortest step."""
+    if not measure.adds:
+        return 0
+    shortest = int(np.diff(starts).min())
+    return measure.every if 0 < measure.every <= shortest else shortest
 
 
 def _alike(timed: list[_Timed]) -> list[_Timed]:

@@ -318,3 +318,32 @@ def test_lists_and_objects_tell_rows_apart():
             assert sorted(names) == sorted(["(none)", *(str(tag) for tag in tags[:2])])
             assert len(plots.throughput(frame, by="tags").lines) == 3
         assert len(plots.over_time(plain, "depth").lines) == 3
+
+
+def test_bytes_of_text_are_those_of_its_utf_8():
+    times = pd.date_range("2026-01-01", periods=3, freq="1h", tz="UTC")
+    for body in (["é", "abc", None], [b"\xc3\xa9", b"abc", None]):
+        frame = pd.DataFrame(
+            {"time": times, "body": pd.Series(body, dtype="str" if isinstance(body[0], str) else object)}
+        )
+        assert heights(plots.throughput(frame, "bytes", every="1h")) == [2, 3, 0]
+    with pytest.raises(InputError, match="a body is a dict"):
+        plots.throughput(pd.DataFrame({"time": times[:1], "body": [{"a": 1}]}), "bytes")
+
+
+def test_a_duration_that_is_infinite_is_left_out_and_told():
+    times = pd.date_range("2026-01-01", periods=3, freq="1h", tz="UTC")
+    ax = plots.latency(pd.DataFrame({"started": times, "ms": [1, np.inf, 3]}))
+    assert "p50 2 ms" in subtitle(ax) and "1 row without time or duration left out" in subtitle(ax)
+
+
+def test_odd_columns_are_taken_or_told():
+    times = pd.date_range("2026-01-01", periods=2, freq="1h", tz="UTC")
+    assert heights(plots.throughput(pd.DataFrame({0: times}), every="1h")) == [1, 1]
+    twice = pd.DataFrame([[times[0], 1, 2]], columns=["time", "v", "v"])
+    with pytest.raises(InputError, match="several columns have this name"):
+        plots.over_time(twice, "v")
+    assert heights(plots.throughput(twice, every="1h")) == [1]
+    for far in ("1600-01-01", "9999-01-01"):
+        with pytest.raises(InputError, match="before 1678 or after 2262"):
+            plots.throughput(pd.DataFrame({"time": pd.Series(np.array([far, "2026-01-01"], "M8[s]"))}))

@@ -323,3 +323,17 @@ def test_every_one_of_many_series_over_days_is_among_the_others():
         marks = [artist.get_label() for artist in (*ax.containers, *ax.lines, *ax.collections)]
         assert sorted(marks) == sorted([*names[:MOST_SERIES], f"{150 - MOST_SERIES} others"])
         assert "the last of each" not in subtitle(ax)  # these are sums
+
+
+def test_amounts_are_per_the_interval_that_the_frame_states():
+    """Hours in which nothing was used may be missing."""
+    times = pd.date_range("2025-11-01", periods=5, freq="3h", tz="UTC")
+    ax = plots.usage(tidy(times, range(5), metric="append", unit="operations", interval="hour"))
+    assert ax.get_ylabel() == "operations per hour"
+    (bars,) = ax.containers
+    assert bars[0].get_width() < 1 / 24 and bars[1].get_x() - bars[0].get_x() == pytest.approx(3 / 24)
+
+
+def test_a_reading_without_a_time_is_not_the_newest():
+    frame = tidy([DAYS[0], pd.NaT], [1.0, 99.0], metric="size", unit="bytes")
+    assert number(plots.usage(frame)) == "1 B"
