@@ -54,9 +54,13 @@ def test_signed_numbers(number: int, raw: str) -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [str, list[str], requests.Cell, *(one for one in vars(structs).values() if dataclasses.is_dataclass(one))],
-    ids=repr,
-)  # fmt: skip
+    [
+        pytest.param(str, id="text"),
+        pytest.param(list[str], id="texts"),
+        pytest.param(requests.Cell, id="cell"),
+        *(pytest.param(one, id=name) for name, one in vars(structs).items() if dataclasses.is_dataclass(one)),
+    ],
+)
 def test_items_of_a_list_may_be_as_small_as_they_can_be(item: Any) -> None:
     """All bytes 0 are the smallest value of each type."""
     alone = Reader(bytes(1000))
