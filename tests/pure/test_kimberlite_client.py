@@ -1,7 +1,8 @@
 """The mapping of the reference's shape onto the protocol, the mock client, and what is read from metrics."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
+import pandas as pd
 import pytest
 
 import kit.kimberlite
@@ -15,6 +16,7 @@ from kit.kimberlite import (
     StreamId,
     TenantId,
     TimeoutError,
+    Timestamp,
 )
 from kit.kimberlite.client.address import Place, Settings, place_of
 from kit.kimberlite.client.sql import is_read, statement
@@ -108,6 +110,24 @@ def test_a_time_to_travel_to():
     for wrong in ("yesterday", datetime(2026, 1, 1), 1.5, True):
         with pytest.raises(KimberliteInputError):
             statement("select 1", [], wrong)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (Timestamp(1_700_000_000_123_456_789), "2023-11-14T22:13:20.123456789Z"),
+        (Timestamp(1_700_000_000_000_000_001), "2023-11-14T22:13:20.000000001Z"),
+        (Timestamp(-1), "1969-12-31T23:59:59.999999999Z"),
+        (Timestamp(1_700_000_000_000_000_000), "2023-11-14T22:13:20Z"),
+        ("2026-01-31T12:00:00.1234567Z", "2026-01-31T12:00:00.1234567Z"),
+        ("2026-01-31T12:00:00.123456789+02:00", "2026-01-31T12:00:00.123456789+02:00"),
+        ("2026-01-31T12:00:00.5Z", "2026-01-31T12:00:00.500000Z"),
+        (pd.Timestamp(1_700_000_000_123_456_789, tz="UTC"), "2023-11-14T22:13:20.123456789Z"),
+        (datetime(2020, 1, 1, tzinfo=timezone(timedelta(seconds=3601))), "2019-12-31T22:59:59Z"),
+    ],
+)
+def test_a_time_to_travel_to_keeps_its_digits(at, text):
+    assert statement("select 1", [], at).sql == f"select 1\nFOR SYSTEM_TIME AS OF '{text}'"
 
 
 def test_the_real_servers_caps_are_told():

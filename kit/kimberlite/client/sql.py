@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -150,9 +150,13 @@ def quoted(name: str) -> str:
 
 
 def _time(given: Any) -> str:
+    finer = ""  # the digits behind microseconds, which Python's own times do not have
     if isinstance(given, Timestamp):
+        finer = f"{given.nanoseconds % 1000:03d}"
         given = given.datetime()
     if isinstance(given, str):
+        digits = re.search(r"[.,]\d{6}(\d{1,3})", given)
+        finer = "" if digits is None else digits[1]
         try:
             given = datetime.fromisoformat(given)
         except ValueError:
@@ -161,7 +165,12 @@ def _time(given: Any) -> str:
         raise KimberliteInputError(f"at={given!r} is neither a position nor a time", hint=_TIMES)
     if given.tzinfo is None:
         raise KimberliteInputError(f"at={given.isoformat()} has no time zone", hint="add one: ...Z, or tzinfo=UTC")
-    return given.isoformat().replace("+00:00", "Z")
+    if given.utcoffset() % timedelta(minutes=1):
+        given = given.astimezone(UTC)  # RFC 3339 has no seconds in an offset
+    text = given.isoformat()
+    if finer.strip("0"):
+        text = re.sub(r"\.\d{6}", lambda match: match[0] + finer, given.isoformat(timespec="microseconds"))
+    return text.replace("+00:00", "Z")
 
 
 def query_payload(
