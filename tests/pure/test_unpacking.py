@@ -65,3 +65,23 @@ def test_what_is_broken_or_was_not_asked_for():
     plain = Unpacker({"content-encoding": ""}, 10)
     plain.feed(b"x")
     plain.finish()
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_packed_data_may_have_several_members(step):
+    sent = gzip.compress(BODY) + gzip.compress(b"") + gzip.compress(b"end")
+    unpacker = Unpacker(PACKED, len(BODY) + 3)
+    assert b"".join(unpacker.feed(sent[at : at + step]) for at in range(0, len(sent), step)) == BODY + b"end"
+    unpacker.finish()
+    with pytest.raises(AnswerError, match="larger"):
+        b"".join(map(Unpacker(PACKED, len(BODY) + 2).feed, [sent[:50], sent[50:]]))
+    with pytest.raises(AnswerError, match="damaged"):
+        b"".join(map(Unpacker(PACKED, 10_000).feed, [sent, b"and more that is not packed"]))
+
+
+def test_packed_data_that_ends_in_its_head_is_cut_too():
+    unpacker = Unpacker(PACKED, 10_000)
+    assert unpacker.feed(gzip.compress(BODY)[:10]) == b""
+    with pytest.raises(Lost, match="too early"):
+        unpacker.finish()
+    Unpacker(PACKED, 10).finish()  # no body at all, as of HEAD

@@ -18,6 +18,7 @@ class Unpacker:
         if packing not in ("identity", "gzip", ""):
             raise AnswerError(f"the answer is compressed as {packing!r}, which was not requested")
         self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
+        self._begun = False
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise self._too_large()
@@ -25,10 +26,7 @@ class Unpacker:
     def feed(self, piece: bytes) -> bytes:
         """Return the next part of the body; may be empty while more is needed."""
         if self._gzip is not None:
-            try:
-                piece = self._gzip.decompress(piece, self.limit - self.total + 1)
-            except zlib.error as error:
-                raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
+            piece = self._unpacked(self._gzip, piece)
         self.total += len(piece)
         if self.total > self.limit:
             raise self._too_large()
@@ -36,8 +34,22 @@ class Unpacker:
 
     def finish(self) -> None:
         """Check at the body's end that it is complete."""
-        if self._gzip is not None and self.total and not self._gzip.eof:
+        if self._gzip is not None and self._begun and not self._gzip.eof:
             raise Lost("the answer's gzip data ends too early")
+
+    def _unpacked(self, gzip: zlib._Decompress, piece: bytes) -> bytes:
+        """Return the contents of the next part: gzip data may consist of several members, one after the other."""
+        contents, room = b"", self.limit - self.total + 1
+        while piece and len(contents) < room:
+            self._begun = True
+            if gzip.eof:
+                gzip = self._gzip = zlib.decompressobj(31)
+            try:
+                contents += gzip.decompress(piece, room - len(contents))
+            except zlib.error as error:
+                raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
+            piece = gzip.unused_data
+        return contents
 
     def _too_large(self) -> AnswerError:
         return AnswerError(
