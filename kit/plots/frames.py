@@ -94,10 +94,11 @@ def column_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
     return _one_of(frame, name, argument)
 
 
-def _one_of(frame: pd.DataFrame, name: str, argument: str) -> str:
+def _one_of(frame: pd.DataFrame, name: Any, argument: str) -> str:
     if list(frame.columns).count(name) > 1:
         raise InputError(f"{argument}={name!r}: several columns have this name", hint="rename all but one")
-    return name
+    own: str = name
+    return own
 
 
 def numbers_of(frame: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
