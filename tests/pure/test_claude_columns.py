@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pandas as pd
 import pytest
 
+from kit.claude.explore.scoring import compare
 from kit.claude.wire.answers import agreed, column_values, values_in
 from kit.claude.wire.columns_spec import Column, Unfit, spec_of
 from kit.claude.wire.template import filled
@@ -273,3 +274,18 @@ def test_a_value_of_a_dict_goes_into_the_prompt_as_it_is():
     assert filled("is {n}?", [{"n": 1}, {"n": 2.5}])[0] == ["is 1?", "is 2.5?"]
     with pytest.raises(InputError, match="column 'n', row 1 is missing"):
         filled("is {n}?", [{"n": 1}, {"m": 2}])
+
+
+def test_labels_and_answers_are_compared_by_their_values():
+    for answers in (pd.array([1, 2, None], "Int64"), [1.0, 2.0, None]):
+        compared = compare(pd.Series(answers, name="n"), pd.Series([1.0, 2.0, 2.0]))
+        assert (compared.right, compared.rows) == (2, 3) and compared.classes.index.tolist() == ["1", "2"]
+    sure = compare(pd.Series(pd.array([True, None], "boolean")), [True, False])
+    assert sure.right == 1 and sure.wrong["answer"].tolist() == ["(none)"]
+
+
+def test_a_missing_answer_is_not_right_where_a_label_is_called_none():
+    answers = pd.Series(pd.Categorical(["x", None, "(none)"], categories=["x", "(none)"]), name="t")
+    compared = compare(answers, ["x", "(none)", "(none)"])
+    assert compared.right == 2 and compared.wrong.index.tolist() == [1]
+    assert compared.confusion.to_numpy().tolist() == [[1, 0, 0], [0, 1, 1]]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NONE = "(none)"
-"""The label of a missing answer, which is never right."""
+"""The label of a missing answer, which is never right; in more brackets where a label is called so."""
 _BESIDE = ("status", "error", "raw", "cost", "agreement", "prompt", "content", "tokens")
 
 
@@ -80,15 +80,17 @@ def compare(frame: Any, labels: Any, column: str | None = None) -> Comparison:
             f"compare: {int(known.isna().sum()):,} rows have no label, the first is {row!r}",
             hint="compare only the rows with a label: frame.loc[labels.dropna().index]",
         )
-    meant, answered = (
-        [str(one) for one in known.tolist()],
-        [NONE if _missing(answer) else str(answer) for answer in answers.tolist()],
-    )
+    meant = [_text(one) for one in known.tolist()]
+    given = [None if _missing(answer) else _text(answer) for answer in answers.tolist()]
+    none = NONE
+    while none in {*meant, *given}:
+        none = f"({none})"
+    answered = [none if answer is None else answer for answer in given]
     order = (
         [str(category) for category in answers.cat.categories] if isinstance(answers.dtype, pd.CategoricalDtype) else []
     )
-    down = [*(one for one in order if one in {*meant, *answered}), *sorted({*meant, *answered} - {*order, NONE})]
-    across = [*down, *([NONE] if NONE in answered else [])]
+    down = [*(one for one in order if one in {*meant, *answered}), *sorted({*meant, *answered} - {*order, none})]
+    across = [*down, *([none] if none in answered else [])]
     counts = pd.crosstab(pd.Series(meant, dtype="str"), pd.Series(answered, dtype="str")) if meant else pd.DataFrame()
     confusion = counts.reindex(index=down, columns=across, fill_value=0).astype("int64")
     confusion.index.name, confusion.columns.name = "label", "answer"
@@ -163,5 +165,10 @@ def _labels(labels: Any, frame: Any, index: Any) -> pd.Series[Any]:
     return pd.Series(listed, index=index, dtype=object)
 
 
+def _text(value: Any) -> str:
+    """Return a value as a label; a column with missing values makes floats of whole numbers."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def _missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ == "NAType"
+    return value is None or type(value).__name__ == "NAType" or value != value
