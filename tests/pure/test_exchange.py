@@ -144,3 +144,11 @@ def test_a_proxy_is_used_with_and_without_await(monkeypatch, proxy):
 
     kinds = [type(pool).__name__ for pool in (driver("http://service.example")._connected(), asyncio.run(awaited()))]
     assert kinds == (["HttpxPool", "HttpxLoopPool"] if proxy else ["Pool", "LoopPool"])
+
+
+@pytest.mark.parametrize(
+    "request_", [Request("GET", "/a\ud800"), Request("GET", "/", params={"prefix": "\ud800"})], ids=["path", "query"]
+)
+def test_half_a_character_in_a_target_is_refused(request_):
+    with pytest.raises(InputError, match=r"half of a character"):
+        driver().build(request_)

@@ -259,3 +259,8 @@ def test_types_as_a_caller_may_give_them():
     for wrong in ({"a": "int33"}, {"a": 5}, {"a": object()}, [("a", "int8")], "int8"):
         with pytest.raises(InputError):
             checked(wrong)
+
+
+def test_half_a_character_is_no_name():
+    with pytest.raises(InputError, match=r"half of a character"):
+        checked({"a\ud800": "int64"})

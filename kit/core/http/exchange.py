@@ -137,9 +137,13 @@ class _Driver:
         if body or request.method in _BODIED:
             lines += b"content-length: %d\r\n" % len(body or b"")
         timeouts = request.timeouts or self.settings.timeouts
+        try:
+            target = quoted(request.target)
+        except UnicodeEncodeError as error:
+            raise InputError(f"{error.object!r} contains half of a character, which UTF-8 cannot encode") from None
         return HttpRequest(
             request.method,
-            self._below + quoted(request.target) or "/",
+            self._below + target or "/",
             lines,
             body or b"",
             timeouts.connect,

@@ -65,7 +65,13 @@ def checked(types: Any) -> dict[str, pa.DataType]:
                     f"types={{{name!r}: {kind!r}}} is not a type",
                     hint='give an Arrow type, such as pa.int64() or "int64"',
                 ) from None
-        kinds[str(name)] = kind
+        name = str(name)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            message = f"types={{{name!r}: ...}} contains half of a character, which no key of JSON text has"
+            raise InputError(message) from None
+        kinds[name] = kind
     carriers(kinds)
     return kinds
 
