@@ -193,3 +193,23 @@ def test_columns_that_are_not_there_are_told_with_the_nearest():
 def test_values_as_those_of_a_column(value, kind, scalar):
     found = scalar_of(value, kind)
     assert found == scalar and (scalar is None or found.type == scalar.type)
+
+
+def test_half_a_character_is_refused_before_anything_is_looked_at():
+    for make in (
+        lambda: equals("name", "\ud800"),
+        lambda: equals("name", ["Ann", "\ud800"]),
+        lambda: query("\ud800"),
+        lambda: query("name = \ud800"),
+        lambda: query("name > '\ud800'"),
+    ):
+        with pytest.raises(InputError, match=r"half of a character"):
+            make()
+
+
+def test_nanoseconds_are_compared_with_times_that_neither_python_nor_nanoseconds_have():
+    far = 253_402_300_800 * 5
+    rows = pa.table({"at": pa.array([0, far, None, -far], pa.timestamp("s", "UTC"))})
+    assert query("at > 1970-01-01T00:00:00.123456789Z")(rows).tolist() == [False, True, False, False]
+    assert query("at <= 1970-01-01T00:00:00.123456789Z")(rows).tolist() == [True, False, False, True]
+    assert query("at = 1970-01-01T00:00:00.000000001Z")(rows).tolist() == [False] * 4

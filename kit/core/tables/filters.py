@@ -54,6 +54,7 @@ _EXACT: Mapping[Any, Callable[[Any, Any], bool]] = {
     pc.greater_equal: operator.ge,
     pc.less_equal: operator.le,
 }
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
 
 
@@ -80,6 +81,8 @@ def equals(name: str, value: Any) -> Test:
     """Return rows that hold this value in a column, or one of several; a row without the column holds None."""
     several = not isinstance(value, str | bytes | Mapping) and isinstance(value, Collection)
     values = list(value) if several else [value]
+    for one in values:
+        _writable(one)
 
     def test(table: pa.Table) -> Mask:
         if name not in table.column_names:
@@ -103,7 +106,7 @@ def query(text: str) -> Test:
     >>> query("age > 35")(rows).tolist(), query("an")(rows).tolist(), query("name=Bob and age=40")(rows).tolist()
     ([False, True], [True, False], [False, True])
     """
-    text = text.strip()
+    text = _writable(text.strip())
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
         return Test(lambda table: _contains(table, text[1:-1]))
     if not _SIGNS.search(text):
@@ -120,6 +123,15 @@ def query(text: str) -> Test:
     columns = tuple(name for test in tests for name in test.columns)
     bounds = tuple(bound for test in tests for bound in test.bounds)
     return Test(lambda table: np.logical_and.reduce([test(table) for test in tests]), columns, bounds)
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the filter {value!r} contains half of a character, which no column has") from None
+    return value
 
 
 def matching(table: pa.Table, mask: Mask) -> pa.Table:
@@ -195,7 +207,13 @@ def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: p
         return _truth(function(column, scalar))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # Numbers without a common Arrow type, lists and objects: Python compares them exactly.
-        operand, compare = scalar.as_py(), _EXACT[function]
+        compare = _EXACT[function]
+        if pa.types.is_timestamp(column.type) and pa.types.is_timestamp(scalar.type):
+            # One may be outside the years that Python's times have, or that its unit has in the other's.
+            step, operand = _PER_SECOND[scalar.type.unit], scalar.value * _PER_SECOND[column.type.unit]
+            counts = column.cast(pa.int64()).to_pylist()
+            return np.array([count is not None and compare(count * step, operand) for count in counts], bool)
+        operand = scalar.as_py()
         return np.array([value is not None and compare(value, operand) for value in column.to_pylist()], bool)
 
 
