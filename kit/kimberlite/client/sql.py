@@ -165,9 +165,9 @@ def _time(given: Any) -> str:
         raise KimberliteInputError(f"at={given!r} is neither a position nor a time", hint=_TIMES)
     if given.tzinfo is None:
         raise KimberliteInputError(f"at={given.isoformat()} has no time zone", hint="add one: ...Z, or tzinfo=UTC")
-    if given.utcoffset() % timedelta(minutes=1):
+    if (given.utcoffset() or timedelta()) % timedelta(minutes=1):
         given = given.astimezone(UTC)  # RFC 3339 has no seconds in an offset
-    text = given.isoformat()
+    text: str = given.isoformat()
     if finer.strip("0"):
         text = re.sub(r"\.\d{6}", lambda match: match[0] + finer, given.isoformat(timespec="microseconds"))
     return text.replace("+00:00", "Z")
