@@ -110,6 +110,7 @@ def _feed(
         title or f"{words} of {label}",
         counted(int(frame["rows"].sum()), "row"),
         moving=True,
+        ended=until is None,
     )
 
 
@@ -150,7 +151,7 @@ def _frame(
 
 def _draw(
     paper: Sheet, bins: Binned, what: str, unit: str, how: How | None, by: str | None, title: str, size: str,
-    *, moving: bool,
+    *, moving: bool, ended: bool = False,
 ) -> None:  # fmt: skip
     panel = paper.panel(_HEIGHT)
     rate, interval = how == "rate", bins.every
@@ -177,6 +178,8 @@ def _draw(
         mark = "dotted" if part.stop == count else "left out"
         if moving and part.start:
             size += f", {human(float(shown[0, 0] * scale), unit)} in the first {interval.name} left out"
+        if ended and part.stop < count:
+            size += f", {human(float(shown[0, -1] * scale), unit)} in the last {interval.name} left out"
     unfinished = "" if moving else _unfinished(bins, mark)
     panel.subtitle = " · ".join(part for part in (span(bins.first, bins.last), size, unfinished, _smear(bins)) if part)
 

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
+import kit
 from kit import plots
 from kit.core.errors import InputError
 from kit.core.tables.frames import to_frame
+from kit.live.feed.rates import Rates
 from kit.plots.marks import MOST_POINTS, thin
 from kit.plots.times import interval, span
 
@@ -347,3 +349,19 @@ def test_odd_columns_are_taken_or_told():
     for far in ("1600-01-01", "9999-01-01"):
         with pytest.raises(InputError, match="before 1678 or after 2262"):
             plots.throughput(pd.DataFrame({"time": pd.Series(np.array([far, "2026-01-01"], "M8[s]"))}))
+
+
+def test_what_a_feed_took_in_its_last_interval_is_told_once_it_has_ended():
+    now = [0.0]
+    rates = Rates(lambda: now[0], lambda: pd.Timestamp("2026-01-01", tz="UTC").timestamp())
+    for second in range(150):
+        now[0] = float(second)
+        rates.add(10, 80)
+    with kit.Feed([{"n": 1}]) as feed:
+        feed.wait(timeout=10)
+    feed.shared.rates = rates
+    ax = plots.throughput(feed, every="1min")
+    assert ax.lines[0].get_ydata().tolist() == [600]
+    assert "1,500 rows, 600 in the first minute left out, 300 in the last minute left out" in subtitle(ax)
+    whole = plots.throughput(feed, every="30s")
+    assert whole.lines[0].get_ydata().tolist() == [300] * 4 and "last" not in subtitle(whole)
