@@ -43,12 +43,19 @@ class Newest(Fold):
             return
         lot, keys = self._groups.split(table)
         last = lot.last_rows
-        gone = self._deletes(table)[last]
+        deletes = self._deletes(table)
+        if deletes.any():
+            # Each deletion of a key that is there counts, also where the batch has a later row of that key.
+            here = deletes[lot.order]
+            before = np.roll(here, 1)
+            before[lot.starts] = [key not in self._number for key in keys]
+            self.deleted += int((here & ~before).sum())
+        gone = deletes[last]
         numbers = self.rows + last
         self.rows += table.num_rows
-        for key, number, deletes in zip(keys, numbers.tolist(), gone.tolist(), strict=True):
-            if deletes:
-                self.deleted += self._number.pop(key, None) is not None
+        for key, number, over in zip(keys, numbers.tolist(), gone.tolist(), strict=True):
+            if over:
+                self._number.pop(key, None)
             else:
                 self._number[key] = number
         if len(self._number) > self._most:
