@@ -79,7 +79,9 @@ def test_arrays_grow_in_steps_and_keep_what_they_have():
     ("values", "kind"),
     [
         ([2**63 - 1, -(2**63), None], pa.int64()), ([2**63], pa.decimal128(38, 0)), ([-(2**63) - 1], pa.decimal128(38, 0)),
-        ([2**63, 1], pa.decimal128(38, 0)), ([10**40], pa.decimal256(76, 0)), ([10**80], pa.string()), ([1, Decimal("1.50")], pa.decimal128(38, 2)),
+        ([2**63, 1], pa.decimal128(38, 0)), ([10**40], pa.decimal256(76, 0)), ([10**80], pa.string()), ([Decimal("1e-3000000000")], pa.string()),
+        ([Decimal("1.5"), None], pa.decimal128(38, 1)), ([Decimal("NaN"), None, Decimal("-Infinity")], pa.string()),
+        ([1, Decimal("1.50")], pa.decimal128(38, 2)),
         ([Decimal(1), 0.5], pa.float64()), ([1, 0.5, None], pa.float64()), ([True, 1], pa.string()), ([True, None], pa.bool_()), ([None], pa.null()),
         ([], pa.null()), (["a", 1], pa.string()), ([2**53 + 1, 0.5], pa.string()), ([10**400, 0.5], pa.string()), ([2**53, 0.5], pa.float64()), ([[1], [2]], pa.list_(pa.int64())),
     ],

@@ -156,13 +156,12 @@ def _is_float(value: int) -> bool:
 
 def _decimals(values: Sequence[Any]) -> pa.Array:
     exact = [None if value is None else Decimal(value) for value in values]
-    scale = max(
-        (-int(number.as_tuple().exponent) for number in exact if number is not None and number.is_finite()), default=0
-    )
-    for kind in (pa.decimal128(38, max(0, scale)), pa.decimal256(76, max(0, scale))):
+    finite = [number for number in exact if number is not None and number.is_finite()]
+    scale = max([0, *(-int(number.as_tuple().exponent) for number in finite)])
+    for kind, digits in ((pa.decimal128, 38), (pa.decimal256, 76)):
         try:
-            return pa.array(exact, kind)
-        except pa.ArrowException:
+            return pa.array(exact, kind(digits, scale))
+        except (pa.ArrowException, OverflowError):
             continue
     return pa.array([None if number is None else str(number) for number in exact], pa.string())
 
