@@ -145,6 +145,20 @@ def test_many_blocks(monkeypatch):
         assert results.result_of(Response(200, {}, body)).table.to_pylist() == rows
 
 
+def test_rows_are_read_while_they_come(monkeypatch):
+    """Otherwise an answer is in memory as a whole, and is read only when its last byte is there."""
+    monkeypatch.setattr(results, "_BLOCK", 1000)
+    body = json.dumps({"rows": [{"id": n} for n in range(5000)], "rowCount": 5000, "truncated": False}).encode()
+    reader = results.ResultReader()
+    try:
+        for at in range(0, len(body), 100):
+            reader.feed(body[at : at + 100])
+            assert len(reader._buffer) < 2100
+        assert reader.finish(Response(200, {}, b"")).table["id"].to_pylist() == list(range(5000))
+    finally:
+        reader.close()
+
+
 def test_declared_types_decide_and_nothing_is_guessed():
     payload = {
         "rows": [

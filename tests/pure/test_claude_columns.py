@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import hashlib
 import json
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ import pytest
 
 from kit.claude.explore.scoring import compare
 from kit.claude.wire.answers import agreed, column_values, values_in
-from kit.claude.wire.columns_spec import Column, Unfit, spec_of
+from kit.claude.wire.columns_spec import VERSION, Column, Unfit, spec_of
 from kit.claude.wire.template import filled
 from kit.core.errors import InputError
 
@@ -245,6 +246,12 @@ def test_a_whole_number_written_with_a_point_is_exact_or_refused():
         with pytest.raises(Unfit, match="too large"):
             values_in(f'{{"a": {text}}}', spec)
     assert values_in(f'{{"a": {-(2**63)}}}', spec) == (-(2**63),)
+
+
+def test_another_instruction_is_another_version():
+    """Answers are cached under it: those to an earlier text must not be given for a later one."""
+    told = hashlib.sha256(spec_of(SHORT).asked("Judge.").encode()).hexdigest()
+    assert (VERSION, told[:16]) == (1, "ce2f92d5f9c4b207")
 
 
 def test_a_choice_of_no_text_is_refused():

@@ -215,6 +215,9 @@ def test_bodies_leave_out_what_the_service_would_misread():
         "model": "haiku",
         "project_id": "p",
     }
+    several = {"prompts": [{"id": "a", "prompt": "hi"}], "timeout": 30}
+    assert wire.batch([("a", "hi")], None, 30, None) == several
+    assert wire.batch([("a", "hi")], "haiku", 30, "p") == {**several, "model": "haiku", "project_id": "p"}
     assert json.loads(wire.body({"prompt": "\ud800"})) == {"prompt": "\ud800"}
     assert wire.limited(1000) == 300 and wire.limited(0.1) == 1
 

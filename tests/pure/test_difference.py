@@ -45,6 +45,7 @@ def told(found):
                 ("line 6", "added", None, "r"),
             ],
         ),
+        ("a\nb\nc\nd", "a\nx\nd", [("line 2", "changed", "b", "x"), ("line 3", "removed", "c", None)]),
         ("a\nb\nc", "c", [("line 1", "removed", "a", None), ("line 2", "removed", "b", None)]),
         ("", "a", [("line 1", "changed", "", "a")]),
         (

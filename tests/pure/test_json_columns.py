@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.core.tables import json_columns
+from kit.core.tables import json_columns, json_reading
 from kit.core.tables.json_columns import ObjectColumns, TooManyKeys
+from kit.core.tables.json_reading import Lines
 from kit.core.tables.json_values import type_of, widen
 
 values = st.recursive(
@@ -328,6 +329,19 @@ def test_few_rows_that_do_not_fit_are_looked_at_alone(monkeypatch, kind):
     table = collected.table()
     assert table.num_rows == 20_000
     assert sum(looked) < 1200  # the sample, the exceptions, and numbers that may have been written in several ways
+
+
+@pytest.mark.parametrize("window", [1024, 64])
+def test_so_many_lines_are_set_apart_and_no_more(monkeypatch, window):
+    """Each costs reading its window again; where they are many, another way is quicker."""
+    monkeypatch.setattr(json_reading, "_WINDOW", window)
+    lines = [b'{"n":%d}' % n for n in range(500)]
+    for number in range(100, 108):
+        lines[number] = b'{"n":"x"}'
+    numbers, table = json_reading.read_most(Lines(pa.py_buffer(b"\n".join(lines))), {"n": pa.int64()})
+    assert numbers == list(range(100, 108)) and table["n"].null_count == 8 and table.num_rows == 500
+    lines[300] = b'{"n":"x"}'
+    assert json_reading.read_most(Lines(pa.py_buffer(b"\n".join(lines))), {"n": pa.int64()}) is None
 
 
 def test_two_objects_in_one_line_leave_the_other_lines_fast(monkeypatch):

@@ -45,6 +45,7 @@ def test_columns_come_in_the_order_of_the_select():
         ("SELECT a AS b FROM t", ["a"]),
         ("SELECT COUNT(*) OVER (ORDER BY a) AS n FROM t", ["COUNT(*)"]),
         ("SELECT COUNT(*) AS n FROM t UNION ALL SELECT COUNT(*) FROM z", ["COUNT(*)"]),
+        ("SELECT COUNT(*) AS n FROM t WHERE a IN (1, 2) UNION ALL SELECT COUNT(*) FROM z", ["COUNT(*)"]),
         ("WITH a AS (SELECT 1) SELECT COUNT(*) AS n FROM a", ["COUNT(*)"]),
         ("SELECT NULL AS a, COUNT(*) AS n FROM t", ["NULL", "COUNT(*)"]),
         ("SELECT v AS x FROM t GROUP BY LOWER(v)", ["v"]),

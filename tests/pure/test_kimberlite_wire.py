@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kit.kimberlite.errors import CODES, KimberliteInputError, WireError
 from kit.kimberlite.types import Timestamp
+from kit.kimberlite.wire.framing import frame_of
 from kit.kimberlite.wire.protocol import postcard, requests, responses, structs
 from kit.kimberlite.wire.protocol.codec import (
     PUSH,
@@ -37,7 +38,7 @@ from kit.kimberlite.wire.protocol.codec import (
     read_header,
 )
 from kit.kimberlite.wire.protocol.enums import CloseReason, DataClass
-from kit.kimberlite.wire.protocol.schema import Unread
+from kit.kimberlite.wire.protocol.schema import Unread, kind_of
 
 STREAM = 4294967303
 SUBSCRIPTION = 5871781006564002453
@@ -370,6 +371,16 @@ def test_the_largest_frame() -> None:
     with pytest.raises(KimberliteInputError, match="at most 16,777,216"):
         frame(bytes(16_777_217))
     assert read_header(frame(bytes(16_777_216))[:14]).length == 16_777_216
+    assert frame_of([bytes(16_777_215), b"\0"]) == frame(bytes(16_777_216))
+    with pytest.raises(KimberliteInputError, match="at most 16,777,216"):
+        frame_of([bytes(16_777_216), b"\0"])
+
+
+def test_a_list_of_the_shortest_structs_is_not_taken_for_one_that_was_cut() -> None:
+    placements = kind_of(list[structs.Placement])
+    out = bytearray()
+    placements.write(out, [structs.Global()] * 3)
+    assert len(out) == 4 and placements.read(postcard.Reader(bytes(out))) == [structs.Global()] * 3
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,14 @@ def test_what_is_laid_out_as_usual_is_read_without_a_detour(tail):
         assert decoding.by_walking(encode_batch(batch) + b"\x00") is None
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (127, 128), (2**14 - 1, 2**14), (2**49 - 1, 2**49), (1, 2**55)])
+def test_numbers_of_several_lengths_are_read_without_a_detour(sizes):
+    few, many = sizes
+    records = [SequencedRecord(a, b"x", [], b) for a, b in ((few, few), (many, few), (few, many), (many, many))]
+    walked = decoding.by_walking(encode_batch(ReadBatch(records, None)))
+    assert walked is not None and objects_of(RecordColumns(*walked)).records == records
+
+
 def plain(count: int, first: int = 0, size: int = 100) -> bytes:
     return b"".join(
         encode_record(first + n, 1_700_000_000_000 + n, (), os.urandom((size + n) % 300)) for n in range(count)

@@ -86,6 +86,8 @@ VALUES = [
     (np.timedelta64(1500, "ms"), "P0DT0H0M1.500S"),
     (np.timedelta64(1, "us"), "P0DT0H0M0.000001S"),
     (np.timedelta64(1, "ns"), "P0DT0H0M0.000000001S"),
+    (np.timedelta64(61_000_000_001, "us"), "P0DT16H56M40.000001S"),
+    (np.timedelta64(61_000_000_001, "ns"), "P0DT0H1M1.000000001S"),
     (np.timedelta64(2, "m"), "P0DT0H2M0S"),
     (np.timedelta64(25, "h"), "P1DT1H0M0S"),
     (np.timedelta64(-3, "D"), "-P3DT0H0M0S"),

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.tables.shape import shape_of
+from kit.core.tables.kinds import Kind
+from kit.core.tables.shape import Wider, shape_of
 
 VALUES = st.recursive(
     st.none()
@@ -92,6 +93,21 @@ def test_some_columns_are_what_they_are_among_all(sample, rows, wanted):
     assert set(some) == wanted & set(whole)
     for name, column in some.items():
         assert column.equals(whole[name])
+
+
+def test_a_key_that_is_new_inside_a_value_is_not_lost_where_few_columns_are_read():
+    """Arrow leaves other keys aside inside values too, if it is let."""
+    rows = [b'{"a":{"x":%d},"b":1}' % n for n in range(300)]
+    rows[150] = b'{"a":{"x":1,"y":2},"b":1}'
+    found = shaped(rows[:1]).decode(pa.array(rows, pa.binary()), {"a"})
+    assert found.columns["a"].to_pylist() == [None if n == 150 else {"x": n} for n in range(300)]
+    assert (found.unfit, found.misfits) == (1, {"a"})
+
+
+def test_what_columns_lack_is_true_whatever_it_is():
+    assert not Wider()
+    for lacking in (Wider({"a": Kind()}), Wider(raw=True), Wider(binary=True)):
+        assert lacking and (Wider() | lacking)
 
 
 def test_text_bytes_and_types_of_the_callers():

@@ -69,7 +69,7 @@ class Settings:
                 f"{self.service}: {quoted} is not an address",
                 hint="give one like https://host or http://127.0.0.1:8080",
             )
-        if "@" in self.base_url.split("://", 1)[1].split("/", 1)[0]:
+        if "@" in self.base_url.partition("://")[2].partition("/")[0]:
             # Not quoted back: it holds a password.
             raise self.refusal(
                 f"{self.service}: the address contains a user or password",

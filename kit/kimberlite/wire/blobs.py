@@ -210,7 +210,7 @@ def _uniform(data: bytes, at: int, count: int) -> array[int] | None:
     bounds = array("I", bytes(4 * (2 * count + 1)))
     places = np.frombuffer(bounds, np.uint32)
     places[::2] = np.arange(at, at + count * step + 1, step, dtype=np.uint32)
-    places[1::2] = places[:-1:2] + head
+    places[1::2] = places[2::2] - size
     return bounds
 
 

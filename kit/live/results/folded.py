@@ -92,7 +92,9 @@ class Folded(Derived):
             if items or reported != self._state.caught_up:
                 reported = self._state.caught_up
                 fresh.set()
-                await asyncio.sleep(0 if over else _GATHERED)
+                if over:
+                    continue  # nothing comes any more that would be collected
+                await asyncio.sleep(_GATHERED)
             elif over and self._tap.rest():
                 self._rested = True
                 return
