@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kit
@@ -80,6 +81,7 @@ def test_append_and_read(client):
     assert {event.timestamp_source for event in events} == {"appended"}
     assert all(event.timestamp.tzinfo for event in events)
     assert [event.data for event in client.iter_stream(T, S, from_position=1, limit=2)] == [b"b", b""]
+    assert [event.data for event in client.read_stream(T, S, from_position=1, limit=np.int64(2))] == [b"b", b""]
     assert client.stream_length(T, S) == Position(4)
 
 

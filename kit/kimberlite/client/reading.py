@@ -48,9 +48,9 @@ def pages(
 ) -> Walk:
     """Return the events from `start` up to the end as it is now, as `Page`s or what `make` makes of them; where a
     connection is lost it continues from there."""
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+    if limit is not None and (isinstance(limit, bool) or not hasattr(limit, "__index__") or limit < 0):
         raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
-    at, left = start, limit
+    at, left = start, None if limit is None else limit.__index__()
     stop: int | None = None
     tries, began = 1, time.monotonic()
     resource = f"stream {packed & 0xFFFFFFFF} of tenant {packed >> 32}"
