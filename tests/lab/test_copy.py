@@ -227,3 +227,19 @@ def test_messages_of_a_queue_go_to_a_log_or_back_to_their_queue(lab, basin):
     with pytest.raises(InputError, match="is not a JSON object"):
         syn.move(dead, target, mask={"email": "drop"})
     assert syn.drain(dead, 5)["body"].tolist() == ["no json"]  # it went back
+
+
+def test_a_checkpoint_knows_a_filter_by_what_it_says(basin, people, tmp_path):
+    target, path = basin.create(name()), tmp_path / "copy.json"
+
+    def copied(number, until):
+        # A function is new each time, as in another process.
+        return people.copy_to(target, until=until, where=lambda rows: rows["n"] % number == 0, checkpoint=path).records
+
+    assert copied(2, 1000) == 500 and copied(2, 2000) == 1000
+    with pytest.raises(InputError, match="the checkpoint is from a copy with"):
+        people.copy_to(target, where=lambda rows: rows["n"] % 3 == 0, checkpoint=path)
+    long, path = " and ".join(["n >= 0"] * 50), tmp_path / "other.json"
+    assert people.copy_to(target, until=10, where=long, checkpoint=path).records == 10
+    with pytest.raises(InputError, match="the checkpoint is from a copy with"):
+        people.copy_to(target, until=20, where=long + " and n > 15", checkpoint=path)

@@ -8,6 +8,7 @@ A target that cannot check positions is read too, but what was under way may sti
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,8 @@ from .copied import Copied, Notebook
 from .mask import Mask
 from .sending import Sender
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(, file \"[^\"]*\", line \d+)?")
+"""Where a function or its code is."""
 _POLL = 0.25
 """Seconds between looks for new records while following."""
 _ROWS = 1000
@@ -52,7 +55,7 @@ def copy(
         raise source.refuse(f"{source.label} is copied to itself", hint="name another log")
     tests = [] if where is None else Criteria(where=where).of(source, lambda: view.schema)
     view = View(source, start, None, until)
-    notes = Notebook(checkpoint, source, target, f"where={where!r:.200}, mask={[*hidden.fields] if hidden else None}")
+    notes = Notebook(checkpoint, source, target, f"where={_words(where)}, mask={[*hidden.fields] if hidden else None}")
     copied = notes.begin(view, until is None)
     if hidden is not None and not rare:
         _check_fields(view, hidden, source)
@@ -101,6 +104,13 @@ def _same(source: Ranged, target: Ranged) -> bool:
         return source.recipe()[1] == target.recipe()[1]
     except KitError:
         return True  # its label contains its address
+
+
+def _words(where: Any) -> str:
+    """Return a filter as a checkpoint keeps it: the same in each process, where a function is at another address."""
+    code = getattr(where, "__code__", None)
+    made_of = "" if code is None else repr((code.co_code, code.co_names, code.co_consts))
+    return _ADDRESS.sub("", repr(where) + made_of)
 
 
 def _speed(pace: Any, source: Ranged) -> float | None:
