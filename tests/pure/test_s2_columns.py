@@ -353,10 +353,11 @@ def test_many_batches():
         columns_of(b"".join(encode_record(n, 5, (), b'{"n":%d}' % n) for n in range(k, k + 300)))
         for k in range(0, 60_000, 300)
     ]
-    found, attrs = record_table(rows)
-    assert attrs["body"] == "json"
-    assert to_frame(found)["n"].tolist() == list(range(60_000))
-    assert found.column("n").num_chunks < 20
+    for body, types in (("auto", None), ("json", None), ("auto", {"n": pa.int64()})):
+        found, attrs = record_table(rows, body, types)
+        assert attrs["body"] == "json"
+        assert to_frame(found)["n"].tolist() == list(range(60_000))
+        assert found.column("n").num_chunks < 20
 
 
 def test_import_loads_neither_pandas_nor_decoders():
