@@ -213,3 +213,18 @@ def test_nanoseconds_are_compared_with_times_that_neither_python_nor_nanoseconds
     assert query("at > 1970-01-01T00:00:00.123456789Z")(rows).tolist() == [False, True, False, False]
     assert query("at <= 1970-01-01T00:00:00.123456789Z")(rows).tolist() == [True, False, False, True]
     assert query("at = 1970-01-01T00:00:00.000000001Z")(rows).tolist() == [False] * 4
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_nanoseconds_of_times_that_nanoseconds_cannot_count(unit):
+    rows = pa.table(
+        {
+            "at": pa.array([0, 4_133_980_800 * 3 + 18_000, None], pa.timestamp("s", "UTC")).cast(
+                pa.timestamp(unit, "UTC")
+            )
+        }
+    )
+    assert query("at > 2300-01-01T00:00:00.123456789Z")(rows).tolist() == [False, True, False]
+    assert query("at < 2300-01-01T00:00:00.123456789Z")(rows).tolist() == [True, False, False]
+    assert query("at >= 2363-01-02T00:00:00.123456789Z")(rows).tolist() == [False, True, False]
+    assert query("at != 2300-01-01T00:00:00.123456789Z")(rows).tolist() == [True] * 3

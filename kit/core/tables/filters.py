@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ _EXACT: Mapping[Any, Callable[[Any, Any], bool]] = {
     pc.greater_equal: operator.ge,
     pc.less_equal: operator.le,
 }
+_COUNT = pa.decimal128(38, 0)
+"""The type of nanoseconds since 1970 that are more than 64 bits."""
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
 
@@ -208,9 +211,10 @@ def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: p
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # Numbers without a common Arrow type, lists and objects: Python compares them exactly.
         compare = _EXACT[function]
-        if pa.types.is_timestamp(column.type) and pa.types.is_timestamp(scalar.type):
+        if pa.types.is_timestamp(column.type) and (pa.types.is_timestamp(scalar.type) or scalar.type == _COUNT):
             # One may be outside the years that Python's times have, or that its unit has in the other's.
-            step, operand = _PER_SECOND[scalar.type.unit], scalar.value * _PER_SECOND[column.type.unit]
+            count, unit = (int(scalar.as_py()), "ns") if scalar.type == _COUNT else (scalar.value, scalar.type.unit)
+            step, operand = _PER_SECOND[unit], count * _PER_SECOND[column.type.unit]
             counts = column.cast(pa.int64()).to_pylist()
             return np.array([count is not None and compare(count * step, operand) for count in counts], bool)
         operand = scalar.as_py()
@@ -253,7 +257,10 @@ def _moment(text: str, kind: pa.DataType) -> pa.Scalar:
     digits = fraction[1][:9].ljust(9, "0") if fraction else "0"
     if int(digits[6:] or 0):
         seconds = pa.scalar(moment.replace(microsecond=0), pa.timestamp("s", kind.tz)).value
-        exact = pa.scalar(seconds * 10**9 + int(digits), pa.timestamp("ns", kind.tz))
+        count = seconds * 10**9 + int(digits)
+        if not -(2**63) <= count < 2**63:
+            return pa.scalar(Decimal(count), _COUNT)  # no unit holds it; `_run` compares it
+        exact = pa.scalar(count, pa.timestamp("ns", kind.tz))
     else:
         exact = pa.scalar(moment, pa.timestamp("us" if int(digits) else "s", kind.tz))
     try:
