@@ -222,3 +222,10 @@ def test_a_drain_that_breaks_off_hands_over_what_it_took(tmp_path):
 def test_bytes_that_are_no_text_are_no_message_of_a_topic(syn):
     with pytest.raises(SynapInputError, match="record 1 is not UTF-8"):
         syn.publish("images", [b"text", b"\xff\xfe"], kind="topic")
+
+
+@pytest.mark.parametrize("keys", [b"abc", [b"abc"], ["a", None]], ids=["bytes", "in a list", "none"])
+def test_bytes_and_none_are_no_keys(syn, keys):
+    with pytest.raises(SynapInputError, match="a key must be text, not"):
+        syn.get(keys)
+    assert syn.get([1, "a"])["key"].tolist() == ["1", "a"]

@@ -118,9 +118,10 @@ class Synap(Explorer[SynapClient], Handles[str, Room], LookingThrough):
         """
         from .tables import value_frame
 
-        names = [keys] if isinstance(keys, str) else [str(key) for key in keys]
-        for key in names:
-            inputs.name(key, "a key")
+        several: Iterable[Any] = [keys] if isinstance(keys, str | bytes) else keys
+        # As text, bytes and None would be names of other keys.
+        unsure = [key if key is None or isinstance(key, bytes) else str(key) for key in several]
+        names = [inputs.name(key, "a key") for key in unsure]
         values = self.client.kv.mget(names)
         left = self._run(_ttls(names)) if ttl else None
         return value_frame(names, values, left, body, types)
