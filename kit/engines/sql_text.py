@@ -27,7 +27,7 @@ _COMMENT_MARK = re.compile(r"/\*|\*/")
 _ESCAPING = re.compile(r"(?<!\w)[eE]\Z")
 _ESCAPES = re.compile(r"(?:\\.|''|[^\\'])*'", re.DOTALL)
 _REST = {quote: re.compile(f"(?:{quote}{quote}|[^{quote}])*{quote}") for quote in "'\"`"}
-_TOUCHING_BEFORE = re.compile(r"""[\w'"`$}.]\Z""")
+_TOUCHING_BEFORE = re.compile(r"""[\w'"`$}.]""")
 _TOUCHING_AFTER = re.compile(r"""[\w'"`${]|\.\d""")
 _SHOWN = 30
 
@@ -142,7 +142,9 @@ def _dollar_end(text: str, start: int, shown: str) -> tuple[int, str]:
 
 def _check_alone(text: str, place: re.Match[str], expression: str) -> None:
     """Refuse an expression that would melt into what stands beside it."""
-    if _TOUCHING_BEFORE.search(text[: place.start()]) or _TOUCHING_AFTER.match(text, place.end()):
+    if _TOUCHING_BEFORE.match(text[max(0, place.start() - 1) : place.start()]) or _TOUCHING_AFTER.match(
+        text, place.end()
+    ):
         raise InputError(
             f"{{{expression}}} is directly beside {text[max(0, place.start() - 10) : place.end() + 10]!r}",
             hint="an expression in braces is a whole value; it cannot be a name or a part of a text",

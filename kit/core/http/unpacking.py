@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from ..errors import AnswerError, Lost
 
+_AT_ONCE = 16 * 1024
+"""Bytes that are unpacked at once: of tiny members, each copies what is left of them."""
+
 
 class Unpacker:
     """Decompresses a body piece by piece, never to more than `limit` bytes in all."""
@@ -39,17 +42,20 @@ class Unpacker:
 
     def _unpacked(self, gzip: zlib._Decompress, piece: bytes) -> bytes:
         """Return the contents of the next part: gzip data may consist of several members, one after the other."""
-        contents, room = b"", self.limit - self.total + 1
-        while piece and len(contents) < room:
-            self._begun = True
-            if gzip.eof:
-                gzip = self._gzip = zlib.decompressobj(31)
-            try:
-                contents += gzip.decompress(piece, room - len(contents))
-            except zlib.error as error:
-                raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
-            piece = gzip.unused_data
-        return contents
+        contents, room = list[bytes](), self.limit - self.total + 1
+        for start in range(0, len(piece), _AT_ONCE):
+            part = piece[start : start + _AT_ONCE]
+            while part and room:
+                self._begun = True
+                if gzip.eof:
+                    gzip = self._gzip = zlib.decompressobj(31)
+                try:
+                    contents.append(gzip.decompress(part, room))
+                except zlib.error as error:
+                    raise AnswerError(f"the answer's gzip data is damaged: {error}") from None
+                room -= len(contents[-1])
+                part = gzip.unused_data
+        return b"".join(contents)
 
     def _too_large(self) -> AnswerError:
         return AnswerError(

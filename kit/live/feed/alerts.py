@@ -110,11 +110,7 @@ class Alert:
             waiting, self._waiting = self._waiting, []
             self._called_at = time.monotonic()
         # Not frames: to pandas a column of whole numbers and one of floats are floats, and digits are lost.
-        whole = (
-            waiting[0][0]
-            if len(waiting) == 1
-            else unified([batch for table, _ in waiting for batch in table.to_batches()])
-        )
+        whole = unified([batch for table, _ in waiting for batch in table.to_batches()])
         self.function(to_frame(whole, waiting[-1][1]))
 
     def _later(self) -> None:
