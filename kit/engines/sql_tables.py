@@ -17,13 +17,12 @@ import pyarrow.dataset as ds
 from ..core.errors import InputError
 from ..core.log.dataset import View
 from ..core.log.log import Log
+from ..core.tables.moments import UNITS
 from ..core.tables.names import distinct, for_sql
 from ..core.tables.pruning import mentions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_UNITS = ("s", "ms", "us", "ns")
 
 
 def takes(value: Any) -> bool:
@@ -76,7 +75,7 @@ class Tables:
         known = self._times.get(name) or set().union(*self._times.values())
         if not known:
             return column
-        unit = max((kind.unit for kind in known), key=_UNITS.index)
+        unit = max((kind.unit for kind in known), key=UNITS.index)
         zones = {kind.tz for kind in known}
         target = pa.timestamp(unit, zones.pop() if len(zones) == 1 else column.type.tz)
         try:
@@ -302,7 +301,7 @@ def _kind(dtype: Any) -> pa.DataType:
     if arrow_type is not None:
         return arrow_type
     unit = getattr(dtype, "unit", None)
-    if unit in _UNITS and getattr(dtype, "tz", None) is not None:
+    if unit in UNITS and getattr(dtype, "tz", None) is not None:
         return pa.timestamp(unit, str(dtype.tz))
     if getattr(dtype, "kind", "") == "m":
         import numpy as np

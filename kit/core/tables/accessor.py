@@ -47,20 +47,20 @@ class KitAccessor:
         """
         cut = 0
         columns: dict[int, Any] = {}
-        for name, (_, column) in enumerate(self._frame.items()):  # by number, as two may have one name
+        for n, (_, column) in enumerate(self._frame.items()):  # by number, as two may have one name
             if isinstance(column.dtype, pd.CategoricalDtype):
                 column = column.astype(object)
             kind = column.dtype
             if isinstance(kind, pd.DatetimeTZDtype) or getattr(getattr(kind, "pyarrow_dtype", None), "tz", None):
-                columns[name] = column.dt.tz_convert("UTC").dt.tz_localize(None)
+                columns[n] = column.dt.tz_convert("UTC").dt.tz_localize(None)
             elif pd.api.types.is_integer_dtype(kind):
                 known = column.dropna()
                 large = bool((known >= _EXACT).any() or (kind.kind == "i" and (known <= -_EXACT).any()))
-                columns[name] = column.astype("str").where(column.notna(), None) if large else column
+                columns[n] = column.astype("str").where(column.notna(), None) if large else column
             elif pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind):
-                columns[name] = column
+                columns[n] = column
             elif pd.api.types.is_timedelta64_dtype(kind):
-                columns[name] = column.astype(object)
+                columns[n] = column.astype(object)
             else:
                 texts = [_cell(value) for value in column.tolist()]
                 cut += sum(map(_is_long, texts))
@@ -68,7 +68,7 @@ class KitAccessor:
                     f"{text[: _LONGEST - 1]}…" if isinstance(text, str) and len(text) > _LONGEST else text
                     for text in texts
                 ]
-                columns[name] = pd.Series(texts, index=column.index, dtype=object)
+                columns[n] = pd.Series(texts, index=column.index, dtype=object)
         frame = pd.DataFrame(columns, index=self._frame.index)
         frame.columns = self._frame.columns
         frame.attrs.update({**self._frame.attrs, "cut": cut})

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Column = TypeVar("Column", "pa.Array", "pa.ChunkedArray")
-_UNITS = ["s", "ms", "us", "ns"]
+UNITS = ("s", "ms", "us", "ns")
+"""The units of times, each a thousand times as fine as the one before."""
 
 
 def moment(milliseconds: int) -> str:
@@ -36,7 +37,7 @@ def in_unit(column: Column, unit: str) -> Column:
 
     kind = column.type
     target = pa.timestamp(unit, kind.tz)
-    if _UNITS.index(kind.unit) <= _UNITS.index(unit):
+    if UNITS.index(kind.unit) <= UNITS.index(unit):
         return column.cast(target)
     # Arrow truncates, which moves a time before 1970 towards 1970.
     cut = column.cast(target, safe=False)

@@ -11,10 +11,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ...core.tables.json_values import recast, widest
+from ...core.tables.moments import UNITS
 from .partitions import KEYS, condition, from_path, unpacked
 from .store import Store
 
-_UNITS = ("s", "ms", "us", "ns")
 _YEARS = (1677, 2262)
 """Nanoseconds reach from the one to the other."""
 
@@ -129,7 +129,7 @@ def _widest(types: list[pa.DataType]) -> pa.DataType:
     if all(kind.equals(types[0]) for kind in types):
         return types[0]
     if all(pa.types.is_timestamp(kind) and kind.tz == types[0].tz for kind in types):
-        return max(types, key=lambda kind: _UNITS.index(kind.unit))
+        return max(types, key=lambda kind: UNITS.index(kind.unit))
     return pa.float64() if all(pa.types.is_floating(kind) for kind in types) else widest(types)
 
 

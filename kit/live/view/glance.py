@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.html import visible
+from ...core.tables.moments import UNITS
 from ..columns import plain_array
 from .drawing import note
 from .values import cells, label
@@ -22,7 +23,6 @@ LONGEST = 100_000
 """The largest number of characters of a value that a record shows."""
 _HEX = 4096
 _BARS = 16
-_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _LINE = "font-size:12px;line-height:18px;color:inherit;background:none"
 _CELL = f' style="text-align:left;vertical-align:top;padding:1px 14px 1px 0;{_LINE}"'
 
@@ -126,7 +126,7 @@ def _time(column: pa.ChunkedArray) -> str | None:
         return str(column.cast(pa.timestamp(column.type.unit)).cast(pa.string())[0]) + (
             " UTC" if column.type.tz else ""
         )
-    digits = _DIGITS[column.type.unit]
+    digits = 3 * UNITS.index(column.type.unit)
     fine = f"{number % 10**digits:0{digits}d}".rstrip("0") if digits else ""
     whole, _, rest = shown.partition(".")
     return f"{whole}.{fine:0<3}{rest[3:]}"
