@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ...core.http.operations import Emit
-from ..errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError
+from ..errors import BusyError, KimberliteInputError, NetworkError, StreamNotFoundError, TimeoutError, WireError
 from ..types import MAX_U64, Event, Position, StreamId, TenantId
 from ..wire.blobs import Blobs
 from ..wire.extensions import EVENTS_TABLE, Extensions
 from ..wire.protocol.codec import event_count, requests
-from .operations import Operation, Pause, Post, Take, Walk, answer_of, asked, pause_after, raise_refusal, responses
+from .operations import Operation, Pause, Post, Take, Walk, answer_of, ask, pause_after, raise_refusal, responses
 from .stream_registry import StreamRegistry
 
 PAGE = 4 * 1024 * 1024
@@ -126,15 +126,21 @@ def stored(
     registry: StreamRegistry, extensions: Extensions, packed: int, first: int, stop: int
 ) -> Operation[list[Run]]:
     """Return when these events were stored and their place in the whole log; nothing where the server does not say."""
+    from ..wire.results import TIME, result_columns  # only servers that report times need it
+
     runs: list[Run] = []
     if not extensions.events:
         return runs
+    told = ["int64", "int64", "int64", str(TIME)]
     for start in range(first, stop, _TOLD):
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
         post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource=EVENTS_TABLE)
-        answer = yield from asked(registry.settings, post, responses.Query)
-        rows: Sequence[Any] = answer.rows
-        runs += [Run(at, count, position, when.nanoseconds) for at, count, position, when in rows]
+        columns = result_columns((yield from ask(registry.settings, post))).table.columns
+        if not columns or not len(columns[0]):
+            continue
+        if [str(one.type) for one in columns] != told or any(one.null_count for one in columns):
+            raise WireError("the times of events were expected, but other columns came")
+        runs += map(Run, *(one.cast("int64").to_pylist() for one in columns))
     return runs
 
 

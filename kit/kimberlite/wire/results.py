@@ -40,7 +40,7 @@ ARROW = {
 }
 _PLAIN = {BIGINT: pa.int64(), TEXT: pa.string(), BOOLEAN: pa.bool_(), TIMESTAMP: TIME}
 _TYPES = list_of(WIRE_TEXT)
-_FEW = 30
+_FEW = 80
 """Fewer rows are read one by one, which is faster."""
 
 
