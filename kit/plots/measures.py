@@ -122,20 +122,29 @@ def _melted(frame: pd.DataFrame, table: Table, metrics: dict[str, str]) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def measures(tidy: pd.DataFrame, metric: Any, by: Any, usual: tuple[str, ...] | None) -> list[Measure]:
-    """Return the metrics that were asked for, each in each of its units; without `metric` all but distributions."""
+def measures(
+    tidy: pd.DataFrame, metric: Any, by: Any, usual: tuple[str, ...] | None
+) -> tuple[list[Measure], dict[str, int]]:
+    """Return the metrics that were asked for, each in each of its units; without `metric` all but distributions.
+
+    Values that are infinite have no place on an axis: how many were left out of each metric is the second result.
+    """
     names = list(dict.fromkeys(tidy["metric"].dropna()))
     chosen = _wanted(names, metric)
     labels = _labels(tidy, by) or (usual if usual and {*usual} <= {*tidy.columns} else None)
     shared = _shared(names)
-    result = []
+    result, left_out = [], dict[str, int]()
     for name in chosen:
         rows = tidy[tidy["metric"] == name]
         for unit in dict.fromkeys(rows["unit"].fillna("")):
             part = rows[(rows["unit"].fillna("") == unit) & rows["value"].notna()]
+            infinite = np.isinf(part["value"].to_numpy(dtype=float))
+            if infinite.any():
+                left_out[name] = left_out.get(name, 0) + int(infinite.sum())
+                part = part[~infinite]
             if len(part):
                 result.append(_measure(name, in_words(name, unit, shared), str(unit), part, labels))
-    return result
+    return result, left_out
 
 
 def in_words(metric: str, unit: str = "", shared: str = "") -> str:

@@ -84,7 +84,7 @@ def _usage(
         raise InputError(f"over={over!r} is not a period", hint="choose 'total', 'day' or 'hour'")
     paper = sheet(ax, theme)
     tidy, usual = tidied(source)
-    shown = measures(tidy, metric, by, usual)
+    shown, infinite = measures(tidy, metric, by, usual)
     zeros = [each for each in shown if each.zero]
     charts, numbers = _sorted([each for each in shown if not each.zero], over, usual)
     left = _fitted(paper, charts, numbers, everything=metric is not None)
@@ -100,6 +100,8 @@ def _usage(
         paper.notes.append(_zero_words(zeros))
     if left:
         paper.notes.append(f"Not shown: {', '.join(each.name.lower() for each in left)}. Name them with metric=.")
+    for name, count in infinite.items():
+        paper.notes.append(f"{clean(name)}: {counted(count, 'infinite value')} left out.")
     if title is not None and paper.rows:
         paper.rows[0][0].title = clean(title, 200)
     return paper.finish(margins)

@@ -111,7 +111,7 @@ def test_the_plot_of_a_whole_frame_has_a_panel_for_each_metric(metrics):
     for source, frame in metrics.items():
         figure = kit.plots.usage(frame).get_figure()
         told = " ".join(text.get_text() for text in reversed(figure.texts)).lower()
-        names = {each.name: each.metric for each in measures(frame, None, None, None)}
+        names = {each.name: each.metric for each in measures(frame, None, None, None)[0]}
         for panel in figure.axes:
             title = panel.get_title(loc="left").replace("\n", " ").replace("\\$", "$")
             if title:

@@ -337,3 +337,16 @@ def test_amounts_are_per_the_interval_that_the_frame_states():
 def test_a_reading_without_a_time_is_not_the_newest():
     frame = tidy([DAYS[0], pd.NaT], [1.0, 99.0], metric="size", unit="bytes")
     assert number(plots.usage(frame)) == "1 B"
+
+
+@pytest.mark.parametrize("over", [None, "total", "day"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_values_are_left_out_and_counted(value, over):
+    models = pd.DataFrame({"model": ["haiku", "opus", "sonnet"], "cost": [1.0, value, 2.0], "tokens": [1, 2, 3]})
+    ax = plots.usage(models)
+    assert "cost: 1 infinite value left out." in notes(ax) and "$3.00 in all" in subtitle(ax).replace("\\", "")
+    frame = pd.concat([tidy(DAYS, np.ones(14), model="haiku"), tidy(DAYS, [value, *np.ones(13)], model="opus")])
+    ax = plots.usage(frame, over=over)
+    assert "usage_cost: 1 infinite value left out." in notes(ax)
+    ax = plots.usage(tidy(DAYS[:1], [value]))
+    assert "zero" not in str([text.get_text() for text in panels(ax)[0].texts]) and "left out" in notes(ax)

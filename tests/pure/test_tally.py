@@ -47,3 +47,9 @@ def test_true_is_not_one_and_false_is_not_zero():
     assert [(repr(value), count) for value, count in counted] == [
         ("0", 3), ("1", 2), ("True", 2), ("2.5", 1), ("False", 1),
     ]  # fmt: skip
+
+
+def test_values_of_the_same_bits_are_different_values():
+    pages = [b'{"a":18446744073709551615}', b'{"a":7}'], [b'{"a":-1}', b'{"a":4602678819172646912}'], [b'{"a":0.5}']
+    assert row_of(*pages)["distinct"] == 5
+    assert row_of([b'{"a":1152921504606846976}'], [b'{"a":1152921504606846976.0}', b'{"a":0.25}'])["distinct"] == 2

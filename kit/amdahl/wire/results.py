@@ -91,9 +91,11 @@ class ResultReader:
         rest = self._head + self._joined(bytes(self._buffer))
         rows_at = find_rows(rest)
         payload: dict[str, Any] | None = None
+        declared: dict[str, str] = {}
         if rows_at is not None:
             payload, start, end = rows_at
-            if not self._columns.rows and (types := stated_types(payload, rest[start:end])):
+            declared = declared_types(payload)
+            if not self._columns.rows and (types := stated_types(declared, rest[start:end])):
                 self._columns.expect(types)
             if not self._take(rest[start:end]):
                 payload = None
@@ -102,8 +104,8 @@ class ResultReader:
 
             payload = wire.judge(Response(response.status, response.headers, rest))
             self._columns.add_rows(sound(_listed(response.status, payload)))
-        assert payload is not None
-        declared = declared_types(payload)
+            assert payload is not None
+            declared = declared_types(payload)
         notes: list[str] = []
         rows, row_count = self._columns.rows, payload.get("rowCount")
         if not isinstance(row_count, int) or isinstance(row_count, bool):
@@ -287,7 +289,7 @@ _TEXTS = ("STRING", "TIMESTAMP", "DATETIME", "DATE", "TIME", "NUMERIC", "BIGNUME
 """What is a text in JSON."""
 
 
-def stated_types(payload: Mapping[str, Any], rows: bytes) -> dict[str, pa.DataType]:
+def stated_types(declared: Mapping[str, str], rows: bytes) -> dict[str, pa.DataType]:
     """Return the types to read the columns as, by those that the server states.
 
     Empty where it leaves one out, or where the first row says otherwise.
@@ -298,7 +300,6 @@ def stated_types(payload: Mapping[str, Any], rows: bytes) -> dict[str, pa.DataTy
     from ...core.tables.kinds import kind_of_type
 
     names = {**dict.fromkeys(_TEXTS, "string"), **_NUMBERS}
-    declared = declared_types(payload)
     if not declared or not all(kind in names for kind in declared.values()):
         return {}
     types = {name: pa.type_for_alias(names[kind]) for name, kind in declared.items()}

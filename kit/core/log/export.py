@@ -18,6 +18,7 @@ from ..errors import InputError, KitError, warn
 from ..files import draft
 from ..html import one_line
 from ..tables.frames import is_utf8
+from ..tables.scalars import json_value
 from ..tables.texts import objects, texts
 from ..words import nearest
 from .dataset import View
@@ -85,10 +86,6 @@ def to_jsonl(source: Ranged, path: Any, start: Any, until: Any, where: Any, plac
     return Written(target, records, size, time.monotonic() - began)
 
 
-def _refused(name: str) -> None:
-    raise ValueError(name)  # NaN and infinities are no JSON
-
-
 def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
     """Return a body as a line: JSON as it is, any other text as a JSON string."""
     if body is None or not is_utf8(body):
@@ -98,7 +95,7 @@ def _line(body: bytes | None, at: int, source: Ranged) -> bytes:
         )
     text = body.decode()
     try:
-        value = json.loads(text, parse_constant=_refused)
+        value = json_value(text)
     except (ValueError, RecursionError):
         return json.dumps(text, ensure_ascii=False).encode()
     if isinstance(value, str):

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import KitError
+from .moments import PER_SECOND
 from .scalars import Refused, iso_duration, json_text, shown
 
 TEXT = pa.large_string()
@@ -43,7 +44,6 @@ _UNCHANGED = (
     *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary),
 )
 """The types whose values go out as they are."""
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclass
@@ -436,7 +436,7 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
     if kind.tz == "UTC":
         return text
     # In whole seconds: near the limits of nanoseconds, the same moment in another zone is out of range.
-    counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // _PER_SECOND[kind.unit]
+    counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // PER_SECOND[kind.unit]
     seconds = pa.array(counts).cast(pa.timestamp("s", kind.tz))
     local = pc.local_timestamp(seconds)
     there = np.asarray(local.cast(pa.int64()))
@@ -452,7 +452,7 @@ def _times(column: pa.Array, where: _Place) -> pa.Array:
 
 def _refuse_years(column: pa.Array, where: _Place) -> None:
     """Refuse times that ISO 8601 has no four-digit year for."""
-    per = _PER_SECOND[column.type.unit]
+    per = PER_SECOND[column.type.unit]
     if len(column) == column.null_count:
         return
     bounds = pc.min_max(column.cast(pa.timestamp(column.type.unit)).cast(pa.int64()))
@@ -467,7 +467,7 @@ def _refuse_years(column: pa.Array, where: _Place) -> None:
 
 
 def _durations(column: pa.Array) -> pa.Array:
-    per = _PER_SECOND[column.type.unit]
+    per = PER_SECOND[column.type.unit]
     out = []
     for count in column.cast(pa.int64()).to_pylist():
         out.append(None if count is None else iso_duration(count, per))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from ..errors import InputError
 from ..words import is_slip, nearest
 from .frames import to_frame
+from .moments import PER_SECOND
 
 Mask = npt.NDArray[np.bool_]
 
@@ -57,7 +58,6 @@ _EXACT: Mapping[Any, Callable[[Any, Any], bool]] = {
 }
 _COUNT = pa.decimal128(38, 0)
 """The type of nanoseconds since 1970 that are more than 64 bits."""
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _FUNCTIONS = {">": pc.greater, "<": pc.less, ">=": pc.greater_equal, "<=": pc.less_equal}
 
 
@@ -214,7 +214,7 @@ def _run(function: Callable[[Any, Any], Any], column: pa.ChunkedArray, scalar: p
         if pa.types.is_timestamp(column.type) and (pa.types.is_timestamp(scalar.type) or scalar.type == _COUNT):
             # One may be outside the years that Python's times have, or that its unit has in the other's.
             count, unit = (int(scalar.as_py()), "ns") if scalar.type == _COUNT else (scalar.value, scalar.type.unit)
-            step, operand = _PER_SECOND[unit], count * _PER_SECOND[column.type.unit]
+            step, operand = PER_SECOND[unit], count * PER_SECOND[column.type.unit]
             counts = column.cast(pa.int64()).to_pylist()
             return np.array([count is not None and compare(count * step, operand) for count in counts], bool)
         operand = scalar.as_py()

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Column = TypeVar("Column", "pa.Array", "pa.ChunkedArray")
-UNITS = ("s", "ms", "us", "ns")
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+UNITS = tuple(PER_SECOND)
 """The units of times, each a thousand times as fine as the one before."""
 
 

@@ -12,6 +12,8 @@ from math import isfinite, isnan
 from typing import Any
 from uuid import UUID
 
+from .moments import PER_SECOND
+
 orjson: Any = None
 try:
     import orjson
@@ -73,6 +75,19 @@ def json_text(value: Any, *, spaced: bool = False) -> bytes:
                 return out
     plain = _plain(value, "", 0)
     return json.dumps(plain, ensure_ascii=False, separators=None if spaced else (",", ":"), allow_nan=False).encode()
+
+
+def json_value(text: str) -> Any:
+    """Return the value of a JSON text; NaN and infinities, which Python reads too, are no JSON and a `ValueError`.
+
+    >>> json_value('{"n": [1, null]}')
+    {'n': [1, None]}
+    """
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 if orjson is not None:
@@ -248,9 +263,8 @@ def _numpy_time(value: Any, path: str) -> str | None:
         if unit in ("ps", "fs", "as", "generic"):
             raise Refused(f"{value!r} is finer than nanoseconds", path=path)
         return str(value)
-    per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-    if unit in per:
-        return iso_duration(int(value.astype("int64")) * step, per[unit])
+    if unit in PER_SECOND:
+        return iso_duration(int(value.astype("int64")) * step, PER_SECOND[unit])
     seconds = {"m": 60, "h": 3600, "D": 86_400, "W": 604_800}
     if unit in seconds:
         return iso_duration(int(value.astype("int64")) * step * seconds[unit], 1)

@@ -27,7 +27,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from ...core.tables.encode import table_of
-from ...core.tables.scalars import Refused, json_text, shown
+from ...core.tables.scalars import Refused, json_text, json_value, shown
 from ...core.words import nearest
 from ..client.sql import cell_of, quoted
 from ..errors import KimberliteInputError
@@ -264,7 +264,7 @@ def _text(declared: str, lab: bool) -> _Make:
             raise Refused("this server would store a text instead", "declare the column TEXT")
         if isinstance(value, str):
             try:
-                json.loads(text(value), parse_constant=_no_constant)
+                json_value(text(value))
             except (ValueError, RecursionError):
                 raise Refused(f"{shown(value)} is not JSON text", "give json.dumps(...) of it") from None
             return str(value)
@@ -273,10 +273,6 @@ def _text(declared: str, lab: bool) -> _Make:
         return json_text(value).decode()
 
     return uuid if word == "UUID" else as_json if word in ("JSON", "JSONB") else text
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)  # NaN is Python's, not of JSON
 
 
 def _boolean(declared: str, lab: bool) -> _Make:

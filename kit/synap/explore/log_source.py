@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ...core.log.places import END, Place
 from ...core.log.source import Outgoing, Pages, Piece, Ranged, Sent
 from ...core.secrets import Secret
 from ...core.tables.frames import BodyMode
+from ...core.tables.scalars import json_value
 from ..client.client import SynapClient
 from ..client.reading import figures, page, pages
 from ..client.stream import decoded
@@ -138,11 +138,7 @@ def _as_data(body: bytes) -> Any:
     except UnicodeDecodeError:
         return body
     try:
-        json.loads(text, parse_constant=_refused)
+        json_value(text)
     except (ValueError, RecursionError):
         return text
     return text if text[:1] == '"' else JsonText(text)
-
-
-def _refused(name: str) -> None:
-    raise ValueError(name)

@@ -18,8 +18,8 @@ _KEPT = 4096
 """Hashes that are kept of a field: up to this many different values are counted exactly, more to within 1.6 %."""
 _FREQUENT = 2000
 """Values whose occurrences are counted."""
-_TRUTHS = 0x1B873593CC9E2D51
-"""Set before false and true, so that their hashes are not those of 0 and 1."""
+_APART = {kind: np.uint64(bits) for kind, bits in (("b", 1 << 61), ("f", 1 << 60), ("u", 1 << 59))}
+"""What sets the hashes of truth values, fractions and large numbers apart from those of integers of the same bits."""
 _LONG = 200
 """Texts of this many bytes or more are not counted among the frequent values."""
 
@@ -52,15 +52,19 @@ class Distinct:
             hashes = pd.util.hash_array(np.array(values.to_pylist(), object), categorize=False)
         else:
             numbers = values.to_numpy(zero_copy_only=False)
-            if numbers.dtype.kind == "f":
+            kind = numbers.dtype.kind
+            apart: Any = np.full(len(numbers), kind == "b")  # true is not 1
+            if kind == "f":
                 # 1 and 1.0 are one value.
-                whole = (np.abs(numbers) < 2.0**53) & (numbers == np.floor(numbers))
+                whole = (np.abs(numbers) < 2.0**63) & (numbers == np.floor(numbers))
                 bits = numbers.view(np.int64).copy()
                 bits[whole] = numbers[whole].astype(np.int64)
-                numbers = bits
-            elif numbers.dtype.kind == "b":
-                numbers = numbers.astype(np.int64) + _TRUTHS  # true is not 1
+                numbers, apart = bits, ~whole
+            elif kind == "u":
+                apart = numbers >= np.uint64(2**63)
             hashes = pd.util.hash_array(numbers.astype(np.int64, copy=False))
+            if apart.any():
+                hashes[apart] ^= _APART[kind]
         if len(self._hashes) == _KEPT:
             hashes = hashes[hashes < self._hashes[-1]]
         if len(hashes):
