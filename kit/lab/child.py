@@ -13,7 +13,7 @@ import weakref
 from typing import IO, Any
 
 from ..core.errors import SetupError
-from . import descriptors
+from . import lab_registry
 
 _READY_WITHIN = 30.0
 
@@ -83,7 +83,7 @@ def start(orders: dict[str, Any]) -> Servers:
         except BaseException:
             end(child)
             raise
-        reply = descriptors.veiled(json.loads(line)) if line else {}
+        reply = lab_registry.veiled(json.loads(line)) if line else {}
         if "error" in reply or not reply:
             end(child)
             raise SetupError(f"the lab did not start: {reply.get('error') or _last_words(errors)}")

@@ -24,9 +24,9 @@ from ..core.errors import InputError, KitError, SetupError
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from .copies import Copies
     from .jupyter import Jupyter
     from .lab import Lab
+    from .notebook_copies import NotebookCopies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,15 +170,15 @@ def _folder(path: str | None) -> str | None:
 
 
 def _lab(options: argparse.Namespace) -> int:
-    from . import copies, jupyter
+    from . import jupyter, notebook_copies
 
     _end_on_signals()
     jupyter.check_installed()
     if options.port:
         jupyter.check_port(options.port)
     names, path = _names(options), _folder(options.path)
-    folder = Path(options.notebooks).expanduser().absolute() if options.notebooks else copies.default_folder()
-    working = copies.refresh(folder)
+    folder = Path(options.notebooks).expanduser().absolute() if options.notebooks else notebook_copies.default_folder()
+    working = notebook_copies.refresh(folder)
     print("Starting the servers and JupyterLab ...", flush=True)
 
     from .lab import Lab
@@ -210,7 +210,7 @@ def _lab(options: argparse.Namespace) -> int:
 
 
 def _screen(
-    names: Sequence[str], lab: Lab, server: Jupyter, working: Copies, path: str | None, *, browser: bool
+    names: Sequence[str], lab: Lab, server: Jupyter, working: NotebookCopies, path: str | None, *, browser: bool
 ) -> list[str]:
     page, how = (server.url, "opened in your browser") if browser else (server.url_with_token, "")
     rows = [("JupyterLab", page, how)]
@@ -301,14 +301,14 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from . import descriptors, running
+    from . import lab_registry, running_labs
 
     rows = []
-    for described in descriptors.read():
-        if not running.answers(described):
+    for described in lab_registry.read():
+        if not running_labs.answers(described):
             continue
         for name, service in described["services"].items():
-            took = running.latency(service["url"], service["health"])
+            took = running_labs.latency(service["url"], service["health"])
             state, ms = ("down", "") if took is None else ("up", f"{took:.1f} ms")
             data = described["path"] or "temporary"
             rows.append((name, state, ms, service["url"], f"process {described['pid']}", f"data {data}"))
@@ -372,10 +372,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
-    from . import descriptors, running
+    from . import lab_registry, running_labs
 
-    for described in descriptors.read():
-        if running.answers(described):
+    for described in lab_registry.read():
+        if running_labs.answers(described):
             _print(_exports(described["env"].values()))
             return 0
     raise SetupError("no lab of yours is running", hint="start one with: kit lab, or kit serve")

@@ -20,7 +20,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from ..core.errors import SetupError
-from . import descriptors
+from . import lab_registry
 
 _READY_WITHIN = 90.0
 _ENDS_WITHIN = 20.0
@@ -42,7 +42,7 @@ class Jupyter:
         self.folder = folder
         self.notebook = notebook
         # The log contains the token, so only this user may read it.
-        handle, name = tempfile.mkstemp(prefix="jupyterlab-", suffix=".log", dir=descriptors.folder())
+        handle, name = tempfile.mkstemp(prefix="jupyterlab-", suffix=".log", dir=lab_registry.folder())
         self.log = Path(name)
         try:
             self._child = subprocess.Popen(  # noqa: S603 - our own module, under this very interpreter

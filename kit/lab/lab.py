@@ -12,7 +12,7 @@ from ..core.http.operations import Request, call
 from ..core.processes import OfOneProcess
 from ..core.secrets import Secret
 from ..core.tables.into import GivesFrames
-from . import child, running
+from . import child, running_labs
 from .services import NAMES, chosen
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Lab(GivesFrames, OfOneProcess):
         self._closed = False
         # Kept while searching, as another handle may close them at this moment.
         started = child.started()
-        described = running.find(names, demo, path) if join and not ports else None
+        described = running_labs.find(names, demo, path) if join and not ports else None
         self.joined = described is not None
         if described is not None:
             self._servers = started.get(described["pid"])
@@ -94,7 +94,7 @@ class Lab(GivesFrames, OfOneProcess):
             described = self._servers.described
         self._described = described
         self._names = names if self.joined else tuple(described["services"])
-        self._control = running.control(described)
+        self._control = running_labs.control(described)
         if moving and self.joined:
             self.move()
 
@@ -183,7 +183,7 @@ class Lab(GivesFrames, OfOneProcess):
         rows = []
         for name in self._names:
             service = self._described["services"][name]
-            latency = running.latency(service["url"], service["health"])
+            latency = running_labs.latency(service["url"], service["health"])
             state = "down" if latency is None else "up"
             rows.append({"service": name, "url": service["url"], "state": state, "latency_ms": latency})
         return from_rows(

@@ -24,9 +24,9 @@ from starlette.routing import Route
 
 from ..core.errors import InputError, KitError
 from ..version import __version__
-from . import descriptors, parent
+from . import lab_registry, parent
+from .demo_writer import DemoWriter
 from .faults import FaultPlan, Rule
-from .moving import Mover
 from .services import House, Server, create
 from .web import WebServer
 
@@ -44,7 +44,7 @@ class Process:
         self.folder = Path(path or tempfile.mkdtemp(prefix="kit-lab-"))
         self.servers: list[Server] = []
         self.control = WebServer(self._control_app())
-        self.mover: Mover | None = None
+        self.mover: DemoWriter | None = None
         self._descriptor: Path | None = None
 
     async def start(self) -> dict[str, Any]:
@@ -71,11 +71,11 @@ class Process:
             "services": {server.name: {"url": server.url, "health": server.health} for server in self.servers},
             "env": {name: value for server in self.servers for name, value in server.env().items()},
         }
-        self.mover = Mover(described["env"], tuple(self.orders["services"]))
+        self.mover = DemoWriter(described["env"], tuple(self.orders["services"]))
         if self.orders.get("moving"):
             self.mover.start()
         if self.orders.get("joinable"):
-            self._descriptor = descriptors.write(described)
+            self._descriptor = lab_registry.write(described)
         return described
 
     async def stop(self) -> None:

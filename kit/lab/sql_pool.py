@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from .confined import OUT_OF_MEMORY, environment
+from .worker_limits import OUT_OF_MEMORY, environment
 
 GRACE = 1.5
 """Seconds that a process has to stop by itself when the time is over."""

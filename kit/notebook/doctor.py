@@ -158,25 +158,25 @@ def _widgets() -> Iterator[Finding]:
 
 def _places() -> Iterator[Finding]:
     """Return folders that must be writable, labs that run, the port of JupyterLab."""
-    from ..lab import copies, descriptors
+    from ..lab import lab_registry, notebook_copies
 
-    runtime = descriptors.folder()
+    runtime = lab_registry.folder()
     yield Finding("good", "runtime folder", str(runtime))
     for what, folder, option in (
         ("temporary folder", Path(tempfile.gettempdir()), "set TMPDIR"),
-        ("notebooks folder", copies.default_folder(), "choose one with kit lab --notebooks"),
+        ("notebooks folder", notebook_copies.default_folder(), "choose one with kit lab --notebooks"),
     ):
         trouble = _unwritable(folder)
         yield Finding("bad" if trouble else "good", what, trouble or str(folder), option if trouble else "")
     before = len(list(runtime.glob("lab-*.json")))
-    labs = descriptors.read()
+    labs = lab_registry.read()
     cleared = before - len(list(runtime.glob("lab-*.json")))
     if cleared:
         yield Finding("note", "labs left by a crash", f"{cleared} cleared away")
     for described in labs:
-        from ..lab import running
+        from ..lab import running_labs
 
-        if running.answers(described):
+        if running_labs.answers(described):
             yield Finding("good", "lab", f"process {described['pid']}: {', '.join(described['services'])}")
         else:
             advice = f"end it if it hangs: kill {described['pid']}"

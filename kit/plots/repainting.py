@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..live.kernel import detached, in_voila, kernel, page_listens, publish
+from ..live.ipython import detached, in_voila, kernel, page_listens, publish
 from .figure import Margins, bundle
 
 if TYPE_CHECKING:

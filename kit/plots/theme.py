@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb, to_rgba
 
 from ..core.errors import InputError
-from ..live.kernel import kernel
+from ..live.ipython import kernel
 
 Theme = Literal["auto", "light", "dark", "print"]
 

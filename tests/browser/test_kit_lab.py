@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kit.lab import copies
+from kit.lab import notebook_copies
 from kit.lab.services import NAMES
 from tests.home import living_in
 
@@ -23,7 +23,7 @@ from .conftest import KitLab, Notebook
 def test_jupyterlab_opens_on_copies_of_the_notebooks(jupyter, page, screenshot):
     page.goto(jupyter.page)
     page.locator("#jupyterlab-splash").wait_for(state="detached")
-    source = copies.shipped()
+    source = notebook_copies.shipped()
     shipped = sorted(path.name for path in source.glob("*.ipynb"))
     for name in shipped:
         page.locator(".jp-DirListing-item", has_text=name).wait_for()
@@ -56,7 +56,7 @@ def test_a_notebook_joins_the_lab_that_runs(jupyter, notebook, screenshot):
 # The others run from a clean kernel in tests/lab/test_notebooks.py; these show what wants a page.
 @pytest.mark.parametrize("name", ["00-tour", "06-live", "08-your-own-services"])
 def test_a_notebook_of_the_package_runs_to_its_end(notebook, screenshot, name):
-    path = copies.shipped() / f"{name}.ipynb"
+    path = notebook_copies.shipped() / f"{name}.ipynb"
     cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     opened = notebook(*("".join(cell["source"]) for cell in cells)).run(120)
     screenshot(name)
@@ -67,7 +67,7 @@ def test_a_notebook_of_the_package_runs_to_its_end(notebook, screenshot, name):
 
 def test_the_tour_has_live_data_on_the_screen(notebook, screenshot):
     """As somebody sees it who runs the cells and has not come to the last one."""
-    document = json.loads((copies.shipped() / "00-tour.ipynb").read_text())
+    document = json.loads((notebook_copies.shipped() / "00-tour.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
     assert "close()" in cells[-1]
     opened = notebook(*cells[:-1]).run(120)
@@ -150,7 +150,7 @@ def test_a_changed_notebook_is_kept(tmp_path):
     command = KitLab(home)
     assert command.interrupt() == 0
     assert (folder / "mine.ipynb").read_text() == "{}"
-    source = copies.shipped()
+    source = notebook_copies.shipped()
     assert {path.name for path in source.glob("*.ipynb")} <= {path.name for path in Path(folder).iterdir()}
 
 

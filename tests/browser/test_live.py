@@ -104,7 +104,7 @@ def test_a_fast_stream(notebook, jupyter, count):
         "[view.wait(1, timeout=20) for view in shown]; go(writer); time.sleep(1.5); a = memory()\n"
         f"told = share({SECONDS / 3}); b = memory(); print('share', round(told, 3))",
         "total = int(writer.stdout.read()); writer.wait(); [view.wait(total, timeout=30) for view in shown]\n"
-        "pulse = shown[0]._face._screen.pulse\n"
+        "pulse = shown[0]._widgets._timer.pulse\n"
         "print('total', total, 'grown', round(b - a, 1), pulse._sent, pulse._back, pulse._missed, pulse._aside)",
     )
     browser = page.page

@@ -13,7 +13,7 @@ from typing import Any
 
 from kit.core.errors import KitError
 from kit.core.http.operations import Request, call
-from kit.lab import descriptors, running
+from kit.lab import lab_registry, running_labs
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "5e" * 24
@@ -61,7 +61,7 @@ class House:
                 raise RuntimeError(f"the server of {self.service} did not start: {self.said}")
             time.sleep(0.1)
         self.env: dict[str, str] = self.said["env"]
-        self._control = running.control(descriptors.veiled({**self.said, "env": {}}))
+        self._control = running_labs.control(lab_registry.veiled({**self.said, "env": {}}))
 
     def _started(self) -> bool:
         with open(self.folder / "errors.txt", "ab") as errors:

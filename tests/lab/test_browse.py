@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import kit
-from kit.live import kernel
+from kit.live import ipython
 from kit.live.browse.browser import Browser, variable_of
 from kit.live.browse.panel import Panel
 from kit.live.browse.tree import MOST, Node, Tree, hidden
@@ -179,7 +179,7 @@ def test_choosing_and_pressing(lab):
 
 def test_finding_and_profiling(lab, monkeypatch):
     left = {}
-    monkeypatch.setattr(kernel, "shell", lambda: SimpleNamespace(user_ns=left))
+    monkeypatch.setattr(ipython, "shell", lambda: SimpleNamespace(user_ns=left))
     browser = Pressed(lab.s2.browse()._tree.root)
     panel = browser._panel
     browser.settle()
@@ -220,9 +220,9 @@ def test_finding_and_profiling(lab, monkeypatch):
 
 def test_a_view_finds_and_profiles_in_the_log_that_it_follows(lab, monkeypatch):
     left = {"orders_found": "somebody's own"}
-    monkeypatch.setattr(kernel, "shell", lambda: SimpleNamespace(user_ns=left))
+    monkeypatch.setattr(ipython, "shell", lambda: SimpleNamespace(user_ns=left))
     view = lab.s2["demo-shop"]["orders"].live("tail-5")
-    face = view.wait(5, timeout=20) and view._face
+    face = view.wait(5, timeout=20) and view._widgets
     assert face.widget.children
     controls = face._controls
     assert list(controls.panes) == ["columns", "record", "find", "profile", "save"]
@@ -255,7 +255,7 @@ def test_a_view_finds_and_profiles_in_the_log_that_it_follows(lab, monkeypatch):
 def test_what_follows_no_log_has_nothing_to_find_in():
     with kit.LiveView([{"n": 1}]) as view:
         assert view.widget.children
-        assert list(view._face._controls.panes) == ["columns", "record", "save"]
+        assert list(view._widgets._controls.panes) == ["columns", "record", "save"]
 
 
 def test_what_is_overtaken_shows_nothing():

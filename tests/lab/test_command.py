@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kit.lab import copies
+from kit.lab import notebook_copies
 from tests.home import living_in, own_environment
 
 pytestmark = pytest.mark.lab
@@ -373,18 +373,18 @@ def test_copies_keep_what_the_user_changed(tmp_path):
     for name in ("a.ipynb", "b.ipynb", "data/c.csv", ".ipynb_checkpoints/a.ipynb"):
         (source / name).write_text("1")
 
-    first = copies.refresh(folder, source)
+    first = notebook_copies.refresh(folder, source)
     assert first.notebooks == ["a.ipynb", "b.ipynb"]
     assert (folder / "data" / "c.csv").read_text() == "1"
     assert not (folder / ".ipynb_checkpoints").exists()
 
     (folder / "a.ipynb").write_text("mine")
     (folder / "own.ipynb").write_text("own")
-    assert copies.refresh(folder, source).kept == []  # nothing newer was held back
+    assert notebook_copies.refresh(folder, source).kept == []  # nothing newer was held back
 
     for name in ("a.ipynb", "b.ipynb", "data/c.csv"):
         (source / name).write_text("2")
-    second = copies.refresh(folder, source)
+    second = notebook_copies.refresh(folder, source)
     assert second.kept == ["a.ipynb"]
     assert (folder / "a.ipynb").read_text() == "mine"
     assert (folder / "b.ipynb").read_text() == "2"
@@ -392,7 +392,7 @@ def test_copies_keep_what_the_user_changed(tmp_path):
     assert (folder / "own.ipynb").read_text() == "own"
 
     (folder / "a.ipynb").rename(folder / "mine.ipynb")
-    assert copies.refresh(folder, source).kept == []
+    assert notebook_copies.refresh(folder, source).kept == []
     assert (folder / "a.ipynb").read_text() == "2"
     assert (folder / "mine.ipynb").read_text() == "mine"
 
@@ -406,14 +406,14 @@ def test_copies_that_were_only_run_are_replaced(tmp_path):
         return json.dumps({"cells": [cell], "metadata": more.get("metadata", {}), "nbformat": 4, "nbformat_minor": 5})
 
     (source / "a.ipynb").write_text(notebook("1"))
-    copies.refresh(folder, source)
+    notebook_copies.refresh(folder, source)
     ran = notebook(["1"], metadata={"language_info": {}}, outputs=[{"output_type": "stream", "text": "x"}])
     (folder / "a.ipynb").write_text(ran)
-    copies.refresh(folder, source)
+    notebook_copies.refresh(folder, source)
     assert (folder / "a.ipynb").read_text() == ran  # there is nothing newer
 
     (source / "a.ipynb").write_text(notebook("2"))
-    assert copies.refresh(folder, source).kept == []
+    assert notebook_copies.refresh(folder, source).kept == []
     assert (folder / "a.ipynb").read_text() == notebook("2")
 
 
@@ -425,5 +425,5 @@ def test_copies_that_were_there_before_the_ledger(tmp_path):
     (source / "a.ipynb").write_text("1")
     (folder / "a.ipynb").write_text("mine")
     (folder / ".copied.json").write_text("{damaged")
-    assert copies.refresh(folder, source).kept == ["a.ipynb"]
+    assert notebook_copies.refresh(folder, source).kept == ["a.ipynb"]
     assert (folder / "a.ipynb").read_text() == "mine"

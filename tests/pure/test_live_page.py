@@ -9,7 +9,7 @@ import pytest
 import kit
 from kit.core.tables.filters import query
 from kit.live.view import drawing
-from kit.live.view.page import MOST_COLUMNS, Page
+from kit.live.view.rows_table import MOST_COLUMNS, RowsTable
 from kit.live.view.values import cells
 
 HOSTILE = [
@@ -74,12 +74,12 @@ def test_times_are_local_with_the_date_where_it_is_another_day():
 
 def test_columns_stay_where_they_are_while_rows_change():
     feed = table_of([[{"a": n} for n in range(5)]])
-    page = Page(feed.shared, 5)
+    page = RowsTable(feed.shared, 5)
     first = page.html()
     assert first.count("<tr data-n=") == 5 and page.html() == first
     feed.close()
     feed = table_of([[{"a": 1}], [{"b": 2}], [{"c": 3, "a": "<b>"}]])
-    page = Page(feed.shared, 10)
+    page = RowsTable(feed.shared, 10)
     html = page.html()
     assert [html.index(f">{name}</th>") for name in "abc"] == sorted(html.index(f">{name}</th>") for name in "abc")
     assert html.count('<tr aria-hidden="true">') == 7 and "&lt;b&gt;" in html and "<b>" not in html
@@ -89,14 +89,14 @@ def test_columns_stay_where_they_are_while_rows_change():
 
 def test_a_table_of_very_many_keys_is_bounded_and_says_so():
     feed = table_of([[{f"<k{n}>": n for n in range(5000)}]])
-    html = Page(feed.shared, 20).html()
+    html = RowsTable(feed.shared, 20).html()
     assert html.count("<th ") == MOST_COLUMNS and f"{5000 - MOST_COLUMNS:,} more columns" in html
     assert len(html) < 60_000 and "<k" not in html
 
 
 def test_the_views_filter_looks_back_and_counts():
     feed = table_of([[{"n": n, "city": "Oslo" if n % 2 else "Brno"} for n in range(1000)]])
-    page = Page(feed.shared, 10)
+    page = RowsTable(feed.shared, 10)
     page.set_filter(query("city=Oslo and n > 900"))
     html = page.html()
     assert page.matching == 50 and html.count("<tr data-n=") == 10 and ">999</td>" in html and ">998</td>" not in html
@@ -111,7 +111,7 @@ def test_the_views_filter_looks_back_and_counts():
 
 
 def test_the_views_filter_says_what_it_cannot_find():
-    page = Page(table_of([[{"n": 1, "total": 2}]]).shared, 10)
+    page = RowsTable(table_of([[{"n": 1, "total": 2}]]).shared, 10)
     page.set_filter(query("totl > 1"))
     page.html()
     assert "did you mean 'total'?" in str(page.lacking)

@@ -15,13 +15,13 @@ from ipywidgets.widgets.widget import _instances
 import kit
 from kit.core import loop
 from kit.core.tables.filters import query
-from kit.live import kernel
+from kit.live import ipython
 from kit.live.view import drawing
+from kit.live.view.backpressure import Backpressure
 from kit.live.view.changes import Changes
-from kit.live.view.glance import columns_html, hexdump, record_html, row_lines
+from kit.live.view.details import columns_html, hexdump, record_html, row_lines
 from kit.live.view.order import KEPT, NUMBER, Order
-from kit.live.view.page import Page
-from kit.live.view.pulse import Pulse
+from kit.live.view.rows_table import RowsTable
 
 ROWS = [{"n": n, "city": ("Oslo", "Brno", "Riga")[n % 3]} for n in range(30)]
 
@@ -80,7 +80,7 @@ def test_words_do_not_run_together_where_there_is_no_style():
 
 def test_a_picture_has_no_empty_lines_for_what_may_come():
     feed = gone(kit.Feed([{"n": 1}]))
-    assert Page(feed.shared, 20).html().count("<tr") == 21
+    assert RowsTable(feed.shared, 20).html().count("<tr") == 21
     html = kit.LiveView(feed)._repr_mimebundle_()["text/html"]
     assert html.count("<tr") == 2 and html.count("</table>") == 1
 
@@ -160,17 +160,17 @@ def test_a_table_that_does_not_follow_stays_and_tells_what_is_newer():
 def test_a_large_table_comes_less_often():
     feed = gone(kit.Feed([{f"c{n}": n for n in range(20)}] * 200))
     view = kit.LiveView(feed, rows=200)
-    assert view.widget and view._face._pace > 1
+    assert view.widget and view._widgets._pace > 1
     small = kit.LiveView(feed, rows=5)
-    assert small.widget and small._face._pace == 0.1
+    assert small.widget and small._widgets._pace == 0.1
     view.close()
     small.close()
 
 
 def test_a_page_is_asked_once_a_second_and_lets_no_more_than_that_be_sent(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("kit.live.view.pulse.time.monotonic", lambda: clock[0])
-    pulse = Pulse()
+    monkeypatch.setattr("kit.live.view.backpressure.time.monotonic", lambda: clock[0])
+    pulse = Backpressure()
     out, back, _ = pulse._models
     sent = 0
     for tick in range(31):
@@ -202,9 +202,9 @@ def test_paused_it_is_not_caught_up_and_tells_how_many_wait():
     view = kit.LiveView(feed)
     assert view.widget
     feed.shared.caught_up = True
-    assert "caught up" in view._face._figures()
+    assert "caught up" in view._widgets._figures()
     feed.pause()
-    assert "caught up" not in view._face._figures()
+    assert "caught up" not in view._widgets._figures()
     view.close()
     stop.set()
 
@@ -234,7 +234,7 @@ def test_a_layout_that_holds_a_view_keeps_a_picture_of_it_when_it_is_closed():
 
 
 def test_sorted_by_a_column_of_all_that_is_kept():
-    page = Page(gone(kit.Feed(ROWS)).shared, 4)
+    page = RowsTable(gone(kit.Feed(ROWS)).shared, 4)
     page.set_order(Order("n", descending=False))
     assert numbers(page.html()) == [0, 1, 2, 3]
     page.set_order(Order("city", descending=False))
@@ -256,7 +256,7 @@ def test_sorted_rows_are_exact_while_the_first_ones_leave_the_buffer():
             go.acquire()
 
     feed = kit.Feed(source(), max_rows=5_000)
-    page = Page(feed.shared, 20)
+    page = RowsTable(feed.shared, 20)
     page.set_order(Order("n", descending=False))
     for lot in range(1, 11):
         feed.wait(lot * 2_000, timeout=10)
@@ -286,7 +286,7 @@ def test_a_new_row_does_not_stand_where_rows_are_that_were_cut():
 )
 def test_every_type_has_some_order(values):
     feed = gone(kit.Feed([{"x": value, "n": n} for n, value in enumerate(values)]))
-    page = Page(feed.shared, 5)
+    page = RowsTable(feed.shared, 5)
     page.set_order(Order("x", descending=False))
     assert page.html().count("<tr data-n=") == len(values)
     page.set_order(Order("nowhere", descending=True))
@@ -294,7 +294,7 @@ def test_every_type_has_some_order(values):
 
 
 def test_columns_are_chosen_and_come_back():
-    page = Page(gone(kit.Feed(ROWS)).shared, 4)
+    page = RowsTable(gone(kit.Feed(ROWS)).shared, 4)
     page.html()
     assert page.shown == ["n", "city"] and list(page.names) == ["n", "city"]
     page.choose(["city"])
@@ -306,7 +306,7 @@ def test_columns_are_chosen_and_come_back():
 def test_a_row_is_seen_whole():
     rows = [{"n": 1, "text": "<b>long</b> " * 500, "deep": {"a": [1, 2]}}]
     feed = gone(kit.Feed(rows))
-    page = Page(feed.shared, 5)
+    page = RowsTable(feed.shared, 5)
     page.html()
     html = record_html(page.records()[0], 0)
     assert "&lt;b&gt;long&lt;/b&gt; " * 500 in html and "<b>" not in html
@@ -388,10 +388,10 @@ def test_panes_open_one_at_a_time_and_leave_nothing():
     chosen, wide, told = place.children
     assert chosen.value == ("n", "city") and until(lambda: "<table" in told.value)
     chosen.value = ("city",)
-    assert until(lambda: view._face.page.shown == ["city"])
-    assert wide.value == view._face.page.widest
+    assert until(lambda: view._widgets.page.shown == ["city"])
+    assert wide.value == view._widgets.page.widest
     wide.value = 12
-    assert view._face.page.widest == 12
+    assert view._widgets.page.widest == 12
     names["Record"].click()
     rows, told = place.children
     assert "29" in told.value and len(rows.options) == 20
@@ -403,7 +403,7 @@ def test_panes_open_one_at_a_time_and_leave_nothing():
 
 
 def page_tells(view, what, page="page"):
-    field = view._face._controls.page.field
+    field = view._widgets._controls.page.field
     before, *told = field.value.split("|")
     told = [*(told if before == page else []), f"{time.monotonic_ns()} {what}"][-8:]
     field.value = "|".join([page, *told])
@@ -438,7 +438,7 @@ def test_a_row_of_a_result_that_was_replaced_is_still_seen_whole(given):
     view = kit.LiveView(latest, rows=5)
     place = view.widget.children[3]
     page_tells(view, "hold")
-    shown = view._face._controls.main.value
+    shown = view._widgets._controls.main.value
     number = re.search(r'data-n="(\d+)"><td[^>]*>29<', shown)[1]
     before = latest.shared.version
     source.put({"n": 99, "city": "Riga"})
@@ -457,7 +457,7 @@ def test_rows_stand_still_while_text_is_marked_and_what_nobody_sees_is_seldom_pa
 
     def painted(n, seconds):
         def look():
-            view._face._screen.look_up()  # as when a page answers
+            view._widgets._timer.look_up()  # as when a page answers
             return f">{n}</td>" in main.value + changes.value
 
         return until(look, seconds)
@@ -520,7 +520,7 @@ def test_a_page_that_listens_gets_changes_and_the_whole_when_it_asks(given):
         source.put({"n": n, "city": "Oslo"})
 
         def look():
-            view._face._screen.look_up()  # as when a page answers
+            view._widgets._timer.look_up()  # as when a page answers
             return any(f">{n}</td>" in part.value for part in (main, changes))
 
         assert until(look, 5)
@@ -538,7 +538,7 @@ def test_a_page_that_listens_gets_changes_and_the_whole_when_it_asks(given):
 
 
 def test_columns_are_as_wide_as_one_wants():
-    page = Page(gone(kit.Feed([{"n": 1, "text": "x" * 200, "more": "y" * 30}])).shared, 4)
+    page = RowsTable(gone(kit.Feed([{"n": 1, "text": "x" * 200, "more": "y" * 30}])).shared, 4)
     wide = lambda: int(re.search(r"max\(100%,(\d+)ch\)", page.html())[1])  # noqa: E731
     assert wide() == 5 + 42 + 32
     page.set_widest(12)
@@ -563,19 +563,19 @@ def test_where_there_is_no_notebook_one_sentence_says_what_works(monkeypatch, ca
     assert "view.watch()" in capsys.readouterr().out
     view.watch(1)
     assert "30 rows" in capsys.readouterr().out
-    monkeypatch.setitem(sys.modules, "marimo", kernel)
-    assert "marimo" in kernel.elsewhere()
+    monkeypatch.setitem(sys.modules, "marimo", ipython)
+    assert "marimo" in ipython.elsewhere()
     monkeypatch.delitem(sys.modules, "marimo")
-    monkeypatch.setitem(sys.modules, "google.colab", kernel)
-    monkeypatch.setattr(kernel, "kernel", lambda: object())
-    assert "In Colab" in kernel.elsewhere()
+    monkeypatch.setitem(sys.modules, "google.colab", ipython)
+    monkeypatch.setattr(ipython, "kernel", lambda: object())
+    assert "In Colab" in ipython.elsewhere()
     shown = kit.LiveView(gone(kit.Feed(ROWS)))
     assert "In Colab" in shown.widget.children[6].value
     shown.close()
     monkeypatch.delitem(sys.modules, "google.colab")
-    assert kernel.elsewhere() == ""
+    assert ipython.elsewhere() == ""
     monkeypatch.setattr("sys.platform", "emscripten")
-    assert "Pyodide" in kernel.elsewhere()
+    assert "Pyodide" in ipython.elsewhere()
     monkeypatch.setattr(loop, "_portal", None)
     with pytest.raises(kit.KitError, match="Pyodide has no threads"):
         kit.Feed(ROWS)

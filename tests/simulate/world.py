@@ -29,7 +29,7 @@ from kit.kimberlite.client import appending, reading, subscription
 from kit.lab.amdahl import fields as amdahl_fields
 from kit.lab.amdahl import limits as amdahl_limits
 from kit.lab.claude import keys as claude_keys
-from kit.lab.claude import ledger as claude_ledger
+from kit.lab.claude import usage_store
 from kit.lab.claude.routes import tasks as claude_tasks
 from kit.live.feed import rates
 from kit.s2.client.sessions import batching
@@ -39,7 +39,7 @@ from . import sockets
 from .faults import MOMENTS, Fault
 from .loop import Loop, Stuck
 
-_DATED = (amdahl_fields, claude_ledger, claude_tasks, appending, reading, subscription)
+_DATED = (amdahl_fields, usage_store, claude_tasks, appending, reading, subscription)
 _SLEEP = time.sleep
 WALL = 1_790_000_000.0
 """The time of day at which each run begins."""

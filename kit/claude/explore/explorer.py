@@ -15,9 +15,9 @@ from ..client.client import ClaudeClient, settings_of
 from ..client.streaming import checked, opened
 from ..types import Response, Transport
 from ..wire import json_messages as wire
-from .ledger import by_time, usage_by_time
 from .live import LiveAnswer
 from .prompts import Prompts
+from .recorded_costs import by_time, usage_by_time
 from .results import TaskResult
 
 if TYPE_CHECKING:

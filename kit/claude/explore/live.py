@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core import loop
 from ...core.errors import KitError
-from ...live.kernel import detached, in_voila
+from ...live.ipython import detached, in_voila
 from ..errors import ClaudeAPIError, TimeoutError
 from ..types import SHOWN, Response, answer_html
 

@@ -18,9 +18,9 @@ from ..types import Paid
 from ..wire import json_messages as wire
 from ..wire.columns_spec import Column, Spec, spec_of
 from ..wire.prices import LIKELY_OUTPUT, PRICES, cost_of, likely_tokens
-from .ledger import Keeper
 from .models import Batches
 from .preview import Preview
+from .recorded_costs import Keeper
 from .scoring import compare, compare_models
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..tuned import Tuned
+from ..env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning(Tuned):
+class Tuning(EnvSettings):
     """Numbers that a test or a demo may change; each has a variable `KIT_AMDAHL_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_AMDAHL_"

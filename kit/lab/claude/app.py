@@ -20,9 +20,9 @@ from ..faults import App
 from .answers import Refusal
 from .fields import Fields
 from .keys import Key, Keys, RateLimit
-from .ledger import Ledger
 from .model.runs import Pool
 from .tuning import Tuning
+from .usage_store import UsageStore
 
 PREFIX = "/v1"
 
@@ -32,7 +32,7 @@ class Desk:
     """What all handlers share."""
 
     keys: Keys
-    ledger: Ledger
+    usage_store: UsageStore
     pool: Pool
     limit: RateLimit
     tuning: Tuning

@@ -12,10 +12,10 @@ from . import demo, schema
 from .answers import injected
 from .app import Desk, build
 from .keys import Keys, RateLimit, main_key
-from .ledger import Ledger
 from .model.runs import Pool
 from .routes import chat, control, described, health, process, streams, tasks, usage
 from .tuning import Tuning
+from .usage_store import UsageStore
 
 
 class ClaudeServer:
@@ -37,7 +37,7 @@ class ClaudeServer:
             await self._store.write(demo.fill)
         desk = Desk(
             Keys(self._store),
-            Ledger(self._store),
+            UsageStore(self._store),
             Pool(max(1, int(tuning.workers))),
             RateLimit(tuning.window),
             tuning,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..tuned import Tuned
+from ..env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning(Tuned):
+class Tuning(EnvSettings):
     """Numbers that a test or a demo may change; each has a variable `KIT_CLAUDE_<NAME>`."""
 
     prefix: ClassVar[str] = "KIT_CLAUDE_"

@@ -14,14 +14,14 @@ from .account.catalog import Catalog
 from .account.control import Basins, Locations, Streams
 from .account.tokens import Tokens
 from .account.usage import Usage
+from .data_plane import DataPlane
 from .http.app import NAME, Api, Routes, guarded
-from .http.faulty import Faulty
+from .http.fault_injection import FaultInjection
 from .http.listener import Listener
-from .hub import Hub
 from .records import appends, reads
+from .records.chunk_cache import ChunkCache
 from .records.chunks import Chunk
 from .records.log import Log
-from .records.shelf import Shelf
 from .records.stream import Stream
 from .records.sweeper import Sweeper
 from .tuning import Tuning, now
@@ -48,18 +48,18 @@ class S2Server:
         self._store = Store(path, schema.SQL)
         if house.demo:
             await self._store.write(partial(demo.fill, now=clock()))
-        self._shelf = Shelf(path)
+        self._chunk_cache = ChunkCache(path)
         self.usage = Usage(self._store, clock)
-        self._log = Log(self._store, self._shelf, clock, self._stored)
+        self._log = Log(self._store, self._chunk_cache, clock, self._stored)
         locations = Locations(self._store)
         deletion = round(tuning.deletion * 1000)
         catalog = Catalog(self._store, clock, deletion, lambda: locations.default)
         tokens = Tokens(self._store, house.token, clock)
-        hub = Hub(catalog, self._log, self._shelf, self.usage, tuning)
-        self.sweeper = Sweeper(self._store, catalog, self._log, self._shelf, self.usage, clock, tuning.sweep)
-        routes = _routes(hub, Basins(catalog, locations), Streams(catalog), locations, tokens)
+        data_plane = DataPlane(catalog, self._log, self._chunk_cache, self.usage, tuning)
+        self.sweeper = Sweeper(self._store, catalog, self._log, self._chunk_cache, self.usage, clock, tuning.sweep)
+        routes = _routes(data_plane, Basins(catalog, locations), Streams(catalog), locations, tokens)
         api = Api(routes, tokens, self.usage, tuning)
-        self._listener = Listener(guarded(Faulty(api, self.name, house.faults)), house.port(self.name))
+        self._listener = Listener(guarded(FaultInjection(api, self.name, house.faults)), house.port(self.name))
         self.sweeper.start()
         await self._listener.start()
 
@@ -71,7 +71,7 @@ class S2Server:
         await self.sweeper.stop()
         await self.usage.flush()
         await self._store.close()
-        self._shelf.close()
+        self._chunk_cache.close()
 
     @property
     def url(self) -> str:
@@ -91,8 +91,8 @@ class S2Server:
         self.usage.level(stream.basin, stream.name, stream.size)
 
 
-def _routes(hub: Hub, basins: Basins, streams: Streams, locations: Locations, tokens: Tokens) -> Routes:
-    usage = hub.usage
+def _routes(data_plane: DataPlane, basins: Basins, streams: Streams, locations: Locations, tokens: Tokens) -> Routes:
+    usage = data_plane.usage
     return {
         ("basins",): {"GET": basins.listing, "POST": basins.create},
         ("basins", NAME): {
@@ -108,8 +108,11 @@ def _routes(hub: Hub, basins: Basins, streams: Streams, locations: Locations, to
             "PATCH": streams.patch,
             "DELETE": streams.delete,
         },
-        ("streams", NAME, "records"): {"GET": partial(reads.read, hub), "POST": partial(appends.append, hub)},
-        ("streams", NAME, "records", "tail"): {"GET": partial(reads.tail, hub)},
+        ("streams", NAME, "records"): {
+            "GET": partial(reads.read, data_plane),
+            "POST": partial(appends.append, data_plane),
+        },
+        ("streams", NAME, "records", "tail"): {"GET": partial(reads.tail, data_plane)},
         ("access-tokens",): {"GET": tokens.listing, "POST": tokens.issue},
         ("access-tokens", NAME): {"DELETE": tokens.revoke},
         ("locations",): {"GET": locations.listing},

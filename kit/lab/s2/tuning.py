@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..tuned import Tuned
+from ..env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning(Tuned):
+class Tuning(EnvSettings):
     """Numbers that a test or a demo may change; each has a variable `KIT_S2_<NAME>`, in seconds."""
 
     prefix: ClassVar[str] = "KIT_S2_"

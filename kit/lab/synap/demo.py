@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 
-from ..mixing import mixed
-from .home import Home
+from ..pseudo_random import mixed
+from .server_state import ServerState
 
 JOBS = 60
 REPORTS = 2000
@@ -20,15 +20,15 @@ _KINDS = ("label", "invoice", "route", "photo")
 _STATES = ("loading", "driving", "driving", "driving", "delivering", "waiting")
 
 
-def fill(home: Home) -> None:
+def fill(state: ServerState) -> None:
     """Put the demo data in, once; reports of vans at every start that finds none of the last hour."""
-    if not len(home.pairs) and not home.queues.names():
-        _fill_pairs(home)
-        _fill_queues(home)
-    _fill_rooms(home)
+    if not len(state.kv_store) and not state.queues.names():
+        _fill_pairs(state)
+        _fill_queues(state)
+    _fill_rooms(state)
 
 
-def _fill_pairs(home: Home) -> None:
+def _fill_pairs(state: ServerState) -> None:
     for n in range(1, 41):
         chance = mixed(1, n)
         van = {
@@ -37,30 +37,30 @@ def _fill_pairs(home: Home) -> None:
             "parcels": chance // 11 % 120,
             "electric": chance // 13 % 3 > 0,
         }
-        home.pairs.set(f"van:{n:02d}", json.dumps(van, separators=(",", ":")).encode())
+        state.kv_store.set(f"van:{n:02d}", json.dumps(van, separators=(",", ":")).encode())
     for n in range(1, 9):
-        home.pairs.set(f"depot:{_CITIES[n - 1].lower()}", f"{_CITIES[n - 1]} depot, gate {n}".encode())
-        home.pairs.set(f"delivered:{_CITIES[n - 1].lower()}", str(mixed(2, n) % 5000).encode())
-    home.pairs.set("session:demo", b"signed in", 3600)
-    home.pairs.set("logo", bytes(range(0x80, 0xA0)))
+        state.kv_store.set(f"depot:{_CITIES[n - 1].lower()}", f"{_CITIES[n - 1]} depot, gate {n}".encode())
+        state.kv_store.set(f"delivered:{_CITIES[n - 1].lower()}", str(mixed(2, n) % 5000).encode())
+    state.kv_store.set("session:demo", b"signed in", 3600)
+    state.kv_store.set("logo", bytes(range(0x80, 0xA0)))
 
 
-def _fill_queues(home: Home) -> None:
-    home.queues.create("jobs", {"max_depth": 1000, "ack_deadline": 30})
-    home.queues.create("mails")
+def _fill_queues(state: ServerState) -> None:
+    state.queues.create("jobs", {"max_depth": 1000, "ack_deadline": 30})
+    state.queues.create("mails")
     for n in range(JOBS):
         chance = mixed(3, n)
         job = {"job": n, "kind": _KINDS[chance % 4], "van": 1 + chance // 5 % 40, "weight": chance // 7 % 300 / 10}
-        home.queues.publish("jobs", json.dumps(job).encode(), 9 if chance // 11 % 10 == 0 else 5, None)
+        state.queues.publish("jobs", json.dumps(job).encode(), 9 if chance // 11 % 10 == 0 else 5, None)
     for n in range(12):
-        home.queues.publish("mails", f"Parcel {7000 + n} is on its way".encode(), None, None)
+        state.queues.publish("mails", f"Parcel {7000 + n} is on its way".encode(), None, None)
 
 
-def _fill_rooms(home: Home) -> None:
+def _fill_rooms(state: ServerState) -> None:
     now = int(time.time())
-    home.rooms.get_or_create("vans")
-    home.rooms.get_or_create("alerts")
-    if any(home.rooms.get(name).stats()["message_count"] for name in ("vans", "alerts")):
+    state.rooms.get_or_create("vans")
+    state.rooms.get_or_create("alerts")
+    if any(state.rooms.get(name).stats()["message_count"] for name in ("vans", "alerts")):
         return
     for n in range(REPORTS):
         chance = mixed(4, n)
@@ -71,8 +71,8 @@ def _fill_rooms(home: Home) -> None:
             "battery": 20 + chance // 47 % 80,
         }
         at = now - 3000 + n * 3000 // REPORTS
-        home.rooms.publish("vans", "report", json.dumps(report, separators=(",", ":")).encode(), at)
+        state.rooms.publish("vans", "report", json.dumps(report, separators=(",", ":")).encode(), at)
     for n in range(ALERTS):
         chance = mixed(5, n)
         alert = f"van {1 + chance % 40} is {5 + chance // 7 % 50} minutes late"
-        home.rooms.publish("alerts", "late", json.dumps(alert).encode(), now - 2900 + n * 70)
+        state.rooms.publish("alerts", "late", json.dumps(alert).encode(), now - 2900 + n * 70)

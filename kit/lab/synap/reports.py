@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .home import VERSION, Home
 from .refusal import Refusal
+from .server_state import VERSION, ServerState
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
-def kv(home: Home) -> dict[str, Any]:
+def kv(state: ServerState) -> dict[str, Any]:
     """Return figures of the values."""
-    pairs = home.pairs
+    pairs = state.kv_store
     reads = pairs.hits + pairs.misses
     return {
         "total_keys": len(pairs),
@@ -32,23 +32,23 @@ def kv(home: Home) -> dict[str, Any]:
     }
 
 
-def memory(home: Home, key: str) -> dict[str, Any]:
-    value = home.pairs.peek(key)
+def memory(state: ServerState, key: str) -> dict[str, Any]:
+    value = state.kv_store.peek(key)
     if value is None:
         raise Refusal(f"Key not found: {key}")
     size = len(key.encode()) + len(value)
     return {"key": key, "bytes": size, "human": f"{size}B"}
 
 
-def clients(home: Home) -> dict[str, Any]:
-    shown = list(home.sockets.values())
+def clients(state: ServerState) -> dict[str, Any]:
+    shown = list(state.sockets.values())
     return {"clients": shown, "count": len(shown)}
 
 
-def info(home: Home, section: Any = None) -> dict[str, Any]:
+def info(state: ServerState, section: Any = None) -> dict[str, Any]:
     """Return all sections, or one by name."""
-    pairs, (port, _) = home.pairs, home.ports()
-    up = int(time.monotonic() - home.started)
+    pairs, (port, _) = state.kv_store, state.ports()
+    up = int(time.monotonic() - state.started)
     rss = process_memory()[0]
     sections: dict[str, Any] = {
         "server": {
@@ -57,7 +57,7 @@ def info(home: Home, section: Any = None) -> dict[str, Any]:
             "os": platform.system(),
             "arch_bits": 64,
             "process_id": os.getpid(),
-            "run_id": home.run_id,
+            "run_id": state.run_id,
             "tcp_port": port,
             "uptime_in_seconds": up,
             "uptime_in_days": up // 86400,
@@ -98,7 +98,7 @@ def process_memory() -> tuple[int, int]:
         return 0, 0
 
 
-def metrics(home: Home) -> str:
+def metrics(state: ServerState) -> str:
     """Return the page that Prometheus scrapes."""
     lines: list[str] = []
 
@@ -110,7 +110,7 @@ def metrics(home: Home) -> str:
                 f"{name}{labels} {value:g}" if value < 1e6 else f"{name}{labels} {value:.0f}" for labels, value in rows
             )
 
-    queues, rooms = home.queues.all(), home.rooms.all()
+    queues, rooms = state.queues.all(), state.rooms.all()
     family("synap_queue_depth", "gauge", [(label(queue=q.name), q.depth) for q in queues], "Ready messages")
     dead = [(label(queue=q.name), q.figures.dead_lettered) for q in queues]
     family("synap_queue_dlq_messages", "gauge", dead, "Messages given up")
@@ -122,7 +122,7 @@ def metrics(home: Home) -> str:
     ):
         family(name, "gauge", [(labels, row[key]) for labels, row in stats], about)
     sizes = {
-        "kv": home.pairs.bytes,
+        "kv": state.kv_store.bytes,
         "queue": sum(len(m.payload) for q in queues for lane in q.lanes for m in lane),
         "stream": sum(sum(map(len, room.encoded[room.start :])) for room in rooms),
     }
@@ -135,17 +135,17 @@ def metrics(home: Home) -> str:
         loads = zip(("1min", "5min", "15min"), os.getloadavg(), strict=True)
         rows = [(label(window=window), round(load * 100)) for window, load in loads]
         family("synap_host_load_average", "gauge", rows, "Load average, times 100")
-    calls = [(label(command=name, status=status), count) for (name, status), count in sorted(home.calls.items())]
+    calls = [(label(command=name, status=status), count) for (name, status), count in sorted(state.calls.items())]
     family("synap_rpc_commands_total", "counter", calls, "Commands over SynapRPC")
-    if home.seconds:
+    if state.seconds:
         name = "synap_rpc_command_duration_seconds"
         lines.append(f"# TYPE {name} summary")
-        for command, (count, seconds) in sorted(home.seconds.items()):
+        for command, (count, seconds) in sorted(state.seconds.items()):
             lines.append(f"{name}_sum{label(command=command)} {seconds:.6f}")
             lines.append(f"{name}_count{label(command=command)} {count}")
-    if home.calls or home.connections:
-        family("synap_rpc_connections", "gauge", [(label(state="open"), home.connections)], "SynapRPC connections")
-        family("synap_rpc_connections_refused_total", "counter", [("", home.refused)], "Refused connections")
+    if state.calls or state.connections:
+        family("synap_rpc_connections", "gauge", [(label(state="open"), state.connections)], "SynapRPC connections")
+        family("synap_rpc_connections_refused_total", "counter", [("", state.refused)], "Refused connections")
     return "\n".join(lines) + "\n"
 
 

@@ -13,13 +13,13 @@ from ..web import HOST, WebServer, listening_socket
 from . import demo, schema
 from .access import USERS, Access
 from .data.journal import Journal
-from .data.pairs import Pairs
+from .data.kv_store import KvStore
 from .data.queues import Queues
 from .data.rooms import Rooms
 from .data.topics import Topics
-from .home import Home
 from .protocols.app import App, injected
 from .protocols.connection import Connection
+from .server_state import ServerState
 from .tuning import Tuning
 
 MAX_CONNECTIONS = 10_000
@@ -46,7 +46,7 @@ class SynapServer:
         self._store = store = Store(house.folder / "synap.sqlite", schema.SQL)
         self._generation = await store.write(_next_start) << 20
         self._journal = journal = Journal(store)
-        pairs = Pairs(journal, map(tuple, store.read("select key, value, expires from pairs")))
+        pairs = KvStore(journal, map(tuple, store.read("select key, value, expires from pairs")))
         queues = Queues(
             journal,
             map(tuple, store.read("select * from queues")),
@@ -61,18 +61,18 @@ class SynapServer:
             map(tuple, store.read("select * from rooms")),
             map(tuple, store.read("select * from events order by generation, offset")),
         )
-        self._home = Home(
+        self._state = ServerState(
             journal, pairs, queues, rooms, Topics(), self._access, house.faults, tuning, lambda: self.ports
         )
         if house.demo:
-            demo.fill(self._home)
+            demo.fill(self._state)
             await journal.kept()
         loop = asyncio.get_running_loop()
         # With a requested port, SynapRPC uses the next one, as in the service.
         port = house.port(self.name)
         port = house.port("synap-rpc") or (port + 1 if port else 0)
         self._rpc = await loop.create_server(self._connection, sock=listening_socket(port), backlog=512)
-        self._web = WebServer(Faulty(App(self._home), self.name, house.faults, injected), house.port(self.name))
+        self._web = WebServer(Faulty(App(self._state), self.name, house.faults, injected), house.port(self.name))
         await self._web.start()
         self._sweeping = loop.create_task(self._sweep())
 
@@ -90,9 +90,9 @@ class SynapServer:
 
     def _connection(self) -> asyncio.Protocol:
         if len(self._connections) >= MAX_CONNECTIONS:
-            self._home.refused += 1
+            self._state.refused += 1
             return _TurnedAway()
-        return Connection(self._home, self._connections)
+        return Connection(self._state, self._connections)
 
     def _next_generation(self) -> int:
         self._generation += 1
@@ -103,13 +103,13 @@ class SynapServer:
         while True:
             await asyncio.sleep(_EXPIRY)
             now = time.monotonic()
-            self._home.pairs.sweep()
+            self._state.kv_store.sweep()
             if now - queues >= self._tuning.sweep:
                 queues = now
-                self._home.queues.sweep()
+                self._state.queues.sweep()
             if now - compact >= _COMPACT:
                 compact = now
-                self._home.rooms.compact()
+                self._state.rooms.compact()
 
     @property
     def ports(self) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...core.html import one_line, table, text, visible
-from .. import kernel
+from .. import ipython
 from ..view.lookup import PROFILED, READ, find, frame_html
 from .tree import Branch, Node, Tree, hidden
 
@@ -32,14 +32,14 @@ class Browser:
 
     def __init__(self, root: Node, owner: Any = None) -> None:
         self._tree = Tree(root)
-        if (name := kernel.name_of(owner)) is not None:
+        if (name := ipython.name_of(owner)) is not None:
             self._tree.called(name)
         self._display = uuid.uuid4().hex
         self._chosen = self._tree.top
         self._panel: Any = None
         self._view: Any = None
         self._turn = 0
-        self._left = kernel.Variables()
+        self._left = ipython.Variables()
         self._lock = threading.RLock()
         self._closed = self._shown = False
 
@@ -57,19 +57,19 @@ class Browser:
         }
 
     def _ipython_display_(self) -> None:
-        if kernel.kernel() is None:
+        if ipython.kernel() is None:
             print(repr(self))
             return
         if self._panel is None:
             from .panel import Panel
 
-            self._panel = kernel.detached(lambda: Panel(self))
+            self._panel = ipython.detached(lambda: Panel(self))
             self._do(lambda turn: self._show(turn, self._tree.top))
         view = {"model_id": self._panel.box.model_id, "version_major": 2, "version_minor": 0}
         # Text and table are for viewers without a kernel.
         data = {**self._repr_mimebundle_(), "application/vnd.jupyter.widget-view+json": view}
-        kernel.publish(data, self._display, update=False)
-        kernel.page_listens()
+        ipython.publish(data, self._display, update=False)
+        ipython.page_listens()
         self._shown = True
 
     def close(self) -> None:
@@ -80,8 +80,8 @@ class Browser:
         self._end_view()
         if panel is not None:
             if self._shown:
-                kernel.publish(self._repr_mimebundle_(), self._display, update=True)
-            kernel.detached(panel.close)
+                ipython.publish(self._repr_mimebundle_(), self._display, update=True)
+            ipython.detached(panel.close)
 
     # --- what the panel's controls do -------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Browser:
                 if turn == self._turn and self._panel is not None:
                     self._panel.busy(False)
 
-        threading.Thread(target=kernel.detached, args=(run,), name="kit-browse", daemon=True).start()
+        threading.Thread(target=ipython.detached, args=(run,), name="kit-browse", daemon=True).start()
 
     def _show(self, turn: int, branch: Branch, *, again: bool = False) -> None:
         self._tree.unfold(branch, again=again)

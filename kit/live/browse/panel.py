@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 
 from ...core.html import visible
-from ..kernel import KEYS
+from ..ipython import KEYS
 from ..view.controls import free
 from .tree import Branch
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import KitError
 from ...core.html import text
-from .. import kernel
+from .. import ipython
 from . import drawing, lookup, saved
-from .page import Page
+from .rows_table import RowsTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Contents:
     """The rows of one view and of the log that it follows. Results are also put into variables of the notebook."""
 
-    def __init__(self, state: FeedState, page: Page, lock: AbstractContextManager[Any]) -> None:
+    def __init__(self, state: FeedState, page: RowsTable, lock: AbstractContextManager[Any]) -> None:
         self._state, self._page, self._lock = state, page, lock
-        self._variables = kernel.Variables()
+        self._variables = ipython.Variables()
 
     def whole_rows(self) -> pa.Table:
         """Return the rows in the buffer; long values may be cut."""
@@ -50,7 +50,7 @@ class Contents:
             name = self._leave("live", self._state.frame())
         except (KitError, RuntimeError) as error:
             return str(error)
-        return f"{len(kernel.shell().user_ns[name]):,} rows are in the variable {name}"
+        return f"{len(ipython.shell().user_ns[name]):,} rows are in the variable {name}"
 
     def file_name(self) -> str:
         """Return the name of a file that does not exist yet."""

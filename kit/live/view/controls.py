@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from ipywidgets.widgets.widget import _instances as _alive
 
-from ..kernel import detached
-from .page import MOST_ROWS
+from ..ipython import detached
 from .page_events import PageEvents
+from .rows_table import MOST_ROWS
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
 NEWEST = ("", False)

@@ -12,8 +12,8 @@ from ...core.html import one_line
 from ..feed.feed import Feed
 from ..feed.rows import Rows
 from . import drawing, saved
-from .face import Face
-from .page import MOST_ROWS
+from .rows_table import MOST_ROWS
+from .widgets import ViewWidgets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class LiveView(Rows):
         super().__init__(self.feed.shared)
         self.after_stop: Callable[[], Any] = lambda: None
         """Called after its Stop button was pressed, for example to set the keyboard focus."""
-        self._face = Face(self.shared, rows, self.title, self, self._stop)
+        self._widgets = ViewWidgets(self.shared, rows, self.title, self, self._stop)
 
     def wait(self, n: int | None = None, *, until: Any = None, timeout: float | None = None) -> Feed:  # type: ignore[override]
         """Wait until enough rows have come, and return the feed; see `Feed.wait`."""
@@ -48,7 +48,7 @@ class LiveView(Rows):
             return self.feed.wait(n, until=until, timeout=timeout)
         finally:
             # By the waiting cell: nbconvert keeps only outputs that come while a cell runs.
-            self._face.leave_snapshot()
+            self._widgets.leave_snapshot()
 
     def on(self, callback: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
         """Call a function with each batch of new rows; see `Feed.on`."""
@@ -85,7 +85,7 @@ class LiveView(Rows):
     def pause(self) -> None:
         """Stop taking rows until `resume`, and leave a snapshot."""
         self.feed.pause()
-        self._face.leave_snapshot()
+        self._widgets.leave_snapshot()
 
     def resume(self) -> None:
         """Continue after a pause."""
@@ -94,7 +94,7 @@ class LiveView(Rows):
     def clear(self) -> None:
         """Empty the buffer and the table. The total stays the same."""
         self.feed.clear()
-        self._face.clear()
+        self._widgets.clear()
 
     def save(self, path: Any) -> Path:
         """Write the rows in the buffer to a file, `.csv` or `.parquet` by its name; return its path.
@@ -135,7 +135,7 @@ class LiveView(Rows):
         twice."""
         if self._owns:
             self.feed.close()
-        self._face.close()
+        self._widgets.close()
 
     def _stop(self) -> None:
         """End the view and the feed, even if `.live()` did not make it."""
@@ -152,7 +152,7 @@ class LiveView(Rows):
     @property
     def widget(self) -> Any:
         """The widgets, for a layout of your own. They are freed when the view is closed."""
-        return self._face.widget
+        return self._widgets.widget
 
     def __repr__(self) -> str:
         rate = "" if self.shared.source.replaces else f", {drawing.rate(self.shared.rates.over(10)[0])}/s"
@@ -160,10 +160,10 @@ class LiveView(Rows):
         return one_line(f"<LiveView of {self.shared.source.label}, {self.state}: {self.total:,} rows{rate}{failed}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self._face.bundle()
+        return self._widgets.bundle()
 
     def _ipython_display_(self) -> None:
-        self._face.show()
+        self._widgets.show()
 
 
 def live(source: Source, rows: int, where: Any, bounds: Mapping[str, Any], columns: Mapping[str, Any]) -> LiveView:

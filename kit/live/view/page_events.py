@@ -10,7 +10,7 @@ from typing import Any
 from ipywidgets import Text, VBox
 from traitlets import Unicode
 
-from ..kernel import KEYS
+from ..ipython import KEYS
 
 _HELD = 60.0
 """Seconds after which rows move again although a page still holds them: the page may be closed."""

@@ -9,12 +9,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...core.html import one_line
-from ..kernel import detached
+from ..ipython import detached
 from . import drawing
 from .contents import Contents
 from .controls import PANES, Controls, button, free
-from .glance import columns_html, record_html, row_lines
-from .page import WIDEST
+from .details import columns_html, record_html, row_lines
+from .rows_table import WIDEST
 
 _WIDE = {"width": "auto", "margin": "2px"}
 _HEIGHT = {"width": "auto", "max_height": "320px", "overflow": "auto", "margin": "2px"}

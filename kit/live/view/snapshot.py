@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .. import kernel
+from .. import ipython
 
 if TYPE_CHECKING:
     from ..feed.state import FeedState
@@ -44,13 +44,13 @@ class Snapshot:
 
     def still(self) -> None:
         """Show only the picture."""
-        kernel.publish(self._bundle(), self.name, update=False)
+        ipython.publish(self._bundle(), self.name, update=False)
 
     def show(self, model_id: str) -> None:
         """Show widgets in the running cell, and the first picture when there are rows."""
         view = {"model_id": model_id, "version_major": 2, "version_minor": 0}
         data = {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
-        kernel.publish(data, f"{self.name}-view", update=False)
+        ipython.publish(data, f"{self.name}-view", update=False)
         self.shown = True
         # nbconvert and Voila keep what is there when the cell ends.
         deadline = time.monotonic() + _FIRST_ROWS
@@ -71,7 +71,7 @@ class Snapshot:
         self._pause *= 2
         self._due = time.monotonic() + self._pause
         self._of = mark
-        kernel.publish(self._bundle(), self.name, update=True)
+        ipython.publish(self._bundle(), self.name, update=True)
         return 1
 
     def leave_if_due(self) -> int:
@@ -83,4 +83,4 @@ class Snapshot:
     def alone(self) -> None:
         """Remove the output of the widgets, which would otherwise show their name or an error."""
         if self.shown:
-            kernel.publish({"text/plain": "", "text/html": ""}, f"{self.name}-view", update=True)
+            ipython.publish({"text/plain": "", "text/html": ""}, f"{self.name}-view", update=True)

@@ -15,10 +15,10 @@ from ..answers import Refusal, answer
 from ..app import Desk, request_id, taking
 from ..fields import Fields, prompt_of
 from ..keys import Key
-from ..ledger import over_budget
 from ..model import directives
 from ..model.routing import choose, reasons
 from ..model.runs import Run
+from ..usage_store import over_budget
 
 SHORTEST, LONGEST = 1.0, 300.0
 
@@ -47,7 +47,7 @@ async def chat(desk: Desk, key: Key, fields: Fields, request: Request) -> Respon
     project = desk.project(key, fields.values.get("project_id"))
     prompt = prompt_of(messages)
     if not model:
-        model = choose(prompt, context or len(prompt.split()), desk.ledger.remaining(project))
+        model = choose(prompt, context or len(prompt.split()), desk.usage_store.remaining(project))
     run = await complete(desk, key, project, "chat", prompt, model, timeout, request_id(request))
     return answer(
         {
@@ -75,10 +75,10 @@ async def complete(
     """Return a run within the project's budget, written down."""
     if directives.read(prompt)[0].fail == "budget":
         raise over_budget(project, over)
-    with desk.ledger.reserved(project, estimate(prompt), over):
+    with desk.usage_store.reserved(project, estimate(prompt), over):
         desk.pool.admit(1)
         run = await desk.pool.run(prompt, model, timeout)
-        await desk.ledger.record(key, project, kind, [run], name)
+        await desk.usage_store.record(key, project, kind, [run], name)
     return run
 
 
@@ -92,14 +92,14 @@ async def batch(desk: Desk, key: Key, fields: Fields, request: Request) -> Respo
         if not prompts:
             raise Refusal(500, None)
         first = prompts[0][1]
-        model = choose(first, len(first.split()), desk.ledger.remaining(project))
+        model = choose(first, len(first.split()), desk.usage_store.remaining(project))
     # The hosted service does not check budgets for batches.
     needed = 0 if desk.tuning.real else sum(estimate(prompt) for _, prompt in prompts)
-    with desk.ledger.reserved(project, needed):
+    with desk.usage_store.reserved(project, needed):
         desk.pool.admit(len(prompts))
         ran = await asyncio.gather(*(_one(desk, prompt, model, timeout) for _, prompt in prompts))
         done = [run for run in ran if isinstance(run, Run)]
-        await desk.ledger.record(key, project, "batch", done, request_id(request))
+        await desk.usage_store.record(key, project, "batch", done, request_id(request))
     results = [_result(name, prompt, run) for (name, prompt), run in zip(prompts, ran, strict=True)]
     return answer(
         {
@@ -139,7 +139,7 @@ async def route(desk: Desk, key: Key, fields: Fields, request: Request) -> Respo
     prompt = fields.text("prompt")
     context = fields.integer("context_size", 0, least=0)
     fields.check()
-    used = desk.ledger.usage(desk.project(key, fields.values.get("project_id")), "month")
+    used = desk.usage_store.usage(desk.project(key, fields.values.get("project_id")), "month")
     remaining = used["remaining"]
     return answer(
         {

@@ -49,7 +49,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         if fields.values.get("monthly_limit") is not None:
             limit = fields.integer("monthly_limit", 0, least=0)
         fields.check()
-        await desk.ledger.set_limit(project, limit)
+        await desk.usage_store.set_limit(project, limit)
         return answer({"project_id": project, "monthly_limit": limit})
 
     async def answers(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from ..answers import answer
 from ..app import Desk
-from ..ledger import PERIODS
+from ..usage_store import PERIODS
 from .chat import LONGEST, SHORTEST
 from .health import VERSION
 

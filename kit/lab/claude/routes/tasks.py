@@ -104,14 +104,14 @@ async def perform(desk: Desk, key: Key, project: str, order: Task, name: str) ->
     try:
         if read(order.prompt)[0].fail == "budget":
             raise Refusal(429, "over budget")
-        with desk.ledger.reserved(project, order.estimate):
+        with desk.usage_store.reserved(project, order.estimate):
             run = await _ran(desk, order)
             exceeded = run.cost > order.max_cost
             artifacts = [] if exceeded or desk.tuning.real else [_artifact(workspace, order, run)]
             if not (exceeded and desk.tuning.real):
                 # The hosted service does not record runs that exceeded their limit.
                 try:
-                    await desk.ledger.record(key, project, "task", [run], name)
+                    await desk.usage_store.record(key, project, "task", [run], name)
                 except BaseException:
                     # Nothing is kept of a run that is not recorded.
                     shutil.rmtree(workspace, ignore_errors=True)

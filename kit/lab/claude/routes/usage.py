@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from ..answers import Refusal, answer
 from ..app import Desk, reading
 from ..keys import Key
-from ..ledger import PERIODS
+from ..usage_store import PERIODS
 
 
 def routes(desk: Desk) -> Sequence[BaseRoute]:
@@ -22,4 +22,4 @@ async def usage(desk: Desk, key: Key, request: Request) -> Response:
     period = request.query_params.get("period", "month")
     if period not in PERIODS:
         raise Refusal(400, f"Invalid period: {period[:100]}. Use 'month', 'week', or 'day'")
-    return answer(desk.ledger.usage(desk.project(key, request.query_params.get("project_id")), period))
+    return answer(desk.usage_store.usage(desk.project(key, request.query_params.get("project_id")), period))

@@ -11,10 +11,10 @@ from ....s2.wire.fields import dumps, loads
 from ....s2.wire.frames import CONTENT_TYPE, Frame, FrameReader, encode_frame, encode_terminal
 from ....s2.wire.json_messages import ack_json, error_json, input_from_json
 from ....s2.wire.messages import encode_ack
+from ..data_plane import DataPlane
 from ..http.answers import JSON, answer_packed, refusal
 from ..http.call import Call, is_json, mime
 from ..http.exchange import Gone
-from ..hub import Hub
 from .draft import FENCE, Draft
 from .inputs import draft_of, draft_of_input
 from .stream import Stream
@@ -25,19 +25,19 @@ MAX_UNACKED = 16 * 1024 * 1024
 """Bytes of one session that are being written to disk; beyond this its input is not read."""
 
 
-async def append(hub: Hub, call: Call) -> None:
+async def append(data_plane: DataPlane, call: Call) -> None:
     """Serve `POST /v1/streams/{stream}/records`."""
     kind = call.exchange.headers.get("content-type", "")
     if mime(kind) == CONTENT_TYPE:
-        await _Session(hub, call).run()
+        await _Session(data_plane, call).run()
     else:
-        await _unary(hub, call, kind)
+        await _unary(data_plane, call, kind)
 
 
-async def _unary(hub: Hub, call: Call, kind: str) -> None:
-    as_base64 = hub.as_base64(call)
+async def _unary(data_plane: DataPlane, call: Call, kind: str) -> None:
+    as_base64 = data_plane.as_base64(call)
     basin, name = call.basin, call.stream
-    hub.key_header(call)
+    data_plane.key_header(call)
     if mime(kind) in PROTOBUF:
         try:
             draft = draft_of(await call.raw())
@@ -48,19 +48,19 @@ async def _unary(hub: Hub, call: Call, kind: str) -> None:
             raise WireError("Expected request with `Content-Type: application/json`")
         draft = _json_draft(await call.raw(), as_base64)
     _permit(call, draft)
-    stream = await hub.stream(call, basin, name, "append")
-    key = hub.key(call, stream)
-    ack = await accepted(hub, stream, draft, key)
+    stream = await data_plane.stream(call, basin, name, "append")
+    key = data_plane.key(call, stream)
+    ack = await accepted(data_plane, stream, draft, key)
     if mime(call.exchange.headers.get("accept", "")) in PROTOBUF:
         await answer_packed(call.exchange, 200, {"content-type": PROTOBUF[0]}, encode_ack(ack))
     else:
         await answer_packed(call.exchange, 200, JSON, dumps(ack_json(ack)))
 
 
-async def accepted(hub: Hub, stream: Stream, draft: Draft, key: bytes | None) -> AppendAck:
+async def accepted(data_plane: DataPlane, stream: Stream, draft: Draft, key: bytes | None) -> AppendAck:
     """Return the acknowledgement; the state that a refusal depends on is durable before it is sent."""
     try:
-        done = hub.log.append(stream, draft, key)
+        done = data_plane.log.append(stream, draft, key)
     except S2ServerError:
         await stream.settled()
         raise
@@ -93,8 +93,8 @@ def _permit(call: Call, draft: Draft) -> None:
 class _Session:
     """One append session. Its acknowledgements leave in the order of its inputs."""
 
-    def __init__(self, hub: Hub, call: Call) -> None:
-        self._hub = hub
+    def __init__(self, data_plane: DataPlane, call: Call) -> None:
+        self._data_plane = data_plane
         self._call = call
         self._exchange = call.exchange
         self._unacked: deque[tuple[asyncio.Future[AppendAck], int]] = deque()
@@ -110,11 +110,11 @@ class _Session:
         if not call.principal.operations & {"append", "fence", "trim"}:
             call.permit("append")
         basin, name = call.basin, call.stream
-        self._hub.key_header(call)
+        self._data_plane.key_header(call)
         for operation in sorted(call.principal.operations & {"append", "fence", "trim"}):
             call.permit(operation, basin=basin, stream=name)
-        stream = await self._hub.stream(call, basin, name, "append")
-        key = self._hub.key(call, stream)
+        stream = await self._data_plane.stream(call, basin, name, "append")
+        key = self._data_plane.key(call, stream)
         await self._exchange.start(200, SESSION)
         reading = asyncio.get_running_loop().create_task(self._read(stream, key))
         try:
@@ -157,7 +157,7 @@ class _Session:
             raise refusal("bad_frame", "Unexpected terminal frame as input")
         draft = draft_of(frame.payload)
         _permit(self._call, draft)
-        self._unacked.append((self._hub.log.append(stream, draft, key), draft.size))
+        self._unacked.append((self._data_plane.log.append(stream, draft, key), draft.size))
         self._size += draft.size
         self._news.set()
 

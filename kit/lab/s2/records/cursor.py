@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from ....s2.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_U64
+from .chunk_cache import ChunkCache
 from .chunks import Chunk, metered, places
 from .cipher import decrypted
-from .shelf import Shelf
 from .stream import Stream
 
 
@@ -37,8 +37,8 @@ class Batch:
 class Cursor:
     """A position in a stream that advances with each read."""
 
-    def __init__(self, shelf: Shelf, stream: Stream, at: int, limits: Limits, key: bytes | None) -> None:
-        self._shelf = shelf
+    def __init__(self, chunk_cache: ChunkCache, stream: Stream, at: int, limits: Limits, key: bytes | None) -> None:
+        self._chunk_cache = chunk_cache
         self._stream = stream
         self._key = key
         self._ahead: deque[Chunk] = deque()
@@ -108,7 +108,7 @@ class Cursor:
         """Return the chunk with the position, or the next one; never one that is not durable yet."""
         while self.at < end:
             if not self._ahead:
-                self._ahead.extend(self._shelf.at(self._stream.id, self.at))
+                self._ahead.extend(self._chunk_cache.at(self._stream.id, self.at))
                 if not self._ahead:
                     # The records up to the tail are gone.
                     self.at = end

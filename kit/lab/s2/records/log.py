@@ -17,10 +17,10 @@ from ...store import Store
 from ..account.configs import INFINITE
 from ..http.answers import refusal
 from ..schema import stored_time, time_of
+from .chunk_cache import ChunkCache
 from .chunks import Chunk, placed
 from .cipher import encrypted
 from .draft import FENCE, TRIM, Draft, times_of
-from .shelf import Shelf
 from .stream import Stream
 
 MAX_WRITING = 16 * 1024 * 1024
@@ -44,9 +44,11 @@ class _Entry:
 class Log:
     """Appends to streams."""
 
-    def __init__(self, store: Store, shelf: Shelf, clock: Callable[[], int], count: Callable[[Stream, Chunk], None]):
+    def __init__(
+        self, store: Store, chunk_cache: ChunkCache, clock: Callable[[], int], count: Callable[[Stream, Chunk], None]
+    ):
         self._store = store
-        self._shelf = shelf
+        self._chunk_cache = chunk_cache
         self._clock = clock
         self._count = count
         self.trimmed: set[Stream] = set()
@@ -119,7 +121,7 @@ class Log:
                     lost = {entry.stream.id for entry in entries}
                 for chunk in chunks:
                     if chunk.stream not in lost:
-                        self._shelf.keep(chunk)
+                        self._chunk_cache.keep(chunk)
                 self._notify(entries, lost)
         finally:
             self._task = None

@@ -12,9 +12,9 @@ from ....s2.wire.fields import dumps
 from ....s2.wire.frames import CONTENT_TYPE
 from ....s2.wire.json_messages import batch_json, position_json
 from ....s2.wire.messages import read_batch_of
+from ..data_plane import DataPlane
 from ..http.answers import JSON, answer_json, answer_packed, refusal
 from ..http.call import Call, mime
-from ..hub import Hub
 from .appends import PROTOBUF
 from .cursor import Cursor, Limits, first_at
 from .sessions import Events, Frames, Session
@@ -41,17 +41,17 @@ class Plan:
         return not self.bounded or bool(self.wait)
 
 
-async def tail(hub: Hub, call: Call) -> None:
+async def tail(data_plane: DataPlane, call: Call) -> None:
     """Serve `GET /v1/streams/{stream}/records/tail`."""
     call.permit("check-tail", basin=call.basin, stream=call.stream)
-    stream = await hub.stream(call, call.basin, call.stream, "read")
+    stream = await data_plane.stream(call, call.basin, call.stream, "read")
     await answer_json(call.exchange, {"tail": position_json(stream.tail)})
 
 
-async def read(hub: Hub, call: Call) -> None:
+async def read(data_plane: DataPlane, call: Call) -> None:
     """Serve `GET /v1/streams/{stream}/records`."""
     headers = call.exchange.headers
-    as_base64 = hub.as_base64(call)
+    as_base64 = data_plane.as_base64(call)
     plan = _plan(call)
     accept = mime(headers.get("accept", ""))
     session: Frames | Events | None = None
@@ -60,20 +60,20 @@ async def read(hub: Hub, call: Call) -> None:
     elif accept == "text/event-stream":
         session = Events(as_base64, *_resumed(plan, headers.get("last-event-id")))
     basin, name = call.basin, call.stream
-    hub.key_header(call)
+    data_plane.key_header(call)
     call.permit("read", basin=basin, stream=name)
-    stream = await hub.stream(call, basin, name, "read")
-    key = hub.key(call, stream)
+    stream = await data_plane.stream(call, basin, name, "read")
+    key = data_plane.key(call, stream)
     if session is None:
         # A single answer is always bounded, in size and in waiting time.
         plan.bounded = True
         plan.limits.count = min(plan.limits.count, MAX_BATCH_RECORDS)
         plan.limits.size = min(plan.limits.size, MAX_BATCH_BYTES)
-    cursor = _cursor(hub, stream, plan, key)
+    cursor = _cursor(data_plane, stream, plan, key)
     if session is not None:
-        await Session(hub, call.exchange, stream, cursor, session, plan.wait, not plan.bounded).run()
+        await Session(data_plane, call.exchange, stream, cursor, session, plan.wait, not plan.bounded).run()
         return
-    data = await _unary(hub, stream, cursor, min(plan.wait or 0, MAX_UNARY_WAIT))
+    data = await _unary(data_plane, stream, cursor, min(plan.wait or 0, MAX_UNARY_WAIT))
     if accept in PROTOBUF:
         await answer_packed(call.exchange, 200, {"content-type": PROTOBUF[0]}, data)
     else:
@@ -81,7 +81,7 @@ async def read(hub: Hub, call: Call) -> None:
         await answer_packed(call.exchange, 200, JSON, body)
 
 
-async def _unary(hub: Hub, stream: Stream, cursor: Cursor, wait: int) -> bytes:
+async def _unary(data_plane: DataPlane, stream: Stream, cursor: Cursor, wait: int) -> bytes:
     """Return the records of one batch, after waiting for some if there are none."""
     news = asyncio.Event()
     stream.watchers[news] = None
@@ -90,8 +90,8 @@ async def _unary(hub: Hub, stream: Stream, cursor: Cursor, wait: int) -> bytes:
             while True:
                 batch = cursor.next(whole=True)
                 if batch is not None:
-                    hub.usage.count("read", stream.basin, stream.name)
-                    hub.usage.count("read-bytes", stream.basin, stream.name, batch.size)
+                    data_plane.usage.count("read", stream.basin, stream.name)
+                    data_plane.usage.count("read-bytes", stream.basin, stream.name, batch.size)
                     return batch.data
                 if cursor.done or not wait:
                     return b""
@@ -143,7 +143,7 @@ def _resumed(plan: Plan, header: str | None) -> tuple[int, int]:
     return count, size
 
 
-def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
+def _cursor(data_plane: DataPlane, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
     """Return where the read starts; refuse a start beyond the tail."""
     tail = stream.tail
     beyond = False
@@ -151,26 +151,26 @@ def _cursor(hub: Hub, stream: Stream, plan: Plan, key: bytes | None) -> Cursor:
         at = plan.seq_num
         beyond = at > tail.seq_num
     elif plan.timestamp is not None:
-        at, beyond = _at_time(hub, stream, plan.timestamp)
+        at, beyond = _at_time(data_plane, stream, plan.timestamp)
     else:
         at = max(0, tail.seq_num - plan.tail_offset)
     if beyond and plan.clamp:
         at, beyond = tail.seq_num, False
     if not plan.limits.count or not plan.limits.size:
         # A limit of zero is answered at once, wherever the read would begin.
-        cursor = Cursor(hub.shelf, stream, at, plan.limits, key)
+        cursor = Cursor(data_plane.chunk_cache, stream, at, plan.limits, key)
         cursor.done = True
         return cursor
     if beyond or (at >= tail.seq_num and not plan.follows):
         raise ReadUnwrittenError("unknown", "", 416, tail)
-    return Cursor(hub.shelf, stream, at, plan.limits, key)
+    return Cursor(data_plane.chunk_cache, stream, at, plan.limits, key)
 
 
-def _at_time(hub: Hub, stream: Stream, timestamp: int) -> tuple[int, bool]:
+def _at_time(data_plane: DataPlane, stream: Stream, timestamp: int) -> tuple[int, bool]:
     """Return the position of the first record of this time or later, and whether there is none."""
     if timestamp > stream.tail.timestamp:
         return stream.tail.seq_num, True
-    chunk = hub.shelf.since(stream.id, timestamp)
+    chunk = data_plane.chunk_cache.since(stream.id, timestamp)
     if chunk is None:
         return stream.tail.seq_num, False
     return min(first_at(chunk.data, timestamp), stream.tail.seq_num), False

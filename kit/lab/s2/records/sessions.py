@@ -14,9 +14,9 @@ from ....s2.wire.fields import dumps
 from ....s2.wire.frames import CONTENT_TYPE, encode_frame, encode_terminal
 from ....s2.wire.json_messages import batch_json, error_json, position_json
 from ....s2.wire.messages import encode_record, encode_tail, read_batch_of
+from ..data_plane import DataPlane
 from ..http.answers import accepted, refusal
 from ..http.exchange import Exchange
-from ..hub import Hub
 from ..tuning import now
 from .cursor import Batch, Cursor
 from .stream import Stream
@@ -92,7 +92,7 @@ class Session:
 
     def __init__(
         self,
-        hub: Hub,
+        data_plane: DataPlane,
         exchange: Exchange,
         stream: Stream,
         cursor: Cursor,
@@ -100,7 +100,7 @@ class Session:
         wait: int | None,
         endless: bool,
     ) -> None:
-        self._hub = hub
+        self._data_plane = data_plane
         self._exchange = exchange
         self._stream = stream
         self._cursor = cursor
@@ -162,8 +162,8 @@ class Session:
             sent = True
             tail = self._stream.tail
             frame = self._form.batch(batch, tail if self._cursor.at >= tail.seq_num else None)
-            self._hub.usage.count("read", self._stream.basin, self._stream.name)
-            self._hub.usage.count("read-bytes", self._stream.basin, self._stream.name, batch.size)
+            self._data_plane.usage.count("read", self._stream.basin, self._stream.name)
+            self._data_plane.usage.count("read-bytes", self._stream.basin, self._stream.name, batch.size)
             gathered.append(frame)
             size += len(frame)
             if size >= _GATHERED:
@@ -175,7 +175,7 @@ class Session:
 
     async def _news_within(self, deadline: float | None) -> bool:
         """Wait for records, with signs of life; false where patience ends first."""
-        tuning = self._hub.tuning
+        tuning = self._data_plane.tuning
         while not self._news.is_set():
             pause = random.uniform(tuning.heartbeat_least, tuning.heartbeat_most)
             left = None if deadline is None else deadline - time.monotonic()

@@ -11,9 +11,9 @@ from ...store import Store
 from ..account.catalog import Catalog
 from ..account.usage import Usage
 from ..schema import stored_time
+from .chunk_cache import ChunkCache
 from .chunks import metered, places
 from .log import Log
-from .shelf import Shelf
 from .stream import Stream
 
 _CHECKPOINT = 4 * 1024 * 1024
@@ -30,7 +30,7 @@ class Sweeper:
         store: Store,
         catalog: Catalog,
         log: Log,
-        shelf: Shelf,
+        chunk_cache: ChunkCache,
         usage: Usage,
         clock: Callable[[], int],
         seconds: float,
@@ -38,7 +38,7 @@ class Sweeper:
         self._store = store
         self._catalog = catalog
         self._log = log
-        self._shelf = shelf
+        self._chunk_cache = chunk_cache
         self._usage = usage
         self._clock = clock
         self._seconds = seconds
@@ -84,7 +84,7 @@ class Sweeper:
         """Move what was written into the database proper, so that the writer seldom has to stop for that."""
         if self._log.written - self._checkpointed >= _CHECKPOINT:
             self._checkpointed = self._log.written
-            await asyncio.get_running_loop().run_in_executor(None, self._shelf.checkpoint)
+            await asyncio.get_running_loop().run_in_executor(None, self._chunk_cache.checkpoint)
 
     async def _trim(self, stream: Stream) -> None:
         until = stream.trim
@@ -105,7 +105,7 @@ class Sweeper:
     def _freed(self, stream: Stream, freed: int) -> None:
         if freed:
             stream.size -= freed
-            self._shelf.forget(stream.id)
+            self._chunk_cache.forget(stream.id)
             self._usage.level(stream.basin, stream.name, stream.size)
 
     async def _delete_empty(self) -> None:
@@ -132,7 +132,7 @@ class Sweeper:
                 pass
             self._usage.level(row["basin"], row["name"], 0)
             self._catalog.dropped(row["basin"], row["name"], row["id"])
-            self._shelf.forget(row["id"])
+            self._chunk_cache.forget(row["id"])
         if self._store.read("select 1 from basins where gone_at <= ? limit 1", (now,)):
             await self._store.write(
                 lambda db: (

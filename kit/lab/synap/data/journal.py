@@ -54,7 +54,7 @@ class Journal:
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._under_way: asyncio.Task[None] | None = None
         self._scheduled = False
-        self.pairs = self._rows["pairs"]
+        self.kv_store = self._rows["pairs"]
         self.queues = self._rows["queues"]
         self.messages = self._rows["messages"]
         self.marks = self._rows["marks"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from ...faults import Receive, Send
 from .. import reports
-from ..home import VERSION, Home
 from ..refusal import Refusal
+from ..server_state import VERSION, ServerState
 from . import commands, rest, sockets
 from .commands import Raw
 
@@ -21,22 +21,22 @@ _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 class App:
     """The server as an ASGI app."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         path: str = scope["path"]
         # The service shows /metrics to anyone, but it names the user's queues and rooms.
-        known = path == "/health" or self._home.access.allows(headers, scope["query_string"])
+        known = path == "/health" or self._state.access.allows(headers, scope["query_string"])
         if scope["type"] == "websocket":
-            return await sockets.serve(self._home, scope, receive, send, known)
+            return await sockets.serve(self._state, scope, receive, send, known)
         if not known:
             return await respond(send, 401)
         if path == "/health":
             return await answer(send, {"status": "healthy", "service": "synap", "version": VERSION})
         if path == "/metrics":
-            page = reports.metrics(self._home).encode()
+            page = reports.metrics(self._state).encode()
             return await respond(send, 200, page, (b"content-type", reports.CONTENT_TYPE.encode()))
         method = scope["method"]
         body, failure = await self._body(headers, receive)
@@ -73,7 +73,7 @@ class App:
         if not isinstance(name, str) or not isinstance(number, str) or "payload" not in fields:
             return await respond(send, 422, _WORDS[422], _TEXT)
         try:
-            result = commands.run(self._home, name, fields["payload"])
+            result = commands.run(self._state, name, fields["payload"])
             shown = result.json if isinstance(result, Raw) else json.dumps(result, separators=(",", ":"))
             if not name.startswith("pubsub."):
                 await self._kept()
@@ -95,7 +95,7 @@ class App:
                 parsed = {}
             fields = parsed
         try:
-            result = rest.run(self._home, method, path, scope["query_string"], fields)
+            result = rest.run(self._state, method, path, scope["query_string"], fields)
             await self._kept()
         except rest.NoSuchRoute as missing:
             return await respond(send, missing.status)
@@ -112,7 +112,7 @@ class App:
 
     async def _kept(self) -> None:
         try:
-            await self._home.journal.kept()
+            await self._state.journal.kept()
         except Exception as error:
             raise Refusal(f"IO error: {error}", 500) from None
 

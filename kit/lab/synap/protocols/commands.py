@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import reports
 from ..data.queues import Message
-from ..home import Home
 from ..refusal import Refusal
+from ..server_state import ServerState
 from . import inputs
 from .inputs import Payload, text, texts, whole
 
@@ -22,38 +22,38 @@ class Raw:
     json: str
 
 
-Command = Callable[[Home, Payload], Any]
+Command = Callable[[ServerState, Payload], Any]
 
 
-def run(home: Home, name: str, payload: Any) -> Any:
+def run(state: ServerState, name: str, payload: Any) -> Any:
     """Return the answer's payload."""
     command = COMMANDS.get(name)
     if command is None:
         raise Refusal(f"Unknown command: {name}")
-    return command(home, payload if isinstance(payload, dict) else {})
+    return command(state, payload if isinstance(payload, dict) else {})
 
 
-def kv_set(home: Home, payload: Payload) -> Any:
+def kv_set(state: ServerState, payload: Payload) -> Any:
     key = text(payload, "key")
     if "value" not in payload:
         raise Refusal("Invalid request: Missing 'value' field")
-    home.pairs.set(key, inputs.stored(payload["value"]), whole(payload, "ttl"))
+    state.kv_store.set(key, inputs.stored(payload["value"]), whole(payload, "ttl"))
     return {"success": True}
 
 
-def kv_get(home: Home, payload: Payload) -> Any:
-    return inputs.shown(home.pairs.get(text(payload, "key")), payload.get("type"))
+def kv_get(state: ServerState, payload: Payload) -> Any:
+    return inputs.shown(state.kv_store.get(text(payload, "key")), payload.get("type"))
 
 
-def kv_mset(home: Home, payload: Payload) -> Any:
+def kv_mset(state: ServerState, payload: Payload) -> Any:
     """Store values as JSON, as in the service: a text is stored with its quotes."""
     for key, value in _pairs(payload):
-        home.pairs.set(key, inputs.as_json(value))
+        state.kv_store.set(key, inputs.as_json(value))
     return {"success": True}
 
 
-def kv_msetnx(home: Home, payload: Payload) -> Any:
-    return {"success": home.pairs.set_new([(key, inputs.as_json(value)) for key, value in _pairs(payload)])}
+def kv_msetnx(state: ServerState, payload: Payload) -> Any:
+    return {"success": state.kv_store.set_new([(key, inputs.as_json(value)) for key, value in _pairs(payload)])}
 
 
 def _pairs(payload: Payload) -> list[tuple[str, Any]]:
@@ -71,13 +71,13 @@ def _pairs(payload: Payload) -> list[tuple[str, Any]]:
     return pairs
 
 
-def kv_mget(home: Home, payload: Payload) -> Any:
+def kv_mget(state: ServerState, payload: Payload) -> Any:
     """Return values as JSON, and null for plain text, as in the service."""
     import json
 
     values: list[Any] = []
     for key in texts(payload, "keys"):
-        value = home.pairs.get(key)
+        value = state.kv_store.get(key)
         try:
             values.append(None if value is None else json.loads(value))
         except (ValueError, RecursionError):
@@ -85,16 +85,16 @@ def kv_mget(home: Home, payload: Payload) -> Any:
     return {"values": values}
 
 
-def kv_del(home: Home, payload: Payload) -> Any:
-    return {"deleted": home.pairs.delete(text(payload, "key"))}
+def kv_del(state: ServerState, payload: Payload) -> Any:
+    return {"deleted": state.kv_store.delete(text(payload, "key"))}
 
 
-def kv_mdel(home: Home, payload: Payload) -> Any:
-    return {"deleted": sum(home.pairs.delete(key) for key in texts(payload, "keys"))}
+def kv_mdel(state: ServerState, payload: Payload) -> Any:
+    return {"deleted": sum(state.kv_store.delete(key) for key in texts(payload, "keys"))}
 
 
-def kv_exists(home: Home, payload: Payload) -> Any:
-    return {"exists": home.pairs.peek(text(payload, "key")) is not None}
+def kv_exists(state: ServerState, payload: Payload) -> Any:
+    return {"exists": state.kv_store.peek(text(payload, "key")) is not None}
 
 
 def _amount(payload: Payload) -> int:
@@ -102,37 +102,37 @@ def _amount(payload: Payload) -> int:
     return amount if type(amount) is int else 1
 
 
-def kv_incr(home: Home, payload: Payload) -> Any:
-    return {"value": home.pairs.add(text(payload, "key"), _amount(payload))}
+def kv_incr(state: ServerState, payload: Payload) -> Any:
+    return {"value": state.kv_store.add(text(payload, "key"), _amount(payload))}
 
 
-def kv_decr(home: Home, payload: Payload) -> Any:
-    return {"value": home.pairs.add(text(payload, "key"), -_amount(payload))}
+def kv_decr(state: ServerState, payload: Payload) -> Any:
+    return {"value": state.kv_store.add(text(payload, "key"), -_amount(payload))}
 
 
-def kv_expire(home: Home, payload: Payload) -> Any:
+def kv_expire(state: ServerState, payload: Payload) -> Any:
     seconds = whole(payload, "ttl")
     if seconds is None:
         raise Refusal("Invalid request: Missing 'ttl' field")
-    return {"result": home.pairs.expire(text(payload, "key"), seconds)}
+    return {"result": state.kv_store.expire(text(payload, "key"), seconds)}
 
 
-def kv_ttl(home: Home, payload: Payload) -> Any:
-    return {"ttl": home.pairs.ttl(text(payload, "key"))}
+def kv_ttl(state: ServerState, payload: Payload) -> Any:
+    return {"ttl": state.kv_store.ttl(text(payload, "key"))}
 
 
-def kv_persist(home: Home, payload: Payload) -> Any:
-    return {"result": home.pairs.persist(text(payload, "key"))}
+def kv_persist(state: ServerState, payload: Payload) -> Any:
+    return {"result": state.kv_store.persist(text(payload, "key"))}
 
 
-def kv_scan(home: Home, payload: Payload) -> Any:
+def kv_scan(state: ServerState, payload: Payload) -> Any:
     prefix = payload.get("prefix")
-    keys = home.pairs.scan(prefix if isinstance(prefix, str) else "", whole(payload, "limit", 100) or 0)
+    keys = state.kv_store.scan(prefix if isinstance(prefix, str) else "", whole(payload, "limit", 100) or 0)
     return {"keys": keys, "count": len(keys)}
 
 
-def kv_keys(home: Home, payload: Payload) -> Any:
-    keys = home.pairs.keys()
+def kv_keys(state: ServerState, payload: Payload) -> Any:
+    keys = state.kv_store.keys()
     return {"keys": keys, "count": len(keys)}
 
 
@@ -150,56 +150,56 @@ def _integer(payload: Payload, name: str) -> int:
     return value
 
 
-def kv_append(home: Home, payload: Payload) -> Any:
-    return {"length": home.pairs.append(text(payload, "key"), _json(payload))}
+def kv_append(state: ServerState, payload: Payload) -> Any:
+    return {"length": state.kv_store.append(text(payload, "key"), _json(payload))}
 
 
-def kv_getrange(home: Home, payload: Payload) -> Any:
-    part = home.pairs.part(text(payload, "key"), _integer(payload, "start"), _integer(payload, "end"))
+def kv_getrange(state: ServerState, payload: Payload) -> Any:
+    part = state.kv_store.part(text(payload, "key"), _integer(payload, "start"), _integer(payload, "end"))
     return inputs.shown(part or None)
 
 
-def kv_setrange(home: Home, payload: Payload) -> Any:
+def kv_setrange(state: ServerState, payload: Payload) -> Any:
     key, offset = text(payload, "key"), whole(payload, "offset")
     if offset is None:
         raise Refusal("Invalid request: Missing 'offset' field")
-    return {"length": home.pairs.overwrite(key, offset, _json(payload))}
+    return {"length": state.kv_store.overwrite(key, offset, _json(payload))}
 
 
-def kv_strlen(home: Home, payload: Payload) -> Any:
-    return {"length": len(home.pairs.get(text(payload, "key")) or b"")}
+def kv_strlen(state: ServerState, payload: Payload) -> Any:
+    return {"length": len(state.kv_store.get(text(payload, "key")) or b"")}
 
 
-def kv_getset(home: Home, payload: Payload) -> Any:
-    return inputs.shown(home.pairs.swap(text(payload, "key"), _json(payload)))
+def kv_getset(state: ServerState, payload: Payload) -> Any:
+    return inputs.shown(state.kv_store.swap(text(payload, "key"), _json(payload)))
 
 
-def flush(home: Home, payload: Payload) -> Any:
+def flush(state: ServerState, payload: Payload) -> Any:
     raise Refusal("Forbidden: flush commands are disabled (allow_flush_commands)")
 
 
-def key_type(home: Home, payload: Payload) -> Any:
+def key_type(state: ServerState, payload: Payload) -> Any:
     key = text(payload, "key")
-    return {"key": key, "type": "none" if home.pairs.peek(key) is None else "string"}
+    return {"key": key, "type": "none" if state.kv_store.peek(key) is None else "string"}
 
 
-def key_exists(home: Home, payload: Payload) -> Any:
+def key_exists(state: ServerState, payload: Payload) -> Any:
     key = text(payload, "key")
-    return {"key": key, "exists": home.pairs.peek(key) is not None}
+    return {"key": key, "exists": state.kv_store.peek(key) is not None}
 
 
-def key_rename(home: Home, payload: Payload) -> Any:
-    return _moved(payload, home.pairs.rename, "")
+def key_rename(state: ServerState, payload: Payload) -> Any:
+    return _moved(payload, state.kv_store.rename, "")
 
 
-def key_renamenx(home: Home, payload: Payload) -> Any:
-    return _moved(payload, partial(home.pairs.rename, replace=False), "Destination key already exists")
+def key_renamenx(state: ServerState, payload: Payload) -> Any:
+    return _moved(payload, partial(state.kv_store.rename, replace=False), "Destination key already exists")
 
 
-def key_copy(home: Home, payload: Payload) -> Any:
+def key_copy(state: ServerState, payload: Payload) -> Any:
     replace = payload.get("replace") is True
     taken = "Destination key already exists and replace=false"
-    return _moved(payload, partial(home.pairs.copy, replace=replace), taken)
+    return _moved(payload, partial(state.kv_store.copy, replace=replace), taken)
 
 
 def _moved(payload: Payload, move: Callable[[str, str], bool], taken: str) -> Any:
@@ -209,23 +209,25 @@ def _moved(payload: Payload, move: Callable[[str, str], bool], taken: str) -> An
     return {"success": True, "source": source, "destination": target}
 
 
-def queue_create(home: Home, payload: Payload) -> Any:
-    home.queues.create(text(payload, "name"), inputs.queue_config(payload.get("config")))
+def queue_create(state: ServerState, payload: Payload) -> Any:
+    state.queues.create(text(payload, "name"), inputs.queue_config(payload.get("config")))
     return {"success": True}
 
 
-def queue_delete(home: Home, payload: Payload) -> Any:
-    return {"deleted": home.queues.delete(text(payload, "queue", "name"))}
+def queue_delete(state: ServerState, payload: Payload) -> Any:
+    return {"deleted": state.queues.delete(text(payload, "queue", "name"))}
 
 
-def queue_publish(home: Home, payload: Payload) -> Any:
+def queue_publish(state: ServerState, payload: Payload) -> Any:
     name = text(payload, "queue")
     content = inputs.payload_bytes(payload)
-    return {"message_id": home.queues.publish(name, content, whole(payload, "priority"), whole(payload, "max_retries"))}
+    return {
+        "message_id": state.queues.publish(name, content, whole(payload, "priority"), whole(payload, "max_retries"))
+    }
 
 
-def queue_consume(home: Home, payload: Payload) -> Any:
-    message = home.queues.consume(text(payload, "queue"), text(payload, "consumer_id"))
+def queue_consume(state: ServerState, payload: Payload) -> Any:
+    message = state.queues.consume(text(payload, "queue"), text(payload, "consumer_id"))
     return {"message": None if message is None else {"id": message.id, **delivered(message)}}
 
 
@@ -240,103 +242,103 @@ def delivered(message: Message) -> dict[str, Any]:
     }
 
 
-def queue_ack(home: Home, payload: Payload) -> Any:
-    home.queues.ack(text(payload, "queue"), text(payload, "message_id"))
+def queue_ack(state: ServerState, payload: Payload) -> Any:
+    state.queues.ack(text(payload, "queue"), text(payload, "message_id"))
     return {"success": True}
 
 
-def queue_nack(home: Home, payload: Payload) -> Any:
+def queue_nack(state: ServerState, payload: Payload) -> Any:
     requeue = payload.get("requeue")
-    home.queues.nack(text(payload, "queue"), text(payload, "message_id"), requeue is not False)
+    state.queues.nack(text(payload, "queue"), text(payload, "message_id"), requeue is not False)
     return {"success": True}
 
 
-def queue_list(home: Home, payload: Payload) -> Any:
-    return {"queues": home.queues.names()}
+def queue_list(state: ServerState, payload: Payload) -> Any:
+    return {"queues": state.queues.names()}
 
 
-def queue_stats(home: Home, payload: Payload) -> Any:
-    return home.queues.get(text(payload, "queue")).stats()
+def queue_stats(state: ServerState, payload: Payload) -> Any:
+    return state.queues.get(text(payload, "queue")).stats()
 
 
-def queue_purge(home: Home, payload: Payload) -> Any:
-    return {"purged": home.queues.purge(text(payload, "queue"))}
+def queue_purge(state: ServerState, payload: Payload) -> Any:
+    return {"purged": state.queues.purge(text(payload, "queue"))}
 
 
-def stream_create(home: Home, payload: Payload) -> Any:
+def stream_create(state: ServerState, payload: Payload) -> Any:
     room = text(payload, "room")
-    home.rooms.create(room)
+    state.rooms.create(room)
     return {"success": True, "room": room}
 
 
-def stream_get_or_create(home: Home, payload: Payload) -> Any:
+def stream_get_or_create(state: ServerState, payload: Payload) -> Any:
     room = text(payload, "room")
-    return {"success": True, "room": room, "created": home.rooms.get_or_create(room)}
+    return {"success": True, "room": room, "created": state.rooms.get_or_create(room)}
 
 
-def stream_publish(home: Home, payload: Payload) -> Any:
+def stream_publish(state: ServerState, payload: Payload) -> Any:
     room, event = text(payload, "room"), text(payload, "event")
     if "data" not in payload:
         raise Refusal("Invalid request: Missing 'data' field")
-    return {"offset": home.rooms.publish(room, event, inputs.as_json(payload["data"])), "room": room}
+    return {"offset": state.rooms.publish(room, event, inputs.as_json(payload["data"])), "room": room}
 
 
-def stream_consume(home: Home, payload: Payload) -> Any:
+def stream_consume(state: ServerState, payload: Payload) -> Any:
     start, limit = whole(payload, "from_offset", 0) or 0, whole(payload, "limit", 100)
-    return Raw(home.rooms.read_json(text(payload, "room"), text(payload, "subscriber_id"), start, limit or 0))
+    return Raw(state.rooms.read_json(text(payload, "room"), text(payload, "subscriber_id"), start, limit or 0))
 
 
-def stream_stats(home: Home, payload: Payload) -> Any:
-    return home.rooms.get(text(payload, "room")).stats()
+def stream_stats(state: ServerState, payload: Payload) -> Any:
+    return state.rooms.get(text(payload, "room")).stats()
 
 
-def stream_list(home: Home, payload: Payload) -> Any:
-    names = home.rooms.names()
+def stream_list(state: ServerState, payload: Payload) -> Any:
+    names = state.rooms.names()
     return {"rooms": names, "count": len(names)}
 
 
-def stream_delete(home: Home, payload: Payload) -> Any:
+def stream_delete(state: ServerState, payload: Payload) -> Any:
     room = text(payload, "room")
-    home.rooms.delete(room)
+    state.rooms.delete(room)
     return {"success": True, "deleted": room}
 
 
-def pubsub_publish(home: Home, payload: Payload) -> Any:
+def pubsub_publish(state: ServerState, payload: Payload) -> Any:
     topic = text(payload, "topic")
     if "payload" not in payload and "data" not in payload:
         raise Refusal("Invalid request: Missing 'payload' field")
     content = payload.get("payload", payload.get("data"))
     metadata = payload.get("metadata")
-    identity, matched = home.topics.publish(
+    identity, matched = state.topics.publish(
         topic, content, inputs.as_json(content).decode(), metadata if isinstance(metadata, dict) else None
     )
     return {"message_id": identity, "topic": topic, "subscribers_matched": matched}
 
 
-def pubsub_subscribe(home: Home, payload: Payload) -> Any:
+def pubsub_subscribe(state: ServerState, payload: Payload) -> Any:
     """Register one to whom nothing can be delivered; over HTTP there is no way."""
     topics = texts(payload, "topics")
-    made = home.topics.subscribe(topics)
+    made = state.topics.subscribe(topics)
     return {"subscriber_id": made.id, "topics": topics, "subscription_count": len(made.patterns)}
 
 
-def pubsub_unsubscribe(home: Home, payload: Payload) -> Any:
+def pubsub_unsubscribe(state: ServerState, payload: Payload) -> Any:
     listed = payload.get("topics")
     topics = texts(payload, "topics") if isinstance(listed, list) else None
-    return {"unsubscribed": home.topics.unsubscribe(text(payload, "subscriber_id"), topics)}
+    return {"unsubscribed": state.topics.unsubscribe(text(payload, "subscriber_id"), topics)}
 
 
-def pubsub_topics(home: Home, payload: Payload) -> Any:
-    names = home.topics.names()
+def pubsub_topics(state: ServerState, payload: Payload) -> Any:
+    names = state.topics.names()
     return {"topics": names, "count": len(names)}
 
 
-def pubsub_stats(home: Home, payload: Payload) -> Any:
-    return home.topics.stats()
+def pubsub_stats(state: ServerState, payload: Payload) -> Any:
+    return state.topics.stats()
 
 
-def pubsub_info(home: Home, payload: Payload) -> Any:
-    return home.topics.info(text(payload, "topic"))
+def pubsub_info(state: ServerState, payload: Payload) -> Any:
+    return state.topics.info(text(payload, "topic"))
 
 
 COMMANDS: dict[str, Command] = {
@@ -352,11 +354,11 @@ COMMANDS: dict[str, Command] = {
     "kv.msetnx": kv_msetnx,
     "kv.scan": kv_scan,
     "kv.keys": kv_keys,
-    "kv.dbsize": lambda home, _: {"size": len(home.pairs)},
+    "kv.dbsize": lambda state, _: {"size": len(state.kv_store)},
     "kv.expire": kv_expire,
     "kv.ttl": kv_ttl,
     "kv.persist": kv_persist,
-    "kv.stats": lambda home, _: reports.kv(home),
+    "kv.stats": lambda state, _: reports.kv(state),
     "kv.append": kv_append,
     "kv.getrange": kv_getrange,
     "kv.setrange": kv_setrange,
@@ -369,7 +371,7 @@ COMMANDS: dict[str, Command] = {
     "key.rename": key_rename,
     "key.renamenx": key_renamenx,
     "key.copy": key_copy,
-    "key.randomkey": lambda home, _: {"key": home.pairs.any_key()},
+    "key.randomkey": lambda state, _: {"key": state.kv_store.any_key()},
     "queue.create": queue_create,
     "queue.delete": queue_delete,
     "queue.publish": queue_publish,
@@ -392,9 +394,9 @@ COMMANDS: dict[str, Command] = {
     "pubsub.topics": pubsub_topics,
     "pubsub.stats": pubsub_stats,
     "pubsub.info": pubsub_info,
-    "info": lambda home, payload: reports.info(home, payload.get("section")),
-    "slowlog.get": lambda home, _: {"entries": [], "total": 0},
-    "slowlog.reset": lambda home, _: {"success": True},
-    "memory.usage": lambda home, payload: reports.memory(home, text(payload, "key")),
-    "client.list": lambda home, _: reports.clients(home),
+    "info": lambda state, payload: reports.info(state, payload.get("section")),
+    "slowlog.get": lambda state, _: {"entries": [], "total": 0},
+    "slowlog.reset": lambda state, _: {"success": True},
+    "memory.usage": lambda state, payload: reports.memory(state, text(payload, "key")),
+    "client.list": lambda state, _: reports.clients(state),
 }

@@ -10,8 +10,8 @@ from ....synap.errors import SynapError
 from ....synap.wire.frames import MAX_FRAME, PUSH, Frames, answer, answer_packed, read_request, refusal
 from ...faults import Rule, reset
 from ..data.topics import Published, Subscriber
-from ..home import WATCH, Home
 from ..refusal import Refusal
+from ..server_state import WATCH, ServerState
 from .calls import CALLS, Pieces, keys, text
 
 BEFORE_AUTH = 64 * 1024
@@ -22,8 +22,8 @@ _GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 class Connection(asyncio.Protocol):
     """The connection of one client."""
 
-    def __init__(self, home: Home, open_ones: set[Connection]) -> None:
-        self._home = home
+    def __init__(self, state: ServerState, open_ones: set[Connection]) -> None:
+        self._state = state
         self._open = open_ones
         self._frames = Frames(BEFORE_AUTH)
         self._transport: Any = None
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=_OUTGOING)
         self._open.add(self)
-        self._home.connections += 1
+        self._state.connections += 1
         self._heard = time.monotonic()
         self._watch_idle()
 
@@ -56,13 +56,13 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
-        self._home.connections -= 1
+        self._state.connections -= 1
         if self._idle is not None:
             self._idle.cancel()
         for subscriber, mode in self._subscribers.values():
-            self._home.topics.unsubscribe(subscriber.id)
+            self._state.topics.unsubscribe(subscriber.id)
             if mode:
-                self._home.watchers[mode] -= 1
+                self._state.watchers[mode] -= 1
         self._subscribers.clear()
 
     def pause_writing(self) -> None:
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
             self._out.append((None, refusal(number, "ERR request id u32::MAX is reserved for server push frames")))
             return
         command = command.upper()
-        rule = self._home.faults.take("synap", command, f"/rpc/{command}")
+        rule = self._state.faults.take("synap", command, f"/rpc/{command}")
         if rule is None:
             self._out.append(self._reply(number, command, args))
         elif rule.kind == "delay":
@@ -101,21 +101,21 @@ class Connection(asyncio.Protocol):
             self._spoil(self._reply(number, command, args)[1], rule)
 
     def _reply(self, number: int, command: str, args: list[Any]) -> tuple[int | None, bytes]:
-        home, started = self._home, time.perf_counter()
+        state, started = self._state, time.perf_counter()
         status = "ok"
         try:
             if self._trusted and (call := CALLS.get(command)) is not None:
-                value = call(home, args)
+                value = call(state, args)
             else:
                 value = self._own(command, args)
             frame = answer_packed(number, *value) if isinstance(value, Pieces) else answer(number, value)
         except Refusal as refused:
             status = "error"
             frame = refusal(number, refused.bare)
-        home.calls[command if command in CALLS or command in _OWN else "unknown", status] += 1
-        count, seconds = home.seconds.get(command, (0, 0.0))
+        state.calls[command if command in CALLS or command in _OWN else "unknown", status] += 1
+        count, seconds = state.seconds.get(command, (0, 0.0))
         if count or command in CALLS:
-            home.seconds[command] = (count + 1, seconds + time.perf_counter() - started)
+            state.seconds[command] = (count + 1, seconds + time.perf_counter() - started)
         return (number if command in CALLS and command not in _LOOSE else None), frame
 
     def _own(self, command: str, args: list[Any]) -> Any:
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
         if command == "AUTH":
             names = [text(args, n) for n in range(min(2, max(1, len(args))))]
             user, password = names if len(names) == 2 else ("default", names[0])
-            if not self._home.access.allows_user(user, password):
+            if not self._state.access.allows_user(user, password):
                 raise Refusal("WRONGPASS invalid username-password pair or user is disabled.", 401)
             self._trusted = True
             self._frames.limit = MAX_FRAME
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
             if mode not in WATCH:
                 raise Refusal(f"ERR unknown watch mode '{mode}'")
             made = self._listen([WATCH[mode] + text(args, 0)], mode)
-            self._home.watchers[mode] += 1
+            self._state.watchers[mode] += 1
             return {"subscriber_id": made.id, "channel": made.patterns[0], "mode": mode}
         raise Refusal(f"ERR unknown command '{command[:80]}'")
 
@@ -157,10 +157,10 @@ class Connection(asyncio.Protocol):
         if not self._out:
             return
         out, self._out = self._out, []
-        if self._home.journal.clean:
+        if self._state.journal.clean:
             self._transport.write(b"".join([frame for _, frame in out]))
         else:
-            self._home.journal.when_kept(lambda error: self._kept(out, error))
+            self._state.journal.when_kept(lambda error: self._kept(out, error))
 
     def _kept(self, out: list[tuple[int | None, bytes]], error: Exception | None) -> None:
         if self._transport.is_closing():
@@ -185,12 +185,12 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.close()
 
-        self._home.journal.when_kept(cut)
+        self._state.journal.when_kept(cut)
 
     def _listen(self, patterns: list[str], mode: str) -> Subscriber:
         if not patterns:
             raise Refusal("ERR missing argument 0")
-        made = self._home.topics.subscribe(patterns, self._notify, self._transport.abort)
+        made = self._state.topics.subscribe(patterns, self._notify, self._transport.abort)
         self._subscribers[made.id] = (made, mode)
         return made
 
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
 
     def _watch_idle(self) -> None:
         """Cut a client that has not sent a frame for long, whatever was pushed to it."""
-        limit = self._home.tuning.idle
+        limit = self._state.tuning.idle
         left = self._heard + limit - time.monotonic()
         if left <= 0:
             self._transport.close()

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from .. import reports
-from ..home import Home
 from ..refusal import Refusal
+from ..server_state import ServerState
 from . import commands, inputs
 from .commands import Raw
 from .inputs import Payload
 
-Route = Callable[[Home, list[str], Payload, dict[str, list[str]]], Any]
+Route = Callable[[ServerState, list[str], Payload, dict[str, list[str]]], Any]
 
 
 class NoSuchRoute(Exception):
@@ -24,7 +24,7 @@ class NoSuchRoute(Exception):
         self.status = status
 
 
-def run(home: Home, method: str, path: str, query: bytes, body: Any) -> Any:
+def run(state: ServerState, method: str, path: str, query: bytes, body: Any) -> Any:
     """Return the answer of a route."""
     parts = [unquote(part) for part in path.split("/")[1:]]
     other = False
@@ -40,7 +40,7 @@ def run(home: Home, method: str, path: str, query: bytes, body: Any) -> Any:
         if names and pattern[0] in ("queue", "stream") and names[0] == "list" and len(parts) == 2:
             raise NoSuchRoute(405)
         fields = body if isinstance(body, dict) else {}
-        return route(home, names, fields, parse_qs(query.decode("latin-1"), keep_blank_values=True))
+        return route(state, names, fields, parse_qs(query.decode("latin-1"), keep_blank_values=True))
     raise NoSuchRoute(405 if other else 404)
 
 
@@ -57,14 +57,14 @@ def _unprocessable(text: str) -> Refusal:
     return Refusal(f"Failed to deserialize the JSON body into the target type: {text}", 422)
 
 
-def kv_set(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def kv_set(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     if "value" not in body or not isinstance(body.get("key"), str):
         raise _unprocessable("missing field `key` or `value`")
     key = inputs.checked(body["key"])
     ttl, expiry = body.get("ttl"), body.get("expiry")
     if ttl is not None and (type(ttl) is not int or ttl < 0):
         raise _unprocessable("ttl: expected u64")
-    before = home.pairs.peek(key)
+    before = state.kv_store.peek(key)
     answer: dict[str, Any] = {"success": True, "key": key, "written": True}
     if body.get("get") is True:
         answer["old_value"] = inputs.shown(before)
@@ -73,15 +73,15 @@ def kv_set(home: Home, names: list[str], body: Payload, query: dict[str, list[st
     value = inputs.stored(body["value"])
     end = _end(expiry)
     if end is not None:
-        home.pairs.set_until(key, value, end)
+        state.kv_store.set_until(key, value, end)
     else:
-        home.pairs.set(key, value, ttl, keep_end=body.get("keepttl") is True and ttl is None)
+        state.kv_store.set(key, value, ttl, keep_end=body.get("keepttl") is True and ttl is None)
     return answer
 
 
 def _end(expiry: Any) -> int | None:
     """Return the time in milliseconds that an `expiry` means."""
-    from ..data.pairs import now_ms
+    from ..data.kv_store import now_ms
 
     if not isinstance(expiry, dict):
         return None
@@ -93,76 +93,76 @@ def _end(expiry: Any) -> int | None:
     return min(value * units[kind] + (0 if str(kind).startswith("unix") else now_ms()), 2**62)
 
 
-def kv_get(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    value = home.pairs.get(names[0])
+def kv_get(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    value = state.kv_store.get(names[0])
     if value is None:
         return {"error": "Key not found"}
     return inputs.shown(value, query.get("type", [""])[0])
 
 
-def queue_create(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    home.queues.create(names[0], inputs.queue_config(body))
+def queue_create(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    state.queues.create(names[0], inputs.queue_config(body))
     return {"success": True, "queue": names[0]}
 
 
-def queue_publish(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def queue_publish(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     payload = body.get("payload")
     if not isinstance(payload, list) or not all(type(item) is int and 0 <= item < 256 for item in payload):
         raise _unprocessable("payload: expected a sequence of u8")
     priority = body.get("priority")
     if priority is not None and not (type(priority) is int and 0 <= priority < 256):
         raise _unprocessable("priority: expected u8")
-    identity = home.queues.publish(names[0], bytes(payload), priority, inputs.whole(body, "max_retries"))
+    identity = state.queues.publish(names[0], bytes(payload), priority, inputs.whole(body, "max_retries"))
     return {"message_id": identity}
 
 
-def queue_consume(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    message = home.queues.consume(names[0], names[1])
+def queue_consume(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    message = state.queues.consume(names[0], names[1])
     if message is None:
         return dict.fromkeys(("message_id", "payload", "priority", "retry_count", "max_retries", "headers"))
     return {"message_id": message.id, **commands.delivered(message)}
 
 
-def queue_ack(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def queue_ack(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     if not isinstance(body.get("message_id"), str):
         raise _unprocessable("missing field `message_id`")
-    home.queues.ack(names[0], body["message_id"])
+    state.queues.ack(names[0], body["message_id"])
     return {"success": True}
 
 
-def queue_nack(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def queue_nack(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     if not isinstance(body.get("message_id"), str) or not isinstance(body.get("requeue"), bool):
         raise _unprocessable("missing field `message_id` or `requeue`")
-    home.queues.nack(names[0], body["message_id"], body["requeue"])
+    state.queues.nack(names[0], body["message_id"], body["requeue"])
     return {"success": True}
 
 
-def stream_publish(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def stream_publish(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     if not isinstance(body.get("event"), str) or "data" not in body:
         raise _unprocessable("missing field `event` or `data`")
-    return commands.stream_publish(home, {**body, "room": names[0]})
+    return commands.stream_publish(state, {**body, "room": names[0]})
 
 
-def stream_consume(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def stream_consume(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     def number(name: str, default: int) -> int:
         text = query.get(name, [""])[0]
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else default
 
-    return Raw(home.rooms.read_json(names[0], names[1], number("from_offset", 0), number("limit", 100)))
+    return Raw(state.rooms.read_json(names[0], names[1], number("from_offset", 0), number("limit", 100)))
 
 
-def pubsub_publish(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def pubsub_publish(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     if "payload" not in body and "data" not in body:
         raise _unprocessable("missing field `payload`")
-    return commands.pubsub_publish(home, {**body, "topic": names[0]})
+    return commands.pubsub_publish(state, {**body, "topic": names[0]})
 
 
 def _command(name: str, key: str | None = None, **beside: Any) -> Route:
     """Return a route that is a command, its name in the path."""
 
-    def route(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    def route(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
         payload = {**body, **({key: names[0]} if key else {})}
-        answer = commands.run(home, name, payload)
+        answer = commands.run(state, name, payload)
         return {**answer, **beside} if beside else answer
 
     return route
@@ -171,25 +171,25 @@ def _command(name: str, key: str | None = None, **beside: Any) -> Route:
 def _named(name: str, key: str, shown: str) -> Route:
     """Return a route that is a command and tells the name again."""
 
-    def route(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-        answer = commands.run(home, name, {**body, key: names[0]})
+    def route(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+        answer = commands.run(state, name, {**body, key: names[0]})
         return {**answer, shown: names[0]}
 
     return route
 
 
-def stream_delete(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    home.rooms.delete(names[0])
+def stream_delete(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    state.rooms.delete(names[0])
     return {"success": True, "room": names[0]}
 
 
-def info(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
-    return reports.info(home, query.get("section", [""])[0])
+def info(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+    return reports.info(state, query.get("section", [""])[0])
 
 
-def memory(home: Home, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
+def memory(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
     try:
-        return reports.memory(home, names[0])
+        return reports.memory(state, names[0])
     except Refusal:
         return {"key": names[0], "bytes": 0, "human": "0B"}
 

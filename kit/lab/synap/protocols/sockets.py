@@ -15,22 +15,22 @@ from urllib.parse import parse_qs, unquote
 
 from ...faults import Receive, Send
 from ..data.topics import Published, Subscriber
-from ..home import WATCH, Home
 from ..refusal import Refusal
+from ..server_state import WATCH, ServerState
 
 _TICK = 0.1
 """Seconds between two checks of a queue or a room, as in the service."""
 _EVENTS = 100
 
 
-async def serve(home: Home, scope: Any, receive: Receive, send: Send, known: bool) -> None:
+async def serve(state: ServerState, scope: Any, receive: Receive, send: Send, known: bool) -> None:
     """Serve one WebSocket, from its first request to its end."""
     first = await receive()
     if first["type"] != "websocket.connect":
         return
     if not known:
         return await _refuse(send, 401)
-    rule = home.faults.take("synap", "GET", scope["path"])
+    rule = state.faults.take("synap", "GET", scope["path"])
     if rule is not None:
         if rule.kind == "delay":
             await asyncio.sleep(rule.seconds)
@@ -46,25 +46,25 @@ async def serve(home: Home, scope: Any, receive: Receive, send: Send, known: boo
             names = [one.strip() for one in ",".join(query.get(name, [])).split(",") if one.strip()]
             if not names:
                 return await _refuse(send, 400, f"{name} query parameter is required".encode())
-            serving = _Topics(home, socket, names, watch=parts[0] == "kv").run
+            serving = _Topics(state, socket, names, watch=parts[0] == "kv").run
         case ["queue", queue, "ws", consumer]:
-            worker = _Queue(home, socket, queue, consumer)
+            worker = _Queue(state, socket, queue, consumer)
             serving = worker.run
             socket.heard = worker.heard
         case ["stream", room, "ws", subscriber]:
             offset = query.get("from_offset", ["0"])[0]
-            serving = _Room(home, socket, room, subscriber, int(offset) if offset.isdecimal() else 0).run
+            serving = _Room(state, socket, room, subscriber, int(offset) if offset.isdecimal() else 0).run
         case _:
             return await _refuse(send, 404)
     await send({"type": "websocket.accept"})
     number = str(id(socket))
-    home.sockets[number] = {"id": number, "path": scope["path"], "connected_at": int(time.time())}
+    state.sockets[number] = {"id": number, "path": scope["path"], "connected_at": int(time.time())}
     running = asyncio.ensure_future(serving())
     listening = asyncio.ensure_future(_listen(receive, socket))
     try:
         await asyncio.wait([running, listening], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        home.sockets.pop(number, None)
+        state.sockets.pop(number, None)
         for task in (running, listening):
             task.cancel()
         await asyncio.gather(running, listening, return_exceptions=True)
@@ -101,18 +101,18 @@ async def _listen(receive: Receive, socket: _Socket) -> None:
 
 
 class _Topics:
-    def __init__(self, home: Home, socket: _Socket, topics: list[str], *, watch: bool) -> None:
-        self._home, self._socket, self._watch = home, socket, watch
+    def __init__(self, state: ServerState, socket: _Socket, topics: list[str], *, watch: bool) -> None:
+        self._state, self._socket, self._watch = state, socket, watch
         self._patterns = [WATCH["value"] + topic for topic in topics] if watch else topics
         self._news = asyncio.Event()
         self._slow = False
 
     async def run(self) -> None:
         try:
-            subscriber = self._home.topics.subscribe(self._patterns, self._news.set, self._dropped)
+            subscriber = self._state.topics.subscribe(self._patterns, self._news.set, self._dropped)
         except Refusal as refusal:
             return await self._socket.tell(json.dumps({"error": refusal.text}))
-        self._home.watchers["value"] += self._watch
+        self._state.watchers["value"] += self._watch
         try:
             greeting = {
                 "type": "connected",
@@ -126,8 +126,8 @@ class _Topics:
                 self._news.clear()
                 await self._drain(subscriber)
         finally:
-            self._home.topics.unsubscribe(subscriber.id)
-            self._home.watchers["value"] -= self._watch
+            self._state.topics.unsubscribe(subscriber.id)
+            self._state.watchers["value"] -= self._watch
 
     async def _drain(self, subscriber: Subscriber) -> None:
         while subscriber.waiting:
@@ -146,22 +146,22 @@ def _message(message: Published) -> str:
 
 
 class _Queue:
-    def __init__(self, home: Home, socket: _Socket, queue: str, consumer: str) -> None:
-        self._home, self._socket, self._queue, self._consumer = home, socket, queue, consumer
+    def __init__(self, state: ServerState, socket: _Socket, queue: str, consumer: str) -> None:
+        self._state, self._socket, self._queue, self._consumer = state, socket, queue, consumer
 
     async def run(self) -> None:
         try:
-            self._home.queues.get(self._queue)
+            self._state.queues.get(self._queue)
         except Refusal as refusal:
             return await self._socket.tell(json.dumps({"type": "error", "error": refusal.text}))
         greeting = {"type": "connected", "queue": self._queue, "consumer_id": self._consumer}
         await self._socket.tell(json.dumps(greeting))
         while True:
             await asyncio.sleep(_TICK)
-            taken = self._home.queues.consume(self._queue, self._consumer)
+            taken = self._state.queues.consume(self._queue, self._consumer)
             if taken is None:
                 continue
-            if not await self._home.journal.stands():
+            if not await self._state.journal.stands():
                 continue
             message = {
                 "type": "message",
@@ -180,16 +180,16 @@ class _Queue:
             fields = json.loads(text)
             identity = fields["message_id"]
             if fields["command"] == "ack":
-                self._home.queues.ack(self._queue, identity)
+                self._state.queues.ack(self._queue, identity)
             elif fields["command"] == "nack":
-                self._home.queues.nack(self._queue, identity, fields.get("requeue") is not False)
+                self._state.queues.nack(self._queue, identity, fields.get("requeue") is not False)
         except (ValueError, KeyError, TypeError, RecursionError, Refusal):
             pass
 
 
 class _Room:
-    def __init__(self, home: Home, socket: _Socket, room: str, subscriber: str, offset: int) -> None:
-        self._home, self._socket, self._room, self._subscriber, self._at = home, socket, room, subscriber, offset
+    def __init__(self, state: ServerState, socket: _Socket, room: str, subscriber: str, offset: int) -> None:
+        self._state, self._socket, self._room, self._subscriber, self._at = state, socket, room, subscriber, offset
 
     async def run(self) -> None:
         greeting = {
@@ -201,11 +201,11 @@ class _Room:
         await self._socket.tell(json.dumps(greeting))
         while True:
             try:
-                room, begin, stop = self._home.rooms.read(self._room, self._subscriber, self._at, _EVENTS)
+                room, begin, stop = self._state.rooms.read(self._room, self._subscriber, self._at, _EVENTS)
             except Refusal as refusal:
                 return await self._socket.tell(json.dumps({"type": "error", "error": refusal.text}))
             events = room.events[begin:stop]
-            if not await self._home.journal.stands():
+            if not await self._state.journal.stands():
                 continue  # some of these may not have been published
             for _, event, data, stamp in events:
                 try:

@@ -1,8 +1,8 @@
 """One timer for all views: at most ten frames a second for each, and a limited number of messages for all together.
 
 Once a second the front end is asked whether it has handled all messages, and at most the frames of one second are sent
-before it answers. A small model in the front end answers (see `pulse.py`). So a slow page gets fewer frames, and a
-closed page almost none.
+before it answers. A small model in the front end answers (see `backpressure.py`). So a slow page gets fewer frames,
+and a closed page almost none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Protocol
 
-from ..kernel import detached
+from ..ipython import detached
 
 TICK = 0.1
 PER_TICK = 8
@@ -21,7 +21,7 @@ _lock = threading.RLock()
 
 
 class Painted(Protocol):
-    """What a screen repaints: the visible part of a view."""
+    """What the timer repaints: the visible part of a view."""
 
     due: float | None
 
@@ -29,17 +29,17 @@ class Painted(Protocol):
         """Paint what is new; return how many messages were sent."""
 
 
-class Screen:
+class RepaintTimer:
     """The thread of the timer. It runs while there are views, and sleeps while nothing changes."""
 
     def __init__(self) -> None:
-        from .pulse import Pulse
+        from .backpressure import Backpressure
 
         self.views: list[Painted] = []
         self._changed = threading.Event()
         self._stopped = False
         self._next = 0
-        self.pulse = Pulse()
+        self.backpressure = Backpressure()
         self.sent = 0
         """The number of messages sent to front ends."""
         self._thread = threading.Thread(target=detached, args=(self._run,), name="kit-views", daemon=True)
@@ -51,7 +51,7 @@ class Screen:
 
     def look_up(self) -> None:
         """Stop waiting for old answers, after a message from a front end, and repaint soon."""
-        self.pulse.forgive()
+        self.backpressure.forgive()
         self._changed.set()
 
     def stop(self) -> None:
@@ -60,15 +60,15 @@ class Screen:
         self._changed.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(2)
-        self.pulse.close()
+        self.backpressure.close()
 
     def _run(self) -> None:
         while self._wait():
-            while not self.pulse.free() and not self._stopped:
-                self.pulse.came.wait(TICK / 4)
+            while not self.backpressure.free() and not self._stopped:
+                self.backpressure.came.wait(TICK / 4)
             began = time.monotonic()
             self._repaint()
-            time.sleep(max(0.0, max(TICK, self.pulse.pace) - (time.monotonic() - began)))
+            time.sleep(max(0.0, max(TICK, self.backpressure.pace) - (time.monotonic() - began)))
 
     def _wait(self) -> bool:
         """Wait until something has changed; return False at the end."""
@@ -96,33 +96,33 @@ class Screen:
             left -= done
             sent += done
         if sent:
-            self.pulse.beat()
+            self.backpressure.beat()
             self.sent += sent + 1
 
 
-_screen: Screen | None = None
+_timer: RepaintTimer | None = None
 _pid = os.getpid()
 
 
-def add(view: Painted) -> Screen:
-    """Add a view, and return the screen."""
-    global _screen, _pid
+def add(view: Painted) -> RepaintTimer:
+    """Add a view, and return the timer."""
+    global _timer, _pid
     with _lock:
-        if _screen is None or _pid != os.getpid():
-            _screen, _pid = Screen(), os.getpid()
-        _screen.views.append(view)
-        return _screen
+        if _timer is None or _pid != os.getpid():
+            _timer, _pid = RepaintTimer(), os.getpid()
+        _timer.views.append(view)
+        return _timer
 
 
 def remove(view: Painted) -> None:
     """Remove a view; the timer ends with the last one."""
-    global _screen
+    global _timer
     with _lock:
-        screen = _screen
-        if screen is None or view not in screen.views:
+        timer = _timer
+        if timer is None or view not in timer.views:
             return
-        screen.views.remove(view)
-        if screen.views:
+        timer.views.remove(view)
+        if timer.views:
             return
-        _screen = None
-    screen.stop()
+        _timer = None
+    timer.stop()

@@ -21,7 +21,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Pairs:
+class KvStore:
     """The keys and values of the server."""
 
     def __init__(self, journal: Journal, rows: Iterable[Row] = ()) -> None:
@@ -39,7 +39,7 @@ class Pairs:
             if end is None or end > now:
                 self._put(key, value, end)
             else:
-                journal.pairs[key] = None
+                journal.kv_store[key] = None
                 journal.touch()
 
     def __len__(self) -> int:
@@ -217,7 +217,7 @@ class Pairs:
         """Put a value, or none, here and on the way to disk."""
         before = self._values.get(key), self._ends.get(key)
         self._put(key, value, end)
-        self._journal.pairs[key] = None if value is None else (key, value, end)
+        self._journal.kv_store[key] = None if value is None else (key, value, end)
         self._journal.changed(self._put, key, *before)
 
     def _put(self, key: str, value: bytes | None, end: int | None) -> None:

@@ -33,7 +33,7 @@ _SCANNED = 65_536
 _EMPTY = Cell("")
 
 
-class Page:
+class RowsTable:
     """The table of a view: the newest rows or the first by a column, all rows or those that pass its filter."""
 
     def __init__(self, state: FeedState, rows: int) -> None:

@@ -12,7 +12,7 @@ from .exchange import App, Exchange
 _PAGE = b"<html><body><h1>It works!</h1></body></html>"
 
 
-class Faulty:
+class FaultInjection:
     """An app under a plan of faults."""
 
     def __init__(self, app: App, service: str, plan: FaultPlan) -> None:

@@ -14,7 +14,7 @@ _AHEAD = 1024 * 1024
 _COLUMNS = "first, count, first_time, last_time, size, data, expires"
 
 
-class Shelf:
+class ChunkCache:
     """Reads chunks. The newest are kept in memory, so that following a stream needs no reads from the database."""
 
     def __init__(self, path: Path, most: int = _KEPT) -> None:

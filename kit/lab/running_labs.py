@@ -13,13 +13,13 @@ from ..core.http.exchange import Driver, Settings
 from ..core.http.operations import Request, Timeouts, call
 from ..core.secrets import hidden
 from ..version import __version__
-from . import descriptors
+from . import lab_registry
 
 
 def find(names: tuple[str, ...], demo: bool, path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
     """Return a running lab of this user that fits the request and answers."""
     resolved = None if path is None else str(Path(path).resolve())
-    for described in descriptors.read():
+    for described in lab_registry.read():
         fits = (
             described["version"] == __version__
             and described["demo"] == demo

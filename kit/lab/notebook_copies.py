@@ -19,7 +19,7 @@ _LEDGER = ".copied.json"
 
 
 @dataclass(slots=True)
-class Copies:
+class NotebookCopies:
     """A folder of notebooks that the user may change."""
 
     folder: Path
@@ -49,10 +49,10 @@ def default_folder() -> Path:
     return base / "kit" / "notebooks"
 
 
-def refresh(folder: Path, source: Path | None = None) -> Copies:
+def refresh(folder: Path, source: Path | None = None) -> NotebookCopies:
     """Bring the folder up to date: add missing files, replace those that the user has not changed."""
     source = source or shipped()
-    copies = Copies(folder)
+    copies = NotebookCopies(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ledger = _read(folder / _LEDGER)
@@ -68,7 +68,7 @@ def refresh(folder: Path, source: Path | None = None) -> Copies:
     return copies
 
 
-def _copy(path: Path, copies: Copies, name: str, ledger: dict[str, str]) -> None:
+def _copy(path: Path, copies: NotebookCopies, name: str, ledger: dict[str, str]) -> None:
     if path.suffix == ".ipynb":
         copies.notebooks.append(name)
     target = copies.folder / name

@@ -22,7 +22,7 @@ _INSERT = (
 )
 
 
-class Ledger:
+class UsageStore:
     """The usage of all projects, and their monthly budgets."""
 
     def __init__(self, store: Store) -> None:

@@ -39,11 +39,11 @@ class Echo(CoreWidget):  # type: ignore[misc]
     value = Int(0).tag(sync=True, echo_update=False)
 
 
-class Pulse:
+class Backpressure:
     """Knows whether the front end is ready for more messages."""
 
     def __init__(self) -> None:
-        from ..kernel import detached
+        from ..ipython import detached
 
         self._sent = self._back = 0
         self._sent_at = 0.0
@@ -131,7 +131,7 @@ class Pulse:
 
 def _busy() -> bool:
     """Return whether a cell is running, so that the main shell reads no messages."""
-    from ..kernel import kernel
+    from ..ipython import kernel
 
     here = kernel()
     lock = getattr(here, "_main_asyncio_lock", None)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.errors import InputError
 from ...core.html import one_line
-from .. import kernel
+from .. import ipython
 from . import drawing
 from .changes import Changes
 from .contents import Contents
 from .order import Order
-from .page import Page
+from .rows_table import RowsTable
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ..feed.state import FeedState
     from .controls import Controls
-    from .screen import Screen
+    from .repaint_timer import RepaintTimer
 
 _IDLE = 1.0
 """Seconds after which the throughput line is painted again although no row came."""
@@ -34,7 +34,7 @@ _WHOLE = 5.0
 """Seconds after which a whole table is sent; only changes are sent in between."""
 _UNSEEN = 5.0
 """Seconds between two paintings of a view that no page has on the screen."""
-_by_cell: dict[str, tuple[int, Face]] = {}
+_by_cell: dict[str, tuple[int, ViewWidgets]] = {}
 
 
 class Orders(Protocol):
@@ -47,18 +47,18 @@ class Orders(Protocol):
     def __repr__(self) -> str: ...
 
 
-class Face:
+class ViewWidgets:
     """The visible part of one view. It paints the state of the feed, and calls the view when a button is pressed."""
 
     def __init__(self, state: FeedState, rows: int, title: str, orders: Orders, stop: Callable[[], None]) -> None:
         self.title = title
-        self.page = Page(state, rows)
+        self.page = RowsTable(state, rows)
         self.due: float | None = None
         """When it must be repainted although nothing changed, by `time.monotonic`."""
         self.closed = False
         self._state, self._orders, self._stop = state, orders, stop
         self._controls: Controls | None = None
-        self._screen: Screen | None = None
+        self._timer: RepaintTimer | None = None
         self._panes: Any = None
         self._painted = -1
         self._table = ""
@@ -98,37 +98,37 @@ class Face:
             if self.closed:
                 if controls is not None and not controls.held:
                     self._controls = None
-                    kernel.detached(controls.close)
+                    ipython.detached(controls.close)
                 return
             self.closed = True
         self._state.unwatch(self._wake)
-        if self._screen is not None:
-            from . import screen
+        if self._timer is not None:
+            from . import repaint_timer
 
-            screen.remove(self)
-            self._screen = None
+            repaint_timer.remove(self)
+            self._timer = None
         if controls is None:
             return
         self.leave_snapshot()
         self._panes.close()
-        if controls.held or kernel.in_voila():
-            kernel.detached(lambda: controls.stand_still(self._snapshot.hiding + self._still(_now())))
+        if controls.held or ipython.in_voila():
+            ipython.detached(lambda: controls.stand_still(self._snapshot.hiding + self._still(_now())))
             return
         self._controls = None
         self._snapshot.alone()
-        kernel.detached(controls.close)
+        ipython.detached(controls.close)
 
     def show(self) -> None:
         """Show the view in the running cell."""
-        if kernel.kernel() is None:
-            print(f"{self._orders!r}\n{kernel.elsewhere()}")
+        if ipython.kernel() is None:
+            print(f"{self._orders!r}\n{ipython.elsewhere()}")
             return
         if self.closed:
             self._snapshot.still()
             return
         self._replace_in_cell()
         if self._controls is not None:
-            kernel.page_listens()  # as when the widgets are made
+            ipython.page_listens()  # as when the widgets are made
         self._snapshot.show(self.widget.model_id)
 
     @property
@@ -138,29 +138,29 @@ class Face:
             raise InputError("this view is closed", hint="make a new one with .live(), or LiveView(feed)")
         if self._controls is None:
             if threading.current_thread() is threading.main_thread():
-                kernel.page_listens()
-            kernel.detached(self._open)
+                ipython.page_listens()
+            ipython.detached(self._open)
         assert self._controls is not None
         return self._controls.box
 
     def _open(self) -> None:
-        from . import screen
+        from . import repaint_timer
         from .controls import Controls
         from .panes import Panes
 
         self._panes = Panes(self._contents, self.press_columns, self.press_widest)
         self._controls = Controls(self, self.page.rows, searched=self._state.source.searched is not None)
-        if here := kernel.elsewhere():
+        if here := ipython.elsewhere():
             self._controls.message.value = drawing.main(drawing.note(here))
         self._paint_state()
         self._controls.main.value = self._changes.whole(self._made_table())
         self._controls.figures.value = self._figures()
-        self._screen = screen.add(self)
+        self._timer = repaint_timer.add(self)
         self._state.watch(self._wake)
 
     def _replace_in_cell(self) -> None:
         """Close the view that an earlier run of the same cell has shown."""
-        here = kernel.cell()
+        here = ipython.cell()
         if here is None:
             return
         identity, run = here
@@ -179,12 +179,12 @@ class Face:
     # --- painting ---------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        screen = self._screen
-        if screen is not None:
-            screen.wake()
+        timer = self._timer
+        if timer is not None:
+            timer.wake()
 
     def repaint(self, most: int) -> int:
-        """Paint what is new, if a page shows it; return how many messages were sent. Runs in the screen's thread."""
+        """Paint what is new, if a page shows it; return how many messages were sent. Runs in the timer's thread."""
         with self._lock:
             controls, now = self._controls, time.monotonic()
             if controls is None or self.closed:
@@ -388,9 +388,9 @@ class Face:
 
     def seen_changed(self) -> None:
         """Repaint after a front end has begun or ceased to show the view."""
-        screen = self._screen
-        if screen is not None:
-            screen.look_up()
+        timer = self._timer
+        if timer is not None:
+            timer.look_up()
         self._again()
 
     def _again(self) -> None:

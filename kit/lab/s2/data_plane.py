@@ -1,4 +1,4 @@
-"""What handlers of records share: the catalog, the log, the shelf, and how a request names its stream and key."""
+"""What handlers of records share: the catalog, the log, the chunk cache, and how a request names its stream and key."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .account.configs import Layer, stream_layer
 from .account.usage import Usage
 from .http.answers import refusal
 from .http.call import Call
+from .records.chunk_cache import ChunkCache
 from .records.cipher import key_of
 from .records.log import Log
-from .records.shelf import Shelf
 from .records.stream import Stream
 from .tuning import Tuning
 
@@ -21,12 +21,12 @@ _FORMATS = {"raw": False, "json": False, "base64": True, "json-binsafe": True}
 
 
 @dataclass(slots=True)
-class Hub:
+class DataPlane:
     """The parts of the data plane."""
 
     catalog: Catalog
     log: Log
-    shelf: Shelf
+    chunk_cache: ChunkCache
     usage: Usage
     tuning: Tuning
 

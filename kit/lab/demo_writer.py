@@ -26,7 +26,7 @@ _RETRY = 1.0
 Step = Callable[[], Awaitable[object]]
 
 
-class Mover:
+class DemoWriter:
     """The writers of one lab, in a thread of their own. They can be started and stopped any number of times."""
 
     def __init__(self, env: Mapping[str, str], services: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from ..core.errors import SetupError
 
 
-class Tuned:
+class EnvSettings:
     """Derive a frozen dataclass of floats; `of` reads each from the variable `<prefix><NAME>`, if it is set."""
 
     __slots__ = ()

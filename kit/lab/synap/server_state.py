@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .data.journal import Journal
-from .data.pairs import Pairs
+from .data.kv_store import KvStore
 from .data.queues import Queues
 from .data.rooms import Rooms
 from .data.topics import Topics
@@ -27,11 +27,11 @@ _LARGEST_SHOWN = 64 * 1024
 
 
 @dataclass(slots=True)
-class Home:
+class ServerState:
     """The parts of the server."""
 
     journal: Journal
-    pairs: Pairs
+    kv_store: KvStore
     queues: Queues
     rooms: Rooms
     topics: Topics
@@ -52,7 +52,7 @@ class Home:
     """The number of watchers of values and of watchers of changes only."""
 
     def __post_init__(self) -> None:
-        self.pairs.changed = self._changed
+        self.kv_store.changed = self._changed
 
     def _changed(self, key: str, event: str, version: int, value: bytes | None) -> None:
         """Tell those who watch a key."""
