@@ -9,15 +9,20 @@ from typing import Any, NoReturn
 from .errors import InputError
 
 
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_HOST = re.compile(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?")
+
+
 def hidden(value: Any) -> Secret | None:
     """Return a credential as a `Secret`, to be put in the place of an argument, or None where none is given.
 
     This never raises: the frames of an error may be shown with their variables, and those of the caller still hold the
     value then. What cannot be a credential becomes a `Secret` without it, which `fit` refuses.
     """
-    if value is None or value == "" or isinstance(value, Secret):
+    if isinstance(value, Secret):
         return value or None
-    return Secret.unchecked(value)
+    # No comparison with "": a column or a missing value of pandas would raise.
+    return None if value is None or (isinstance(value, str) and not value) else Secret.unchecked(value)
 
 
 def fit(secret: Secret | None, kind: type[InputError] = InputError) -> Secret | None:
@@ -40,14 +45,17 @@ def masked(address: Any) -> Any:
     """
     if isinstance(address, list | tuple):
         return [masked(part) for part in address]
+    if isinstance(address, bytes):
+        return masked(address.decode("latin-1")).encode("latin-1")
     if not isinstance(address, str) or "@" not in address:
         return address
-    scheme, slashes, rest = address.rpartition("://") if "://" in address else ("", "", address)
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    scheme = _SCHEME.match(address)
+    start = scheme.end() if scheme else 0
+    authority = re.split(r"[/?#]", address[start:], maxsplit=1)[0]
     # A password may contain a slash: only a part that is certainly a host is kept after an @.
-    if "@" not in authority and re.fullmatch(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?", authority):
+    if "@" not in authority and _HOST.fullmatch(authority):
         return address
-    return f"{scheme.rpartition('@')[2]}{slashes}...@{rest.rpartition('@')[2]}"
+    return f"{address[:start]}...@{address.rpartition('@')[2]}"
 
 
 def without_password(address: Any) -> str:
@@ -56,11 +64,7 @@ def without_password(address: Any) -> str:
     >>> without_password("ftp://me:pass@host/x"), without_password("nonsense")
     ("'ftp://...@host/x'", "'nonsense'")
     """
-    if not isinstance(address, str) or "@" not in address:
-        return repr(address)
-    before, _, after = address.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    return repr(f"{scheme if slashes else ''}{slashes}...@{after}")
+    return repr(masked(address))
 
 
 class Secret:

@@ -9,9 +9,10 @@ import traceback
 import pytest
 
 from kit.amdahl import AmdahlClient, AsyncAmdahlClient
+from kit.claude import ClaudeClient
 from kit.core.errors import KitError
 from kit.core.faces import state_of
-from kit.core.secrets import Secret
+from kit.core.secrets import Secret, hidden, masked, without_password
 
 KEY = "amdhl_0123456789abcdef"
 
@@ -94,3 +95,33 @@ def test_verbose_tracebacks_of_a_failed_call_hold_no_key():
     assert error.__context__ is None
     assert clean(shown)
     assert not [name for name in frames if name.endswith(("connections.py", "http1.py", "core/http.py"))]
+
+
+def test_whatever_is_given_as_a_credential_is_hidden_without_an_error():
+    import numpy as np
+    import pandas as pd
+
+    for value in (np.array(["a", "b"]), pd.Series(["x", "y"]), pd.NA, object(), b"", 0):
+        secret = hidden(value)
+        assert secret is not None and secret.unfit.startswith("a credential must be a str")
+    assert hidden("") is None and hidden(None) is None and hidden(Secret("k")) == Secret("k")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:secret@host/?next=http://x",
+        "me:secret@https://host",
+        "me:secret://x@host",
+        "https://me:sec//ret@host",
+        "https://me:secret@host/a@b?c=d://e",
+        "me:secret//x@host",
+        b"http://me:secret@host",
+    ],
+)
+def test_a_password_in_an_address_is_hidden_wherever_slashes_stand(address):
+    for text in (str(masked(address)), str(masked([address])), without_password(address)):
+        assert "...@" in text and "sec" not in text and "ret" not in text
+    with pytest.raises(KitError) as refused:
+        ClaudeClient(address)  # type: ignore[arg-type]
+    assert "sec" not in str(refused.value)
