@@ -243,3 +243,44 @@ def test_a_checkpoint_knows_a_filter_by_what_it_says(basin, people, tmp_path):
     assert people.copy_to(target, until=10, where=long, checkpoint=path).records == 10
     with pytest.raises(InputError, match="the checkpoint is from a copy with"):
         people.copy_to(target, until=20, where=long + " and n > 15", checkpoint=path)
+
+
+def test_a_checkpoint_knows_lists_of_functions_and_how_fields_are_hidden(basin, people, tmp_path):
+    target, path = basin.create(name()), tmp_path / "copy.json"
+
+    def copied(until, **options):
+        return people.copy_to(target, until=until, checkpoint=path, **options)
+
+    copied(10, where=[lambda rows: rows["n"] > 3])
+    assert copied(20, where=[lambda rows: rows["n"] > 3]).records == 16
+    with pytest.raises(InputError, match="the checkpoint is from a copy with"):
+        copied(30, where=[lambda rows: rows["n"] > 5])
+    path.unlink()
+    mask = {"email": "hash", "card": lambda card: card[:2] + "the secret of the function"}
+    copied(10, mask=mask, mask_key="the secret key")
+    told = copied(20, mask=dict(mask), mask_key=b"the secret key")
+    assert told.records == 20 and "secret" not in path.read_text()
+    for other, key in (({**mask, "email": "drop"}, "the secret key"), (mask, "another"), (mask, None)):
+        with pytest.raises(InputError, match="the checkpoint is from a copy with"):
+            copied(30, mask=other, mask_key=key)
+
+
+def test_the_seconds_of_a_copy_are_those_of_all_its_runs(basin, people):
+    target = basin.create(name())
+    first = people.copy_to(target, until=1000)
+    assert people.copy_to(target, checkpoint=first).seconds > first.seconds
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"pending": [1]}, {"pending": {"a": 1}}, {"pending": ["a", "b"]}, {"next": "5"}, {"next": True}, {"next": -5},
+        {"stop": None}, {"left_behind": 3}, {"left_behind": {"event": "x"}}, {"source": 5}, {"seconds": "1"},
+    ],
+)  # fmt: skip
+def test_a_damaged_checkpoint_is_refused(basin, people, tmp_path, damage):
+    target, path = basin.create(name()), tmp_path / "copy.json"
+    people.copy_to(target, until=10, checkpoint=path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(InputError, match="is damaged"):
+        people.copy_to(target, checkpoint=path)

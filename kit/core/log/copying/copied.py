@@ -50,6 +50,21 @@ class Copied:
     why: str = ""
     seconds: float = 0.0
 
+    @property
+    def sound(self) -> bool:
+        """Whether all figures are of the kinds that a copy writes."""
+        counts = [self.start, self.stop, self.next, self.low, self.records, self.bytes, self.skipped, self.recovered]
+        counts += [self.uncertain, *(self.pending or ())]
+        texts = [self.source, self.target, self.question, self.why]
+        left = self.left_behind
+        return (
+            all(type(count) is int and count >= 0 for count in counts)
+            and all(isinstance(words, str) for words in texts)
+            and (self.pending is None or (isinstance(self.pending, tuple) and len(self.pending) == 2))
+            and (isinstance(left, dict) and all(type(count) is int for count in left.values()))
+            and isinstance(self.seconds, int | float)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures; JSON takes them."""
         return {"form": FORM, **asdict(self)}
@@ -142,4 +157,9 @@ class Notebook:
             raise self._source.refuse(f"{what} was not written by copy_to()", hint="name another file")
         entries = {name: value for name, value in given.items() if name != "form"}
         pending = entries.get("pending")
-        return Copied(**{**entries, "pending": None if pending is None else (int(pending[0]), int(pending[1]))})
+        if isinstance(pending, list):
+            entries["pending"] = tuple(pending)
+        copied = Copied(**entries)
+        if not copied.sound:
+            raise self._source.refuse(f"{what} is damaged", hint="name another file, or remove it to start again")
+        return copied

@@ -8,6 +8,7 @@ A target that cannot check positions is read too, but what was under way may sti
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def copy(
         raise source.refuse(f"{source.label} is copied to itself", hint="name another log")
     tests = [] if where is None else Criteria(where=where).of(source, lambda: view.schema)
     view = View(source, start, None, until)
-    notes = Notebook(checkpoint, source, target, f"where={_words(where)}, mask={[*hidden.fields] if hidden else None}")
+    notes = Notebook(checkpoint, source, target, f"where={_words(where)}, mask={_mask_words(mask, mask_key)}")
     copied = notes.begin(view, until is None)
     if hidden is not None and not rare:
         _check_fields(view, hidden, source)
@@ -64,7 +65,7 @@ def copy(
     def chosen(piece: Piece) -> pa.RecordBatch:
         return piece.batch.filter(pa.array(passing(tests, piece.batch))) if tests else piece.batch
 
-    began = time.monotonic()
+    began = time.monotonic() - copied.seconds
     try:
         job.settle(chosen)
         what, left = one_line(f"copy {source.label}")[:40], copied.stop - copied.next
@@ -108,9 +109,23 @@ def _same(source: Ranged, target: Ranged) -> bool:
 
 def _words(where: Any) -> str:
     """Return a filter as a checkpoint keeps it: the same in each process, where a function is at another address."""
+    if isinstance(where, list | tuple):
+        return f"[{', '.join(map(_words, where))}]"
     code = getattr(where, "__code__", None)
     made_of = "" if code is None else repr((code.co_code, code.co_names, code.co_consts))
     return _ADDRESS.sub("", repr(where) + made_of)
+
+
+def _mask_words(mask: Any, key: bytes | str | None) -> str:
+    """Return a mask in words as a checkpoint keeps it: of functions, and of the key, which it must not hold, only that
+    they are there."""
+    if mask is None:
+        return "None"
+    ways = {name: way if isinstance(way, str) else "a function" for name, way in mask.items()}
+    if key is None:
+        return repr(ways)
+    digest = hashlib.sha256(key.encode() if isinstance(key, str) else key).hexdigest()[:4]  # too short to try keys by
+    return f"{ways} with the key {digest}"
 
 
 def _speed(pace: Any, source: Ranged) -> float | None:

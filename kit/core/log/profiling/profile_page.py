@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...html import across, cell, visible
+from ...html import PLAIN, across, cell, visible
 from ..finding.scan import size_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def page(profile: Profiled) -> str:
     charts = [_hours(profile), _sizes(profile)]
     parts.append(f'<div class="two">{"".join(charts)}</div>')
     parts += [_fields(profile), _drift(profile)]
-    return f'{_STYLE}<div class="kit-profile">{"".join(parts)}</div>'
+    return f'{_STYLE}<div class="kit-profile {PLAIN}">{"".join(parts)}</div>'
 
 
 def _hours(profile: Profiled) -> str:
