@@ -107,3 +107,24 @@ def test_what_cannot_be_asked_is_refused_at_once(lab, c):
         ):
             with pytest.raises(InputError):
                 wrong()
+
+
+def test_rows_without_a_value_are_skipped_however_they_arrive(lab, c):
+    gates = [threading.Event(), threading.Event()]
+
+    def some():
+        yield {"x": 1.5}
+        yield {"x": float("nan")}
+        gates[0].wait(20)
+        yield {"other": 1}
+        gates[1].wait(20)
+        yield {"x": 2.5}
+
+    with kit.Feed(some) as feed:
+        with feed.ask("Which? {x}", "topic: a|b", on=c, model="haiku", every=0.1) as asked:
+            assert until(asked, 2)["status"].tolist() == ["completed", "skipped"]
+            gates[0].set()
+            assert until(asked, 3)["status"].tolist()[2] == "skipped"
+            gates[1].set()
+            assert until(asked, 4)["status"].tolist()[3] == "completed"
+            assert asked.df.attrs["asked"] == 2 and asked.df.attrs["skipped"] == 2

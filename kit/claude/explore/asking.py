@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...core.errors import InputError
 from ...core.faces import state_of
@@ -80,6 +81,8 @@ class AskSource(Source):
         self._max_cost, self._every, self._most, self._repair = max_cost, every, most, repair
         self._cache = cache
         self._at = 0
+        self._seen: set[str] = set()
+        """The columns that rows have had; a name of the prompt that none has had is an error."""
         self.asked = self.skipped = 0
         self.spent = 0.0
         """USD."""
@@ -130,8 +133,11 @@ class AskSource(Source):
 
     def _picked(self, table: pa.Table) -> list[int]:
         """Return the newest rows with values for all columns of the prompt, up to the number of one round."""
+        self._seen |= set(table.column_names)
+        if any(name in self._seen and name not in table.column_names for name in self._names):
+            return []  # other rows have had the column
         present = [name for name in self._names if name in table.column_names]
-        valid = [table.column(name).is_valid().to_pylist() for name in present]
+        valid = [pc.invert(pc.is_null(table.column(name), nan_is_null=True)).to_pylist() for name in present]
         good = [row for row in range(table.num_rows) if all(column[row] for column in valid)]
         if self.spent >= self._max_cost:
             return []
@@ -141,7 +147,7 @@ class AskSource(Source):
         if self._model is None:
             first = self._prompt[:2000]
             self._model = await self._client.drive(
-                batching.route(state_of(self._client), first, None, len(first.split()))
+                batching.route(state_of(self._client), first, self._client.project_id, len(first.split()))
             )
         batch = AsyncBatch(
             self._client,

@@ -42,7 +42,9 @@ class AnswerSource(Source):
             async for group in groups:
                 numbers = pa.array(range(count, count + len(group)), pa.int64())
                 times = pa.array([stamp for stamp, _ in group], pa.int64()).cast(TIME)
-                texts = pa.array([piece.encode("utf-8", "replace").decode() for _, piece in group], pa.string())
+                texts = pa.array(
+                    [piece.encode("utf-8", "backslashreplace").decode() for _, piece in group], pa.string()
+                )
                 count += len(group)
                 yield Chunk(pa.RecordBatch.from_arrays([numbers, times, texts], schema=_SCHEMA), count - 1)
 
