@@ -2,11 +2,18 @@
 
 import asyncio
 import builtins
+import json
 import logging
+import ssl
 import threading
 import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from websockets.sync.server import serve
 
 import kit
 from kit.claude import (
@@ -335,3 +342,95 @@ def test_a_service_that_counts_its_calls(lab):
         with pytest.raises(RateLimitError) as caught:
             [client.complete("x") for _ in range(10)]
         assert caught.value.paid is False and caught.value.status_code == 429
+
+
+@contextmanager
+def talking(*frames, context=None):
+    """The address of a WebSocket server that answers each message with these frames."""
+
+    def talk(socket):
+        socket.recv()
+        for frame in frames:
+            socket.send(json.dumps(frame))
+
+    with serve(talk, "127.0.0.1", 0, ssl=context) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        scheme, port = "http" if context is None else "https", server.socket.getsockname()[1]
+        yield f"{scheme}://127.0.0.1:{port}"
+
+
+DONE = {"type": "done", "usage": {"input_tokens": 3, "output_tokens": 4}, "cost": 0.25}
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_an_answer_without_text_is_in_the_book_at_its_cost(colour):
+    with talking(DONE) as url:
+        client = Both(SimpleNamespace(url=url, key="cc_1"), colour)
+        with pytest.raises(ClaudeAPIError, match="without any text") as caught:
+            client.stream("hello", "haiku", transport="ws")
+        assert caught.value.paid is True
+        spent = client.spent
+        assert (spent.calls, spent.unknown, spent.cost, spent.tokens) == (1, 0, 0.25, 7)
+        client.done()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_certificates_are_checked_in_the_same_way_by_websocket(certificate, colour):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    with talking({"type": "token", "content": "hi"}, DONE, context=context) as url:
+        for verify in (False, str(certificate / "cert.pem")):
+            client = Both(SimpleNamespace(url=url, key="cc_1"), colour, verify=verify)
+            assert client.stream("hello", "haiku", transport="ws") == ["hi"]
+            client.done()
+        client = Both(SimpleNamespace(url=url, key="cc_1"), colour)
+        with pytest.raises(ClaudeAPIError, match="certificate") as caught:
+            client.stream("hello", "haiku", transport="ws")
+        assert caught.value.paid is False and client.spent.calls == 0
+        client.done()
+
+
+def test_the_log_of_requests_tells_how_a_websocket_ended(both):
+    client = both()
+    client.stream("Zähle bis 3", "haiku", transport="ws")
+    row = kit.calls().iloc[-1]
+    assert row["error"] == "" and row["bytes_out"] > len("Zähle bis 3")
+    with pytest.raises(BudgetExceededError):
+        client.stream("x [lab fail=budget]", "haiku", transport="ws")
+    assert kit.calls()["error"].iloc[-1] == "BudgetExceededError"
+    with pytest.raises(ClaudeAPIError, match="could not connect"):
+        list(ClaudeClient("http://127.0.0.1:1").stream("x", "haiku", transport="ws"))
+    row = kit.calls().iloc[-1]
+    assert row["error"] == "ClaudeAPIError" and row["bytes_out"] == 0
+
+
+def test_arguments_of_wrong_kinds_are_refused_and_cost_nothing(both, lab):
+    client = both()
+    before = len(kit.calls())
+    for refused, what in (
+        (lambda: client.agentic_task("x", working_directory=Path("/tmp")), "working_directory"),
+        (lambda: client.agentic_task("x", allow_tools=5), "allow_tools"),
+        (lambda: client.agentic_task("x", allow_agents=iter([1])), "allow_agents"),
+        (lambda: client.agentic_task("x", max_cost=-1), "max_cost"),
+        (lambda: client.complete("x", project_id=5), "project_id"),
+        (lambda: client.complete("x", project_id=0), "project_id"),
+        (lambda: client.batch(["x"], project_id=object()), "project_id"),
+        (lambda: client.stream("x", project_id=5), "project_id"),
+        (lambda: client.get_usage(project_id=object()), "project_id"),
+        (lambda: client.route("x", context_size="1"), "context_size"),
+        (lambda: client.route("x", context_size=-1), "context_size"),
+        (lambda: setattr(client.client, "timeout", "long"), "timeout"),
+    ):
+        with pytest.raises(InputError, match=what):
+            refused()
+    assert len(kit.calls()) == before and client.spent.calls == client.spent.unknown == 0
+    assert client.complete("Count to 2", timeout=np.int64(20)).content == "1, 2"
+    small = both(api_key=lab.make_key(f"p-{uuid.uuid4().hex[:8]}", "free"))
+    with pytest.raises(PermissionError, match="Tool 'Bash'"):
+        small.agentic_task("x", allow_tools=iter(["Bash"]), timeout=60, max_cost=0.1)  # read once, and not lost
+
+
+def test_what_is_set_on_a_client_counts_on_the_background_loop_too(client):
+    assert client.beside().timeout == client.timeout
+    client.timeout, client.project_id = 7, "other"
+    assert (client.beside().timeout, client.beside().project_id) == (7, "other")

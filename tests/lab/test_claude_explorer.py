@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -244,6 +245,67 @@ def test_a_limit_for_everything(c):
     assert "of $0.0020" in repr(c.budget)
     c.budget(max_cost=None)
     assert c.ask("hello", "opus").content
+
+
+def test_a_limit_counts_what_is_under_way_and_what_was_lost(c):
+    c.ask("hello", "haiku")
+    likely = c.budget.likely("hello", "haiku")
+    c.budget(max_cost=likely * 2.5)
+    for _ in range(2):
+        c.live("hello", "haiku").wait(20)
+    with pytest.raises(BudgetExceededError, match="nothing was sent"):
+        c.live("hello", "haiku")
+    c.budget(max_cost=likely * 2.5)
+    together = [threading.Thread(target=lambda: told.append(attempted(c))) for _ in range(5)]
+    told: list[str] = []
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sorted(told) == ["BudgetExceededError"] * 3 + ["sent"] * 2
+    c.budget(max_cost=likely * 1.5)
+    with pytest.raises(TimeoutError):
+        c.ask("hello [lab delay=30]", "haiku", timeout=1)
+    assert c.budget.spent == pytest.approx(c.budget.uncertain) and c.budget.uncertain > 0
+    with pytest.raises(BudgetExceededError):
+        c.ask("hello", "haiku")
+    c.budget(max_cost=1.5)
+    with pytest.raises(ClaudeAPIError):
+        c.ask("x [lab fail=budget]", "haiku")
+    assert c.budget.spent == 0
+    c.task("Count files", max_cost=1.2)
+    assert 0 < c.budget.spent < 0.5
+
+
+def attempted(c):
+    try:
+        c.ask("hello [lab delay=1]", "haiku")
+    except BudgetExceededError as error:
+        return type(error).__name__
+    return "sent"
+
+
+def test_a_limit_that_is_not_named_stays(c):
+    c.budget(max_cost=5)
+    c.budget(estimate_above=0.5)
+    assert (c.budget.max_cost, c.budget.estimate_above) == (5, 0.5)
+    c.budget(max_cost=np.int64(3))
+    assert (c.budget.max_cost, c.budget.estimate_above) == (3, 0.5)
+    with pytest.raises(InputError, match="estimate_above"):
+        c.budget(max_cost=1, estimate_above="much")
+    assert (c.budget.max_cost, c.budget.estimate_above) == (3, 0.5)
+    c.budget(max_cost=None, estimate_above=None)
+    assert (c.budget.max_cost, c.budget.estimate_above) == (None, None)
+
+
+def test_a_live_answer_does_not_need_its_screen(c):
+    class Gone:
+        def show(self, html, plain=""):
+            raise RuntimeError("the front end is gone")
+
+    answer = c.live("Count to 3 [lab delay=0.5]", "haiku")
+    answer._screen = Gone()
+    assert answer.wait(20).content
 
 
 def test_a_task(c):

@@ -94,8 +94,7 @@ class Verbs:
             raise ClaudeInputError(f"max_retries={max_retries!r}: give the number of tries in all, such as 3")
         if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
             raise ClaudeInputError(f"retry_delay={retry_delay!r}: give seconds from 0 to 300")
-        if project_id is not None and not isinstance(project_id, str):
-            raise ClaudeInputError(f"project_id={project_id!r}: give text")
+        wire.project_of(project_id, None)
         self.base_url = settings.base_url.rstrip("/")
         self.project_id = project_id
         self.max_retries = max_retries
@@ -109,7 +108,7 @@ class Verbs:
 
     @timeout.setter
     def timeout(self, seconds: float) -> None:
-        self._state.timeout = seconds
+        self._state.timeout = wire.seconds(seconds)
 
     @property
     def spent(self) -> Spent:
@@ -145,7 +144,7 @@ class Verbs:
                 wire.prompt_text(prompt),
                 wire.chosen_model(model),
                 self._state.limited(timeout),
-                project_id or self.project_id,
+                wire.project_of(project_id, self.project_id),
             )
         )
 
@@ -178,7 +177,7 @@ class Verbs:
                 math.ceil(wire.seconds(timeout)),
                 max_cost,
                 wire.chosen_model(model),
-                project_id or self.project_id,
+                wire.project_of(project_id, self.project_id),
                 working_directory,
             )
         )
@@ -205,7 +204,7 @@ class Verbs:
                 wire.chosen_model(model),
                 parallel,
                 self._state.limited(min(30.0, self.timeout) if timeout is None else timeout),
-                project_id or self.project_id,
+                wire.project_of(project_id, self.project_id),
             )
         )
 
@@ -227,7 +226,7 @@ class Verbs:
         limit."""
         if period not in wire.PERIODS:
             raise ClaudeInputError(f"period={period!r} is not a period", hint=f"choose from {', '.join(wire.PERIODS)}")
-        project = project_id or self.project_id
+        project = wire.project_of(project_id, self.project_id)
         params = {"period": period, "project_id": project}
         answer = yield from ask(
             self._state, "GET", "/v1/usage", "get_usage", params=params, within=min(30, self.timeout), project=project
@@ -254,7 +253,7 @@ class Verbs:
     @verb
     def route(self, prompt: str, context_size: int = 0, project_id: str | None = None) -> Operation[str]:
         """Return the model that the service would choose for a prompt."""
-        project = project_id or self.project_id
+        project = wire.project_of(project_id, self.project_id)
         return (yield from batching.route(self._state, wire.prompt_text(prompt), project, context_size))
 
     def _about(self) -> str:
@@ -276,7 +275,9 @@ class Verbs:
         By "http" the service gives it whole, and the pieces are cut here; "ws" asks its WebSocket, which embedded
         servers really stream and the hosted service does not.
         """
-        return streaming.opened(self._state, prompt, model, timeout, project_id or self.project_id, transport)
+        return streaming.opened(
+            self._state, prompt, model, timeout, wire.project_of(project_id, self.project_id), transport
+        )
 
 
 class ClaudeClient(Verbs, SyncFace[ClientState]):
@@ -310,6 +311,8 @@ class ClaudeClient(Verbs, SyncFace[ClientState]):
                 verify=settings.verify,
             )
             state_of(self._twin).book = self._state.book
+        # Either may have been set since.
+        self._twin.timeout, self._twin.project_id = self.timeout, self.project_id
         return self._twin
 
     def close(self) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import EllipsisType
 from typing import Any
 
-from ..errors import BudgetExceededError, ClaudeInputError
+from ..errors import BudgetExceededError, ClaudeAPIError
 from ..types import dollars
+from ..wire.json_messages import usd
 from ..wire.prices import LIKELY_OUTPUT, likely_cost
 from .spend_log import SpendLog
 
@@ -18,7 +22,8 @@ class Guard:
     """The explorer's limits on spending. Call it to change them: `c.budget(max_cost=5, estimate_above=0.5)`.
 
     `max_cost` covers everything from now on; calls that would exceed it are not sent. A batch that is likely to cost
-    more than `estimate_above` is not sent until it is given a `max_cost=` of its own. Both are in USD.
+    more than `estimate_above` is not sent until it is given a `max_cost=` of its own. Both are in USD; None is no
+    limit, and what is not named stays as it is.
     """
 
     def __init__(self, book: SpendLog, max_cost: float | None = None) -> None:
@@ -28,13 +33,20 @@ class Guard:
         self.estimate_above: float | None = ASK_ABOVE
         self.uncertain = 0.0
         """What lost answers, and those under way, are likely to cost; counted as spent."""
+        self._limits = 0
+        """How many limits there have been: what was reserved under another one is not released from this one."""
         self._lock = threading.Lock()
 
-    def __call__(self, max_cost: float | None = None, estimate_above: float | None = ASK_ABOVE) -> Guard:
-        self.max_cost = _usd(max_cost, "max_cost")
-        self.estimate_above = _usd(estimate_above, "estimate_above")
-        self._base = self._book.spent.cost
-        self.uncertain = 0.0
+    def __call__(
+        self, max_cost: float | EllipsisType | None = ..., estimate_above: float | EllipsisType | None = ...
+    ) -> Guard:
+        limit = self.max_cost if isinstance(max_cost, EllipsisType) else _usd(max_cost, "max_cost")
+        if not isinstance(estimate_above, EllipsisType):
+            self.estimate_above = _usd(estimate_above, "estimate_above")
+        if not isinstance(max_cost, EllipsisType):
+            with self._lock:
+                self.max_cost, self._base, self.uncertain = limit, self._book.spent.cost, 0.0
+                self._limits += 1
         return self
 
     @property
@@ -51,6 +63,33 @@ class Guard:
         """Reserve a likely cost; release it with a negative amount once the real cost is known."""
         with self._lock:
             self.uncertain = max(0.0, self.uncertain + cost)
+
+    @contextmanager
+    def holding(self, cost: float, what: str) -> Iterator[Callable[[], None]]:
+        """Refuse a call that would exceed `max_cost`; reserve its cost until that is known.
+
+        The function that is given releases it, once the call is in the book. Where an answer was lost, its cost stays.
+        """
+        with self._lock:
+            self.check(cost, what)
+            held, limits = cost if self.max_cost is not None else 0.0, self._limits
+            self.uncertain += held
+
+        def release() -> None:
+            nonlocal held
+            with self._lock:
+                if limits == self._limits:
+                    self.uncertain = max(0.0, self.uncertain - held)
+                held = 0.0
+
+        try:
+            yield release
+        except ClaudeAPIError as error:
+            if error.paid is not None:
+                release()
+            raise
+        else:
+            release()
 
     def likely(self, prompt: str, model: str | None) -> float:
         """Return the likely cost of an answer, by the model's answers so far."""
@@ -84,8 +123,4 @@ class Guard:
 
 
 def _usd(value: Any, name: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ClaudeInputError(f"{name}={value!r}: give USD from 0 up, or None for no limit")
-    return float(value)
+    return None if value is None else usd(value, name)

@@ -71,7 +71,7 @@ class SpendLog:
         self.on_paid([line])
 
     def unknown(self, method: str, model: str | None, project: str | None, request_id: str, count: int = 1) -> None:
-        """Call whose answer was lost."""
+        """Add a call whose answer was lost."""
         line = Paid(time.time(), method, model or "auto", None, None, None, None, project, request_id, "unknown")
         with self._lock:
             before = self._spent

@@ -157,14 +157,17 @@ class _Chat:
         self._timeout = timeout
         self._ends = time.monotonic() + wire.patience(timeout)
         self._text: list[str] = []
-        self._size = 0
+        self._size = self._out = 0
+        """Bytes that came, and that went out."""
         self._started, self._clock = calls.now(), time.perf_counter()
 
     def options(self) -> dict[str, Any]:
         """Return the options of the socket."""
         opening = min(CONNECT_TIMEOUT, self.left())
         headers = revealed(self._headers)
-        return {"additional_headers": headers, "open_timeout": opening, "close_timeout": 1, "max_size": _FRAME}
+        # A service that is at work on the answer may leave a ping unanswered as long as the answer may take.
+        alive = {"ping_timeout": wire.patience(self._timeout), "ssl": self._state.driver.settings.context()}
+        return {"additional_headers": headers, "open_timeout": opening, "close_timeout": 1, "max_size": _FRAME, **alive}
 
     def __enter__(self) -> None:
         pass
@@ -176,7 +179,7 @@ class _Chat:
         # Some errors of ours are OSErrors too.
         if isinstance(error, WebSocketException | OSError | EOFError) and not isinstance(error, ClaudeAPIError):
             self._failed = self._failure(error)
-        self._over()
+        self._over(error)
         return self._failed is not None
 
     def check(self) -> None:
@@ -195,7 +198,9 @@ class _Chat:
             request["project_id"] = self._project
         self._sent = True
         LOG.debug("stream: chat on %s, request %s", self.url, self.request_id)
-        return json.dumps(request)
+        message = json.dumps(request)
+        self._out = len(message)
+        return message
 
     def left(self) -> float:
         """Return seconds to wait for the next frame. After an error of its own the service may stay silent forever."""
@@ -203,7 +208,7 @@ class _Chat:
 
     def feed(self, frame: str | bytes) -> str | Response:
         """Return the next piece, or at the end the whole."""
-        self._size += len(frame)
+        self._size += len(frame.encode() if isinstance(frame, str) else frame)
         if self._size > wire.LARGEST:
             raise wire.unreadable("stream", "larger than the limit")
         try:
@@ -226,15 +231,18 @@ class _Chat:
         used, cost = wire.usage_of(value.get("usage")), wire.number(value.get("cost"))
         if used is None or cost is None:
             raise wire.unreadable("stream", "no usage or cost")
+        model = str(value.get("model") or self._model)
+        paid = bool(self._text or used.total_tokens)
+        if paid:
+            self._state.book.completed("stream", model, used, cost, self._project, self.request_id)
+            self._recorded = True
         if not self._text:
             raise ClaudeAPIError(
                 "stream: the service ended the answer without any text",
-                paid=True if used.total_tokens else None,
+                paid=True if paid else None,
                 hint='its WebSocket does not pass prompts on; use transport="http"',
             )
-        model = str(value.get("model") or self._model)
-        self._state.book.completed("stream", model, used, cost, self._project, self.request_id)
-        self._recorded = self.done = True
+        self.done = True
         return Response(self.request_id, model, "".join(self._text), used, cost, self._project)
 
     def _refused(self, message: str) -> ClaudeAPIError:
@@ -271,18 +279,19 @@ class _Chat:
             return ClaudeAPIError(f"{what}: could not connect to {self.url}: {reason}", **fields)
         return ClaudeAPIError(f"{what}: the connection broke: {reason}", **fields)
 
-    def _over(self) -> None:
+    def _over(self, error: BaseException | None) -> None:
         """Record the cost, however the chat ended: an answer that was left early has been paid for."""
         if self._sent and not self._recorded:
             self._state.book.unknown("stream", self._model, self._project, self.request_id)
         self._recorded = True
+        failed = self._failed or (error if isinstance(error, ClaudeAPIError) else None)
         calls.record(
             "claude",
             "stream",
             self._started,
             time.perf_counter() - self._clock,
             bytes_in=self._size,
-            bytes_out=len(self._prompt),
+            bytes_out=self._out,
             status=101 if self._sent else 0,
-            error="" if self.done else "interrupted",
+            error="" if self.done else "interrupted" if failed is None else type(failed).__name__,
         )

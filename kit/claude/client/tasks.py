@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from typing import Any
@@ -30,8 +29,11 @@ def run(
     """Return the report of a task that came to an end; outcomes with a name of their own are raised."""
     if not description.strip():
         raise ClaudeInputError("description is empty", hint="describe the task")
-    if isinstance(max_cost, bool) or not isinstance(max_cost, int | float) or not 0 <= max_cost < math.inf:
-        raise ClaudeInputError(f"max_cost={max_cost!r}: give USD from 0 up")
+    max_cost = wire.usd(max_cost, "max_cost")
+    if working_directory is not None and not isinstance(working_directory, str):
+        raise ClaudeInputError(
+            f"working_directory={working_directory!r}: give text, a path at the service", hint="give str(...) of it"
+        )
     deadline = time.monotonic() + wire.patience(timeout)
     body: dict[str, Any] = {
         "description": description,

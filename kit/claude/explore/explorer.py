@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.environment import Environment, elsewhere, missing
@@ -88,8 +89,8 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         self, prompt: str, model: str | None = "auto", *, timeout: float | None = None, project_id: str | None = None
     ) -> Response:
         """Return the answer to a prompt, which shows its text, tokens and cost."""
-        self._guard(prompt, model, "ask")
-        return self.client.complete(prompt, model, timeout, project_id)
+        with self.budget.holding(self._likely(prompt, model), "ask"):
+            return self.client.complete(prompt, model, timeout, project_id)
 
     def live(
         self,
@@ -131,13 +132,24 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         transport: Transport,
     ) -> tuple[Callable[[], AsyncIterator[str | Response]], str]:
         """Return a function that requests the pieces of an answer, within the budget; and the model."""
-        self._guard(prompt, model, op)
+        likely = self._likely(prompt, model)
+        self.budget.check(likely, op)
         checked(transport)
         seconds = None if timeout is None else wire.seconds(timeout)
         client = self.client.beside()
-        state, project = state_of(client), project_id or client.project_id
+        state, project = state_of(client), wire.project_of(project_id, client.project_id)
         name = wire.chosen_model(model) or "auto"
-        return lambda: opened(state, prompt, model, seconds, project, transport), name
+
+        async def pieces() -> AsyncIterator[str | Response]:
+            # Reserved only once it begins: a feed may never be opened.
+            with self.budget.holding(likely, op) as release:
+                async with aclosing(opened(state, prompt, model, seconds, project, transport)) as answer:
+                    async for piece in answer:
+                        if transport == "http" or isinstance(piece, Response):
+                            release()  # the whole answer is there
+                        yield piece
+
+        return pieces, name
 
     def task(
         self,
@@ -157,20 +169,20 @@ class Claude(Prompts, Explorer[ClaudeClient]):
         `max_cost` is compared by the service after the run. On this side a task with more than is left of
         `budget.max_cost` is not sent.
         """
-        self.budget.check(max_cost if self.budget.max_cost is not None else 0.0, "task")
-        return TaskResult(
-            self.client.agentic_task(
-                description,
-                allow_tools,
-                allow_agents,
-                allow_skills,
-                timeout,
-                max_cost,
-                model,
-                project_id,
-                working_directory,
+        with self.budget.holding(wire.usd(max_cost, "max_cost"), "task"):
+            return TaskResult(
+                self.client.agentic_task(
+                    description,
+                    allow_tools,
+                    allow_agents,
+                    allow_skills,
+                    timeout,
+                    max_cost,
+                    model,
+                    project_id,
+                    working_directory,
+                )
             )
-        )
 
     def usage(
         self, period: str = "month", project_id: str | None = None, *, over: Literal["day", "hour"] | None = None
@@ -243,7 +255,5 @@ class Claude(Prompts, Explorer[ClaudeClient]):
             self._keeper.flush()
         self.cache.close()
 
-    def _guard(self, prompt: str, model: str | None, what: str) -> None:
-        likely = self.budget.likely(wire.prompt_text(prompt), wire.chosen_model(model))
-        if self.budget.max_cost is not None:
-            self.budget.check(likely, what)
+    def _likely(self, prompt: str, model: str | None) -> float:
+        return self.budget.likely(wire.prompt_text(prompt), wire.chosen_model(model))

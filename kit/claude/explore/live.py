@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from ...core import loop
-from ...core.errors import KitError
 from ...live.ipython import detached, in_voila
 from ..errors import ClaudeAPIError, TimeoutError
 from ..types import SHOWN, Response, answer_html
@@ -48,17 +47,16 @@ class LiveAnswer:
                         else:
                             self._response = piece
                         self._changed.notify_all()
-        except KitError as error:
-            self._error = error
         except asyncio.CancelledError:
             self._error = ClaudeAPIError("the answer was closed before its end; it may have been paid for")
             raise
+        except Exception as error:
+            self._error = error
         finally:
             painter.cancel()
             # The last state is shown before `wait()` returns. Later displays show it by themselves.
             with self._changed:
-                if self._screen is not None:
-                    self._screen.show(self._html(), self._plain())
+                self._show()
                 self._ended = True
                 self._changed.notify_all()
 
@@ -69,7 +67,14 @@ class LiveAnswer:
             screen, count = self._screen, len(self._pieces)
             if screen is not None and count and count != shown:
                 shown = count
-                screen.show(self._html())
+                with contextlib.suppress(Exception):
+                    screen.show(self._html())
+
+    def _show(self) -> None:
+        """Show the last state; the answer, which is paid for, does not depend on whether there is still a screen."""
+        if self._screen is not None:
+            with contextlib.suppress(Exception):
+                self._screen.show(self._html(), self._plain())
 
     @property
     def text(self) -> str:
@@ -90,9 +95,8 @@ class LiveAnswer:
                     raise TimeoutError(f"the answer has not ended within {timeout:g} s; it continues", paid=None)
                 # Short waits, so that an interrupt is noticed on every system.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
-        if self._screen is not None:
-            # Once more, from the waiting cell: programs that run notebooks see only the output of the running cell.
-            self._screen.show(self._html(), self._plain())
+        # Once more, from the waiting cell: programs that run notebooks see only the output of the running cell.
+        self._show()
         if self._error is not None:
             raise self._error
         assert self._response is not None

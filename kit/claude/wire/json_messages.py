@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from ...core.errors import InputError, KitError, Silent, TransportError
@@ -79,9 +80,24 @@ def prompt_text(prompt: Any, where: str = "prompt") -> str:
 
 def seconds(value: Any, name: str = "timeout") -> float:
     """Return a time that can be waited."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value <= 0:
         raise ClaudeInputError(f"{name}={value!r}: give seconds above 0")
     return float(value)
+
+
+def usd(value: Any, name: str) -> float:
+    """Return an amount of money."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise ClaudeInputError(f"{name}={value!r}: give USD from 0 up")
+    return float(value)
+
+
+def project_of(given: Any, own: Any) -> str | None:
+    """Return the project of a call: the given one, else the client's own."""
+    for project in (given, own):
+        if project is not None and not isinstance(project, str):
+            raise ClaudeInputError(f"project_id={project!r}: give text")
+    return given or own or None
 
 
 def patience(timeout: float) -> float:
@@ -100,13 +116,14 @@ def limited(timeout: float) -> float:
     return min(LONGEST, max(SHORTEST, timeout))
 
 
-def names(value: Sequence[str] | None, name: str) -> list[str]:
+def names(value: Any, name: str) -> list[str]:
     """Return a list of names; the service takes no null."""
     if value is None:
         return []
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+    listed: list[Any] = [None] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    if not all(isinstance(item, str) for item in listed):
         raise ClaudeInputError(f"{name}={value!r}: give a list of names", hint=f'such as {name}=["Read"]')
-    return list(value)
+    return listed
 
 
 def chat(prompt: str, model: str | None, timeout: float, project: str | None) -> dict[str, Any]:
@@ -391,6 +408,7 @@ def task_outcome(value: dict[str, Any]) -> dict[str, Any]:
             f"agentic_task: {error or 'the task ran out of time'}",
             status_code=200,
             detail=value,
+            paid=None if cost is None else True,
             hint=_HINTS[TimeoutError],
         )
     if not isinstance(result.get("summary"), str):

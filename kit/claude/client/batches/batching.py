@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 from ....core.http.operations import Operation
@@ -37,9 +38,11 @@ def listed(prompts: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, str]]:
     return pairs
 
 
-def route(state: ClientState, prompt: str, project: str | None, context_size: int = 0) -> Operation[str]:
+def route(state: ClientState, prompt: str, project: str | None, context_size: Any = 0) -> Operation[str]:
     """Return the model that the service would choose."""
-    body: dict[str, Any] = {"prompt": prompt, "context_size": context_size}
+    if isinstance(context_size, bool) or not isinstance(context_size, Integral) or context_size < 0:
+        raise ClaudeInputError(f"context_size={context_size!r}: give a whole number from 0 up")
+    body: dict[str, Any] = {"prompt": prompt, "context_size": int(context_size)}
     if project is not None:
         body["project_id"] = project
     answer = yield from ask(

@@ -76,7 +76,7 @@ class _Batch:
         self.first = None if first is None else _count(first, "first", 1, 10**9)
         self.question = texts
         self.timeout = wire.limited(wire.seconds(timeout))
-        self.project = project_id or client.project_id
+        self.project = wire.project_of(project_id, client.project_id)
         self.asked_model = wire.chosen_model(model)
         self._work = Work(
             texts,
