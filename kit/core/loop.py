@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import selectors
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ _portal: BlockingPortal | None = None
 _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 _EXIT_WAIT = 2.0
+_shared: list[Any] = []
+"""The selectors of parents' loops, kept in a fork so that nothing of theirs is closed there."""
 
 
 def portal() -> BlockingPortal:
@@ -108,6 +111,11 @@ def _after_fork() -> None:
     global _portal, _thread, _lock
     _portal = _thread = None
     _lock = threading.Lock()
+    if hasattr(_loop, "_selector"):
+        # A fork shares the kernel's side of it: what is collected here and closes its connection would end the
+        # parent's waiting for that connection too, without a word.
+        _shared.append(_loop._selector)  # noqa: SLF001
+        _loop._selector = selectors.SelectSelector()  # noqa: SLF001
 
 
 atexit.register(stop)
