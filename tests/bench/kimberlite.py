@@ -256,8 +256,7 @@ def official_append() -> Figures:
 
 
 def drain_append() -> Figures:
-    """The same batches in the same number of requests under way, encoded beforehand; the answers are thrown away."""
-    from kit.kimberlite.client.appending import WINDOW
+    """The same batches, one request after the other, encoded beforehand; the answers are thrown away."""
     from kit.kimberlite.explore.bulk import batches
     from kit.kimberlite.wire.protocol.codec import requests
 
@@ -271,11 +270,8 @@ def drain_append() -> Figures:
             at += len(batch)
         with bare() as (sock, drained):
             started = time.perf_counter()
-            for number, frame in enumerate(frames):
-                if number >= WINDOW:
-                    drained()
+            for frame in frames:
                 sock.sendall(frame)
-            for _ in frames[-WINDOW:]:
                 drained()
             took = time.perf_counter() - started
         assert len(k[name]) == size() + 1

@@ -91,7 +91,12 @@ class Settings:
         if lacking is not None and address is None:
             raise lacking
         fit(api_key, KimberliteInputError)
-        addresses = [address] if isinstance(address, str) else list(address or ())
+        if not isinstance(address, str | list | tuple):
+            raise KimberliteInputError(
+                f"an address must be text, not {type(address).__name__}",
+                hint='give one like "localhost:3000", or a list',
+            )
+        addresses = [address] if isinstance(address, str) else list(address)
         if not addresses:
             raise KimberliteInputError("no address is given", hint='give one like "localhost:3000"')
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
@@ -100,7 +105,7 @@ class Settings:
             raise KimberliteInputError(f"max_retries={max_retries!r}: give a number from 0 up")
         return cls(
             tuple(place_of(item) for item in addresses),
-            None if tenant_id is None else TenantId(int(tenant_id)).value,
+            None if tenant_id is None else TenantId(tenant_id).value,
             api_key,
             timeout,
             connect_timeout,

@@ -24,8 +24,6 @@ from .stream_registry import StreamRegistry
 
 CHUNK = 1024 * 1024
 """Bytes of events in one request; more would not be faster, and each is held in memory twice."""
-WINDOW = 4
-"""Requests under way at once."""
 _MOVES = 64
 """How often an append without an expected position is tried again because others appended first."""
 
@@ -46,40 +44,21 @@ def append(
     audit: Audit | None = None,
     notify: Callable[[int], Any] = lambda count: None,
 ) -> Operation[list[tuple[int, int]]]:
-    """Append batches, several at once; return (first offset, count) for each, in order.
+    """Append batches in order; return (first offset, count) for each. An error says in `appended` how many events were
+    written before it.
 
-    An error says in `appended` how many events were written before it.
+    One is under way at a time: a length is all that the protocol compares, so if another writer appends as many events
+    as a batch has, that batch would be refused, and one that was sent after it taken in its place.
     """
     done: list[tuple[int, int]] = []
-    flying: list[_Flight] = []
-    source = iter(batches)
     position = expected
-    ended = False
-    failure: KimberliteError | None = None
     try:
-        while True:
-            while not ended and failure is None and len(flying) < WINDOW:
-                batch = next(source, None)
-                if batch is None:
-                    ended = True
-                    break
-                one = _Flight(registry, packed, batch, position, audit)
-                yield from one.send()
-                flying.append(one)
-                position = None if position is None else position + len(batch)
-            if not flying:
-                break
-            one = flying.pop(0)
-            try:
-                first = yield from one.landed()
-            except KimberliteError as error:
-                if failure is None:
-                    failure = error
-            else:
-                done.append((first, len(one.batch)))
-                notify(len(one.batch))
-        if failure is not None:
-            raise failure
+        for batch in batches:
+            one = _Flight(registry, packed, batch, position, audit)
+            yield from one.send()
+            done.append(((yield from one.landed()), len(batch)))
+            notify(len(batch))
+            position = None if position is None else position + len(batch)
     except KimberliteError as error:
         error.appended = sum(count for _, count in done)  # type: ignore[attr-defined]
         raise

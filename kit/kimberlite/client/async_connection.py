@@ -92,7 +92,17 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                     await writer.wait_closed()
 
     async def do(self, step: Any, open_handles: OpenHandles) -> Any:
-        return await (self._post(step) if isinstance(step, Post) else self._take(step.number))
+        if isinstance(step, Post):
+            number = await self._post(step)
+            open_handles.append(number)
+            return number
+        if step.number in open_handles:
+            open_handles.remove(step.number)
+        return await self._take(step.number)
+
+    async def release(self, handle: Any) -> None:
+        self._answers.pop(handle, None)
+        self.landed(handle, error=KimberliteError("the caller left before the answer"))
 
     async def _post(self, post: Post) -> int:
         number, frame = self.frame(post)
@@ -119,13 +129,15 @@ class AsyncConnection(ConnectionBase, LoopDriver):
 
     async def _take(self, number: int) -> bytes:
         answer = self._answers[number]
+        left = self.settings.timeout
         try:
             while True:
-                done, _ = await asyncio.wait([answer], timeout=self.settings.timeout)
+                done, _ = await asyncio.wait([answer], timeout=left)
                 if done:
                     return answer.result()
                 since = asyncio.get_running_loop().time() - self._heard
-                if since >= (self.settings.timeout or 0):
+                left = (self.settings.timeout or 0) - since
+                if left <= 0:
                     flight = self._flights.get(number)
                     silence = self.silent(flight.post if flight else None)
                     await self.drop(silence)

@@ -424,13 +424,22 @@ class AsyncClient(_Calls, AsyncFace[ClientState]):
 def _registry(settings: Settings, numbering: Numbering, data_class: DataClass) -> StreamRegistry:
     if numbering not in ("named", "native"):
         raise KimberliteInputError(f"numbering={numbering!r} is not a numbering", hint='choose "named" or "native"')
-    return StreamRegistry(settings, numbering, DataClass(data_class))
+    try:
+        return StreamRegistry(settings, numbering, DataClass(data_class))
+    except ValueError:
+        names = ", ".join(DataClass.__members__)
+        raise KimberliteInputError(
+            f"default_data_class={data_class!r} is not a DataClass", hint=f"DataClass.PUBLIC, say, of {names}"
+        ) from None
 
 
 def _several(events: Any) -> list[Any]:
     if isinstance(events, bytes | bytearray | memoryview | str):
         raise KimberliteInputError("events must be a list of bytes", hint="use append() for one event")
-    return list(events)
+    try:
+        return list(events)
+    except TypeError:
+        raise KimberliteInputError(f"events must be a list of bytes, not {type(events).__name__}") from None
 
 
 def _check_bytes(data: Any) -> None:

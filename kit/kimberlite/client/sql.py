@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -91,6 +91,11 @@ def statement(sql: str, params: Sequence[Any], at: Any = None) -> requests.Query
     """
     if not isinstance(sql, str) or not sql.strip():
         raise KimberliteInputError(f"a SQL statement is required, not {sql!r:.80}")
+    if isinstance(params, str | bytes | bytearray | Mapping | Set) or not isinstance(params, Iterable):
+        raise KimberliteInputError(
+            f"params must be a list of values, in the order of $1, $2 ..., not {type(params).__name__}",
+            hint="give [value, ...]",
+        )
     cells = [parameter_of(value) for value in params]
     if at is None:
         return requests.Query(sql, cells)

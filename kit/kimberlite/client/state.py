@@ -26,4 +26,4 @@ class ClientState(faces.ClientState):
 
     def tenant(self, given: TenantId | int | None = None) -> int | None:
         """Return the tenant of a call: the one given, else the client's own."""
-        return self.settings.tenant_id if given is None else TenantId(int(given)).value
+        return self.settings.tenant_id if given is None else TenantId(given).value

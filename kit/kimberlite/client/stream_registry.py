@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
+from numbers import Integral
 from typing import Literal
 
 from ..errors import KimberliteInputError, UnauthorizedError
@@ -54,7 +55,7 @@ class StreamRegistry:
 
     def tenant(self, given: TenantId | int | None, stream: StreamLike) -> int:
         """Return the tenant of a call, which must be that of the stream."""
-        tenant = None if given is None else TenantId(int(given)).value
+        tenant = None if given is None else TenantId(given).value
         if isinstance(stream, str):
             if tenant is None:
                 tenant = self.settings.tenant_id
@@ -84,7 +85,7 @@ def as_id(stream: StreamId | int) -> StreamId:
     """Return a stream's id, from an id or a packed number."""
     if isinstance(stream, StreamId):
         return stream
-    if isinstance(stream, bool) or not isinstance(stream, int):
+    if isinstance(stream, bool) or not isinstance(stream, Integral):
         raise KimberliteInputError(f"a stream must be a StreamId, a packed number or a name, not {stream!r}")
     return StreamId.from_u64(stream)
 

@@ -58,8 +58,7 @@ class Flow:
         credits: int,
         group: str | None,
     ) -> None:
-        if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
-            raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
+        _check_credits(credits)
         self.registry, self._find, self._group, self._window = registry, find, group, credits
         self.connection = AsyncConnection(settings, self._pushed, self._lost)
         self._settings = settings
@@ -79,6 +78,12 @@ class Flow:
         self.pid = os.getpid()
         self._progress = False
         self._refilling: asyncio.Task[None] | None = None
+
+    @property
+    def first(self) -> int | None:
+        """The offset of the first event that waits here, else of the one that comes next."""
+        waiting = self._events[:1]
+        return waiting[0][0] if waiting else self.next
 
     async def open(self) -> None:
         """Subscribe, and follows from then on."""
@@ -122,10 +127,11 @@ class Flow:
 
     async def grant(self, credits: int) -> int:
         """Grant more events than the window; the balance then."""
+        _check_credits(credits)
         await self.open()
-        assert self._id is not None
+        balance = await self._credit(credits)
         self._window += credits
-        return await self._credit(credits)
+        return balance
 
     async def close(self) -> None:
         """Unsubscribe and closes; may be called twice."""
@@ -217,7 +223,8 @@ class Flow:
                 await asyncio.sleep(pause)
 
     async def _credit(self, credits: int) -> int:
-        assert self._id is not None
+        if self._id is None:
+            raise self.connection.lost("it is being made again")
         post = Post("credit", requests.SubscribeCredit(self._id, credits), self.packed >> 32)
         await self.connection.run(asked(self._quick(), post, responses.SubscriptionAck))
         # The balance in the answer may be older than pushes that arrived after it.
@@ -283,6 +290,11 @@ class Flow:
                 waiter.set_result(None)
 
 
+def _check_credits(credits: Any) -> None:
+    if isinstance(credits, bool) or not isinstance(credits, int) or not 0 < credits < 2**32:
+        raise KimberliteInputError(f"credits={credits!r}: give a number of events from 1 up")
+
+
 class _Face(OfOneProcess):
     """What blocking and async subscriptions share. `timestamp` of an event is when it arrived here."""
 
@@ -297,7 +309,7 @@ class _Face(OfOneProcess):
         """The position of the next event."""
         if self._ready:
             return self._ready[-1].position
-        known = self._after or self._flow.next
+        known = self._after or self._flow.first
         return None if known is None else Position(known)
 
     @property

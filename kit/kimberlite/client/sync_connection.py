@@ -41,6 +41,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
     def close(self) -> None:
         """Close the connection; may be called twice, and while another thread waits for an answer."""
         self.closed = True
+        self._own()  # in a fork this leaves the parent's connection alone, which a shutdown would end
         self._drop()
 
     def _own(self) -> threading.RLock:
@@ -57,13 +58,23 @@ class SyncConnection(ConnectionBase, BlockingDriver):
     def do(self, step: Any, open_handles: OpenHandles) -> Any:
         with self._own():
             try:
-                return self._post(step) if isinstance(step, Post) else self._take(step)
+                if isinstance(step, Post):
+                    number = self._post(step)
+                    open_handles.append(number)
+                    return number
+                if step.number in open_handles:
+                    open_handles.remove(step.number)
+                return self._take(step)
             except KimberliteError:
                 raise
             except BaseException:
                 # Interrupted in the middle of a frame: the start of the next one is unknown.
                 self._drop()
                 raise
+
+    def release(self, handle: Any) -> None:
+        self._answers.pop(handle, None)
+        self.landed(handle, error=KimberliteError("the caller left before the answer"))
 
     def _post(self, post: Post) -> int:
         number, frame = self.frame(post)
