@@ -111,11 +111,12 @@ def _after_fork() -> None:
     global _portal, _thread, _lock
     _portal = _thread = None
     _lock = threading.Lock()
-    if hasattr(_loop, "_selector"):
+    left: Any = _loop
+    if hasattr(left, "_selector"):
         # A fork shares the kernel's side of it: what is collected here and closes its connection would end the
         # parent's waiting for that connection too, without a word.
-        _shared.append(_loop._selector)  # noqa: SLF001
-        _loop._selector = selectors.SelectSelector()  # noqa: SLF001
+        _shared.append(left._selector)  # noqa: SLF001
+        left._selector = selectors.SelectSelector()  # noqa: SLF001
 
 
 atexit.register(stop)

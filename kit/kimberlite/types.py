@@ -24,6 +24,11 @@ def _checked(name: str, value: Any, most: int) -> int:
     return number
 
 
+def tenant_number(tenant: TenantId | int) -> int:
+    """Return a tenant's id as a number."""
+    return _checked("a tenant's id", tenant, MAX_U32)
+
+
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class TenantId:

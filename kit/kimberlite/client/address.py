@@ -12,7 +12,7 @@ from ...core.errors import SetupError
 from ...core.http.retry import Policy
 from ...core.secrets import Secret, fit, hidden, without_password
 from ..errors import KimberliteInputError
-from ..types import TenantId
+from ..types import TenantId, tenant_number
 
 DEFAULT_PORT = 5432
 SECURE = "kimberlites://"
@@ -105,7 +105,7 @@ class Settings:
             raise KimberliteInputError(f"max_retries={max_retries!r}: give a number from 0 up")
         return cls(
             tuple(place_of(item) for item in addresses),
-            None if tenant_id is None else TenantId(tenant_id).value,
+            None if tenant_id is None else tenant_number(tenant_id),
             api_key,
             timeout,
             connect_timeout,

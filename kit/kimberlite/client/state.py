@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core import faces
-from ..types import TenantId
+from ..types import TenantId, tenant_number
 from ..wire.extensions import Extensions
 from .address import Settings
 from .stream_registry import StreamRegistry
@@ -26,4 +26,4 @@ class ClientState(faces.ClientState):
 
     def tenant(self, given: TenantId | int | None = None) -> int | None:
         """Return the tenant of a call: the one given, else the client's own."""
-        return self.settings.tenant_id if given is None else TenantId(given).value
+        return self.settings.tenant_id if given is None else tenant_number(given)

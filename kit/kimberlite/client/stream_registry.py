@@ -11,10 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import KimberliteInputError, UnauthorizedError
-from ..types import StreamId, TenantId
+from ..types import StreamId, TenantId, tenant_number
 from ..wire.protocol.codec import requests
 from ..wire.protocol.enums import DataClass
 from .address import Settings
@@ -55,7 +55,7 @@ class StreamRegistry:
 
     def tenant(self, given: TenantId | int | None, stream: StreamLike) -> int:
         """Return the tenant of a call, which must be that of the stream."""
-        tenant = None if given is None else TenantId(given).value
+        tenant = None if given is None else tenant_number(given)
         if isinstance(stream, str):
             if tenant is None:
                 tenant = self.settings.tenant_id
@@ -81,13 +81,13 @@ class StreamRegistry:
         return None
 
 
-def as_id(stream: StreamId | int) -> StreamId:
+def as_id(stream: Any) -> StreamId:
     """Return a stream's id, from an id or a packed number."""
     if isinstance(stream, StreamId):
         return stream
     if isinstance(stream, bool) or not isinstance(stream, Integral):
         raise KimberliteInputError(f"a stream must be a StreamId, a packed number or a name, not {stream!r}")
-    return StreamId.from_u64(stream)
+    return StreamId.from_u64(int(stream))
 
 
 def resolve(registry: StreamRegistry, tenant_id: TenantId | int | None, stream: StreamLike) -> Operation[int]:
