@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.errors import warn
@@ -28,7 +29,44 @@ def names(values: Any, what: str) -> list[str]:
     """Return several of them."""
     if isinstance(values, str | bytes):
         raise SynapInputError(f"{what}s must be a list, not a single {what}", hint=f"give [{values!r}]")
-    return [name(value, what) for value in values]
+    return [name(value, what) for value in several(values, f"{what}s")]
+
+
+def several(values: Any, what: str) -> Iterable[Any]:
+    """Return the items of a list, or of anything else that has items in order."""
+    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(values, Iterable):
+        raise SynapInputError(f"{what} must be a list, not {type(values).__name__}")
+    return values
+
+
+def pairs(values: Any, start: str, first: str, second: str) -> list[tuple[Any, Any]]:
+    """Return a list of pairs; a text of two letters is none."""
+    result = []
+    for pair in several(values, "pairs"):
+        try:
+            if isinstance(pair, str | bytes):
+                raise TypeError
+            left, right = pair
+        except (TypeError, ValueError):
+            raise SynapInputError(
+                f"{start} pairs of {first} and {second}, not {pair!r:.60}", hint=f"[({first!r}, {second!r}), ...]"
+            ) from None
+        result.append((left, right))
+    return result
+
+
+def texts(given: Any, what: str) -> dict[str, str]:
+    """Return texts by name."""
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for pair in given.items() for part in pair):
+        raise SynapInputError(f"{what} must be texts by name, not {given!r:.60}", hint='{"name": "text"}')
+    return dict(given)
+
+
+def flag(value: Any, what: str) -> bool:
+    """Return a truth value; anything else for one of them would be taken for the wrong one in silence."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    raise SynapInputError(f"{what} must be True or False, not {value!r:.60}")
 
 
 def whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:

@@ -1,6 +1,6 @@
 """The connection of the async client: SynapRPC on the running event loop, many calls of many tasks under way at once.
 
-A connection belongs to the loop that made it; a call on another loop makes another connection.
+A connection belongs to the loop that made it; each loop that calls has one of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import copy
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._on_push = on_push
         self._room = asyncio.Event()
         self._room.set()
+        self._written = 0
 
     @property
     def open(self) -> bool:
@@ -90,10 +92,22 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._room.set()
 
-    async def room(self) -> None:
-        """Return when more can be written."""
-        if not self._room.is_set():
-            await asyncio.wait([asyncio.ensure_future(self._room.wait()), self.lost], return_when="FIRST_COMPLETED")
+    def write(self, piece: bytes) -> None:
+        self._written += len(piece)
+        self.transport.write(piece)
+
+    async def room(self, timeout: float) -> bool:
+        """Return when more can be written; False where the server took nothing for that many seconds."""
+        while not self._room.is_set():
+            taken = self._written - self.transport.get_write_buffer_size()
+            waiting = asyncio.ensure_future(self._room.wait())
+            try:
+                await asyncio.wait([waiting, self.lost], timeout=timeout, return_when="FIRST_COMPLETED")
+            finally:
+                waiting.cancel()
+            if not self._room.is_set() and self._written - self.transport.get_write_buffer_size() == taken:
+                return False
+        return True
 
     def _end(self, error: SynapError) -> None:
         if not self.lost.done():
@@ -105,15 +119,33 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
 
 
+class _Home:
+    """The connection of one loop, and the making of it."""
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.opening: asyncio.Task[Connection] | None = None
+
+    def opened(self, task: asyncio.Task[Connection]) -> None:
+        self.opening = None
+        if not task.cancelled() and task.exception() is None:
+            self.connection = task.result()
+
+    def leave(self) -> None:
+        """End both, on their loop."""
+        if self.opening is not None:
+            self.opening.cancel()
+        if self.connection is not None:
+            self.connection.transport.abort()
+
+
 class AsyncConnection(ConnectionBase, LoopDriver):
     """SynapRPC for coroutines."""
 
     def __init__(self, settings: Settings, place: Place, on_push: Callable[[Any], None] | None = None) -> None:
         super().__init__(settings, place)
         self._on_push = on_push
-        self.connection: Connection | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening: asyncio.Task[Connection] | None = None
+        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
         self._pid = os.getpid()
 
     async def calls(self, calls: Sequence[Call], safe: bool) -> list[Any]:
@@ -132,38 +164,48 @@ class AsyncConnection(ConnectionBase, LoopDriver):
     async def connect(self) -> Connection:
         """Return the connection, made if there is none on this loop."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._pid != os.getpid():
+        if self._pid != os.getpid():
+            self._homes, self._pid = {}, os.getpid()
+        home = self._homes.get(loop)
+        if home is None:
             # Connections belong to their loop; `asyncio.run` in two cells makes two.
-            self.connection, self._opening = None, None
-            self._loop, self._pid = loop, os.getpid()
-        if self.connection is not None and self.connection.open:
-            return self.connection
-        if self._opening is None:
-            self._opening = loop.create_task(self._open())
-            self._opening.add_done_callback(self._opened)
-        opening = self._opening
+            self._homes = {other: kept for other, kept in self._homes.items() if not other.is_closed()}
+            home = self._homes[loop] = _Home()
+        if home.connection is not None and home.connection.open:
+            return home.connection
+        if home.opening is None:
+            home.opening = loop.create_task(self._open())
+            home.opening.add_done_callback(home.opened)
+        opening = home.opening
         try:
             return await asyncio.shield(opening)
+        except SynapError as error:
+            raise copy.copy(error) from None  # each call that waits adds to its own
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not opening.cancelled() or (task is not None and task.cancelling()):
                 raise
         raise self.unreachable("it was closed here")
 
-    def _opened(self, task: asyncio.Task[Connection]) -> None:
-        self._opening = None
-        if not task.cancelled() and task.exception() is None:
-            self.connection = task.result()
+    @property
+    def connection(self) -> Connection | None:
+        """The connection of the running loop."""
+        home = self._homes.get(asyncio.get_running_loop())
+        return None if home is None else home.connection
 
     async def close(self) -> None:
-        """Close the connection; the next call makes another."""
-        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
-            self.connection = None
+        """Close the connections; the next call makes another."""
+        homes, self._homes = self._homes, {}
+        if self._pid != os.getpid():
             return
-        if (opening := self._opening) is not None:
+        home = homes.pop(asyncio.get_running_loop(), None)
+        _leave(homes)
+        if home is None:
+            return
+        if (opening := home.opening) is not None:
             opening.cancel()
             await asyncio.wait([opening])
-        connection, self.connection = self.connection, None
+        connection = home.connection
         if connection is None:
             return
         connection.transport.close()
@@ -175,11 +217,8 @@ class AsyncConnection(ConnectionBase, LoopDriver):
 
     def __del__(self) -> None:
         # An unclosed connection ends with its client, if its loop still runs.
-        connection, owner = self.__dict__.get("connection"), self.__dict__.get("_loop")
-        if connection is None or owner is None or self._pid != os.getpid() or owner.is_closed():
-            return
-        with contextlib.suppress(RuntimeError):
-            owner.call_soon_threadsafe(connection.transport.abort)
+        if self.__dict__.get("_pid") == os.getpid():
+            _leave(self._homes)
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -217,8 +256,10 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 if not written:
                     connection.waiting.update(dict.fromkeys(numbers, batch))
                     written = True
-                connection.transport.write(piece)
-                await connection.room()
+                connection.write(piece)
+                if not await connection.room(self.settings.timeout):
+                    connection.transport.abort()
+                    raise self.silent(calls[0][0])
                 if connection.lost.done():
                     break
             started = time.monotonic()
@@ -242,5 +283,12 @@ class AsyncConnection(ConnectionBase, LoopDriver):
     def _lost(self, connection: Connection, op: str) -> SynapError:
         error = connection.lost.exception()
         if isinstance(error, SynapWireError) or (isinstance(error, SynapError) and error.status_code == 401):
-            return error
+            return copy.copy(error)
         return self.lost(str(error.args[0]) if error and error.args else "it was closed", op)
+
+
+def _leave(homes: dict[asyncio.AbstractEventLoop, _Home]) -> None:
+    """End the connections of other loops, as far as these still run."""
+    for loop, home in homes.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and its connections with it
+            loop.call_soon_threadsafe(home.leave)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from ...core.faces import AsyncFace, SyncFace, verb
 from ...core.secrets import Secret, hidden, masked
+from .. import inputs
 from ..errors import SynapWireError
 from .driver import AsyncDriver, Driver
 from .kv import AsyncKV, SyncKV
@@ -50,7 +51,7 @@ class _Verbs:
     @verb
     def info(self, section: str | None = None) -> Operation[dict[str, Any]]:
         """Return information about the server, by section: server, memory, stats, keyspace, ... Over HTTP only."""
-        answer = yield Do("info", {} if section is None else {"section": section})
+        answer = yield Do("info", {} if section is None else {"section": inputs.name(section, "section")})
         if not isinstance(answer, dict):
             raise SynapWireError("the server's information has an unknown form", op="info")
         return answer

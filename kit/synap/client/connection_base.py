@@ -98,9 +98,10 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
     tries = 1
     while True:
         started, clock = time.time(), time.perf_counter()
-        error = ""
+        error = "interrupted"
         try:
             yield Exchange([calls[n] for n in todo], todo, answers)
+            error = ""
         except SynapTransportError as failure:
             error = type(failure).__name__
             # An earlier try may have been received, also where the last one never left.
@@ -108,6 +109,9 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
             for n in todo:
                 if answers[n] is None or isinstance(answers[n], SynapError):
                     answers[n] = failure
+        except SynapError as failure:
+            error = type(failure).__name__
+            raise
         finally:
             log(calls, answers, todo, started, time.perf_counter() - clock, tries - 1, error)
         todo = [

@@ -8,11 +8,11 @@ from typing import Any
 
 from ...core.faces import AsyncFace, SyncFace, verb
 from .. import inputs
-from ..errors import SynapError, SynapInputError, SynapWireError, refusal
+from ..errors import SynapError, SynapWireError, refusal
 from ..types import Stats
 from ..wire import fast_values
 from ..wire import frames as wire
-from .operations import Bulk, Calls, Do, Many, Operation, member, raised, text_or_bytes
+from .operations import Bulk, Calls, Do, Many, Operation, member, raised, stats_of, text_or_bytes
 from .state import ClientState, Part
 
 _TOGETHER = 5000
@@ -72,13 +72,9 @@ class KV(Part):
 
         Where some fail, the first error is raised, and says in `done` how many were stored.
         """
-        items = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
-        try:
-            commands = [_set(key, value, None) for key, value in items]
-        except (TypeError, ValueError) as error:
-            if isinstance(error, SynapError):
-                raise
-            raise SynapInputError("mset() takes pairs of a key and a value", hint='[("key", "value"), ...]') from None
+        items = inputs.pairs(pairs.items() if isinstance(pairs, Mapping) else pairs, "mset() takes", "key", "value")
+        # Of values for one key the last counts; under way at once, any of them could arrive last.
+        commands = [*{command.payload["key"]: command for command in (_set(*item, None) for item in items)}.values()]
         if len(commands) > 1 and (yield Bulk()):
             flat = [part for command in commands for part in (command.payload["key"], command.payload["value"])]
             step = 2 * _TOGETHER
@@ -123,8 +119,8 @@ class KV(Part):
     @verb
     def scan(self, prefix: str = "", limit: int | None = None) -> Operation[list[str]]:
         """Return the keys with this prefix, sorted; `limit` takes that many of them, any. The server has no cursor."""
-        if not isinstance(prefix, str):
-            raise SynapInputError("prefix must be text")
+        if prefix != "":
+            inputs.name(prefix, "prefix")
         most = _ALL if limit is None else inputs.whole(limit, "limit")
         answer = yield Do("kv.scan", {"prefix": prefix, "limit": most})
         return sorted(str(key) for key in member(answer, "keys", list))
@@ -134,8 +130,9 @@ class KV(Part):
         """Return seconds that a key has left, or None where it has no end. A key that is not there is an error
         (404)."""
         answer = yield Do("kv.ttl", {"key": inputs.name(key, "a key")})
-        left = answer.get("ttl") if isinstance(answer, Mapping) else None
-        return left if isinstance(left, int) else None
+        if isinstance(answer, Mapping) and "ttl" in answer and answer["ttl"] is None:
+            return None
+        return member(answer, "ttl", int)
 
     @verb
     def expire(self, key: str, seconds: int) -> Operation[bool]:
@@ -152,7 +149,7 @@ class KV(Part):
     @verb
     def stats(self) -> Operation[Stats]:
         """Return how many keys and bytes, and how often they were read and written."""
-        return Stats((yield Do("kv.stats", {})))
+        return stats_of((yield Do("kv.stats", {})))
 
 
 class SyncKV(KV, SyncFace[ClientState]):

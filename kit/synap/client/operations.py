@@ -31,6 +31,7 @@ from ..errors import (
     unauthorized,
 )
 from ..inputs import JsonText
+from ..types import Stats
 from ..wire import rpc_commands
 from ..wire.frames import read_answer
 from .settings import POLICY, Settings
@@ -135,7 +136,8 @@ def _natively_first(commands: Sequence[Do]) -> Operation[list[Any]]:
     answers = (yield from natively([commands[n] for n in places])) if places else []
     for n, answer in zip(places, answers, strict=True):
         results[n] = answer
-    rest = [n for n in range(len(commands)) if n not in places or _is_lost(results[n])]
+    native = set(places)
+    rest = [n for n in range(len(commands)) if n not in native or _is_lost(results[n])]
     for n, answer in zip(rest, (yield from _by_http([commands[n] for n in rest])), strict=True):
         results[n] = answer
     return results
@@ -283,6 +285,13 @@ def member(payload: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise SynapWireError(f"an answer without {name!r}, or of an unknown form")
     return value  # type: ignore[return-value]
+
+
+def stats_of(payload: Any) -> Stats:
+    """Return the figures that an answer consists of."""
+    if not isinstance(payload, Mapping):
+        raise SynapWireError("an answer that is no figures, but of an unknown form")
+    return Stats(payload)
 
 
 def text_or_bytes(value: bytes) -> str | bytes:

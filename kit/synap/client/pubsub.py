@@ -10,7 +10,7 @@ from ...core.faces import AsyncFace, SyncFace, verb
 from .. import inputs
 from ..errors import SynapInputError
 from ..types import Stats
-from .operations import Do, Operation, member
+from .operations import Do, Operation, member, stats_of
 from .state import ClientState, Part
 from .subscription import Subscription
 
@@ -32,9 +32,9 @@ class PubSub(Part):
         if isinstance(payload["payload"], bytes):
             raise SynapInputError("a message that is not UTF-8 cannot be sent as JSON", hint="encode it as text")
         if metadata is not None:
+            payload["metadata"] = inputs.texts(metadata, "metadata")
             if self._state.settings.native:
                 inputs.once("metadata", "over synap:// a message has no metadata; it had no effect")
-            payload["metadata"] = dict(metadata)
         return member((yield Do("pubsub.publish", payload, safe=False)), "subscribers_matched", int)
 
     def subscribe(self, topics: Iterable[str], *, buffer: int = 100_000) -> Subscription:
@@ -60,12 +60,12 @@ class PubSub(Part):
     @verb
     def stats(self) -> Operation[Stats]:
         """Return total_topics, total_subscribers, messages_published, messages_delivered, and more."""
-        return Stats((yield Do("pubsub.stats", {})))
+        return stats_of((yield Do("pubsub.stats", {})))
 
     @verb
     def info(self, topic: str) -> Operation[Stats]:
         """Return subscriber_count, message_count and created_at of a topic. Over HTTP only."""
-        return Stats((yield Do("pubsub.info", {"topic": inputs.name(topic, "a topic")})))
+        return stats_of((yield Do("pubsub.info", {"topic": inputs.name(topic, "a topic")})))
 
     @verb
     def unsubscribe(self, subscriber_id: str, topics: Iterable[str] | None = None) -> Operation[int]:
@@ -73,6 +73,8 @@ class PubSub(Part):
         payload: dict[str, Any] = {"subscriber_id": inputs.name(subscriber_id, "a subscriber")}
         if topics is not None:
             payload["topics"] = inputs.names(topics, "topic")
+            if not payload["topics"]:  # the server would take it for all of them
+                raise SynapInputError("no topic is given", hint="leave topics= out to end all of them")
         return member((yield Do("pubsub.unsubscribe", payload)), "unsubscribed", int)
 
 

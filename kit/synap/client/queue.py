@@ -13,7 +13,7 @@ from ..errors import SynapError
 from ..types import QueueMessage, Stats
 from ..wire import rpc_commands
 from ..wire.frames import as_bytes
-from .operations import Bulk, Calls, Do, Operation, member
+from .operations import Bulk, Calls, Do, Operation, member, stats_of
 from .state import ClientState, Part
 
 
@@ -86,7 +86,7 @@ class Queues(Part):
         `ordered=True` waits for each before it sends the next, as HTTP always does. When one fails, its error is
         raised; `published` of it holds the ids, None for those without one.
         """
-        encoded = [inputs.payload(payload) for payload in payloads]
+        encoded = [inputs.payload(payload) for payload in inputs.several(payloads, "payloads")]
         ids: List[str] = []
         if not encoded:
             return ids
@@ -145,7 +145,7 @@ class Queues(Part):
         payload = {
             "queue": inputs.name(queue, "a queue"),
             "message_id": inputs.name(message_id, "a message's id"),
-            "requeue": bool(requeue),
+            "requeue": inputs.flag(requeue, "requeue"),
         }
         yield Do("queue.nack", payload, safe=False)
         return True
@@ -158,7 +158,7 @@ class Queues(Part):
     @verb
     def stats(self, queue: str) -> Operation[Stats]:
         """Return depth (ready messages), consumers, published, consumed, acked, nacked, dead_lettered."""
-        return Stats((yield Do("queue.stats", {"queue": inputs.name(queue, "a queue")})))
+        return stats_of((yield Do("queue.stats", {"queue": inputs.name(queue, "a queue")})))
 
     @verb
     def purge(self, queue: str) -> Operation[int]:

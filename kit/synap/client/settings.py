@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from ...core.environment import OWN, Environment, missing, origin
@@ -122,6 +123,8 @@ def settings(
         raise SynapInputError(f"an address must be text like http://localhost:{HTTP_PORT}, not {type(url).__name__}")
     if api_key is not None and (username is not None or password is not None):
         raise SynapInputError("api_key= and username=/password= are both given", hint="give one of them")
+    if username is not None and (not isinstance(username, str) or not fits(username)):
+        raise SynapInputError(f"username={username!r:.60} is not the name of a user", hint="give text")
     if (username is None) != (password is None):
         raise SynapInputError("username= and password= belong together", hint="give both, or api_key=")
     for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
@@ -142,10 +145,16 @@ def settings(
             f"{without_password(url)} is not an address of Synap",
             hint=f"give one like http://localhost:{HTTP_PORT} or synap://localhost",
         )
+    if parts.query or parts.fragment:
+        raise SynapInputError("the address contains more than a host, a port and a path", hint="leave out ? and #")
     native = parts.scheme == "synap"
+    if not native and ":" in (username or ""):
+        raise SynapInputError(f"the user {username!r:.60} has a colon, which HTTP takes for the end of the name")
     announced = True
     if native:
         rpc: Place | None = _place(url)
+        if rpc_url is not None and _place(rpc_url) != rpc:
+            raise SynapInputError("rpc_url= is not the server that the address names", hint="give one of them")
     elif rpc_url is not None:
         rpc = _place(rpc_url)
     elif named and named_rpc and origin(named) == origin(url):
@@ -167,12 +176,24 @@ def settings(
     )
 
 
-def _place(url: str) -> Place:
+def fits(text: str) -> bool:
+    """Return whether a text has a form in UTF-8; one with half of a character has none."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _place(url: Any) -> Place:
+    if not isinstance(url, str):
+        raise SynapInputError(f"an address must be text like synap://localhost:{RPC_PORT}, not {type(url).__name__}")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
         raise SynapInputError(f"{without_password(url)} is not an address: {error}") from None
+    if parts.username or parts.password:
+        raise SynapInputError("the address contains a user or password", hint="give username= and password=")
     if parts.scheme != "synap" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise SynapInputError(
             f"{without_password(url)} is not an address of SynapRPC", hint=f"give one like synap://localhost:{RPC_PORT}"

@@ -12,7 +12,7 @@ from .. import inputs
 from ..errors import SynapError, SynapInputError, SynapWireError
 from ..types import Stats, StreamEvent
 from ..wire.frames import as_bytes
-from .operations import Bulk, Calls, Do, Operation, member
+from .operations import Bulk, Calls, Do, Operation, member, stats_of
 from .state import ClientState, Part
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Streams(Part):
         fails, its error is raised; `published` of it holds the offsets, None for those without one.
         """
         room = inputs.name(room, "a room")
-        encoded = [(inputs.name(event, "an event"), inputs.data(data)) for event, data in events]
+        listed = inputs.pairs(events, "publish_many() takes", "event", "data")
+        encoded = [(inputs.name(event, "an event"), inputs.data(data)) for event, data in listed]
         if not encoded:
             return []
         binary = any(isinstance(data, bytes) for _, data in encoded)
@@ -119,7 +120,7 @@ class Streams(Part):
     @verb
     def stats(self, room: str) -> Operation[Stats]:
         """Return message_count, min_offset, max_offset, subscriber_count, total_published, generation, more by HTTP."""
-        return Stats((yield Do("stream.stats", {"room": inputs.name(room, "a room")})))
+        return stats_of((yield Do("stream.stats", {"room": inputs.name(room, "a room")})))
 
     @verb
     def delete(self, room: str) -> Operation[bool]:

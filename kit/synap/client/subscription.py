@@ -167,7 +167,9 @@ class Subscription(OfOneProcess):
     async def _connection(self, box: Mailbox) -> AsyncIterator[asyncio.Future[Any]]:
         """Open a connection that fills the mailbox; return a future of its end."""
         driver = self._driver
-        if driver.sockets is not False:
+        # The address of a WebSocket separates topics by commas.
+        commas = any("," in topic for topic in self.topics)
+        if driver.sockets is not False and not commas:
             async with contextlib.AsyncExitStack() as stack:
                 try:
                     socket = await self._socket(stack)
@@ -188,7 +190,7 @@ class Subscription(OfOneProcess):
             connection = await rpc.connect()
             identity = await _call(rpc, "SUBSCRIBE", self.topics)
             stack.push_async_callback(_unsubscribe, rpc, identity)
-            if not driver.settings.native:
+            if not driver.settings.native and not commas:
                 driver.sockets = False
             self.transport = "synaprpc"
             async with self._pumping(_keep_alive(rpc, connection), box) as task:
@@ -214,8 +216,6 @@ class Subscription(OfOneProcess):
         from websockets.exceptions import InvalidStatus, WebSocketException
 
         settings = self._driver.settings
-        if any("," in topic for topic in self.topics):
-            raise SynapTransportError("a topic with a comma")
         credential = settings.header()
         url = f"{settings.socket_url}/pubsub/ws?topics={quote(','.join(self.topics), safe='')}"
         failure: SynapError

@@ -385,6 +385,8 @@ def as_bytes(content: Any) -> bytes:
     if isinstance(content, str):
         return content.encode("utf-8", "surrogatepass")
     try:
-        return bytes(content)
-    except (TypeError, ValueError, OverflowError, MemoryError):
-        raise Refused("bytes that are not a list of numbers from 0 to 255") from None
+        if isinstance(content, list):  # of a number alone Python makes that many zeros
+            return bytes(content)
+    except (TypeError, ValueError):
+        pass
+    raise Refused("bytes that are not a list of numbers from 0 to 255")
