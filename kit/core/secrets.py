@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    import logging
 
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -35,6 +38,15 @@ def fit(secret: Secret | None, kind: type[InputError] = InputError) -> Secret | 
 def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
     """Return headers with the text of their credentials, right before they are sent."""
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
+
+
+def logger_without_headers() -> logging.Logger:
+    """Return a logger for `websockets`, which writes the headers of requests where debugging is on, credentials too."""
+    import logging
+
+    logger = logging.getLogger("kit.websockets")
+    logger.setLevel(max(logger.level, logging.INFO))
+    return logger
 
 
 def masked(address: Any) -> Any:

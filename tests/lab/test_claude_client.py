@@ -248,10 +248,11 @@ def test_a_project_per_call(lab, client):
         assert other.get_usage().total_cost == pytest.approx(2 * cost)
 
 
-def test_debug_records_without_the_key(lab, client, caplog):
-    with caplog.at_level(logging.DEBUG, "client"):
+def test_debug_records_without_the_key(lab, client, both, caplog):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "client"):
         client.complete("hello")
         list(client.stream("hello", "haiku", transport="ws"))
+        both(api_key=lab.key).stream("hello", "haiku", transport="ws")
     assert "/v1/chat/completions" in caplog.text and "status 200" in caplog.text
     assert lab.key not in caplog.text
 

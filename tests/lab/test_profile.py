@@ -283,3 +283,11 @@ def test_an_interrupt_keeps_what_is_known():
     told = caught.value.partial
     assert isinstance(told, Profile) and 0 < told.records < 30_000 and told.scan.why == "interrupted"
     assert "not all of it: interrupted" in told.headline() and np.isfinite(told.df["missing"]).all()
+
+
+def test_the_page_tells_the_years_and_is_no_mathematics():
+    row = b'{"price":"$5 or $6"}'
+    page = profile(Bodies([row] * 3, random.Random(7), step=500 * 86_400_000))._repr_html_()
+    assert "1970-01-01 00:00 to 1972-09-27 00:00 UTC" in page
+    assert "01-01 00:00 to 01-01 00:00 UTC" in profile(Bodies([row], random.Random(7)))._repr_html_()
+    assert page.index("mathjax_ignore") < page.index("$5 or $6")

@@ -309,7 +309,9 @@ async def first_messages(client, topics, count, publish):
 
 
 @pytest.mark.parametrize("kind", [SynapClient, AsyncSynapClient])
-def test_subscriptions(synap, way, kind, name):
+def test_subscriptions(synap, way, kind, name, caplog):
+    caplog.set_level("DEBUG")
+
     def publish():
         with made(synap, SynapClient, way) as other:
             for message in ("text", {"a": [1]}, None, '"quoted"'):
@@ -323,6 +325,7 @@ def test_subscriptions(synap, way, kind, name):
     assert got[0].topic == f"{name}.a" and got[0].payload == "text" and got[0].id
     assert live.transport == ("synaprpc" if way == "rpc" else "websocket")
     assert got[-1].metadata == (None if way == "rpc" else {"k": "v"})
+    assert synap.key not in caplog.text
     if kind is SynapClient:
         client.close()
 

@@ -16,7 +16,7 @@ from typing import Any
 from ...core import calls
 from ...core.http.exchange import AsyncDriver
 from ...core.http.operations import Emit, Operation, Walk
-from ...core.secrets import Secret, revealed
+from ...core.secrets import Secret, logger_without_headers, revealed
 from ..errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -166,8 +166,16 @@ class _Chat:
         opening = min(CONNECT_TIMEOUT, self.left())
         headers = revealed(self._headers)
         # A service that is at work on the answer may leave a ping unanswered as long as the answer may take.
-        alive = {"ping_timeout": wire.patience(self._timeout), "ssl": self._state.driver.settings.context()}
-        return {"additional_headers": headers, "open_timeout": opening, "close_timeout": 1, "max_size": _FRAME, **alive}
+        alive = wire.patience(self._timeout)
+        return {
+            "additional_headers": headers,
+            "open_timeout": opening,
+            "close_timeout": 1,
+            "ping_timeout": alive,
+            "max_size": _FRAME,
+            "ssl": self._state.driver.settings.context(),
+            "logger": logger_without_headers(),
+        }
 
     def __enter__(self) -> None:
         pass

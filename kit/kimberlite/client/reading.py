@@ -131,14 +131,14 @@ def stored(
     runs: list[Run] = []
     if not extensions.events:
         return runs
-    told = ["int64", "int64", "int64", str(TIME)]
+    kinds = ["int64", "int64", "int64", str(TIME)]
     for start in range(first, stop, _TOLD):
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
         post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource=EVENTS_TABLE)
         columns = result_columns((yield from ask(registry.settings, post))).table.columns
         if not columns or not len(columns[0]):
             continue
-        if [str(one.type) for one in columns] != told or any(one.null_count for one in columns):
+        if [str(one.type) for one in columns] != kinds or any(one.null_count for one in columns):
             raise WireError("the times of events were expected, but other columns came")
         runs += map(Run, *(one.cast("int64").to_pylist() for one in columns))
     return runs

@@ -20,7 +20,7 @@ from ...core import loop
 from ...core.html import one_line
 from ...core.http.retry import grown
 from ...core.processes import OfOneProcess, check_process
-from ...core.secrets import revealed
+from ...core.secrets import logger_without_headers, revealed
 from ..errors import SynapError, SynapTransportError, SynapWireError, refusal, unauthorized
 from ..types import TopicMessage
 from ..wire.frames import read_answer
@@ -228,6 +228,7 @@ class Subscription(OfOneProcess):
                 close_timeout=1,
                 max_size=_MAX_MESSAGE,
                 compression=None,
+                logger=logger_without_headers(),
             )
             stack.push_async_callback(socket.close)
             async with asyncio.timeout(settings.timeout):

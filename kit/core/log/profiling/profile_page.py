@@ -75,7 +75,8 @@ def _hours(profile: Profiled) -> str:
     for when, count in zip(hours["time"], hours["records"], strict=True):
         bars[int((when - first).total_seconds() // 3600) // step] += int(count)
     each = "hour" if step == 1 else f"{step} hours"
-    words = f"{first:%m-%d %H:%M} to {last:%m-%d %H:%M} UTC, at most {max(bars):,}"
+    day = "%m-%d" if first.year == last.year else "%Y-%m-%d"
+    words = f"{first:{day} %H:%M} to {last:{day} %H:%M} UTC, at most {max(bars):,}"
     return _chart(f"records per {each}", bars, words)
 
 
