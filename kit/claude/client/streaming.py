@@ -16,6 +16,7 @@ from typing import Any
 from ...core import calls
 from ...core.http.exchange import AsyncDriver
 from ...core.http.operations import Emit, Operation, Walk
+from ...core.http.proxies import socket_proxy
 from ...core.secrets import Secret, logger_without_headers, revealed
 from ..errors import (
     AuthenticationError,
@@ -167,14 +168,16 @@ class _Chat:
         headers = revealed(self._headers)
         # A service that is at work on the answer may leave a ping unanswered as long as the answer may take.
         alive = wire.patience(self._timeout)
+        settings = self._state.driver.settings
         return {
             "additional_headers": headers,
             "open_timeout": opening,
             "close_timeout": 1,
             "ping_timeout": alive,
             "max_size": _FRAME,
-            "ssl": self._state.driver.settings.context(),
+            "ssl": settings.context(),
             "logger": logger_without_headers(),
+            **socket_proxy(settings.origin),
         }
 
     def __enter__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from .http1 import Origin
 from .loopback import is_loopback
@@ -22,6 +23,14 @@ def proxy_of(origin: Origin) -> str | None:
     if not address:
         return None
     return address if "://" in address else f"http://{address}"
+
+
+def socket_proxy(origin: Origin) -> dict[str, Any]:
+    """Return the option of a WebSocket by which it takes the same proxy as requests to this origin, or none."""
+    from websockets.version import version
+
+    # Older ones take none, and by itself a newer one also goes through a proxy to this machine.
+    return {"proxy": proxy_of(origin)} if int(version.partition(".")[0]) >= 15 else {}
 
 
 def _spared(name: str, origin: Origin) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ...core import loop
 from ...core.html import one_line
+from ...core.http.proxies import socket_proxy
 from ...core.http.retry import grown
 from ...core.processes import OfOneProcess, check_process
 from ...core.secrets import logger_without_headers, revealed
@@ -25,6 +26,7 @@ from ..errors import SynapError, SynapTransportError, SynapWireError, refusal, u
 from ..types import TopicMessage
 from ..wire.frames import read_answer
 from .async_connection import AsyncConnection
+from .driver import http_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -216,7 +218,7 @@ class Subscription(OfOneProcess):
         from websockets.exceptions import InvalidStatus, WebSocketException
 
         settings = self._driver.settings
-        credential = settings.header()
+        reached, credential = http_settings(settings), settings.header()
         url = f"{settings.socket_url}/pubsub/ws?topics={quote(','.join(self.topics), safe='')}"
         failure: SynapError
         try:
@@ -229,13 +231,20 @@ class Subscription(OfOneProcess):
                 max_size=_MAX_MESSAGE,
                 compression=None,
                 logger=logger_without_headers(),
+                ssl=reached.context(),
+                **socket_proxy(reached.origin),
             )
             stack.push_async_callback(socket.close)
-            async with asyncio.timeout(settings.timeout):
-                first = _frame(await socket.recv())
+            try:
+                async with asyncio.timeout(settings.timeout):
+                    first = _frame(await socket.recv())
+            except TimeoutError:
+                raise _unavailable(f"no answer within {settings.timeout} s") from None
             if first.get("type") == "connected":
                 return socket
             failure = refusal(str(first.get("error", "the subscription was refused")), op="subscribe")
+        except SynapError:
+            raise
         except InvalidStatus as error:
             status = error.response.status_code
             failure = unauthorized("subscribe") if status == 401 else _unavailable(f"status {status}", status)
