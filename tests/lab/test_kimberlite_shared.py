@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import socket
 import time
 
 import numpy as np
@@ -14,10 +15,12 @@ from kit.kimberlite import (
     Client,
     DataClass,
     KimberliteInputError,
+    NetworkError,
     OffsetMismatchError,
     Position,
     StreamId,
     TenantId,
+    TimeoutError,
 )
 from kit.kimberlite.client import appending
 from kit.kimberlite.wire.protocol.codec import requests
@@ -193,3 +196,26 @@ def test_arguments_of_a_wrong_type_are_told_in_words(client, small):
             use()
     with Client(small.address, default_data_class=DataClass.PHI) as other:
         assert other.append(T, StreamId(1, 9), b"x") == Position(0)
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_an_address_that_does_not_answer_is_not_the_last_one_tried(small, colour):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        place = f"127.0.0.1:{deaf.getsockname()[1]}"
+
+        def length(addresses):
+            if colour == "sync":
+                with Client(addresses, timeout=0.3) as client:
+                    return client.stream_length(T, S)
+
+            async def awaited():
+                async with await AsyncClient.connect(addresses, timeout=0.3) as client:
+                    return await client.stream_length(T, S)
+
+            return asyncio.run(awaited())
+
+        assert length([place, small.address]) == Position(0)
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.3 s"):
+            length(place)
+        with pytest.raises(NetworkError, match=rf"{place}: no answer within 0\.3 s; 127.0.0.1:9: "):
+            length([place, "127.0.0.1:9"])

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ...core import loop
 from ...core.http.drivers import LoopDriver, OpenHandles
 from ..errors import KimberliteError, NetworkError, WireError
+from ..errors import TimeoutError as KimberliteTimeout
 from ..wire.extensions import Extensions
 from ..wire.framing import HEADER_SIZE, MAX_PAYLOAD, check, read_header
 from ..wire.protocol.codec import PUSH, decode, peek
@@ -155,6 +156,8 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         for place in self.settings.places:
             try:
                 return await self._greet(place)
+            except KimberliteTimeout:
+                reasons.append(self.mute(place))
             except KimberliteError:
                 raise
             except TimeoutError:

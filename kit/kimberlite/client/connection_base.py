@@ -11,7 +11,7 @@ from ..errors import KimberliteError, NetworkError, TimeoutError, UnauthorizedEr
 from ..wire.extensions import Extensions
 from ..wire.framing import HEADER_SIZE, VERSION
 from ..wire.protocol.codec import Head, encode_request, requests, responses
-from .address import Settings
+from .address import Place, Settings
 from .operations import Post, answer_of, raise_refusal
 
 _HINT = "is the address right and the server running? `kit.Lab()` starts an embedded one"
@@ -102,6 +102,13 @@ class ConnectionBase:
     def unreachable(self, reason: str) -> NetworkError:
         message = f"kimberlite: {self.settings.where}: could not connect: {reason}"
         return NetworkError(message, hint=_HINT, maybe_received=False, op="connect", resource=self.settings.where)
+
+    def mute(self, place: Place) -> str:
+        """Return why the next place is tried: this one accepts connections, and does not answer. If it is the only one,
+        that is raised."""
+        if len(self.settings.places) == 1:
+            raise self.silent() from None
+        return f"{place}: no answer within {self.settings.timeout} s"
 
     def lost(self, reason: str, post: Post | None = None) -> NetworkError:
         op = post.op if post else None

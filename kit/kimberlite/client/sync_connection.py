@@ -156,7 +156,8 @@ class SyncConnection(ConnectionBase, BlockingDriver):
                 self.greeted(self._receive(sock))
             except builtins.TimeoutError:
                 sock.close()
-                raise self.silent() from None
+                reasons.append(self.mute(place))
+                continue
             except (OSError, EOFError) as error:
                 sock.close()
                 if isinstance(error, KimberliteError):
