@@ -94,6 +94,8 @@ class Names:
         self._fetch = fetch
         self._names: list[str] = []
         self._until = 0.0
+        self._forgotten = 0
+        """How often the names were dropped: a listing that was under way then may lack the newest."""
         self._thread: threading.Thread | None = None
 
     def get(self) -> list[str]:
@@ -128,10 +130,13 @@ class Names:
     def forget(self) -> None:
         """Drop the cached names, after something was created or deleted."""
         self._until = 0.0
+        self._forgotten += 1
 
     def _refresh(self) -> None:
+        forgotten = self._forgotten
         try:
             self._names = self._fetch()
         except Exception:
             return  # completion must not fail; the next call will raise the error
-        self._until = time.monotonic() + KEPT
+        if forgotten == self._forgotten:
+            self._until = time.monotonic() + KEPT

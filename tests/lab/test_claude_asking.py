@@ -128,3 +128,17 @@ def test_rows_without_a_value_are_skipped_however_they_arrive(lab, c):
             gates[1].set()
             assert until(asked, 4)["status"].tolist()[3] == "completed"
             assert asked.df.attrs["asked"] == 2 and asked.df.attrs["skipped"] == 2
+
+
+def test_where_the_feed_fails_its_answers_do_not_seem_to_be_all(lab, c):
+    def broken():
+        yield {"x": "a"}
+        raise ValueError("the source broke")
+
+    with kit.Feed(broken) as feed:
+        with feed.ask("Which? {x}", "topic: a|b", on=c, model="haiku", every=0.1) as asked:
+            assert until(asked, 1)["status"].tolist() == ["completed"]
+            deadline = time.monotonic() + 10
+            while not asked.ended and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert asked.state == "failed" and "the source broke" in str(asked.error)

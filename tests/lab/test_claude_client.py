@@ -435,3 +435,29 @@ def test_what_is_set_on_a_client_counts_on_the_background_loop_too(client):
     assert client.beside().timeout == client.timeout
     client.timeout, client.project_id = 7, "other"
     assert (client.beside().timeout, client.beside().project_id) == (7, "other")
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_closed_client_says_so_in_one_way_and_pays_nothing(lab, colour):
+    client = Both(lab, colour)
+    begun = [client.client.stream("hello", "haiku", transport=transport) for transport in ("http", "ws")]
+    client.close()
+
+    async def first(pieces):
+        return await anext(pieces)
+
+    def follow(pieces):
+        return next(pieces) if colour == "sync" else asyncio.run(first(pieces))
+
+    for refused in (
+        lambda: client.complete("x"),
+        lambda: client.agentic_task("x"),
+        lambda: client.get_usage(),
+        lambda: follow(begun[0]),
+        lambda: follow(begun[1]),
+    ):
+        with pytest.raises(InputError, match="the client is closed") as caught:
+            refused()
+        assert isinstance(caught.value, ClaudeAPIError) and caught.value.paid is False
+    assert client.client.spent.calls == 0
+    client.done()

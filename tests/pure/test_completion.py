@@ -43,3 +43,22 @@ def test_an_error_gives_what_was_known():
     assert names.get() == ["a"]
     names.forget()
     assert names.get() == ["a"]
+
+
+def test_a_listing_that_was_under_way_when_names_changed_is_not_kept():
+    names, go = ["old"], threading.Event()
+
+    def fetch():
+        listed = list(names)
+        go.wait(5)
+        return listed
+
+    completing = Names(fetch)
+    thread = threading.Thread(target=completing.get)
+    thread.start()
+    time.sleep(0.1)
+    names.append("new")
+    completing.forget()
+    go.set()
+    thread.join()
+    assert completing.get() == ["old", "new"]

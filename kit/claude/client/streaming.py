@@ -143,6 +143,7 @@ class _Chat:
     """One chat over a WebSocket, but for the calls of the socket: what is sent, what frames mean, how it ended."""
 
     def __init__(self, state: ClientState, prompt: str, model: str, timeout: float, project: str | None) -> None:
+        state.check_open()  # it may have been closed since the iterator was made
         settings = state.driver.settings
         self.url = f"ws{settings.base_url.removeprefix('http').rstrip('/')}/v1/stream"
         key = state.project_keys.get(project or "") or settings.credential

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.errors import InputError
+from ...core.errors import InputError, KitError
 from ...core.faces import state_of
 from ...core.tables.frames import to_frame
 from ...live.feed.source import Chunk, Position, Source
@@ -42,6 +42,10 @@ class Rows(Protocol):
     def total(self) -> int: ...
     @property
     def ended(self) -> bool: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def error(self) -> BaseException | None: ...
     def batches(self, start: int = 0) -> tuple[int, list[pa.RecordBatch]]: ...
 
 
@@ -88,7 +92,7 @@ class AskSource(Source):
         """USD."""
 
     async def open(self, after: Position) -> AsyncIterator[Chunk]:
-        """Return the rows as they come; it ends with the feed."""
+        """Return the rows as they come; it ends with the feed, and fails with it."""
         while True:
             began = time.monotonic()
             ended, total = self._feed.ended, self._feed.total
@@ -100,6 +104,8 @@ class AskSource(Source):
                 for batch in (await self._beside(table)).combine_chunks().to_batches():
                     yield Chunk(batch, self._at)
             elif ended:
+                if self._feed.state == "failed":
+                    raise KitError(f"the feed of {self._feed.source.label} failed: {self._feed.error}")
                 return
             await asyncio.sleep(max(_REST, self._every - (time.monotonic() - began) if not ended else 0.0))
 

@@ -264,7 +264,8 @@ def failure(error: KitError, what: str, waited: float | None = None) -> ClaudeAP
     hint = error.hint
     if isinstance(error, TransportError) and paid is None:
         hint = "it may have run and been paid for, so it was not repeated; get_usage() tells"
-    return ClaudeAPIError(f"{what}: {reason}", hint=hint, **fields)
+    kind = ClaudeInputError if isinstance(error, InputError) else ClaudeAPIError
+    return kind(f"{what}: {reason}", hint=hint, **fields)
 
 
 def parsed(answer: Answer, what: str) -> dict[str, Any]:
