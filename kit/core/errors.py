@@ -97,7 +97,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(
             f"{len(partial) if count is None else count:,} {what} had come: sys.last_value.partial has them"
         )
-        self.partial = partial
+        self.partial, self._arguments = partial, (partial, what, count)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
 
     def _render_traceback_(self) -> list[str]:
         return [f"interrupted: {self}"]

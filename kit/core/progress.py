@@ -36,7 +36,7 @@ def wanted() -> bool:
     if _shown is not None:
         return _shown
     if os.environ.get("KIT_PROGRESS"):
-        return os.environ["KIT_PROGRESS"] not in ("0", "no", "off", "false")
+        return os.environ["KIT_PROGRESS"].lower() not in ("0", "no", "off", "false")
     if "ipykernel" in sys.modules:
         return True
     return sys.stderr is not None and sys.stderr.isatty()

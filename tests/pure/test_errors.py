@@ -99,3 +99,9 @@ def test_a_hint_is_part_of_the_text():
     assert str(error) == "no key\n  set it"
     with pytest.raises(errors.KitError, match="set it"):
         raise error
+
+
+def test_what_was_interrupted_goes_to_another_process_with_what_had_come():
+    error = errors.Interrupted([1, 2], "records")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (str(twin), twin.partial) == ("2 records had come: sys.last_value.partial has them", [1, 2])

@@ -78,3 +78,12 @@ def test_a_quick_thing_makes_nothing(monkeypatch):
     with progress.bar(10) as bar:
         bar.update(10)
         assert bar._drawn is None and bar.n == 10
+
+
+@pytest.mark.parametrize("word", ["0", "no", "No", "OFF", "False"])
+def test_the_variable_turns_bars_off_however_it_is_written(monkeypatch, word):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setenv("KIT_PROGRESS", word)
+    assert not progress.wanted()
+    monkeypatch.setenv("KIT_PROGRESS", "1")
+    assert progress.wanted()
