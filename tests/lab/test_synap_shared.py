@@ -11,9 +11,17 @@ import pytest
 import kit
 from kit.core import loop
 from kit.core.faces import state_of
-from kit.synap import AsyncSynapClient, SynapClient, SynapInputError, SynapTimeoutError, SynapTransportError
+from kit.synap import (
+    AsyncSynapClient,
+    SynapClient,
+    SynapInputError,
+    SynapTimeoutError,
+    SynapTransportError,
+    SynapWireError,
+)
 from kit.synap.wire import frames as wire
 
+from .rawserver import RawServer
 from .synaplite import SynapLab
 
 pytestmark = pytest.mark.lab
@@ -199,3 +207,35 @@ def test_settings_that_contradict_or_are_no_text(url, options, words):
 def test_bytes_are_a_list_of_numbers(content):
     with pytest.raises(wire.Refused):
         wire.as_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"subscriber_id": ""}, "a subscriber is empty"),
+        ({"subscriber_id": 5}, "a subscriber must be text"),
+        ({"quick": 0}, "quick=0 is not a pause"),
+        ({"slow": "1"}, "slow='1' is not a pause"),
+        ({"quick": float("nan")}, "quick=nan is not a pause"),
+    ],
+)
+def test_settings_of_following_are_checked_before_traffic(synap, options, words):
+    with pytest.raises(SynapInputError, match=words):
+        AsyncSynapClient(synap.url, api_key=synap.key).stream.follow("r", **options)
+
+
+@pytest.mark.parametrize("payload", ["null", "[]", "5", '{"ttl":"soon"}'])
+def test_answers_that_are_no_figures_are_told(payload):
+    body = b'{"success":true,"request_id":"kit","error":null,"payload":' + payload.encode() + b"}"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    server = RawServer(lambda _: [head + body], bodies=True)
+    try:
+        with SynapClient(server.url) as client:
+            with pytest.raises(SynapWireError, match="unknown form"):
+                client.kv.ttl("k")
+            if not payload.startswith("{"):
+                for call in (client.kv.stats, client.pubsub.stats, lambda: client.queue.stats("q")):
+                    with pytest.raises(SynapWireError, match="unknown form"):
+                        call()
+    finally:
+        server.close()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from ...core.http.retry import grown
 from .. import inputs
-from ..errors import SynapError, SynapTransportError, SynapWireError
+from ..errors import SynapError, SynapInputError, SynapTransportError, SynapWireError
 from ..wire.columns import SCHEMA
 from .operations import Operation
 from .reading import earliest_in, figures, page
@@ -60,7 +60,10 @@ class Follower:
         self._driver, self.room = driver, inputs.name(room, "a room")
         self._at = None if from_offset is None else inputs.whole(from_offset, "from_offset")
         self._batch, self._quick, self._slow = inputs.whole(batch, "batch", 1), quick, slow
-        self._subscriber = subscriber_id
+        self._subscriber = inputs.name(subscriber_id, "a subscriber")
+        for name, seconds in (("quick", quick), ("slow", slow)):
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 86_400:
+                raise SynapInputError(f"{name}={seconds!r} is not a pause", hint="give seconds above 0")
         self.generation: int | None = None
         self.reconnects = 0
         """How often the server could not be asked."""
