@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import operator
 import re
+from enum import Enum
 from typing import Any
 
 from ..core.secrets import Secret
@@ -38,6 +39,20 @@ def within(what: str, value: int, lowest: int, highest: int) -> int:
     if not lowest <= whole <= highest:
         raise S2InputError(f"{what} must be {lowest} to {highest}, not {whole}")
     return whole
+
+
+def check_kind(what: str, value: Any, kind: type) -> None:
+    """Refuse an argument that is of another class."""
+    if not isinstance(value, kind):
+        given = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+        named = [member for member in kind if member.value == value] if issubclass(kind, Enum) else None
+        raise S2InputError(
+            f"{what} must be {_place(kind)}, not {given:.60}", hint=f"give kit.s2.{named[0]}" if named else None
+        )
+
+
+def _place(kind: type) -> str:
+    return f"kit.s2.{kind.__name__}" if kind.__module__.startswith("kit.") else kind.__name__
 
 
 def check_u64(what: str, value: int) -> int:

@@ -1412,6 +1412,10 @@ def test_a_producer_holds_back_too(serve):
     ("record", "reason"),
     [
         (Record("text"), "must be bytes, not str"),
+        (b"bytes", "a record must be a Record, not bytes"),
+        (Record(b"", [("name", "value")]), "headers of a record must be a list of pairs of bytes"),
+        (Record(b"", [(1, 2)]), "headers of a record must be a list of pairs of bytes"),
+        (Record(b"", None), "headers of a record must be a list of pairs of bytes"),
         (Record(b"", timestamp=-1), "timestamp of a record"),
         (Record(bytes(1024 * 1024)), "1,048,576 metered bytes, not 1,048,584"),
     ],

@@ -93,8 +93,13 @@ class Face:
 
 
 @pytest.fixture(params=["sync", "async"])
-def face(request, server):
-    face = Face(request.param, server)
+def colour(request):
+    return request.param
+
+
+@pytest.fixture
+def face(colour, server):
+    face = Face(colour, server)
     yield face
     face.close()
 
@@ -361,6 +366,81 @@ def test_access_tokens(face, on_lab, server):
         other.do(other.client[basin]["open/a"].check_tail())
     assert caught.value.status_code in (401, 403)
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda client, basin: client.get_basin_config(""), "'' cannot be the name of a basin"),
+        (lambda client, basin: client.delete_basin(None), "None cannot be the name of a basin"),
+        (lambda client, basin: client.reconfigure_basin(b"basin-one", config=BasinConfig()), "cannot be the name"),
+        (lambda client, basin: client.revoke_access_token(""), "id of an access token must have 1 to 96 bytes"),
+        (lambda client, basin: basin.delete_stream(""), "name of a stream must have 1 to 512 bytes"),
+        (lambda client, basin: basin.get_stream_config(b"a"), "name of a stream must be text, not bytes"),
+        (lambda client, basin: basin.reconfigure_stream("..", config=StreamConfig()), "'..' cannot be the name"),
+        (lambda client, basin: basin.reconfigure_stream("a", config={}), "must be kit.s2.StreamConfig, not dict"),
+        (
+            lambda client, basin: client.reconfigure_basin("basin-one", config={}),
+            "must be kit.s2.BasinConfig, not dict",
+        ),
+        (
+            lambda client, basin: client.ensure_basin("basin-one", config=BasinConfig(stream_cipher="aegis-256")),
+            "must be kit.s2.Encryption, not 'aegis-256'\n  give kit.s2.Encryption.AEGIS_256",
+        ),
+        (
+            lambda client, basin: basin.create_stream("a", config=StreamConfig(timestamping=Timestamping("arrival"))),
+            "must be kit.s2.TimestampingMode, not 'arrival'",
+        ),
+        (lambda client, basin: client.list_basins(prefix=b"a"), "prefix must be str, not bytes"),
+        (lambda client, basin: basin.list_streams(start_after=5), "start_after must be str, not 5"),
+        (lambda client, basin: client.list_access_tokens(limit=True), "limit must be an int, not bool"),
+        (lambda client, basin: client.account_metrics(set="account-ops"), "give kit.s2.AccountMetricSet.ACCOUNT_OPS"),
+        (lambda client, basin: client.basin_metrics("", set=BasinMetricSet.STORAGE), "cannot be the name of a basin"),
+        (
+            lambda client, basin: client.basin_metrics(
+                "basin-one", set=BasinMetricSet.STORAGE, start=datetime.now(UTC)
+            ),
+            "start, in seconds since 1970, must be an int, not datetime",
+        ),
+        (
+            lambda client, basin: client.stream_metrics("basin-one", "", set=StreamMetricSet.STORAGE),
+            "name of a stream must have",
+        ),
+        (
+            lambda client, basin: client.issue_access_token("a", scope=AccessTokenScope(), expires_at="2030-01-01"),
+            "expires_at must be datetime, not '2030-01-01'",
+        ),
+        (lambda client, basin: basin["a"].append([Record(b"x")]), "must be an AppendInput, not list"),
+        (lambda client, basin: basin["a"].read(start=SeqNum(0), limit=5), "limit must be kit.s2.ReadLimit, not 5"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_words_of_the_caller(colour, call, message):
+    nobody = "http://127.0.0.1:1"  # there is no traffic
+    face = Face(colour, dict.fromkeys(("S2_ACCOUNT_ENDPOINT", "S2_BASIN_ENDPOINT"), nobody) | {"S2_ACCESS_TOKEN": "x"})
+    with pytest.raises(S2ClientError, match=message):
+        face.do(call(face.client, face.client["basin-one"]))
+    face.close()
+
+
+def test_an_append_tells_the_settings_of_the_stream_that_it_creates(face, on_lab):
+    name = fresh()
+    face.do(face.client.create_basin(name, config=BasinConfig(create_stream_on_append=True)))
+    basin = face.client[name]
+    made = AppendInput([Record(b"first")], stream_config=StreamConfig(retention_policy=77))
+    face.do(basin["made"].append(made))
+    assert face.do(basin.get_stream_config("made")).retention_policy == 77
+
+    async def in_a_session():
+        async with basin["made"].append_session() as session:
+            await session.submit(made)
+
+    def in_a_blocking_session():
+        with basin["made"].append_session() as session:
+            session.submit(made)
+
+    with pytest.raises(S2ClientError, match=r"append_session\(stream_config="):
+        face.do(in_a_session() if face.loop else in_a_blocking_session())
+    assert face.do(basin["made"].check_tail()).seq_num == 1
 
 
 def test_metrics(face, on_lab, basin, stream):

@@ -69,6 +69,7 @@ def test_starts_and_ends(s2):
     assert len(early) + len(orders.read(middle)) == 5000
     assert len(orders.read(0, limit=1500)) == 1500
     assert len(orders.read(0, limit=0)) == 0
+    assert orders.read(0, limit=2**70)["seq_num"].tolist() == orders.read(0)["seq_num"].tolist()
     assert len(orders.read(10**9)) == 0
     tail = orders.tail(2)
     assert (tail["seq_num"].tolist(), tail.attrs["tail"]) == ([4998, 4999], 5000)

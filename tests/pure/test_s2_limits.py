@@ -1,6 +1,7 @@
 """What cannot be is refused before anything is sent, with the limit and the value."""
 
 import base64
+from array import array
 from datetime import timedelta
 from enum import IntEnum
 
@@ -20,6 +21,7 @@ from kit.s2 import (
     Retry,
     S2ClientError,
     S2Error,
+    Timeout,
     checks,
     limits,
 )
@@ -106,6 +108,31 @@ def test_appends():
         checks.check_input(AppendInput([Record(b"", timestamp=1.5)]))
 
 
+@pytest.mark.parametrize(
+    ("append", "message"),
+    [
+        ([Record(b"x")], "must be an AppendInput, not list"),
+        (AppendInput(record for record in [Record(b"x")]), "must be a list, not generator\n  append_inputs"),
+        (AppendInput(None), "must be a list, not NoneType"),
+        (AppendInput([Record(b"x"), b"y"]), "record 1 must be a Record, not bytes"),
+        # Their lengths are not those of the bytes that would be sent.
+        (AppendInput([Record(memoryview(array("i", [1, 2])))]), "body of record 0 must be bytes, not memoryview"),
+        (AppendInput([Record(np.array([1.0]))]), "body of record 0 must be bytes, not ndarray"),
+        (AppendInput([Record(memoryview(b"abcd")[::2])]), "body of record 0 must be bytes, not memoryview"),
+        (AppendInput([Record(b"x", [(b"a", memoryview(array("i", [1])))])]), "pairs of bytes"),
+        (AppendInput([Record(b"x", [("", b"")])]), "pairs of bytes"),
+    ],
+)
+def test_what_is_no_append(append, message):
+    with refused(message):
+        checks.check_input(append)
+
+
+def test_bytes_of_any_kind_can_be_appended():
+    for body in (b"ab", bytearray(b"ab"), memoryview(b"ab"), np.array([97, 98], np.uint8)):
+        assert checks.check_input(AppendInput([Record(body, [(body, body)])])) == 16
+
+
 class Number(IntEnum):
     FIVE = 5
 
@@ -130,6 +157,7 @@ def test_whole_numbers_of_any_kind():
         (Batching(max_bytes=1048577), "max_bytes must be 8 to 1048576, not 1048577"),
         (Batching(linger=timedelta(milliseconds=-1)), "linger must not be negative; it is -0.001 s"),
         (Batching(linger=5), "linger must be a timedelta, not int"),
+        (5, "batching must be kit.s2.Batching, not 5"),
     ],
 )
 def test_batching(batching, message):
@@ -144,6 +172,9 @@ def test_batching(batching, message):
         (Retry(max_attempts=0), "max_attempts.* must be 1 to"),
         (Retry(min_base_delay=timedelta(seconds=-1)), "min_base_delay must not be negative"),
         (Retry(max_base_delay=None), "max_base_delay must be a timedelta"),
+        # A text would be neither of the two policies, and so the other one.
+        (Retry(append_retry_policy="all"), "append_retry_policy must be kit.s2.AppendRetryPolicy, not 'all'\n  .*ALL"),
+        (5, "retry must be kit.s2.Retry, not 5"),
     ],
 )
 def test_retry(retry, message):
@@ -152,7 +183,26 @@ def test_retry(retry, message):
     assert checks.check_retry(Retry(max_attempts=1)) == Retry(max_attempts=1)
 
 
+@pytest.mark.parametrize(
+    ("timeout", "message"),
+    [
+        (5, "timeout must be kit.s2.Timeout, not 5"),
+        (Timeout(request=5), "Timeout.request must be a timedelta, not int"),
+        (Timeout(request=timedelta()), "Timeout.request must be more than 0"),
+        (Timeout(connection=timedelta(-1)), "Timeout.connection must not be negative"),
+        (Timeout(connection=timedelta.max), "Timeout.connection must be .* at most 24 days"),
+    ],
+)
+def test_timeouts(timeout, message):
+    with refused(message):
+        checks.check_timeout(timeout)
+    longest = Timeout(timedelta(days=24), timedelta(microseconds=1))
+    assert checks.check_timeout(longest) is longest
+
+
 def test_bounds_of_sessions_and_reads():
+    with refused("limit must be kit.s2.ReadLimit, not 5"):
+        checks.check_read(5, None, None)
     limits.check_unacked(1024 * 1024, None)
     limits.check_unacked(5 * 1024 * 1024, 1)
     with refused("max_unacked_bytes must be 1048576 to 18446744073709551615, not 1048575"):

@@ -459,6 +459,27 @@ def test_what_ensuring_did():
             resources.ensure_status(word)
 
 
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        ("all", "scope must be kit.s2.AccessTokenScope, not 'all'"),
+        # Neither READ nor WRITE, which would have allowed both.
+        (
+            AccessTokenScope(op_groups=OperationGroupPermissions("read")),
+            "account must be kit.s2.Permission, not 'read'",
+        ),
+        (AccessTokenScope(op_groups="read"), "op_groups must be kit.s2.OperationGroupPermissions"),
+        (AccessTokenScope(basins="all"), "basins must be an ExactMatch or a PrefixMatch, not str"),
+        # It has a value too, and would have been a prefix.
+        (AccessTokenScope(streams=Permission.READ), "streams must be an ExactMatch or a PrefixMatch, not Permission"),
+        (AccessTokenScope(ops=["read"]), "ops must be kit.s2.Operation, not 'read'\n  give kit.s2.Operation.READ"),
+    ],
+)
+def test_a_scope_allows_nothing_by_mistake(scope, message):
+    with pytest.raises(S2ClientError, match=message):
+        tokens.scope_json(scope)
+
+
 def test_scopes():
     scope = AccessTokenScope(
         ExactMatch(""),

@@ -54,7 +54,7 @@ class BasinVerbs:
         What the configuration leaves out goes back to the basin's defaults, also on a stream that exists.
         """
         body = None if config is None else stream_config_json(config)
-        path = _path(check_stream_name(name))
+        path = _path(name)
         answer = yield from ask(
             self._state.transport, "PUT", path, op="ensure_stream", body=body, headers=self._state.basin_headers
         )
@@ -163,4 +163,4 @@ _key = encryption_key
 
 
 def _path(name: str) -> str:
-    return f"/v1/streams/{quote(name, safe='')}"
+    return f"/v1/streams/{quote(check_stream_name(name), safe='')}"

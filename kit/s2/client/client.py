@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from ...core.http.exchange import AsyncDriver, Driver
 from ...core.http.operations import Operation, Walk
 from ...core.secrets import Secret, hidden, masked
 from ..configs import BasinConfig, BasinInfo, EnsuredBasinInfo, LocationInfo
-from ..limits import check_basin_name, check_location, check_token_id
+from ..limits import check_basin_name, check_kind, check_location, check_stream_name, check_token_id, check_u64
 from ..settings import Compression, Retry, Timeout
 from ..types import Page
 from ..wire.fields import loads, text
@@ -85,7 +86,7 @@ class AccountVerbs:
         self, name: str, *, config: BasinConfig | None = None, location: str | None = None
     ) -> Operation[EnsuredBasinInfo]:
         """Return the basin, created or reconfigured if necessary, and what was done."""
-        path = _basin_path(check_basin_name(name))
+        path = _basin_path(name)
         body = _wanted(config, location) or None
         answer = yield from ask(self._state.transport, "PUT", path, op="ensure_basin", body=body)
         status = ensure_status(answer.headers.get("s2-provision-result"))
@@ -186,7 +187,10 @@ class AccountVerbs:
     def revoke_access_token(self, id: str) -> Operation[None]:
         """Revoke the token: no request with it is accepted any more."""
         yield from ask(
-            self._state.transport, "DELETE", f"/v1/access-tokens/{quote(id, safe='')}", op="revoke_access_token"
+            self._state.transport,
+            "DELETE",
+            f"/v1/access-tokens/{quote(check_token_id(id), safe='')}",
+            op="revoke_access_token",
         )
 
     @verb
@@ -199,7 +203,11 @@ class AccountVerbs:
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
         """Return the metrics of the account; times are in seconds since 1970."""
-        return (yield from _metrics(self._state.transport, "/v1/metrics", "account_metrics", set, start, end, interval))
+        return (
+            yield from _metrics(
+                self._state.transport, "/v1/metrics", "account_metrics", set, start, end, interval, AccountMetricSet
+            )
+        )
 
     @verb
     def basin_metrics(
@@ -212,8 +220,10 @@ class AccountVerbs:
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
         """Return the metrics of a basin; times are in seconds since 1970."""
-        path = f"/v1/metrics/{quote(basin, safe='')}"
-        return (yield from _metrics(self._state.transport, path, "basin_metrics", set, start, end, interval))
+        path = f"/v1/metrics/{check_basin_name(basin)}"
+        return (
+            yield from _metrics(self._state.transport, path, "basin_metrics", set, start, end, interval, BasinMetricSet)
+        )
 
     @verb
     def stream_metrics(
@@ -227,8 +237,12 @@ class AccountVerbs:
         interval: TimeseriesInterval | None = None,
     ) -> Operation[list[Metric]]:
         """Return the metrics of a stream; times are in seconds since 1970."""
-        path = f"/v1/metrics/{quote(basin, safe='')}/{quote(stream, safe='')}"
-        return (yield from _metrics(self._state.transport, path, "stream_metrics", set, start, end, interval))
+        path = f"/v1/metrics/{check_basin_name(basin)}/{quote(check_stream_name(stream), safe='')}"
+        return (
+            yield from _metrics(
+                self._state.transport, path, "stream_metrics", set, start, end, interval, StreamMetricSet
+            )
+        )
 
     def _about(self) -> str:
         return f"<{type(self).__name__} at {self._state.transport.endpoints.account}>"
@@ -282,7 +296,7 @@ class SyncS2(AccountVerbs, SyncFace[AccountState]):
 
 
 def _basin_path(name: str) -> str:
-    return f"/v1/basins/{quote(name, safe='')}"
+    return f"/v1/basins/{quote(check_basin_name(name), safe='')}"
 
 
 def _wanted(config: BasinConfig | None, location: str | None) -> dict[str, Any]:
@@ -309,7 +323,14 @@ def _metrics(
     start: int | None,
     end: int | None,
     interval: TimeseriesInterval | None,
+    kind: type[Enum],
 ) -> Operation[list[Metric]]:
+    check_kind("set", set, kind)
+    if interval is not None:
+        check_kind("interval", interval, TimeseriesInterval)
+    for name, moment in (("start", start), ("end", end)):
+        if moment is not None:
+            check_u64(f"{name}, in seconds since 1970,", moment)
     params = {"set": set.value, "start": start, "end": end, "interval": interval and interval.value}
     answer = yield from ask(transport, "GET", path, op=op, params=params)
     return metrics_from_json(loads(answer.body))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from ...core.http.operations import Emit, Operation, Walk
 from ..errors import WireError
+from ..limits import MAX_U64, check_kind, within
 from ..types import Page
 from ..wire.fields import loads
 from ..wire.resources import page_from_json
@@ -27,6 +28,10 @@ def page(
     headers: Mapping[str, str] | None = None,
 ) -> Operation[Page[T]]:
     """Return one page of a listing."""
+    for name, text in (("prefix", prefix), ("start_after", start_after)):
+        if text is not None:
+            check_kind(name, text, str)
+    within("limit", limit, 0, MAX_U64)
     params = {"prefix": prefix or None, "start_after": start_after or None, "limit": None if limit == 1000 else limit}
     answer = yield from ask(transport, "GET", _PATHS[kind], op=f"list_{kind}", params=params, headers=headers)
     return page_from_json(loads(answer.body), kind, read)

@@ -32,9 +32,9 @@ LONGEST_WAIT = 60
 """Seconds; a single read never waits longer than this."""
 
 
-def append_message(state: StreamState, message: bytes) -> Operation[AppendAck]:
-    """Return where the records of an append are that is encoded already."""
-    headers = {**state.headers(), "accept": PROTOBUF}
+def append_message(state: StreamState, message: bytes, config: StreamConfig | None = None) -> Operation[AppendAck]:
+    """Return where the records of an append are that is encoded already; `config` is for the stream that it makes."""
+    headers = {**state.headers(config), "accept": PROTOBUF}
     answer = yield from ask(
         state.transport, "POST", state.path, op="append", packed=message, headers=headers, appends=True
     )
@@ -100,7 +100,7 @@ class StreamVerbs:
     def append(self, inp: AppendInput) -> Operation[AppendAck]:
         """Append records, all or none, and return their positions."""
         check_input(inp)
-        return (yield from append_message(self._state, encode_input(inp)))
+        return (yield from append_message(self._state, encode_input(inp), inp.stream_config))
 
     @verb
     def read(

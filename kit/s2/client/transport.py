@@ -13,8 +13,9 @@ from ...core.http.exchange import Settings
 from ...core.http.operations import Operation, Pause, Request, Response, Timeouts
 from ...core.http.retry import LONGEST_PAUSE, grown, retry_after
 from ...core.secrets import Secret, hidden
-from ..checks import check_retry
+from ..checks import check_retry, check_timeout
 from ..errors import S2Error, S2InputError, S2ServerError, as_client_error, no_side_effects, retryable
+from ..limits import check_kind
 from ..settings import AppendRetryPolicy, Compression, Retry, Timeout
 from ..wire.compression import compress
 from ..wire.fields import dumps
@@ -42,8 +43,9 @@ class Transport(Generic[D]):
         verify: Any = True,
     ) -> None:
         self.endpoints, self.credential = found(endpoints, hidden(access_token), OWN)
-        self.timeout = timeout or Timeout()
-        self.retry = check_retry(retry or Retry())
+        self.timeout = check_timeout(Timeout() if timeout is None else timeout)
+        self.retry = check_retry(Retry() if retry is None else retry)
+        check_kind("compression", compression, Compression)
         self.compression = compression
         self.verify = verify
         self._make_driver = make_driver

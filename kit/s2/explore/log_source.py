@@ -23,6 +23,7 @@ from ..client.endpoints import Endpoints
 from ..client.sessions.reading import Plan, Start, plan_of
 from ..client.stream import SyncS2Stream
 from ..errors import ReadUnwrittenError, S2InputError, SeqNumMismatchError
+from ..limits import MAX_U64
 from ..positions import SeqNum, TailOffset, Timestamp
 from ..settings import AppendRetryPolicy, Compression
 from ..types import ReadLimit
@@ -86,7 +87,9 @@ class StreamRange(Ranged):
             begin, limit = SeqNum(first), count if limit is None else min(limit, count)
         # Bounded, or with no wait: a read for a frame ends at the tail.
         wait = None if limit is not None or until is not None else 0
-        plan = plan_of(begin, ReadLimit(count=limit), end, False, wait)
+        # No stream has more records than that; the service counts no further.
+        most = None if limit is None else min(limit, MAX_U64)
+        plan = plan_of(begin, ReadLimit(count=most), end, False, wait)
         return Pages(map(self._wanted, self._batches(plan, stop)), lambda: self._expected(plan))
 
     def _batches(self, plan: Plan, stop: int | None = None) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from ..errors import S2InputError, WireError
-from ..limits import MAX_U64
+from ..limits import MAX_U64, check_kind
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -96,6 +96,7 @@ def time(value: Any, what: str) -> datetime:
 
 def time_json(value: datetime, what: str) -> str:
     """Return the time as RFC 3339, in UTC; the service refuses one without an offset."""
+    check_kind(what, value, datetime)
     if value.tzinfo is None:
         raise S2InputError(
             f"{what} must have a time zone, not {value.isoformat()}",

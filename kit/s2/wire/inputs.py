@@ -6,7 +6,7 @@ for all records together, byte by byte, and Arrow joins them to the bodies; a me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -99,9 +99,12 @@ def _encoded(
 def _column(given: Any, what: str, kind: pa.DataType | None = None, gaps: bool | None = None) -> pa.ChunkedArray:
     if isinstance(given, pa.ChunkedArray):
         return given
+    if isinstance(given, str | bytes | Mapping):
+        # Its characters, or its keys, would be the column.
+        raise S2InputError(f"the {what} cannot be a column: one {type(given).__name__} is given", hint="give a list")
     try:
         column = pa.array(given, kind, from_pandas=gaps) if not isinstance(given, pa.Array) else given
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, pa.ArrowNotImplementedError) as error:
         raise S2InputError(f"the {what} cannot be a column: {error}") from None
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
 
@@ -157,6 +160,12 @@ def _times(given: Any, count: int) -> pa.ChunkedArray:
     if len(column) != count:
         raise S2InputError(f"there are {len(column)} timestamps for {count} bodies")
     message = "timestamps must be times, or whole numbers of milliseconds, since 1970"
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_boolean(kind) or not (
+        pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
+    ):
+        # Arrow would take a truth value, and the digits of a text, for a number.
+        raise S2InputError(f"{message}, not {kind}")
     try:
         if pa.types.is_temporal(column.type):
             finer = column if pa.types.is_timestamp(column.type) else column.cast(pa.timestamp("ms"))
@@ -199,7 +208,7 @@ class _Headers:
             raise S2InputError(f"headers must be lists of names and values, not {kind}")
         parts = []
         for what, part in zip(("name", "value"), pairs.flatten(), strict=True):
-            _refuse_missing(part, f"the {what} of header", "use b for an empty one")
+            _refuse_missing(part, f"the {what} of header", 'use b"" for an empty one')
             try:
                 parts.append(part.cast(_WIDE))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -47,7 +47,7 @@ def encode_input(input: AppendInput) -> bytes:
             parts.append(body)
         parts.append(encode_conditions(input.match_seq_num, input.fencing_token))
         return b"".join(parts)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):
         raise wrong_record(input.records) from None
 
 

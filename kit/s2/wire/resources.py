@@ -18,6 +18,7 @@ from ..configs import (
     TimestampingMode,
 )
 from ..errors import S2InputError, WireError
+from ..limits import check_kind
 from ..types import Page
 from .fields import choice, flag, json_list, json_object, maybe, text, time, whole
 
@@ -37,6 +38,7 @@ def stream_config_from_json(value: Any, what: str = "stream config") -> StreamCo
 
 def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str, Any]:
     """Return the settings; those that are None are left out, or with `nulls` written as null."""
+    check_kind("the settings of a stream", config, StreamConfig)
     fields: dict[str, Any] = {
         "storage_class": maybe(_storage_class, config.storage_class, "storage_class"),
         "retention_policy": None,
@@ -47,7 +49,10 @@ def stream_config_json(config: StreamConfig, *, nulls: bool = False) -> dict[str
     if retention is not None:
         fields["retention_policy"] = {"infinite": {}} if retention == "infinite" else {"age": _seconds(retention)}
     if config.timestamping is not None:
+        check_kind("StreamConfig.timestamping", config.timestamping, Timestamping)
         mode = config.timestamping.mode
+        if mode is not None:
+            check_kind("Timestamping.mode", mode, TimestampingMode)
         fields["timestamping"] = _given(
             {"mode": None if mode is None else mode.value, "uncapped": config.timestamping.uncapped}, nulls
         )
@@ -69,7 +74,10 @@ def basin_config_from_json(value: Any, what: str = "basin config") -> BasinConfi
 
 def basin_config_json(config: BasinConfig, *, nulls: bool = False) -> dict[str, Any]:
     """Return the settings; those that are None are left out, or with `nulls` written as null."""
+    check_kind("the settings of a basin", config, BasinConfig)
     streams = config.default_stream_config
+    if config.stream_cipher is not None:
+        check_kind("BasinConfig.stream_cipher", config.stream_cipher, Encryption)
     fields = {
         "default_stream_config": None if streams is None else stream_config_json(streams, nulls=nulls),
         "stream_cipher": None if config.stream_cipher is None else config.stream_cipher.value,

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from ..errors import S2InputError
+from ..limits import check_kind
 from .fields import choice, flag, json_list, json_object, maybe, text, time
 
 
@@ -113,13 +115,24 @@ def scope_from_json(value: Any, what: str = "scope") -> AccessTokenScope:
 
 
 def scope_json(scope: AccessTokenScope) -> dict[str, Any]:
+    check_kind("scope", scope, AccessTokenScope)
     fields: dict[str, Any] = {}
     for kind in _RESOURCES:
         match = getattr(scope, kind)
         if match is not None:
+            if not isinstance(match, ExactMatch | PrefixMatch):
+                # Anything else with a value could be taken for a prefix, which allows more than one name.
+                raise S2InputError(
+                    f"AccessTokenScope.{kind} must be an ExactMatch or a PrefixMatch, not {type(match).__name__}"
+                )
             fields[kind] = {"exact" if isinstance(match, ExactMatch) else "prefix": match.value}
     if scope.op_groups is not None:
+        check_kind("AccessTokenScope.op_groups", scope.op_groups, OperationGroupPermissions)
         granted = {level: getattr(scope.op_groups, level) for level in _GROUPS}
+        for level, permission in granted.items():
+            if permission is not None:
+                # One that is unknown would be neither of the two below, and so allow both.
+                check_kind(f"OperationGroupPermissions.{level}", permission, Permission)
         fields["op_groups"] = {
             level: {
                 "read": permission is not Permission.WRITE,
@@ -129,6 +142,8 @@ def scope_json(scope: AccessTokenScope) -> dict[str, Any]:
             if permission is not None
         }
     if scope.ops:
+        for operation in scope.ops:
+            check_kind("an operation of AccessTokenScope.ops", operation, Operation)
         fields["ops"] = [operation.value for operation in scope.ops]
     return fields
 

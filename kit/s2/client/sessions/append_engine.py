@@ -117,6 +117,11 @@ class AppendEngine:
     async def submit(self, inp: AppendInput) -> BatchSubmitTicket:
         self._check_open()
         metered = check_input(inp)
+        if inp.stream_config is not None:
+            raise S2InputError(
+                "a session's appends have no settings of their own for the stream that they create",
+                hint="give them to the session: append_session(stream_config=...)",
+            )
         return await self._submit(
             encode_frame(encode_input(inp), self._transport.compression), len(inp.records), metered
         )

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 from contextlib import aclosing
 from typing import Any, overload
 
-from ...checks import check_batching, metered_bytes
+from ...checks import check_batching, metered_bytes, wrong_record
 from ...errors import S2InputError
 from ...limits import MAX_BATCH_BYTES, check_conditions
 from ...settings import Batching
@@ -46,7 +46,10 @@ class Accumulator:
     def add(self, record: Record) -> list[list[Record]]:
         """Return the batches that are complete now: none, one, or two where a large record ends one and makes the
         next."""
-        size = metered_bytes((record,)) if record.headers else 8 + len(record.body)
+        try:
+            size = metered_bytes((record,)) if record.headers else 8 + len(record.body)
+        except (TypeError, ValueError, AttributeError):
+            raise wrong_record((record,)) from None
         if size > MAX_BATCH_BYTES:
             raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
         full = []

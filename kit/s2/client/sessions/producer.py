@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from ....core.dropped import close_when_dropped
 from ....core.processes import OfOneProcess
-from ...checks import metered_bytes
-from ...errors import S2ClientError, S2Error, S2InputError
-from ...limits import MAX_BATCH_BYTES, check_conditions, check_u64
+from ...checks import check_record
+from ...errors import S2ClientError, S2Error
+from ...limits import check_conditions
 from ...settings import Batching
 from ...types import AppendAck, AppendInput, IndexedAppendAck, Record
 from .append_engine import BatchSubmitTicket
@@ -263,19 +263,6 @@ class Producer(OfOneProcess):
 
 def _appended(posted: _Posted) -> bool:
     return posted.done() and (posted.exception() is not None or posted.result().done())
-
-
-def check_record(record: Record) -> int:
-    """Return the record's metered bytes; refuses what its batch would be refused for, while it is clear which one it
-    is."""
-    if not isinstance(record.body, bytes):
-        raise S2InputError(f"the body of a record must be bytes, not {type(record.body).__name__}")
-    if record.timestamp is not None:
-        check_u64("the timestamp of a record", record.timestamp)
-    size = metered_bytes((record,))
-    if size > MAX_BATCH_BYTES:
-        raise S2InputError(f"a record has at most {MAX_BATCH_BYTES:,} metered bytes, not {size:,}")
-    return size
 
 
 def failed_ticket(error: S2Error) -> RecordSubmitTicket:

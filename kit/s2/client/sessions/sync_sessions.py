@@ -12,11 +12,12 @@ from typing import Any, Self, TypeVar
 from ....core import loop
 from ....core.dropped import close_when_dropped
 from ....core.processes import OfOneProcess, check_process
+from ...checks import check_record
 from ...errors import S2ClientError, S2Error
 from ...types import AppendAck, AppendInput, IndexedAppendAck, Record
 from .append_engine import BatchSubmitTicket
 from .append_session import AppendSession
-from .producer import Producer, RecordSubmitTicket, check_record, failed_ticket
+from .producer import Producer, RecordSubmitTicket, failed_ticket
 from .thread_queue import ThreadQueue
 
 T = TypeVar("T")
