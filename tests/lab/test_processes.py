@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 
 import pytest
 
 import kit
 from kit.kimberlite import DataClass
-from kit.s2 import AppendInput, Record, SeqNum
+from kit.s2 import AppendInput, Batching, Record, SeqNum
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
@@ -86,6 +87,20 @@ def test_feeds_are_made_anew_in_a_fork(lab):
         assert feed.state == "live"
         for use in (lambda: feed.wait(n=6), lambda: next(iter(feed))):
             assert forked(use)["error"][0] == "NotShared"
+
+
+def test_a_ticket_of_the_parent_is_not_waited_for_in_a_fork(lab):
+    lab.s2.create_basin("basin-tickets").create("s")
+    stream = lab.s2.client.basin("basin-tickets").stream("s")
+    with stream.producer(batching=Batching(linger=timedelta())) as producer:
+        ticket = producer.submit(Record(b"x"))
+        with pytest.raises(TimeoutError):
+            ticket.result(0.1)  # the producer has it, and waits for more records
+        fresh = producer.submit(Record(b"y"))
+        for one in (ticket, fresh):
+            assert forked(one.result)["error"][0] == "NotShared"
+    assert (ticket.result().seq_num, fresh.result().seq_num) == (0, 1)
+    assert forked(lambda: ticket.result().seq_num) == {"result": 0}
 
 
 def sessions(lab):

@@ -1437,6 +1437,28 @@ def test_a_record_is_checked_when_it_is_submitted(serve, record, reason):
             producer.submit(record)
 
 
+def test_a_ticket_keeps_its_time_limit_while_the_producer_is_full(serve):
+    server = serve(on_demand)
+    server.allow = 0
+    with SyncS2("x", **settings(server.url, request=20.0)) as client:
+        producer = client["basin-one"]["a"].producer(batching=Batching(max_records=1), max_unacked_bytes=1024 * 1024)
+        record = Record(bytes(512 * 1024 - 8))
+        tickets = []
+        submitting = threading.Thread(target=lambda: tickets.extend(producer.submit(record) for _ in range(12)))
+        submitting.start()
+        time.sleep(0.3)
+        assert submitting.is_alive(), "the thread waits for room"
+        for ticket in (tickets[0], tickets[-1]):
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                ticket.result(0.2)
+            assert time.monotonic() - began < 2
+        server.allow = 100
+        submitting.join()
+        producer.close()
+        assert tickets[-1].result().seq_num == 11
+
+
 @pytest.mark.parametrize(
     "arguments", [{"match_seq_num": -1}, {"fencing_token": "x" * 37}, {"batching": Batching(max_records=0)}]
 )

@@ -53,6 +53,10 @@ class BatchSubmitTicket:
         """Return whether it is finished, so that awaiting it takes no time."""
         return self._future.done()
 
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop that it can be awaited on."""
+        return self._future.get_loop()
+
     def told(self) -> AppendAck:
         """Return the acknowledgement of a finished ticket, in any thread."""
         return self._future.result()

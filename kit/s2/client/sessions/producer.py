@@ -39,6 +39,10 @@ class RecordSubmitTicket:
         """Return whether it is finished, so that awaiting it takes no time."""
         return self._posted.done() and (self._posted.exception() is not None or self._posted.result().done())
 
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop that it can be awaited on."""
+        return self._posted.get_loop()
+
     def told(self) -> IndexedAppendAck:
         """Return the acknowledgement of a finished ticket, in any thread."""
         return self._of(self._posted.result().told())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from ....core import loop
 from ....core.dropped import close_when_dropped
-from ....core.processes import OfOneProcess, check_process
+from ....core.processes import NotShared, OfOneProcess, check_process
 from ...checks import check_record
 from ...errors import S2ClientError, S2Error
 from ...types import AppendAck, AppendInput, IndexedAppendAck, Record
@@ -97,7 +98,10 @@ class SyncRecordSubmitTicket:
     def result(self, timeout: float | None = None) -> IndexedAppendAck:
         """Wait for the acknowledgement, and return it. Raise `TimeoutError` after `timeout` seconds."""
         if self._ticket is None:
+            began = time.monotonic()
             self._catch_up(timeout)
+            if timeout is not None:
+                timeout = max(0.0, timeout - (time.monotonic() - began))
         if self._ticket is None:
             raise TimeoutError
         ack: IndexedAppendAck = self._ticket.told() if self.done() else loop.call(_awaited, self._ticket, timeout)
@@ -146,7 +150,6 @@ class SyncProducer(OfOneProcess):
 
     def flush(self) -> None:
         """Wait until all submitted records are appended."""
-        check_process(self._pid, "a producer")
         self._catch_up()
         loop.call(self._producer.flush)
 
@@ -175,6 +178,7 @@ class SyncProducer(OfOneProcess):
 
     def _catch_up(self, timeout: float | None = None) -> None:
         """Return when all records that were submitted have arrived on the loop."""
+        check_process(self._pid, "a producer")
         mark: Future[None] = Future()
         if self._handover.put(mark, 0):
             mark.result(timeout)
@@ -226,7 +230,13 @@ async def _made(make: Callable[[], T]) -> T:
     return make()
 
 
-async def _awaited(ticket: Awaitable[T], timeout: float | None) -> T:
+async def _awaited(ticket: BatchSubmitTicket | RecordSubmitTicket, timeout: float | None) -> Any:
     """Return what the ticket tells, within that many seconds."""
+    if ticket.get_loop() is not asyncio.get_running_loop():
+        # That of the process that submitted it, of which this is a fork.
+        raise NotShared(
+            "a ticket that is on its way cannot be used in a forked process",
+            hint="wait in the process that submitted it",
+        )
     async with asyncio.timeout(timeout):
         return await ticket

@@ -29,9 +29,9 @@ class ThreadQueue(Generic[T]):
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def put(self, item: T, weight: int = 1) -> bool:
-        """Hand an item over; return False if the other side has ended."""
+        """Hand an item over; return False if the other side has ended. One without weight does not wait for room."""
         with self._changed:
-            while self._held >= self._limit and not self._over:
+            while weight and self._held >= self._limit and not self._over:
                 self._changed.wait()
             if self._over:
                 return False
