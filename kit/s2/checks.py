@@ -97,9 +97,10 @@ def wrong_record(records: Iterable[Any], *, alone: bool = False) -> S2InputError
         which = "a record" if alone else f"record {n}"
         if not isinstance(record, Record | SequencedRecord):
             return S2InputError(f"{which} must be a Record, not {type(record).__name__}", hint='Record(b"...")')
-        if not isinstance(record.body, bytes) and (alone or not _octets(record.body)):
+        body: Any = record.body
+        if not isinstance(body, bytes) and (alone or not _octets(body)):
             return S2InputError(
-                f"the body of {which} must be bytes, not {type(record.body).__name__}",
+                f"the body of {which} must be bytes, not {type(body).__name__}",
                 hint="use text.encode(), or json.dumps(...).encode() for an object",
             )
     return S2InputError("the headers of a record must be a list of pairs of bytes: names and values")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import gzip
 import http.server
@@ -13,11 +14,12 @@ import ssl
 import threading
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 
 from kit.core import calls
-from kit.core.errors import AnswerError, InputError, Lost, Silent, TransportError, Unreachable
+from kit.core.errors import AnswerError, InputError, Lost, SetupError, Silent, TransportError, Unreachable
 from kit.core.http.exchange import AsyncDriver, Driver, Settings
 from kit.core.http.operations import Emit, Next, Open, Pause, Request, Timeouts, call, read_rest
 from kit.core.http.retry import Policy
@@ -44,6 +46,7 @@ def serve():
 
 OWN = {
     "test_what_comes_fast_is_taken_in_large_pieces": "it takes pieces of 64 KB",
+    "test_a_slow_upload_is_no_silence": "with asyncio it gives a whole body as long as one piece",
     "test_what_stands_behind_a_body_is_no_answer": "it takes what stands behind an answer for the next one",
     "test_what_follows_an_answer_is_not_taken_for_the_next_one": "it takes what stands behind an answer for the next one",
 }
@@ -163,6 +166,108 @@ def test_a_silent_server(serve, run):
     assert time.monotonic() - started < 1.5
 
 
+def test_an_answer_that_stops_tells_how_long_it_was_waited_for(serve, run):
+    def stopping(head):
+        yield b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab"
+        time.sleep(2)
+
+    server = serve(stopping)
+    with pytest.raises(Silent, match=r"the answer stopped for 0\.2 s"):
+        run(server.url, get(timeouts=Timeouts(1, 30.0, 0.2)))
+    with pytest.raises(Silent, match="the answer was not complete in time"):
+        run(server.url, get(timeouts=Timeouts(1, 30.0), deadline=time.monotonic() + 0.3))
+    silent = serve(lambda head: time.sleep(2) or [None])
+    with pytest.raises(Silent, match="no answer in time"):
+        run(silent.url, get(timeouts=Timeouts(1, 30.0), deadline=time.monotonic() + 0.3))
+
+
+def test_a_slow_upload_is_no_silence(run):
+    body = bytes(32 * 1024 * 1024)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)  # little is on its way at once
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def slow():
+            connection, _ = listener.accept()
+            with connection:
+                left = len(body)
+                while left > 0:
+                    left -= len(connection.recv(256 * 1024))
+                    time.sleep(0.02)
+                connection.sendall(plain(b"ok"))
+                connection.recv(1)
+
+        serving = threading.Thread(target=slow, daemon=True)
+        serving.start()
+        began = time.monotonic()
+        request = Request("POST", "/x", op="post", body=body, timeouts=Timeouts(5, 1.5))
+        assert bytes(run(f"http://127.0.0.1:{listener.getsockname()[1]}", call(request)).body) == b"ok"
+        assert time.monotonic() - began > 1.6, "too fast to show anything"
+        serving.join(5)
+
+
+def test_a_time_limit_may_be_longer_than_the_system_can_count(serve, run):
+    server = serve(lambda head: [plain(b"ok")])
+    assert bytes(run(server.url, get(timeouts=Timeouts(1e10, 1e10, 1e10))).body) == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("verify", "error", "message"),
+    [
+        ("/nowhere.pem", SetupError, "certificates cannot be loaded, verify='/nowhere.pem'"),
+        (Path("/nowhere.pem"), SetupError, "certificates cannot be loaded, verify='/nowhere.pem'"),
+        (5, InputError, "verify must be True, False, a file of certificates or an ssl.SSLContext, not int"),
+    ],
+)
+def test_what_certificates_cannot_be_checked_with(run, verify, error, message):
+    with pytest.raises(error, match=message):
+        run("https://127.0.0.1:1", get(), verify=verify)
+
+
+def test_a_file_of_certificates_that_the_environment_names_wrongly(run, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with pytest.raises(SetupError, match="certificates cannot be loaded, SSL_CERT_FILE='/nowhere"):
+        run("https://127.0.0.1:1", get())
+
+
+def test_a_context_that_serves_another_protocol_too(run, certificate):
+    chosen = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            chosen.append(self.connection.selected_alpn_protocol())
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    shared = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+
+    def twice():
+        yield from get()
+        shared.set_alpn_protocols(["h2"])  # as an append session of S2 does
+        return (yield from get())
+
+    try:
+        assert bytes(run(f"https://127.0.0.1:{server.server_port}", twice(), verify=shared).body) == b"ok"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert chosen == ["http/1.1", "http/1.1"]
+
+
 def test_certificates_are_checked(run, certificate, monkeypatch):
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -205,6 +310,12 @@ def memory_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+@functools.cache
+def gibibyte_packed():
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(bytes(2**20)) for _ in range(1024)) + packer.flush()
+
+
 @pytest.mark.parametrize("kind", ["declared", "endless", "packed"])
 def test_a_huge_answer_is_refused_within_bounded_memory(serve, run, kind):
     def script(head):
@@ -215,10 +326,9 @@ def test_a_huge_answer_is_refused_within_bounded_memory(serve, run, kind):
         elif kind == "endless":
             yield from endless(b" " * 2**20)
         else:
-            packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-            packed = b"".join(packer.compress(bytes(2**20)) for _ in range(1024)) + packer.flush()
             yield plain(packed, content_encoding="gzip")
 
+    packed = gibibyte_packed() if kind == "packed" else b""  # here, as it takes longer than a call waits
     server = serve(script)
     before = memory_mb()
     with pytest.raises(AnswerError, match="larger than the limit of 10,000,000 bytes"):
@@ -463,6 +573,24 @@ def test_what_runs_elsewhere_is_reached_through_the_proxy_of_the_environment(ser
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert bytes(run("http://far.example", get()).body) == b"through"
     assert proxy.requests[0].startswith(b"GET http://far.example/x ")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "error", "message"),
+    [
+        ("ftp://me:word@host:1", SetupError, "proxy by an address that is none"),
+        ("http://[::1", SetupError, "proxy by an address that is none"),
+        ("http://me:word@127.0.0.1:1", Unreachable, "could not connect"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_as_the_cause(run, monkeypatch, proxy, error, message):
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(error, match=message) as caught:
+        run("http://far.example", get())
+    assert "is the proxy right that the environment names" in caught.value.hint
+    assert "word" not in str(caught.value)
 
 
 def _tunnel(target):

@@ -75,7 +75,17 @@ def test_failures_say_where_and_how_long():
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host", "host:80", "http://", "http://user@host", "http://user:word@host/x", "http://host:99999"]
+    "url",
+    [
+        "http://host/x?password=word",
+        "http://host/#x",
+        "ftp://host",
+        "host:80",
+        "http://",
+        "http://user@host",
+        "http://user:word@host/x",
+        "http://host:99999",
+    ],
 )
 def test_what_is_no_address(url):
     with pytest.raises(InputError) as raised:

@@ -166,6 +166,9 @@ def test_what_stands_behind_an_answer_makes_its_connection_useless():
         assert read([answer + b"H"])[4] is False, answer
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
     assert read([head], "HEAD")[2:] == (b"", True, True)
+    unread = Incoming("GET")
+    assert unread.begin(b"HTTP/1.1 204 No Content\r\n\r\nH")
+    assert (unread.over, unread.reusable) == (True, False), "though nobody takes what came"
     assert read([head + b"0123456789"], "HEAD")[2:] == (b"", True, False)
 
 
@@ -220,7 +223,17 @@ def test_origins(url, name):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a b", "http://a\r\nb", "http://a:b", "http://a:99999", "http://[::1", "http://a<b", "http://a\x7f"]
+    "url",
+    [
+        "http://a:0",
+        "http://a b",
+        "http://a\r\nb",
+        "http://a:b",
+        "http://a:99999",
+        "http://[::1",
+        "http://a<b",
+        "http://a\x7f",
+    ],
 )
 def test_what_is_no_address(url):
     with pytest.raises(ValueError):

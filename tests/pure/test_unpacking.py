@@ -79,6 +79,12 @@ def test_packed_data_may_have_several_members(step):
         b"".join(map(Unpacker(PACKED, 10_000).feed, [sent, b"and more that is not packed"]))
 
 
+@pytest.mark.parametrize("length", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "-1", "five", ""])
+def test_a_length_that_is_none_is_left_to_who_reads_the_body(length):
+    unpacker = Unpacker({"content-length": length}, 10)
+    assert unpacker.feed(b"ok") == b"ok"
+
+
 def test_packed_data_that_ends_in_its_head_is_cut_too():
     unpacker = Unpacker(PACKED, 10_000)
     assert unpacker.feed(gzip.compress(BODY)[:10]) == b""

@@ -54,12 +54,12 @@ class Sized:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Return the part of the data that is the body's."""
+        # Not when it is taken: of an answer that nobody reads it has to be known too whether more than its body came.
         if len(data) > self.left:
             data, self.rest = data[: self.left], self.rest + data[self.left :]
         self.left -= len(data)
         self.over = not self.left
-        if data:
-            yield data
+        return iter((data,) if data else ())
 
     def ended(self) -> None:
         raise Malformed(_CUT)

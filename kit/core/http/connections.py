@@ -45,7 +45,7 @@ class Connection:
                 self._socket.sendall(request.head() + request.body)
             else:
                 self._socket.sendall(request.head())
-                self._socket.sendall(request.body)
+                self._send(request)
         except TimeoutError:
             raise Silent from None
         except OSError:
@@ -56,6 +56,14 @@ class Connection:
         while not incoming.begin(self.receive(request.read if until is None else within(request.read, until))):
             pass
         return incoming
+
+    def _send(self, request: HttpRequest) -> None:
+        """Send a large body. Each part may take as long as one of the answer: a slow line is not a silent service."""
+        left = memoryview(request.body)
+        while left:
+            if request.until is not None:
+                self._patient(within(request.read, request.until))
+            left = left[self._socket.send(left) :]
 
     def receive(self, seconds: float | None) -> bytes:
         """Return what comes next; nothing at its end."""
@@ -153,7 +161,7 @@ class Pool:
     def ask(self, request: HttpRequest) -> Answer:
         """Send a request, and return its answer, whose head has come."""
         try:
-            self._places.get(timeout=request.connect if request.until is None else to_connect(request))
+            self._places.get(timeout=to_connect(request))
         except queue.Empty:
             raise Unreachable from None
         connection: Connection | None = None
@@ -198,6 +206,8 @@ class Pool:
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._context is not None:
+                    # Each time: a caller's context may serve another protocol meanwhile, as that of append sessions.
+                    self._context.set_alpn_protocols(["http/1.1"])
                     sock = self._context.wrap_socket(sock, server_hostname=origin.host)
             except BaseException:
                 sock.close()

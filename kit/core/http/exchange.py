@@ -23,7 +23,7 @@ from ..secrets import Secret, fit, revealed, without_password
 from .chunked import Malformed
 from .connections import Pool
 from .drivers import BlockingDriver, LoopDriver, OpenHandles
-from .http1 import HttpRequest, Origin, head_lines, origin_of, quoted
+from .http1 import HttpRequest, Origin, countable, head_lines, origin_of, quoted
 from .operations import Open, Request, Shut, Stream, Timeouts, whole
 from .proxies import proxy_of
 from .unpacking import Unpacker
@@ -64,6 +64,10 @@ class Settings:
         if origin is None:
             # Raised outside the handler: a chained traceback would show a partial URL in its variables.
             raise self.refusal(f"{self.service}: {quoted} is not an address: {wrong}")
+        if "?" in self.base_url or "#" in self.base_url:
+            # Paths are put behind it, and would be a part of that.
+            # Not quoted back: a query may hold a credential.
+            raise self.refusal(f"{self.service}: the address has a query or a fragment, which it must not have")
         if origin.scheme not in ("http", "https") or not origin.host:
             raise self.refusal(
                 f"{self.service}: {quoted} is not an address",
@@ -91,11 +95,14 @@ class Settings:
         """Return the SSL context; None without TLS. Loading certificates is most of a first call."""
         if not self.origin.secure:
             return None
-        from .certificates import trusting
+        from .certificates import context_of
 
-        return trusting(self.verify, "http/1.1") if isinstance(self.verify, bool | str) else self.verify
+        return context_of(self.verify, "http/1.1")
 
 
+LATE = "the answer was not complete in time"
+_NEARLY = 0.01
+"""Seconds by which a wait may end before the moment that it was for."""
 _BODIED = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -146,21 +153,28 @@ class _Driver:
             self._below + target or "/",
             lines,
             body or b"",
-            timeouts.connect,
-            timeouts.read,
+            countable(timeouts.connect),
+            countable(timeouts.read),
             request.deadline,
         )
 
-    def fail(self, request: Request, error: Exception) -> KitError:
-        """Return the failure with the words for where it happened."""
+    def fail(self, request: Request, error: Exception, *, begun: bool = False) -> KitError:
+        """Return the failure with the words for where it happened; `begun` where the head of the answer had come."""
         where = f"{self.settings.service}: {request.method} {self._base}{request.path}"
         timeouts = request.timeouts or self.settings.timeouts
         if not isinstance(error, KitError):
             error = Lost(f"the connection broke: {error}")
         message = error.args[0]
         if not message:
-            late = isinstance(error, Unreachable)
-            message = f"no connection within {timeouts.connect} s" if late else f"no answer within {timeouts.read} s"
+            over = request.deadline is not None and time.monotonic() > request.deadline - _NEARLY
+            if isinstance(error, Unreachable):
+                message = "no connection in time" if over else f"no connection within {timeouts.connect} s"
+            elif over:
+                message = LATE if begun else "no answer in time"
+            elif begun and timeouts.silence is not None:
+                message = f"the answer stopped for {timeouts.silence} s"
+            else:
+                message = f"no answer within {timeouts.read} s"
         error.args = (f"{where}: {message}",)
         # What was caught on the way has frames of its own, and their variables the request's headers.
         error.__context__ = error.__cause__ = None
@@ -202,7 +216,7 @@ class _Exchange:
         self.answer = answer
         self._unpacker = Unpacker(answer.headers, self.request.limit)
         if self.request.timeouts is not None and self.request.timeouts.silence is not None:
-            answer.patience = self.request.timeouts.silence
+            answer.patience = countable(self.request.timeouts.silence)
         self.unpacked = self._unpacker.feed if self.request.deadline is None else self._in_time
         if not step.whole:
             self._error = ""
@@ -210,7 +224,7 @@ class _Exchange:
 
     def _in_time(self, piece: bytes) -> bytes:
         if time.monotonic() > (self.request.deadline or math.inf):
-            raise Silent("the answer was not complete in time")
+            raise Silent(LATE)
         assert self._unpacker is not None
         return self._unpacker.feed(piece)
 
@@ -225,7 +239,7 @@ class _Exchange:
 
     def failed(self, cause: Exception) -> KitError:
         """Return the failure in the toolkit's own words."""
-        failure = self._driver.fail(self.request, cause)
+        failure = self._driver.fail(self.request, cause, begun=self.answer is not None)
         self._error = type(failure).__name__
         return failure
 

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\0\r\n]*")
 _TARGET = re.compile(r"[!-~]+")
 _VISIBLE = "".join(map(chr, range(33, 127)))
+_LONGEST = 1_000_000.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -58,7 +59,10 @@ def origin_of(url: str) -> Origin:
         host = host.encode("idna").decode()
     if not re.fullmatch(r"[\w.:%~-]*", host, re.ASCII):
         raise ValueError(f"{host!r} is not the name of a host")
-    return Origin(parts.scheme, host, parts.port or _PORTS.get(parts.scheme, 0))
+    port = parts.port
+    if port == 0:
+        raise ValueError("its port is 0")
+    return Origin(parts.scheme, host, port or _PORTS.get(parts.scheme, 0))
 
 
 def quoted(target: str) -> str:
@@ -234,6 +238,11 @@ class HttpRequest:
     def head(self) -> bytes:
         """Return all that stands before the body."""
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self.method.encode(), self.target.encode(), self.lines)
+
+
+def countable(seconds: float | None) -> float | None:
+    """Return the seconds to wait, as far as a socket can count them: in milliseconds, in 31 bits."""
+    return seconds if seconds is None or seconds < _LONGEST else _LONGEST
 
 
 def within(seconds: float | None, until: float) -> float:

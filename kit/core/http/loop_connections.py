@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MOST_IDLE = 20
 _IDLE_SECONDS = 5.0
+_PART = 256 * 1024
+"""Bytes of a body that are handed to the transport at once; it tells only when most of them have left."""
 
 
 class LoopConnection(asyncio.Protocol):
@@ -73,21 +75,27 @@ class LoopConnection(asyncio.Protocol):
             self.transport.write(head + request.body)
         else:
             self.transport.write(head)
-            self.transport.write(request.body)
-            while self._full and not self._ended:
-                self._writer = asyncio.get_running_loop().create_future()
-                try:
-                    await _within(
-                        request.read if request.until is None else within(request.read, request.until), self._writer
-                    )
-                finally:
-                    self._writer = None
+            await self._send(request)
         incoming = Incoming(request.method)
         until = request.until
         # What is left of the call is less after each piece of a head that trickles.
         while not incoming.begin(await self.receive(request.read if until is None else within(request.read, until))):
             pass
         return incoming
+
+    async def _send(self, request: HttpRequest) -> None:
+        """Send a large body. Each part may take as long as one of the answer: a slow line is not a silent service."""
+        left = memoryview(request.body)
+        while left and not self._ended:
+            self.transport.write(left[:_PART])
+            left = left[_PART:]
+            while self._full and not self._ended:
+                self._writer = asyncio.get_running_loop().create_future()
+                seconds = request.read if request.until is None else within(request.read, request.until)
+                try:
+                    await _within(seconds, self._writer)
+                finally:
+                    self._writer = None
 
     async def receive(self, seconds: float | None) -> bytes:
         """Return all that has come, as soon as something has; nothing at its end."""
@@ -229,6 +237,9 @@ class LoopPool:
 
     async def _connect(self, request: HttpRequest) -> LoopConnection:
         origin, connection = self._origin, LoopConnection()
+        if self._context is not None:
+            # Each time: a caller's context may serve another protocol meanwhile, as that of append sessions.
+            self._context.set_alpn_protocols(["http/1.1"])
         try:
             async with asyncio.timeout(to_connect(request)):
                 await asyncio.get_running_loop().create_connection(

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx  # the only import of it, so that it can be replaced here
 
-from ..errors import InputError, KitError, Lost, Silent, Unreachable
+from ..errors import InputError, KitError, Lost, SetupError, Silent, Unreachable
 from .connections import MOST, unreachable
 from .http1 import HttpRequest, Origin, within
 
@@ -19,20 +19,41 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 _LIMITS = httpx.Limits(max_connections=MOST, max_keepalive_connections=20, keepalive_expiry=5.0)
 
 
-def _translated(error: Exception) -> KitError:
+_PROXY_HINT = (
+    "is the proxy right that the environment names in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and is it running? "
+    "NO_PROXY lists the hosts that need none"
+)
+
+
+def _translated(error: Exception, proxy: str | None = None) -> KitError:
     """Return the failure in the toolkit's own kinds."""
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Unreachable()
     if isinstance(error, httpx.ProxyError):
-        hint = "check the address of the proxy in the environment"
-        return Unreachable(f"could not connect: {str(error) or type(error).__name__}", hint=hint)
+        return Unreachable(f"could not connect: {str(error) or type(error).__name__}", hint=_PROXY_HINT)
     if isinstance(error, httpx.ConnectError):
-        return unreachable(error)
+        failure = unreachable(error)
+        if proxy and "CERTIFICATE" not in str(error).upper():
+            failure.hint = _PROXY_HINT
+        return failure
     if isinstance(error, httpx.TimeoutException):
         return Silent()
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         return InputError(str(error))
     return Lost(f"the connection broke: {str(error) or 'it was closed'}")
+
+
+def _proxy_of(address: str | None) -> httpx.Proxy | None:
+    return httpx.Proxy(address) if address else None
+
+
+def _unusable(error: Exception) -> SetupError:
+    """Return that the proxy of the environment cannot be used; its address is not quoted, as it may hold a password."""
+    if isinstance(error, ImportError):
+        return SetupError(
+            "the environment names a SOCKS proxy, which needs a package more", hint="pip install httpx[socks]"
+        )
+    return SetupError("the environment names a proxy by an address that is none", hint=_PROXY_HINT)
 
 
 def _request(origin: Origin, request: HttpRequest) -> httpx.Request:
@@ -92,10 +113,15 @@ class HttpxPool:
     """The connections to one origin, through its proxy if it has one."""
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
-        self._origin = origin
-        self._sender = httpx.HTTPTransport(
-            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy) if proxy else None, limits=_LIMITS
-        )
+        self._origin, self._proxy = origin, proxy
+        try:
+            self._sender = httpx.HTTPTransport(
+                verify=context or False, trust_env=False, proxy=_proxy_of(proxy), limits=_LIMITS
+            )
+            return
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            failure = _unusable(error)
+        raise failure
 
     def ask(self, request: HttpRequest) -> HttpxAnswer:
         """Send a request, and return its answer, whose head has come."""
@@ -103,7 +129,7 @@ class HttpxPool:
             prepared = _request(self._origin, request)
             return HttpxAnswer(self._sender.handle_request(prepared), prepared)
         except _FAILURES as error:
-            raise _translated(error) from None
+            raise _translated(error, self._proxy) from None
 
     def close(self) -> None:
         self._sender.close()
@@ -131,10 +157,15 @@ class HttpxLoopPool:
     """The same on an event loop."""
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
-        self._origin = origin
-        self._sender = httpx.AsyncHTTPTransport(
-            verify=context or False, trust_env=False, proxy=httpx.Proxy(proxy) if proxy else None, limits=_LIMITS
-        )
+        self._origin, self._proxy = origin, proxy
+        try:
+            self._sender = httpx.AsyncHTTPTransport(
+                verify=context or False, trust_env=False, proxy=_proxy_of(proxy), limits=_LIMITS
+            )
+            return
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            failure = _unusable(error)
+        raise failure
 
     async def ask(self, request: HttpRequest) -> HttpxLoopAnswer:
         """Send a request, and return its answer, whose head has come."""
@@ -142,7 +173,7 @@ class HttpxLoopPool:
             prepared = _request(self._origin, request)
             return HttpxLoopAnswer(await self._sender.handle_async_request(prepared), prepared)
         except _FAILURES as error:
-            raise _translated(error) from None
+            raise _translated(error, self._proxy) from None
 
     async def close(self) -> None:
         await self._sender.aclose()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ....core.errors import Unreachable
-from ....core.http.certificates import trusting
+from ....core.http.certificates import context_of
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -39,7 +39,7 @@ async def dial(origin: str, protocol: str, seconds: float, verify: Any, make: Ca
                         make,
                         addresses.pop(0),
                         port,
-                        ssl=_context(verify, protocol) if secure else None,
+                        ssl=context_of(verify, protocol) if secure else None,
                         server_hostname=host if secure else None,
                     )
                 return made
@@ -64,11 +64,3 @@ async def _addresses(host: str, port: int) -> list[str]:
     except ValueError:
         addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in addresses))
-
-
-def _context(verify: Any, protocol: str) -> ssl.SSLContext:
-    if not isinstance(verify, ssl.SSLContext):
-        return trusting(verify, protocol)
-    # Set right before each use, as other calls change it on a shared context.
-    verify.set_alpn_protocols([protocol])
-    return verify
