@@ -46,6 +46,7 @@ def serve():
 
 OWN = {
     "test_what_comes_fast_is_taken_in_large_pieces": "it takes pieces of 64 KB",
+    "test_a_host_of_several_addresses_has_one_time_limit": "it gives the whole time to each address",
     "test_a_slow_upload_is_no_silence": "with asyncio it gives a whole body as long as one piece",
     "test_what_stands_behind_a_body_is_no_answer": "it takes what stands behind an answer for the next one",
     "test_what_follows_an_answer_is_not_taken_for_the_next_one": "it takes what stands behind an answer for the next one",
@@ -205,6 +206,27 @@ def test_a_slow_upload_is_no_silence(run):
         assert bytes(run(f"http://127.0.0.1:{listener.getsockname()[1]}", call(request)).body) == b"ok"
         assert time.monotonic() - began > 1.6, "too fast to show anything"
         serving.join(5)
+
+
+def test_a_host_of_several_addresses_has_one_time_limit(run, monkeypatch):
+    with contextlib.ExitStack() as stack:
+        # Its queue is full, so that it neither takes a connection nor refuses one.
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        known = socket.getaddrinfo
+
+        def several(host, *more, **kinds):
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())] * 5
+            return found if host in ("many.example", b"many.example") else known(host, *more, **kinds)
+
+        monkeypatch.setattr(socket, "getaddrinfo", several)
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match=r"no connection within 0\.5 s"):
+            run(f"http://many.example:{listener.getsockname()[1]}", get(timeouts=Timeouts(0.5, 5)))
+        assert time.monotonic() - began < 1.5
 
 
 def test_a_time_limit_may_be_longer_than_the_system_can_count(serve, run):

@@ -54,7 +54,7 @@ class Sized:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Return the part of the data that is the body's."""
-        # Not when it is taken: of an answer that nobody reads it has to be known too whether more than its body came.
+        # At once: also for an answer that the caller does not read, it has to be known whether more than its body came.
         if len(data) > self.left:
             data, self.rest = data[: self.left], self.rest + data[self.left :]
         self.left -= len(data)

@@ -7,6 +7,7 @@ of the system costs is the larger part of a small call, and of a large answer.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import queue
 import select
 import socket
@@ -199,11 +200,12 @@ class Pool:
 
     def _connect(self, request: HttpRequest) -> Connection:
         origin, seconds = self._origin, to_connect(request)
+        ends = None if seconds is None else time.monotonic() + seconds
         try:
-            # Bytes, or the system's resolver loads tables of all alphabets first.
-            host: Any = origin.host.encode()
-            sock = socket.create_connection((host, origin.port), seconds)
+            sock = _dialled(origin, ends)
             try:
+                if ends is not None:
+                    sock.settimeout(within(None, ends))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._context is not None:
                     # Each time: a caller's context may serve another protocol meanwhile, as that of append sessions.
@@ -232,6 +234,33 @@ class Pool:
                 self._drop(self._idle.pop())
         for connection in list(self._all):
             connection.end()
+
+
+def _dialled(origin: Origin, ends: float | None) -> socket.socket:
+    """Return a connection to the first of the host's addresses that takes one, each with its share of the time."""
+    # Bytes, or the system's resolver loads tables of all alphabets first.
+    host: Any = origin.host.encode()
+    places = [host]
+    if not is_number(origin.host):
+        addresses = socket.getaddrinfo(host, origin.port, type=socket.SOCK_STREAM)
+        places = [f"{place[0]}%{place[3]}" if len(place) > 3 and place[3] else place[0] for *_, place in addresses]
+    for left in range(len(places), 1, -1):
+        with contextlib.suppress(OSError):
+            return socket.create_connection((places[-left], origin.port), _share(ends, left))
+    return socket.create_connection((places[-1], origin.port), _share(ends, 1))
+
+
+def _share(ends: float | None, parts: int) -> float | None:
+    return None if ends is None else within(None, ends) / parts
+
+
+def is_number(host: str) -> bool:
+    """Return whether a host is an address, and no name that may have several."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def to_connect(request: HttpRequest) -> float | None:

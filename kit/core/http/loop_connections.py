@@ -6,13 +6,12 @@ Two turns of the loop for a call are faster than seven.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from ..errors import Lost, Silent, Unreachable
-from .connections import LARGEST, MOST, PIECE, readable, to_connect, unreachable
+from .connections import LARGEST, MOST, PIECE, is_number, readable, to_connect, unreachable
 from .http1 import Headers, HttpRequest, Incoming, Origin, within
 
 if TYPE_CHECKING:
@@ -249,7 +248,7 @@ class LoopPool:
                     ssl=self._context,
                     server_hostname=None if self._context is None else origin.host,
                     # A single address needs no race, and a cancelled race may leave a socket open.
-                    happy_eyeballs_delay=None if _is_number(origin.host) else 0.25,
+                    happy_eyeballs_delay=None if is_number(origin.host) else 0.25,
                 )
         except TimeoutError:
             raise Unreachable from None
@@ -269,12 +268,3 @@ class LoopPool:
         for connection in list(self._all):
             self._drop(connection)
         await asyncio.sleep(0)
-
-
-def _is_number(host: str) -> bool:
-    """Return whether a host is an address, and no name that may have several."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

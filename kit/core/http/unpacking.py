@@ -23,7 +23,7 @@ class Unpacker:
         self._gzip = zlib.decompressobj(31) if packing == "gzip" else None
         self._begun = False
         length = headers.get("content-length", "")
-        # Of an answer without a body nobody else looks at it.
+        # For an answer without a body, nothing else checks it.
         if length.isascii() and length.isdigit() and len(length) < 19 and int(length) > limit:
             raise self._too_large()
 
