@@ -53,9 +53,23 @@ def check_input(input: AppendInput) -> int:
             f"the records of an append must be a list, not {type(input.records).__name__}",
             hint="append_inputs(records) takes any iterable, and splits it into appends",
         )
-    count = len(input.records)
+    count, size = len(input.records), 0
     try:
-        size = metered_bytes(input.records)
+        # `metered_bytes` in the same turn, as each costs as much as all that is looked at in it.
+        for record in input.records:
+            body, headers, timestamp = record.body, record.headers, record.timestamp
+            size += 8 + len(body)
+            if type(body) is not bytes and not _octets(body):
+                raise TypeError
+            if headers or type(headers) is not list:
+                for name, value in headers:
+                    size += 2 + len(name) + len(value)
+                    if (type(name) is not bytes or type(value) is not bytes) and not (_octets(name) and _octets(value)):
+                        raise TypeError
+            if timestamp is not None and not (type(timestamp) is int and 0 <= timestamp <= MAX_U64):
+                check_u64("the timestamp of a record", timestamp)
+    except S2InputError:
+        raise
     except (TypeError, ValueError, AttributeError):
         raise wrong_record(input.records) from None
     if not 1 <= count <= MAX_BATCH_RECORDS:
@@ -69,15 +83,6 @@ def check_input(input: AppendInput) -> int:
             hint="append_inputs(records) splits many records into appends; a single record must fit by itself",
         )
     check_conditions(input.match_seq_num, input.fencing_token)
-    for record in input.records:
-        if type(record.body) is not bytes and not _octets(record.body):
-            raise wrong_record(input.records)
-        for name, value in record.headers:
-            if (type(name) is not bytes or type(value) is not bytes) and not (_octets(name) and _octets(value)):
-                raise wrong_record(input.records)
-        timestamp = record.timestamp
-        if timestamp is not None and not (type(timestamp) is int and 0 <= timestamp <= MAX_U64):
-            check_u64("the timestamp of a record", timestamp)
     return size
 
 
@@ -110,9 +115,9 @@ def check_record(record: Record) -> int:
     """Return the metered bytes of a record that is to be put in a batch; refuses what its batch would be refused for,
     while it is clear which one it is."""
     try:
-        plain = isinstance(record.body, bytes)
-        size = metered_bytes((record,))
-        if record.headers:
+        plain, size = isinstance(record.body, bytes), 8 + len(record.body)
+        if record.headers or type(record.headers) is not list:
+            size = metered_bytes((record,))
             plain = plain and all(_octets(name) and _octets(value) for name, value in record.headers)
     except (TypeError, ValueError, AttributeError):
         plain = False
