@@ -27,7 +27,7 @@ from kit.core.errors import KitError
 from kit.core.log.dataset import Piece
 from kit.core.log.log import Log
 from kit.core.tables import filters
-from kit.core.tables.json_columns import ObjectColumns, parsed_object
+from kit.core.tables.json.columns import ObjectColumns, parsed_object
 from kit.s2 import Record
 
 KEYS = ("a", "b", "price", "città", "x y", "seq_num", "body", "", "deep")

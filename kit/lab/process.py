@@ -25,10 +25,10 @@ from starlette.routing import Route
 from ..core.errors import InputError, KitError
 from ..version import __version__
 from . import lab_registry, parent
+from .common.faults import FaultPlan, Rule
+from .common.web import WebServer
 from .demo_writer import DemoWriter
-from .faults import FaultPlan, Rule
 from .services import House, Server, create
-from .web import WebServer
 
 
 class Process:

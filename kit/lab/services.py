@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import InputError
-from .faults import FaultPlan
+from .common.faults import FaultPlan
 
 MODULES = {
     "s2": "kit.lab.s2",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..core.errors import InputError
-from ..core.tables.json_values import array_of, recast, text_of, widen
+from ..core.tables.json.values import array_of, recast, text_of, widen
 from ..core.tables.names import distinct
 from ..core.tables.texts import texts
 from .objects import objects_array, rows_table

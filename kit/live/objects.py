@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..core.tables.json_columns import ObjectColumns
-from ..core.tables.json_values import array_of
-from ..core.tables.scalars import Refused, is_missing, json_text
+from ..core.tables.json.columns import ObjectColumns
+from ..core.tables.json.scalars import Refused, is_missing, json_text
+from ..core.tables.json.values import array_of
 from ..core.tables.texts import text_of_bytes
 
 _OF_JSON = (str, int, float, bool, type(None))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import InputError
 from ..core.tables.frames import BodyMode, choose_mode, is_text
-from ..core.tables.typed import checked
+from ..core.tables.json.typed import checked
 
 FEW = 64
 """Up to this number, rows are decoded faster one by one than all at once."""

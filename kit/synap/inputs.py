@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.errors import warn
-from ..core.tables.scalars import Refused, json_text
+from ..core.tables.json.scalars import Refused, json_text
 from .errors import SynapInputError
 
 _WARNED: set[str] = set()

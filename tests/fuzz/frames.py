@@ -14,7 +14,7 @@ from kit.core.errors import KitError
 from kit.core.http.chunked import Chunked, Malformed
 from kit.core.http.sse import EventParser
 from kit.core.tables.frames import expand_bodies
-from kit.core.tables.json_columns import ObjectColumns
+from kit.core.tables.json.columns import ObjectColumns
 
 from .mutate import cuts
 from .running import Difference, Target

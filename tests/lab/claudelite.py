@@ -15,7 +15,7 @@ from kit.claude import ClaudeClient
 from kit.claude.explore.explorer import Claude, connect
 from kit.lab.claude.server import ClaudeServer
 from kit.lab.claude.tuning import Tuning
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.services import House
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.kimberlite.explore.explorer import Kimberlite, connect
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.kimberlite.server import KimberliteServer
 from kit.lab.services import House
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from kit.kimberlite.wire.protocol.codec import FrameReader, Push, Response, decode, encode_request, requests, responses
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.kimberlite.server import KimberliteServer
 from kit.lab.kimberlite.tuning import Tuning
 from kit.lab.services import House
@@ -26,7 +26,7 @@ _names = iter(range(1, 1_000_000))
 _CHILD = """
 import asyncio, json, sys
 from pathlib import Path
-from kit.lab.faults import FaultPlan
+from kit.lab.common.faults import FaultPlan
 from kit.lab.kimberlite import create
 from kit.lab.services import House
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.s2.server import S2Server
 from kit.lab.s2.tuning import Tuning, now
 from kit.lab.services import House

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.services import House
 from kit.lab.synap.server import SynapServer
 from kit.lab.synap.tuning import Tuning

@@ -318,7 +318,7 @@ def test_the_demo_data_goes_on_when_asked(alone):
 
 
 def test_small_answers_leave_without_delay():
-    from kit.lab.web import listening_socket
+    from kit.lab.common.web import listening_socket
 
     with listening_socket() as listening:
         # What asyncio goes by when it decides about Nagle's algorithm, which costs 40 ms where writes follow each other.

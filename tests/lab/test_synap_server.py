@@ -432,7 +432,7 @@ def test_stopping_ends_what_is_open(tmp_path):
 
 CHILD = """
 import asyncio, pathlib, sys
-from kit.lab.faults import FaultPlan
+from kit.lab.common.faults import FaultPlan
 from kit.lab.services import House
 from kit.lab.synap.server import SynapServer
 

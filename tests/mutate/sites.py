@@ -11,6 +11,7 @@ from typing import Any
 
 WHERE = [
     "kit/core/tables/*.py",
+    "kit/core/tables/json/*.py",
     "kit/core/http/exchange.py",
     "kit/core/http/http1.py",
     "kit/core/http/chunked.py",

@@ -53,7 +53,7 @@ def test_rows_are_found_and_read_like_a_full_reading(rows, separators, wrapped, 
 
 
 def _plain(rows):
-    from kit.core.tables.json_columns import ObjectColumns
+    from kit.core.tables.json.columns import ObjectColumns
 
     collected = ObjectColumns(fast=False)
     collected.add_rows(rows)

@@ -54,7 +54,7 @@ def test_damage_follows_from_the_seed():
 def test_rows_that_begin_with_a_null_do_not_end_the_process():
     """Arrow's reader of JSON crashes on them; whoever says `{"rows": [null]}` must not take the kernel along."""
     code = (
-        "import pyarrow as pa; from kit.core.tables.json_columns import read_lines;"
+        "import pyarrow as pa; from kit.core.tables.json.columns import read_lines;"
         "assert read_lines(b'null\\n{\"n\":3}\\n', {'n': pa.int64()}) is None;"
         "assert read_lines(b'  null}\\n', {'n': pa.int64()}) is None"
     )

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.core.tables import json_columns, json_reading
-from kit.core.tables.json_columns import ObjectColumns, TooManyKeys
-from kit.core.tables.json_reading import Lines
-from kit.core.tables.json_values import type_of, widen
+from kit.core.tables.json import columns as json_columns
+from kit.core.tables.json import reading as json_reading
+from kit.core.tables.json.columns import ObjectColumns, TooManyKeys
+from kit.core.tables.json.reading import Lines
+from kit.core.tables.json.values import type_of, widen
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),

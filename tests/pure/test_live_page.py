@@ -8,9 +8,9 @@ import pytest
 
 import kit
 from kit.core.tables.filters import query
-from kit.live.view import drawing
-from kit.live.view.rows_table import MOST_COLUMNS, RowsTable
-from kit.live.view.values import cells
+from kit.live.view.table import drawing
+from kit.live.view.table.rows_table import MOST_COLUMNS, RowsTable
+from kit.live.view.table.values import cells
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",

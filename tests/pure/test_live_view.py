@@ -16,12 +16,12 @@ import kit
 from kit.core import loop
 from kit.core.tables.filters import query
 from kit.live import ipython
-from kit.live.view import drawing
 from kit.live.view.backpressure import Backpressure
-from kit.live.view.changes import Changes
-from kit.live.view.details import columns_html, hexdump, record_html, row_lines
-from kit.live.view.order import KEPT, NUMBER, Order
-from kit.live.view.rows_table import RowsTable
+from kit.live.view.table import drawing
+from kit.live.view.table.changes import Changes
+from kit.live.view.table.details import columns_html, hexdump, record_html, row_lines
+from kit.live.view.table.order import KEPT, NUMBER, Order
+from kit.live.view.table.rows_table import RowsTable
 
 ROWS = [{"n": n, "city": ("Oslo", "Brno", "Riga")[n % 3]} for n in range(30)]
 

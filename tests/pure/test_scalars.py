@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from kit.core.tables import scalars
-from kit.core.tables.scalars import Refused, iso_duration, json_text, shown
+from kit.core.tables.json import scalars
+from kit.core.tables.json.scalars import Refused, iso_duration, json_text, shown
 
 
 class Colour(enum.Enum):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.core.errors import InputError
-from kit.core.tables.kinds import Kind
-from kit.core.tables.shape import Wider, shape_of
+from kit.core.tables.json.kinds import Kind
+from kit.core.tables.json.shape import Wider, shape_of
 
 VALUES = st.recursive(
     st.none()

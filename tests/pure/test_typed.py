@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from kit.core.errors import InputError
-from kit.core.tables.typed import carrier, checked, convert
+from kit.core.tables.json.typed import carrier, checked, convert
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 FIRST, LAST = -(2**63) + 1, 2**63 - 1

@@ -22,16 +22,16 @@ from typing import Any
 import kit.lab.amdahl.server as amdahl_server
 import kit.lab.amdahl.sql.sandbox as amdahl_sandbox
 import kit.lab.claude.server as claude_server
+import kit.lab.common.web as web
 import kit.lab.kimberlite.listener as kimberlite_listener
 import kit.lab.kimberlite.server as kimberlite_server
 import kit.lab.kimberlite.sql.workers as kimberlite_workers
 import kit.lab.s2.http.listener as s2_listener
 import kit.lab.s2.server as s2_server
 import kit.lab.synap.server as synap_server
-import kit.lab.web as web
 from kit.kimberlite.wire.extensions import Extensions
-from kit.lab import store
-from kit.lab.faults import FaultPlan, Rule
+from kit.lab.common import store
+from kit.lab.common.faults import FaultPlan, Rule
 from kit.lab.kimberlite.refusal import Refusal
 from kit.lab.kimberlite.sql.pipe import HEAD
 from kit.lab.kimberlite.sql.worker import Worker

@@ -66,7 +66,7 @@ class ResultReader:
 
     def start(self) -> None:
         """Forget what came before."""
-        from ...core.tables.json_columns import ObjectColumns
+        from ...core.tables.json.columns import ObjectColumns
 
         self.close()
         self._columns = ObjectColumns(max_keys=_MAX_COLUMNS)
@@ -100,7 +100,7 @@ class ResultReader:
             if not self._take(rest[start:end]):
                 payload = None
         if payload is None:
-            from ...core.tables.json_values import sound
+            from ...core.tables.json.values import sound
 
             payload = wire.judge(Response(response.status, response.headers, rest))
             self._columns.add_rows(sound(_listed(response.status, payload)))
@@ -163,7 +163,7 @@ class ResultReader:
         if self._take(rows):
             self._left_over = b""
             return
-        from ...core.tables.json_values import sound
+        from ...core.tables.json.values import sound
 
         try:
             listed = json.loads(b"[" + rows + b"]")
@@ -218,7 +218,7 @@ class Parting:
 
     def read(self, rows: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | None:
         """Return the rows as columns, where they are of these types and parted as they seem."""
-        from ...core.tables.json_columns import read_lines
+        from ...core.tables.json.columns import read_lines
 
         return read_lines(self.lines(rows), types)
 
@@ -279,7 +279,7 @@ def declared_types(payload: Mapping[str, Any]) -> dict[str, str]:
             kind = column.get("type")
             repeated = str(column.get("mode")).upper() == "REPEATED"
             declared[column["name"]] = kind.upper() if isinstance(kind, str) and not repeated else ""
-    from ...core.tables.json_values import sound
+    from ...core.tables.json.values import sound
 
     named: dict[str, str] = sound(declared)
     return named
@@ -296,8 +296,8 @@ def stated_types(declared: Mapping[str, str], rows: bytes) -> dict[str, pa.DataT
     """
     import pyarrow as pa
 
-    from ...core.tables.json_columns import parsed_object
-    from ...core.tables.kinds import kind_of_type
+    from ...core.tables.json.columns import parsed_object
+    from ...core.tables.json.kinds import kind_of_type
 
     names = {**dict.fromkeys(_TEXTS, "string"), **_NUMBERS}
     if not declared or not all(kind in names for kind in declared.values()):
@@ -323,7 +323,7 @@ def nested_types(payload: Mapping[str, Any]) -> dict[str, pa.DataType]:
             kind = _nested(column)
             if kind is not None:
                 types[column["name"]] = kind
-    from ...core.tables.json_values import sound
+    from ...core.tables.json.values import sound
 
     named: dict[str, Any] = sound(types)
     return named

@@ -12,7 +12,7 @@ from typing import Any
 from ...core.errors import InputError, KitError, Silent, TransportError
 from ...core.http.operations import Response as Answer
 from ...core.http.operations import asked_pause
-from ...core.tables.scalars import shown
+from ...core.tables.json.scalars import shown
 from ..errors import (
     AuthenticationError,
     BudgetExceededError,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.tables.scalars import shown
+from ...core.tables.json.scalars import shown
 from ...core.words import nearest
 from ..errors import ClaudeInputError
 from .json_messages import prompt_text

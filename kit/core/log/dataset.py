@@ -18,9 +18,9 @@ import pyarrow.dataset as ds
 from ..errors import InputError, KitError, warn
 from ..html import one_line
 from ..tables.frames import FIRST_TIME, LAST_TIME
+from ..tables.json.shape import Decoded, Shape, Wider, shape_of
+from ..tables.json.typed import checked
 from ..tables.pruning import mentions, narrowed
-from ..tables.shape import Decoded, Shape, Wider, shape_of
-from ..tables.typed import checked
 from .places import count_of
 from .source import Piece as Piece
 from .source import Ranged as Ranged

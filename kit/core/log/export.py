@@ -18,7 +18,7 @@ from ..errors import InputError, KitError, warn
 from ..files import draft
 from ..html import one_line
 from ..tables.frames import is_utf8
-from ..tables.scalars import json_value
+from ..tables.json.scalars import json_value
 from ..tables.texts import objects, texts
 from ..words import nearest
 from .dataset import View

@@ -296,7 +296,7 @@ class Log(Declares, Looking, OfOneProcess, Generic[Answer]):
         types: Mapping[str, Any] | None,
     ) -> pd.DataFrame:
         from ..tables.frames import to_frame
-        from ..tables.typed import checked
+        from ..tables.json.typed import checked
 
         if columns is not None:
             from .dataset import View

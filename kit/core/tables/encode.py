@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import KitError
+from .json.scalars import Refused, iso_duration, json_text, shown
 from .moments import PER_SECOND
-from .scalars import Refused, iso_duration, json_text, shown
 
 TEXT = pa.large_string()
 _ROWS = 64 * 1024

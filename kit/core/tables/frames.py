@@ -26,11 +26,11 @@ from ..errors import InputError
 from . import accessor as accessor  # makes `df.kit`
 from .intervals import timedeltas
 from .into import remember
-from .json_columns import ObjectColumns, TooManyKeys, parsed_object
-from .json_values import array_of, sound
+from .json.columns import ObjectColumns, TooManyKeys, parsed_object
+from .json.typed import carriers, convert
+from .json.values import array_of, sound
 from .moments import in_unit
 from .names import distinct
-from .typed import carriers, convert
 
 BodyMode = Literal["auto", "bytes", "text", "json"]
 _TEXT: Any = pd.StringDtype(na_value=np.nan)

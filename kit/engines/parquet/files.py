@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from ...core.tables.json_values import recast, widest
+from ...core.tables.json.values import recast, widest
 from ...core.tables.moments import UNITS
 from .partitions import KEYS, condition, from_path, unpacked
 from .store import Store

@@ -23,7 +23,7 @@ from .store import Store, StoreError
 
 if TYPE_CHECKING:
     from ...core.log.dataset import Piece, View
-    from ...core.tables.shape import Decoded
+    from ...core.tables.json.shape import Decoded
 
 GROUP_ROWS = 122_880
 GROUP_BYTES = 32 * 1024 * 1024

@@ -27,7 +27,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from ...core.tables.encode import table_of
-from ...core.tables.scalars import Refused, json_text, json_value, shown
+from ...core.tables.json.scalars import Refused, json_text, json_value, shown
 from ...core.words import nearest
 from ..client.sql import cell_of, quoted
 from ..errors import KimberliteInputError

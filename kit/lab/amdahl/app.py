@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
-from ..faults import App
+from ..common.faults import App
 from .agents.streams import Gone
 from .answers import Refusal, answer
 from .limits import RateLimit

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..env_settings import EnvSettings
+from ..common.env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..faults import Faulty
+from ..common.faults import Faulty
+from ..common.store import Store
+from ..common.web import WebServer
 from ..services import House
-from ..store import Store
-from ..web import WebServer
 from . import demo, schema
 from .agents.agents import Agents
 from .agents.sessions import Sessions

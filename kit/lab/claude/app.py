@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ..faults import App
+from ..common.faults import App
 from .answers import Refusal
 from .fields import Fields
 from .keys import Key, Keys, RateLimit

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..store import Store
+from ..common.store import Store
 
 
 @dataclass(frozen=True, slots=True)

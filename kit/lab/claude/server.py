@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from ..faults import Faulty
+from ..common.faults import Faulty
+from ..common.store import Store
+from ..common.web import WebServer
 from ..services import House
-from ..store import Store
-from ..web import WebServer
 from . import demo, schema
 from .answers import injected
 from .app import Desk, build

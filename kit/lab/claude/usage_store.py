@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from ..store import Store
+from ..common.store import Store
 from .answers import Refusal
 from .keys import Key
 from .model.runs import Run

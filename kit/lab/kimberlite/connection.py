@@ -16,7 +16,7 @@ from ...kimberlite.wire.protocol import requests, responses
 from ...kimberlite.wire.protocol.codec import FrameReader, decode, encode_response
 from ...kimberlite.wire.protocol.messages import RESPONSE, Request
 from ...kimberlite.wire.protocol.postcard import varint
-from ..faults import FaultPlan, Rule, reset
+from ..common.faults import FaultPlan, Rule, reset
 from .accounts.access import Identity, Keys
 from .calls import HANDSHAKE, Call, Calls, Raw
 from .metrics import Metrics

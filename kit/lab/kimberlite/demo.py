@@ -17,7 +17,7 @@ from ...kimberlite.wire.protocol import requests
 from ...kimberlite.wire.protocol.codec import payload_of
 from ...kimberlite.wire.protocol.enums import DataClass
 from ...kimberlite.wire.protocol.messages import Request
-from ..pseudo_random import mixed
+from ..common.pseudo_random import mixed
 from .sql.workers import Workers
 
 TENANT = 1

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from ...kimberlite.wire.framing import MAX_PAYLOAD
-from ..faults import FaultPlan
-from ..web import HOST, listening_socket
+from ..common.faults import FaultPlan
+from ..common.web import HOST, listening_socket
 from .accounts.access import Keys
 from .calls import Calls
 from .connection import Connection

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from ...kimberlite.wire.extensions import EVERYTHING, Extensions
+from ..common.store import Store
+from ..common.web import WebServer
 from ..services import House
-from ..store import Store
-from ..web import WebServer
 from . import demo, schema, side
 from .accounts.access import Keys
 from .accounts.audit import AuditLog

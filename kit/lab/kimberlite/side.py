@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...version import __version__
-from ..faults import App, Receive, Send
+from ..common.faults import App, Receive, Send
 from .metrics import CONTENT_TYPE
 
 

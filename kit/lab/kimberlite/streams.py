@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ...kimberlite.types import MAX_U32
 from ...kimberlite.wire.blobs import Blobs
-from ..store import Store
+from ..common.store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
 
 CHUNK = 64 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..common.store import Store
 from ..services import House
-from ..store import Store
 from . import demo, schema
 from .account.catalog import Catalog
 from .account.control import Basins, Locations, Streams

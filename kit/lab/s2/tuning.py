@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..env_settings import EnvSettings
+from ..common.env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)

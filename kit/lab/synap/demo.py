@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 
-from ..pseudo_random import mixed
+from ..common.pseudo_random import mixed
 from .server_state import ServerState
 
 JOBS = 60

@@ -6,10 +6,10 @@ import asyncio
 import sqlite3
 import time
 
-from ..faults import Faulty
+from ..common.faults import Faulty
+from ..common.store import Store
+from ..common.web import HOST, WebServer, listening_socket
 from ..services import House
-from ..store import Store
-from ..web import HOST, WebServer, listening_socket
 from . import demo, schema
 from .access import USERS, Access
 from .data.journal import Journal

@@ -16,7 +16,7 @@ from .data.rooms import Rooms
 from .data.topics import Topics
 
 if TYPE_CHECKING:
-    from ..faults import FaultPlan
+    from ..common.faults import FaultPlan
     from .access import Access
     from .tuning import Tuning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..env_settings import EnvSettings
+from ..common.env_settings import EnvSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ...core.errors import InputError
 from ...core.tables.filters import never_had
-from ...core.tables.json_values import text_of
+from ...core.tables.json.values import text_of
 from ..columns import plain_array, wider
 from .lots import Lot, listed
 from .plain import array_of_plain, plain, unplain

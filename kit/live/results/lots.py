@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.tables.json_values import text_of
+from ...core.tables.json.values import text_of
 from ..columns import plain_array
 from .plain import objects
 from .sketches import mixed

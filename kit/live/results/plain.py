@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...core.tables.json_values import array_of
+from ...core.tables.json.values import array_of
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

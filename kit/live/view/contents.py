@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import KitError
 from ...core.html import text
 from .. import ipython
-from . import drawing, lookup, saved
-from .rows_table import RowsTable
+from . import lookup, saved
+from .table import drawing
+from .table.rows_table import RowsTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from ipywidgets.widgets.widget import _instances as _alive
 
 from ..ipython import detached
 from .page_events import PageEvents
-from .rows_table import MOST_ROWS
+from .table.rows_table import MOST_ROWS
 
 ROWS = (5, 10, 20, 50, 100, MOST_ROWS)
 NEWEST = ("", False)

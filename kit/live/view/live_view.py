@@ -11,8 +11,9 @@ from ...core.errors import InputError
 from ...core.html import one_line
 from ..feed.feed import Feed
 from ..feed.rows import Rows
-from . import drawing, saved
-from .rows_table import MOST_ROWS
+from . import saved
+from .table import drawing
+from .table.rows_table import MOST_ROWS
 from .widgets import ViewWidgets
 
 if TYPE_CHECKING:

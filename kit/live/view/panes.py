@@ -10,11 +10,11 @@ import ipywidgets as widgets
 
 from ...core.html import one_line
 from ..ipython import detached
-from . import drawing
 from .contents import Contents
 from .controls import PANES, Controls, button, free
-from .details import columns_html, record_html, row_lines
-from .rows_table import WIDEST
+from .table import drawing
+from .table.details import columns_html, record_html, row_lines
+from .table.rows_table import WIDEST
 
 _WIDE = {"width": "auto", "margin": "2px"}
 _HEIGHT = {"width": "auto", "max_height": "320px", "overflow": "auto", "margin": "2px"}

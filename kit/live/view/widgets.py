@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...core.errors import InputError
 from ...core.html import one_line
 from .. import ipython
-from . import drawing
-from .changes import Changes
 from .contents import Contents
-from .order import Order
-from .rows_table import RowsTable
 from .snapshot import Snapshot
+from .table import drawing
+from .table.changes import Changes
+from .table.order import Order
+from .table.rows_table import RowsTable
 
 if TYPE_CHECKING:
     from ..feed.state import FeedState

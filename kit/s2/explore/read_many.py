@@ -16,7 +16,7 @@ from ...core.html import one_line
 from ...core.log.places import Place, count_of
 from ...core.log.source import Pages, Ranged
 from ...core.tables.frames import to_frame
-from ...core.tables.typed import checked
+from ...core.tables.json.typed import checked
 from ..errors import S2InputError
 from ..wire.columns import record_table
 

@@ -15,7 +15,7 @@ from ...core.log.places import END, Place
 from ...core.log.source import Outgoing, Pages, Piece, Ranged, Sent
 from ...core.secrets import Secret
 from ...core.tables.frames import BodyMode
-from ...core.tables.scalars import json_value
+from ...core.tables.json.scalars import json_value
 from ..client.client import SynapClient
 from ..client.reading import figures, page, pages
 from ..client.stream import decoded

@@ -13,7 +13,7 @@ from ...core import prometheus
 from ...core.log.source import shown
 from ...core.metrics import Sample, tidy
 from ...core.tables.frames import TIME, BodyMode, expand_bodies, to_frame
-from ...core.tables.typed import checked
+from ...core.tables.json.typed import checked
 from ..types import QueueMessage
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import InputError, KitError
-from ...tables.json_columns import parsed_object
-from ...tables.json_values import sound
-from ...tables.scalars import Refused, json_text
+from ...tables.json.columns import parsed_object
+from ...tables.json.scalars import Refused, json_text
+from ...tables.json.values import sound
 from ...words import nearest
 
 _NOT_WHOLE = re.compile(rb"[0-9][.eE]|-0")

@@ -16,7 +16,7 @@ from ...errors import Interrupted, KitError, warn
 from ...html import one_line
 from ...tables import filters
 from ...tables.frames import TIME
-from ...tables.typed import checked
+from ...tables.json.typed import checked
 from ...words import nearest
 from ..ahead import ahead
 from ..dataset import MissingRange, Piece, Ranged, View, within

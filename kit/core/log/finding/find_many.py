@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ... import progress
 from ...errors import InputError, Interrupted, KitError, warn
 from ...html import one_line
-from ...tables.typed import checked
+from ...tables.json.typed import checked
 from ..places import count_of
 from .find import Criteria, Hunt
 from .found import framed

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 from ...errors import KitError
 from ...tables import filters
 from ...tables.frames import is_utf8
-from ...tables.json_columns import parsed_object
-from ...tables.json_values import array_of
-from ...tables.kinds import HUGE, LARGE, Kind, flags_of_integer
+from ...tables.json.columns import parsed_object
+from ...tables.json.kinds import HUGE, LARGE, Kind, flags_of_integer
+from ...tables.json.values import array_of
 from .jsonpath import Question
 
 if TYPE_CHECKING:
@@ -367,7 +367,7 @@ class _Rows:
         """Return the mask of a page whose values are of one kind under each key, read by Arrow; None where they are
         not."""
         from ...tables.frames import json_lines
-        from ...tables.json_columns import read_lines
+        from ...tables.json.columns import read_lines
 
         if not len(column):
             return np.zeros(0, bool)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...tables.frames import is_utf8, json_lines
-from ...tables.json_columns import ObjectColumns, TooManyKeys, parsed_object, read_lines
-from ...tables.kinds import DEEPEST, OBJECT, TEXT, Kind
+from ...tables.json.columns import ObjectColumns, TooManyKeys, parsed_object, read_lines
+from ...tables.json.kinds import DEEPEST, OBJECT, TEXT, Kind
 from .tally import Field, Places
 
 MOST = 512

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ...store import Store
+from ...common.store import Store
 from ..answers import answer
 from ..fields import body_of
 from ..pages.lists import listing

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from ...store import Store
+from ...common.store import Store
 from ..answers import Refusal
 from ..fields import now
 from ..pages.deliveries import Deliveries

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from ...store import Store
+from ...common.store import Store
 from ..answers import compact
 from ..fields import now, stamp
 

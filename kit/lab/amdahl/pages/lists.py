@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...store import Store
+from ...common.store import Store
 from ..answers import answer
 from ..fields import moment, wrong
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ...store import Store
+from ...common.store import Store
 from ..answers import Refusal, answer, compact, nothing
 from ..fields import Fields, body_of, now, stamp, wrong
 from ..sql.sandbox import Sandbox

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ....core.http.loopback import is_loopback
-from ...store import Store
+from ...common.store import Store
 from ..answers import Refusal, answer, nothing
 from ..fields import Fields, body_of, now, stamp, wrong
 from .deliveries import BUSINESS, STATUSES, Deliveries

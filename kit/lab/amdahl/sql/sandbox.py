@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ....core.errors import SetupError
-from ...sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
+from ...common.sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
 from ..answers import Refusal
 from . import interactions
 from .flow import Flow, Result

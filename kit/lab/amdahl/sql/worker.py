@@ -31,7 +31,7 @@ from typing import IO, Any
 import duckdb
 import pyarrow as pa
 
-from ...worker_limits import watch_memory
+from ...common.worker_limits import watch_memory
 from . import interactions
 from .columns import columns_of, described, row_sql, size_sql
 from .gate import Refused, one_select

@@ -13,7 +13,7 @@ from typing import Any
 
 from ....kimberlite.wire.protocol import requests
 from ....kimberlite.wire.protocol.structs import ApiKeyInfo
-from ...store import Store
+from ...common.store import Store
 from ..refusal import INVALID, KEY_NOT_FOUND, UNAUTHORIZED, Refusal
 
 PREFIX = "kmb_live_"

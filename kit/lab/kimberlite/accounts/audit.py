@@ -12,7 +12,7 @@ from typing import Any
 
 from ....kimberlite.wire.protocol import requests, responses
 from ....kimberlite.wire.protocol.structs import Audit, AuditEventInfo
-from ...store import Store
+from ...common.store import Store
 
 _START = bytes(32)
 _MOST = 10_000

@@ -9,7 +9,7 @@ import time
 from ....kimberlite.wire.protocol import requests, responses
 from ....kimberlite.wire.protocol.enums import ConsentPurpose, ConsentScope, GdprArticle
 from ....kimberlite.wire.protocol.structs import ConsentBasis, ConsentRecord
-from ...store import Store
+from ...common.store import Store
 from ..refusal import CONSENT_NOT_FOUND, INVALID, Refusal
 
 

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ....kimberlite.wire.protocol.structs import TenantInfo
-from ...store import Store
+from ...common.store import Store
 from ..refusal import TENANT_EXISTS, TENANT_NOT_FOUND, Refusal
 from ..sql.workers import Workers
 

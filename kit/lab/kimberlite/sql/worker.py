@@ -28,7 +28,7 @@ from typing import IO, Any
 
 from ....kimberlite.wire.extensions import EVERYTHING, Extensions
 from ....kimberlite.wire.protocol.codec import decode
-from ...worker_limits import watch_memory
+from ...common.worker_limits import watch_memory
 from ..refusal import INTERNAL, STORAGE, Refusal
 from .pipe import HEAD, LENGTH
 from .tenants import Tenants

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ....kimberlite.wire.extensions import EVERYTHING, Extensions
-from ...sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
+from ...common.sql_pool import GRACE, NOT_STARTED, START, STOPPING, Pool, started_with, too_long, why_ended
 from ..refusal import BUSY, EXECUTION, INTERNAL, Refusal
 from .pipe import HEAD, LENGTH
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from ...store import Store
+from ...common.store import Store
 from ..http.answers import refusal
 from ..records.stream import Stream
 from ..schema import stored_time

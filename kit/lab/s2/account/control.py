@@ -8,7 +8,7 @@ from typing import Any
 
 from ....s2.errors import WireError
 from ....s2.wire.fields import json_object, text
-from ...store import Store
+from ...common.store import Store
 from ..http.answers import answer_json, refusal
 from ..http.call import Call
 from .catalog import CREATED, Catalog

@@ -14,7 +14,7 @@ from typing import Any
 
 from ....s2.errors import WireError
 from ....s2.wire.fields import flag, json_object, maybe, text
-from ...store import Store
+from ...common.store import Store
 from ..http.answers import answer_json, refusal
 from ..http.call import Call
 from .names import token_fault

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...store import Store
+from ...common.store import Store
 from ..http.answers import answer_json, refusal
 from ..http.call import Call
 from .names import basin_fault, stream_fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import unquote
 
-from ...faults import FaultPlan, Rule, reset
+from ...common.faults import FaultPlan, Rule, reset
 from .answers import JSON, injected
 from .exchange import App, Exchange
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...web import HOST, OneWrite, listening_socket
+from ...common.web import HOST, OneWrite, listening_socket
 from .exchange import App
 from .http1 import HEAD_SECONDS, Http1
 from .http2 import PREFACE, Http2

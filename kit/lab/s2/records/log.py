@@ -13,7 +13,7 @@ from ....s2.errors import FencingTokenMismatchError, SeqNumMismatchError
 from ....s2.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 from ....s2.positions import StreamPosition
 from ....s2.types import AppendAck
-from ...store import Store
+from ...common.store import Store
 from ..account.configs import INFINITE
 from ..http.answers import refusal
 from ..schema import stored_time, time_of

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from ...store import Store
+from ...common.store import Store
 from ..account.catalog import Catalog
 from ..account.usage import Usage
 from ..schema import stored_time

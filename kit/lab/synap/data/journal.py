@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
-from ...store import Store
+from ...common.store import Store
 
 T = TypeVar("T")
 Row = tuple[Any, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...faults import Receive, Send
+from ...common.faults import Receive, Send
 from .. import reports
 from ..refusal import Refusal
 from ..server_state import VERSION, ServerState

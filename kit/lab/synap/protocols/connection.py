@@ -8,7 +8,7 @@ from typing import Any
 
 from ....synap.errors import SynapError
 from ....synap.wire.frames import MAX_FRAME, PUSH, Frames, answer, answer_packed, read_request, refusal
-from ...faults import Rule, reset
+from ...common.faults import Rule, reset
 from ..data.topics import Published, Subscriber
 from ..refusal import Refusal
 from ..server_state import WATCH, ServerState

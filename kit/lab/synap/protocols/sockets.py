@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from ...faults import Receive, Send
+from ...common.faults import Receive, Send
 from ..data.topics import Published, Subscriber
 from ..refusal import Refusal
 from ..server_state import WATCH, ServerState

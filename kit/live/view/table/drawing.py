@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ...core.html import visible
+from ....core.html import visible
 from .values import Cell, safe
 
 # Colours of Jupyter's theme where there is one. Elsewhere text has the colour of the page: secondary text is the same

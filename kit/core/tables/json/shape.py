@@ -2,7 +2,7 @@
 
 A DataFrame is made when every record is there, so its types can be found on all of them (`frames.expand_bodies`). A
 stream of batches has to say its schema first. It is decided on a sample, the first and the last records, by the same
-rules (`core.tables.kinds`), and this is what later records get:
+rules (`core.tables.json.kinds`), and this is what later records get:
 
     a value that its column can hold       is in its column; a column of text holds any value, as JSON text
     a value that its column cannot hold    is missing there; the record's raw bytes are in the column of raw bodies
@@ -25,12 +25,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import InputError
-from .frames import BodyMode, choose_mode, is_text, is_utf8, json_lines, names_of
-from .json_columns import SMALL, ObjectColumns, TooManyKeys, parsed_object, read_lines
-from .json_values import array_of
+from ...errors import InputError
+from ..frames import BodyMode, choose_mode, is_text, is_utf8, json_lines, names_of
+from .columns import SMALL, ObjectColumns, TooManyKeys, parsed_object, read_lines
 from .kinds import MAX_KEYS, Kind, kind_of_type, merged
 from .typed import carrier, convert
+from .values import array_of
 
 
 @dataclass(frozen=True)

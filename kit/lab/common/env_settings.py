@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
 
-from ..core.errors import SetupError
+from ...core.errors import SetupError
 
 
 class EnvSettings:

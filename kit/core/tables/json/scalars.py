@@ -12,7 +12,7 @@ from math import isfinite, isnan
 from typing import Any
 from uuid import UUID
 
-from .moments import PER_SECOND
+from ..moments import PER_SECOND
 
 orjson: Any = None
 try:

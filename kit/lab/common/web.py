@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ..core.http.loopback import is_foreign
+from ...core.http.loopback import is_foreign
 from .faults import App, Message, Receive, Send
 
 HOST = "127.0.0.1"

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 
 KINDS = ("delay", "drop", "reset", "truncate", "stall", "garbage")
 _ids = itertools.count(1)

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.tables.json_values import text_of
-from ..columns import plain_array, unified
+from ....core.tables.json.values import text_of
+from ...columns import plain_array, unified
 
 KEPT = 1000
 """The number of first rows that are kept: the next ones replace shown rows that leave the buffer."""

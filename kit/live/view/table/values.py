@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.html import visible
-from ...core.tables.moments import in_unit
+from ....core.html import visible
+from ....core.tables.moments import in_unit
 
 SHOWN = 120
 """The largest number of characters of a value in the table; its title shows up to `TITLE`."""

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.html import visible
-from ...core.tables.moments import UNITS
-from ..columns import plain_array
+from ....core.html import visible
+from ....core.tables.moments import UNITS
+from ...columns import plain_array
 from .drawing import note
 from .values import cells, label
 

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...core.errors import InputError
-from ...core.tables.filters import Test, matching
+from ....core.errors import InputError
+from ....core.tables.filters import Test, matching
 from .drawing import Head, note, row, rows_table
 from .order import NUMBER, Order
 from .values import Cell, cells, label, right
 
 if TYPE_CHECKING:
-    from ..feed.state import FeedState
+    from ...feed.state import FeedState
 
 MOST_ROWS = 200
 MOST_COLUMNS = 24

@@ -1,6 +1,6 @@
 """JSON objects to Arrow columns, without a Python object per row where the data allows it.
 
-What the columns are follows from the values alone (`core.tables.kinds`), not from the order, the batch or the way in
+What the columns are follows from the values alone (`core.tables.json.kinds`), not from the order, the batch or the way in
 which they were read. A sample says what to expect; Arrow's reader is given that, and refuses what does not fit. What
 it refuses is cut in halves until few rows are left, which are looked at one by one. Once every row was seen the types
 are final, and what was read with other types is read again from its text. Giving Arrow the types first is also what
@@ -23,10 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import KitError
-from .json_reading import Lines, begins_like_an_object, most_apart, other_than, read, read_most
-from .json_values import array_of, recast, recast_or_none, sound, type_of
+from ...errors import KitError
 from .kinds import MAX_KEYS, Kind, kind_of_type, merged
+from .reading import Lines, begins_like_an_object, most_apart, other_than, read, read_most
+from .values import array_of, recast, recast_or_none, sound, type_of
 
 SAMPLE = 200
 SMALL = 256

@@ -1,0 +1,1 @@
+"""JSON to columns and back: which types columns have, and how their values are read and written."""

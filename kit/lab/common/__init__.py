@@ -1,0 +1,1 @@
+"""What the embedded servers share: storage, the web server, SQL workers, faults on request."""
