@@ -1,7 +1,7 @@
 """JSON objects to Arrow columns, without a Python object per row where the data allows it.
 
-What the columns are follows from the values alone (`core.tables.json.kinds`), not from the order, the batch or the way in
-which they were read. A sample says what to expect; Arrow's reader is given that, and refuses what does not fit. What
+What the columns are follows from the values alone (`core.tables.json.kinds`), not from the order, the batch or the way
+in which they were read. A sample says what to expect; Arrow's reader is given that, and refuses what does not fit. What
 it refuses is cut in halves until few rows are left, which are looked at one by one. Once every row was seen the types
 are final, and what was read with other types is read again from its text. Giving Arrow the types first is also what
 bounds hostile input: an unknown key, a deeper level or another kind of value ends the quick read at once.
