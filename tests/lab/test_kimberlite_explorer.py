@@ -94,6 +94,15 @@ def test_many_events(k):
     assert frame["offset"].tolist() == list(range(30_000))
 
 
+def test_the_times_of_many_appends_are_those_of_few(k):
+    for n in range(300):
+        k.append("one-by-one", [{"n": n}])
+    whole = k.read("one-by-one")
+    parts = pd.concat([k.read("one-by-one", start, 20) for start in range(0, 300, 20)], ignore_index=True)
+    pd.testing.assert_frame_equal(whole, parts)
+    assert whole["time"].is_monotonic_increasing and whole["time"].nunique() > 10
+
+
 def test_columns_that_are_no_events(k):
     with pytest.raises(KimberliteInputError, match="no such column"):
         k.append("mine", pd.DataFrame({"a": [1]}), body="b")

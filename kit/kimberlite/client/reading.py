@@ -24,6 +24,8 @@ _GUESS = 256
 """The assumed size of an event before the first one of its stream was read."""
 _TOLD = 50_000
 """Events whose times are requested at once."""
+_SHORT = 4096
+"""Answers of fewer bytes, about a hundred rows, are read faster row by row."""
 _RUNS = (
     f"SELECT MIN(stream_offset) AS first, COUNT(*) AS n, MIN(position) AS at, ts FROM {EVENTS_TABLE}"  # noqa: S608
     " WHERE stream_id = $1 AND stream_offset >= $2 AND stream_offset < $3"
@@ -126,22 +128,30 @@ def stored(
     registry: StreamRegistry, extensions: Extensions, packed: int, first: int, stop: int
 ) -> Operation[list[Run]]:
     """Return when these events were stored and their place in the whole log; nothing where the server does not say."""
-    from ..wire.results import TIME, result_columns  # only servers that report times need it
-
     runs: list[Run] = []
     if not extensions.events:
         return runs
-    kinds = ["int64", "int64", "int64", str(TIME)]
     for start in range(first, stop, _TOLD):
         params: list[Any] = [packed, start, min(stop, start + _TOLD)]
         post = Post("query", requests.Query(_RUNS, params), packed >> 32, resource=EVENTS_TABLE)
-        columns = result_columns((yield from ask(registry.settings, post))).table.columns
-        if not columns or not len(columns[0]):
-            continue
-        if [str(one.type) for one in columns] != kinds or any(one.null_count for one in columns):
-            raise WireError("the times of events were expected, but other columns came")
-        runs += map(Run, *(one.cast("int64").to_pylist() for one in columns))
+        payload = yield from ask(registry.settings, post)
+        if len(payload) < _SHORT:
+            rows: Sequence[Any] = answer_of(payload, responses.Query).rows
+            runs += [Run(at, count, position, when.nanoseconds) for at, count, position, when in rows]
+        else:
+            runs += _in_columns(payload)
     return runs
+
+
+def _in_columns(payload: bytes) -> Iterable[Run]:
+    """Return the runs of a long answer, which is read four times as fast as row by row."""
+    from ..wire.results import TIME, result_columns
+
+    columns = result_columns(payload).table.columns
+    expected = ["int64", "int64", "int64", str(TIME)]
+    if [str(one.type) for one in columns] != expected or any(one.null_count for one in columns):
+        raise WireError("the times of events were expected, but other columns came")
+    return map(Run, *(one.cast("int64").to_pylist() for one in columns))
 
 
 def events_of(
