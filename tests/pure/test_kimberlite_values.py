@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.kimberlite.errors import WireError
@@ -74,6 +74,8 @@ def test_items_of_a_list_may_be_as_small_as_they_can_be(item: Any) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=80))
+@example([b"abc"] * 100)
+@example([bytes(n) for n in range(100)])
 def test_blobs(items: list[bytes]) -> None:
     blobs = Blobs.of(items)
     again = Blobs.from_raw(blobs.raw, len(items))

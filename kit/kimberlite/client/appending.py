@@ -22,8 +22,8 @@ from ..wire.protocol.structs import Audit
 from .operations import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
 from .stream_registry import StreamRegistry
 
-CHUNK = 1024 * 1024
-"""Bytes of events in one request; more would not be faster, and each is held in memory twice."""
+CHUNK = 2 * 1024 * 1024
+"""Bytes of events in one request; more would not be faster, and two are held in memory, each of them twice."""
 _MOVES = 64
 """How often an append without an expected position is tried again because others appended first."""
 
@@ -53,12 +53,18 @@ def append(
     done: list[tuple[int, int]] = []
     position = expected
     try:
-        for batch in batches:
+        source = iter(batches)
+        batch = next(source, None)
+        while batch is not None:
             one = _Flight(registry, packed, batch, position, audit)
             yield from one.send()
-            done.append(((yield from one.landed()), len(batch)))
-            notify(len(batch))
+            try:
+                following = next(source, None)  # cut while the server stores this one
+            finally:
+                done.append(((yield from one.landed()), len(batch)))
+                notify(len(batch))
             position = None if position is None else position + len(batch)
+            batch = following
     except KimberliteError as error:
         error.appended = sum(count for _, count in done)  # type: ignore[attr-defined]
         raise

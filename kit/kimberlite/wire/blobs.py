@@ -78,7 +78,12 @@ class Blobs(Sequence[bytes]):
     @property
     def content_bytes(self) -> int:
         """The size of the events themselves."""
-        return self.nbytes - sum(self._bounds[1::2]) + sum(self._bounds[:-1:2]) if self._count else 0
+        if self._count < _MANY:
+            return sum(self._bounds[2::2]) - sum(self._bounds[1::2])
+        import numpy as np
+
+        bounds = np.asarray(self._bounds)
+        return int(bounds[2::2].sum(dtype=np.uint64) - bounds[1::2].sum(dtype=np.uint64))
 
     def __len__(self) -> int:
         return self._count
