@@ -29,7 +29,8 @@ def names(values: Any, what: str) -> list[str]:
     """Return several of them."""
     if isinstance(values, str | bytes):
         raise SynapInputError(f"{what}s must be a list, not a single {what}", hint=f"give [{values!r}]")
-    return [name(value, what) for value in several(values, f"{what}s")]
+    several_names = list(values) if isinstance(values, Mapping) else several(values, f"{what}s")
+    return [name(value, what) for value in several_names]
 
 
 def several(values: Any, what: str) -> Iterable[Any]:

@@ -30,6 +30,7 @@ WRITER = '''
 CODE = """
 import json, os, sys, time
 import kit
+from tests.pace import slowness
 basin, seconds, rate = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 stream = kit.connect("s2")[basin]["orders"]
 bodies = [b'{"id":%d,"city":"Oslo","price":%d.5,"item":"espresso"}' % (n, n % 90) for n in range(rate // 10)]
@@ -94,7 +95,7 @@ def shown_total(page, n=0):
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_fast_stream(notebook, jupyter, count):
     # Where other tests run beside it, five views of the full rate leave a cell less than its share.
-    rate = RATE if count == 1 or SECONDS >= 30 else RATE // 4
+    rate = RATE if count == 1 or SECONDS >= 30 else int(RATE / 4 / slowness())
     show = f"shown = [stream.live(max_rows=20_000) for _ in range({count})]\n"
     show += "for view in shown:\n    display(view)\nwriter = writing(" + f"{SECONDS}, {rate})"
     page = notebook(
@@ -104,7 +105,7 @@ def test_a_fast_stream(notebook, jupyter, count):
         "[view.wait(1, timeout=20) for view in shown]; go(writer); time.sleep(1.5); a = memory()\n"
         f"told = share({SECONDS / 3}); b = memory(); print('share', round(told, 3))",
         "total = int(writer.stdout.read()); writer.wait(); [view.wait(total, timeout=30) for view in shown]\n"
-        "pulse = shown[0]._widgets._timer.pulse\n"
+        "pulse = shown[0]._widgets._timer.backpressure\n"
         "print('total', total, 'grown', round(b - a, 1), pulse._sent, pulse._back, pulse._missed, pulse._aside)",
     )
     browser = page.page

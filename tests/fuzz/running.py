@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ..pace import slowness
 from .mutate import damaged
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -54,7 +55,7 @@ class Target:
 
     def slow(self, data: bytes) -> float:
         """Return how long an input may take."""
-        return SLOW + self.pace * len(data)
+        return (SLOW + self.pace * len(data)) * slowness()
 
 
 @dataclass

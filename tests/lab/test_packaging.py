@@ -86,7 +86,7 @@ def test_contents(wheel):
 def test_what_is_installed_is_what_runs(installed, tmp_path):
     code = """
 import json, kit
-from kit.lab import copies
+from kit.lab import notebook_copies as copies
 with kit.Lab("amdahl", join=False) as lab:
     print(json.dumps([kit.__file__, lab.status()["state"].tolist(), str(copies.shipped())]))
 """

@@ -125,6 +125,7 @@ def test_bytes_that_are_no_text(c, way, name):
     c.kv.set(name, b"\xff\xfe")
     assert c.kv.get(name) == b"\xff\xfe"
     assert c.kv.mget([name, name]) == [b"\xff\xfe"] * 2
+    assert c.kv.mget({name: 1}) == [b"\xff\xfe"]
 
 
 def test_many_keys(c, name):

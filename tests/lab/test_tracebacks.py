@@ -330,9 +330,13 @@ def called(verb, what, marks=MARKS):
 
             value = AccessTokenScope()
         elif name == "set":
-            from kit.s2 import AccountMetricSet
+            from kit.s2 import AccountMetricSet, BasinMetricSet, StreamMetricSet
 
-            value = AccountMetricSet.ACCOUNT_OPS
+            value = {
+                "account_metrics": AccountMetricSet.ACCOUNT_OPS,
+                "basin_metrics": BasinMetricSet.STORAGE,
+                "stream_metrics": StreamMetricSet.STORAGE,
+            }[verb.__name__]
         if one.kind is one.KEYWORD_ONLY:
             keywords[name] = value
         else:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import kit
+from tests.pace import slowness
 
 HEAVY = ("pandas", "numpy", "pyarrow", "matplotlib", "ipywidgets", "httpx", "anyio", "starlette", "IPython")
 
@@ -42,7 +43,7 @@ def test_import_loads_nothing_heavy():
 def test_import_costs_under_60_ms_over_a_bare_interpreter():
     code = "import time; a = time.perf_counter(); import kit; print(time.perf_counter() - a)"
     # The fastest of several is the import's own cost; the rest is the machine's other work.
-    assert min(float(run(code)) for _ in range(7)) < 0.060
+    assert min(float(run(code)) for _ in range(7)) < 0.060 * slowness()
 
 
 def test_an_old_python_is_told_in_a_sentence(tmp_path):
