@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from tests.pace import slowness
+
 from .test_browse import axe
 
 SECONDS = int(os.environ.get("KIT_LIVE_SECONDS", "6"))
@@ -30,7 +32,6 @@ WRITER = '''
 CODE = """
 import json, os, sys, time
 import kit
-from tests.pace import slowness
 basin, seconds, rate = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 stream = kit.connect("s2")[basin]["orders"]
 bodies = [b'{"id":%d,"city":"Oslo","price":%d.5,"item":"espresso"}' % (n, n % 90) for n in range(rate // 10)]
@@ -95,7 +96,7 @@ def shown_total(page, n=0):
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_fast_stream(notebook, jupyter, count):
     # Where other tests run beside it, five views of the full rate leave a cell less than its share.
-    rate = RATE if count == 1 or SECONDS >= 30 else int(RATE / 4 / slowness())
+    rate = RATE if count == 1 or SECONDS >= 30 else RATE // 4
     show = f"shown = [stream.live(max_rows=20_000) for _ in range({count})]\n"
     show += "for view in shown:\n    display(view)\nwriter = writing(" + f"{SECONDS}, {rate})"
     page = notebook(
@@ -136,7 +137,8 @@ def test_a_fast_stream(notebook, jupyter, count):
     assert all(slowest <= rate <= 10.5 for rate in rates), rates
     assert total > RATE
     assert max(tasks, default=0) < longest
-    assert share >= 0.8
+    # Repainting takes its time from the cell, more of it on a slow machine.
+    assert 1 - share <= 0.2 * min(slowness(), 2)
     assert grown < 40
     assert not [line for line in jupyter.said if "rate exceeded" in line]
 
