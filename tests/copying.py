@@ -24,6 +24,7 @@ from pathlib import Path
 import kit
 from kit.core.errors import KitError
 from kit.core.log.copying.copied import Copied
+from tests.pace import slowness
 
 SERVICES = ("s2", "kimberlite", "synap")
 
@@ -123,13 +124,14 @@ def differs(got, wanted):
 
 
 def writing(target, to, stop):
-    """Another writer on the same target."""
+    """Another writer on the same target, which leaves it alone for a moment after each record."""
+    pause = 0.01 * slowness()
     while not stop.is_set():
         try:
             filled(target, to, [json.dumps({"other": uuid.uuid4().hex}).encode()])
         except KitError:
             pass
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 CHILD = """

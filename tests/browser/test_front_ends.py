@@ -83,7 +83,7 @@ def test_what_a_page_tells_of_a_view(notebook):
             break
     output.locator("pre", has_text=f"row {pressed} of many").wait_for()
     # What is marked stays marked. Rows that are replaced before the kernel has heard of it take their mark along.
-    for _ in range(5):
+    for _ in range(15):
         box = place(row.locator("td:nth-child(3)"), 2)
         page.mouse.move(box["x"] + 2, box["y"] + 8)
         page.mouse.down()

@@ -180,7 +180,7 @@ def test_a_dead_lab_is_told(alone):
     lab = kit.Lab(join=False)
     os.kill(lab._described["pid"], signal.SIGKILL)
     wait_until(lambda: not alive(lab._described["pid"]))
-    assert lab.status()["state"].tolist() == ["down"] * len(lab.status())
+    wait_until(lambda: lab.status()["state"].eq("down").all())
     with pytest.raises(SetupError, match="not running any more"):
         lab.faults()
     with pytest.raises(kit.KitError, match="could not connect"):

@@ -10,13 +10,14 @@ import pytest
 from tests.fuzz.mutate import damaged
 from tests.fuzz.running import CORPUS, Difference, Target, fuzz, judged
 from tests.fuzz.targets import TARGETS
+from tests.pace import slowness
 
 CASES = sorted(CORPUS.glob("*.bin"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_bytes_are_decoded_or_refused(name, seed):
-    found = fuzz(TARGETS[name], 300, seed=seed, seconds=4.0)
+    found = fuzz(TARGETS[name], 300, seed=seed, seconds=6.0 * slowness())
     assert found.inputs >= 20 and not found.found, list(zip(found.found, found.cases, strict=True))
 
 
