@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
 
 import httpx  # the only import of it, so that it can be replaced here
 
@@ -16,6 +17,7 @@ from .connections import MOST, unreachable
 from .http1 import HttpRequest, Origin, within
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+S = TypeVar("S", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 _LIMITS = httpx.Limits(max_connections=MOST, max_keepalive_connections=20, keepalive_expiry=5.0)
 
 
@@ -43,8 +45,14 @@ def _translated(error: Exception, proxy: str | None = None) -> KitError:
     return Lost(f"the connection broke: {str(error) or 'it was closed'}")
 
 
-def _proxy_of(address: str | None) -> httpx.Proxy | None:
-    return httpx.Proxy(address) if address else None
+def _sender(kind: type[S], context: ssl.SSLContext | None, proxy: str | None) -> S:
+    """Return what sends requests, through the proxy if there is one."""
+    try:
+        through = httpx.Proxy(proxy) if proxy else None
+        return kind(verify=context or False, trust_env=False, proxy=through, limits=_LIMITS)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        failure = _unusable(error)
+    raise failure
 
 
 def _unusable(error: Exception) -> SetupError:
@@ -114,14 +122,7 @@ class HttpxPool:
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._origin, self._proxy = origin, proxy
-        try:
-            self._sender = httpx.HTTPTransport(
-                verify=context or False, trust_env=False, proxy=_proxy_of(proxy), limits=_LIMITS
-            )
-            return
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            failure = _unusable(error)
-        raise failure
+        self._sender = _sender(httpx.HTTPTransport, context, proxy)
 
     def ask(self, request: HttpRequest) -> HttpxAnswer:
         """Send a request, and return its answer, whose head has come."""
@@ -158,14 +159,7 @@ class HttpxLoopPool:
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None, proxy: str | None) -> None:
         self._origin, self._proxy = origin, proxy
-        try:
-            self._sender = httpx.AsyncHTTPTransport(
-                verify=context or False, trust_env=False, proxy=_proxy_of(proxy), limits=_LIMITS
-            )
-            return
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            failure = _unusable(error)
-        raise failure
+        self._sender = _sender(httpx.AsyncHTTPTransport, context, proxy)
 
     async def ask(self, request: HttpRequest) -> HttpxLoopAnswer:
         """Send a request, and return its answer, whose head has come."""

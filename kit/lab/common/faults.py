@@ -105,6 +105,18 @@ def reset(transport: Any) -> None:
     transport.abort()
 
 
+async def break_off(rule: Rule, transport: Any) -> None:
+    """End a connection in the middle of an answer, as a rule says."""
+    if rule.kind == "stall":
+        await asyncio.sleep(rule.seconds)
+    if rule.kind == "reset":
+        # Written bytes must be sent first, or the reset would drop them.
+        await asyncio.sleep(0.01)
+        reset(transport)
+    else:
+        transport.close()
+
+
 class Faulty:
     """An ASGI app under a plan of faults. The scope must contain the connection as `kit.transport`."""
 
@@ -161,14 +173,7 @@ class _Cut:
         if self._left:
             await self._send({"type": "http.response.body", "body": body[: self._left], "more_body": True})
         self._transport.flush()
-        if self._rule.kind == "stall":
-            await asyncio.sleep(self._rule.seconds)
-        if self._rule.kind == "reset":
-            # Written bytes must be sent first, or the reset would drop them.
-            await asyncio.sleep(0.01)
-            reset(self._transport)
-        else:
-            self._transport.close()
+        await break_off(self._rule, self._transport)
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -109,7 +109,23 @@ class _Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class WebServer:
+class OnLoopback:
+    """What listens on loopback, and where."""
+
+    _server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None, "not listening"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+class WebServer(OnLoopback):
     """An ASGI app listening on loopback."""
 
     def __init__(self, app: App, port: int = 0) -> None:
@@ -124,17 +140,6 @@ class WebServer:
         )
         self._state = ServerState()
         self._wanted = port
-        self._server: asyncio.Server | None = None
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None, "not listening"
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
 
     async def start(self) -> None:
         self._config.load()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ...kimberlite.wire.framing import MAX_PAYLOAD
 from ..common.faults import FaultPlan
-from ..common.web import HOST, listening_socket
+from ..common.web import HOST, OnLoopback, listening_socket
 from .accounts.access import Keys
 from .calls import Calls
 from .connection import Connection
@@ -19,7 +19,7 @@ MAX_CONNECTIONS = 1024
 
 
 @dataclass(slots=True)
-class Listener:
+class Listener(OnLoopback):
     """Accepts connections."""
 
     streams: Streams
@@ -30,14 +30,12 @@ class Listener:
     tuning: Tuning
     wanted: int = 0
     largest: int = MAX_PAYLOAD
-    _server: asyncio.Server | None = None
     _connections: set[Connection] = field(default_factory=set)
 
     @property
     def address(self) -> str:
         """Where it listens, as `host:port`."""
-        assert self._server is not None, "not listening"
-        return f"{HOST}:{self._server.sockets[0].getsockname()[1]}"
+        return f"{HOST}:{self.port}"
 
     @property
     def subscribed(self) -> int:

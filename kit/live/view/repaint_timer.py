@@ -16,7 +16,7 @@ from ..ipython import detached
 
 TICK = 0.1
 PER_TICK = 8
-"""Messages in a tick: with those of the pulse and the controls, fewer than a hundred a second."""
+"""Messages in a tick: with those that ask for answers, and of the controls, fewer than a hundred a second."""
 _lock = threading.RLock()
 
 
@@ -55,7 +55,7 @@ class RepaintTimer:
         self._changed.set()
 
     def stop(self) -> None:
-        """End the thread and free the models of the pulse."""
+        """End the thread and free the models that ask the front end."""
         self._stopped = True
         self._changed.set()
         if threading.current_thread() is not self._thread:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import unquote
 
-from ...common.faults import FaultPlan, Rule, reset
+from ...common.faults import FaultPlan, Rule, break_off
 from .answers import JSON, injected
 from .exchange import App, Exchange
 
@@ -66,11 +66,4 @@ class _Cut:
         if self._left:
             await exchange.send_uncut(data[: self._left])
         exchange.push()
-        if self._rule.kind == "stall":
-            await asyncio.sleep(self._rule.seconds)
-        if self._rule.kind == "reset":
-            # Written bytes must be sent first, or the reset would drop them.
-            await asyncio.sleep(0.01)
-            reset(exchange.transport)
-        else:
-            exchange.transport.close()
+        await break_off(self._rule, exchange.transport)

@@ -5,30 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...common.web import HOST, OneWrite, listening_socket
+from ...common.web import OneWrite, OnLoopback, listening_socket
 from .exchange import App
 from .http1 import HEAD_SECONDS, Http1
 from .http2 import PREFACE, Http2
 
 
-class Listener:
+class Listener(OnLoopback):
     """Accepts connections and serves an app on them."""
 
     def __init__(self, app: App, port: int = 0) -> None:
         self._app = app
         self._wanted = port
-        self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None, "not listening"
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
