@@ -50,7 +50,8 @@ class _Shape(NamedTuple):
 def _scan_records(data: bytes, draft: Draft) -> int:
     """Add the records to the draft; where they end. `ValueError` where a record is laid out otherwise."""
     parts, times, size = draft.parts, list[int | None](), 0
-    lead, skip, plain_total, plain_size = b"\0", 0, 0, 0
+    # Until there is a plain record, none can be like it: longer than all there is.
+    lead, skip, plain_total, plain_size = b"\0", 0, len(data) + 1, 0
     shape: _Shape | None = None
     known: dict[bytes, int] = {}
     before = 0
