@@ -116,6 +116,9 @@ class Cursor:
             chunk = self._ahead.popleft()
             if chunk.next > self.at:
                 if chunk.first >= end:
+                    # The records up to the tail are gone, and this one is read when the tail has moved.
+                    self._ahead.appendleft(chunk)
+                    self.at = end
                     return None
                 return chunk
         return None

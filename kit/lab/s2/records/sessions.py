@@ -127,15 +127,19 @@ class Session:
     async def _follow(self) -> None:
         """Send batches until a limit, the tail or the end of patience."""
         following = False
+        ends_at_tail = (self._wait is None and not self._endless) or self._wait == 0
         deadline: float | None = None
         while True:
             if await self._catch_up():
                 deadline = None
             if self._cursor.done:
                 return
+            if self._cursor.at < self._stream.tail.seq_num and not ends_at_tail:
+                # More came while the last was being sent. A heartbeat now would tell the client to go on behind it.
+                continue
             if self._stream.deleted:
                 await self._farewell()
-            if (self._wait is None and not self._endless) or self._wait == 0:
+            if ends_at_tail:
                 return
             if deadline is None and self._wait is not None:
                 deadline = time.monotonic() + self._wait
@@ -183,6 +187,8 @@ class Session:
                 async with asyncio.timeout(pause if left is None else max(0, min(pause, left))):
                     await self._news.wait()
             except TimeoutError:
+                if self._news.is_set():
+                    break
                 if left is not None and left <= pause:
                     return False
                 await self._exchange.send(self._form.heartbeat(self._stream.tail))
