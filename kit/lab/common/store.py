@@ -40,6 +40,17 @@ class Store:
         self._jobs.put((job, done))
         return await done
 
+    async def write_then(self, job: Callable[[sqlite3.Connection], T], then: Callable[[T], Any]) -> T:
+        """Run the job as `write` does, and after its commit `then`, with its result: also where the caller is
+        cancelled in between, so that memory never differs from the disk."""
+
+        async def both() -> T:
+            result = await self.write(job)
+            then(result)
+            return result
+
+        return await asyncio.shield(asyncio.ensure_future(both()))
+
     async def write_once_possible(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run the job in a transaction as soon as the disk has room, for work without a caller that could be
         refused."""

@@ -117,8 +117,11 @@ class Catalog:
             )
             return [stream for (stream,) in marked.fetchall()]
 
-        for stream in await self._store.write(job):
-            self._mark(name, stream)
+        def mark(streams: list[str]) -> None:
+            for stream in streams:
+                self._mark(name, stream)
+
+        await self._store.write_then(job, mark)
 
     def basins(self, page: Page, matches: Callable[[str], bool]) -> tuple[list[dict[str, Any]], bool]:
         """Return basins by name, and whether there are more."""
@@ -185,8 +188,7 @@ class Catalog:
             db.execute("update streams set config = ? where id = ?", (dumps(config), row["id"]))
             return stream_info(row), UPDATED, config
 
-        info, done, config = await self._store.write(job)
-        self._reconfigure(basin, name, config)
+        info, done, _ = await self._store.write_then(job, lambda result: self._reconfigure(basin, name, result[2]))
         return info, done
 
     async def patch_stream(self, basin: str, name: str, patch: Layer) -> dict[str, Any]:
@@ -204,9 +206,7 @@ class Catalog:
             db.execute("update streams set config = ? where id = ?", (dumps(config), row["id"]))
             return config
 
-        config = await self._store.write(job)
-        self._reconfigure(basin, name, config)
-        return stream_json(config)
+        return stream_json(await self._store.write_then(job, lambda config: self._reconfigure(basin, name, config)))
 
     async def delete_stream(self, basin: str, name: str, *, only_empty: bool = False) -> None:
         """Begin the deletion of a stream."""
@@ -225,8 +225,11 @@ class Catalog:
                 )
             return True
 
-        if await self._store.write(job):
-            self._mark(basin, name)
+        def mark(begun: bool) -> None:
+            if begun:
+                self._mark(basin, name)
+
+        await self._store.write_then(job, mark)
 
     def streams(self, basin: str, page: Page, matches: Callable[[str], bool]) -> tuple[list[dict[str, Any]], bool]:
         """Return streams of a basin by name, and whether there are more."""

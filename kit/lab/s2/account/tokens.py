@@ -149,8 +149,7 @@ class Tokens:
             if not db.execute("delete from tokens where id = ?", (id,)).rowcount:
                 raise refusal("access_token_not_found", f"access token `{id}` not found")
 
-        await self._store.write(job)
-        self._known.clear()
+        await self._store.write_then(job, lambda _: self._known.clear())
         await call.exchange.answer(204, {}, b"")
 
     def _drop_expired(self, db: sqlite3.Connection) -> None:
@@ -180,12 +179,12 @@ def _expiry(value: Any) -> tuple[int | None, str | None]:
         return None, None
     time_text = text(value, "expires_at")
     try:
-        when = datetime.fromisoformat(time_text)
-    except ValueError:
+        given = datetime.fromisoformat(time_text)
+        if given.tzinfo is None:
+            raise WireError("expires_at must have an offset from UTC")
+        when = given.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for the first and the last hours that there are
         raise WireError("expires_at must be an RFC 3339 time") from None
-    if when.tzinfo is None:
-        raise WireError("expires_at must have an offset from UTC")
-    when = when.astimezone(UTC)
     match = _FRACTION.search(time_text)
     fraction = match[1].rstrip("0") if match else ""
     second = when.replace(microsecond=0)
