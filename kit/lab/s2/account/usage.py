@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -33,6 +34,7 @@ class Usage:
         self._clock = clock
         self._counts: dict[_Key, int] = {}
         self._levels: dict[_Key, int] = {}
+        self._flushing = asyncio.Lock()
 
     def count(self, kind: str, basin: str = "", stream: str = "", total: int = 1) -> None:
         """Note that something was done, or that many bytes of it."""
@@ -44,17 +46,25 @@ class Usage:
         self._levels[self._clock() // 60_000, basin, stream, STORED] = size
 
     async def flush(self) -> None:
-        """Write down what was noted."""
-        counts, self._counts = self._counts, {}
-        levels, self._levels = self._levels, {}
+        """Write down what was noted; returns when all of it is in the database, also what another call is writing."""
+        async with self._flushing:
+            counts, self._counts = self._counts, {}
+            levels, self._levels = self._levels, {}
 
-        def job(db: sqlite3.Connection) -> None:
-            sql = "insert into usage values (?, ?, ?, ?, ?) on conflict do update set total = "
-            db.executemany(f"{sql} total + excluded.total", [(*key, total) for key, total in counts.items()])
-            db.executemany(f"{sql} excluded.total", [(*key, total) for key, total in levels.items()])
+            def job(db: sqlite3.Connection) -> None:
+                sql = "insert into usage values (?, ?, ?, ?, ?) on conflict do update set total = "
+                db.executemany(f"{sql} total + excluded.total", [(*key, total) for key, total in counts.items()])
+                db.executemany(f"{sql} excluded.total", [(*key, total) for key, total in levels.items()])
 
-        if counts or levels:
-            await self._store.write(job)
+            if counts or levels:
+                try:
+                    await self._store.write(job)
+                except sqlite3.Error:
+                    # For example, the disk is full: the next call tries again.
+                    for key, total in counts.items():
+                        self._counts[key] = self._counts.get(key, 0) + total
+                    self._levels = {**levels, **self._levels}
+                    raise
 
     async def account(self, call: Call) -> None:
         sets = _set(call, ACCOUNT_SETS)

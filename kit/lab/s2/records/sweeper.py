@@ -20,6 +20,10 @@ _CHECKPOINT = 4 * 1024 * 1024
 """Removed bytes after which a checkpoint is worth its cost."""
 _ROWS = 500
 """Chunks that are removed in one transaction, as other writers wait for it."""
+_PLACE = (
+    "select basins.name as basin, streams.name, streams.size from streams join basins on basins.id = basin"
+    " where streams.id = ?"
+)
 
 
 class Sweeper:
@@ -71,9 +75,13 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Make one round."""
-        trimmed, self._log.trimmed = self._log.trimmed, set()
-        for stream in trimmed:
-            await self._trim(stream)
+        while self._log.trimmed:
+            stream = self._log.trimmed.pop()
+            try:
+                await self._trim(stream)
+            except sqlite3.Error:
+                self._log.trimmed.add(stream)
+                raise
         await self._expire()
         await self._delete_empty()
         await self._delete()
@@ -95,12 +103,16 @@ class Sweeper:
 
     async def _expire(self) -> None:
         now = self._clock()
-        if not self._store.read("select 1 from chunks where expires <= ? limit 1", (now,)):
-            return
-        for id, freed in (await self._store.write(lambda db: _expired(db, now))).items():
-            for stream in self._catalog.opened():
-                if stream.id == id:
-                    self._freed(stream, freed)
+        while self._store.read("select 1 from chunks where expires <= ? limit 1", (now,)):
+            freed = await self._store.write(lambda db: _expired(db, now))
+            opened = {stream.id: stream for stream in self._catalog.opened()}
+            for id, size in freed.items():
+                if id in opened:
+                    self._freed(opened[id], size)
+                else:
+                    # The stream was not used since the start; the metrics must still say that it shrank.
+                    for row in self._store.read(_PLACE, (id,)):
+                        self._usage.level(row["basin"], row["name"], row["size"])
 
     def _freed(self, stream: Stream, freed: int) -> None:
         if freed:
@@ -149,7 +161,7 @@ class Sweeper:
 def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
     """Remove some of the records before this number; the metered bytes that this freed."""
     rows = db.execute(
-        "select rowid, first, count, size, data from chunks where stream = ? and first < ? order by first limit ?",
+        "select rowid, first, count, size from chunks where stream = ? and first < ? order by first limit ?",
         (stream, until, _ROWS),
     ).fetchall()
     freed = 0
@@ -158,7 +170,8 @@ def _trimmed(db: sqlite3.Connection, stream: int, until: int) -> int:
             db.execute("delete from chunks where rowid = ?", (row["rowid"],))
             freed += row["size"]
         else:
-            rest = _rest(row["data"], until)
+            [data] = db.execute("select data from chunks where rowid = ?", (row["rowid"],)).fetchone()
+            rest = _rest(data, until)
             db.execute(
                 "update chunks set first = ?, count = ?, first_time = ?, size = ?, data = ? where rowid = ?",
                 (*rest, row["rowid"]),
