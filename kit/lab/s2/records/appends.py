@@ -23,6 +23,8 @@ PROTOBUF = ("application/protobuf", "application/x-protobuf")
 SESSION = {"content-type": CONTENT_TYPE, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 MAX_UNACKED = 16 * 1024 * 1024
 """Bytes of one session that are being written to disk; beyond this its input is not read."""
+_EACH = 1024
+"""Bytes that an input takes beside its records, until its acknowledgement is sent."""
 
 
 async def append(data_plane: DataPlane, call: Call) -> None:
@@ -157,8 +159,9 @@ class _Session:
             raise refusal("bad_frame", "Unexpected terminal frame as input")
         draft = draft_of(frame.payload)
         _permit(self._call, draft)
-        self._unacked.append((self._data_plane.log.append(stream, draft, key), draft.size))
-        self._size += draft.size
+        size = draft.size + _EACH
+        self._unacked.append((self._data_plane.log.append(stream, draft, key), size))
+        self._size += size
         self._news.set()
 
     async def _answer(self) -> None:

@@ -11,6 +11,8 @@ from .chunks import Chunk
 
 _KEPT = 64 * 1024 * 1024
 _AHEAD = 1024 * 1024
+_EACH = 512
+"""Bytes that a chunk takes beside its records; a busy stream of small appends has millions."""
 _COLUMNS = "first, count, first_time, last_time, size, data, expires"
 
 
@@ -29,15 +31,15 @@ class ChunkCache:
     def keep(self, chunk: Chunk) -> None:
         """Remember a chunk that was just committed."""
         self._recent[chunk.stream, chunk.first] = chunk
-        self._room -= len(chunk.data)
+        self._room -= len(chunk.data) + _EACH
         while self._room < 0:
             _, old = self._recent.popitem(last=False)
-            self._room += len(old.data)
+            self._room += len(old.data) + _EACH
 
     def forget(self, stream: int) -> None:
         """Forget chunks of this stream, after they were changed or removed."""
         for key in [key for key in self._recent if key[0] == stream]:
-            self._room += len(self._recent.pop(key).data)
+            self._room += len(self._recent.pop(key).data) + _EACH
 
     def at(self, stream: int, seq_num: int) -> list[Chunk]:
         """Yield chunks in order; the first one holds this record or, where it is gone, the next one there is."""
