@@ -40,6 +40,8 @@ def fill(db: sqlite3.Connection, now: int) -> None:
     if db.execute("select 1 from settings where name = 'demo'").fetchone():
         return
     db.execute("insert into settings values ('demo', '1')")
+    if db.execute("select 1 from basins where name = ?", (BASIN,)).fetchone():
+        return  # a user's own, of a time without demo data
     made = db.execute(
         "insert into basins (name, config, location, created) values (?, ?, ?, ?)",
         (BASIN, json.dumps({"streams": {"retention": INFINITE}}, sort_keys=True), "lab:here", stamp(now)),

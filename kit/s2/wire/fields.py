@@ -6,10 +6,11 @@ Unknown keys are ignored, as the service does.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..errors import S2InputError, WireError
 from ..limits import MAX_U64, check_kind
@@ -21,14 +22,27 @@ Json = Mapping[str, Any]
 _LISTED = 8
 
 
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How half of a surrogate pair is written; a whole pair has two."""
+
+
 def loads(body: bytes | bytearray | str) -> Any:
-    """Return the value that the text is."""
+    """Return the value that the text is: JSON in UTF-8, whose texts are whole characters."""
     try:
-        return json.loads(body)
+        text = body if isinstance(body, str) else body.decode()
+        value = _DECODER.decode(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise WireError("the JSON is nested too deeply") from None
     except ValueError as error:
         raise WireError(f"not JSON: {error}") from None
+    return value
 
 
 def dumps(value: Any) -> bytes:

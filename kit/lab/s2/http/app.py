@@ -61,7 +61,7 @@ class Api:
         if exchange.path in ("/health", "/ping"):
             return await exchange.answer(200, {"content-type": "text/plain; charset=utf-8"}, b"OK")
         parts = segments(exchange.path)
-        if parts[0] != "v1" or len(parts) < 2:
+        if parts[:1] != ["v1"] or len(parts) < 2:
             return await exchange.answer(404, {}, b"")
         principal = self._tokens.bearer(exchange.headers.get("authorization", ""))
         route = _routed(self._routes, parts[1:])

@@ -107,6 +107,7 @@ class Call:
     def query(self) -> dict[str, str]:
         """The parameters after the path."""
         try:
+            self.exchange.query.encode()  # some of its bytes may not be UTF-8
             pairs = parse_qsl(self.exchange.query, keep_blank_values=True, errors="strict", max_num_fields=100)
         except ValueError as error:
             raise _bad_query(str(error)) from None
@@ -179,7 +180,7 @@ def segments(path: str) -> list[str]:
     """Return the segments of a path as sent, each decoded by itself: a name may hold `%2F`."""
     try:
         return [unquote_to_bytes(part).decode() for part in path.split("/")[1:]]
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise refusal("bad_path", "Invalid URL: invalid UTF-8") from None
 
 

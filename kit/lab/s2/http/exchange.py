@@ -34,7 +34,9 @@ class Exchange(ABC):
 
     def __init__(self, method: str, target: str, headers: Headers, transport: Any) -> None:
         self.method = method
-        self.path, _, self.query = target.partition("?")
+        # Some clients, such as curl, send the UTF-8 of a name as it is. The target is given as Latin-1.
+        given = target.encode("latin-1").decode("utf-8", "surrogateescape")
+        self.path, _, self.query = given.partition("?")
         """As sent, percent signs and all: a stream's name may hold `%2F`."""
         self.headers = headers
         """Names in lower case."""
@@ -108,7 +110,7 @@ class Exchange(ABC):
         if self.cut is not None:
             await self.cut.send(body, True)
             return
-        if body:
+        if body and self.method != "HEAD":
             await self.send_uncut(body)
         await self.end_uncut()
 

@@ -204,11 +204,13 @@ class _Group:
         self.count = self.size = 0
 
     def takes(self, chunk: Chunk) -> bool:
-        """Return whether the append fits: a chunk is no larger than a batch may be."""
+        """Return whether the append fits: a chunk is no larger than a batch may be, and none expires after the last."""
+        ends = self.chunks[-1].expires
         return (
             self.count + chunk.count <= MAX_BATCH_RECORDS
             and self.size + chunk.size <= MAX_BATCH_BYTES
-            and (self.chunks[0].expires is None) == (chunk.expires is None)
+            and (ends is None) == (chunk.expires is None)
+            and (ends or 0) <= (chunk.expires or 0)
         )
 
     def add(self, chunk: Chunk) -> None:
