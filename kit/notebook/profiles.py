@@ -199,7 +199,11 @@ def keep(name: str, service: str, fields: Mapping[str, str], ask: Callable[[str]
 def _write(profiles: Mapping[tuple[str, str], Entry]) -> None:
     lines = []
     for (name, service), entry in profiles.items():
-        lines += [f"[{name}.{service}]", *(f"{field} = {_quoted(value)}" for field, value in entry.items()), ""]
+        lines += [
+            f"[{_quoted(name)}.{service}]",
+            *(f"{field} = {_quoted(value)}" for field, value in entry.items()),
+            "",
+        ]
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = file.with_suffix(f".{os.getpid()}.new")

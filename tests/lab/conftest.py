@@ -1,7 +1,9 @@
 """A lab of the tests' own, shared by all that do not break it."""
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -32,6 +34,25 @@ def quiet_lab(lab):
     """The shared lab, with every fault taken back afterwards."""
     yield lab
     lab.faults(clear=True)
+
+
+@pytest.fixture
+def many_example(monkeypatch):
+    """A port at which the host many.example has five addresses, none of which takes a connection or refuses one."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # its queue is full
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        known = socket.getaddrinfo
+
+        def several(host, *more, **kinds):
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())] * 5
+            return found if host in ("many.example", b"many.example") else known(host, *more, **kinds)
+
+        monkeypatch.setattr(socket, "getaddrinfo", several)
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

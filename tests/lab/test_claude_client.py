@@ -114,6 +114,27 @@ def test_every_verb(both):
     assert client.spent.calls == 5 and client.spent.unknown == 0
 
 
+def test_what_a_batch_has_paid_for_outlives_an_interrupt(lab):
+    async def main():
+        client = AsyncClaudeClient(lab.url, lab.key)
+        assert client.last_batch.total == 0
+        prompts = [f"Count to {n}" + (" [lab delay=20]" if n == 60 else "") for n in range(1, 61)]
+        batch = asyncio.ensure_future(client.batch(prompts, model="haiku", timeout=30))
+        for _ in range(2000):
+            if client.last_batch.total:
+                break
+            await asyncio.sleep(0.01)
+        batch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await batch
+        kept = client.last_batch
+        assert (kept.total, kept.completed) == (50, 50) and kept.total_cost == pytest.approx(client.spent.cost)
+        assert [result.prompt for result in kept.results] == prompts[:50]
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
 @pytest.mark.parametrize("transport", ["http", "ws"])
 def test_streams_give_the_same_text_by_both_ways(both, transport):
     client = both()

@@ -154,6 +154,29 @@ def test_another_writer_on_the_target(basin, people):
     assert rows["n"].dropna().astype(int).tolist() == list(range(2500)) and "other" in rows
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot store headers")
+@pytest.mark.parametrize("service", ["s2", "kimberlite"])
+def test_a_writer_that_hardly_pauses(lab, basin, people, service):
+    target = basin.create(name()) if service == "s2" else lab.kimberlite[name()]
+    target.append([{"other": 0}])
+    stop = threading.Event()
+
+    def write():
+        while not stop.wait(0.003):
+            target.append([{"other": 1}])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        told = people.copy_to(target)
+    finally:
+        stop.set()
+        writer.join()
+    rows = target.read()
+    assert told.records == 2500 and rows["n"].dropna().astype(int).tolist() == list(range(2500))
+    assert len(rows) > 2500
+
+
 def test_pace(basin):
     source = basin.create(name())
     for n in range(4):

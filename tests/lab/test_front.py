@@ -172,6 +172,13 @@ def test_errors_of_profiles_say_what_to_do(home, capsys):
         kit.connect("amdahl", environment={"AMDAHL_URL": "http://127.0.0.1:1"})
 
 
+def test_any_name_of_a_profile_can_be_written_and_read_again(home):
+    profiles.keep("café", "amdahl", {"url": "http://127.0.0.1:1"})
+    home.write_text(home.read_text() + '["my own".amdahl]\nurl = "http://127.0.0.1:2"\n')
+    profiles.keep("prod", "amdahl", {"url": "http://127.0.0.1:3"})
+    assert [name for name, _ in profiles.read()] == ["café", "my own", "prod"]
+
+
 def test_a_profile_takes_no_credential_of_the_environment(home, lab, monkeypatch):
     for name, value in lab.env().items():
         monkeypatch.setenv(name, value)

@@ -25,7 +25,7 @@ from kit.kimberlite import (
 from kit.kimberlite.client import appending
 from kit.kimberlite.wire.protocol.codec import requests
 
-from .smallkimberlite import SmallServer
+from .smallkimberlite import Silence, SmallServer
 
 pytestmark = pytest.mark.lab
 T, S = TenantId(1), StreamId(1, 100)
@@ -219,3 +219,26 @@ def test_an_address_that_does_not_answer_is_not_the_last_one_tried(small, colour
             length(place)
         with pytest.raises(NetworkError, match=rf"{place}: no answer within 0\.3 s; 127.0.0.1:9: "):
             length([place, "127.0.0.1:9"])
+
+
+def test_a_lost_answer_is_missed_on_a_connection_that_others_keep_busy(small):
+    def no_answer_to_queries(request):
+        if isinstance(request.payload, requests.Query):
+            raise Silence
+
+    small.hook = no_answer_to_queries
+
+    async def main():
+        async with await AsyncClient.connect(small.address, timeout=0.4, max_retries=0) as client:
+            missed, others = asyncio.ensure_future(client.query("select 1")), 0
+            while not missed.done():
+                assert await client.stream_length(T, S) == Position(0)
+                others += 1
+                await asyncio.sleep(0.01)
+            with pytest.raises(TimeoutError, match=r"no answer within 0\.4 s"):
+                await missed
+            assert others > 20
+            assert await client.stream_length(T, S) == Position(0)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert small.accepted == 1

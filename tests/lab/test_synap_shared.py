@@ -73,6 +73,35 @@ def test_a_server_that_reads_nothing_is_waited_for_no_longer_than_the_time_limit
         asyncio.run(store())
 
 
+def test_a_lost_answer_is_missed_on_a_connection_that_others_keep_busy():
+    async def serve(reader, writer):
+        frames = wire.Frames()
+        while data := await reader.read(65536):
+            for body in frames.feed(data):
+                number, *_ = wire.read_request(body)
+                if b"lost" not in body:
+                    writer.write(wire.answer(number, "v"))
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        client = AsyncSynapClient(f"synap://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.4)
+        missed = asyncio.ensure_future(client.kv.get("lost"))
+        others = 0
+        while not missed.done():
+            assert await client.kv.get("there") == "v"
+            others += 1
+            await asyncio.sleep(0.01)
+        connection = state_of(client).driver._connection.connection
+        with pytest.raises(SynapTimeoutError, match=r"no answer within 0.4 s"):
+            await missed
+        assert connection.open and others > 20, "the connection serves the others"
+        await client.close()
+        server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
 def test_each_loop_keeps_its_connection_and_close_ends_all(synap):
     client = AsyncSynapClient(synap.rpc_url, api_key=synap.key)
 

@@ -15,6 +15,7 @@ from kit.synap.client.settings import settings
 from kit.synap.errors import code_of, refusal
 from kit.synap.explore.bulk import values_of
 from kit.synap.explore.explorer import connect
+from kit.synap.explore.tables import queue_frame, queue_table
 
 SECRET = "sk_live_0123456789"
 
@@ -186,3 +187,11 @@ def test_a_single_column_is_written_as_a_column_of_a_table_is():
     with pytest.raises(SynapInputError, match="outside the years 1 to 9999"):
         values_of(pa.array([253402300800], pa.timestamp("s")))
     assert values_of(pa.chunked_array([], pa.int64())) == ([], [])
+
+
+def test_figures_of_queues_that_the_server_does_not_state_are_missing():
+    rows = [("whole", {"depth": 3, "consumed": 5, "acked": 3, "nacked": 1}), ("part", {"depth": 2, "consumed": 4})]
+    frame = queue_frame(rows, 1.0).set_index("queue")
+    assert frame["in_flight"].tolist()[0] == 1 and pd.isna(frame.loc["part", "in_flight"])
+    assert frame["published"].isna().all() and frame["depth"].tolist() == [3, 2]
+    assert queue_table(rows, 1.0)["in_flight"].to_pylist() == [1, None]

@@ -120,6 +120,11 @@ class Verbs:
         """All calls that were or may have been paid."""
         return self._state.book
 
+    @property
+    def last_batch(self) -> BatchResponse:
+        """What the last `batch()` has brought so far: after an interrupt, the answers that had come and are paid."""
+        return batching.summed(list(self._state.last_batch))
+
     def drive(self, operation: Operation[Any]) -> Any:
         """Run an operation of this service on the client's connections, blocking or awaited like the client's calls."""
         self._state.check_open()
@@ -195,7 +200,7 @@ class Verbs:
 
         They go at most 50 to a request, one request after the other; the service runs a few of a request at once.
         `parallel=False` sends each by itself. `timeout` is for each prompt. Where a later request fails, what came
-        before it, and is paid, is given back, and the rest says why it failed.
+        before it, and is paid, is given back, and the rest says why it failed. After an interrupt, `last_batch` has it.
         """
         return (
             yield from batching.batch(

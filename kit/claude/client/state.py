@@ -10,6 +10,7 @@ from ...core.errors import CLOSED, CLOSED_HINT
 from ...core.http.retry import Policy
 from ...core.secrets import Secret
 from ..errors import ClaudeInputError
+from ..types import BatchResult
 from ..wire import json_messages as wire
 from .spend_log import SpendLog
 
@@ -27,6 +28,8 @@ class ClientState(faces.ClientState):
     own_project: str | None = None
     """The project that the key belongs to, once the service has reported it."""
     warned: set[tuple[str, str]] = field(default_factory=set)
+    last_batch: list[BatchResult] = field(default_factory=list)
+    """What the last batch has brought so far."""
 
     def check_open(self) -> None:
         """Raise if the client is closed."""

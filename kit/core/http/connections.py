@@ -202,7 +202,7 @@ class Pool:
         origin, seconds = self._origin, to_connect(request)
         ends = None if seconds is None else time.monotonic() + seconds
         try:
-            sock = _dialled(origin, ends)
+            sock = dialled(origin.host, origin.port, seconds)
             try:
                 if ends is not None:
                     sock.settimeout(within(None, ends))
@@ -236,22 +236,29 @@ class Pool:
             connection.end()
 
 
-def _dialled(origin: Origin, ends: float | None) -> socket.socket:
+def dialled(host: str, port: int, seconds: float | None) -> socket.socket:
     """Return a connection to the first of the host's addresses that takes one, each with its share of the time."""
+    ends = None if seconds is None else time.monotonic() + seconds
     # Bytes, or the system's resolver loads tables of all alphabets first.
-    host: Any = origin.host.encode()
-    places = [host]
-    if not is_number(origin.host):
-        addresses = socket.getaddrinfo(host, origin.port, type=socket.SOCK_STREAM)
+    name: Any = host.encode() if host.isascii() else host
+    places = [name]
+    if not is_number(host):
+        addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         places = [f"{place[0]}%{place[3]}" if len(place) > 3 and place[3] else place[0] for *_, place in addresses]
     for left in range(len(places), 1, -1):
         with contextlib.suppress(OSError):
-            return socket.create_connection((places[-left], origin.port), _share(ends, left))
-    return socket.create_connection((places[-1], origin.port), _share(ends, 1))
+            return socket.create_connection((places[-left], port), _share(ends, left))
+    return socket.create_connection((places[-1], port), _share(ends, 1))
 
 
 def _share(ends: float | None, parts: int) -> float | None:
     return None if ends is None else within(None, ends) / parts
+
+
+def race(host: str) -> float | None:
+    """Return the seconds after which an event loop tries the next of a host's addresses beside the one before."""
+    # A single address needs no race, and a cancelled race may leave a socket open.
+    return None if is_number(host) else 0.25
 
 
 def is_number(host: str) -> bool:

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from ..errors import Lost, Silent, Unreachable
-from .connections import LARGEST, MOST, PIECE, is_number, readable, to_connect, unreachable
+from .connections import LARGEST, MOST, PIECE, race, readable, to_connect, unreachable
 from .http1 import Headers, HttpRequest, Incoming, Origin, within
 
 if TYPE_CHECKING:
@@ -247,8 +247,7 @@ class LoopPool:
                     origin.port,
                     ssl=self._context,
                     server_hostname=None if self._context is None else origin.host,
-                    # A single address needs no race, and a cancelled race may leave a socket open.
-                    happy_eyeballs_delay=None if is_number(origin.host) else 0.25,
+                    happy_eyeballs_delay=race(origin.host),
                 )
         except TimeoutError:
             raise Unreachable from None

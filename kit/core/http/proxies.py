@@ -8,6 +8,11 @@ from typing import Any
 from .http1 import Origin
 from .loopback import is_loopback
 
+PROXY_HINT = (
+    "is the proxy right that the environment names in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and is it running? "
+    "NO_PROXY lists the hosts that need none"
+)
+
 
 def proxy_of(origin: Origin) -> str | None:
     """Return the address of the proxy that the environment names for an origin, read as httpx reads it, or None."""

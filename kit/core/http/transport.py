@@ -15,16 +15,11 @@ import httpx  # the only import of it, so that it can be replaced here
 from ..errors import InputError, KitError, Lost, SetupError, Silent, Unreachable
 from .connections import MOST, unreachable
 from .http1 import HttpRequest, Origin, within
+from .proxies import PROXY_HINT
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 S = TypeVar("S", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 _LIMITS = httpx.Limits(max_connections=MOST, max_keepalive_connections=20, keepalive_expiry=5.0)
-
-
-_PROXY_HINT = (
-    "is the proxy right that the environment names in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and is it running? "
-    "NO_PROXY lists the hosts that need none"
-)
 
 
 def _translated(error: Exception, proxy: str | None = None) -> KitError:
@@ -32,11 +27,11 @@ def _translated(error: Exception, proxy: str | None = None) -> KitError:
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Unreachable()
     if isinstance(error, httpx.ProxyError):
-        return Unreachable(f"could not connect: {str(error) or type(error).__name__}", hint=_PROXY_HINT)
+        return Unreachable(f"could not connect: {str(error) or type(error).__name__}", hint=PROXY_HINT)
     if isinstance(error, httpx.ConnectError):
         failure = unreachable(error)
         if proxy and "CERTIFICATE" not in str(error).upper():
-            failure.hint = _PROXY_HINT
+            failure.hint = PROXY_HINT
         return failure
     if isinstance(error, httpx.TimeoutException):
         return Silent()
@@ -61,7 +56,7 @@ def _unusable(error: Exception) -> SetupError:
         return SetupError(
             "the environment names a SOCKS proxy, which needs a package more", hint="pip install httpx[socks]"
         )
-    return SetupError("the environment names a proxy by an address that is none", hint=_PROXY_HINT)
+    return SetupError("the environment names a proxy by an address that is none", hint=PROXY_HINT)
 
 
 def _request(origin: Origin, request: HttpRequest) -> httpx.Request:

@@ -56,11 +56,11 @@ class Outgoing:
 
 
 class Moved(Exception):
-    """Nothing was appended: the log ends at `actual`."""
+    """The log ends at `actual`, so this try appended nothing; an earlier one, if `unsure`, may have."""
 
-    def __init__(self, actual: int | None) -> None:
+    def __init__(self, actual: int | None, *, unsure: bool = False) -> None:
         super().__init__(actual)
-        self.actual = actual
+        self.actual, self.unsure = actual, unsure
 
 
 class Ranged(ABC):

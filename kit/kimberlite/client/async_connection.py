@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from ...core import loop
+from ...core.http.connections import race
 from ...core.http.drivers import LoopDriver, OpenHandles
 from ..errors import KimberliteError, NetworkError, WireError
 from ..errors import TimeoutError as KimberliteTimeout
@@ -47,6 +49,8 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._opening: asyncio.Lock | None = None
         self._heard = 0.0
+        self._newest = 0.0
+        """When the newest of the requests that have an answer was sent, or the newest push came."""
         self._flights.clear()
 
     @property
@@ -138,8 +142,10 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                     return answer.result()
                 since = asyncio.get_running_loop().time() - self._heard
                 left = (self.settings.timeout or 0) - since
+                flight = self._flights.get(number)
+                if left > 0 and flight and self._newest - flight.clock >= (self.settings.timeout or 0):
+                    raise self.silent(flight.post)  # the server answers later requests, so this answer is lost
                 if left <= 0:
-                    flight = self._flights.get(number)
                     silence = self.silent(flight.post if flight else None)
                     await self.drop(silence)
                     raise silence
@@ -168,8 +174,9 @@ class AsyncConnection(ConnectionBase, LoopDriver):
 
     async def _greet(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         tls = self.settings.tls
-        options = {} if tls is None else {"ssl": tls, "server_hostname": place.host}
-        opening = asyncio.open_connection(place.host, place.port, limit=_PIECE, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": place.host}
+        options["happy_eyeballs_delay"] = race(place.host)
+        opening = asyncio.open_connection(place.host, place.port, limit=_PIECE, **options)
         # Not `wait_for`: before Python 3.12 it loses a cancellation that comes in the moment of the result.
         async with asyncio.timeout(self.settings.connect_timeout):
             reader, writer = await opening
@@ -211,9 +218,12 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 payload = await self._receive(reader)
                 head = peek(payload)
                 if head.kind == PUSH:
+                    self._newest = time.perf_counter()
                     if self._on_push is not None:
                         self._on_push(decode(payload).payload)
                     continue
+                if (flight := self._flights.get(head.id)) is not None:
+                    self._newest = max(self._newest, flight.clock)
                 self.arrived(head, payload)
                 answer = self._answers.get(head.id)
                 if answer is not None and not answer.done():

@@ -14,6 +14,7 @@ import threading
 from io import BytesIO
 from typing import Any
 
+from ...core.http.connections import dialled
 from ...core.http.drivers import BlockingDriver, OpenHandles
 from ..errors import KimberliteError, NetworkError, TimeoutError, WireError
 from ..wire.framing import HEADER_SIZE, check, read_header
@@ -143,13 +144,14 @@ class SyncConnection(ConnectionBase, BlockingDriver):
         reasons = []
         for place in self.settings.places:
             try:
-                sock = socket.create_connection(place, self.settings.connect_timeout)
+                sock = dialled(place.host, place.port, self.settings.connect_timeout)
             except OSError as error:
                 reasons.append(f"{place}: {reason_of(error)}")
                 continue
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self.settings.tls is not None:
+                    sock.settimeout(self.settings.connect_timeout)
                     sock = self.settings.tls.wrap_socket(sock, server_hostname=place.host)
                 sock.settimeout(self.settings.timeout)
                 sock.sendall(self.hello())

@@ -191,7 +191,7 @@ class StreamRange(Ranged):
             with self.explained():
                 return append_encoded(self.stream, self._messages(page, end)).first.start.seq_num
         except SeqNumMismatchError as error:
-            raise Moved(error.expected_seq_num) from None
+            raise Moved(error.expected_seq_num, unsure=error.tried_before) from None
 
     def _messages(self, page: pa.RecordBatch, end: int | None) -> Iterator[EncodedInput]:
         from ..wire.inputs import encode_inputs

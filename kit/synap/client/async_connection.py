@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...core.http.connections import race
 from ...core.http.drivers import LoopDriver, OpenHandles
 from ..errors import SynapError, SynapTransportError, SynapWireError
 from ..wire import frames as wire
@@ -30,12 +31,14 @@ class _Batch:
     def __init__(self, count: int, places: Sequence[int], answers: list[Any], done: asyncio.Future[None]) -> None:
         self.left, self.places, self.found, self.done = count, places, answers, done
         self.first = 0
+        self.began = self.heard = time.monotonic()
 
     def put(self, number: int, body: bytes) -> None:
         place = self.places[number - self.first]
         if self.found[place] is None or isinstance(self.found[place], SynapError):
             self.found[place] = body
             self.left -= 1
+            self.heard = time.monotonic()
             if not self.left and not self.done.done():
                 self.done.set_result(None)
 
@@ -48,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._check = check
         self.waiting: dict[int, _Batch] = {}
         self.heard = time.monotonic()
+        self.newest = 0.0
+        """When the newest of the calls that have an answer was sent, or the newest message came."""
         self.lost = asyncio.get_running_loop().create_future()
         self.lost.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._frames = wire.Frames()
@@ -70,6 +75,7 @@ class Connection(asyncio.Protocol):
             for body in self._frames.feed(data):
                 number, _ = wire.peek(body)
                 if number == wire.PUSH:
+                    self.newest = self.heard
                     if self._on_push is not None:
                         self._on_push(wire.read_answer(body)[2])
                     continue
@@ -78,6 +84,7 @@ class Connection(asyncio.Protocol):
                     if batch.left > 1:
                         self._check(body)
                     batch.put(number, body)
+                    self.newest = max(self.newest, batch.began)
         except SynapError as error:
             self._end(error)
             self.transport.abort()
@@ -225,7 +232,10 @@ class AsyncConnection(ConnectionBase, LoopDriver):
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._on_push, self.check_refused), self.place.host, self.place.port
+                    lambda: Connection(self._on_push, self.check_refused),
+                    self.place.host,
+                    self.place.port,
+                    happy_eyeballs_delay=race(self.place.host),
                 )
         except builtins.TimeoutError:
             raise self.unreachable(f"no connection within {self.settings.connect_timeout} s") from None
@@ -267,6 +277,9 @@ class AsyncConnection(ConnectionBase, LoopDriver):
                 quiet = time.monotonic() - max(started, connection.heard)
                 if quiet >= self.settings.timeout:
                     connection.transport.abort()
+                    raise self.silent(calls[0][0])
+                # Bytes may be those of one long answer; an answer to a much later call shows that this one is lost.
+                if connection.newest - max(started, batch.heard) >= self.settings.timeout:
                     raise self.silent(calls[0][0])
                 await asyncio.wait(
                     [batch.done, connection.lost], timeout=self.settings.timeout - quiet, return_when="FIRST_COMPLETED"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ...core.http.connections import dialled
 from ...core.http.drivers import BlockingDriver, OpenHandles
 from ..errors import SynapError, SynapWireError
 from ..wire import frames as wire
@@ -94,7 +95,7 @@ class SyncConnection(ConnectionBase, BlockingDriver):
 
     def _open(self) -> socket.socket:
         try:
-            sock = socket.create_connection((self.place.host, self.place.port), self.settings.connect_timeout)
+            sock = dialled(self.place.host, self.place.port, self.settings.connect_timeout)
         except builtins.TimeoutError:
             raise self.unreachable(f"no connection within {self.settings.connect_timeout} s") from None
         except OSError as error:

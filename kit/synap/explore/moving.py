@@ -76,7 +76,7 @@ def move(
 def _put(
     client: SynapClient, to: Any, sender: Sender | None, taken: list[QueueMessage], mask: Mask | None, copied: Copied
 ) -> int:
-    """Put messages, acknowledge them, and return how many."""
+    """Put messages, acknowledge them, and return how many: none where others kept writing to the target first."""
     bodies = pa.array([message.payload for message in taken], pa.binary())
     if mask is not None:
         bodies = mask.page(bodies, pa.array([message.message_id for message in taken]))
@@ -90,9 +90,10 @@ def _put(
         copied.records, copied.next = copied.records + 1, copied.next + 1
         copied.bytes += len(bodies[0].as_py())
     else:
-        page = pa.RecordBatch.from_arrays([bodies], names=["body"])
+        page = pa.RecordBatch.from_arrays([bodies[: sender.rows]], names=["body"])
         count = sender.target.fitting(page)
-        sender.send(page.slice(0, count), copied.next + count)
+        if not sender.send(page.slice(0, count), copied.next + count):
+            return 0
     for message in taken[:count]:
         try:
             client.queue.ack(copied.source.removeprefix("queue "), message.message_id)

@@ -88,29 +88,32 @@ def _numbers(rows: Rows, name: str) -> pa.Array:
     return pa.array([value if type(value) is int and abs(value) < 2**63 else None for value in values], pa.int64())
 
 
+def queue_table(rows: Rows, now: float) -> pa.Table:
+    """Return queues and their figures; one that the server does not state is missing."""
+    figures = {name: _numbers(rows, name) for name in ("consumed", "acked", "nacked")}
+    # The server does not tell what was given out and is neither acknowledged nor given back.
+    flight = pc.subtract(pc.subtract(figures["consumed"], figures["acked"]), figures["nacked"])
+    return pa.table(
+        {
+            "queue": pa.array([name for name, _ in rows], pa.string()),
+            "depth": _numbers(rows, "depth"),
+            "in_flight": pc.max_element_wise(flight, pa.scalar(0, pa.int64()), skip_nulls=False),
+            "dead_letters": _numbers(rows, "dead_lettered"),
+            "consumers": _numbers(rows, "consumers"),
+            "published": _numbers(rows, "published"),
+            **figures,
+            "time": _stamp(now, len(rows)),
+        }
+    )
+
+
 def queue_frame(rows: Rows, now: float) -> pd.DataFrame:
     """Return queues and their figures."""
-    figures = {name: _numbers(rows, name) for name in ("consumed", "acked", "nacked")}
-    flight = pc.subtract(pc.subtract(figures["consumed"], figures["acked"]), figures["nacked"])
-    return to_frame(
-        pa.table(
-            {
-                "queue": pa.array([name for name, _ in rows], pa.string()),
-                "depth": _numbers(rows, "depth"),
-                "in_flight": pc.max_element_wise(flight, pa.scalar(0, pa.int64())),
-                "dead_letters": _numbers(rows, "dead_lettered"),
-                "consumers": _numbers(rows, "consumers"),
-                "published": _numbers(rows, "published"),
-                **figures,
-                "time": _stamp(now, len(rows)),
-            }
-        )
-    )
+    return to_frame(queue_table(rows, now))
 
 
 def room_frame(rows: Rows, now: float) -> pd.DataFrame:
     """Return rooms and their figures."""
-    created = [row.get("created_at") for _, row in rows]
     return to_frame(
         pa.table(
             {
@@ -122,7 +125,7 @@ def room_frame(rows: Rows, now: float) -> pd.DataFrame:
                 "published": _numbers(rows, "total_published"),
                 "consumed": _numbers(rows, "total_consumed"),
                 "dropped": _numbers(rows, "dropped"),
-                "created": pa.array([room if type(room) is int else None for room in created], TIME),
+                "created": _numbers(rows, "created_at").cast(TIME),
                 "generation": _numbers(rows, "generation"),
                 "time": _stamp(now, len(rows)),
             }

@@ -17,20 +17,12 @@ from ..client.driver import AsyncDriver
 from ..client.operations import Do
 from ..errors import SynapInputError
 from .feeding import temporary
+from .tables import queue_table
 
 if TYPE_CHECKING:
     from ..client.client import SynapClient
 
-_COUNTS = {
-    "depth": "depth",
-    "in_flight": "in_flight",
-    "dead_letters": "dead_lettered",
-    "consumers": "consumers",
-    "published": "published",
-    "consumed": "consumed",
-    "acked": "acked",
-    "nacked": "nacked",
-}
+_COUNTS = ("depth", "in_flight", "dead_letters", "consumers", "published", "consumed", "acked", "nacked")
 _SCHEMA = pa.schema([("time", TIME), ("queue", pa.string()), *((name, pa.int64()) for name in _COUNTS)])
 _LEAST = 0.05
 
@@ -57,7 +49,8 @@ class QueueSource(Source):
         due = asyncio.get_running_loop().time()
         while True:
             rows = [(queue, await self._driver.run(_stats(queue))) for queue in self._queues]
-            yield Chunk(_batch(rows, time.time()), caught_up=True)
+            [batch] = queue_table(rows, time.time()).select(_SCHEMA.names).to_batches()
+            yield Chunk(batch, caught_up=True)
             due = max(due + self._every, asyncio.get_running_loop().time())
             await asyncio.sleep(due - asyncio.get_running_loop().time())
 
@@ -76,30 +69,3 @@ class QueueSource(Source):
 
 def _stats(queue: str) -> Any:
     return (yield Do("queue.stats", {"queue": queue}))
-
-
-def _batch(rows: Sequence[tuple[str, dict[str, Any]]], now: float) -> pa.RecordBatch:
-    columns: list[Any] = [
-        pa.array([round(now * 1000)] * len(rows), pa.int64()).cast(TIME),
-        pa.array([queue for queue, _ in rows], pa.string()),
-    ]
-    for name, key in _COUNTS.items():
-        if name == "in_flight":
-            values = [
-                max(0, _whole(figures, "consumed") - _whole(figures, "acked") - _whole(figures, "nacked"))
-                for _, figures in rows
-            ]
-        else:
-            values = [_whole(figures, key) for _, figures in rows]
-        columns.append(pa.array(values, pa.int64()))
-    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
-
-
-def _flight(figures: dict[str, Any]) -> int:
-    """Return what was given out and is neither acknowledged nor given back; the server does not tell it by itself."""
-    return max(0, _whole(figures, "consumed") - _whole(figures, "acked") - _whole(figures, "nacked"))
-
-
-def _whole(figures: dict[str, Any], key: str) -> int:
-    value = figures.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else 0

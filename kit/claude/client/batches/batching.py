@@ -108,12 +108,13 @@ def batch(
 ) -> Operation[BatchResponse]:
     """Return all results. Paid ones are returned whatever fails later; only if there are none, it
     raises."""
+    results: list[BatchResult]
     pairs = listed(prompts)
     size = wire.BATCH if parallel else 1
     if model is None and len(pairs) > size:
         # Otherwise each request would be routed by its own first prompt.
         model = yield from route(state, pairs[0][1], project, len(pairs[0][1].split()))
-    results: list[BatchResult] = []
+    results = state.last_batch = []
     while len(results) < len(pairs):
         group = pairs[len(results) : len(results) + size]
         try:

@@ -33,7 +33,6 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(, file \"[^\"]*\", line \d+)?")
 """Where a function or its code is."""
 _POLL = 0.25
 """Seconds between looks for new records while following."""
-_ROWS = 1000
 
 
 def copy(
@@ -190,24 +189,29 @@ class _Copy:
                 hint="give the same where= and mask= as in the copy that is resumed",
             )
         [batch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
-        self._sender.send(self._made(batch), stop, uncertain=True)
-        self._count(batch)
+        if self._sender.send(self._made(batch), stop, uncertain=True):
+            self._count(batch)
+        else:
+            self._send(batch, stop)
 
     def take(self, piece: Piece, batch: pa.RecordBatch) -> None:
         """Copy a page; `batch` has the records of it to copy."""
-        copied, places, at = self.copied, batch.column(0), 0
-        page = self._made(batch)
+        self._send(batch, piece.stop)
+        self.copied.skipped += piece.batch.num_rows - batch.num_rows
+        self.copied.next = piece.stop
+
+    def _send(self, batch: pa.RecordBatch, end: int) -> None:
+        """Send records, those before `end`, as many at once as the target takes."""
+        places, at, page = batch.column(0), 0, self._made(batch)
         while at < page.num_rows:
-            count = min(_ROWS, page.num_rows - at)
+            count = min(self._sender.rows, page.num_rows - at)
             if self._speed is not None:
                 count = min(count, self._due(batch, at))
             count = self.target.fitting(page.slice(at, count))
-            stop = piece.stop if at + count == page.num_rows else places[at + count].as_py()
-            self._sender.send(page.slice(at, count), stop)
-            self._count(batch.slice(at, count))
-            at += count
-        copied.skipped += piece.batch.num_rows - batch.num_rows
-        copied.next = piece.stop
+            stop = end if at + count == page.num_rows else places[at + count].as_py()
+            if self._sender.send(page.slice(at, count), stop):
+                self._count(batch.slice(at, count))
+                at += count
 
     def tell(self) -> None:
         """Warn of values that were not copied, and of possible duplicates."""

@@ -18,7 +18,11 @@ from .copied import Copied
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRIES = 8
 _MOVES = 64
-"""How often a batch is tried again because other writers appended first."""
+"""How often one record is tried again because other writers appended first."""
+_CROWDED = 4
+"""How often a batch of several is; then half as many are tried, which are quicker to send."""
+ROWS = 1000
+"""The most records that are sent at once."""
 
 
 class Sender:
@@ -26,18 +30,23 @@ class Sender:
 
     def __init__(self, target: Ranged, copied: Copied, note: Callable[[Copied], Any] = lambda copied: None) -> None:
         self.target, self.copied, self._note = target, copied, note
+        self.rows = ROWS
+        """How many records should be sent at once; fewer beside a busy writer."""
 
-    def send(self, page: pa.RecordBatch, stop: int, *, uncertain: bool = False) -> None:
-        """Put a batch, once; what it is and where the target ended is noted before it leaves."""
+    def send(self, page: pa.RecordBatch, stop: int, *, uncertain: bool = False) -> bool:
+        """Put a batch, once; what it is and where the target ended is noted before it leaves.
+
+        Return whether it is there. If not, others kept appending first: send at most `rows` of it.
+        """
         copied, target = self.copied, self.target
         copied.pending = stop, page.num_rows
         self._note(copied)
         moves = tries = 0
-        end, rest = copied.low, page
+        end, rest, low = copied.low, page, copied.low
         while True:
             try:
                 if uncertain:
-                    end, there = self._landed(rest, copied.low if target.checks else end)
+                    end, there = self._landed(rest, low if target.checks else end)
                     if there:
                         copied.recovered += there
                     if there == rest.num_rows:
@@ -45,6 +54,12 @@ class Sender:
                     rest, uncertain = rest.slice(there), False
                     if not target.checks:
                         copied.uncertain += 1
+                    # Whatever may still arrive of it begins behind what was looked through.
+                    low = max(low, end - rest.num_rows + 1)
+                if moves >= _CROWDED and page.num_rows > 1:
+                    self.rows = page.num_rows // 2
+                    copied.pending = None  # it is not there, and an attempt for an earlier end is refused
+                    return False
                 first = target.put(rest, end)
                 end = first + rest.num_rows
                 break
@@ -52,7 +67,7 @@ class Sender:
                 moves += 1
                 if moves > _MOVES:
                     raise target.refuse(f"{target.label} kept changing: another writer is appending to it") from None
-                uncertain = True  # the client may have tried more than once by itself
+                uncertain = moved.unsure or moved.actual is None
                 end = moved.actual if moved.actual is not None else end
             except KitError as error:
                 if not (isinstance(error, TransportError) or error.status in _AGAIN) or tries >= _TRIES:
@@ -61,6 +76,9 @@ class Sender:
                 time.sleep(grown(0.1, 5.0, tries))
                 uncertain = True
         self._done(page, stop, end)
+        if not moves:
+            self.rows = min(ROWS, 2 * self.rows)
+        return True
 
     def _done(self, page: pa.RecordBatch, stop: int, end: int) -> None:
         copied = self.copied
