@@ -12,6 +12,8 @@ from .journal import Journal, Row
 
 _INT64 = range(-(2**63), 2**63)
 _FAR = 2**62
+_SPARE = 1000
+"""Entries of passed or replaced ends that are not worth clearing away."""
 LARGEST = 64 * 1024 * 1024
 """The largest value in bytes that appending may produce."""
 
@@ -95,7 +97,7 @@ class KvStore:
         """Add `amount` to a value that is a whole number; return the new number."""
         value = self.peek(key)
         try:
-            total = (0 if value is None else _whole(value)) + amount
+            total = (0 if value is None else whole_number(value)) + amount
         except ValueError:
             raise Refusal("Invalid value: Value is not a valid integer") from None
         if total not in _INT64:
@@ -142,11 +144,11 @@ class KvStore:
 
     def copy(self, source: str, target: str, *, replace: bool = False) -> bool:
         """Put a value, with its end, under another key as well; False where that is taken."""
-        if source == target:
-            return True
         value, end = self.peek(source), self._ends.get(source)
         if value is None:
             raise Refusal(f"Key not found: {source}")
+        if source == target:
+            return True
         if not replace and self.peek(target) is not None:
             return False
         self.set(target, value)
@@ -156,10 +158,8 @@ class KvStore:
 
     def rename(self, source: str, target: str, *, replace: bool = True) -> bool:
         """Give a value, with its end, another key; False where that is taken and not to be replaced."""
-        if source == target and self.peek(source) is not None:
-            return True
         done = self.copy(source, target, replace=replace)
-        if done:
+        if done and source != target:
             self.delete(source)
         return done
 
@@ -235,6 +235,10 @@ class KvStore:
         else:
             self._ends[key] = end
             heapq.heappush(self._heap, (end, key))
+            if len(self._heap) > 2 * len(self._ends) + _SPARE:
+                # Most are of ends that were replaced, for example by one that renews them again and again.
+                self._heap = [(end, key) for key, end in self._ends.items()]
+                heapq.heapify(self._heap)
 
     def _end(self, key: str, end: int) -> None:
         self._change(key, self._values[key], end)
@@ -258,7 +262,7 @@ def _too_large() -> Refusal:
     return Refusal(f"Invalid value: a value grows to at most {LARGEST >> 20} MiB")
 
 
-def _whole(value: bytes) -> int:
+def whole_number(value: bytes) -> int:
     """Return the whole number that a value spells; Python alone would also accept `1_0` and ` 1`."""
     digits = value.removeprefix(b"-").removeprefix(b"+") if len(value) < 22 else b""
     if not digits.isdigit():

@@ -17,6 +17,9 @@ from .journal import Journal, Row
 
 LANES = 10
 MAX_DEPTH = 100_000
+MAX_RETRIES = 2**32 - 1
+_SPARE = 1000
+"""Entries of deadlines of messages that are gone, which are not worth clearing away."""
 
 
 @dataclass(slots=True)
@@ -169,6 +172,8 @@ class Queues:
             raise Refusal(f"Queue is full: {name}")
         lane = min(config.priority if priority is None else priority, LANES - 1)
         retries = config.max_retries if max_retries is None else max_retries
+        if retries > MAX_RETRIES:
+            raise Refusal(f"Invalid value: max_retries is at most {MAX_RETRIES}, not {retries}")
         identity = f"{self._head}{next(self._numbers):012x}"
         message = Message(identity, payload, lane, retries, int(time.time()), 0, next(self._places), lane)
         queue.lanes[lane].append(message)
@@ -275,8 +280,10 @@ class Queues:
             queue.holding[message.consumer] = left
         else:
             del queue.holding[message.consumer]
-        if not queue.pending:
-            queue.deadlines.clear()
+        if len(queue.deadlines) > 2 * len(queue.pending) + _SPARE:
+            # Most are of messages that were acknowledged long before.
+            queue.deadlines = [(held.deadline, held.id) for held in queue.pending.values()]
+            heapq.heapify(queue.deadlines)
         return message
 
     def _write(self, queue: Queue, message: Message) -> None:

@@ -152,7 +152,7 @@ class Rooms:
         begin = room.start + min(start, room.next) - room.first
         stop = min(begin + max(0, limit), len(room.encoded))
         before = room.readers.get(subscriber)
-        room.readers[subscriber] = max(before or 0, start + stop - begin)
+        room.readers[subscriber] = max(before or 0, room.first + stop - room.start)
         room.consumed += stop - begin
         if not self._journal.clean:
             # The events may be undone, and this answer with them.

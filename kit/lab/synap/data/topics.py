@@ -57,7 +57,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     if open_end:
         segments.pop()
     parts = [
-        re.compile(r"[^.]+" if segment == "*" else fnmatch.translate(segment.replace("[", "[[]")))
+        re.compile(r"[^.]+" if segment == "*" else fnmatch.translate(re.sub(r"[\[?]", r"[\g<0>]", segment)))
         for segment in segments
     ]
 

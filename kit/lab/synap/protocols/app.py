@@ -9,7 +9,7 @@ from ...common.faults import Receive, Send
 from .. import reports
 from ..refusal import Refusal
 from ..server_state import VERSION, ServerState
-from . import commands, rest, sockets
+from . import commands, inputs, rest, sockets
 from .commands import Raw
 
 MAX_BODY = 2 * 1024 * 1024
@@ -130,7 +130,7 @@ def _parsed(headers: dict[bytes, bytes], body: bytes) -> Any:
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         return 415
     try:
-        fields = json.loads(body)
+        fields = inputs.parsed(body)
     except (ValueError, RecursionError):
         return 400
     return None if isinstance(fields, int) else fields

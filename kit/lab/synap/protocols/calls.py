@@ -11,8 +11,10 @@ from typing import Any
 
 from ....synap.wire.frames import NULL, packed
 from .. import reports
+from ..data.kv_store import whole_number
 from ..refusal import Refusal
 from ..server_state import WATCH, ServerState
+from . import inputs
 
 Args = list[Any]
 Call = Callable[[ServerState, Args], "Any"]
@@ -51,6 +53,8 @@ def content(args: Args, n: int) -> bytes:
     value = args[n]
     if isinstance(value, bytes):
         return value
+    if isinstance(value, list | dict):
+        raise Refusal(f"ERR argument {n} must be a string or bytes")
     return (value if isinstance(value, str) else json.dumps(value)).encode()
 
 
@@ -61,12 +65,15 @@ def number(args: Args, n: int) -> int | None:
 
 
 def loose(args: Args, n: int) -> int:
-    """Return a number, also where it was sent as text."""
+    """Return a whole number, also where it was sent as text."""
     if n >= len(args):
         raise Refusal(f"ERR missing argument {n}")
+    value = args[n]
+    if type(value) is int:
+        return value
     try:
-        return int(args[n])
-    except (TypeError, ValueError):
+        return whole_number(value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else b"")
+    except ValueError:
         raise Refusal("ERR value is not an integer or out of range") from None
 
 
@@ -223,7 +230,7 @@ def sstats(state: ServerState, args: Args) -> Any:
 def publish(state: ServerState, args: Args) -> Any:
     payload_value = content(args, 1)
     try:
-        payload = json.loads(payload_value)
+        payload = inputs.as_stored(payload_value)
         message = payload_value.decode()
     except (ValueError, RecursionError):
         payload = payload_value.decode("utf-8", "replace")

@@ -47,8 +47,8 @@ def kv_get(state: ServerState, payload: Payload) -> Any:
 
 def kv_mset(state: ServerState, payload: Payload) -> Any:
     """Store values as JSON, as in the service: a text is stored with its quotes."""
-    for key, value in _pairs(payload):
-        state.kv_store.set(key, inputs.as_json(value))
+    for key, value in [(key, inputs.as_json(value)) for key, value in _pairs(payload)]:
+        state.kv_store.set(key, value)
     return {"success": True}
 
 
@@ -73,13 +73,11 @@ def _pairs(payload: Payload) -> list[tuple[str, Any]]:
 
 def kv_mget(state: ServerState, payload: Payload) -> Any:
     """Return values as JSON, and null for plain text, as in the service."""
-    import json
-
     values: list[Any] = []
     for key in texts(payload, "keys"):
         value = state.kv_store.get(key)
         try:
-            values.append(None if value is None else json.loads(value))
+            values.append(None if value is None else inputs.as_stored(value))
         except (ValueError, RecursionError):
             values.append(None)
     return {"values": values}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import Any
 
 from ....synap.errors import SynapError
@@ -34,7 +35,11 @@ class Connection(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._subscribers: dict[str, tuple[Subscriber, str]] = {}
         self._pushing = False
-        self._full = False
+        self._full = self._waits = self._ending = False
+        self._bodies: deque[bytes] = deque()
+        """Requests that wait for room for their answers."""
+        self._due = 0
+        """Bytes of the answers that wait to be sent."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -46,13 +51,49 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = time.monotonic()
+        if self._ending:
+            return
         try:
             for body in self._frames.feed(data):
-                self._handle(body)
+                self._bodies.append(body)
+                # What may come behind a password depends on it.
+                if not self._trusted and not self._work():
+                    return
         except SynapError:
-            # As in the service: the client is not told why.
-            self._transport.close()
+            self._ending = True
+        self._work()
+
+    def _work(self) -> bool:
+        """Carry requests out, as long as their answers find room; the others wait, and the client with them.
+
+        Return whether there may be more of them.
+        """
+        bodies = self._bodies
+        try:
+            while bodies and not self._full and self._due <= _OUTGOING:
+                self._handle(bodies.popleft())
+                if self._due > _OUTGOING:
+                    self._answer()
+        except SynapError:
+            bodies.clear()
+            self._ending = True
         self._answer()
+        if self._ending and not bodies:
+            # As in the service, a client is not told what was wrong with its frame.
+            self._finish()
+        waits = self._full or bool(bodies)
+        if waits != self._waits and not self._transport.is_closing():
+            self._waits = waits
+            if waits:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+        return not self._ending
+
+    def _finish(self) -> None:
+        """Close the connection behind the answers that are due."""
+        close = self._transport.close
+        asyncio.get_running_loop().call_soon(self._state.journal.when_kept, lambda error: close())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
@@ -64,16 +105,15 @@ class Connection(asyncio.Protocol):
             if mode:
                 self._state.watchers[mode] -= 1
         self._subscribers.clear()
+        self._bodies.clear()
 
     def pause_writing(self) -> None:
         # A client that does not read answers is not read from.
         self._full = True
-        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._full = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._work()
         self._push()
 
     def end(self) -> None:
@@ -83,19 +123,20 @@ class Connection(asyncio.Protocol):
     def _handle(self, body: bytes) -> None:
         number, command, args = read_request(body)
         if number == PUSH:
-            self._out.append((None, refusal(number, "ERR request id u32::MAX is reserved for server push frames")))
+            self._owe(None, refusal(number, "ERR request id u32::MAX is reserved for server push frames"))
             return
         command = command.upper()
         rule = self._state.faults.take("synap", command, f"/rpc/{command}")
         if rule is None:
-            self._out.append(self._reply(number, command, args))
+            reply = self._reply(number, command, args)
+            self._out.append(reply)
+            self._due += len(reply[1])
         elif rule.kind == "delay":
             asyncio.get_running_loop().call_later(rule.seconds, self._late, number, command, args)
         elif rule.kind == "drop":
             self._transport.close()
         elif rule.kind.isdigit():
-            reply = refusal(number, f"Internal error: a fault was requested: status {rule.kind}")
-            self._out.append((None, reply))
+            self._owe(None, refusal(number, f"Internal error: a fault was requested: status {rule.kind}"))
         else:
             self._answer()
             self._spoil(self._reply(number, command, args)[1], rule)
@@ -123,7 +164,8 @@ class Connection(asyncio.Protocol):
         if command == "PING":
             return args[0] if args else "PONG"
         if command == "QUIT":
-            asyncio.get_running_loop().call_soon(self._transport.close)
+            self._bodies.clear()
+            self._ending = True
             return "OK"
         if command == "AUTH":
             names = [text(args, n) for n in range(min(2, max(1, len(args))))]
@@ -149,8 +191,12 @@ class Connection(asyncio.Protocol):
 
     def _late(self, number: int, command: str, args: list[Any]) -> None:
         if not self._transport.is_closing():
-            self._out.append(self._reply(number, command, args))
-            self._answer()
+            self._owe(*self._reply(number, command, args))
+            self._work()
+
+    def _owe(self, number: int | None, frame: bytes) -> None:
+        self._out.append((number, frame))
+        self._due += len(frame)
 
     def _answer(self) -> None:
         """Send the collected answers when all changes are on disk."""
@@ -158,15 +204,19 @@ class Connection(asyncio.Protocol):
             return
         out, self._out = self._out, []
         if self._state.journal.clean:
+            self._due = 0
             self._transport.write(b"".join([frame for _, frame in out]))
         else:
             self._state.journal.when_kept(lambda error: self._kept(out, error))
 
     def _kept(self, out: list[tuple[int | None, bytes]], error: Exception | None) -> None:
+        self._due -= sum([len(frame) for _, frame in out])
         if self._transport.is_closing():
             return
         frames = [frame if error is None or n is None else refusal(n, f"IO error: {error}") for n, frame in out]
         self._transport.write(b"".join(frames))
+        if self._bodies:
+            asyncio.get_running_loop().call_soon(self._work)
 
     def _spoil(self, frame: bytes, rule: Rule) -> None:
         """Send a part of an answer, or something else, and end the connection as the rule says."""

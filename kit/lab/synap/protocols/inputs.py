@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from ..refusal import Refusal
 
@@ -43,6 +45,14 @@ def whole(payload: Payload, name: str, default: int | None = None) -> int | None
     return value if type(value) is int and 0 <= value < 2**64 else default
 
 
+def parts_of(path: str) -> list[str]:
+    """Return the parts of a path, decoded one by one, so that a name may contain a slash."""
+    try:
+        return [unquote(part, errors="strict") for part in path.split("/")[1:]]
+    except UnicodeDecodeError:
+        raise Refusal("Bad request: a name in the path is not UTF-8") from None
+
+
 def stored(value: Any) -> bytes:
     """Return the stored form of a value: text as it is, everything else as JSON."""
     if isinstance(value, str):
@@ -53,9 +63,35 @@ def stored(value: Any) -> bytes:
 def as_json(value: Any) -> bytes:
     """Return a value as JSON text."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
         raise Refusal("Invalid request: a text holds a lone surrogate") from None
+    except ValueError:
+        # A number with a large exponent becomes an infinity in Python.
+        raise Refusal("Invalid request: number out of range") from None
+
+
+def parsed(text: bytes) -> Any:
+    """Return JSON; raise ValueError for what Python alone takes for it: NaN, and other encodings than UTF-8."""
+    return _STRICT.decode(text.decode())
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_json(digits)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_json)
+_FINITE = json.JSONDecoder(parse_constant=_no_json, parse_float=_finite)
+
+
+def as_stored(content: bytes) -> Any:
+    """Return stored bytes as the JSON that they are; raise ValueError where they are none, as for a plain text."""
+    return _FINITE.decode(content.decode())
 
 
 def shown(value: bytes | None, kind: Any = None) -> Any:

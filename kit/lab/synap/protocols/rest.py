@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from .. import reports
+from ..data.queues import MAX_RETRIES
 from ..refusal import Refusal
 from ..server_state import ServerState
 from . import commands, inputs
@@ -26,7 +27,7 @@ class NoSuchRoute(Exception):
 
 def run(state: ServerState, method: str, path: str, query: bytes, body: Any) -> Any:
     """Return the answer of a route."""
-    parts = [unquote(part) for part in path.split("/")[1:]]
+    parts = inputs.parts_of(path)
     other = False
     for wanted_method, pattern, route in _ROUTES:
         if len(pattern) != len(parts):
@@ -83,14 +84,14 @@ def _end(expiry: Any) -> int | None:
     """Return the time in milliseconds that an `expiry` means."""
     from ..data.kv_store import now_ms
 
-    if not isinstance(expiry, dict):
+    if expiry is None:
         return None
-    value = inputs.whole(expiry, "value")
+    fields = expiry if isinstance(expiry, dict) else {}
+    kind, value = fields.get("type"), inputs.whole(fields, "value")
     units = {"seconds": 1000, "milliseconds": 1, "unix_seconds": 1000, "unix_milliseconds": 1}
-    kind = expiry.get("type")
-    if value is None or kind not in units:
-        raise _unprocessable("expiry: unknown type")
-    return min(value * units[kind] + (0 if str(kind).startswith("unix") else now_ms()), 2**62)
+    if value is None or not isinstance(kind, str) or kind not in units:
+        raise _unprocessable(f"expiry: expected a value from 0 up and a type, one of {', '.join(units)}")
+    return min(value * units[kind] + (0 if kind.startswith("unix") else now_ms()), 2**62)
 
 
 def kv_get(state: ServerState, names: list[str], body: Payload, query: dict[str, list[str]]) -> Any:
@@ -112,7 +113,10 @@ def queue_publish(state: ServerState, names: list[str], body: Payload, query: di
     priority = body.get("priority")
     if priority is not None and not (type(priority) is int and 0 <= priority < 256):
         raise _unprocessable("priority: expected u8")
-    identity = state.queues.publish(names[0], bytes(payload), priority, inputs.whole(body, "max_retries"))
+    retries = body.get("max_retries")
+    if retries is not None and not (type(retries) is int and 0 <= retries <= MAX_RETRIES):
+        raise _unprocessable("max_retries: expected u32")
+    identity = state.queues.publish(names[0], bytes(payload), priority, retries)
     return {"message_id": identity}
 
 

@@ -11,12 +11,13 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from ...common.faults import Receive, Send
 from ..data.topics import Published, Subscriber
 from ..refusal import Refusal
 from ..server_state import WATCH, ServerState
+from . import inputs
 
 _TICK = 0.1
 """Seconds between two checks of a queue or a room, as in the service."""
@@ -36,7 +37,10 @@ async def serve(state: ServerState, scope: Any, receive: Receive, send: Send, kn
             await asyncio.sleep(rule.seconds)
         else:
             return await _refuse(send, int(rule.kind) if rule.kind.isdigit() else 500)
-    parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/")[1:]]
+    try:
+        parts = inputs.parts_of(scope["raw_path"].decode("latin-1"))
+    except Refusal as refusal:
+        return await _refuse(send, refusal.status, refusal.text.encode())
     query = parse_qs(scope["query_string"].decode("latin-1"))
     socket = _Socket(send)
     serving: Callable[[], Awaitable[None]]
@@ -209,7 +213,7 @@ class _Room:
                 continue  # some of these may not have been published
             for _, event, data, stamp in events:
                 try:
-                    shown = json.loads(data)
+                    shown = inputs.as_stored(data)
                 except (ValueError, RecursionError):
                     shown = None
                 message = {"type": "event", "offset": self._at, "event": event, "data": shown, "timestamp": stamp}
