@@ -22,16 +22,14 @@ from kit.lab.services import House
 class ClaudeLab:
     """A server, and what points at it."""
 
-    def __init__(self, folder: Path, demo: bool = False, **tuning: float) -> None:
+    def __init__(self, folder: Path, demo: bool = False, token: str = "the-token", **tuning: float) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.plan = FaultPlan()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.server = ClaudeServer(
-            House(folder, "the-token", self.plan, demo), Tuning(**{"token_seconds": 0, **tuning})
-        )
+        self.server = ClaudeServer(House(folder, token, self.plan, demo), Tuning(**{"token_seconds": 0, **tuning}))
         self.on_loop(self.server.start())
         self.env: dict[str, str] = self.server.env()
         self.url = self.env["CLAUDE_API_URL"]

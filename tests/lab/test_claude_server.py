@@ -177,6 +177,8 @@ def test_requests_have_ids(lab):
         (ask("x", timeout="soon"), ["body", "timeout"], "float_type"),
         (ask("x", timeout=None), ["body", "timeout"], "float_type"),
         (ask("x", model=5), ["body", "model"], "string_type"),
+        (ask("x", model="\ud800"), ["body", "model"], "string_unicode"),
+        (b'{"messages": {"x": NaN}}', ["body", "messages"], "list_type"),
         (b"{", ["body", 1], "json_invalid"),
         (b"[]", ["body"], "model_attributes_type"),
         (b"[" * 100_000, ["body", 0], "json_invalid"),
@@ -470,6 +472,11 @@ def test_the_websocket_streams(lab, project):
         ({"type": "chat", "model": "auto", **ask("x")}, "Invalid model: auto. Must be haiku, sonnet, or opus"),
         ({"type": "chat", "model": None, **ask("x")}, "Invalid model: None. Must be haiku, sonnet, or opus"),
         ({"type": "chat", **ask("x [lab fail=budget]")}, "Budget exceeded for project lab"),
+        ({"type": "chat", "api_key": "\ud800", **ask("x")}, "Invalid API key"),
+        (
+            {"type": "chat", "project_id": "\ud800", **ask("x")},
+            "project_id contains half of a surrogate pair, which is not text",
+        ),
         ({"type": "chat", **ask("x [lab fail=cli_error]")}, "Streaming error: Claude CLI exited with code 1"),
         (
             {"type": "agentic_task", "description": ""},
@@ -532,6 +539,44 @@ def test_what_was_answered_is_there_after_a_restart(tmp_path):
         assert task(second, "x", key, allow_tools=["Write"]).status_code == 403
     finally:
         second.close()
+
+
+def test_the_key_of_a_lab_ends_with_it(tmp_path):
+    """The data may outlive the lab, and be used by one with another token."""
+    first = ClaudeLab(tmp_path)
+    issued = first.make_key("kept")
+    first.close()
+    second = ClaudeLab(tmp_path, token="another-token")
+    try:
+        assert second.raw("GET", "/v1/usage", key=first.key).status_code == 401
+        assert second.raw("GET", "/v1/usage", key=issued).status_code == 200
+    finally:
+        second.close()
+
+
+def test_limits_are_kept_to_the_last_token(lab, project):
+    for limit in (2**53 + 1, 2**63 - 1, 0, None):
+        lab.limit(project, limit)
+        assert usage(lab, project_id=project)["limit"] == limit
+    for wrong in (2**63, 10**400):
+        answer = lab.raw("PUT", "/lab/budgets", {"project_id": project, "monthly_limit": wrong})
+        assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "less_than_equal")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"topic": one of the topics above',
+        r'"a\x": a text',
+        r'"topic": one of "a", "\x"',
+        '"score": a number from 0 to 1e999',
+        '"score": a whole number from -1e308 to 1e308',
+    ],
+)
+def test_whatever_a_prompt_asks_for_is_answered(lab, line):
+    answer = chat(lab, f"A review of a kettle.\nAnswer with one JSON object\n{line}\n")
+    assert answer.status_code == 200, answer.text
+    assert isinstance(json.loads(answer.json()["content"]), dict)
 
 
 def test_a_client_that_leaves_has_still_been_charged(lab, project):

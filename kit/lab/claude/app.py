@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from ..common.faults import App
 from .answers import Refusal
-from .fields import Fields
+from .fields import Fields, named_project
 from .keys import Key, Keys, RateLimit
 from .model.runs import Pool
 from .tuning import Tuning
@@ -68,7 +68,7 @@ class Desk:
 
     def project(self, key: Key, requested: Any) -> str:
         """Return the project to charge. The hosted service knows only the key's."""
-        return requested if isinstance(requested, str) and requested and not self.tuning.real else key.project_id
+        return ("" if self.tuning.real else named_project(requested)) or key.project_id
 
     def is_main(self, request: Request) -> bool:
         header = request.headers.get("authorization", "").encode()

@@ -57,6 +57,10 @@ class Fields:
         if not isinstance(value, str):
             self._say("string_type", (name,), "Input should be a valid string", value)
             return ""
+        if not is_text(value):
+            message = "Input should be a valid string, unable to parse raw data as a unicode string"
+            self._say("string_unicode", (name,), message, value)
+            return ""
         return value
 
     def number(self, name: str, default: float, least: float = -math.inf, most: float = math.inf) -> float:
@@ -72,10 +76,10 @@ class Fields:
             self._say("less_than_equal", (name,), f"Input should be less than or equal to {most:g}", value)
         return result
 
-    def integer(self, name: str, default: int, *, least: int | None = None) -> int:
-        """Return a whole number; 30.0 is one."""
+    def integer(self, name: str, default: int, *, least: int | None = None, most: int | None = None) -> int:
+        """Return a whole number; 30.0 is one. An integer stays exact at any size."""
         value = self.values.get(name, default)
-        number = _number(value)
+        number = value if type(value) is int else _number(value)
         if number is None:
             self._say("int_type", (name,), "Input should be a valid integer", value)
             return default
@@ -85,6 +89,8 @@ class Fields:
             return default
         if least is not None and number < least:
             self._say("greater_than_equal", (name,), f"Input should be greater than or equal to {least}", value)
+        if most is not None and number > most:
+            self._say("less_than_equal", (name,), f"Input should be less than or equal to {most}", value)
         return int(number)
 
     def texts(self, name: str) -> list[str]:
@@ -160,13 +166,32 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def is_text(value: str) -> bool:
+    """Return whether a string is text that can be stored: JSON may contain half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def named_project(value: Any) -> str:
+    """Return the project that a request names; "" where it names none."""
+    if not isinstance(value, str):
+        return ""
+    if not is_text(value):
+        raise Refusal(422, "project_id contains half of a surrogate pair, which is not text")
+    return value
+
+
 def _echo(value: Any) -> Any:
     """Return what was given, as far as it is short."""
     if isinstance(value, str):
         return value[:_ECHO]
     if isinstance(value, dict | list):
         text = json.dumps(value)
-        return value if len(text) <= _ECHO else text[:_ECHO]
+        # What contains NaN is shown as text, as an answer cannot contain it.
+        return value if len(text) <= _ECHO and "NaN" not in text and "Infinity" not in text else text[:_ECHO]
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 

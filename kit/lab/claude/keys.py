@@ -31,19 +31,22 @@ class Keys:
             for row in store.read("select * from keys")
         }
 
+    def know(self, key: str, project: str, rate_limit: int, profile: str | None) -> Key:
+        """Make a key known while the server runs, or give a known one other rights."""
+        made = self._known[digest(key)] = Key(digest(key), project, rate_limit, profile)
+        return made
+
     async def add(self, key: str, project: str, rate_limit: int, profile: str | None) -> Key:
-        """Make a key known, or gives a known one other rights."""
-        made = Key(digest(key), project, rate_limit, profile)
+        """Make a key known for good, or give a known one other rights."""
 
         def put(db: sqlite3.Connection) -> None:
             db.execute(
                 "insert or replace into keys values (?, ?, ?, ?, ?)",
-                (made.digest, project, rate_limit, profile, round(time.time() * 1000)),
+                (digest(key), project, rate_limit, profile, round(time.time() * 1000)),
             )
 
         await self._store.write(put)
-        self._known[made.digest] = made
-        return made
+        return self.know(key, project, rate_limit, profile)
 
     def find(self, key: str) -> Key | None:
         # By its digest, so that the time of the look-up reveals nothing about existing keys.
@@ -51,7 +54,7 @@ class Keys:
 
 
 def digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def main_key(token: str) -> str:

@@ -12,6 +12,7 @@ Small models look at the first words of the material alone, so that models diffe
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,13 +72,18 @@ def _keys(block: str) -> tuple[_Key, ...]:
         parts = _LINE.fullmatch(line)
         if parts is None:
             continue
-        name, many, description = json.loads(parts[1]), bool(parts[2]), parts[3]
+        many, description = bool(parts[2]), parts[3]
+        texts = _TEXTS.findall(description) if description.startswith("one of ") else []
+        try:
+            name, choices = json.loads(parts[1]), tuple(json.loads(one) for one in texts)
+        except ValueError:
+            continue  # it looks like a text of JSON, and is none
         bounds = _BOUNDS.match(description)
-        if description.startswith("one of "):
-            keys.append(_Key(name, many, tuple(json.loads(one) for one in _TEXTS.findall(description)), "choice"))
-        elif bounds is not None:
-            low = float(bounds[2] or 0)
-            high = float(bounds[3]) if bounds[3] else low + 100
+        low = float(bounds[2] or 0) if bounds else 0.0
+        high = float(bounds[3]) if bounds and bounds[3] else low + 100
+        if choices:
+            keys.append(_Key(name, many, choices, "choice"))
+        elif bounds is not None and math.isfinite(high - low):
             kind = "whole" if "whole" in bounds[1] else "number"
             keys.append(_Key(name, many, kind=kind, low=min(low, high), high=high))
         else:

@@ -20,6 +20,8 @@ from ..fields import Fields
 from ..profiles import PROFILES
 
 MOST_ANSWERS = 100_000
+_LARGEST = 2**63 - 1
+"""The largest number that the database can hold."""
 
 
 def routes(desk: Desk) -> Sequence[BaseRoute]:
@@ -32,7 +34,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         fields = Fields(await request.body())
         project = fields.text("project_id")
         profile = fields.text("profile", null=True)
-        rate = fields.integer("rate_limit", 100, least=1)
+        rate = fields.integer("rate_limit", 100, least=1, most=_LARGEST)
         key_text = fields.text("key", null=True)
         fields.check()
         if profile and profile not in PROFILES:
@@ -47,7 +49,7 @@ def routes(desk: Desk) -> Sequence[BaseRoute]:
         project = fields.text("project_id")
         limit = None
         if fields.values.get("monthly_limit") is not None:
-            limit = fields.integer("monthly_limit", 0, least=0)
+            limit = fields.integer("monthly_limit", 0, least=0, most=_LARGEST)
         fields.check()
         await desk.usage_store.set_limit(project, limit)
         return answer({"project_id": project, "monthly_limit": limit})

@@ -81,7 +81,7 @@ async def process(desk: Desk, key: Key, fields: Fields, request: Request) -> Res
     if not messages:
         raise Refusal(400, "No messages provided")
     model = mapped(name)
-    timeout = max(30.0, most / 10)
+    timeout = max(30.0, min(most, 10**6) / 10)
     run = await complete(
         desk, key, project, "process", prompt_of(messages), model, timeout, request_id(request), over=403
     )

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ....claude.wire.prices import PRICES
 from ..answers import Refusal
 from ..app import Desk
-from ..fields import Fields, prompt_of
+from ..fields import Fields, named_project, prompt_of
 from ..keys import Key
 from ..profiles import permit
 from .chat import complete
@@ -58,6 +58,11 @@ async def _serve(desk: Desk, socket: WebSocket) -> None:
             return await _error(socket, f"Unknown message type: {str(kind)[:100]}")
     except Refusal as refusal:
         return await _error(socket, str(refusal.detail or "Streaming error: the command gave no result"))
+    except WebSocketDisconnect:
+        raise
+    except Exception as error:
+        # For example, the disk is full. The connection stays usable, while the service falls silent.
+        return await _error(socket, f"Server error: {error}")
 
 
 async def _chat(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
@@ -69,8 +74,7 @@ async def _chat(desk: Desk, socket: WebSocket, value: dict[str, Any]) -> None:
     model = value.get("model", "sonnet")
     if not isinstance(model, str) or model not in PRICES:
         raise Refusal(400, f"Invalid model: {str(model)[:100]}. Must be haiku, sonnet, or opus")
-    project_id = value.get("project_id")
-    project = project_id if isinstance(project_id, str) and project_id else key.project_id
+    project = named_project(value.get("project_id")) or key.project_id
     prompt = prompt_of([message for message in messages if isinstance(message, dict)])
     name = socket.headers.get("x-request-id") or str(uuid.uuid4())
     try:
