@@ -240,6 +240,7 @@ def test_unknown_routes_and_methods_answer_in_json(api: Api) -> None:
         b"nul",
         b"\xff\xfe",
         b'{"sql": NaN}',
+        b'{"sql": "select 1", "more": -1e999}',
         b"[" * 100_000,
         b'{"sql": "\\ud800"}',
         b'{"sql": "select 1"',
@@ -931,6 +932,7 @@ def test_events_come_in_order_live_and_again(api: Api) -> None:
     assert api.events(session_id) == live
     assert api.events(session_id, after=7) == live[7:]
     assert api.events(session_id, after=live[-1]["id"]) == []
+    assert api.events(session_id, after=live[-1]["id"] + 1) == live  # an id of another session
     with api("GET", f"/agents/{session_id}/stream", headers={"Last-Event-ID": "what?"}, stream=True) as response:
         assert list(frames(response)) == live
     called = [event["data"]["rows"] for event in live if event["type"] == "tool.result"]

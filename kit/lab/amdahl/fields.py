@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -27,7 +28,7 @@ async def body_of(request: Request) -> Fields:
     if not raw.strip():
         return Fields({})
     try:
-        value = json.loads(raw, parse_constant=_constant)
+        value = json.loads(raw, parse_constant=_constant, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"the body is not JSON: {_reason(error)}") from None
     if not isinstance(value, dict):
@@ -43,6 +44,13 @@ async def body_of(request: Request) -> Fields:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is larger than a number can be")
+    return value
 
 
 def _reason(error: Exception) -> str:

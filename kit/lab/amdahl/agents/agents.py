@@ -63,8 +63,8 @@ class Agents:
 
     async def stream(self, request: Request) -> Response:
         session_id = request.path_params["id"]
-        self._sessions.shown(session_id)
+        last = self._sessions.last_event(session_id)
         last_id = request.headers.get("last-event-id", "").strip()
         # An unknown id gets all events: a client can skip extra events, but cannot recover missing ones.
         after = int(last_id) if last_id.isascii() and last_id.isdigit() and len(last_id) < 16 else 0
-        return EventStream(self._sessions, session_id, after, self._ping)
+        return EventStream(self._sessions, session_id, after if after <= last else 0, self._ping)

@@ -94,6 +94,10 @@ class Sessions:
     def ended(self, session_id: str) -> bool:
         return self._row(session_id)["status"] in ENDED
 
+    def last_event(self, session_id: str) -> int:
+        """Return the id of the newest event."""
+        return int(self._row(session_id)["events"])
+
     def events(self, session_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         """Return the events after one, each with its id, its type and its frame for the stream."""
         rows = self._store.read(
