@@ -55,7 +55,7 @@ def veiled(described: dict[str, Any]) -> dict[str, Any]:
 def read() -> list[dict[str, Any]]:
     """Return the labs announced, newest first; files of processes that are gone are cleared away."""
     descriptors = []
-    for path in sorted(folder().glob("lab-*.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+    for path in sorted(folder().glob("lab-*.json"), key=_written, reverse=True):
         try:
             described = veiled(json.loads(path.read_text()))
             alive = _alive(described["pid"])
@@ -66,6 +66,13 @@ def read() -> list[dict[str, Any]]:
         else:
             path.unlink(missing_ok=True)
     return descriptors
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0  # its lab has ended at this moment
 
 
 def _alive(pid: int) -> bool:

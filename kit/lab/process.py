@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from ..core.errors import InputError, KitError
 from ..version import __version__
-from . import lab_registry, parent
+from . import folder_lock, lab_registry, parent
 from .common.faults import FaultPlan, Rule
 from .common.web import WebServer
 from .demo_writer import DemoWriter
@@ -46,6 +46,7 @@ class Process:
         self.control = WebServer(self._control_app())
         self.mover: DemoWriter | None = None
         self._descriptor: Path | None = None
+        self._held: int | None = None
 
     async def start(self) -> dict[str, Any]:
         """Start everything; what a client needs to know about it."""
@@ -53,6 +54,7 @@ class Process:
         os.umask(0o077)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._held = await folder_lock.hold(self.folder)
             house = House(self.folder, self.token, self.faults, self.orders["demo"], self.orders.get("ports"))
         except OSError as error:
             raise InputError(
@@ -85,6 +87,8 @@ class Process:
         if self.mover is not None:
             await asyncio.to_thread(self.mover.stop)
         await asyncio.gather(*(server.stop() for server in self.servers), return_exceptions=True)
+        if self._held is not None:
+            os.close(self._held)
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 

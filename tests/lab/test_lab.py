@@ -17,6 +17,7 @@ import pytest
 import kit
 from kit.amdahl import AmdahlClient, create_page, get_page
 from kit.core.errors import InputError, SetupError
+from kit.lab import lab_registry
 
 pytestmark = pytest.mark.lab
 
@@ -281,6 +282,10 @@ def test_faults_are_counted_down_and_taken_back(quiet_lab):
             quiet_lab.faults(*arguments)
     with pytest.raises(InputError, match="count"):
         quiet_lab.faults("amdahl", 503, count=-1)
+    for wrong in ({"count": 0}, {"path": 5}, {"method": None}, {"retry_after": "soon"}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            quiet_lab.faults("amdahl", 503, **wrong)
+    assert ask(url, **key) == 200
 
 
 def test_a_large_request_is_refused(lab):
@@ -323,3 +328,25 @@ def test_small_answers_leave_without_delay():
     with listening_socket() as listening:
         # What asyncio goes by when it decides about Nagle's algorithm, which costs 40 ms where writes follow each other.
         assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_two_labs_do_not_share_a_folder(alone, tmp_path):
+    """They would assign the same positions, and send the same webhooks."""
+    with kit.Lab("s2", path=tmp_path / "data", join=False):
+        with pytest.raises(SetupError, match="data is used by a lab that is running"):
+            kit.Lab("s2", path=tmp_path / "data", join=False)
+    with kit.Lab("s2", path=tmp_path / "data", join=False) as lab:
+        assert lab.status()["state"].tolist() == ["up"]
+
+
+def test_data_that_are_no_lab_s_are_told_by_name(alone, tmp_path):
+    (tmp_path / "claude.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(SetupError, match=r"claude\.sqlite cannot be used: file is not a database"):
+        kit.Lab("claude", path=tmp_path, join=False)
+    assert (tmp_path / "claude.sqlite").read_bytes().startswith(b"not a database")
+
+
+def test_an_announcement_that_goes_while_it_is_looked_at(alone):
+    (lab_registry.folder() / "lab-1.json").symlink_to("nowhere")
+    with kit.Lab("claude") as lab:
+        assert not lab.joined

@@ -46,15 +46,22 @@ class Rule:
 
     def __post_init__(self) -> None:
         self.kind = str(self.kind)
-        status = self.kind.isdigit() and 400 <= int(self.kind) <= 599
+        status = self.kind.isdecimal() and 400 <= int(self.kind) <= 599
         if self.kind not in KINDS and not status:
             raise InputError(
                 f"no fault is called {self.kind!r}", hint=f"there are {', '.join(KINDS)} and statuses like 503"
             )
-        for name in ("count", "skip", "seconds", "after"):
+        for name in ("path", "method"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name}={getattr(self, name)!r}: give a text, such as '*'")
+        for name in ("count", "skip", "seconds", "after", "retry_after"):
             value = getattr(self, name)
+            if value is None and name == "retry_after":
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise InputError(f"{name}={value!r}: give a number from 0 up")
+        if self.count < 1:
+            raise InputError(f"count={self.count!r}: give the number of requests, from 1 up")
 
     def matches(self, service: str, method: str, path: str) -> bool:
         return self.service in ("*", service) and self.method in ("*", method) and fnmatch.fnmatchcase(path, self.path)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...core.errors import SetupError
+
 T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 _BATCH = 1000
@@ -25,9 +27,15 @@ class Store:
     """A database in WAL mode, with a reader for the event loop and a writer thread."""
 
     def __init__(self, path: Path, schema: str) -> None:
-        self._writer = _connect(path)
-        self._writer.executescript(schema)
-        self._reader = _connect(path)
+        try:
+            self._writer = _connect(path)
+            self._writer.executescript(schema)
+            self._reader = _connect(path)
+        except sqlite3.DatabaseError as error:
+            raise SetupError(
+                f"the lab's data in {path} cannot be used: {error}",
+                hint="move that file away to start without it, or give another path=",
+            ) from None
         self._reader.execute("pragma query_only=1")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
