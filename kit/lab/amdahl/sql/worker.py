@@ -60,22 +60,26 @@ def open_locked(file: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-_TOKENS = re.compile(
-    r"""--[^\n]*|(?<!\w)[eE]'(?:[^'\\]|''|\\.)*'|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*|)\$.*?\$\1\$|;|.""",
-    re.DOTALL,
-)
+def without_semicolons(sql: str) -> str:
+    """Return a statement without the semicolons before and after it; the text is known to be one statement.
 
-
-def without_semicolon(sql: str) -> str:
-    """Return the statement before its semicolon, if it has one; the text is known to be one statement.
-
-    >>> without_semicolon("select ';' -- a;b" + chr(10) + "; -- done")
+    >>> without_semicolons("; select ';' -- a;b" + chr(10) + "; -- done")
     "select ';' -- a;b\\n"
     """
-    for token in _TOKENS.finditer(sql):
-        if token[0] == ";":
-            return sql[: token.start()]
-    return sql
+    sql = sql.strip("; \t\r\n")
+    if ";" not in sql:
+        return sql
+    text = sql.encode()
+    start, begun = 0, False
+    # The engine's own tokens, as only it knows what is text and what is a comment.
+    for at, kind in duckdb.tokenize(sql):
+        if kind == duckdb.token_type.operator and text[at : at + 1] == b";":
+            if begun:
+                return text[start:at].decode()
+            start = at + 1
+        elif kind != duckdb.token_type.comment:
+            begun = True
+    return text[start:].decode()
 
 
 class Worker:
@@ -113,7 +117,7 @@ class Worker:
         self, cursor: duckdb.DuckDBPyConnection, beside: duckdb.DuckDBPyConnection, order: dict[str, Any]
     ) -> dict[str, Any]:
         one_select(cursor, order["sql"])
-        sql, limit = without_semicolon(order["sql"]), order["limit"]
+        sql, limit = without_semicolons(order["sql"]), order["limit"]
         relation = cursor.sql(sql)
         columns = columns_of(relation.columns, relation.types)
         if order.get("check"):
