@@ -109,11 +109,13 @@ class Store:
                 try:
                     results.append((done, job(self._writer), None))
                 except Exception as error:
+                    if not self._writer.in_transaction:
+                        raise  # SQLite has undone everything, as it does on a full disk
                     self._writer.execute("rollback to job")
                     results.append((done, None, error))
                 self._writer.execute("release job")
             self._writer.execute("commit")
-        except sqlite3.Error as error:
+        except Exception as error:
             # For example, the disk is full: nothing of this batch was stored, and every caller in it must know.
             if self._writer.in_transaction:
                 self._writer.execute("rollback")
