@@ -103,6 +103,27 @@ def test_an_expired_key(served, raw):
         assert refused(late, requests.Handshake(5, made.key)).code == 3
 
 
+def test_an_end_that_is_too_late(served, raw):
+    for end in (2**63, 2**64 - 1):
+        error = refused(raw, requests.ApiKeyRegister("long", 1, ["User"], end))
+        assert error.code == 2 and "9223372036854775807" in error.message
+    made = raw.ask(requests.ApiKeyRegister("long", 1, ["User"], 2**63 - 1))
+    assert made.info.expires_at_nanos == 2**63 - 1
+    with served.raw(1, made.key) as long:
+        assert long.sql("SELECT 1") == [(1,)]
+
+
+def test_an_auditor_waits_for_no_stream(served, raw):
+    raw.become(9200)
+    key = raw.ask(requests.ApiKeyRegister("look", 9200, ["Auditor"])).key
+    with served.raw(9200, key) as auditor:
+        # It may come to be under any name.
+        assert refused(auditor, requests.Subscribe(9200 << 32 | 1, 0, 9)).code == 3
+        audited = stream_of(raw, b"seen", name=fresh("audit_"))
+        auditor.ask(requests.Subscribe(audited, 0, 9))
+        assert list(auditor.push().events) == [b"seen"]
+
+
 def test_roles(served, raw):
     name = fresh("audit_")
     open_, audited = stream_of(raw, b"x"), stream_of(raw, b"y", name=name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ...kimberlite.types import MAX_U32
 from ...kimberlite.wire.blobs import Blobs
@@ -26,19 +26,31 @@ from .accounts.consents import Consents
 from .accounts.tenants import Registry
 from .refusal import EXECUTION, INVALID, NO_SUBSCRIPTION, SYNTAX, TENANT_TOO_LARGE, UNAUTHORIZED, Refusal
 from .sql.workers import Workers
-from .streams import Stream, Streams
+from .streams import OVERHEAD, Stream, Streams
 from .subscriptions import Subscriptions
 
 HANDSHAKE = ["query", "append", "subscribe"]
 _INFO = ["query", "append", "subscribe.v2", "admin.v1", "schema.v1", "server_info.v1"]
-_OVERHEAD = 64
-"""The largest number of bytes in a page's frame that are not events."""
 _SMALL_PAGE = 1024 * 1024
 """A client that asks for no more than the official client's default is assumed to accept no larger frames either."""
 _MAX_SQL = 4 * 1024 * 1024
+_MAX_PARAMS = 32_766
+"""More than these the engine of the tables does not take."""
 _BEGINNING = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*(\w+|\()?", re.DOTALL)
 _READING = ("SELECT", "SHOW", "WITH", "EXPLAIN", "VALUES", "(")
 _NEXT = option(U64)
+_CHANGES = (
+    requests.CreateStream,
+    requests.TenantCreate,
+    requests.TenantDelete,
+    requests.ApiKeyRegister,
+    requests.ApiKeyRevoke,
+    requests.ApiKeyRotate,
+    requests.ConsentGrant,
+    requests.ConsentWithdraw,
+)
+"""Requests that change something, beside those to append and to run a statement."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -66,7 +78,7 @@ class Call:
         return self.request.tenant_id
 
 
-Handler = Callable[[Call, Any], Awaitable[Any]]
+Handler = Callable[[Call, Any], Coroutine[Any, Any, Any]]
 
 
 class Calls:
@@ -92,6 +104,7 @@ class Calls:
         self._audit = audit
         self._consents = consents
         self._started = time.monotonic()
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._handlers: dict[type[Any], Handler] = {
             requests.CreateStream: self._create_stream,
             requests.AppendEvents: self._append,
@@ -134,7 +147,25 @@ class Calls:
         handler = self._handlers.get(type(request.payload))
         if handler is None:
             raise Refusal(EXECUTION, f"{type(request.payload).__name__} is not supported by this server")
+        if isinstance(request.payload, _CHANGES):
+            return await self._whole(handler(call, request.payload))
         return await handler(call, request.payload)
+
+    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
+        """Carry a change out to its end, which is its entry in the audit log, also for a client that goes away."""
+        task = asyncio.ensure_future(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Future[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the client, if it is still there
+
+    async def close(self) -> None:
+        """Wait for changes that are under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _create_stream(self, call: Call, request: requests.CreateStream) -> responses.CreateStream:
         await self._registry.note(call.tenant)
@@ -146,17 +177,22 @@ class Calls:
     async def _append(self, call: Call, request: requests.AppendEvents) -> responses.AppendEvents:
         stream = self._stream(call, request.stream_id)
         events = Blobs.of(request.events)
-        first = await self._streams.append(stream, events, request.expected_offset)
+        append = self._streams.append(stream, events, request.expected_offset)
         if call.request.audit is not None:
-            await self._record(call, "StreamAppend", stream.name)
-        return responses.AppendEvents(first, len(events))
+            append = self._recorded(append, call, "StreamAppend", stream.name)
+        return responses.AppendEvents(await self._whole(append), len(events))
+
+    async def _recorded(self, change: Coroutine[Any, Any, T], call: Call, action: str, subject: str | None = None) -> T:
+        done = await change
+        await self._record(call, action, subject)
+        return done
 
     async def _read(self, call: Call, request: requests.ReadEvents) -> Raw:
         # As in the real server, a stream that does not exist has no events, whatever its id.
         stream = None if self._streams.get(request.stream_id) is None else self._stream(call, request.stream_id)
         count, pieces = 0, list[bytes]()
         if stream is not None and request.max_bytes:
-            frame = (OFFICIAL_LIMIT if request.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - _OVERHEAD
+            frame = (OFFICIAL_LIMIT if request.max_bytes <= _SMALL_PAGE else MAX_PAYLOAD) - OVERHEAD
             work = (stream, request.from_offset, request.max_bytes, frame)
             if frame > OFFICIAL_LIMIT:
                 # Some MiB take too long for the event loop.
@@ -181,11 +217,10 @@ class Calls:
         return stream
 
     async def _subscribe(self, call: Call, request: requests.Subscribe) -> responses.Subscribe:
-        # The stream may be created later by another tenant: its events must not be pushed then.
+        # A stream that does not exist may be created later, by another tenant or under any name.
         _check_owner(call, request.stream_id)
         stream = self._streams.get(request.stream_id)
-        if stream is not None:
-            call.identity.reads_stream(stream.name)
+        call.identity.reads_stream("" if stream is None else stream.name)
         if len(call.subscriptions) >= 1000:
             raise Refusal(INVALID, "a connection has at most 1000 subscriptions")
         batch = self.extensions.batches and request.consumer_group == BATCH_GROUP
@@ -219,6 +254,8 @@ class Calls:
         await asyncio.shield(self._ready)
         if len(query.sql) > _MAX_SQL:
             raise Refusal(SYNTAX, f"a statement has at most {_MAX_SQL:,} characters")
+        if len(query.params) > _MAX_PARAMS:
+            raise Refusal(EXECUTION, f"a statement has at most {_MAX_PARAMS:,} parameters, not {len(query.params):,}")
         beginning = _BEGINNING.match(query.sql)
         verb = (beginning[1] or "").upper() if beginning else ""
         request = payload_of(call.request)
@@ -229,9 +266,8 @@ class Calls:
         if not call.identity.writes:
             raise Refusal(UNAUTHORIZED, f"role {', '.join(sorted(call.identity.roles))} may not change data")
         await self._registry.note(call.tenant)
-        body = await self._workers.execute(call.tenant, request)
-        await self._record(call, verb.title())
-        return body
+        change = self._workers.execute(call.tenant, request)
+        return await self._whole(self._recorded(change, call, verb.title()))
 
     async def _tables(self, call: Call, request: requests.ListTables) -> responses.ListTables:
         await asyncio.shield(self._ready)

@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._task: asyncio.Task[None] | None = None
         self._identity: Identity | None = None
-        self._subscriptions = Subscriptions(home.streams, self._push)
+        self._subscriptions = Subscriptions(home.streams, self._push, self._broken)
         self._frames = FrameReader(BEFORE_HANDSHAKE)
         self._appends: deque[tuple[asyncio.Task[None], int]] = deque()
 
@@ -188,7 +188,11 @@ class Connection(asyncio.Protocol):
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is not None:
-            self._transport.close()
+            self._broken()
+
+    def _broken(self) -> None:
+        """Close the connection, as it owes the client something that it cannot give."""
+        self._transport.close()
 
     async def _answer(self, message: Request, rule: Rule | None, before: asyncio.Task[None] | None = None) -> None:
         """Handle the request; answer it after all earlier ones."""

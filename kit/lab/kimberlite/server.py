@@ -53,7 +53,7 @@ class KimberliteServer:
         keys, metrics = Keys(house.token, self._store), Metrics()
         registry = Registry(self._store, self._workers)
         self._audit = AuditLog(self._store)
-        calls = Calls(
+        self._calls = calls = Calls(
             self._streams,
             self._workers,
             self._ready,
@@ -99,6 +99,7 @@ class KimberliteServer:
         self._ready.cancel()
         await asyncio.gather(self._ready, return_exceptions=True)
         await self._workers.close()
+        await self._calls.close()
         await self._audit.close()
         await self._store.close()
 

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 
 from ...kimberlite.types import MAX_U32
 from ...kimberlite.wire.blobs import Blobs
+from ...kimberlite.wire.framing import MAX_PAYLOAD
 from ..common.store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
+from .schema import CHUNK
 
-CHUNK = 64 * 1024
-"""Bytes that are stored together: a page that begins or ends inside a chunk scans at most this many."""
+OVERHEAD = 64
+"""The largest number of bytes around the events of a page or a push."""
+
+
 _KEPT = 256 * 1024
 """Bytes of a stream's end that are kept in memory for clients that follow it."""
 _ROWS = 256
@@ -37,7 +41,6 @@ class Stream:
     made: int
     length: int
     bytes: int
-    deleted: bool = False
     recent: deque[tuple[int, Blobs]] = field(default_factory=deque)
     kept: int = 0
 
@@ -63,9 +66,9 @@ class Stream:
 
     def at_hand(self, first: int) -> Blobs | None:
         """Return events from this one on, if they are in memory."""
-        for start, events in self.recent:
-            if start <= first < start + len(events):
-                return events[first - start :] if first > start else events
+        for start, events in reversed(self.recent):
+            if start <= first:
+                return events[first - start :] if first < start + len(events) else None
         return None
 
 
@@ -85,7 +88,6 @@ class Streams:
         last = store.read("select max(position + count) from chunks")[0][0]
         self._position = last or 0
         """Where the next event goes, among all there are. Only the store's thread changes it."""
-        self._writing: set[asyncio.Future[None]] = set()
         self.appended = 0
         self.appended_bytes = 0
 
@@ -124,8 +126,12 @@ class Streams:
             made: sqlite3.Row = row
             return made
 
-        row = await self._store.write(job)
-        return self._names.get((tenant, name)) or self._keep(_stream(row))
+        def kept(row: sqlite3.Row) -> None:
+            if (tenant, name) not in self._names:
+                self._keep(_stream(row))
+
+        row = await self._store.write_then(job, kept)
+        return self._names.get((tenant, name)) or _stream(row)
 
     async def append(self, stream: Stream, events: Blobs, expected: int) -> int:
         """Add events to a stream of the length that is expected; returns when they are on disk."""
@@ -134,6 +140,9 @@ class Streams:
         ]
         if not pieces:
             raise Refusal(INVALID, "an append must hold at least one event")
+        if max(len(raw) for _, _, raw in pieces) > MAX_PAYLOAD - OVERHEAD:
+            # An append has less around its events than what would bring them back.
+            raise Refusal(INVALID, f"an event has at most {MAX_PAYLOAD - OVERHEAD:,} bytes, with those of its length")
 
         def job(db: sqlite3.Connection) -> None:
             row = db.execute("select length from streams where id = ?", (stream.row,)).fetchone()
@@ -157,25 +166,15 @@ class Streams:
             # Positions of a failed commit are not used again, as they may have been seen.
             self._position = position
 
-        async def kept() -> None:
-            await self._store.write(job)
+        def kept(_: None) -> None:
             size = sum(size for _, size, _ in pieces)
             stream.grown(expected, events, size)
             self._wake(stream.id)
             self.appended += len(events)
             self.appended_bytes += size
 
-        # The caller may be cancelled during the write: the stream then exists, and the next caller must find it.
-        writing = asyncio.ensure_future(kept())
-        self._writing.add(writing)
-        writing.add_done_callback(self._written)
-        await asyncio.shield(writing)
+        await self._store.write_then(job, kept)
         return expected
-
-    def _written(self, writing: asyncio.Future[None]) -> None:
-        self._writing.discard(writing)
-        if not writing.cancelled():
-            writing.exception()  # reported to waiting callers; without any there is nothing to report
 
     def read(self, stream: Stream, first: int, max_bytes: int, frame: int) -> tuple[int, list[bytes]]:
         """Return events from an offset on: how many, and their wire form in pieces.
@@ -236,19 +235,18 @@ class Streams:
 
     async def drop_tenant(self, tenant: int) -> None:
         """Remove a tenant's streams, and notify their subscribers."""
-        gone = self.of(tenant)
 
         def job(db: sqlite3.Connection) -> None:
-            for stream in gone:
-                db.execute("delete from chunks where stream = ?", (stream.row,))
-                db.execute("delete from streams where id = ?", (stream.row,))
+            db.execute("delete from chunks where tenant = ?", (tenant,))
+            db.execute("delete from streams where tenant = ?", (tenant,))
 
-        await self._store.write(job)
-        for stream in gone:
-            del self._all[stream.id]
-            del self._names[tenant, stream.name]
-            stream.deleted = True
-            self._wake(stream.id)
+        def gone(_: None) -> None:
+            for stream in self.of(tenant):
+                del self._all[stream.id]
+                del self._names[tenant, stream.name]
+                self._wake(stream.id)
+
+        await self._store.write_then(job, gone)
 
     def watch(self, id: int, watcher: asyncio.Event) -> None:
         """Set the event whenever the stream of this id grows; it need not exist yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from ...kimberlite.types import MAX_U32, MAX_U64
@@ -11,7 +10,7 @@ from ...kimberlite.wire.blobs import Blobs
 from ...kimberlite.wire.protocol.codec import encode
 from ...kimberlite.wire.protocol.enums import CloseReason
 from ...kimberlite.wire.protocol.messages import Push, SubscriptionClosed, SubscriptionEvents
-from .streams import Streams
+from .streams import Stream, Streams
 
 _SPREAD = 0x517CC1B727220A95
 _SINGLE, _BATCH = 64, 2048
@@ -31,6 +30,7 @@ class Subscription:
         batch: bool,
         streams: Streams,
         send: Callable[[list[bytes], int], Awaitable[None]],
+        broken: Callable[[], None],
     ) -> None:
         self.id = id
         self.stream = stream
@@ -39,6 +39,7 @@ class Subscription:
         self._batch = batch
         self._streams = streams
         self._send = send
+        self._broken = broken
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,26 +71,34 @@ class Subscription:
         return encode(Push(SubscriptionClosed(self.id, reason)))
 
     async def _run(self) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             await self._pump()
+        except ConnectionError:
+            pass
+        except Exception:
+            # For example, the disk cannot be read: a subscriber that hears nothing would wait forever.
+            self._broken()
+            raise
 
     async def _pump(self) -> None:
-        most, exists = _BATCH if self._batch else _SINGLE, False
+        most = _BATCH if self._batch else _SINGLE
+        known: Stream | None = None
         while True:
             self._news.clear()
             stream = self._streams.get(self.stream)
-            if stream is None and exists:
+            if known is not None and stream is not known:
+                # Removed; there may already be another of the same number.
                 await self._send([self.closed(CloseReason.STREAM_DELETED)], self.stream)
                 return
-            exists = stream is not None
+            known = stream
             if stream is not None and self.credits and self._offset < stream.length:
                 events = self._streams.following(stream, self._offset, min(most, self.credits), _SIZE)
-                if not len(events):
+                if len(events):
+                    frames = self._frames(events)
+                    self._offset += len(events)
+                    await self._send(frames, self.stream)
                     continue
-                frames = self._frames(events)
-                self._offset += len(events)
-                await self._send(frames, self.stream)
-                continue
+                # Its events are removed from the disk, which is told here in a moment.
             await self._news.wait()
 
     def _frames(self, events: Blobs) -> list[bytes]:
@@ -105,9 +114,15 @@ class Subscription:
 class Subscriptions:
     """The subscriptions of one connection."""
 
-    def __init__(self, streams: Streams, send: Callable[[list[bytes], int], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        send: Callable[[list[bytes], int], Awaitable[None]],
+        broken: Callable[[], None],
+    ) -> None:
         self._streams = streams
         self._send = send
+        self._broken = broken
         self._all: dict[int, Subscription] = {}
         self._count = 0
 
@@ -117,8 +132,10 @@ class Subscriptions:
     def add(self, tenant: int, stream: int, offset: int, credits: int, batch: bool) -> Subscription:
         """Return a new one, not yet started."""
         self._count += 1
-        id = (tenant * _SPREAD + stream + self._count) & MAX_U64
-        made = Subscription(id, stream, offset, credits, batch, self._streams, self._send)
+        while (id := (tenant * _SPREAD + stream + self._count) & MAX_U64) in self._all:
+            # Taken by another stream: a larger number with a smaller count.
+            self._count += 1
+        made = Subscription(id, stream, offset, credits, batch, self._streams, self._send, self._broken)
         self._all[id] = made
         return made
 

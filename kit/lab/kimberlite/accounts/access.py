@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ....kimberlite.types import MAX_I64
 from ....kimberlite.wire.protocol import requests
 from ....kimberlite.wire.protocol.structs import ApiKeyInfo
 from ...common.store import Store
@@ -104,28 +105,22 @@ class Keys:
         """Return a new key, and its public description."""
         if not roles or any(role not in ROLES for role in roles):
             raise Refusal(INVALID, f"roles must be one or more of {', '.join(ROLES)}")
-        key = PREFIX + secrets.token_hex(32)
-        info = ApiKeyInfo(secrets.token_hex(8), subject, tenant, list(roles), expires)
-        await self._store.write(
-            lambda db: db.execute(
-                "insert into keys (id, hash, subject, tenant, roles, expires) values (?, ?, ?, ?, ?, ?)",
-                (info.key_id, _hash(key), subject, tenant, json.dumps(roles), expires),
-            )
-        )
-        return key, info
+        if expires is not None and expires > MAX_I64:
+            raise Refusal(INVALID, f"expires_at_nanos is at most {MAX_I64}, in the year 2262; leave it out for no end")
+        return await self._store.write(lambda db: _insert(db, subject, tenant, roles, expires))
 
     async def revoke(self, key: str) -> None:
         """End a key."""
         await self._store.write(lambda db: _revoke(db, key))
 
     async def rotate(self, key: str) -> tuple[str, ApiKeyInfo]:
-        """End a key and makes another with the same rights."""
-        rows = self._store.read("select * from keys where hash = ? and not revoked", (_hash(key),))
-        if not rows:
-            raise Refusal(KEY_NOT_FOUND, "API key not found")
-        row = rows[0]
-        await self.revoke(key)
-        return await self.register(row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])
+        """End a key and make another with the same rights."""
+
+        def job(db: sqlite3.Connection) -> tuple[str, ApiKeyInfo]:
+            row = _revoke(db, key)
+            return _insert(db, row["subject"], row["tenant"], json.loads(row["roles"]), row["expires"])
+
+        return await self._store.write(job)
 
     def list(self, tenant: int | None) -> list[ApiKeyInfo]:
         """Return the keys in force, of a tenant or of all."""
@@ -137,9 +132,26 @@ class Keys:
         ]
 
 
-def _revoke(db: sqlite3.Connection, key: str) -> None:
-    if not db.execute("update keys set revoked = 1 where hash = ? and not revoked", (_hash(key),)).rowcount:
+def _insert(
+    db: sqlite3.Connection, subject: str, tenant: int, roles: list[str], expires: int | None
+) -> tuple[str, ApiKeyInfo]:
+    key = PREFIX + secrets.token_hex(32)
+    info = ApiKeyInfo(secrets.token_hex(8), subject, tenant, list(roles), expires)
+    db.execute(
+        "insert into keys (id, hash, subject, tenant, roles, expires) values (?, ?, ?, ?, ?, ?)",
+        (info.key_id, _hash(key), subject, tenant, json.dumps(roles), expires),
+    )
+    return key, info
+
+
+def _revoke(db: sqlite3.Connection, key: str) -> sqlite3.Row:
+    """Return the row of a key that ends here."""
+    row: sqlite3.Row | None = db.execute(
+        "update keys set revoked = 1 where hash = ? and not revoked returning *", (_hash(key),)
+    ).fetchone()
+    if row is None:
         raise Refusal(KEY_NOT_FOUND, "API key not found")
+    return row
 
 
 def _hash(key: str) -> bytes:

@@ -26,8 +26,7 @@ class Registry:
     async def note(self, tenant: int) -> None:
         """Register a tenant that writes for the first time."""
         if tenant not in self._known:
-            await self._store.write(lambda db: _add(db, tenant, None))
-            self._known.add(tenant)
+            await self._store.write_then(lambda db: _add(db, tenant, None), lambda _: self._known.add(tenant))
 
     async def create(self, tenant: int, name: str | None) -> tuple[TenantInfo, bool]:
         """Register a tenant; the second is False if it was registered already."""
@@ -43,12 +42,11 @@ class Registry:
                 raise Refusal(TENANT_EXISTS, f"tenant {tenant} already exists with another name")
             return False
 
-        created = await self._store.write(job)
-        self._known.add(tenant)
+        created = await self._store.write_then(job, lambda _: self._known.add(tenant))
         return await self.get(tenant), created
 
     async def get(self, tenant: int) -> TenantInfo:
-        """Return a tenant's entry, or None."""
+        """Return a tenant's entry; refuse an unknown one."""
         rows = self._store.read("select * from tenants where id = ?", (tenant,))
         if not rows:
             raise Refusal(TENANT_NOT_FOUND, f"tenant {tenant} not found")
@@ -65,8 +63,7 @@ class Registry:
         def job(db: sqlite3.Connection) -> bool:
             return db.execute("delete from tenants where id = ?", (tenant,)).rowcount > 0
 
-        deleted = await self._store.write(job)
-        self._known.discard(tenant)
+        deleted = await self._store.write_then(job, lambda _: self._known.discard(tenant))
         return deleted, dropped
 
     async def _info(self, row: Any) -> TenantInfo:
