@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -611,6 +612,21 @@ def test_tables_as_they_were_at_a_time(raw, form):
     assert raised.value.code == 8
 
 
+def test_how_things_were_stays_as_it_was(served, raw):
+    name = fresh("t")
+    raw.sql(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY)")
+    slow = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 3000000) SELECT n FROM c"
+    with served.raw() as writer:
+        writer.send(requests.Query(f"INSERT INTO {name} SELECT count(*) FROM ({slow})"))
+        time.sleep(0.2)
+        # The row is on its way.
+        sql = f"SELECT count(*) FROM {name} AS OF '{datetime.now(UTC).isoformat()}'"
+        before = raw.sql(sql)
+        writer.answer()
+    assert raw.sql(f"SELECT count(*) FROM {name}") == [(1,)]
+    assert raw.sql(sql) == before
+
+
 # --- what this server has beyond the real one -----------------------------------------------------------------------
 
 
@@ -655,8 +671,12 @@ def test_bounds_never_change_what_a_query_finds(raw):
             parts.append(f"{name} {sign} {n + first if name == 'position' else n}")
             compare = {">=": n.__le__, ">": n.__lt__, "<": n.__gt__, "<=": n.__ge__, "=": n.__eq__}[sign]
             expected = [one for one in expected if compare(one)]
+        if rng.random() < 0.5:
+            parts.insert(rng.randint(0, len(parts)), f"stream_id = {id}")
         found = raw.sql(f"SELECT stream_offset FROM kit_events WHERE {' AND '.join(parts)} ORDER BY position")
         assert [row[0] for row in found] == list(expected), parts
+    for other in (id + 1, id + (1 << 32)):
+        assert raw.sql("SELECT stream_offset FROM kit_events WHERE stream_id = $1", other) == []
 
 
 def test_the_demo(raw):

@@ -157,6 +157,29 @@ def test_times_of_statements(sql, time):
     assert found.time == time + 999 and found.sql.strip() == "SELECT 1"
 
 
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2001-09-09T01:46:40.000000001Z", 10**18 + 1),
+        ("2001-09-09T01:46:40.000000000Z", 10**18),
+        ("2262-04-11T23:47:16.854775Z", 2**63 - 1),
+    ],
+)
+def test_times_of_statements_to_the_nanosecond(text, time):
+    assert parse(f"SELECT 1 AS OF '{text}'").time == time
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "1677-01-01", "2262-04-12"])
+def test_times_that_64_bits_do_not_reach(text):
+    with pytest.raises(Refusal, match="between 1678 and 2262") as refused:
+        parse(f"SELECT 1 AS OF '{text}'")
+    assert refused.value.code == 7
+
+
+def test_a_statement_that_breaks_off():
+    assert parse("SELECT * FROM information_schema.").verb == "SELECT"
+
+
 def test_names_of_columns():
     for text, name in {
         "count( * )": "COUNT(*)",
@@ -247,6 +270,155 @@ def test_limits_of_integers(tables):
     for sql in ("(1, 128, 0, 0)", "(1, 0, 32768, 0)", "(1, 0, 0, 2147483648)", "(9223372036854775808, 0, 0, 0)"):
         with pytest.raises(Refusal, match="type mismatch"):
             tables.run(f"INSERT INTO t VALUES {sql}")
+
+
+def test_a_key_is_never_made_up(tables):
+    for kind in ("INTEGER", "INT", "BIGINT"):
+        tables.run(f"CREATE TABLE t_{kind} (id {kind} PRIMARY KEY, x TEXT)")
+        for sql in ("(x) VALUES ('a')", "VALUES (NULL, 'a')"):
+            with pytest.raises(Refusal, match="NOT NULL") as refused:
+                tables.run(f"INSERT INTO t_{kind} {sql}")
+            assert refused.value.code == 8
+        tables.run(f"INSERT INTO t_{kind} VALUES (7, 'b')")
+        table = result_columns(tables.payload(f"SELECT id FROM t_{kind}")).table
+        assert str(table.schema.types[0]) == "int64" and table.column(0).to_pylist() == [7]
+        assert ("id", kind, False) in tables.rows(f"SHOW COLUMNS FROM t_{kind}")
+
+
+def test_a_column_may_have_the_name_of_the_number_of_a_row(tables):
+    tables.run("CREATE TABLE t (rowid BIGINT, oid TEXT PRIMARY KEY)")
+    for number, key in ((5, "a"), (5, "b"), (None, "c")):
+        tables.run("INSERT INTO t VALUES ($1, $2)", number, key)
+    filled = tables.position
+    tables.run("UPDATE t SET rowid = 6 WHERE oid = 'c'")
+    tables.run("DELETE FROM t WHERE oid = 'a'")
+    assert sorted(tables.rows("SELECT oid, rowid FROM t")) == [("b", 5), ("c", 6)]
+    assert sorted(tables.rows("SELECT oid, rowid FROM t", at=filled)) == [("a", 5), ("b", 5), ("c", None)]
+    with pytest.raises(Refusal, match="reserved"):
+        tables.run("CREATE TABLE u (_rowid_ BIGINT PRIMARY KEY)")
+
+
+def test_an_index_is_made_or_refused(tables):
+    for name in ("t", "u"):
+        tables.run(f"CREATE TABLE {name} (id INT PRIMARY KEY, a INT)")
+    tables.run("CREATE INDEX by_a ON t (a)")
+    with pytest.raises(Refusal, match="already exists") as refused:
+        tables.run("CREATE INDEX By_A ON u (a)")
+    assert refused.value.code == 10
+    tables.run("CREATE INDEX IF NOT EXISTS by_a ON t (a)")
+    tables.run("CREATE INDEX u_by_a ON u (a)")
+
+
+def test_a_full_disk_is_no_fault_of_the_statement(tables):
+    tables.run("CREATE TABLE t (id INT PRIMARY KEY)")
+    db = tables._writer._database(1).db
+    pages = db.execute("pragma page_count").fetchone()[0]
+    db.execute(f"pragma max_page_count={pages}")
+    for sql in (f"CREATE TABLE u (id INT PRIMARY KEY, {', '.join(f'c{n} TEXT' for n in range(400))})",):
+        with pytest.raises(Refusal, match="full") as refused:
+            tables.run(sql)
+        assert refused.value.code == 12
+    db.execute("pragma max_page_count=100000")
+    tables.run("INSERT INTO t VALUES (1)")
+    assert tables.rows("SHOW TABLES") == [("t",)]
+
+
+def test_tables_that_are_just_being_made(tables, tmp_path):
+    (tmp_path / "kimberlite-5.sqlite").touch()
+    assert tables.rows("SHOW TABLES", tenant=5) == []
+    tables.run("CREATE TABLE t (id INT PRIMARY KEY)", tenant=5)
+    assert tables.rows("SHOW TABLES", tenant=5) == [("t",)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("at > '2025-01-01'", []),
+        ("'2025-01-01' <= at", []),
+        ("t.at = $1", ["2025-01-01"]),
+        ("\"at\" NOT BETWEEN $1 AND '2025-01-01'", [Timestamp(5)]),
+        ("id = 1 AND at IN ('2025-01-01', '2025-01-02')", []),
+        ("day >= '2025-01-01'", []),
+        ("clock < '10:00'", []),
+        ("at LIKE '2025%'", []),
+        ("at NOT ILIKE '2025%'", []),
+    ],
+)
+def test_times_are_not_compared_with_texts(tables, sql, params):
+    tables.run("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP, day DATE, clock TIME)")
+    tables.run("INSERT INTO t VALUES (1, $1, 20000, 5)", Timestamp(10**18))
+    with pytest.raises(Refusal, match="type mismatch"):
+        tables.rows("SELECT id FROM t GROUP BY id HAVING MAX(t.at) > '2025-01-01'")
+    for statement in (f"SELECT id FROM t WHERE {sql}", f"SELECT id FROM t x WHERE {sql.replace('t.', 'x.')}"):
+        with pytest.raises(Refusal, match=r"type mismatch: column .* at Line: 1") as refused:
+            tables.rows(statement, *params)
+        assert refused.value.code == 8
+    with pytest.raises(Refusal, match="type mismatch"):
+        tables.run(f"DELETE FROM t WHERE {sql}", *params)
+    assert tables.rows("SELECT id FROM t") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT id FROM t WHERE at = $1", [Timestamp(10**18)]),
+        ("SELECT id FROM t WHERE at >= CAST('2001-09-09' AS TIMESTAMP) AND name > 'a'", []),
+        ("SELECT id FROM t WHERE at BETWEEN $1 AND $1", [Timestamp(10**18)]),
+        ("SELECT id FROM (SELECT id, CAST(at AS TEXT) AS at FROM t) x WHERE at = '2001-09-09T01:46:40Z'", []),
+        ("SELECT id FROM t WHERE 'b' = name AND at IS NOT NULL", []),
+        ("SELECT t.id FROM t JOIN words w ON w.id = t.id WHERE w.at = 'then'", []),
+    ],
+)
+def test_what_is_compared_with_times(tables, sql, params):
+    tables.run("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP, name TEXT)")
+    tables.run("CREATE TABLE words (id INT PRIMARY KEY, at TEXT)")
+    tables.run("INSERT INTO t VALUES (1, $1, 'b')", Timestamp(10**18))
+    tables.run("INSERT INTO words VALUES (1, 'then')")
+    assert tables.rows(sql, *params) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("CAST('9007199254740993.0' AS BIGINT)", 9007199254740993),
+        ("CAST(' -9223372036854775808 ' AS BIGINT)", -(2**63)),
+        ("CAST(CAST('9007199254740993.25' AS DECIMAL) AS BIGINT)", 9007199254740993),
+        ("CAST(2.6 AS BIGINT)", 3),
+        ("CAST('2021-01-01T00:00:00.123456789Z' AS TIMESTAMP)", Timestamp(1609459200123456789)),
+        ("CAST('2021-01-01 00:00:00.1234567' AS TIMESTAMP)", Timestamp(1609459200123456700)),
+    ],
+)
+def test_casts_are_exact(tables, sql, value):
+    assert tables.rows(f"SELECT {sql}") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("CAST('1_000' AS BIGINT)", "'1_000' is not a number"),
+        ("CAST(1e300 AS BIGINT)", "does not fit into 64 bits"),
+        ("CAST('9223372036854775808' AS BIGINT)", "does not fit into 64 bits"),
+        ("CAST('9999-12-31' AS TIMESTAMP)", "between 1677-09-21"),
+        ("CAST('1e500' AS DECIMAL(10,2))", "too large for DECIMAL"),
+        ("5 @> 6", "JSON"),
+    ],
+)
+def test_functions_tell_what_they_cannot_do(tables, sql, words):
+    with pytest.raises(Refusal, match=words) as refused:
+        tables.rows(f"SELECT {sql}")
+    assert refused.value.code == 8
+
+
+def test_bytes_that_look_like_a_time_stay_bytes(tables):
+    import base64
+
+    value = stamps.stamp(10**18)
+    tables.run("CREATE TABLE t (id INT PRIMARY KEY, b BYTES)")
+    for n in range(300):
+        tables.run(f"INSERT INTO t VALUES ({n}, x'{value.hex()}')")
+    text = base64.b64encode(value).decode()
+    assert tables.rows("SELECT b FROM t WHERE id < 2") == [(text,)] * 2
+    assert tables.rows("SELECT b FROM t") == [(text,)] * 300
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ class Database:
             # In WAL mode this loses nothing when the process dies; only a power cut can undo the newest commits.
             self.db.execute("pragma synchronous=normal")
         if writes or path is None:
-            self.db.executescript(schema.SQL)
+            # In one transaction: a reader finds all of it or none.
+            self.db.executescript(f"begin immediate; {schema.SQL} commit;")
         self.db.execute("pragma trusted_schema=off")
         self.db.execute("pragma recursive_triggers=on")  # so that rows removed by INSERT OR REPLACE are recorded too
         self.db.execute("pragma case_sensitive_like=on")
@@ -65,6 +66,16 @@ class Database:
     def close(self) -> None:
         self.db.close()
 
+    @property
+    def made(self) -> bool:
+        """Whether the writer has made the server's own tables."""
+        return bool(self.db.execute("select 1 from main.sqlite_master limit 1").fetchone())
+
+    def undo(self) -> None:
+        """Roll a transaction back, unless SQLite has done so itself, as it does on a full disk."""
+        if self.db.in_transaction:
+            self.db.execute("rollback")
+
     def run(
         self,
         statement: Statement,
@@ -81,7 +92,11 @@ class Database:
         It may name these tables and no others, change them if `changes`, and with `views` only what stands in their
         place for a time that is past.
         """
-        values = {str(number): _value(params, number, statement) for number in statement.params}
+        numbers = statement.params
+        values = [
+            _value(params, number, statement) if number in numbers else None
+            for number in range(1, max(numbers, default=0) + 1)
+        ]
         self._tables = frozenset(name.lower() for name in tables)
         self._queries = statement.queries()
         self._changes, self._views, self._denied = changes, views, ""
@@ -140,7 +155,7 @@ class Database:
             return Refusal(DUPLICATE, f"duplicate primary key in table '{table}': [{key}]")
         if name.startswith("SQLITE_CONSTRAINT"):
             return Refusal(EXECUTION, message)
-        if name in ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOMEM") or name.startswith("SQLITE_IOERR"):
+        if of_disk(error):
             return Refusal(STORAGE, message)
         return self._located(message, statement)
 
@@ -150,6 +165,7 @@ class Database:
         if message.startswith("near "):
             word = message[len("near ") : -len(": syntax error")].strip('"')
             token = self._culprit(statement, word)
+            word = f"${word[1:]}" if token.kind == "param" else word
             return syntax_error(f"found: {word}", source, token.at)
         if message == "incomplete input":
             return syntax_error("Expected more, found: the end", source, len(source.rstrip().rstrip(";")))
@@ -200,6 +216,12 @@ class Database:
                 self.db.execute('drop view temp."~types"')
         except sqlite3.Error:
             return []
+
+
+def of_disk(error: sqlite3.Error) -> bool:
+    """Return whether the storage failed, and not the statement."""
+    name = getattr(error, "sqlite_errorname", "")
+    return name in ("SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_NOMEM") or name.startswith("SQLITE_IOERR")
 
 
 def _value(params: list[Any], number: int, statement: Statement) -> Any:

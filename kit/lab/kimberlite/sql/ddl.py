@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ....kimberlite.wire.sqltypes import TYPES, Type
 from ..refusal import EXECUTION, Refusal
@@ -54,7 +54,7 @@ class CreateIndex:
     name: str
     table: str
     columns: list[str]
-    unique: bool = field(default=False)
+    if_not_exists: bool = False
 
 
 Definition = CreateTable | DropTable | AddColumn | DropColumn | CreateIndex
@@ -97,7 +97,8 @@ class _Words:
         name = token.name
         if len(name) > MAX_NAME or not name.isidentifier():
             raise self.wrong(f"the name of a {what} has letters, digits and _, at most {MAX_NAME}", token)
-        if name.lower().startswith(("sqlite_", "kit_", "information_schema")):
+        # The last is the number that SQLite gives each row, by which a table is tied to its history.
+        if name.lower().startswith(("sqlite_", "kit_", "information_schema", "_rowid_")):
             raise self.wrong(f"the name {name} is reserved", token)
         return name
 
@@ -133,11 +134,11 @@ def definition(statement: Statement) -> Definition:
     elif words.take("CREATE", "INDEX") or words.take("CREATE", "UNIQUE", "INDEX"):
         if statement.words[1].upper == "UNIQUE":
             raise Refusal(EXECUTION, "UNIQUE indexes are not supported; make the columns the primary key")
-        words.take("IF", "NOT", "EXISTS")
+        if_not_exists = words.take("IF", "NOT", "EXISTS")
         name = words.name("index")
         words.expect("ON")
         table = words.name("table")
-        made = CreateIndex(name, table, words.names("column"))
+        made = CreateIndex(name, table, words.names("column"), if_not_exists)
     else:
         what = " ".join(token.text for token in statement.words[:2])
         raise Refusal(EXECUTION, f"{what} is not supported by this server")

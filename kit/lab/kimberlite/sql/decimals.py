@@ -68,7 +68,12 @@ def cast(value: Any, declared: str) -> Any:
     if result is None:
         raise ValueError(f"{value!r} is not a number")
     digits = digits_of(declared)
-    return shown(result if digits is None else result.quantize(Decimal(1).scaleb(-digits[1]), ROUND_HALF_UP, _EXACT))
+    if digits is None:
+        return shown(result)
+    try:
+        return shown(result.quantize(Decimal(1).scaleb(-digits[1]), ROUND_HALF_UP, _EXACT))
+    except decimal.InvalidOperation:
+        raise ValueError(f"{value!r:.80} is too large for {declared}") from None
 
 
 def install(db: sqlite3.Connection) -> frozenset[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from ....kimberlite.types import MAX_I64
 from ..refusal import EXECUTION, Refusal
-from .stamps import nanoseconds, of_datetime
+from .stamps import nanoseconds, of_text
 from .tokens import Token, cut, syntax_error
 
 READS = ("SELECT", "SHOW", "WITH", "EXPLAIN", "VALUES", "(")
@@ -139,14 +140,14 @@ def _as_of(statement: Statement) -> None:
     else:
         return
     if statement.position is None:
+        text = words[-1].value
         try:
-            time = datetime.fromisoformat(words[-1].value.strip())
+            time = nanoseconds(of_text(text))
         except ValueError:
-            message = f"Expected an RFC 3339 time, found: {words[-1].text}"
+            message = f"Expected an RFC 3339 time between 1678 and 2262, found: {words[-1].text}"
             raise syntax_error(message, statement.source, words[-1].at) from None
-        # The end of that microsecond, so that rows written in it are included.
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        statement.time = nanoseconds(of_datetime(time)) + 999
+        # Without nanoseconds it means the end of that microsecond, so that rows written in it are included.
+        statement.time = time if re.search(r"[.,]\d{7}", text) else min(time + 999, MAX_I64)
     del statement.tokens[places[-count] :]
 
 
@@ -167,6 +168,10 @@ def _translated(statement: Statement) -> list[Token]:
     skip = -1
     for n, token in enumerate(tokens):
         if n <= skip:
+            continue
+        if token.kind == "param":
+            # SQLite looks through all parameters with a name for each one, but not through those with a number.
+            out.append(token._replace(text=f"?{token.text[1:]}"))
             continue
         if token.kind not in ("word", "quoted", "sign"):
             out.append(token)
@@ -190,10 +195,10 @@ def _translated(statement: Statement) -> list[Token]:
         elif token.kind == "quoted" and "]" not in text:
             # SQLite reads an unknown quoted name as text, but not one in brackets.
             text = f"[{token.name}]"
-        elif upper == _SCHEMA and after(n, 1).is_sign("."):
+        elif upper == _SCHEMA and after(n, 1).is_sign(".") and after(n, 2).kind in ("word", "quoted"):
             text = f"[information_schema.{after(n, 2).name.lower()}]"
             skip = following[following[n]]
-        elif upper == "EXTRACT" and after(n, 1).is_sign("(") and after(n, 3).upper == "FROM":
+        elif upper == "EXTRACT" and after(n, 1).is_sign("(") and after(n, 2).upper and after(n, 3).upper == "FROM":
             text = f"extract('{after(n, 2).text.lower()}',"
             depth += 1
             skip = following[following[following[n]]]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ....kimberlite.types import MAX_I64
 from ....kimberlite.wire.sqltypes import TYPES, Type
 from . import decimals
 from .stamps import as_datetime, is_stamp, nanoseconds, of_datetime, of_text, shown, stamp
@@ -60,8 +61,8 @@ class Functions:
         def call(*values: Any) -> Any:
             try:
                 return function(*values)
-            except (ValueError, OverflowError, RecursionError) as error:
-                self.failure = str(error)
+            except Exception as error:
+                self.failure = str(error) or type(error).__name__
                 raise
 
         return call
@@ -195,8 +196,14 @@ def cast(value: Any, declared: Any) -> Any:
         return bool(value)
     if kind is Type.BYTES:
         return value if isinstance(value, bytes) else as_text(value).encode()
-    number = int(value) if isinstance(value, int) or (isinstance(value, str) and value.strip("+- ").isdigit()) else None
-    return round(float(value)) if number is None else number
+    if isinstance(value, int):
+        return value
+    whole = decimals.number(value.strip() if isinstance(value, str) else value)
+    if whole is None:
+        raise ValueError(f"{value!r:.80} is not a number")
+    if not -MAX_I64 - 1 <= (rounded := round(whole)) <= MAX_I64:
+        raise ValueError(f"{value!r:.80} does not fit into 64 bits")
+    return rounded
 
 
 def _time(value: Any) -> datetime | None:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ....kimberlite.types import Timestamp
+from ....kimberlite.types import MAX_U32, Timestamp
 from ....kimberlite.wire.blobs import Blobs
 from ....kimberlite.wire.extensions import EVENTS_TABLE, STREAMS_TABLE, Extensions
 from ..refusal import EXECUTION, Refusal
+from ..schema import CHUNK
 from . import schema
 from .dialect import Statement
 from .stamps import stamp
@@ -24,6 +25,10 @@ MAX_EVENTS = 1_000_000
 _BOUNDS = ("position", "stream_id", "stream_offset", "ts")
 _SIGNED = ("stream_id", "ts")
 _COMPARE = {"=": (0, 0), "==": (0, 0), ">=": (0, None), ">": (1, None), "<=": (None, 0), "<": (None, -1)}
+_OF_STREAM = (
+    "c.stream = (select id from streams where tenant = :tenant and number = :number) and c.first > :low - :size"
+)
+_OF_TENANT = "c.tenant = :tenant and c.position > :first - :size"
 _MOST = 2**63 - 1
 
 Bounds = dict[str, tuple[int, int]]
@@ -87,13 +92,26 @@ class Helpers:
         first, last = bounds["position"]
         low, high = bounds["stream_offset"]
         since, until = bounds["ts"]
-        # A chunk that begins before the first position may extend beyond it.
+        # A chunk that begins before the first position may extend beyond it, but not by more than its size: so an index
+        # leads to those that are looked for.
+        one = bounds["stream_id"][0] == bounds["stream_id"][1]
         chunks = self._store().execute(
-            "select s.number, c.first, c.count, c.position, c.at, c.data"
+            "select s.number, c.first, c.count, c.position, c.at, c.data"  # noqa: S608
             " from chunks c join streams s on s.id = c.stream"
-            " where c.tenant = ? and c.position <= ? and c.position + c.count > ? and c.first <= ?"
-            " and c.first + c.count > ? and c.at between ? and ? order by c.position",
-            (tenant, last, first, high, low, since, until),
+            f" where {_OF_STREAM if one else _OF_TENANT} and c.position <= :last and c.position + c.count > :first"
+            " and c.first <= :high and c.first + c.count > :low and c.at between :since and :until"
+            f" order by {'c.first' if one else 'c.position'}",
+            {
+                "tenant": tenant,
+                "number": bounds["stream_id"][0] & MAX_U32,
+                "first": first,
+                "last": last,
+                "low": low,
+                "high": high,
+                "since": since,
+                "until": until,
+                "size": CHUNK,
+            },
         )
         total = 0
         for number, offset, count, position, at, data in chunks:

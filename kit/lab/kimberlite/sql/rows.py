@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,7 +132,7 @@ def write_cell(out: bytearray, value: Any, kind: Type | None) -> None:
     elif isinstance(value, str) and kind is not Type.DECIMAL:
         out.append(TEXT)
         write_text(out, value)
-    elif isinstance(value, bytes) and is_stamp(value):
+    elif isinstance(value, bytes) and kind is not Type.BYTES and is_stamp(value):
         out.append(TIMESTAMP)
         out += varint(zigzag(nanoseconds(value)))
     elif isinstance(value, int) and kind is Type.BOOLEAN:
@@ -155,6 +156,8 @@ def _text(value: Any, kind: Type | None) -> str:
         return shown(decimal)
     if isinstance(value, int) and kind in (Type.DATE, Type.TIME):
         return f"{'Date' if kind is Type.DATE else 'Time'}({value})"
+    if kind is Type.BYTES and isinstance(value, bytes):
+        return b64encode(value).decode()
     return as_text(value)
 
 
@@ -174,7 +177,7 @@ def _cells(column: Sequence[Any], kind: Type | None) -> Any:
         plain = _texts(pa.array(column, pa.large_string()).fill_null(""))
     elif types == {float} and (short := _floats(pa.array(column, pa.float64()).fill_null(0.0))) is not None:
         plain = _texts(short)
-    elif types == {bytes} and (times := _times(column)) is not None:
+    elif types == {bytes} and kind is not Type.BYTES and (times := _times(column)) is not None:
         plain = _numbers(times, TIMESTAMP)
     else:
         cells = []

@@ -32,7 +32,8 @@ create table if not exists "~columns" (
 );
 """
 _AFFINITY = {
-    Type.INTEGER: "{0}",
+    # With a blank: as the key, a column of exactly INTEGER would be SQLite's number of the row, and never missing.
+    Type.INTEGER: "{0} ",
     Type.REAL: "{0} REAL",
     Type.DECIMAL: "{0} TEXT",
     Type.TEXT: "{0} TEXT",
@@ -169,9 +170,9 @@ def _triggers(db: sqlite3.Connection, made: Table) -> None:
     now = '(select position from "~now")'
     places = "".join(f", c{column.id}" for column in made.columns)
     values = "".join(f", new.{quoted(column.name)}" for column in made.columns)
-    inserted = f"new.rowid, {now}, {FOREVER}{values}"
+    inserted = f"new._rowid_, {now}, {FOREVER}{values}"
     begin = f"insert into {made.versions} (row, since, until{places}) values ({inserted});"  # noqa: S608
-    end = f"update {made.versions} set until = {now} where row = old.rowid and until = {FOREVER};"  # noqa: S608
+    end = f"update {made.versions} set until = {now} where row = old._rowid_ and until = {FOREVER};"  # noqa: S608
     for event, body in (("insert", begin), ("update", end + begin), ("delete", end)):
         db.execute(f'drop trigger if exists "~{event}{made.id}"')
         db.execute(f'create trigger "~{event}{made.id}" after {event} on {quoted(made.name)} begin {body} end')

@@ -5,17 +5,22 @@ Bytes of this form keep their type through all operations of SQL: MAX, CASE, a d
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 MARK = b"\xfets\x00"
 _SIZE = 12
 _SHIFT = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FINER = re.compile(r"[.,]\d{6}(\d{1,3})")
 
 
 def stamp(nanoseconds: int) -> bytes:
-    """Return the form of a time in a table."""
-    return MARK + (nanoseconds + _SHIFT).to_bytes(8, "big")
+    """Return the form of a time in a table; raise ValueError for one that 64 bits of nanoseconds do not reach."""
+    try:
+        return MARK + (nanoseconds + _SHIFT).to_bytes(8, "big")
+    except OverflowError:
+        raise ValueError("a time must be between 1677-09-21T00:12:43.2Z and 2262-04-11T23:47:16.8Z") from None
 
 
 def is_stamp(value: object) -> bool:
@@ -45,8 +50,15 @@ def of_datetime(time: datetime) -> bytes:
 
 
 def of_text(text: str) -> bytes:
-    """Return the stored form of an RFC 3339 time; raise ValueError for any other text."""
-    return of_datetime(datetime.fromisoformat(text.strip()))
+    """Return the stored form of an RFC 3339 time; raise ValueError for any other text.
+
+    >>> shown(of_text("2021-01-01T01:00:00.123456789+01:00"))
+    '2021-01-01T00:00:00.123456789Z'
+    """
+    time = of_datetime(datetime.fromisoformat(text.strip()))
+    finer = _FINER.search(text)
+    # Python drops what is behind the microseconds.
+    return time if finer is None else stamp(nanoseconds(time) + int(finer[1].ljust(3, "0")))
 
 
 def shown(value: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from ....kimberlite.wire.framing import MAX_PAYLOAD
 from ....kimberlite.wire.naming import grouped
 from ....kimberlite.wire.protocol.postcard import TEXT as WIRE_TEXT
 from ....kimberlite.wire.protocol.postcard import list_of
-from ..refusal import AHEAD, EXECUTION, EXISTS, TABLE_NOT_FOUND, Refusal
-from . import decimals, schema
-from .database import Database
+from ..refusal import AHEAD, EXECUTION, EXISTS, STORAGE, TABLE_NOT_FOUND, Refusal
+from . import comparisons, decimals, schema
+from .database import Database, of_disk
 from .ddl import AddColumn, CreateIndex, CreateTable, Definition, DropColumn, DropTable, definition
 from .dialect import Statement, parse
 from .helpers import Helpers
@@ -85,7 +86,7 @@ class Tenants:
                 return self._show(base.db, statement, position)
             return self._select(base, tenant, statement, params, position, seconds)
         finally:
-            base.db.execute("rollback")
+            base.undo()
 
     def _horizon(self, db: sqlite3.Connection) -> int:
         oldest = db.execute('select min(at) from "~commits"').fetchone()[0]
@@ -109,6 +110,7 @@ class Tenants:
         else:
             names += schema.show_as_of(base.db, position)
         tables = schema.tables(base.db, position)
+        comparisons.check(statement, tables, params)
         statement.tokens, made = decimals.exact(statement.tokens, tables, statement.names)
         declared = [] if explains else base.declared(statement)
 
@@ -145,13 +147,15 @@ class Tenants:
             raise Refusal(TABLE_NOT_FOUND, f"table '{name}' not found at {at}")
         raise Refusal(EXECUTION, "only SHOW TABLES and SHOW COLUMNS FROM are supported by this server")
 
-    def execute(self, tenant: int, sql: str, params: Params, *, position: int, now: int, seconds: float) -> bytes:
-        """Change data or tables as one commit, and return the body of the answer."""
+    def execute(
+        self, tenant: int, sql: str, params: Params, *, position: int, now: int | None, seconds: float
+    ) -> bytes:
+        """Change data or tables as one commit, at the current time or another, and return the body of the answer."""
         statement = parse(sql)
         if statement.reads:
             raise Refusal(EXECUTION, f"{statement.verb} changes nothing")
         base = self._database(tenant)
-        base.functions.time = now
+        base.functions.time = time.time_ns() if now is None else now
         base.db.execute("begin immediate")
         try:
             base.db.execute('update "~now" set position = ?', (position,))
@@ -159,13 +163,14 @@ class Tenants:
                 changed, offset = self._change(base, statement, params, seconds)
             else:
                 changed, offset = self._define(base.db, statement, position)
-            base.db.execute('insert into "~commits" (position, at) values (?, ?)', (position, now))
+            # The time of its end: how things were at an earlier time is the same for those who ask before and after it.
+            at = time.time_ns() if now is None else now
+            base.db.execute('insert into "~commits" (position, at) values (?, ?)', (position, at))
             base.db.execute("commit")
         except BaseException as error:
-            if base.db.in_transaction:
-                base.db.execute("rollback")
+            base.undo()
             if isinstance(error, sqlite3.Error):
-                raise Refusal(EXECUTION, str(error)) from None
+                raise Refusal(STORAGE if of_disk(error) else EXECUTION, str(error)) from None
             raise
         return _result(["rows_affected", "log_offset"], [(changed, offset)])
 
@@ -187,6 +192,7 @@ class Tenants:
             return max(cursor.rowcount, 0)
 
         tables = schema.tables(base.db)
+        comparisons.check(statement, tables, params)
         names = [table.name for table in tables]
         statement.tokens, _ = decimals.exact(statement.tokens, tables, statement.names)
         changed = base.run(statement, params, seconds, names, use, changes=True)
@@ -234,22 +240,25 @@ class Tenants:
                 if name.lower() not in known:
                     raise Refusal(EXECUTION, f"column '{name}' not found in table '{table.name}'")
             columns = ", ".join(map(schema.quoted, target.columns))
-            db.execute(
-                f"create index if not exists {schema.quoted(target.name)} on {schema.quoted(table.name)} ({columns})"
-            )
+            names = {row[0].lower() for row in db.execute("select name from main.sqlite_master where type = 'index'")}
+            if target.name.lower() not in names:
+                db.execute(f"create index {schema.quoted(target.name)} on {schema.quoted(table.name)} ({columns})")
+            elif not target.if_not_exists:
+                raise Refusal(EXISTS, f"index '{target.name}' already exists")
 
-    def drop_all(self, tenant: int, *, position: int, now: int) -> int:
+    def drop_all(self, tenant: int, *, position: int) -> int:
         """Drop a tenant's tables; how many there were."""
-        db = self._database(tenant).db
+        base = self._database(tenant)
+        db = base.db
         db.execute("begin immediate")
         try:
             tables = schema.tables(db)
             for table in tables:
                 schema.drop(db, table, position)
-            db.execute('insert into "~commits" (position, at) values (?, ?)', (position, now))
+            db.execute('insert into "~commits" (position, at) values (?, ?)', (position, time.time_ns()))
             db.execute("commit")
         except BaseException:
-            db.execute("rollback")
+            base.undo()
             raise
         return len(tables)
 
@@ -289,12 +298,15 @@ class Tenants:
         path = file_of(self._folder, tenant)
         database = self._open.get(tenant)
         if database is None:
-            exists = path.exists()
-            if not exists and not self._writes:
-                # No file is made for a tenant that never wrote.
+            if self._writes or path.exists():
+                database = Database(path, writes=self._writes)
+            if database is None or not database.made:
+                # No file is made for a tenant that never wrote, and the writer may just be making it.
+                if database is not None:
+                    database.close()
                 self._none = self._none or Database(None)
                 return self._none
-            database = self._open[tenant] = Database(path, writes=self._writes)
+            self._open[tenant] = database
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(tenant)

@@ -71,12 +71,12 @@ class Workers:
 
         It is written with the current time, or with another time for imported history.
         """
-        order = {"do": "execute", "tenant": tenant, "seconds": self._seconds, "now": now or time.time_ns()}
+        order = {"do": "execute", "tenant": tenant, "seconds": self._seconds, "now": now}
         return (await self._change(order, request)).body
 
     async def drop_all(self, tenant: int) -> int:
         """Drop a tenant's tables; how many there were."""
-        return int((await self._change({"do": "drop", "tenant": tenant, "now": time.time_ns()}, b"")).value)
+        return int((await self._change({"do": "drop", "tenant": tenant}, b"")).value)
 
     async def ask(self, do: str, tenant: int, **more: Any) -> Any:
         """Ask for something about a tenant's tables: `tables`, `describe`, `indexes`."""
