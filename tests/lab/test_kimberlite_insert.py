@@ -184,6 +184,15 @@ def test_many_rows_go_in_several_statements_each_whole_or_not_at_all(lab):
     assert k.client.query(f"SELECT COUNT(*) FROM {name}").rows == [(1700,)]
 
 
+def test_a_wide_frame_goes_in_as_well(lab):
+    k, width = lab.kimberlite, 120
+    name = made(k, ", ".join(f"c{n} BIGINT" for n in range(width)))
+    frame = pd.DataFrame({"id": range(600), **{f"c{n}": np.arange(600) * n for n in range(width)}})
+    k.insert(name, frame)
+    back = k.query(f"SELECT * FROM {name} ORDER BY id")
+    pd.testing.assert_frame_equal(back, frame, check_dtype=False)
+
+
 def test_parameters_of_statements_may_be_of_numpy_pandas_and_arrow(k):
     name = made(k, "n BIGINT, at TIMESTAMP, s TEXT, p DECIMAL(9,2), u UUID, b BOOLEAN")
     at = pd.Timestamp("2020-01-01 00:00:00.000000001", tz="Asia/Tokyo")

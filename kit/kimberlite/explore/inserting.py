@@ -38,6 +38,8 @@ from ..wire.sqltypes import Type, digits_of, type_of
 _ROWS = 500
 _BYTES = 1024 * 1024
 """About the largest number of bytes in one statement; `_ROWS` is that of rows."""
+_PARAMS = 16_000
+"""The largest number of parameters in one statement; the lab takes twice as many."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INT2": 16, "INTEGER": 32, "INT": 32, "INT4": 32}
 _EXACT = 2**53
 _LARGEST = int(sys.float_info.max)
@@ -87,7 +89,8 @@ def _statements(head: str, cells: list[list[Any]], rows: int) -> Iterator[Statem
         texts.append(f"({', '.join(places)})")
         size += len(texts[-1])
         made.rows += 1
-        if made.rows == _ROWS or size > _BYTES or n == rows - 1:
+        full = made.rows == _ROWS or size > _BYTES or len(made.params) + len(cells) > _PARAMS
+        if full or n == rows - 1:
             made.sql = head + ", ".join(texts)
             yield made
             texts, made, size = [], Statement(""), 0
