@@ -124,6 +124,19 @@ def test_methods_that_want_no_body_get_none(server, http):
     assert raw(server, b"OPTIONS * HTTP/1.1\r\n").startswith(b"HTTP/1.1 404")
 
 
+def test_requests_for_an_upgrade_are_answered_as_others_however_many(server):
+    count = 2000
+    asked = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    with socket.create_connection(server.address) as sock:
+        sock.settimeout(5)
+        threading.Thread(target=sock.sendall, args=(asked * count,), daemon=True).start()
+        told = b""
+        while told.count(b"HTTP/1.1 200") < count:
+            piece = sock.recv(1 << 20)
+            assert piece, told[-200:]
+            told += piece
+
+
 # --- slow readers ---------------------------------------------------------------------------------------------------
 
 

@@ -44,15 +44,16 @@ class Http1:
 
     def received(self, data: bytes) -> None:
         """Take bytes that arrived."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as error:
-            # Upgrades are not supported; the request is answered as any other.
-            rest = data[error.args[0] :]
-            if rest:
-                self.received(rest)
-        except httptools.HttpParserError:
-            self._refuse(431 if self._head_size > MAX_HEAD else 400)
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as error:
+                # Upgrades are not supported; the request is answered as any other.
+                data = data[error.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(431 if self._head_size > MAX_HEAD else 400)
+                return
 
     def lost(self) -> None:
         """Note that the connection is gone."""
