@@ -287,6 +287,8 @@ def test_a_huge_body_is_refused(api: Api) -> None:
         ("/webhooks", {"events": ["session.completed"]}, "url"),
         ("/webhooks", {"url": "ftp://127.0.0.1/", "events": ["session.completed"]}, "url"),
         ("/webhooks", {"url": "http://127.0.0.1:99999/", "events": ["session.completed"]}, "url"),
+        ("/webhooks", {"url": "http://127.0.0.1:1/\x01", "events": ["session.completed"]}, "url"),
+        ("/webhooks", {"url": "http://127.0.0.1:1/a b", "events": ["session.completed"]}, "url"),
         ("/webhooks", {"url": "http://example.com/hook", "events": ["session.completed"]}, "url"),
         ("/webhooks", {"url": "http://127.0.0.1.example.com/", "events": ["session.completed"]}, "url"),
         ("/webhooks", {"url": "http://169.254.169.254/", "events": ["session.completed"]}, "url"),

@@ -148,7 +148,7 @@ def _url(fields: Fields) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise wrong("url", "is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host or not url.isascii() or any(c.isspace() for c in url):
+    if parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise wrong("url", "must be an http or https URL")
     if not is_loopback(url):
         raise wrong("url", "this server delivers to its own machine only: use http://127.0.0.1:<port>/...")
