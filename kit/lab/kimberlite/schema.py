@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-CHUNK = 64 * 1024
-"""Bytes that are stored together: a page that begins or ends inside a chunk scans at most this many."""
 SQL = """
 create table if not exists streams (
     id integer primary key autoincrement, tenant integer not null, number integer not null, name text not null,

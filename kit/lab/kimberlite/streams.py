@@ -14,8 +14,9 @@ from ...kimberlite.wire.blobs import Blobs
 from ...kimberlite.wire.framing import MAX_PAYLOAD
 from ..common.store import Store
 from .refusal import INVALID, OFFSET_MISMATCH, STREAM_NOT_FOUND, Refusal
-from .schema import CHUNK
 
+CHUNK = 64 * 1024
+"""Bytes that are stored together: a page that begins or ends inside a chunk scans at most this many."""
 OVERHEAD = 64
 """The largest number of bytes around the events of a page or a push."""
 

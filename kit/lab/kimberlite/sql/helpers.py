@@ -14,7 +14,6 @@ from ....kimberlite.types import MAX_U32, Timestamp
 from ....kimberlite.wire.blobs import Blobs
 from ....kimberlite.wire.extensions import EVENTS_TABLE, STREAMS_TABLE, Extensions
 from ..refusal import EXECUTION, Refusal
-from ..schema import CHUNK
 from . import schema
 from .dialect import Statement
 from .stamps import stamp
@@ -25,10 +24,16 @@ MAX_EVENTS = 1_000_000
 _BOUNDS = ("position", "stream_id", "stream_offset", "ts")
 _SIGNED = ("stream_id", "ts")
 _COMPARE = {"=": (0, 0), "==": (0, 0), ">=": (0, None), ">": (1, None), "<=": (None, 0), "<": (None, -1)}
+# The last chunk that begins before the first position may extend beyond it; an index leads to it.
 _OF_STREAM = (
-    "c.stream = (select id from streams where tenant = :tenant and number = :number) and c.first > :low - :size"
+    "c.stream = (select id from streams where tenant = :tenant and number = :number) and c.first >= coalesce((select"
+    " max(first) from chunks where stream = (select id from streams where tenant = :tenant and number = :number)"
+    " and first <= :low), 0)"
 )
-_OF_TENANT = "c.tenant = :tenant and c.position > :first - :size"
+_OF_TENANT = (
+    "c.tenant = :tenant and c.position >= coalesce((select max(position) from chunks where tenant = :tenant"
+    " and position <= :first), 0)"
+)
 _MOST = 2**63 - 1
 
 Bounds = dict[str, tuple[int, int]]
@@ -92,8 +97,6 @@ class Helpers:
         first, last = bounds["position"]
         low, high = bounds["stream_offset"]
         since, until = bounds["ts"]
-        # A chunk that begins before the first position may extend beyond it, but not by more than its size: so an index
-        # leads to those that are looked for.
         one = bounds["stream_id"][0] == bounds["stream_id"][1]
         chunks = self._store().execute(
             "select s.number, c.first, c.count, c.position, c.at, c.data"  # noqa: S608
@@ -110,7 +113,6 @@ class Helpers:
                 "high": high,
                 "since": since,
                 "until": until,
-                "size": CHUNK,
             },
         )
         total = 0
