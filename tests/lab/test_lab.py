@@ -298,6 +298,27 @@ def test_a_large_request_is_refused(lab):
         assert peer.recv(100).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize(
+    ("url", "key", "path"),
+    [
+        ("AMDAHL_URL", "API_KEY", "/api/platform/v1/pages"),
+        ("CLAUDE_API_URL", "CLAUDE_API_KEY", "/v1/chat/completions"),
+    ],
+)
+def test_a_large_request_that_does_not_say_so_is_refused_too(lab, url, key, path):
+    env = lab.env()
+    host, port = env[url].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as peer:
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {env[key]}\r\n"
+        peer.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(64):
+            peer.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+        peer.sendall(b"1\r\nx\r\n")
+        told = peer.recv(1000)
+        assert told.startswith(b"HTTP/1.1 413")
+        assert told.endswith(b'{"error": "the request is too large"}')
+
+
 def test_the_demo_data_goes_on_when_asked(alone):
     with kit.Lab(join=False, moving=True) as lab:
         ways = {
@@ -306,7 +327,7 @@ def test_the_demo_data_goes_on_when_asked(alone):
             "synap": lambda: lab.synap.read("vans", start=0)["offset"].iloc[-1],
         }
         before = {name: way() for name, way in ways.items()}
-        lab.faults("s2", 503, count=3)  # a failure is no end
+        lab.faults("s2", 503, count=3, method="POST")  # a failure of the writer is no end
         deadline = time.monotonic() + 20
         growing = set(ways)
         while growing and time.monotonic() < deadline:

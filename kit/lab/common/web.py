@@ -20,6 +20,7 @@ MAX_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
 """Seconds for the head of a request to arrive, from the start of the request or of the connection."""
 _FLUSH_AT = 256 * 1024
+_TOO_LARGE = b'{"error": "the request is too large"}'
 
 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 logging.getLogger("uvicorn.access").disabled = True
@@ -190,8 +191,11 @@ class Guarded:
             return await self._app(scope, receive, send)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
-            return await self._refuse(scope, send, 413, b'{"error": "the request is too large"}')
-        await self._app(scope, _bounded(receive, self._max_body), send)
+            return await self._refuse(scope, send, 413, _TOO_LARGE)
+        bounded = _Bounded(receive, send, self._max_body)
+        await self._app(scope, bounded.receive, bounded.send)
+        if bounded.over and not bounded.answered:
+            await self._refuse(scope, send, 413, _TOO_LARGE)
 
     async def _refuse(self, scope: Any, send: Send, status: int, body: bytes) -> None:
         if scope["type"] == "websocket":
@@ -206,16 +210,24 @@ class Guarded:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Bound bodies that do not state their length."""
-    total = 0
+class _Bounded:
+    """A request whose body does not state its length. Beyond the limit the app is told that its client is gone, and its
+    answer to that is not sent."""
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            return {"type": "http.disconnect"}
-        return message
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self._left = receive, send, limit
+        self.answered = False
 
-    return counted
+    @property
+    def over(self) -> bool:
+        return self._left < 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.over else message
+
+    async def send(self, message: Message) -> None:
+        if not self.over or self.answered:
+            self.answered = True
+            await self._send(message)
