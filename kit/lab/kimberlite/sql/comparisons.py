@@ -43,7 +43,7 @@ def check(statement: Statement, tables: Collection[Table], params: Sequence[Any]
             name = word.name.strip("[]")
             raise Refusal(
                 EXECUTION,
-                f"type mismatch: column {name} is {kind} and cannot be compared with a text: use {hint} at {at}",
+                f"type mismatch: column {name} is {kind}, and this is a text: use {hint} at {at}",
             )
 
 

@@ -92,11 +92,8 @@ class Database:
         It may name these tables and no others, change them if `changes`, and with `views` only what stands in their
         place for a time that is past.
         """
-        numbers = statement.params
-        values = [
-            _value(params, number, statement) if number in numbers else None
-            for number in range(1, max(numbers, default=0) + 1)
-        ]
+        given = {number: _value(params, number, statement) for number in statement.params}
+        values = [given.get(number) for number in range(1, max(given, default=0) + 1)]
         self._tables = frozenset(name.lower() for name in tables)
         self._queries = statement.queries()
         self._changes, self._views, self._denied = changes, views, ""

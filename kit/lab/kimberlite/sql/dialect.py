@@ -128,7 +128,7 @@ def _as_of(statement: Statement) -> None:
     words = [statement.tokens[n] for n in places]
     shape = [word.upper or word.kind for word in words[-5:]]
     if shape[-3:] == ["AT", "OFFSET", "number"]:
-        if not words[-1].text.isdigit():
+        if not words[-1].text.isdigit() or len(words[-1].text) > 20:
             raise syntax_error(f"Expected a position, found: {words[-1].text}", statement.source, words[-1].at)
         statement.position, count = int(words[-1].text), 3
     elif shape[-5:] == ["FOR", "SYSTEM_TIME", "AS", "OF", "text"]:
