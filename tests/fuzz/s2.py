@@ -8,14 +8,16 @@ import random
 from typing import Any
 
 from kit.core.errors import KitError
-from kit.s2 import Compression, ReadBatch, SequencedRecord, StreamPosition
-from kit.s2.errors import no_side_effects, retryable
+from kit.lab.s2.records.inputs import draft_of, draft_of_input
+from kit.lab.s2.records.scan import scanned
+from kit.s2 import AppendInput, CommandRecord, Compression, ReadBatch, Record, SequencedRecord, StreamPosition
+from kit.s2.errors import S2ServerError, WireError, no_side_effects, retryable
 from kit.s2.wire import decoding
 from kit.s2.wire import json_messages as wire
 from kit.s2.wire.columns import columns_of
 from kit.s2.wire.frames import FrameReader, encode_frame, encode_terminal
 from kit.s2.wire.json_messages import error_of
-from kit.s2.wire.messages import read_batch_of
+from kit.s2.wire.messages import encode_input, input_of, read_batch_of
 from tests.s2json import encode_batch
 
 from .mutate import cuts
@@ -130,6 +132,30 @@ def bodies() -> list[bytes]:
     ]
 
 
+def appends() -> list[bytes]:
+    records = [Record(one.body, one.headers, one.timestamp if one.seq_num % 3 else None) for one in RECORDS]
+    same = [Record(b"x" * 9, [(b"k", b"%03d" % n)], 1_700_000_000_000 + n) for n in range(20)]
+    commands = [CommandRecord.trim(7), CommandRecord.fence("t"), Record(b"")]
+    inputs = [AppendInput(records), AppendInput(same, 2**64 - 1, ""), AppendInput(commands, 0, "tök")]
+    return [encode_input(one) for one in inputs]
+
+
+def read_append(data: bytes, chance: random.Random) -> None:
+    """Read what a client sends to the embedded server, which must understand by hand what protobuf understands."""
+    quick = scanned(data)
+    if quick is None:
+        draft_of(data)
+        return
+    try:
+        whole = draft_of_input(input_of(data))
+    except S2ServerError:
+        return  # beyond a limit
+    except WireError:
+        raise Difference("it reads what is no message") from None
+    if quick != whole:
+        raise Difference("two readings")
+
+
 REFUSALS = [
     b'{"code":"stream_not_found","message":"no such stream"}',
     b'{"seq_num_mismatch":7}',
@@ -142,5 +168,6 @@ ALL = (
     Target("s2-frames", streams, read_frames, (KitError,), factor=400),
     Target("s2-records", payloads, read_records, (KitError,), factor=2000),
     Target("s2-json", bodies, read_json, (KitError,), text=True),
+    Target("s2-appends", appends, read_append, (KitError,), factor=2000),
     Target("s2-refusals", lambda: REFUSALS, read_refusal, (KitError,), text=True),
 )
