@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sqlite3
 import time
 
@@ -13,6 +14,7 @@ from kit.kimberlite.wire.framing import MAX_PAYLOAD
 from kit.kimberlite.wire.protocol.codec import requests
 from kit.kimberlite.wire.protocol.enums import CloseReason, ConsentPurpose
 from kit.kimberlite.wire.protocol.structs import Audit
+from kit.lab.kimberlite.accounts import audit
 from tests.lab.kimberliteraw import Served, fresh, refused, stream_of
 
 pytestmark = pytest.mark.lab
@@ -170,3 +172,24 @@ def test_what_is_done_for_who_has_gone_is_in_the_audit_log(served, raw):
     actions = sorted(event.action for event in raw.ask(requests.AuditQuery(actor="gone")).events)
     assert actions == ["ApiKeyRegister", "ConsentGranted", "Insert", "StreamAppend"]
     assert raw.sql("SELECT * FROM t") == [(500000,)]
+
+
+def test_a_check_of_a_long_audit_log_holds_nobody_up(served, raw):
+    def fill(db):
+        last = audit._START
+        for n in range(20_000):
+            entry = {**dict.fromkeys(audit._HASHED), "id": f"{n}", "at": n, "action": "Insert", "tenant": 1}
+            last = audit._hash(last, entry)
+            db.execute(
+                "insert into audit (id, at, action, tenant, hash) values (:id, :at, :action, :tenant, :hash)",
+                {**entry, "hash": last},
+            )
+
+    served.run(served.server._store.write(fill))
+    with served.raw() as other:
+        raw.send(requests.VerifyAuditChain())
+        time.sleep(0.02)
+        assert other.ask(requests.GetServerInfo()).protocol_version == 5
+        assert select.select([raw.sock], [], [], 0)[0] == []
+        answer = raw.answer()
+    assert answer.ok and answer.event_count == 20_000
