@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Tests start hundreds of processes: without compiled files each would compile the whole package for itself.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -14,6 +15,10 @@ sys.dont_write_bytecode = False
 
 # A shell starts background jobs with interrupts ignored, and everything that they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Bounds of time are stated where they are meant; a slow machine is not a failure of every randomized test.
+settings.register_profile("kit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kit")
 
 
 def pytest_configure():

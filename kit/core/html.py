@@ -23,6 +23,8 @@ def visible(value: Any) -> str:
     'a\\\\x1b[31mb\\\\u202ec'
     """
     text = value if isinstance(value, str) else str(value)
+    if text.isprintable():
+        return text
     return "".join(
         char
         if (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF) or char == "\n"
@@ -53,10 +55,12 @@ def foot(lines: Iterable[Any]) -> str:
 
 def cell(value: Any) -> str:
     """Return a value in a table: cut where it is long, with more of it on hover."""
-    shown = visible(value)
+    longest = LONGEST * 10
+    text = value if isinstance(value, str) else str(value)
+    shown = visible(text[: longest + 1])  # the rest would only take time
     if len(shown) <= LONGEST:
         return escape(shown)
-    return f'<span title="{escape(shown[: LONGEST * 10])}">{escape(shown[:LONGEST])}…</span>'
+    return f'<span title="{escape(shown[:longest])}">{escape(shown[:LONGEST])}…</span>'
 
 
 def across(inner: str, what: str) -> str:

@@ -211,10 +211,10 @@ def test_models_are_all_freed():
 
     feed = table_of([{"n": 1}])
     before = set(_instances)
-    views = [kit.LiveView(feed) for _ in range(200)]
+    views = [kit.LiveView(feed) for _ in range(60)]
     for view in views:
         assert view.widget.model_id
-    assert len(_instances) > len(before) + 200 * 8
+    assert len(_instances) > len(before) + 60 * 8
     for view in views:
         view.close()
         view.close()
