@@ -15,6 +15,7 @@ from kit.s2 import Record
 
 from .. import copying
 from .. import find as model
+from ..pace import slowness
 
 pytestmark = pytest.mark.lab
 
@@ -159,10 +160,10 @@ def test_another_writer_on_the_target(basin, people):
 def test_a_writer_that_hardly_pauses(lab, basin, people, service):
     target = basin.create(name()) if service == "s2" else lab.kimberlite[name()]
     target.append([{"other": 0}])
-    stop = threading.Event()
+    stop, pause = threading.Event(), 0.003 * slowness()
 
     def write():
-        while not stop.wait(0.003):
+        while not stop.wait(pause):
             target.append([{"other": 1}])
 
     writer = threading.Thread(target=write)
