@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core.errors import SetupError
+from .unbroken import Unbroken
 
 T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
@@ -37,6 +38,7 @@ class Store:
                 hint="move that file away to start without it, or give another path=",
             ) from None
         self._reader.execute("pragma query_only=1")
+        self._unbroken = Unbroken()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name=f"store-{path.stem}", daemon=True)
@@ -57,7 +59,7 @@ class Store:
             then(result)
             return result
 
-        return await asyncio.shield(asyncio.ensure_future(both()))
+        return await self._unbroken.run(both())
 
     async def write_once_possible(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run the job in a transaction as soon as the disk has room, for work without a caller that could be

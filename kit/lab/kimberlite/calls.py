@@ -20,6 +20,7 @@ from ...kimberlite.wire.protocol.messages import Request
 from ...kimberlite.wire.protocol.postcard import U64, option, varint
 from ...kimberlite.wire.protocol.structs import ColumnInfo, IndexInfo, TableInfo
 from ...version import __version__
+from ..common.unbroken import Unbroken
 from .accounts.access import Identity, Keys
 from .accounts.audit import AuditLog
 from .accounts.consents import Consents
@@ -104,7 +105,8 @@ class Calls:
         self._audit = audit
         self._consents = consents
         self._started = time.monotonic()
-        self._under_way: set[asyncio.Future[Any]] = set()
+        # A change ends with its entry in the audit log, also for a client that goes away.
+        self._unbroken = Unbroken()
         self._handlers: dict[type[Any], Handler] = {
             requests.CreateStream: self._create_stream,
             requests.AppendEvents: self._append,
@@ -148,24 +150,12 @@ class Calls:
         if handler is None:
             raise Refusal(EXECUTION, f"{type(request.payload).__name__} is not supported by this server")
         if isinstance(request.payload, _CHANGES):
-            return await self._whole(handler(call, request.payload))
+            return await self._unbroken.run(handler(call, request.payload))
         return await handler(call, request.payload)
-
-    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
-        """Carry a change out to its end, which is its entry in the audit log, also for a client that goes away."""
-        task = asyncio.ensure_future(change)
-        self._under_way.add(task)
-        task.add_done_callback(self._over)
-        return await asyncio.shield(task)
-
-    def _over(self, task: asyncio.Future[Any]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # told to the client, if it is still there
 
     async def close(self) -> None:
         """Wait for changes that are under way."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._unbroken.close()
 
     async def _create_stream(self, call: Call, request: requests.CreateStream) -> responses.CreateStream:
         await self._registry.note(call.tenant)
@@ -180,7 +170,7 @@ class Calls:
         append = self._streams.append(stream, events, request.expected_offset)
         if call.request.audit is not None:
             append = self._recorded(append, call, "StreamAppend", stream.name)
-        return responses.AppendEvents(await self._whole(append), len(events))
+        return responses.AppendEvents(await self._unbroken.run(append), len(events))
 
     async def _recorded(self, change: Coroutine[Any, Any, T], call: Call, action: str, subject: str | None = None) -> T:
         done = await change
@@ -267,7 +257,7 @@ class Calls:
             raise Refusal(UNAUTHORIZED, f"role {', '.join(sorted(call.identity.roles))} may not change data")
         await self._registry.note(call.tenant)
         change = self._workers.execute(call.tenant, request)
-        return await self._whole(self._recorded(change, call, verb.title()))
+        return await self._unbroken.run(self._recorded(change, call, verb.title()))
 
     async def _tables(self, call: Call, request: requests.ListTables) -> responses.ListTables:
         await asyncio.shield(self._ready)

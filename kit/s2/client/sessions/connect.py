@@ -19,6 +19,8 @@ from ....core.http.http1 import Origin, origin_of, parse_head
 from ....core.http.proxies import PROXY_HINT, proxy_of
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+Tls = Callable[[], ssl.SSLContext]
+"""Gives the context at the moment of its use, as other calls may change a shared one."""
 
 _LONGEST_HEAD = 64 * 1024
 
@@ -34,11 +36,11 @@ async def dial(url: str, protocol: str, seconds: float, verify: Any, make: Calla
     hint = "is the address right and the service running? `kit.Lab()` starts embedded ones"
     failure: KitError
     try:
-        context = context_of(verify, protocol) if origin.secure else None
+        tls = (lambda: context_of(verify, protocol)) if origin.secure else None
         if proxy_of(origin) is None:
-            return (await _connected(origin, ends, make, context))[1]
+            return (await _connected(origin, ends, make, tls))[1]
         hint = PROXY_HINT
-        return await _through_proxy(origin, ends, make, context)
+        return await _through_proxy(origin, ends, make, tls)
     except KitError as error:
         failure = error.with_traceback(None)  # frames below may hold the password of a proxy
     except TimeoutError:
@@ -51,7 +53,7 @@ async def dial(url: str, protocol: str, seconds: float, verify: Any, make: Calla
 
 
 async def _connected(
-    origin: Origin, ends: float, make: Callable[[], P], context: ssl.SSLContext | None
+    origin: Origin, ends: float, make: Callable[[], P], tls: Tls | None
 ) -> tuple[asyncio.Transport, P]:
     """Return a connection and what was made for it."""
     loop = asyncio.get_running_loop()
@@ -66,8 +68,8 @@ async def _connected(
                     make,
                     addresses.pop(0),
                     origin.port,
-                    ssl=context,
-                    server_hostname=origin.host if context else None,
+                    ssl=tls() if tls else None,
+                    server_hostname=origin.host if tls else None,
                 )
         except ssl.SSLError:
             raise
@@ -76,7 +78,7 @@ async def _connected(
                 raise
 
 
-async def _through_proxy(origin: Origin, ends: float, make: Callable[[], P], context: ssl.SSLContext | None) -> P:
+async def _through_proxy(origin: Origin, ends: float, make: Callable[[], P], tls: Tls | None) -> P:
     """Return what was made for a connection that the proxy of the environment makes."""
     loop = asyncio.get_running_loop()
     parts = urlsplit(proxy_of(origin) or "")
@@ -89,17 +91,17 @@ async def _through_proxy(origin: Origin, ends: float, make: Callable[[], P], con
         proxy = origin_of(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
     except ValueError as error:
         raise Unreachable(f"the address of the proxy cannot be read: {error}", hint=PROXY_HINT) from None
-    to_proxy = context_of(True, "http/1.1") if proxy.secure else None
+    to_proxy = (lambda: context_of(True, "http/1.1")) if proxy.secure else None
     transport, tunnel = await _connected(proxy, ends, _Tunnel, to_proxy)
     try:
         async with asyncio.timeout_at(ends):
             rest = await tunnel.open(origin, parts.username, parts.password)
             made = make()
-            if context is None:
+            if tls is None:
                 transport.set_protocol(made)
                 transport.resume_reading()
             else:
-                secured = await loop.start_tls(transport, made, context, server_hostname=origin.host)
+                secured = await loop.start_tls(transport, made, tls(), server_hostname=origin.host)
                 assert secured is not None
                 transport = secured
             made.connection_made(transport)
