@@ -32,6 +32,7 @@ import kit.lab.synap.server as synap_server
 from kit.kimberlite.wire.extensions import Extensions
 from kit.lab.common import store
 from kit.lab.common.faults import FaultPlan, Rule
+from kit.lab.common.unbroken import Unbroken
 from kit.lab.kimberlite.refusal import Refusal
 from kit.lab.kimberlite.sql.pipe import HEAD
 from kit.lab.kimberlite.sql.worker import Worker
@@ -61,6 +62,7 @@ class Steps(store.Store):
         self._reader = sqlite3.connect(path, isolation_level=None, timeout=10)
         self._reader.row_factory = sqlite3.Row
         self._loop = asyncio.get_running_loop()
+        self._unbroken = Unbroken()
         self._waiting: list[Any] = []
         self._chance = random.Random(path.name)
 
