@@ -72,7 +72,7 @@ def one_run(chance, lab, basin):
     where = chance.choice((None, None, "n >= 10"))
     expected = [body for n, body in enumerate(bodies) if where is None or n >= 10]
     other, stop = chance.random() < 0.25, threading.Event()
-    writer = threading.Thread(target=writing, args=(target, to, stop), daemon=True)
+    writer = threading.Thread(target=writing, args=(target, to, stop, 0.01 * slowness()), daemon=True)
     if other:
         writer.start()
     faults, uncertain = 0, 0
@@ -123,9 +123,8 @@ def differs(got, wanted):
     return f"{len(got)} instead of {len(wanted)}; missing {sorted(set(wanted) - set(got))[:10]}, twice {twice}"
 
 
-def writing(target, to, stop):
+def writing(target, to, stop, pause):
     """Another writer on the same target, which leaves it alone for a moment after each record."""
-    pause = 0.01 * slowness()
     while not stop.is_set():
         try:
             filled(target, to, [json.dumps({"other": uuid.uuid4().hex}).encode()])

@@ -144,7 +144,7 @@ def test_the_same_call_goes_on(basin, people, tmp_path):
 def test_another_writer_on_the_target(basin, people):
     target = basin.create(name())
     stop = threading.Event()
-    writer = threading.Thread(target=copying.writing, args=(target, "s2", stop))
+    writer = threading.Thread(target=copying.writing, args=(target, "s2", stop, 0.01 * slowness()))
     writer.start()
     try:
         people.copy_to(target)
