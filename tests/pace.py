@@ -7,7 +7,7 @@ import time
 _TURNS = 200_000
 _ORDINARY = 0.01
 """Seconds that an ordinary machine takes for so many turns of a loop."""
-_SLOWEST = 5.0
+_SLOWEST = 10.0
 """A machine that is slower still is not believed: a bound without end would find nothing."""
 
 

@@ -6,6 +6,7 @@ need are not decoded, and a condition on the position or the time limits what is
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import re
@@ -131,11 +132,14 @@ def named_tables(text: Any) -> set[str]:
     """Return the tables that a query names; raise if the statement returns no rows."""
     if not isinstance(text, str) or not text.strip():
         raise InputError("there is no query")
-    connection = engine()
-    kind = _kind(connection, text)
-    if kind not in ("SELECT", "MULTI"):
-        raise InputError(f"a live query asks for rows, and this is {kind}", hint="begin it with select, from, or with")
-    ((tree,),) = connection.execute("select json_serialize_sql($1)", [text]).fetchall()
+    with _interruptible():
+        connection = engine()
+        kind = _kind(connection, text)
+        if kind not in ("SELECT", "MULTI"):
+            raise InputError(
+                f"a live query asks for rows, and this is {kind}", hint="begin it with select, from, or with"
+            )
+        ((tree,),) = connection.execute("select json_serialize_sql($1)", [text]).fetchall()
     names: set[str] = set()
     own: set[str] = set()
     waiting = [json.loads(tree)]
@@ -214,7 +218,7 @@ class Answer:
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
                 try:
-                    with _interruptible():
+                    with _interruptible(self):
                         at = next(reader, None)
                 except Exception as error:
                     raise self._as_error(error) from None
@@ -233,9 +237,10 @@ class Answer:
         )
 
     def _run(self, take: Callable[[Any], T]) -> T:
-        self.connection = connection = self.connection or engine()
         views = self._tables.views
-        self._judge(connection)
+        with _interruptible(self):
+            self.connection = connection = self.connection or engine()
+            self._judge(connection)
         while True:
             for view in views:
                 view.failure = None
@@ -244,7 +249,7 @@ class Answer:
             own = {"connection": connection, "text": self._text, "params": self._params or None}
             space = {**self._tables.space, **{f"__kit_{name}__": value for name, value in own.items()}}
             try:
-                with _interruptible():
+                with _interruptible(self):
                     relation = _with_rows(eval(code, space))  # noqa: S307  the text is the constant above
                     taken = take(relation)
                     self._names = self._tables.real_names(relation.columns)
@@ -317,19 +322,27 @@ def _parameters(given: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn an interrupt in here into KeyboardInterrupt, wherever it meets the engine.
+def _interruptible(answer: Answer | None = None) -> Iterator[None]:
+    """Turn an interrupt in here into KeyboardInterrupt, wherever it meets the engine, and end the answer's query.
 
-    The engine turns it into an error of its own, of several kinds, and where it looks for a table it swallows it.
+    The engine turns it into an error of its own, of several kinds, and where it looks for a table it swallows it. It
+    may also be lost in what Python does aside, such as forgetting a weak reference: the query would go on to its end.
     """
-    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not callable(before):
+    before = _interrupt_handler()
+    if before is None:
         yield
         return
-    noticed = False
+    noticed, left = False, threading.Event()
+
+    def end(answer: Answer) -> None:
+        answer.interrupt()
+        while not left.wait(0.05):  # the first one may have come just before the query began to run
+            answer.interrupt()
 
     def notice(number: int, frame: Any) -> Any:
         nonlocal noticed
+        if answer is not None and not noticed:
+            _thread.start_new_thread(end, (answer,))  # takes no lock, which the interrupted code may hold
         noticed = True
         return before(number, frame)
 
@@ -340,9 +353,33 @@ def _interruptible() -> Iterator[None]:
         if not noticed:
             raise
     finally:
+        left.set()
         signal.signal(signal.SIGINT, before)
     if noticed:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interrupt back until the end: while the engine is loaded it would end the whole process."""
+    before = _interrupt_handler()
+    if before is None:
+        yield
+        return
+    held: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        before(*held[0])
+
+
+def _interrupt_handler() -> Callable[[int, Any], Any] | None:
+    """Return what an interrupt calls, if it is Python code and this is the thread in which it runs."""
+    found = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    return found if callable(found) else None
 
 
 class QueryError(KitError, ValueError):
@@ -404,7 +441,8 @@ def _opened(relation: Any) -> tuple[Any, Any, list[str]]:
 def engine() -> Any:
     """Return a connection to DuckDB as queries here are run on."""
     try:
-        import duckdb
+        with _uninterrupted():
+            import duckdb
     except ImportError:
         raise SetupError(
             "kit.sql needs DuckDB, which is not installed", hint='pip install "kit-notebook[sql]"'

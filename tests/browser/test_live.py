@@ -133,7 +133,7 @@ def test_a_fast_stream(notebook, jupyter, count):
     print(f"\n{count} views: {rates} repaints/s, tasks {sorted(tasks)[-5:]}, cell's share {share}, grown {grown} MB")
     # On a machine that is slow, or has more to do than it can, the front end answers later, and gets fewer frames.
     busy = os.getloadavg()[0] >= 1.5 * os.cpu_count() or slowness() > 1.5
-    slowest, longest = (2 / slowness(), 500 * slowness()) if busy else (5, 200)
+    slowest, longest = (2 / slowness() / count, 500 * slowness()) if busy else (5, 200)
     assert all(slowest <= rate <= 10.5 for rate in rates), rates
     assert total > RATE
     assert max(tasks, default=0) < longest

@@ -1,6 +1,11 @@
 """SQL over frames and handles: what is read, what is not, and that no answer depends on how much was."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 import uuid
 
 import pandas as pd
@@ -12,6 +17,7 @@ from kit.core import calls
 from kit.core.errors import InputError, KitError
 from kit.core.log.dataset import MissingRange, View
 from kit.engines.joining import QueryError, query
+from tests.pace import slowness
 
 pytestmark = pytest.mark.lab
 
@@ -208,10 +214,6 @@ def test_scans_and_feeds_are_opened_only_when_they_are_named(orders, tmp_path):
 
 
 def test_an_interrupt_is_an_interrupt_wherever_it_meets_the_engine(lab):
-    import os
-    import signal
-    import threading
-
     lab.s2.create_basin("interrupted-basin")
     stream = lab.s2["interrupted-basin"].create("long")
     stream.append(pd.DataFrame({"a": range(20_000), "b": ["x" * 50] * 20_000}))
@@ -221,10 +223,50 @@ def test_an_interrupt_is_an_interrupt_wherever_it_meets_the_engine(lab):
         for _ in range(20):
             kit.sql(slow, s=stream)
 
-    for n in range(10):
-        timer = threading.Timer(0.02 + 0.06 * n, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+    for n in range(40):  # many begin before there is an engine; a query by itself takes seconds
+        at = []
+
+        def interrupt(at=at):
+            at.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.01 * n, interrupt)
+
+        def interrupted(timer=timer):
+            timer.start()
             again()
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert time.monotonic() - at[0] < 1 * slowness()
         timer.join()
     assert kit.sql("select count(*) as n from s", s=stream)["n"].tolist() == [20_000]
+
+
+LOADING = """
+import os, signal, sys, threading
+import kit.engines.joining
+
+def hook(event, args):
+    if event == "import" and args[:2] == ("_duckdb", None):
+        threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
+
+sys.addaudithook(hook)
+try:
+    while True:
+        kit.sql("select 1 as a")
+except KeyboardInterrupt:
+    print("interrupted")
+print(kit.sql("select 2 as a")["a"].tolist())
+"""
+
+
+def test_an_interrupt_while_the_engine_is_loaded_leaves_it_whole():
+    # In the middle of it, an interrupt ended the process, or left a module in which nothing worked any more.
+    children = [
+        subprocess.Popen([sys.executable, "-c", LOADING, str(delay)], stdout=subprocess.PIPE, text=True)
+        for delay in (0.0, 0.005, 0.01, 0.02)
+    ]
+    told = [child.communicate(timeout=60)[0] for child in children]
+    assert [child.returncode for child in children] == [0] * 4, told
+    assert told == ["interrupted\n[2]\n"] * 4
