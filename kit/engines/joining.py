@@ -378,8 +378,8 @@ def _uninterrupted() -> Iterator[None]:
 
 def _interrupt_handler() -> Callable[[int, Any], Any] | None:
     """Return what an interrupt calls, if it is Python code and this is the thread in which it runs."""
-    found = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    return found if callable(found) else None
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    return handler if callable(handler) else None
 
 
 class QueryError(KitError, ValueError):
