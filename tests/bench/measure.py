@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 Figures = dict[str, float]
 Side = Callable[[], Figures]
-_SIZE = "KIT_BENCH_SIZE"
+_SIZE, _ROUND = "KIT_BENCH_SIZE", "KIT_BENCH_ROUND"
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Pairs:
         pairs = []
         for number in range(1 if self.quick else rounds or self.rounds):
             order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
-            found = {side: self._once(side, env, size) for side in order}
+            found = {side: self._once(side, env, size, number) for side in order}
             pairs.append((found[ours], found[theirs]))
         for figure, its_goal in (figures or {"time": goal}).items():
             ratios = [a[figure] / b[figure] for a, b in pairs]
@@ -128,12 +128,12 @@ class Pairs:
         self.rows.append(row)
         print(row.line(), flush=True)
 
-    def _once(self, side: str, env: Mapping[str, str], size: int) -> Figures:
+    def _once(self, side: str, env: Mapping[str, str], size: int, number: int = 0) -> Figures:
         """One side in a process of its own; it prints one line of figures. `process` is the time of all of it."""
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", self.module, "--side", side],
-            env={**os.environ, **env, _SIZE: str(size)},
+            env={**os.environ, **env, _SIZE: str(size), _ROUND: str(number)},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -146,6 +146,11 @@ class Pairs:
 def size() -> int:
     """How much the side that runs is to do."""
     return int(os.environ[_SIZE])
+
+
+def round_number() -> int:
+    """Which round the side that runs is in, from 0."""
+    return int(os.environ[_ROUND])
 
 
 def timed(deed: Callable[[], object], times: int, warm: int = 20) -> Figures:
