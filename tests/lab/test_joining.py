@@ -213,7 +213,8 @@ def test_scans_and_feeds_are_opened_only_when_they_are_named(orders, tmp_path):
         assert kit.sql("select count(*) as n, min(seq_num) as low from feed").iloc[0].tolist() == [10, 4990]
 
 
-# One that comes between the making of a socket and its keeping leaves it to the garbage collector, which closes it.
+# One that comes while a weak reference is forgotten is told as ignored, though the query ends; one between the making of
+# a socket and its keeping leaves it to the garbage collector, which closes it and says so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_is_an_interrupt_wherever_it_meets_the_engine(lab):
     lab.s2.create_basin("interrupted-basin")
@@ -240,7 +241,7 @@ def test_an_interrupt_is_an_interrupt_wherever_it_meets_the_engine(lab):
 
         with pytest.raises(KeyboardInterrupt):
             interrupted()
-        assert time.monotonic() - at[0] < 1 * slowness()
+        assert time.monotonic() - at[0] < slowness()
         timer.join()
     assert kit.sql("select count(*) as n from s", s=stream)["n"].tolist() == [20_000]
 
