@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .amdahl.explore.explorer import Amdahl
     from .claude.explore.explorer import Claude
+    from .core.clock import Clock
     from .core.secrets import Secret
     from .kimberlite import DataClass, TenantId
     from .kimberlite.explore.explorer import Kimberlite
@@ -47,6 +48,7 @@ def connect(
     retry: Retry | None = None,
     compression: Compression = ...,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> S2Explorer: ...
 @overload
 def connect(
@@ -65,6 +67,7 @@ def connect(
     compression: bool = False,
     numbering: Literal["named", "native"] = "named",
     default_data_class: DataClass = ...,
+    clock: Clock | None = None,
 ) -> Kimberlite: ...
 @overload
 def connect(
@@ -79,6 +82,7 @@ def connect(
     password: str | Secret | None = None,
     timeout: float = 30.0,
     connect_timeout: float = 5.0,
+    clock: Clock | None = None,
 ) -> Synap: ...
 @overload
 def connect(
@@ -96,6 +100,7 @@ def connect(
     project_keys: Mapping[str, str | Secret] | None = None,
     max_cost: float | None = None,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> Claude: ...
 @overload
 def connect(
@@ -109,6 +114,7 @@ def connect(
     timeout: float | None = 30.0,
     api_version: str | None = None,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> Amdahl: ...
 @overload
 def connect(service: str, *, profile: str | None = None, environment: Variables = None, **arguments: Any) -> Any: ...
@@ -118,11 +124,11 @@ def connect(service: str, *, profile: str | None = None, environment: Variables 
     What is not given as an argument is taken from the profile, if one is named, else from the environment; what is
     nowhere is an error that names it. Each service takes:
 
-    s2          access_token, endpoints, timeout, retry, compression, verify
-    kimberlite  address, tenant_id, api_key, metrics_url, timeout, connect_timeout, tls, ...
-    synap       url, rpc_url, api_key or username and password, timeout, connect_timeout
-    claude      url, api_key, timeout, max_retries, retry_delay, project_id, project_keys, max_cost, verify
-    amdahl      url, api_key, timeout, api_version, verify
+    s2          access_token, endpoints, timeout, retry, compression, verify, clock
+    kimberlite  address, tenant_id, api_key, metrics_url, timeout, connect_timeout, tls, clock, ...
+    synap       url, rpc_url, api_key or username and password, timeout, connect_timeout, clock
+    claude      url, api_key, timeout, max_retries, retry_delay, project_id, project_keys, max_cost, verify, clock
+    amdahl      url, api_key, timeout, api_version, verify, clock
 
     A profile says where services are and where their credentials come from; `kit profiles` lists and makes them.
 

@@ -1,4 +1,4 @@
-"""For tests of code that uses kit: a private lab, which can be made to misbehave, and checks for logs.
+"""For tests of code that uses kit: a private lab, which can be made to misbehave, a clock, and checks for logs.
 
 from kit.testing import check_log, private_lab
 
@@ -9,9 +9,13 @@ with private_lab("s2") as lab:
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .core.clock import Clock as _Clock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from .core.log.log import Log
     from .lab.lab import Lab
 
-__all__ = ["LOG_CHECKS", "check_log", "private_lab"]
+__all__ = ["LOG_CHECKS", "Clock", "check_log", "private_lab"]
 
 Make: TypeAlias = "Callable[[], Log[Any]]"
 """A function that creates a new, empty log with a new name on each call."""
@@ -31,6 +35,45 @@ def private_lab(*services: str, demo: bool = False, **options: Any) -> Lab:
     from .lab.lab import Lab
 
     return Lab(*services, demo=demo, join=False, **options)
+
+
+class Clock(_Clock):
+    """A clock that goes on only when a client waits by it, or by `advance`: pauses between tries take no time.
+
+    >>> clock = Clock()
+    >>> with private_lab("amdahl", clock=clock) as lab:
+    ...     _ = lab.faults("amdahl", 503, count=2, retry_after=60)
+    ...     lab.amdahl.query("select 1 as one")["one"].tolist(), clock.pauses
+    ([1], [60.0, 60.0])
+
+    It is given to a client, to `kit.connect` or to a lab's explorers, and only these go by it. `pauses` are the seconds
+    that they have waited between tries. Waits for an answer are real, as servers are, and so are those of feeds.
+    """
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+        self._lock = threading.Lock()
+        self._begin = super().time(), super().monotonic()
+        self.pauses: list[float] = []
+
+    def time(self) -> float:
+        return self._begin[0] + self._passed
+
+    def monotonic(self) -> float:
+        return self._begin[1] + self._passed
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.advance(seconds)
+
+    async def wait(self, seconds: float) -> None:
+        self.sleep(seconds)
+        await asyncio.sleep(0)  # a client that is told to stop is asked at each pause
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        with self._lock:
+            self._passed += seconds
 
 
 def check_log(make: Make) -> None:

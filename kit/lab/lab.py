@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
+from ..core.clock import Clock, checked
 from ..core.errors import InputError, KitError, SetupError
 from ..core.http.operations import Request, call
 from ..core.processes import OfOneProcess
@@ -55,8 +56,8 @@ class Lab(GivesFrames, OfOneProcess):
 
     It has the named services (`Lab("amdahl")`), or all of them. `demo=False` leaves out the demo data, `path=` keeps
     the data in that folder, `join=False` always starts separate servers, `moving=True` keeps adding demo data, see
-    `move()`. Servers that this process started end when the last handle on them is closed or collected, at the latest
-    with the process. Servers of another process are left running.
+    `move()`. The explorers go by `clock=`, see `kit.testing.Clock`. Servers that this process started end when the last
+    handle on them is closed or collected, at the latest with the process. Servers of another process are left running.
     """
 
     _elsewhere = "call kit.Lab() there too: it joins these servers"
@@ -69,9 +70,11 @@ class Lab(GivesFrames, OfOneProcess):
         join: bool = True,
         ports: dict[str, int] | None = None,
         moving: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         names = chosen(services)
         self._explorers: dict[str, Any] = {}
+        self._clock = checked(clock, InputError)
         self._before: dict[str, Secret | None] = {}
         self._closed = False
         # Kept while searching, as another handle may close them at this moment.
@@ -136,7 +139,7 @@ class Lab(GivesFrames, OfOneProcess):
         if name not in self._explorers:
             from ..front import connect
 
-            self._explorers[name] = connect(name, environment=self.env())
+            self._explorers[name] = connect(name, environment=self.env(), clock=self._clock)
         return self._explorers[name]
 
     def __dir__(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What a process asks its system for, made up from a seed: time, chance, names, threads' waiting, and the background loop.
 
-The clients have no clock of their own to be given one, so the modules that they ask are told another time while a run
-lasts. Nothing of `kit` itself is replaced but the doors to the outside: sockets, threads, processes.
+Connections, sessions and the lab ask the system for the time, so the system has another one while a run lasts. Nothing
+of `kit` itself is replaced but the doors to the outside: sockets, threads, processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from kit.core import loop as background
 from kit.core.http import connections, loop_connections, retry
-from kit.kimberlite.client import appending, reading, subscription
 from kit.lab.amdahl import fields as amdahl_fields
 from kit.lab.amdahl import limits as amdahl_limits
 from kit.lab.claude import keys as claude_keys
@@ -39,7 +38,7 @@ from . import sockets
 from .faults import MOMENTS, Fault
 from .loop import Loop, Stuck
 
-_DATED = (amdahl_fields, usage_store, claude_tasks, appending, reading, subscription)
+_DATED = (amdahl_fields, usage_store, claude_tasks)
 _SLEEP = time.sleep
 WALL = 1_790_000_000.0
 """The time of day at which each run begins."""

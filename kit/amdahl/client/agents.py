@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from ...core.errors import Lost, TransportError
-from ...core.faces import helper, walk_helper
+from ...core.faces import helper, state_of, walk_helper
 from ...core.http.operations import (
     Emit,
     Next,
@@ -18,11 +17,12 @@ from ...core.http.operations import (
     Request,
     Shut,
     Timeouts,
+    Tries,
     Walk,
     asked_pause,
     read_rest,
 )
-from ...core.http.retry import ONCE, Outcome, Policy, pause_before_retry
+from ...core.http.retry import ONCE, Outcome, Policy
 from ...core.http.sse import EventParser
 from ..errors import AmdahlInputError
 from ..types import TERMINAL, TERMINAL_EVENTS, AgentSession, SessionEvent
@@ -72,12 +72,13 @@ def wait_for_agent(
 
     A status call that fails for a moment (429, 5xx, a broken connection) is repeated and does not end the wait.
     """
-    deadline = time.monotonic() + timeout_s
+    clock = state_of(client).driver.clock
+    deadline = clock.monotonic() + timeout_s
     while True:
         status = yield from status_of(client, session_id, _WAITING)
         if status["status"] in TERMINAL or status["status"] == "awaiting_input":
             return status
-        left = deadline - time.monotonic()
+        left = deadline - clock.monotonic()
         if left <= 0:
             raise TimeoutError(f"agent {session_id} timed out")
         yield Pause(min(interval_s, left))
@@ -107,21 +108,19 @@ def follow(
     whenever it is connected, if silent."""
     if not silence_s > 0:
         raise AmdahlInputError(f"silence_s={silence_s!r}: give seconds above 0")
-    last, emitted, failures, quiet_ends = last_event_id, 0, 0, 0
+    last, emitted, quiet_ends = last_event_id, 0, 0
+    tries = Tries(_RECONNECTS)
     retry_ms: float | None = None
     while True:
         failure: TransportError
         opened_at, emitted_before = last, emitted
         try:
-            stream = yield Open(_stream_request(session_id, last, silence_s, failures))
+            stream = yield Open(_stream_request(session_id, last, silence_s, tries.made - 1))
             if stream.status != 200:
                 response = yield from read_rest(stream)
-                pause = _pause(failures + 1, asked_pause(response), response.status)
-                if pause is None:
+                if not (yield from _again(tries, asked_pause(response), response.status)):
                     wire.judge(response)
                     raise Lost(f"the stream of session {session_id} answered HTTP {response.status}")
-                failures += 1
-                yield Pause(pause)
                 continue
             for batch in opened:
                 yield Emit(batch)
@@ -133,7 +132,7 @@ def follow(
                     last = event.id or last
                     payload = wire.event_payload(event.type, event.data)
                     yield Emit(shape(SessionEvent(event.id, payload)))
-                    emitted, failures, quiet_ends = emitted + 1, 0, 0
+                    emitted, tries.made, quiet_ends = emitted + 1, 1, 0
                     if payload["type"] in TERMINAL_EVENTS:
                         yield Shut(stream)
                         return
@@ -150,11 +149,8 @@ def follow(
                 f"the stream of session {session_id} broke after {emitted} events, which had no ids to resume from",
                 hint="start again to get all of them",
             )
-        failures += 1
-        pause = _pause(failures, retry_ms)
-        if pause is None:
+        if not (yield from _again(tries, retry_ms)):
             raise failure
-        yield Pause(pause)
 
 
 def _stream_request(session_id: str, last_event_id: str, silence_s: float, retries: int) -> Request:
@@ -173,9 +169,8 @@ def _stream_request(session_id: str, last_event_id: str, silence_s: float, retri
     )
 
 
-def _pause(attempt: int, retry_ms: float | None, status: int = 0) -> float | None:
-    outcome = Outcome(status, maybe_received=False, asked_pause=retry_ms)
-    return pause_before_retry(_RECONNECTS, outcome, attempt=attempt)
+def _again(tries: Tries, least: float | None, status: int = 0) -> Operation[bool]:
+    return tries.again(Outcome(status, maybe_received=False, asked_pause=least))
 
 
 def status_of(client: Any, session_id: str, policy: Policy) -> Operation[AgentSession]:

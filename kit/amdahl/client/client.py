@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from ...core.clock import Clock, clocked
 from ...core.environment import OWN, Environment, elsewhere, missing
 from ...core.faces import AsyncFace, ClientState, SyncFace, verb, walk
 from ...core.http.exchange import AsyncDriver, Driver, Settings
@@ -74,9 +75,11 @@ class Verbs:
         *,
         api_version: str | None = None,
         verify: Any = True,
+        clock: Clock | None = None,
     ) -> None:
         base_url, api_key = masked(base_url), hidden(api_key)
         settings = settings_of(base_url, api_key, timeout, api_version, verify)
+        settings = clocked(settings, clock, AmdahlInputError)
         self.base_url, self.timeout = settings.base_url, timeout
         self._state = ClientState(self._driver_type(settings))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
+from ...core.clock import Clock
 from ...core.environment import Environment
 from ...core.errors import KitError, warn
 from ...core.explorer import Explorer
@@ -42,6 +43,7 @@ def connect(
     timeout: float | None = 30.0,
     api_version: str | None = None,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> Amdahl:
     """Return the explorer for `kit.connect("amdahl", ...)`."""
     environment = Environment(environment)
@@ -49,7 +51,8 @@ def connect(
     base_url = url
     settings = settings_of(url, api_key, timeout, api_version, verify, environment, "url= or base_url")
     assert settings.credential is not None
-    return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, api_version=api_version, verify=verify))
+    options: dict[str, Any] = {"api_version": api_version, "verify": verify, "clock": clock}
+    return Amdahl(AmdahlClient(settings.base_url, settings.credential, timeout, **options))
 
 
 class Amdahl(Explorer[AmdahlClient]):

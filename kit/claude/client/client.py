@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...core import loop
+from ...core.clock import Clock, clocked
 from ...core.environment import OWN, Environment
 from ...core.faces import AsyncFace, SyncFace, coloured, state_of, verb
 from ...core.html import one_line
@@ -85,11 +86,13 @@ class Verbs:
         *,
         project_keys: Mapping[str, str | Secret] | None = None,
         verify: Any = True,
+        clock: Clock | None = None,
     ) -> None:
         base_url, api_key = masked(base_url), hidden(api_key)
         hidden_keys = {name: hidden(key) for name, key in dict(project_keys or {}).items()}
         project_keys = None  # this frame may be shown
         settings, timeout = settings_of(base_url, api_key, timeout, verify)
+        settings = clocked(settings, clock, ClaudeInputError)
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise ClaudeInputError(f"max_retries={max_retries!r}: give the number of tries in all, such as 3")
         if isinstance(retry_delay, bool) or not isinstance(retry_delay, int | float) or not 0 <= retry_delay <= 300:
@@ -314,6 +317,7 @@ class ClaudeClient(Verbs, SyncFace[ClientState]):
                 self._state.policy.base,
                 project_keys=self._state.project_keys,
                 verify=settings.verify,
+                clock=settings.clock,
             )
             state_of(self._twin).book = self._state.book
         # Either may have been set since.

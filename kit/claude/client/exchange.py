@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ...core.errors import InputError, KitError
-from ...core.http.operations import Operation, Pause, Request, Timeouts, asked_pause
+from ...core.http.operations import Operation, Pause, Request, Timeouts, Tries, asked_pause
 from ...core.http.operations import Response as Answer
-from ...core.http.retry import Outcome, Policy, pause_before_retry
+from ...core.http.retry import Outcome, Policy
 from ...core.secrets import Secret
 from ..errors import ClaudeAPIError
 from ..wire import json_messages as wire
@@ -54,7 +53,8 @@ def ask(
     `within` is how many seconds all tries and pauses may take together; where the call is a part of another one,
     `deadline` is when that one ends. What costs nothing (`free`, as every GET) is repeated after a 429 too.
     """
-    began = time.monotonic()
+    clock = state.clock
+    began = clock.monotonic()
     ends = began + within if deadline is None else min(deadline, began + within)
     free = method == "GET" if free is None else free
     rules = replace(state.policy, deadline=ends - began)
@@ -77,11 +77,11 @@ def ask(
         safe=free,
         deadline=ends,
     )
-    tries = 1
+    tries = Tries(rules, clock)
     while True:
-        started = time.monotonic()
+        started = clock.monotonic()
         if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries, request_name)
+            LOG.debug("%s: %s %s, try %d, request %s", what, method, path, tries.made, request_name)
         answer: Answer | None = None
         failed: ClaudeAPIError
         try:
@@ -93,7 +93,7 @@ def ask(
             again = (request.safe or failed.paid is False) and not isinstance(error, InputError)
         else:
             assert answer is not None
-            elapsed = time.monotonic() - started
+            elapsed = clock.monotonic() - started
             if LOG.isEnabledFor(logging.DEBUG):
                 LOG.debug("%s: status %d after %.3f s", what, answer.status, elapsed)
             if answer.status == 200:
@@ -102,15 +102,10 @@ def ask(
             failed.op, failed.resource = what, path
             outcome = Outcome(answer.status, asked_pause=asked_pause(answer))
             again = request.safe or wire.worth_repeating(answer)
-        pause = None
-        if again and repeat:
-            pause = pause_before_retry(
-                rules, outcome, attempt=tries, elapsed=time.monotonic() - began, safe=request.safe
-            )
+        pause = tries.pause(outcome, safe=request.safe) if again and repeat else None
         if pause is None:
             # Raised outside the handler, or the transport's error would be chained to it.
             raise failed
         LOG.debug("%s: again in %.2f s, as %s", what, pause, type(failed).__name__)
         yield Pause(pause)
-        request = replace(request, retries=tries)
-        tries += 1
+        request = replace(request, retries=tries.made - 1)

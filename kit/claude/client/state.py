@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from ...core import faces
+from ...core.clock import Clock
 from ...core.errors import CLOSED, CLOSED_HINT
 from ...core.http.retry import Policy
 from ...core.secrets import Secret
@@ -30,6 +31,12 @@ class ClientState(faces.ClientState):
     warned: set[tuple[str, str]] = field(default_factory=set)
     last_batch: list[BatchResult] = field(default_factory=list)
     """What the last batch has brought so far."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that limits of time, pauses and paces go by."""
+        clock: Clock = self.driver.clock
+        return clock
 
     def check_open(self) -> None:
         """Raise if the client is closed."""

@@ -157,7 +157,7 @@ class _Chat:
         self._recorded = False
         self._state, self._prompt, self._model, self._project = state, prompt, model, project
         self._timeout = timeout
-        self._ends = time.monotonic() + wire.patience(timeout)
+        self._ends = self._state.clock.monotonic() + wire.patience(timeout)
         self._text: list[str] = []
         self._size = self._out = 0
         """Bytes that came, and that went out."""
@@ -216,7 +216,7 @@ class _Chat:
 
     def left(self) -> float:
         """Return seconds to wait for the next frame. After an error of its own the service may stay silent forever."""
-        return max(0.01, self._ends - time.monotonic())
+        return max(0.01, self._ends - self._state.clock.monotonic())
 
     def feed(self, frame: str | bytes) -> str | Response:
         """Return the next piece, or at the end the whole."""
@@ -231,7 +231,7 @@ class _Chat:
         if kind == "token" and isinstance(value.get("content"), str):
             self._text.append(value["content"])
             # The timeout is for the first piece; later pieces may be slow, but not endlessly.
-            self._ends = time.monotonic() + wire.patience(self._timeout)
+            self._ends = self._state.clock.monotonic() + wire.patience(self._timeout)
             return str(value["content"])
         if kind == "error":
             raise self._refused(str(value.get("error", "no reason given")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import Any
 
@@ -34,7 +33,7 @@ def run(
         raise ClaudeInputError(
             f"working_directory={working_directory!r}: give text, a path at the service", hint="give str(...) of it"
         )
-    deadline = time.monotonic() + wire.patience(timeout)
+    deadline = state.clock.monotonic() + wire.patience(timeout)
     body: dict[str, Any] = {
         "description": description,
         "allow_tools": tools,

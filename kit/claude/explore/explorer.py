@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...core.clock import Clock
 from ...core.environment import Environment, elsewhere, missing
 from ...core.explorer import Explorer
 from ...core.faces import state_of
@@ -43,6 +44,7 @@ def connect(
     project_keys: Mapping[str, str | Secret] | None = None,
     max_cost: float | None = None,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> Claude:
     """Return the explorer for `kit.connect("claude", ...)`. `max_cost` limits the spending through it, in USD."""
     environment = Environment(environment)
@@ -55,7 +57,7 @@ def connect(
     if lacking is not None:
         raise lacking
     options: dict[str, Any] = {"max_retries": max_retries, "retry_delay": retry_delay, "project_id": project_id}
-    options |= {"project_keys": project_keys, "verify": verify}
+    options |= {"project_keys": project_keys, "verify": verify, "clock": clock}
     return Claude(ClaudeClient(settings.base_url, settings.credential, seconds, **options), max_cost)
 
 

@@ -11,11 +11,11 @@ frames of the transport, because their variables contain the request's headers.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncGenerator, Generator
 from types import GeneratorType
 from typing import Any, TypeVar
 
+from ..clock import SYSTEM, Clock
 from ..errors import KitError
 from ..processes import check_process
 from .operations import Emit, Pause
@@ -29,6 +29,7 @@ class BlockingDriver:
     """Carries out the steps of an operation one after the other, in the caller's thread."""
 
     closed = False
+    clock: Clock = SYSTEM
 
     def do(self, step: Any, open_handles: OpenHandles) -> Any:
         """Carry out one step, and return its result."""
@@ -71,7 +72,7 @@ class BlockingDriver:
                     yield step.item
                     check_process(pid, "an answer that is being read")
                 elif isinstance(step, Pause):
-                    time.sleep(step.seconds)
+                    self.clock.sleep(step.seconds)
                 else:
                     try:
                         result = self.do(step, open_handles)
@@ -93,6 +94,7 @@ class LoopDriver:
     """Carries out the steps of an operation on the running event loop."""
 
     closed = False
+    clock: Clock = SYSTEM
 
     async def do(self, step: Any, open_handles: OpenHandles) -> Any:
         """Carry out one step, and return its result."""
@@ -138,7 +140,7 @@ class LoopDriver:
                 if isinstance(step, Emit):
                     yield step.item
                 elif isinstance(step, Pause):
-                    await asyncio.sleep(step.seconds)
+                    await self.clock.wait(step.seconds)
                 else:
                     try:
                         result = await self.do(step, open_handles)

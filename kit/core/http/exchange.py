@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import calls
+from ..clock import SYSTEM, Clock
 from ..errors import CLOSED, CLOSED_HINT, InputError, KitError, Lost, SetupError, Silent, Unreachable
 from ..secrets import Secret, fit, revealed, without_password
 from .chunked import Malformed
@@ -51,6 +52,7 @@ class Settings:
     """Whether certificates are checked; False turns that off, and an SSL context replaces the default one."""
     refusal: type[InputError] = InputError
     """The error that is raised for an address that is not a URL."""
+    clock: Clock = SYSTEM
     origin: Origin = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,12 +112,13 @@ class _Driver:
     """What both drivers share: building requests and translating failures."""
 
     closed: bool
+    clock: Clock
 
     _headers: Callable[[], dict[str, str]]
     _lines: Callable[[], bytes]
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.clock = settings, settings.clock
         self._base = settings.base_url.rstrip("/")
         _, slash, below = self._base.split("://", 1)[1].partition("/")
         self._below = slash + quoted(below)
@@ -155,8 +158,14 @@ class _Driver:
             body or b"",
             countable(timeouts.connect),
             countable(timeouts.read),
-            request.deadline,
+            self._by_the_systems_clock(request.deadline),
         )
+
+    def _by_the_systems_clock(self, deadline: float | None) -> float | None:
+        """Return when a socket's waits must be over, which the system counts."""
+        if deadline is None or self.clock is SYSTEM:
+            return deadline
+        return time.monotonic() + deadline - self.clock.monotonic()
 
     def fail(self, request: Request, error: Exception, *, begun: bool = False) -> KitError:
         """Return the failure with the words for where it happened; `begun` where the head of the answer had come."""
@@ -166,7 +175,7 @@ class _Driver:
             error = Lost(f"the connection broke: {error}")
         message = error.args[0]
         if not message:
-            over = request.deadline is not None and time.monotonic() > request.deadline - _NEARLY
+            over = request.deadline is not None and self.clock.monotonic() > request.deadline - _NEARLY
             if isinstance(error, Unreachable):
                 message = "no connection in time" if over else f"no connection within {timeouts.connect} s"
             elif over:
@@ -223,7 +232,7 @@ class _Exchange:
         return Stream(answer.status, answer.headers, self)
 
     def _in_time(self, piece: bytes) -> bytes:
-        if time.monotonic() > (self.request.deadline or math.inf):
+        if self._driver.clock.monotonic() > (self.request.deadline or math.inf):
             raise Silent(LATE)
         assert self._unpacker is not None
         return self._unpacker.feed(piece)

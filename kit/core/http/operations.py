@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
+from ..clock import SYSTEM, Clock
 from ..errors import TransportError
 from ..secrets import Secret
 from . import retry
@@ -60,7 +60,7 @@ class Request:
     """Whether it can be repeated without harm."""
     retries: int = 0
     deadline: float | None = None
-    """When the whole exchange must be over, by `time.monotonic`; each wait is limited to the time that is left."""
+    """When the whole exchange must be over, by its client's clock; each wait is limited to the time that is left."""
 
     @property
     def target(self) -> str:
@@ -187,14 +187,39 @@ def pour(sink: Sink, request: Request) -> Operation[Response]:
     return Response(stream.status, stream.headers, b"")
 
 
+class Tries:
+    """The tries of one call: how many were made, and whether there is another one. All repeated calls go by it."""
+
+    __slots__ = ("_began", "_clock", "_policy", "made")
+
+    def __init__(self, policy: retry.Policy, clock: Clock = SYSTEM) -> None:
+        self._policy, self._clock = policy, clock
+        self._began = 0.0 if policy.deadline is None else clock.monotonic()
+        self.made = 1
+
+    def pause(self, outcome: retry.Outcome, *, safe: bool = True) -> float | None:
+        """Return the seconds to wait before the next try, which is counted; None to give up."""
+        elapsed = 0.0 if self._policy.deadline is None else self._clock.monotonic() - self._began
+        pause = retry.pause_before_retry(self._policy, outcome, attempt=self.made, elapsed=elapsed, safe=safe)
+        if pause is not None:
+            self.made += 1
+        return pause
+
+    def again(self, outcome: retry.Outcome, *, safe: bool = True) -> Operation[bool]:
+        """Return whether there is another try, after the pause before it."""
+        pause = self.pause(outcome, safe=safe)
+        if pause is not None:
+            yield Pause(pause)
+        return pause is not None
+
+
 def call(
     request: Request,
     policy: retry.Policy = retry.ONCE,
     attempt: Callable[[Request], Operation[Response]] = exchange,
 ) -> Operation[Response]:
     """Make an exchange, repeat it as the policy says, and return the last answer, whatever its status."""
-    started = time.monotonic()
-    tries, unsure = 1, False
+    tries, unsure = Tries(policy), False
     while True:
         response: Response | None = None
         failure: TransportError | None = None
@@ -210,17 +235,12 @@ def call(
                 return response
             outcome = retry.Outcome(response.status, asked_pause=asked_pause(response))
             unsure = unsure or response.status not in policy.refused
-        pause = retry.pause_before_retry(
-            policy, outcome, attempt=tries, elapsed=time.monotonic() - started, safe=request.safe
-        )
-        if pause is None:
+        if not (yield from tries.again(outcome, safe=request.safe)):
             if response is not None:
                 return response
             assert failure is not None
             raise failure
-        yield Pause(pause)
-        request = replace(request, retries=tries)
-        tries += 1
+        request = replace(request, retries=tries.made - 1)
 
 
 def asked_pause(response: Response) -> float | None:

@@ -27,6 +27,8 @@ class Policy:
     """Statuses that prove that the service did nothing; after these, even unsafe requests are repeated."""
     deadline: float | None = None
     """Seconds for all attempts and pauses together."""
+    spread: tuple[float, float] = (0.0, 1.0)
+    """The least and the most of a pause, as parts of its base that grows."""
 
 
 ONCE = Policy(attempts=1)
@@ -67,8 +69,9 @@ def pause_before_retry(
             return None
     elif outcome.maybe_received and not safe:
         return None
-    # Full jitter: clients that failed together must not come back together.
-    pause = grown(policy.base, policy.cap, attempt) * jitter()
+    # At random: clients that failed together must not come back together.
+    least, most = policy.spread
+    pause = grown(policy.base, policy.cap, attempt) * (least + (most - least) * jitter())
     if outcome.asked_pause is not None:
         if outcome.asked_pause > LONGEST_PAUSE:
             return None

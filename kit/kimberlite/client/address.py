@@ -5,8 +5,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ...core.clock import SYSTEM, Clock
 from ...core.environment import OWN, Environment, missing, origin
 from ...core.errors import SetupError
 from ...core.http.retry import Policy
@@ -66,6 +68,7 @@ class Settings:
     tls: ssl.SSLContext | None = None
     """The SSL context that checks the server's certificate; None for plain TCP."""
     policy: Policy = field(default_factory=Policy, repr=False)
+    clock: Clock = field(default=SYSTEM, repr=False)
 
     @classmethod
     def of(
@@ -113,6 +116,10 @@ class Settings:
             _tls_of(addresses, tls),
             Policy(attempts=max_retries + 1, base=0.1, cap=2.0),
         )
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return datetime.fromtimestamp(self.clock.time(), UTC)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -8,9 +8,7 @@ moment, they are taken for ours: the protocol has nothing to distinguish them.)
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from ...core.errors import TransportError
@@ -19,7 +17,7 @@ from ..types import StreamId
 from ..wire.blobs import Blobs
 from ..wire.protocol.codec import requests
 from ..wire.protocol.structs import Audit
-from .operations import Operation, Pause, Post, Take, answer_of, asked, pause_after, raise_refusal, responses
+from .operations import Operation, Post, Take, Tries, again, answer_of, asked, raise_refusal, responses
 from .stream_registry import StreamRegistry
 
 CHUNK = 2 * 1024 * 1024
@@ -82,8 +80,7 @@ class _Flight:
         self._epoch = 0
         self._number: int | None = None
         self._failure: KimberliteError | None = None
-        self._tries = 1
-        self._started = time.monotonic()
+        self._tries = Tries(registry.settings.policy)
 
     def send(self, fixed: int | None = None) -> Operation[None]:
         """Send it; for `fixed`, a length that was named before, or for the end as it is known."""
@@ -100,7 +97,7 @@ class _Flight:
             self._expected, self._epoch = end.next, end.epoch
             end.next += len(self.batch)  # the next append follows this one without waiting for it
         payload = requests.AppendEvents(self.packed, self.batch, self._expected)
-        post = Post("append", payload, self.packed >> 32, self.audit, _name(self.packed), self._tries - 1)
+        post = Post("append", payload, self.packed >> 32, self.audit, _name(self.packed), self._tries.made - 1)
         self._number, self._failure = None, None
         try:
             self._number = yield post
@@ -145,12 +142,8 @@ class _Flight:
                 uncertain = uncertain or received
                 if isinstance(error, TransportError):
                     error.maybe_received = uncertain  # an earlier try may stand, also where the last never left
-                elapsed = time.monotonic() - self._started
-                pause = pause_after(registry.settings, error, self._tries, elapsed)
-                if pause is None:
+                if not (yield from again(self._tries, error)):
                     raise
-                yield Pause(pause)
-                self._tries += 1
                 yield from self.send(self._expected if uncertain else None)
             except KimberliteError as error:
                 error.op, error.resource = "append", _name(self.packed)
@@ -175,7 +168,7 @@ class _Flight:
         return True
 
     def _written(self, first: int) -> int:
-        self.registry.stamp(self.packed, first, len(self.batch), datetime.now(UTC))
+        self.registry.stamp(self.packed, first, len(self.batch), self.registry.settings.now())
         end = self.registry.end(self.packed)
         if end.next is None or end.next < first + len(self.batch):
             end.next = first + len(self.batch)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
+from ...core.clock import Clock, clocked
 from ...core.errors import CLOSED, CLOSED_HINT
 from ...core.faces import AsyncFace, SyncFace, coloured, state_of, verb, walk
 from ...core.secrets import Secret, hidden, masked
@@ -55,9 +56,11 @@ class _Calls:
         tls: bool | ssl.SSLContext | None = None,
         numbering: Numbering = "named",
         default_data_class: DataClass = DataClass.PUBLIC,
+        clock: Clock | None = None,
     ) -> None:
         address, api_key = masked(address), hidden(api_key)
         settings = Settings.of(address, tenant_id, api_key, timeout, connect_timeout, max_retries, tls)
+        settings = clocked(settings, clock, KimberliteInputError)
         registry = _registry(settings, numbering, default_data_class)
         self._state = ClientState(self._driven(settings), settings, registry)
 

@@ -31,7 +31,7 @@ class ConnectionBase:
     """What both kinds of connection share: request numbers, the handshake, error messages, the log of calls."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.clock = settings, settings.clock
         self.extensions = Extensions()
         self.closed = False
         self.generation = 0

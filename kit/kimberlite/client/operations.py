@@ -12,13 +12,12 @@ Requests may be posted before earlier answers are taken. A step that cannot be d
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...core.http import retry
-from ...core.http.operations import Pause
+from ...core.http.operations import Tries
 from ..errors import BusyError, KimberliteError, NetworkError, NotLeaderError, TimeoutError, WireError, server_error
 from ..wire.protocol.codec import REQUEST, RESPONSE, Response, decode, peek, responses
 from ..wire.protocol.structs import Audit
@@ -74,32 +73,27 @@ def answer_of(payload: bytes, kind: type[T]) -> T:
 def ask(settings: Settings, post: Post, *, safe: bool = True) -> Operation[bytes]:
     """Return the payload of the answer. It is retried as the settings allow: a request that is not `safe` only if it is
     certain that the server did nothing."""
-    started = time.monotonic()
-    tries = 1
+    tries = Tries(settings.policy)
     while True:
         try:
-            number = yield Post(post.op, post.payload, post.tenant_id, post.audit, post.resource, tries - 1)
+            number = yield Post(post.op, post.payload, post.tenant_id, post.audit, post.resource, tries.made - 1)
             return raise_refusal((yield Take(number)), post)
         except (NetworkError, TimeoutError, BusyError) as error:
-            pause = pause_after(settings, error, tries, time.monotonic() - started, safe)
-            if pause is None:
-                raise
-        yield Pause(pause)
-        tries += 1
+            failure = error
+        if not (yield from again(tries, failure, safe)):
+            raise failure
 
 
-def pause_after(
-    settings: Settings, error: KimberliteError, tries: int, elapsed: float = 0.0, safe: bool = True
-) -> float | None:
-    """Return seconds to wait before another try, or None."""
+def again(tries: Tries, error: KimberliteError, safe: bool = True) -> Operation[bool]:
+    """Return whether there is another try after this failure, after the pause before it."""
     if isinstance(error, WireError):
-        return None  # another protocol; a retry does not change that
+        return False  # another protocol; a retry does not change that
     if isinstance(error, BusyError):
         # A follower of a cluster did nothing; a busy server may already have been writing.
         outcome = retry.Outcome(maybe_received=not isinstance(error, NotLeaderError))
     else:
         outcome = retry.Outcome(maybe_received=bool(getattr(error, "maybe_received", True)))
-    return retry.pause_before_retry(settings.policy, outcome, attempt=tries, elapsed=elapsed, safe=safe)
+    return (yield from tries.again(outcome, safe=safe))
 
 
 def asked(settings: Settings, post: Post, kind: type[T], *, safe: bool = True) -> Operation[T]:
@@ -116,15 +110,15 @@ def op_of(payload: Any) -> str:
 __all__ = [
     "REQUEST",
     "Operation",
-    "Pause",
     "Post",
     "Take",
+    "Tries",
     "Walk",
+    "again",
     "answer_of",
     "ask",
     "asked",
     "op_of",
-    "pause_after",
     "raise_refusal",
     "responses",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from ..types import MAX_U64, Event, Position, StreamId, TenantId
 from ..wire.blobs import Blobs
 from ..wire.extensions import EVENTS_TABLE, Extensions
 from ..wire.protocol.codec import event_count, requests
-from .operations import Operation, Pause, Post, Take, Walk, answer_of, ask, pause_after, raise_refusal, responses
+from .operations import Operation, Post, Take, Tries, Walk, again, answer_of, ask, raise_refusal, responses
 from .stream_registry import StreamRegistry
 
 PAGE = 4 * 1024 * 1024
@@ -54,7 +53,7 @@ def pages(
         raise KimberliteInputError(f"limit={limit!r}: give a number of events from 0 up")
     at, left = start, None if limit is None else limit.__index__()
     stop: int | None = None
-    tries, began = 1, time.monotonic()
+    tries = Tries(registry.settings.policy)
     resource = f"stream {packed & 0xFFFFFFFF} of tenant {packed >> 32}"
     numbers: list[int] = []
     while left is None or left > 0:
@@ -64,7 +63,7 @@ def pages(
                 if stop is None and left is None:
                     info = Post("stream_info", requests.StreamInfo(packed), packed >> 32, resource=resource)
                     numbers.append((yield info))
-                numbers.append((yield Post("read", payload, packed >> 32, resource=resource, retries=tries - 1)))
+                numbers.append((yield Post("read", payload, packed >> 32, resource=resource, retries=tries.made - 1)))
             if len(numbers) > 1:
                 stop = answer_of(raise_refusal((yield Take(numbers.pop(0)))), responses.StreamInfo).length
             page = raise_refusal((yield Take(numbers.pop(0))))
@@ -79,17 +78,14 @@ def pages(
                 further = requests.ReadEvents(packed, following, _size(registry, packed, rest))
                 numbers.append((yield Post("read", further, packed >> 32, resource=resource)))
         except (NetworkError, TimeoutError, BusyError) as error:
-            pause = pause_after(registry.settings, error, tries, time.monotonic() - began)
-            if pause is None:
+            if not (yield from again(tries, error)):
                 raise
-            yield Pause(pause)
             numbers.clear()
-            tries += 1
             continue
         except StreamNotFoundError as error:
             error.op, error.resource = "read", resource
             raise
-        tries, began = 1, time.monotonic()
+        tries.made = 1
         events = answer_of(page, responses.ReadEvents).events
         blobs = Blobs.of(events)
         surplus = max(0, following - stop) if left is None and stop is not None else 0  # stored after the read began
@@ -161,7 +157,7 @@ def events_of(
     known = {run.first + n: run.time for run in runs for n in range(run.length)}
     stream = registry.used.get(packed) or StreamId.from_u64(packed)
     tenant = TenantId(stream.tenant_id)
-    now = datetime.now(UTC)
+    now = registry.settings.now()
     out = []
     for page in run_of_pages:
         for offset, data in enumerate(page.events, page.first):

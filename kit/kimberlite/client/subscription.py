@@ -12,7 +12,6 @@ import builtins
 import contextlib
 import os
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from ...core import loop
@@ -35,7 +34,7 @@ from ..wire.protocol.messages import SubscriptionClosed, SubscriptionEvents
 from .address import Settings
 from .appending import length
 from .async_connection import AsyncConnection, across
-from .operations import Operation, Post, asked, responses
+from .operations import Operation, Post, Tries, asked, responses
 from .stream_registry import StreamRegistry
 
 CREDITS = 256
@@ -205,9 +204,9 @@ class Flow:
         self._wake()
 
     async def _again(self) -> None:
-        tries = 1
+        tries, clock = Tries(self._settings.policy), self._settings.clock
         if not self._progress:
-            await asyncio.sleep(_PROGRESS)  # a server that accepts subscriptions and drops them must not be flooded
+            await clock.wait(_PROGRESS)  # a server that accepts subscriptions and drops them must not be flooded
         self._progress = False
         while True:
             self.reconnects += 1
@@ -216,11 +215,10 @@ class Flow:
                 return await self._begin()
             except (NetworkError, TimeoutError, BusyError) as error:
                 # Requesting an event twice is harmless, so every such error may be retried.
-                pause = retry.pause_before_retry(self._settings.policy, retry.Outcome(), attempt=tries)
+                pause = tries.pause(retry.Outcome())
                 if pause is None:
                     raise error
-                tries += 1
-                await asyncio.sleep(pause)
+                await clock.wait(pause)
 
     async def _credit(self, credits: int) -> int:
         if self._id is None:
@@ -330,7 +328,7 @@ class _Face(OfOneProcess):
     def _keep(self, events: list[tuple[int, bytes]]) -> None:
         flow = self._flow
         stream = flow.registry.used.get(flow.packed) or StreamId.from_u64(flow.packed)
-        tenant, now = TenantId(stream.tenant_id), datetime.now(UTC)
+        tenant, now = TenantId(stream.tenant_id), flow.registry.settings.now()
         if events:
             self._after = events[-1][0] + 1
         # Reversed, as the next one is popped from the end.

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
+from ...core.clock import Clock
 from ...core.faces import AsyncFace, SyncFace, verb, walk
 from ...core.http.exchange import AsyncDriver, Driver
 from ...core.http.operations import Operation, Walk
@@ -57,9 +58,10 @@ class AccountVerbs:
         retry: Retry | None = None,
         compression: Compression = Compression.NONE,
         verify: Any = True,
+        clock: Clock | None = None,
     ) -> None:
         access_token, endpoints = hidden(access_token), masked(endpoints)
-        transport = Transport(access_token, endpoints, timeout, retry, compression, self._make_driver, verify)
+        transport = Transport(access_token, endpoints, timeout, retry, compression, self._make_driver, verify, clock)
         self._state = AccountState(transport)
 
     @verb

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from ...core.clock import Clock, checked
 from ...core.environment import OWN
 from ...core.errors import CLOSED, CLOSED_HINT, KitError
 from ...core.http.exchange import Settings
-from ...core.http.operations import Operation, Pause, Request, Response, Timeouts
-from ...core.http.retry import LONGEST_PAUSE, grown, retry_after
+from ...core.http.operations import Operation, Pause, Request, Response, Timeouts, Tries
+from ...core.http.retry import LONGEST_PAUSE, Outcome, Policy, retry_after
 from ...core.secrets import Secret, hidden
 from ..checks import check_retry, check_timeout
 from ..errors import S2Error, S2InputError, S2ServerError, as_client_error, no_side_effects, retryable
@@ -41,6 +40,7 @@ class Transport(Generic[D]):
         compression: Compression,
         make_driver: Callable[[Settings], D],
         verify: Any = True,
+        clock: Clock | None = None,
     ) -> None:
         self.endpoints, self.credential = found(endpoints, hidden(access_token), OWN)
         self.timeout = check_timeout(Timeout() if timeout is None else timeout)
@@ -48,6 +48,7 @@ class Transport(Generic[D]):
         check_kind("compression", compression, Compression)
         self.compression = compression
         self.verify = verify
+        self.clock = checked(clock, S2InputError)
         self._make_driver = make_driver
         self.closed = False
         self._drivers: dict[str, D] = {}
@@ -75,6 +76,7 @@ class Transport(Generic[D]):
                     headers={"accept-encoding": accept},
                     timeouts=self.timeouts,
                     verify=self.verify,
+                    clock=self.clock,
                 )
             )
         return self._drivers[url]
@@ -89,17 +91,17 @@ class Transport(Generic[D]):
         if self.closed:
             raise S2InputError(CLOSED, hint=CLOSED_HINT)
 
-    def pause(self, tries: int) -> float:
-        """Return seconds before the next try: a base that doubles, and as much again at random."""
+    def tries(self) -> Tries:
+        """Return the tries of a call. The pauses between them double, and have as much again at random."""
         first, last = (delay.total_seconds() for delay in (self.retry.min_base_delay, self.retry.max_base_delay))
-        base = grown(first, last, tries)
-        return base + random.uniform(0, base)
+        return Tries(Policy(self.retry.max_attempts, first, last, spread=(1.0, 2.0)))
 
-    def repeats(self, error: S2Error, tries: int, *, appends: bool = False) -> bool:
-        """Return whether a call with this failure is retried."""
-        if tries >= self.retry.max_attempts or not retryable(error):
-            return False
-        return not appends or self.retry.append_retry_policy is AppendRetryPolicy.ALL or no_side_effects(error)
+    def pause(self, tries: Tries, error: S2Error, least: float = 0.0, *, appends: bool = False) -> float | None:
+        """Return the seconds to wait before a call that failed so is tried again; None to give up."""
+        if not retryable(error):
+            return None
+        safe = not appends or self.retry.append_retry_policy is AppendRetryPolicy.ALL or no_side_effects(error)
+        return tries.pause(Outcome(asked_pause=least), safe=safe)
 
 
 def ask(
@@ -127,7 +129,7 @@ def ask(
         if transport.compression is not Compression.NONE:
             content = compress(content, transport.compression)
             sent["content-encoding"] = transport.compression.value
-    tries, unsure = 1, False
+    tries, unsure = transport.tries(), False
     while True:
         request = Request(
             method,
@@ -138,7 +140,7 @@ def ask(
             body=content,
             timeouts=timeouts or transport.timeouts,
             limit=MAX_ANSWER,
-            retries=tries - 1,
+            retries=tries.made - 1,
         )
         least = 0.0
         try:
@@ -150,12 +152,12 @@ def ask(
                 return response
             error = named(error_of(response.status, response.body), op, path)
             least = asked_pause(response.headers)
-        if not transport.repeats(error, tries, appends=appends):
+        pause = transport.pause(tries, error, least, appends=appends)
+        if pause is None:
             error.tried_before = unsure
             raise error
         unsure = unsure or not no_side_effects(error)
-        yield Pause(max(transport.pause(tries), least))
-        tries += 1
+        yield Pause(pause)
 
 
 def deleted(transport: Transport[Any], path: str, op: str, ignore_not_found: bool, **headers: Any) -> Operation[None]:
@@ -179,8 +181,3 @@ def asked_pause(headers: Mapping[str, str]) -> float:
     if milliseconds.isascii() and milliseconds.isdigit():
         return min(int(milliseconds[:9]) / 1000, LONGEST_PAUSE)
     return min(retry_after(headers) or 0.0, LONGEST_PAUSE)
-
-
-def now() -> float:
-    """Return seconds that only go forward."""
-    return time.monotonic()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ...core.clock import Clock
 from ...core.completion import Handles, Names
 from ...core.environment import Environment
 from ...core.explorer import Explorer
@@ -45,15 +46,14 @@ def connect(
     retry: Retry | None = None,
     compression: Compression = Compression.NONE,
     verify: Any = True,
+    clock: Clock | None = None,
 ) -> S2Explorer:
     """Return the explorer for `kit.connect("s2", ...)`; the default endpoints are those of the cloud."""
     environment = Environment(environment)
     access_token, endpoints = hidden(access_token), masked(endpoints)
     endpoints, access_token = found(endpoints, access_token, environment)
-    client = SyncS2(
-        access_token, endpoints=endpoints, timeout=timeout, retry=retry, compression=compression, verify=verify
-    )
-    return S2Explorer(client)
+    options: dict[str, Any] = {"timeout": timeout, "retry": retry, "compression": compression, "verify": verify}
+    return S2Explorer(SyncS2(access_token, endpoints=endpoints, clock=clock, **options))
 
 
 class S2Explorer(Explorer[SyncS2], Handles[str, "Basin"]):

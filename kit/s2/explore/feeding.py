@@ -61,6 +61,7 @@ class StreamSource(Source):
             transport.compression,
             AsyncDriver,
             transport.verify,
+            transport.clock,
         )
         self._stream = S2Stream(stream.name, state.basin, self._transport, state.key)
 

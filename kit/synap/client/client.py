@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ...core.clock import Clock, clocked
 from ...core.faces import AsyncFace, SyncFace, verb
 from ...core.secrets import Secret, hidden, masked
 from .. import inputs
-from ..errors import SynapWireError
+from ..errors import SynapInputError, SynapWireError
 from .driver import AsyncDriver, Driver
 from .kv import AsyncKV, SyncKV
 from .operations import Do, Operation, Page
@@ -36,9 +37,11 @@ class _Verbs:
         rpc_url: str | None = None,
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
+        clock: Clock | None = None,
     ) -> None:
         url, rpc_url, api_key, password = masked(url), masked(rpc_url), hidden(api_key), hidden(password)
         chosen = settings(url, api_key, username, password, rpc_url, timeout, connect_timeout)
+        chosen = clocked(chosen, clock, SynapInputError)
         self._state = ClientState(self._driver_type(chosen), chosen)
         for name, kind in self._parts.items():
             setattr(self, name, kind(self._state))

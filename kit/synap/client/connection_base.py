@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...core import calls as call_log
-from ...core.http.operations import Pause
-from ...core.http.retry import Outcome, pause_before_retry
+from ...core.http.operations import Tries
+from ...core.http.retry import Outcome
 from ..errors import SynapError, SynapTimeoutError, SynapTransportError, SynapWireError, refusal
 from ..wire import frames as wire
 from ..wire.rpc_commands import Call
@@ -42,6 +42,7 @@ class ConnectionBase:
     """The state of a connection: request numbers, calls under way, and the log of calls."""
 
     def __init__(self, settings: Settings, place: Place) -> None:
+        self.clock = settings.clock
         self.settings, self.place = settings, place
         self._next = 1
 
@@ -95,7 +96,7 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
     answers: list[Any] = [None] * len(calls)
     todo: Sequence[int] = range(len(calls))
     unsure = False
-    tries = 1
+    tries = Tries(POLICY)
     while True:
         started, clock = time.time(), time.perf_counter()
         error = "interrupted"
@@ -113,7 +114,7 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
             error = type(failure).__name__
             raise
         finally:
-            log(calls, answers, todo, started, time.perf_counter() - clock, tries - 1, error)
+            log(calls, answers, todo, started, time.perf_counter() - clock, tries.made - 1, error)
         todo = [
             n
             for n in todo
@@ -121,13 +122,10 @@ def answered(calls: Sequence[Call], safe: bool) -> Operation[list[Any]]:
             and not isinstance(answers[n], SynapWireError)
             and (safe or not answers[n].maybe_received)
         ]
-        pause = pause_before_retry(POLICY, Outcome(), attempt=tries) if todo else None
-        if pause is None:
+        if not todo or not (yield from tries.again(Outcome())):
             return answers
-        yield Pause(pause)
         for n in todo:
             answers[n] = None
-        tries += 1
 
 
 def probed() -> Operation[SynapError | None]:

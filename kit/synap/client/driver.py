@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ...core.clock import Clock
 from ...core.errors import CLOSED, CLOSED_HINT, KitError
 from ...core.http import exchange as http
 from ...core.http.drivers import BlockingDriver, LoopDriver, OpenHandles
@@ -31,6 +32,7 @@ def http_settings(settings: Settings) -> http.Settings:
         settings.url,
         headers={"accept-encoding": "identity"} | ({} if header is None else {"authorization": header}),
         timeouts=settings.timeouts,
+        clock=settings.clock,
     )
 
 
@@ -50,9 +52,10 @@ class _Base:
     """What both drivers share: whether SynapRPC can be used beside HTTP."""
 
     closed: bool
+    clock: Clock
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.clock = settings, settings.clock
         self.bulk: bool | None = True if settings.native else None if settings.rpc is not None else False
         """None until it was tried."""
         self.sockets: bool | None = False if settings.native else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...core.clock import SYSTEM, Clock
 from ...core.environment import OWN, Environment, missing, origin
 from ...core.http.operations import Timeouts
 from ...core.http.retry import Policy
@@ -44,6 +45,7 @@ class Settings:
     password: Secret | None
     timeout: float
     connect_timeout: float
+    clock: Clock = SYSTEM
 
     @property
     def timeouts(self) -> Timeouts:

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ....core.clock import SYSTEM
 from ....core.faces import state_of
 from ...errors import ClaudeAPIError, ClaudeInputError, RateLimitError
 from ...types import BatchResult, Caller
@@ -65,7 +65,7 @@ class Runner:
         """USD that the service has counted beyond what is known here: what lost answers did cost."""
         self._size, self._timeout, self._project = size, timeout, project
         self._patience, self._at_most, self._looks = patience, side_by_side, looks
-        self._pace = Pace()
+        self._pace, self._clock = Pace(), SYSTEM
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._summary = Summary()
         self._until = 0.0
@@ -102,8 +102,9 @@ class Runner:
     async def go(self, client: Caller, calls: Sequence[Call], *, again: bool) -> Summary:
         """Send calls until all are answered, or something stands in the way; `again` sends lost ones once more."""
         work, self._summary = self.work, Summary()
+        self._clock = state_of(client).clock
         work.begin(calls)
-        self._until = time.monotonic() + self._patience
+        self._until = self._clock.monotonic() + self._patience
         began = False
         try:
             if self.model is None and len(work.queue) > 1:
@@ -132,13 +133,13 @@ class Runner:
                         self._start(client, part)
                     await asyncio.sleep(0)
                 if self._tasks:
-                    pause = max(0.0, self._pace.opens - time.monotonic()) if self.waiting else None
+                    pause = max(0.0, self._pace.opens - self._clock.monotonic()) if self.waiting else None
                     await asyncio.wait(self._tasks, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 elif work.queue and not self.stopping:
-                    await asyncio.sleep(max(0.0, min(0.25, self._pace.opens - time.monotonic())))
-                elif not self.stopping and work.coming(2 * self._timeout) and time.monotonic() < self._until:
+                    await self._clock.wait(max(0.0, min(0.25, self._pace.opens - self._clock.monotonic())))
+                elif not self.stopping and work.coming(2 * self._timeout) and self._clock.monotonic() < self._until:
                     self.waiting = "waiting for answers that others have asked for"
-                    await asyncio.sleep(0.2)
+                    await self._clock.wait(0.2)
                 elif self.stopping or not work.queue:
                     break
             if any(call.result.status == UNKNOWN for call in work.calls):
@@ -192,7 +193,7 @@ class Runner:
             work.over(part)
             raise
         self._release(reserved)
-        self._until = time.monotonic() + self._patience
+        self._until = self._clock.monotonic() + self._patience
         self._pace.succeeded(len(part))
         came = [
             replace(result, status=UNKNOWN) if result.status == "failed" and result.paid is None else result
@@ -232,10 +233,10 @@ class Runner:
 
     def _refused(self, part: list[Call], before: list[BatchResult], error: ClaudeAPIError) -> None:
         """Put calls back that did not run; they wait where waiting helps."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         pause: float | None = None
         if isinstance(error, RateLimitError):
-            pause = self._pace.limited(now, self._until, error.retry_after, error.answered, time.time())
+            pause = self._pace.limited(now, self._until, error.retry_after, error.answered, self._clock.time())
         elif error.status_code == 503:
             pause = self._pace.full(now, self._until, error.retry_after)
         if pause is None:
@@ -265,7 +266,7 @@ class Runner:
         self.guard.hold(-reserved)
 
     def _pause(self) -> str:
-        left = self._pace.opens - time.monotonic()
+        left = self._pace.opens - self._clock.monotonic()
         if left <= 0:
             return ""
         return f"waiting for the service's next minute, {math.ceil(left)} s"
@@ -325,10 +326,10 @@ class Runner:
         """
         if self._before is None:
             return
-        until = time.monotonic() + _SETTLE
+        until = self._clock.monotonic() + _SETTLE
         after = await self._counted(client)
-        while after is not None and time.monotonic() < until:
-            await asyncio.sleep(0.2)
+        while after is not None and self._clock.monotonic() < until:
+            await self._clock.wait(0.2)
             again = await self._counted(client)
             if again == after:
                 break

@@ -241,16 +241,16 @@ class AppendEngine:
 
     async def _serve(self) -> None:
         """Make one exchange after the other, until everything is appended or there is no hope."""
-        tries, unsure = 1, False
+        tries, unsure = self._transport.tries(), False
         while not (self._closing and self._accepted and not self._flight):
-            attempt = _Attempt(retries=tries - 1)
+            attempt = _Attempt(retries=tries.made - 1)
             error: S2Error | None = None
             try:
                 await self._attempt(attempt)
             except KitError as failure:
                 error = self._as_error(failure)
             if attempt.acks:
-                tries, unsure = 1, False
+                tries.made, unsure = 1, False
             if self._closing and not self._flight and (error is None or (self._accepted and retryable(error))):
                 return  # errors while closing an unneeded connection do not matter
             now = self._loop.time()
@@ -263,12 +263,12 @@ class AppendEngine:
                 again = Lost("the service keeps asking for a new connection", maybe_received=False)
                 error = self._as_error(again)
             unsent = not self._flight.started or not attempt.wrote
-            if not self._transport.repeats(error, tries, appends=not unsent):
+            pause = self._transport.pause(tries, error, attempt.pause, appends=not unsent)
+            if pause is None:
                 error.tried_before = unsure
                 raise error
             unsure = unsure or not (unsent or no_side_effects(error))
-            await asyncio.sleep(max(self._transport.pause(tries), attempt.pause))
-            tries += 1
+            await self._transport.clock.wait(pause)
 
     async def _attempt(self, attempt: _Attempt) -> None:
         """Make one exchange, to its end."""

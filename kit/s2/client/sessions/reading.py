@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from ....core.clock import SYSTEM, Clock
 from ....core.errors import KitError, Lost
 from ....core.http.operations import Emit, Next, Open, Pause, Request, Shut, Stream, Walk, read_rest
 from ....core.secrets import Secret
@@ -25,7 +26,7 @@ from ...wire.frames import CONTENT_TYPE, FrameReader
 from ...wire.json_messages import error_of
 from ...wire.messages import read_batch_of
 from ..state import StreamState
-from ..transport import Transport, named, now
+from ..transport import Transport, named
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -64,6 +65,7 @@ class Plan:
     next_seq: int | None = None
     on_moved: Callable[[], object] = lambda: None
     """Called whenever `caught_up` may have changed."""
+    clock: Clock = SYSTEM
     _tail_seen: float | None = field(default=None)
 
     def params(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Plan:
         params["clamp"] = True if self.clamp else None
         params |= start_params(SeqNum(self.next_seq) if self.next_seq is not None else self.start)
         if self.wait is not None:
-            waited = 0 if self._tail_seen is None else math.ceil(now() - self._tail_seen)
+            waited = 0 if self._tail_seen is None else math.ceil(self.clock.monotonic() - self._tail_seen)
             params["wait"] = max(0, self.wait - waited)
         return params
 
@@ -96,7 +98,7 @@ class Plan:
             self.caught_up = None
             return
         if taken.records:
-            self._tail_seen = now()
+            self._tail_seen = self.clock.monotonic()
             self.caught_up = taken.tail if taken.last + 1 == taken.tail.seq_num else None
         else:
             self.next_seq = taken.tail.seq_num
@@ -140,14 +142,15 @@ def session(
     whenever it is connected, if silent."""
     transport, path = state.transport, state.path
     headers = state.headers(config)
-    tries = 1
+    plan.clock = transport.clock
+    tries = transport.tries()
     advised = -math.inf
     while True:
         stream: Stream | None = None
         again = False
         error: S2Error | None = None
         try:
-            stream = yield Open(_request(transport, path, headers, plan, tries))
+            stream = yield Open(_request(transport, path, headers, plan, tries.made))
             if stream.status != 200:
                 response = yield from read_rest(stream)
                 stream = None
@@ -163,11 +166,11 @@ def session(
                     if plan.repeats(taken):
                         raise Lost(f"records before {plan.next_seq:,} came again")
                     plan.took(taken)
-                    tries = 1
+                    tries.made = 1
                     if taken.item is not None:
                         yield Emit(taken.item)
-                    if frame.reconnect and now() - advised > _ADVISED_EVERY:
-                        advised, again = now(), True
+                    if frame.reconnect and (now := transport.clock.monotonic()) - advised > _ADVISED_EVERY:
+                        advised, again = now, True
                         break
             if not again:
                 frames.finish()
@@ -181,10 +184,10 @@ def session(
         if isinstance(error, ReadUnwrittenError) and error.tail.seq_num == plan.next_seq:
             return  # all of it was read when the connection broke, before the service had said that this is the end
         if error is not None:
-            if not transport.repeats(error, tries):
+            pause = transport.pause(tries, error)
+            if pause is None:
                 raise error
-            yield Pause(transport.pause(tries))
-            tries += 1
+            yield Pause(pause)
 
 
 def _request(
