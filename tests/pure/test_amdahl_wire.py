@@ -241,6 +241,28 @@ def test_with_retry_honours_what_was_asked():
     assert tries[1] - tries[0] >= 0.15
 
 
+def test_with_retry_counts_failures_before_and_after_an_await_together():
+    import asyncio
+
+    tries = []
+
+    async def failing():
+        raise AmdahlError(500, "internal", "m")
+
+    def fn():
+        tries.append(1)
+        if len(tries) == 1:
+            raise AmdahlError(503, "unavailable", "m")
+        return failing()
+
+    async def go():
+        await with_retry(fn, max_attempts=3, base_s=0)
+
+    with pytest.raises(AmdahlError, match="500"):
+        asyncio.run(go())
+    assert len(tries) == 3
+
+
 def test_with_retry_on_an_async_function():
     import asyncio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -72,6 +73,31 @@ def test_a_wing_imports_no_other_and_not_the_lab(wing):
     for name, found in imports().items():
         if room(name) == wing:
             assert not {one for one in found if room(one) in WINGS - {wing} | {"lab"}}, name
+
+
+LOOPS = {"kit/synap/client/following.py": "asks again and again, as long as it is followed: no pause between tries"}
+"""Modules with operations that wait by themselves, and why."""
+
+
+def test_operations_wait_and_tell_the_time_by_the_clock_of_their_client():
+    for path in sorted([*ROOT.glob("*/client/**/*.py"), ROOT / "core/http/operations.py"]):
+        text, name = path.read_text(), path.relative_to(ROOT.parent).as_posix()
+        if ("Operation[" in text or "Walk[" in text) and name not in LOOPS:
+            assert not re.findall(r"\b(?:time\.monotonic|time\.sleep|asyncio\.sleep|datetime\.now)\((?!0\))", text), (
+                name
+            )
+
+
+def test_one_place_decides_whether_a_call_is_tried_again():
+    users = {
+        name for name, found in imports().items() if "pause_before_retry" in (ROOT.parent / _path(name)).read_text()
+    }
+    assert users == {"kit.core.http.retry", "kit.core.http.operations"}
+
+
+def _path(name: str) -> str:
+    path = name.replace(".", "/")
+    return f"{path}/__init__.py" if (ROOT.parent / path).is_dir() else f"{path}.py"
 
 
 def layer(name: str) -> int | None:
