@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ...core.clock import Clock
 from ...core.errors import InputError, KitError
 from ...core.http.operations import Operation, Pause, Request, Timeouts, Tries, asked_pause
 from ...core.http.operations import Response as Answer
@@ -53,7 +54,7 @@ def ask(
     `within` is how many seconds all tries and pauses may take together; where the call is a part of another one,
     `deadline` is when that one ends. What costs nothing (`free`, as every GET) is repeated after a 429 too.
     """
-    clock = state.clock
+    clock: Clock = state.driver.clock
     began = clock.monotonic()
     ends = began + within if deadline is None else min(deadline, began + within)
     free = method == "GET" if free is None else free

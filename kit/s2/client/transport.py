@@ -45,6 +45,9 @@ class Transport(Generic[D]):
         self.endpoints, self.credential = found(endpoints, hidden(access_token), OWN)
         self.timeout = check_timeout(Timeout() if timeout is None else timeout)
         self.retry = check_retry(Retry() if retry is None else retry)
+        first, last = self.retry.min_base_delay.total_seconds(), self.retry.max_base_delay.total_seconds()
+        # The pauses double, and have as much again at random.
+        self._policy = Policy(self.retry.max_attempts, first, last, spread=(1.0, 2.0))
         check_kind("compression", compression, Compression)
         self.compression = compression
         self.verify = verify
@@ -92,9 +95,8 @@ class Transport(Generic[D]):
             raise S2InputError(CLOSED, hint=CLOSED_HINT)
 
     def tries(self) -> Tries:
-        """Return the tries of a call. The pauses between them double, and have as much again at random."""
-        first, last = (delay.total_seconds() for delay in (self.retry.min_base_delay, self.retry.max_base_delay))
-        return Tries(Policy(self.retry.max_attempts, first, last, spread=(1.0, 2.0)))
+        """Return the tries of a call."""
+        return Tries(self._policy)
 
     def pause(self, tries: Tries, error: S2Error, least: float = 0.0, *, appends: bool = False) -> float | None:
         """Return the seconds to wait before a call that failed so is tried again; None to give up."""
