@@ -460,3 +460,20 @@ def test_lists_of_objects_are_counted_before_they_are_read():
     assert not json_columns._inflates(pa.py_buffer(b'{"a":"' + b"x" * 3 * 10**6 + b'"}'), wide)
     assert not json_columns._inflates(many, {"a": wide["a"].value_type})
     assert not json_columns._inflates(many, {"a": pa.list_(pa.int64())})
+
+
+@pytest.mark.parametrize("line", [b'{"a":{"k17\xc5":17}}', b'{"a":{"k17":1,"k17":2}}', b'{"a":{"\xc5":{}},"b":1}'])
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_a_line_that_is_no_object_is_a_row_of_nulls_when_its_columns_are_read_again(line, first):
+    """Read for some keys alone, as its struct has more of them now, it would look like an object."""
+    lines = [b'{"a":{"k%d":%d}}' % (n, n) for n in (63, 64, 65)]
+    lines.insert(first, line)
+    tables = []
+    for fast in (True, False):
+        collected = ObjectColumns(fast=fast)
+        for part in (lines[:2], lines[2:]):
+            collected.add_lines(b"\n".join(part) + b"\n", len(part))
+        tables.append(collected.table())
+        assert collected.bad == [first]
+        assert tables[-1].slice(first, 1).to_pylist() == [dict.fromkeys(tables[-1].column_names)]
+    assert tables[0].equals(tables[1])

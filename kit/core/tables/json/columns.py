@@ -432,7 +432,8 @@ class ObjectColumns:
         cut = _middle(view) if count > SMALL else -1
         if cut < 0:
             rows = _parsed_lines(buffer)
-            own = pa.py_buffer(bytes(view))
+            # Where only some keys are read again, Arrow takes lines for objects that are none for the others.
+            own = Lines(pa.py_buffer(bytes(view))).without([n for n, row in enumerate(rows) if row is None])
             self._keep(_Piece(len(rows), self._look(rows, size), lambda: own))
             return
         first = bytes(view[:cut]).count(b"\n")
