@@ -5,14 +5,17 @@ die in the middle of their work, 100 connections that are reset.
 """
 
 import asyncio
+import contextlib
 import os
 import random
+import socket
 import threading
 from collections import Counter
 
 import pytest
 
 from kit.synap import AsyncSynapClient, SynapClient, SynapError, SynapTransportError
+from kit.synap.wire.frames import answer, request
 
 from .synaplite import SynapLab
 
@@ -146,3 +149,26 @@ def plague(synap, chance, stop):
         synap.faults("reset", path, skip=chance.randrange(60), after=chance.choice([0, 1, 5, 20]))
         while synap.plan.rows() and not stop.wait(0.002):
             pass
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset", "stall", "garbage"])
+def test_nothing_comes_behind_an_answer_that_was_cut(tmp_path, kind):
+    """What followed would be taken for the rest of it: a length for the number of an event, say."""
+    lab = SynapLab(tmp_path)
+    host, _, port = lab.rpc_url.rpartition("//")[2].rpartition(":")
+    seconds = {"seconds": 0.2} if kind == "stall" else {}
+    try:
+        with SynapClient(lab.url, api_key=lab.key) as client:
+            client.stream.create("room")
+        lab.faults(kind, "/rpc/SPUBLISH", skip=1, after=17, **seconds)
+        with socket.create_connection((host, int(port)), 10) as sock:
+            sock.sendall(request(0, "AUTH", [lab.key]))
+            sock.sendall(b"".join(request(n, "SPUBLISH", ["room", "event", "data"]) for n in range(1, 6)))
+            came = b""
+            with contextlib.suppress(ConnectionError):
+                while data := sock.recv(65536):
+                    came += data
+    finally:
+        lab.close()
+    whole = answer(0, "OK") + answer(1, 0)
+    assert came == whole + (b"HTTP/1.1 400 Bad Request\r\n\r\n" if kind == "garbage" else answer(2, 1)[:17])

@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._subscribers: dict[str, tuple[Subscriber, str]] = {}
         self._pushing = False
-        self._full = self._waits = self._ending = False
+        self._full = self._waits = self._ending = self._cut = False
         self._bodies: deque[bytes] = deque()
         """Requests that wait for room for their answers."""
         self._due = 0
@@ -200,9 +200,9 @@ class Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         """Send the collected answers when all changes are on disk."""
-        if not self._out:
-            return
         out, self._out = self._out, []
+        if not out or self._cut:
+            return
         if self._state.journal.clean:
             self._due = 0
             self._transport.write(b"".join([frame for _, frame in out]))
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def _kept(self, out: list[tuple[int | None, bytes]], error: Exception | None) -> None:
         self._due -= sum([len(frame) for _, frame in out])
-        if self._transport.is_closing():
+        if self._transport.is_closing() or self._cut:
             return
         frames = [frame if error is None or n is None else refusal(n, f"IO error: {error}") for n, frame in out]
         self._transport.write(b"".join(frames))
@@ -227,6 +227,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
                 return
             self._transport.write(_GARBAGE if rule.kind == "garbage" else frame[: int(rule.after)])
+            self._cut = True  # what came behind would be taken for the rest of this answer
             if rule.kind == "stall":
                 loop.call_later(rule.seconds, self._transport.close)
             elif rule.kind == "reset":
@@ -255,7 +256,7 @@ class Connection(asyncio.Protocol):
         for subscriber, _ in self._subscribers.values():
             while subscriber.waiting and not self._full:
                 out.append(_pushed(subscriber.waiting.popleft()))
-        if out and not self._transport.is_closing():
+        if out and not self._transport.is_closing() and not self._cut:
             self._transport.write(b"".join(out))
 
     def _watch_idle(self) -> None:
