@@ -399,14 +399,18 @@ def test_values_queues_and_rooms_outlive_it(tmp_path):
     lab.close()
 
 
-def test_many_connections_publish_at_once(synap):
+def test_many_connections_publish_at_once(tmp_path):
+    lab = SynapLab(tmp_path)  # the others' ends connections that are silent for less than this may take
+
     async def client(n):
-        reader, writer = await asyncio.open_connection(*synap.rpc_url.removeprefix("synap://").split(":"))
-        writer.write(wire.request(0, "AUTH", [synap.key]) + wire.request(1, "QCREATE", ["busy"]))
+        reader, writer = await asyncio.open_connection(*lab.rpc_url.removeprefix("synap://").split(":"))
+        writer.write(wire.request(0, "AUTH", [lab.key]) + wire.request(1, "QCREATE", ["busy"]))
         writer.write(b"".join(wire.request(2 + i, "QPUBLISH", ["busy", f"{n}:{i}"]) for i in range(200)))
         frames, got = wire.Frames(), []
         while len(got) < 202:
-            got += [wire.read_answer(body) for body in frames.feed(await reader.read(65536))]
+            piece = await reader.read(65536)
+            assert piece, f"the server ended the connection after {len(got)} answers"
+            got += [wire.read_answer(body) for body in frames.feed(piece)]
         writer.close()
         await writer.wait_closed()
         return [value for number, good, value in got if number > 1 and good]
@@ -414,7 +418,10 @@ def test_many_connections_publish_at_once(synap):
     async def main():
         return await asyncio.gather(*(client(n) for n in range(20)))
 
-    ids = [one for part in asyncio.run(main()) for one in part]
+    try:
+        ids = [one for part in asyncio.run(main()) for one in part]
+    finally:
+        lab.close()
     assert len(set(ids)) == 4000
 
 
