@@ -26,7 +26,10 @@ def bodies_of(found) -> list[bytes]:
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(RECORD, max_size=12),
-    st.builds(Batching, st.integers(1, 5), st.sampled_from([8, 100, 20_000, 1048576])),
+    # Without a time that a batch waits for more: on a slow machine it would be over between two records.
+    st.builds(
+        Batching, st.integers(1, 5), st.sampled_from([8, 100, 20_000, 1048576]), st.just(datetime.timedelta(hours=1))
+    ),
     st.none() | st.integers(0, 2**40),
     st.none() | st.text(max_size=5),
     st.sets(st.sampled_from(["timestamps", "headers"])),
