@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import kit.lab.amdahl.server as amdahl_server
 import kit.lab.amdahl.sql.sandbox as amdahl_sandbox
@@ -218,7 +220,9 @@ class House:
         self._before = [(holder, name, getattr(holder, name)) for holder, name, _ in _REPLACED]
         for holder, name, value in _REPLACED:
             setattr(holder, name, value)
-        self.server = create(self.service, Rooms(self.folder, TOKEN, self.faults, demo=False))
+        # A clock that jumps an hour, and a process that stands still beside, would take rooms what they keep for an hour.
+        with mock.patch.dict(os.environ, {"KIT_SYNAP_RETENTION": str(10**9)}):
+            self.server = create(self.service, Rooms(self.folder, TOKEN, self.faults, demo=False))
         self.world.run(self.server.start())
         self.env = self.server.env()
         for name in ("KIMBERLITE_ADDRESS", "SYNAP_RPC_URL"):
