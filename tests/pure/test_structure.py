@@ -89,15 +89,8 @@ def test_operations_wait_and_tell_the_time_by_the_clock_of_their_client():
 
 
 def test_one_place_decides_whether_a_call_is_tried_again():
-    users = {
-        name for name, found in imports().items() if "pause_before_retry" in (ROOT.parent / _path(name)).read_text()
-    }
+    users = {_name(path) for path in ROOT.rglob("*.py") if "pause_before_retry" in path.read_text()}
     assert users == {"kit.core.http.retry", "kit.core.http.operations"}
-
-
-def _path(name: str) -> str:
-    path = name.replace(".", "/")
-    return f"{path}/__init__.py" if (ROOT.parent / path).is_dir() else f"{path}.py"
 
 
 def layer(name: str) -> int | None:
